@@ -1,0 +1,131 @@
+//! What can go wrong, with one variant for each thing a caller does about it.
+
+use lambda_runtime::Diagnostic;
+use serde::Serialize;
+
+/// A result whose error is [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The cause of an [`Error::Unavailable`], kept for the log.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// An error, by what the caller does about it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The client can mend it: send the code and the sentence back.
+    #[error("the request was refused")]
+    Rejected(#[from] Rejection),
+
+    /// Only we can mend it: log the cause once, answer `unavailable`, which may be retried.
+    #[error("{operation} failed")]
+    Unavailable {
+        /// What was tried, as a noun phrase: `insert of a message`.
+        operation: &'static str,
+        /// Why it failed.
+        #[source]
+        cause: Cause,
+    },
+
+    /// The deployment is wrong: stop at start and say which variable.
+    #[error("environment variable {variable} {problem}")]
+    Config {
+        /// The name of the environment variable.
+        variable: &'static str,
+        /// What is wrong with it; never its value, which may be secret.
+        problem: String,
+    },
+}
+
+impl Error {
+    /// An [`Error::Unavailable`] of `operation`, for use in `map_err`.
+    pub fn unavailable<C: Into<Cause>>(operation: &'static str) -> impl FnOnce(C) -> Self {
+        move |cause| Self::Unavailable {
+            operation,
+            cause: cause.into(),
+        }
+    }
+
+    /// The error and all its causes in one line, for the log.
+    pub fn chain(&self) -> String {
+        let mut line = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            line = format!("{line}: {cause}");
+            source = cause.source();
+        }
+        line
+    }
+
+    /// The answer to a client. What only we can mend becomes `unavailable`, without its cause.
+    pub fn rejection(self) -> Rejection {
+        match self {
+            Self::Rejected(rejection) => rejection,
+            Self::Unavailable { .. } | Self::Config { .. } => Rejection::new(
+                Code::Unavailable,
+                "The service cannot answer right now. Please try again in a moment.",
+            ),
+        }
+    }
+}
+
+/// Gives Lambda a fixed `errorType` for each variant: alarms key on it.
+impl From<Error> for Diagnostic {
+    fn from(error: Error) -> Self {
+        let error_type = match error {
+            Error::Rejected(_) => "Rejected",
+            Error::Unavailable { .. } => "Unavailable",
+            Error::Config { .. } => "Config",
+        };
+        Diagnostic {
+            error_type: error_type.to_owned(),
+            error_message: error.to_string(),
+        }
+    }
+}
+
+/// A refusal that the client can act on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Rejection {
+    /// The stable code.
+    pub code: Code,
+    /// A sentence for the user. It repeats nothing of the input.
+    pub message: String,
+}
+
+impl Rejection {
+    /// A refusal with `code` and the sentence `message`.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+        }
+    }
+}
+
+/// The error codes of the protocol, in snake_case on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Code {
+    /// Not JSON, not an object, a missing field, a wrong type, an unknown action.
+    InvalidFrame,
+    /// A user id that is empty, too long or holds control characters.
+    InvalidUserId,
+    /// The message has no text.
+    MessageEmpty,
+    /// The message is longer than [`Draft::MAX_MESSAGE_BYTES`](crate::Draft::MAX_MESSAGE_BYTES).
+    MessageTooLong,
+    /// `sender_id` is not the user of the socket.
+    SenderMismatch,
+    /// The socket is not known as connected; reconnect.
+    NotConnected,
+    /// The database or the time failed; nothing is wrong with the request.
+    Unavailable,
+}
+
+impl Code {
+    /// Whether the same request may succeed later.
+    pub fn retryable(self) -> bool {
+        self == Self::Unavailable
+    }
+}

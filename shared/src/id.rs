@@ -1,0 +1,212 @@
+//! User, conversation, connection and client message ids.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Code, Rejection};
+
+/// A user: any text of 1–254 bytes without control characters, as received.
+///
+/// Nothing is trimmed, folded or normalised, so the id means the same in the query string, the
+/// path and the database.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct UserId(String);
+
+impl UserId {
+    /// The longest id in bytes of UTF-8: the longest e-mail address.
+    pub const MAX_BYTES: usize = 254;
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for UserId {
+    type Error = Rejection;
+
+    /// # Errors
+    ///
+    /// [`Code::InvalidUserId`]: empty, longer than [`UserId::MAX_BYTES`], or with a control
+    /// character.
+    fn try_from(id: String) -> Result<Self, Rejection> {
+        let problem = if id.is_empty() {
+            "is empty".to_owned()
+        } else if id.len() > Self::MAX_BYTES {
+            format!("is longer than {} bytes", Self::MAX_BYTES)
+        } else if id.chars().any(char::is_control) {
+            "holds a control character".to_owned()
+        } else {
+            return Ok(Self(id));
+        };
+        Err(Rejection::new(
+            Code::InvalidUserId,
+            format!("The user id {problem}."),
+        ))
+    }
+}
+
+impl fmt::Display for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The conversation of two users.
+///
+/// `direct:{bytes of the first id}:{first id}:{second id}`, the ids in byte order. The length says
+/// where the first id ends, so no choice of separators inside ids makes two pairs collide.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ConversationId(String);
+
+impl ConversationId {
+    /// The conversation of `a` and `b`, in whichever order they are given.
+    pub fn direct(a: &UserId, b: &UserId) -> Self {
+        let (first, second) = if a <= b { (a, b) } else { (b, a) };
+        Self(format!("direct:{}:{first}:{second}", first.0.len()))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ConversationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One open socket, as API Gateway names it: opaque, URL-safe base64 ending in `=`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ConnectionId(String);
+
+impl ConnectionId {
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for ConnectionId {
+    fn from(id: String) -> Self {
+        Self(id)
+    }
+}
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The sender's own id for a message, any text of 1–128 bytes: a resend under the same id never
+/// makes a second message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ClientMessageId(String);
+
+impl ClientMessageId {
+    /// The longest id in bytes of UTF-8.
+    pub const MAX_BYTES: usize = 128;
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for ClientMessageId {
+    type Error = Rejection;
+
+    /// # Errors
+    ///
+    /// [`Code::InvalidFrame`]: empty, or longer than [`ClientMessageId::MAX_BYTES`].
+    fn try_from(id: String) -> Result<Self, Rejection> {
+        if id.is_empty() || id.len() > Self::MAX_BYTES {
+            return Err(Rejection::new(
+                Code::InvalidFrame,
+                format!(
+                    "`client_message_id` must have 1 to {} bytes.",
+                    Self::MAX_BYTES
+                ),
+            ));
+        }
+        Ok(Self(id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn user(id: &str) -> UserId {
+        UserId::try_from(id.to_owned()).expect("a valid id")
+    }
+
+    #[test]
+    fn a_user_id_has_1_to_254_bytes_and_no_control_characters() {
+        for good in [
+            "a",
+            "prof+x@example.com",
+            "a/b %20",
+            "學生",
+            " ",
+            &"x".repeat(254),
+        ] {
+            assert!(UserId::try_from(good.to_owned()).is_ok(), "{good:?}");
+        }
+        for bad in ["", "a\nb", "\u{0}", "\u{7f}", "\u{85}", &"x".repeat(255)] {
+            let rejection = UserId::try_from(bad.to_owned()).expect_err(bad);
+            assert_eq!(rejection.code, Code::InvalidUserId);
+        }
+    }
+
+    #[test]
+    fn separators_inside_ids_do_not_make_pairs_collide() {
+        let ids = ["a", "b", "a:b", ":", "1:a", "a:1", "direct:1:a", "b:c", "c"];
+        let mut seen = std::collections::HashMap::new();
+        for (i, a) in ids.iter().enumerate() {
+            for b in &ids[i..] {
+                let id = ConversationId::direct(&user(a), &user(b));
+                assert_eq!(seen.insert(id, (a, b)), None);
+            }
+        }
+    }
+
+    /// Few letters, the separator and digits among them, so that collisions would be found.
+    fn tricky_id() -> impl Strategy<Value = UserId> {
+        "[ab:1d]{1,6}".prop_map(|id| user(&id))
+    }
+
+    proptest! {
+        #[test]
+        fn a_conversation_is_its_unordered_pair(
+            a in tricky_id(), b in tricky_id(), c in tricky_id(), d in tricky_id(),
+        ) {
+            let same_pair = (a == c && b == d) || (a == d && b == c);
+            let same_id = ConversationId::direct(&a, &b) == ConversationId::direct(&c, &d);
+            prop_assert_eq!(same_pair, same_id);
+        }
+
+        #[test]
+        fn a_pair_can_be_read_back_from_its_conversation(a in "\\PC{1,40}", b in "\\PC{1,40}") {
+            let (a, b) = (user(&a), user(&b));
+            let id = ConversationId::direct(&a, &b);
+            prop_assert_eq!(&id, &ConversationId::direct(&b, &a));
+            let rest = id.as_str().strip_prefix("direct:").expect("the prefix");
+            let (length, rest) = rest.split_once(':').expect("a length");
+            let (first, second) = rest.split_at(length.parse().expect("a number"));
+            let mut pair = [a.as_str(), b.as_str()];
+            pair.sort_unstable();
+            prop_assert_eq!([first, &second[1..]], pair);
+        }
+    }
+}

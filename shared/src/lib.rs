@@ -1,0 +1,38 @@
+//! The chat itself, free of any Lambda event type.
+//!
+//! - [`id`]: user, conversation, connection and client message ids, and what makes one valid
+//! - [`time`]: the one form in which a time is stored and sent, and the [`Deadline`] of a request
+//! - [`message`]: a message before and after it has its place in a conversation
+//! - [`frame`]: the JSON frames of both directions
+//! - [`store`]: MongoDB: open sockets, and the log of messages with its delivery contract
+//! - [`migration`]: indexes, and places in their conversations for documents of the old system
+//! - [`push`]: the `@connections` management API
+//! - [`config`]: settings from environment variables
+//! - [`log`]: structured logs on standard output
+//! - [`error`]: what can go wrong, by what the caller does about it
+
+pub mod id;
+pub mod time;
+
+pub mod message;
+
+pub mod frame;
+
+pub mod store;
+
+pub mod migration;
+
+pub mod push;
+
+pub mod config;
+
+pub mod log;
+
+pub mod error;
+
+pub use error::{Code, Error, Rejection, Result};
+pub use id::{ClientMessageId, ConnectionId, ConversationId, UserId};
+pub use message::{Draft, Message};
+pub use push::Push;
+pub use store::{Connection, Store};
+pub use time::Deadline;

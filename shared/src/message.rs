@@ -1,0 +1,100 @@
+//! A message before and after it has its place in a conversation.
+
+use serde::Serialize;
+
+use crate::{ClientMessageId, Code, ConversationId, Rejection, UserId};
+
+/// A message that is valid but not yet stored.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// Who sends it; verified.
+    pub sender_id: UserId,
+    /// Who shall get it.
+    pub receiver_id: UserId,
+    /// The text.
+    pub message: Text,
+    /// The sender's own id for it, if the client resends.
+    pub client_message_id: Option<ClientMessageId>,
+}
+
+impl Draft {
+    /// The longest message in bytes of UTF-8.
+    ///
+    /// API Gateway delivers at most 131,072 bytes at once ([quotas]). JSON escapes a byte with at
+    /// most 6, so the text takes at most 98,304 of them and leaves room for the other fields.
+    ///
+    /// [quotas]: https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
+    pub const MAX_MESSAGE_BYTES: usize = 16_384;
+
+    /// The conversation that it belongs to.
+    pub fn conversation_id(&self) -> ConversationId {
+        ConversationId::direct(&self.sender_id, &self.receiver_id)
+    }
+}
+
+/// The text of a message: 1–[`Draft::MAX_MESSAGE_BYTES`] bytes of UTF-8, as received.
+///
+/// `Debug` prints its length only: message text never reaches a log.
+#[derive(Clone)]
+pub struct Text(String);
+
+impl Text {
+    /// The text itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Text {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Text({} bytes)", self.0.len())
+    }
+}
+
+impl TryFrom<String> for Text {
+    type Error = Rejection;
+
+    /// # Errors
+    ///
+    /// [`Code::MessageEmpty`] and [`Code::MessageTooLong`].
+    fn try_from(text: String) -> Result<Self, Rejection> {
+        if text.is_empty() {
+            return Err(Rejection::new(Code::MessageEmpty, "The message is empty."));
+        }
+        if text.len() > Draft::MAX_MESSAGE_BYTES {
+            return Err(Rejection::new(
+                Code::MessageTooLong,
+                format!(
+                    "The message has {} bytes; at most {} are allowed.",
+                    text.len(),
+                    Draft::MAX_MESSAGE_BYTES
+                ),
+            ));
+        }
+        Ok(Self(text))
+    }
+}
+
+/// A message in its place in a conversation, with the fields of the wire.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct Message {
+    /// The id of the stored document, in hex.
+    pub message_id: String,
+    /// The conversation.
+    pub conversation_id: ConversationId,
+    /// The place in the conversation: 1, 2, 3, … without holes; 0 and below for messages of the
+    /// old system.
+    pub seq: i64,
+    /// Who sent it.
+    pub sender_id: String,
+    /// Who it is for.
+    pub receiver_id: String,
+    /// The text.
+    pub message: String,
+    /// When it was stored, as [`time::format`](crate::time::format) writes it; messages of the old
+    /// system keep the form that they came in.
+    pub timestamp: String,
+    /// The sender's own id for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_message_id: Option<ClientMessageId>,
+}

@@ -1,0 +1,260 @@
+//! The `@connections` management API: frames to open sockets.
+//!
+//! <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html>
+
+use std::collections::HashMap;
+use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
+
+use aws_sdk_apigatewaymanagement::Client;
+use aws_sdk_apigatewaymanagement::config::retry::RetryConfig;
+use aws_sdk_apigatewaymanagement::config::timeout::TimeoutConfig;
+use aws_sdk_apigatewaymanagement::config::{
+    BehaviorVersion, Config, Credentials, Region, SharedHttpClient, StalledStreamProtectionConfig,
+};
+use aws_sdk_apigatewaymanagement::primitives::Blob;
+use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures_util::{StreamExt, stream};
+
+use crate::config::PushConfig;
+use crate::{Connection, ConnectionId, Deadline, Error};
+
+/// Posts in flight at once for one message.
+const CONCURRENT_POSTS: usize = 32;
+
+/// How long one try of a post may take, if the request has that long.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Tries of one post: the first, and retries of 429, 5xx and time-outs.
+const ATTEMPTS: u32 = 4;
+
+/// The bound of the first pause between tries; it doubles with each.
+const FIRST_BACKOFF: Duration = Duration::from_millis(25);
+
+/// Time kept back from pushes: a message whose pushes hang is stored all the same, and its ack must
+/// leave in time.
+const REPLY_RESERVE: Duration = Duration::from_millis(200);
+
+/// A socket younger than this may still be on its way up: API Gateway answers 410 until `$connect`
+/// has returned and the client has its 101.
+const SETTLING: Duration = Duration::from_secs(5);
+
+/// What became of a frame at its sockets.
+#[derive(Debug, Default)]
+pub struct Deliveries {
+    /// Sockets that took it.
+    pub delivered: Vec<Connection>,
+    /// Sockets that no longer exist; their rows are to be deleted.
+    pub gone: Vec<ConnectionId>,
+    /// How many could not be reached now; the client finds the message in the history.
+    pub failed: usize,
+}
+
+/// Why a frame did not reach a socket.
+#[derive(Debug)]
+enum Miss {
+    /// HTTP 410: the socket is closed for good.
+    Gone,
+    /// Anything else, after retries.
+    Failed(Error),
+}
+
+/// A client of the management API. Made once at start; connections are reused.
+#[derive(Debug)]
+pub struct Push {
+    config: PushConfig,
+    http: OnceLock<SharedHttpClient>,
+    https: OnceLock<SharedHttpClient>,
+    clients: Mutex<HashMap<String, Client>>,
+}
+
+impl Push {
+    /// Prepares the client; nothing is connected yet.
+    pub fn new(config: PushConfig) -> Self {
+        Self {
+            config,
+            http: OnceLock::new(),
+            https: OnceLock::new(),
+            clients: Mutex::default(),
+        }
+    }
+
+    /// Builds the client of the configured endpoint. Under `https` that loads the root
+    /// certificates, some milliseconds of work that belong into the start of a process.
+    pub fn warm(&self) {
+        self.client(&self.config.endpoint);
+    }
+
+    /// The management endpoint of the API that invoked this function.
+    pub fn endpoint(&self) -> &str {
+        &self.config.endpoint
+    }
+
+    /// Sends one text frame to all `sockets`, several at a time. One dead socket costs the others
+    /// nothing.
+    ///
+    /// `frame` is UTF-8 JSON of at most 131,072 bytes.
+    pub async fn fan_out(
+        &self,
+        sockets: Vec<Connection>,
+        frame: &str,
+        now: DateTime<Utc>,
+        deadline: Deadline,
+    ) -> Deliveries {
+        let frame = Bytes::copy_from_slice(frame.as_bytes());
+        let mut posts = stream::iter(sockets)
+            .map(|socket| {
+                let frame = frame.clone();
+                async move {
+                    let outcome = self.deliver(&socket, frame, now, deadline).await;
+                    (socket, outcome)
+                }
+            })
+            .buffer_unordered(CONCURRENT_POSTS);
+        let mut deliveries = Deliveries::default();
+        while let Some((socket, outcome)) = posts.next().await {
+            match outcome {
+                Ok(()) => deliveries.delivered.push(socket),
+                Err(Miss::Gone) => deliveries.gone.push(socket.connection_id),
+                Err(Miss::Failed(error)) => {
+                    let connection_id = socket.connection_id.as_str();
+                    tracing::warn!(connection_id, cause = error.chain(), "push failed");
+                    deliveries.failed += 1;
+                }
+            }
+        }
+        deliveries
+    }
+
+    /// Sends one text frame to the socket that a request came from.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`]: it did not arrive. That includes a socket that is closed.
+    pub async fn reply(
+        &self,
+        connection_id: &ConnectionId,
+        frame: &str,
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        let frame = Bytes::copy_from_slice(frame.as_bytes());
+        match self
+            .post(&self.config.endpoint, connection_id, frame, deadline)
+            .await
+        {
+            Ok(()) => Ok(()),
+            Err(Miss::Gone) => Err(Error::unavailable("push")("the socket is closed")),
+            Err(Miss::Failed(error)) => Err(error),
+        }
+    }
+
+    /// Posts to one socket. A 410 from a socket that has only just opened is no proof that it is
+    /// gone: deleting its row would leave a live socket without messages for hours.
+    async fn deliver(
+        &self,
+        socket: &Connection,
+        frame: Bytes,
+        now: DateTime<Utc>,
+        deadline: Deadline,
+    ) -> Result<(), Miss> {
+        for attempt in 0..ATTEMPTS {
+            let posted = self
+                .post(
+                    &socket.endpoint,
+                    &socket.connection_id,
+                    frame.clone(),
+                    deadline,
+                )
+                .await;
+            match posted {
+                Err(Miss::Gone) if socket.age(now) < SETTLING => {}
+                outcome => return outcome,
+            }
+            let pause = FIRST_BACKOFF * 2_u32.pow(attempt);
+            deadline.pause("push", pause).await.map_err(Miss::Failed)?;
+        }
+        let error = Error::unavailable("push")("the socket has only just opened and is not up yet");
+        Err(Miss::Failed(error))
+    }
+
+    async fn post(
+        &self,
+        endpoint: &str,
+        connection_id: &ConnectionId,
+        frame: Bytes,
+        deadline: Deadline,
+    ) -> Result<(), Miss> {
+        let left = deadline.remaining().saturating_sub(REPLY_RESERVE);
+        let timeouts = TimeoutConfig::builder()
+            .operation_timeout(left)
+            .operation_attempt_timeout(left.min(ATTEMPT_TIMEOUT))
+            .build();
+        self.client(endpoint)
+            .post_to_connection()
+            .connection_id(connection_id.as_str())
+            .data(Blob::new(frame))
+            .customize()
+            .config_override(Config::builder().timeout_config(timeouts))
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| match error.as_service_error() {
+                Some(refusal) if refusal.is_gone_exception() => Miss::Gone,
+                _ => Miss::Failed(Error::unavailable("push")(error)),
+            })
+    }
+
+    /// The client of one endpoint. All endpoints of a scheme share one pool of connections.
+    fn client(&self, endpoint: &str) -> Client {
+        let mut clients = self.clients.lock().expect("no holder panics");
+        if let Some(client) = clients.get(endpoint) {
+            return client.clone();
+        }
+        let client = Client::from_conf(self.sdk_config(endpoint));
+        clients.insert(endpoint.to_owned(), client.clone());
+        client
+    }
+
+    fn sdk_config(&self, endpoint: &str) -> Config {
+        let credentials = Credentials::new(
+            &self.config.access_key_id,
+            self.config.secret_access_key.expose(),
+            self.config
+                .session_token
+                .as_ref()
+                .map(|token| token.expose().to_owned()),
+            None,
+            "environment",
+        );
+        Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(self.config.region.clone()))
+            .credentials_provider(credentials)
+            .endpoint_url(endpoint)
+            .http_client(self.http_client(endpoint).clone())
+            .retry_config(
+                RetryConfig::standard()
+                    .with_max_attempts(ATTEMPTS)
+                    .with_initial_backoff(FIRST_BACKOFF),
+            )
+            // Bodies are small and the attempt timeout covers them.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .build()
+    }
+
+    /// Certificates are loaded only if an endpoint needs them.
+    fn http_client(&self, endpoint: &str) -> &SharedHttpClient {
+        let builder = aws_smithy_http_client::Builder::new();
+        if endpoint.starts_with("https://") {
+            self.https.get_or_init(|| {
+                builder
+                    .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
+                    .build_https()
+            })
+        } else {
+            self.http.get_or_init(|| builder.build_http())
+        }
+    }
+}

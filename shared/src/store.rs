@@ -1,0 +1,126 @@
+//! MongoDB: the open sockets and the log of messages.
+//!
+//! - `connections`: one document per open socket
+//! - `messages`: the log, with the delivery contract: dense numbers, idempotent resends, times that
+//!   never decrease
+
+mod connections;
+mod messages;
+
+use std::num::NonZeroUsize;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use lru::LruCache;
+use mongodb::bson::doc;
+use mongodb::error::ErrorKind;
+use mongodb::options::{ClientOptions, WriteConcern};
+use mongodb::{Client, Collection, Database};
+
+use crate::config::{DatabaseConfig, invalid};
+use crate::{ConversationId, Error, Result};
+
+pub use connections::Connection;
+pub use messages::{Appended, Page, Range};
+pub(crate) use messages::{CLIENT_MESSAGE_ID_INDEX, SEQ_INDEX};
+use messages::{Line, StoredMessage};
+
+/// Name of the collection of messages.
+pub const MESSAGES: &str = "chat_messages";
+
+/// Name of the collection of open sockets.
+pub const CONNECTIONS: &str = "connections";
+
+/// Conversations of which a warm process remembers the newest number.
+const REMEMBERED_CONVERSATIONS: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
+
+/// The two collections. Made once at start and shared by all requests of a process.
+pub struct Store {
+    database: Database,
+    connections: Collection<Connection>,
+    messages: Collection<StoredMessage>,
+    lines: Mutex<LruCache<ConversationId, Line>>,
+}
+
+impl Store {
+    /// Prepares a client with settings that fit Lambda; what the connection string says wins.
+    ///
+    /// Nothing is connected yet, except that a `mongodb+srv` name is resolved.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Config`]: the connection string is malformed.
+    /// - [`Error::Unavailable`]: its name could not be resolved.
+    pub async fn open(config: &DatabaseConfig) -> Result<Self> {
+        let options = client_options(config).await?;
+        Self::with_options(options, &config.database)
+    }
+
+    /// Like [`Store::open`], with driver settings that the caller made.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`]: the settings contradict each other.
+    pub fn with_options(options: ClientOptions, database: &str) -> Result<Self> {
+        let client = Client::with_options(options)
+            .map_err(|error| invalid("MONGODB_URI", error.to_string()))?;
+        let database = client.database(database);
+        Ok(Self {
+            connections: database.collection(CONNECTIONS),
+            messages: database.collection(MESSAGES),
+            lines: Mutex::new(LruCache::new(REMEMBERED_CONVERSATIONS)),
+            database,
+        })
+    }
+
+    /// Opens the first connection, so that its cost falls into the start of a process and not into
+    /// its first request.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`]: no server answers. A process may go on: later requests try again.
+    pub async fn warm(&self) -> Result<()> {
+        self.database
+            .run_command(doc! {"ping": 1})
+            .await
+            .map_err(Error::unavailable("ping of the database"))?;
+        Ok(())
+    }
+
+    /// The database, for the migration.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+}
+
+/// Driver settings for a process that serves `config.concurrency` requests at once.
+///
+/// # Errors
+///
+/// As [`Store::open`].
+pub async fn client_options(config: &DatabaseConfig) -> Result<ClientOptions> {
+    let mut options =
+        ClientOptions::parse(config.uri.expose())
+            .await
+            .map_err(|error| match *error.kind {
+                // The driver's sentence may quote the connection string, and with it a password.
+                ErrorKind::InvalidArgument { .. } => {
+                    invalid("MONGODB_URI", "is not a valid connection string")
+                }
+                _ => Error::unavailable("look-up of the database's address")(error),
+            })?;
+    options.app_name.get_or_insert("meetme-chat".to_owned());
+    // A request uses one connection at a time; one more for a retry beside a stuck one.
+    options.max_pool_size.get_or_insert(config.concurrency + 1);
+    options.max_idle_time.get_or_insert(Duration::from_secs(60));
+    options
+        .connect_timeout
+        .get_or_insert(Duration::from_secs(2));
+    options
+        .server_selection_timeout
+        .get_or_insert(Duration::from_secs(3));
+    options
+        .write_concern
+        .get_or_insert(WriteConcern::majority());
+    Ok(options)
+}

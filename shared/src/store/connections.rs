@@ -1,0 +1,129 @@
+//! One document per open socket.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt;
+use mongodb::bson::{self, doc};
+use serde::{Deserialize, Serialize};
+
+use super::Store;
+use crate::{ConnectionId, Error, Result, UserId};
+
+/// An open socket.
+///
+/// ```json
+/// {"_id": "PJqB0fHsqRcCHlw=", "user_id": "prof@example.com",
+///  "endpoint": "https://….execute-api.eu-west-1.amazonaws.com/prod",
+///  "connected_at": {"$date": "…"}, "expires_at": {"$date": "…"}}
+/// ```
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Connection {
+    /// The socket.
+    #[serde(rename = "_id")]
+    pub connection_id: ConnectionId,
+    /// Whose socket it is.
+    pub user_id: UserId,
+    /// The management endpoint of the API that holds it: several APIs may share one database.
+    pub endpoint: String,
+    connected_at: bson::DateTime,
+    expires_at: bson::DateTime,
+}
+
+impl Connection {
+    /// How long a row is kept: API Gateway ends every socket after 2 hours, and the rest is slack.
+    const LIFETIME: Duration = Duration::from_secs(2 * 60 * 60 + 10 * 60);
+
+    /// A socket that opens at `connected_at`.
+    pub fn new(
+        connection_id: ConnectionId,
+        user_id: UserId,
+        endpoint: String,
+        connected_at: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            connection_id,
+            user_id,
+            endpoint,
+            connected_at: date(connected_at),
+            expires_at: date(connected_at + Self::LIFETIME),
+        }
+    }
+
+    /// How long ago it opened; zero if clocks disagree.
+    pub fn age(&self, now: DateTime<Utc>) -> Duration {
+        let millis = now.timestamp_millis() - self.connected_at.timestamp_millis();
+        Duration::from_millis(millis.try_into().unwrap_or(0))
+    }
+}
+
+fn date(time: DateTime<Utc>) -> bson::DateTime {
+    bson::DateTime::from_millis(time.timestamp_millis())
+}
+
+impl Store {
+    /// Records an open socket.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`]: it may or may not be recorded; refuse the handshake.
+    pub async fn connect(&self, connection: &Connection) -> Result<()> {
+        self.connections
+            .insert_one(connection)
+            .await
+            .map_err(Error::unavailable("insert of a connection"))?;
+        Ok(())
+    }
+
+    /// Forgets sockets that are closed. Unknown ids are no error.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`]: they stay until a push finds them gone or they expire.
+    pub async fn disconnect(&self, connection_ids: &[ConnectionId]) -> Result<()> {
+        let ids: Vec<&str> = connection_ids.iter().map(ConnectionId::as_str).collect();
+        self.connections
+            .delete_many(doc! {"_id": {"$in": ids}})
+            .await
+            .map_err(Error::unavailable("delete of connections"))?;
+        Ok(())
+    }
+
+    /// The user of a socket, or `None` if it is not known or has expired.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`].
+    pub async fn user_of(
+        &self,
+        connection_id: &ConnectionId,
+        now: DateTime<Utc>,
+    ) -> Result<Option<UserId>> {
+        let connection = self
+            .connections
+            .find_one(doc! {"_id": connection_id.as_str(), "expires_at": {"$gt": date(now)}})
+            .await
+            .map_err(Error::unavailable("look-up of a connection"))?;
+        Ok(connection.map(|connection| connection.user_id))
+    }
+
+    /// All live sockets of `users`, found by index. TTL deletion lags, so expired rows are skipped.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`].
+    pub async fn sockets_of(
+        &self,
+        users: [&UserId; 2],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Connection>> {
+        let users = users.map(UserId::as_str);
+        self.connections
+            .find(doc! {"user_id": {"$in": users.as_slice()}, "expires_at": {"$gt": date(now)}})
+            .await
+            .map_err(Error::unavailable("look-up of a user's sockets"))?
+            .try_collect()
+            .await
+            .map_err(Error::unavailable("reading of a user's sockets"))
+    }
+}
