@@ -1,0 +1,69 @@
+//! `$disconnect`: forgets a closed socket.
+//!
+//! API Gateway runs it at best effort, so a socket may also be forgotten by a push that finds it
+//! gone, or when its row expires.
+
+use std::sync::Arc;
+
+use aws_lambda_events::apigw::{ApiGatewayProxyResponse, ApiGatewayWebsocketProxyRequest};
+use chat::config::DatabaseConfig;
+use chat::{ConnectionId, Deadline, Error, Result, Store};
+use lambda_runtime::LambdaEvent;
+
+/// Settings from environment variables.
+#[derive(Debug)]
+pub struct Config {
+    /// The database.
+    pub database: DatabaseConfig,
+}
+
+impl Config {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`]: a variable is missing or malformed.
+    pub fn from_env() -> Result<Self> {
+        Ok(Self {
+            database: DatabaseConfig::from_env()?,
+        })
+    }
+}
+
+/// What the handler works with.
+pub struct Deps {
+    /// The database.
+    pub store: Store,
+}
+
+/// Forgets the socket of the event.
+///
+/// # Errors
+///
+/// [`Error::Unavailable`]: the row stays until a push or its expiry removes it. Nobody reads the
+/// answer, but the failure shows in the function's error count.
+pub async fn handle(
+    event: LambdaEvent<ApiGatewayWebsocketProxyRequest>,
+    deps: Arc<Deps>,
+) -> Result<ApiGatewayProxyResponse> {
+    let deadline = Deadline::of(&event.context);
+    let context = event.payload.request_context;
+    let connection_id: ConnectionId = context
+        .connection_id
+        .ok_or_else(|| Error::unavailable("reading of the event")("it has no connection id"))?
+        .into();
+    tracing::debug!(
+        connection_id = connection_id.as_str(),
+        code = context.disconnect_status_code,
+        "disconnect"
+    );
+    deadline
+        .bound("disconnect", async move {
+            deps.store.disconnect(&[connection_id]).await
+        })
+        .await
+        .inspect_err(|error| tracing::error!(cause = error.chain(), "disconnect failed"))?;
+    let mut response = ApiGatewayProxyResponse::default();
+    response.status_code = 200;
+    Ok(response)
+}

@@ -1,0 +1,23 @@
+//! The function behind `GET /chat/history`.
+
+use std::sync::Arc;
+
+use chat::Store;
+use history::{Config, Deps, handle};
+use lambda_http::{Error, run_concurrent, service_fn};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    chat::log::start();
+    let config = Config::from_env()?;
+    let deps = Arc::new(Deps {
+        store: Store::open(&config.database).await?,
+    });
+    if let Err(error) = deps.store.warm().await {
+        tracing::warn!(cause = error.chain(), "starting without the database");
+    }
+    run_concurrent(service_fn(move |request| {
+        handle(request, Arc::clone(&deps))
+    }))
+    .await
+}

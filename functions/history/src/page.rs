@@ -1,0 +1,118 @@
+//! The body of a page and its `Link` header.
+
+use chat::store::{Page, Range};
+use chat::{ClientMessageId, Message, UserId};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+
+use crate::query::Query;
+
+/// The most bytes of a body as Lambda transports it, as a string inside of JSON.
+///
+/// Lambda takes 6 MB with everything around it ([quotas]); the escapes of that second layer can
+/// double a body, so they are counted.
+///
+/// [quotas]: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+const MAX_TRANSPORTED_BYTES: usize = 5_000_000;
+
+/// A message as the history shows it: the old system's four fields, and ours.
+#[derive(Serialize)]
+struct Item<'a> {
+    sender_id: &'a str,
+    receiver_id: &'a str,
+    message: &'a str,
+    timestamp: &'a str,
+    message_id: &'a str,
+    seq: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_message_id: Option<&'a ClientMessageId>,
+}
+
+impl<'a> From<&'a Message> for Item<'a> {
+    fn from(message: &'a Message) -> Self {
+        Self {
+            sender_id: &message.sender_id,
+            receiver_id: &message.receiver_id,
+            message: &message.message,
+            timestamp: &message.timestamp,
+            message_id: &message.message_id,
+            seq: message.seq,
+            client_message_id: message.client_message_id.as_ref(),
+        }
+    }
+}
+
+/// The messages as a JSON array.
+pub fn json(messages: &[Message]) -> String {
+    let items: Vec<Item> = messages.iter().map(Item::from).collect();
+    serde_json::to_string(&items).expect("an item has string keys and no fallible field")
+}
+
+/// Keeps count of the size of a body that is being put together.
+#[derive(Debug, Default)]
+pub struct Body {
+    transported_bytes: usize,
+}
+
+impl Body {
+    /// Whether the body stays within its limit with `message`, which is then counted.
+    pub fn has_room_for(&mut self, message: &Message) -> bool {
+        let item = serde_json::to_string(&Item::from(message)).expect("as in json()");
+        let escapes = item.bytes().filter(|byte| matches!(byte, b'"' | b'\\'));
+        let separator = 1;
+        self.transported_bytes += item.len() + escapes.count() + separator;
+        self.transported_bytes <= MAX_TRANSPORTED_BYTES
+    }
+}
+
+/// The `Link` header of a page ([RFC 8288]): `rel="prev"` if there are older messages, `rel="next"`
+/// if there are newer ones. The links are relative, so they hold behind any domain and path.
+///
+/// [RFC 8288]: https://www.rfc-editor.org/rfc/rfc8288
+pub fn links(query: &Query, page: &Page) -> Option<String> {
+    let (first, last) = (page.messages.first()?, page.messages.last()?);
+    let mut links = Vec::new();
+    if page.older {
+        let range = Range {
+            after: None,
+            before: Some(first.seq),
+        };
+        links.push(link(query, range, "prev"));
+    }
+    if page.newer {
+        let range = Range {
+            after: Some(last.seq),
+            // A range with two ends is walked from its old end up to its new one.
+            before: query.range.before.filter(|_| query.range.after.is_some()),
+        };
+        links.push(link(query, range, "next"));
+    }
+    (!links.is_empty()).then(|| links.join(", "))
+}
+
+fn link(query: &Query, range: Range, rel: &str) -> String {
+    let user1 = encode(&query.user1);
+    let user2 = encode(&query.user2);
+    let mut target = format!("?user1={user1}&user2={user2}");
+    let numbers = [
+        ("limit", query.asked_limit.map(i64::from)),
+        ("after", range.after),
+        ("before", range.before),
+    ];
+    for (name, number) in numbers {
+        if let Some(number) = number {
+            target.push_str(&format!("&{name}={number}"));
+        }
+    }
+    format!("<{target}>; rel=\"{rel}\"")
+}
+
+fn encode(user_id: &UserId) -> impl std::fmt::Display {
+    /// <https://www.rfc-editor.org/rfc/rfc3986#section-2.3>
+    const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_')
+        .remove(b'~');
+    utf8_percent_encode(user_id.as_str(), UNRESERVED)
+}

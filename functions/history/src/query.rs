@@ -1,0 +1,135 @@
+//! The parameters: `user1=&user2=[&limit=][&before=][&after=]`.
+
+use chat::store::Range;
+use chat::{Code, ConversationId, Rejection, UserId};
+use percent_encoding::percent_decode;
+
+/// The largest page, and the size of one for which no `limit` is given.
+pub const MAX_LIMIT: u32 = 1_000;
+
+/// A valid request.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Query {
+    /// One of the two users.
+    pub user1: UserId,
+    /// The other.
+    pub user2: UserId,
+    /// The limit that was asked for, if any: links repeat it.
+    pub asked_limit: Option<u32>,
+    /// The most messages of a page, 1–[`MAX_LIMIT`].
+    pub limit: u32,
+    /// The piece of the conversation.
+    pub range: Range,
+}
+
+impl Query {
+    /// Reads a query string. Parameters that are not ours are ignored.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that names the parameter: it is missing, repeated, not UTF-8, or out of range.
+    pub fn parse(query: &str) -> Result<Self, Rejection> {
+        let asked_limit = number(query, "limit")?;
+        let limit = match asked_limit {
+            None => MAX_LIMIT,
+            Some(limit @ 1..=1_000) => limit as u32,
+            Some(_) => return Err(invalid("`limit` must be between 1 and 1000.")),
+        };
+        Ok(Self {
+            user1: user(query, "user1")?,
+            user2: user(query, "user2")?,
+            asked_limit: asked_limit.map(|_| limit),
+            limit,
+            range: Range {
+                after: number(query, "after")?,
+                before: number(query, "before")?,
+            },
+        })
+    }
+
+    /// The conversation that is asked for; the order of the users does not matter.
+    pub fn conversation_id(&self) -> ConversationId {
+        ConversationId::direct(&self.user1, &self.user2)
+    }
+}
+
+fn user(query: &str, name: &str) -> Result<UserId, Rejection> {
+    value(query, name)?
+        .ok_or_else(|| invalid(format!("`{name}` is missing.")))?
+        .try_into()
+        .map_err(|rejection: Rejection| {
+            Rejection::new(rejection.code, format!("`{name}`: {}", rejection.message))
+        })
+}
+
+fn number(query: &str, name: &str) -> Result<Option<i64>, Rejection> {
+    value(query, name)?
+        .map(|text| {
+            text.parse()
+                .map_err(|_| invalid(format!("`{name}` must be a whole number.")))
+        })
+        .transpose()
+}
+
+/// The decoded value of a parameter. One that is not UTF-8 is refused, since replacing what cannot
+/// be decoded would make different ids equal.
+fn value(query: &str, name: &str) -> Result<Option<String>, Rejection> {
+    let mut found = None;
+    for pair in query.split('&') {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if decode(key).as_deref() != Some(name) {
+            continue;
+        }
+        let value = decode(value).ok_or_else(|| invalid(format!("`{name}` is not UTF-8.")))?;
+        if found.replace(value).is_some() {
+            return Err(invalid(format!("`{name}` is given more than once.")));
+        }
+    }
+    Ok(found)
+}
+
+fn decode(text: &str) -> Option<String> {
+    let spaces = text.replace('+', " ");
+    let decoded = percent_decode(spaces.as_bytes()).decode_utf8().ok()?;
+    Some(decoded.into_owned())
+}
+
+fn invalid(message: impl Into<String>) -> Rejection {
+    Rejection::new(Code::InvalidFrame, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(query: &str) -> String {
+        Query::parse(query).expect_err(query).message
+    }
+
+    #[test]
+    fn ids_are_decoded_once_and_kept_as_they_are() {
+        let query = Query::parse("user1=a%2Bb%2520c&user2=%E5%AD%B8+x").expect("valid");
+        assert_eq!(query.user1.as_str(), "a+b%20c");
+        assert_eq!(query.user2.as_str(), "學 x");
+        assert_eq!((query.limit, query.asked_limit), (MAX_LIMIT, None));
+    }
+
+    #[test]
+    fn a_bad_parameter_is_named() {
+        for (query, name) in [
+            ("", "user1"),
+            ("user1=a", "user2"),
+            ("user1=a&user2=", "user2"),
+            ("user1=a&user1=b&user2=c", "user1"),
+            ("user1=a&user2=%FF", "user2"),
+            ("user1[$gt]=&user2=b", "user1"),
+            ("user1=a&user2=b&limit=0", "limit"),
+            ("user1=a&user2=b&limit=1001", "limit"),
+            ("user1=a&user2=b&limit=ten", "limit"),
+            ("user1=a&user2=b&after=1.5", "after"),
+            ("user1=a&user2=b&before=99999999999999999999", "before"),
+        ] {
+            assert!(refusal(query).contains(&format!("`{name}`")), "{query}");
+        }
+    }
+}
