@@ -1,0 +1,258 @@
+//! Finds, installs and runs the database.
+//!
+//! In this order: `MONGODB_URI`; `mongod` on the PATH; the MongoDB-compatible server
+//! [SecantusDB](https://github.com/jdrumgoole/SecantusDB) (the crate `secantus-mdb`), built once into a cache of the user's.
+//! That server is GPL software: a separate program that is fetched, never linked.
+
+use std::ffi::OsString;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use chat::Store;
+use chat::config::DatabaseConfig;
+
+use crate::binaries::cargo;
+use crate::supervise::Supervised;
+
+const EMBEDDED_CRATE: &str = "secantus-mdb";
+const EMBEDDED_VERSION: &str = "0.5.3-beta.196";
+const EMBEDDED_PROGRAM: &str = "secantusd-rs";
+
+/// How long a server may take to answer; after a crash it recovers first.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+
+/// A program that serves the MongoDB protocol.
+#[derive(Debug, Clone)]
+pub enum Server {
+    /// MongoDB itself.
+    Mongod(PathBuf),
+    /// The embedded server.
+    Embedded(PathBuf),
+}
+
+impl Server {
+    /// `mongod` if it is on the PATH, else the embedded server, which is installed if need be.
+    ///
+    /// # Errors
+    ///
+    /// The embedded server cannot be built; the sentence says what to install.
+    pub fn find_or_install() -> Result<Self> {
+        if let Some(mongod) = on_path("mongod") {
+            return Ok(Self::Mongod(mongod));
+        }
+        let root = cache_folder()?.join(format!("{EMBEDDED_CRATE}-{EMBEDDED_VERSION}"));
+        let program = root.join("bin").join(EMBEDDED_PROGRAM);
+        if !program.is_file() {
+            install(&root)?;
+        }
+        Ok(Self::Embedded(program))
+    }
+
+    /// Its name, for the developer.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Mongod(path) => path.display().to_string(),
+            Self::Embedded(_) => format!("{EMBEDDED_PROGRAM} {EMBEDDED_VERSION}"),
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Mongod(path) | Self::Embedded(path) => path,
+        }
+    }
+
+    fn arguments(&self, folder: &Path, port: u16) -> Vec<OsString> {
+        let port = port.to_string();
+        let folder = folder.as_os_str();
+        let arguments: Vec<&std::ffi::OsStr> = match self {
+            Self::Mongod(_) => vec![
+                "--bind_ip".as_ref(),
+                "127.0.0.1".as_ref(),
+                "--port".as_ref(),
+                port.as_ref(),
+                "--dbpath".as_ref(),
+                folder,
+            ],
+            Self::Embedded(_) => vec![
+                "--host".as_ref(),
+                "127.0.0.1".as_ref(),
+                "--port".as_ref(),
+                port.as_ref(),
+                "--storage-path".as_ref(),
+                folder,
+                "--log-level".as_ref(),
+                "WARNING".as_ref(),
+                // Without it a kill loses writes that were acknowledged, even with j: true.
+                "--sync-on-commit".as_ref(),
+            ],
+        };
+        arguments.into_iter().map(OsString::from).collect()
+    }
+}
+
+/// A server that we run.
+pub struct Database {
+    /// Its connection string.
+    pub uri: String,
+    server: Supervised,
+}
+
+impl Database {
+    /// Starts `server` on `port` with its data in `folder`, and waits until it answers.
+    /// `supervisor` is the `local` binary.
+    ///
+    /// # Errors
+    ///
+    /// It ends or does not answer; the sentence names its log.
+    pub async fn start(
+        server: &Server,
+        supervisor: &Path,
+        folder: &Path,
+        port: u16,
+    ) -> Result<Self> {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+        let log = folder.join("server.log");
+        let arguments = server.arguments(folder, port);
+        let mut supervised = Supervised::start(supervisor, server.path(), &arguments, &log)?;
+        let uri = format!("mongodb://127.0.0.1:{port}/?directConnection=true");
+        let start = Instant::now();
+        while let Err(problem) = ping(&uri).await {
+            if supervised.has_ended()? {
+                bail!("{} did not start; see {}", server.name(), log.display());
+            }
+            if start.elapsed() > START_PATIENCE {
+                return Err(problem.context(format!("{} does not answer", server.name())));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(Self {
+            uri,
+            server: supervised,
+        })
+    }
+
+    /// Stops the server cleanly.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be waited for.
+    pub async fn stop(&mut self) -> Result<()> {
+        self.server.stop().await?;
+        Ok(())
+    }
+}
+
+/// Whether a database answers.
+///
+/// # Errors
+///
+/// It does not, or the connection string is malformed.
+pub async fn ping(uri: &str) -> Result<()> {
+    let config = DatabaseConfig::new(uri, "admin");
+    let pinged = async { Store::open(&config).await?.warm().await };
+    pinged.await.map_err(|error| anyhow::anyhow!(error.chain()))
+}
+
+/// A port that nobody listens on right now.
+///
+/// # Errors
+///
+/// There is none.
+pub fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0").context("no free port")?;
+    Ok(listener.local_addr()?.port())
+}
+
+/// Builds the embedded server. Several at once wait for each other on cargo's lock.
+fn install(root: &Path) -> Result<()> {
+    eprintln!(
+        "No MONGODB_URI and no mongod: building {EMBEDDED_CRATE} {EMBEDDED_VERSION} once into {}. \
+         That takes some minutes.",
+        root.display()
+    );
+    let mut command = cargo();
+    command
+        .args([
+            "install",
+            EMBEDDED_CRATE,
+            "--version",
+            EMBEDDED_VERSION,
+            "--locked",
+        ])
+        // It declares a newer compiler than it needs.
+        .args(["--ignore-rust-version", "--root"])
+        .arg(root)
+        // Builds in about half the time and serves one client as fast.
+        .env("CARGO_PROFILE_RELEASE_LTO", "off")
+        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
+        // Not into the workspace's own target folder, whatever the caller has set.
+        .env_remove("CARGO_TARGET_DIR")
+        // From a folder without settings of a workspace.
+        .current_dir(std::env::temp_dir())
+        .stdin(Stdio::null());
+    if let Some(path) = path_with_cmake()? {
+        command.env("PATH", path);
+    }
+    let status = command.status().context("cannot run cargo install")?;
+    if !status.success() {
+        bail!(
+            "{EMBEDDED_CRATE} does not build; cargo says why above. It needs a C and a C++ \
+             compiler and cmake. Or install MongoDB, or set MONGODB_URI"
+        );
+    }
+    Ok(())
+}
+
+/// The PATH with a cmake on it; `None` if it has one already.
+fn path_with_cmake() -> Result<Option<OsString>> {
+    const HELP: &str = "cmake is needed to build the embedded database: install it \
+                        (apt install cmake, brew install cmake), or set MONGODB_URI";
+    if on_path("cmake").is_some() {
+        return Ok(None);
+    }
+    let venv = cache_folder()?.join("cmake-venv");
+    let bin = venv.join("bin");
+    if !bin.join("cmake").is_file() {
+        eprintln!("No cmake: installing it with pip into {}.", venv.display());
+        run(Command::new("python3").args(["-m", "venv"]).arg(&venv)).context(HELP)?;
+        run(Command::new(bin.join("pip")).args(["install", "--quiet", "cmake"])).context(HELP)?;
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(bin).chain(std::env::split_paths(&path));
+    Ok(Some(std::env::join_paths(folders)?))
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let status = command
+        .status()
+        .with_context(|| format!("cannot run {:?}", command.get_program()))?;
+    if !status.success() {
+        bail!("{:?} failed: {status}", command.get_program());
+    }
+    Ok(())
+}
+
+fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|candidate| candidate.is_file())
+}
+
+/// `$XDG_CACHE_HOME/meetme-chat`, by default `~/.cache/meetme-chat`: it survives `cargo clean` and
+/// is shared by all clones.
+fn cache_folder() -> Result<PathBuf> {
+    let base = match std::env::var_os("XDG_CACHE_HOME") {
+        Some(folder) if !folder.is_empty() => PathBuf::from(folder),
+        _ => std::env::home_dir()
+            .context("neither XDG_CACHE_HOME nor HOME is set")?
+            .join(".cache"),
+    };
+    Ok(base.join("meetme-chat"))
+}

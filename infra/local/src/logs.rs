@@ -1,0 +1,39 @@
+//! What the developer reads while it runs, on standard error: one line for each thing that passes,
+//! never the text of a message.
+
+use std::io::Write;
+
+use chrono::Local;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
+
+/// Starts logging from `level` on.
+pub fn start(level: LevelFilter) {
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_target(false)
+        .with_timer(WallClock)
+        .init();
+}
+
+/// Prints a log line of a function, under its name.
+pub fn function_line(name: &str, line: &str) {
+    let mut stderr = std::io::stderr().lock();
+    // A closed terminal is no reason to end.
+    let _ = writeln!(stderr, "{} {name:>20} | {line}", wall_clock());
+}
+
+struct WallClock;
+
+impl FormatTime for WallClock {
+    fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
+        writer.write_str(&wall_clock())
+    }
+}
+
+fn wall_clock() -> String {
+    Local::now().format("%H:%M:%S%.3f").to_string()
+}

@@ -1,0 +1,91 @@
+//! The text of a template as a tree whose nodes know their lines.
+//!
+//! The short forms of intrinsic functions (`!Ref x`) become the long ones (`{"Ref": x}`), so that
+//! there is one form to evaluate.
+
+use anyhow::{Result, bail};
+use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
+use serde_json::Value;
+
+/// A node of the tree.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Where it begins, from 1.
+    pub line: usize,
+    /// What it is.
+    pub content: Content,
+}
+
+/// What a node is.
+#[derive(Debug, Clone)]
+pub enum Content {
+    /// A string, number, boolean or null.
+    Scalar(Value),
+    /// A list.
+    List(Vec<Node>),
+    /// A map in the order of the text.
+    Map(Vec<(String, Node)>),
+}
+
+impl Node {
+    /// Reads the first document of `text`.
+    pub fn parse(text: &str) -> Result<Self> {
+        let documents = MarkedYaml::load_from_str(text)?;
+        match documents.into_iter().next() {
+            Some(document) => Self::from_yaml(document),
+            None => bail!("it is empty"),
+        }
+    }
+
+    fn from_yaml(yaml: MarkedYaml) -> Result<Self> {
+        let line = yaml.span.start.line();
+        let content = match yaml.data {
+            YamlData::Value(scalar) => Content::Scalar(match scalar {
+                Scalar::Null => Value::Null,
+                Scalar::Boolean(value) => value.into(),
+                Scalar::Integer(value) => value.into(),
+                Scalar::FloatingPoint(value) => value.into_inner().into(),
+                Scalar::String(value) => value.into(),
+            }),
+            YamlData::Sequence(items) => {
+                let items = items.into_iter().map(Self::from_yaml);
+                Content::List(items.collect::<Result<_>>()?)
+            }
+            YamlData::Mapping(entries) => {
+                let entries = entries.into_iter().map(|(key, value)| {
+                    let Some(key) = key.data.as_str() else {
+                        bail!("line {}: a key is not a string", key.span.start.line());
+                    };
+                    Ok((key.to_owned(), Self::from_yaml(value)?))
+                });
+                Content::Map(entries.collect::<Result<_>>()?)
+            }
+            YamlData::Tagged(tag, node) => {
+                let name = match tag.suffix.as_str() {
+                    plain @ ("Ref" | "Condition") => plain.to_owned(),
+                    function => format!("Fn::{function}"),
+                };
+                Content::Map(vec![(name, Self::from_yaml(*node)?)])
+            }
+            YamlData::Representation(..) | YamlData::Alias(_) | YamlData::BadValue => {
+                bail!("line {line}: this is not a value that a template may hold")
+            }
+        };
+        Ok(Self { line, content })
+    }
+
+    /// The value of `key`, if this is a map that has it.
+    pub fn get(&self, key: &str) -> Option<&Self> {
+        self.entries()
+            .iter()
+            .find_map(|(name, node)| (name == key).then_some(node))
+    }
+
+    /// The entries of a map; none for anything else.
+    pub fn entries(&self) -> &[(String, Self)] {
+        match &self.content {
+            Content::Map(entries) => entries,
+            _ => &[],
+        }
+    }
+}
