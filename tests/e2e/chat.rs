@@ -1,0 +1,200 @@
+//! Messages arrive, on every device, from old clients and new ones.
+
+use mongodb::bson::{Document, doc};
+use serde_json::json;
+use tests::{Client, Stack, until};
+
+#[tokio::test]
+async fn two_clients_chat() {
+    let stack = Stack::start().await;
+    let mut prof = stack.connect("prof@example.com").await;
+    let mut student = stack.connect("student@example.com").await;
+
+    prof.send(&json!({
+        "action": "sendMessage",
+        "sender_id": "prof@example.com",
+        "receiver_id": "student@example.com",
+        "message": "Let's meet at 3PM.",
+        "client_message_id": "m-1",
+    }))
+    .await;
+
+    let ack = prof.next().await;
+    assert_eq!(ack["type"], "ack");
+    assert_eq!(ack["client_message_id"], "m-1");
+    assert_eq!(
+        (&ack["seq"], &ack["status"]),
+        (&json!(1), &json!("delivered"))
+    );
+    assert_eq!(ack["duplicate"], false);
+
+    let pushed = student.next().await;
+    assert_eq!(pushed["type"], "message");
+    assert_eq!(pushed["sender_id"], "prof@example.com");
+    assert_eq!(pushed["receiver_id"], "student@example.com");
+    assert_eq!(pushed["message"], "Let's meet at 3PM.");
+    assert_eq!(pushed["client_message_id"], "m-1");
+    for shared in ["message_id", "conversation_id", "seq", "timestamp"] {
+        assert_eq!(pushed[shared], ack[shared], "{shared}");
+    }
+    let timestamp = pushed["timestamp"].as_str().expect("a string");
+    assert_eq!(timestamp.len(), "2026-11-22T11:15:03.123Z".len());
+    assert!(timestamp.ends_with('Z'));
+
+    let reply = student.say("prof@example.com", "Fine.").await;
+    assert_eq!(reply["seq"], 2);
+    assert_eq!(prof.next().await["message"], "Fine.");
+
+    let history = stack
+        .history("prof@example.com", "student@example.com", "")
+        .await;
+    let messages = history.messages();
+    assert_eq!(
+        messages[0],
+        json!({
+            "sender_id": "prof@example.com",
+            "receiver_id": "student@example.com",
+            "message": "Let's meet at 3PM.",
+            "timestamp": timestamp,
+            "message_id": ack["message_id"],
+            "seq": 1,
+            "client_message_id": "m-1",
+        })
+    );
+    assert_eq!(messages[1]["message"], "Fine.");
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn every_socket_of_the_receiver_and_the_senders_other_one_get_the_frame() {
+    let stack = Stack::start().await;
+    let mut sender = stack.connect("a").await;
+    let mut others = [
+        stack.connect("a").await,
+        stack.connect("b").await,
+        stack.connect("b").await,
+        stack.connect("b").await,
+    ];
+    let mut stranger = stack.connect("c").await;
+
+    let ack = sender.say("b", "to all of you").await;
+    assert_eq!(ack["status"], "delivered");
+    for socket in &mut others {
+        let frame = socket.next().await;
+        assert_eq!(
+            (&frame["message"], &frame["seq"]),
+            (&json!("to all of you"), &json!(1))
+        );
+    }
+    sender.expect_nothing().await;
+    stranger.expect_nothing().await;
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn an_old_client_works_unchanged() {
+    let stack = Stack::start().await;
+    let old = |user: &str| format!("{}/ws/chat/{user}", stack.ws);
+    let mut sender = Client::connect(&old("sender")).await.expect("connected");
+    let mut receiver = Client::connect(&old("receiver")).await.expect("connected");
+
+    let frame = json!({"sender_id": "sender", "receiver_id": "receiver", "message": "hi"});
+    sender.send(&frame).await;
+
+    let pushed = receiver.next().await;
+    for field in ["sender_id", "receiver_id", "message"] {
+        assert_eq!(pushed[field], frame[field]);
+    }
+    assert!(pushed["timestamp"].is_string());
+    sender.expect_nothing().await;
+
+    let messages = stack.history("receiver", "sender", "").await.messages();
+    assert_eq!(messages.len(), 1);
+    for field in ["sender_id", "receiver_id", "message", "timestamp"] {
+        assert_eq!(messages[0][field], pushed[field]);
+    }
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_to_someone_offline_waits_in_the_history() {
+    let stack = Stack::start().await;
+    let mut sender = stack.connect("a").await;
+    let receiver = stack.connect("b").await;
+    receiver.close().await;
+    // $disconnect runs after the close: wait until it has.
+    let connections = stack.database.collection::<Document>("connections");
+    until(async || {
+        let rows = connections.count_documents(doc! {"user_id": "b"}).await;
+        rows.expect("a count") == 0
+    })
+    .await;
+    let ack = sender.say("b", "for later").await;
+    assert_eq!(
+        (&ack["type"], &ack["status"]),
+        (&json!("ack"), &json!("stored"))
+    );
+    assert_eq!(
+        stack.history("a", "b", "").await.messages()[0]["message"],
+        "for later"
+    );
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_note_to_oneself_arrives_on_all_own_sockets() {
+    let stack = Stack::start().await;
+    let mut phone = stack.connect("me").await;
+    let mut laptop = stack.connect("me").await;
+    phone
+        .send(&json!({"action": "sendMessage", "receiver_id": "me", "message": "milk"}))
+        .await;
+    let mut kinds = [phone.next().await, phone.next().await].map(|frame| frame["type"].clone());
+    kinds.sort_by_key(ToString::to_string);
+    assert_eq!(kinds, [json!("ack"), json!("message")]);
+    assert_eq!(laptop.next().await["message"], "milk");
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_ping_is_answered_with_the_time() {
+    let stack = Stack::start().await;
+    let mut client = stack.connect("a").await;
+    client.send(&json!({"action": "ping"})).await;
+    let pong = client.next().await;
+    assert_eq!(pong["type"], "pong");
+    let time = pong["timestamp"].as_str().expect("a string");
+    chrono::DateTime::parse_from_rfc3339(time).expect("a time");
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn functions_that_take_one_event_at_a_time_serve_the_chat_as_well() {
+    let database = tests::server::database_name();
+    let uri = tests::server::uri().await;
+    let stack = Stack::start_with(uri, &database, &["--concurrency", "1"]).await;
+    let mut a = stack.connect("a").await;
+    let mut b = stack.connect("b").await;
+    for (number, text) in ["one", "two", "three"].into_iter().enumerate() {
+        assert_eq!(a.say("b", text).await["seq"], number + 1);
+        assert_eq!(b.next().await["message"], text);
+    }
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn message_text_and_user_secrets_never_reach_the_log() {
+    let stack = Stack::start().await;
+    let mut a = stack.connect("a").await;
+    let mut b = stack.connect("b").await;
+    a.say("b", "xyzzy-secret-text").await;
+    b.next().await;
+    a.send_text(r#"{"receiver_id":7,"message":"xyzzy-secret-text"}"#)
+        .await;
+    assert_eq!(a.next().await["type"], "error");
+    stack.history("a", "b", "").await;
+    let log = stack.stop().await;
+    assert!(log.contains("message stored"), "the log is there: {log}");
+    assert!(!log.contains("xyzzy"), "{log}");
+    assert!(!log.contains("mongodb://"), "{log}");
+}

@@ -1,0 +1,213 @@
+//! Pages, links, limits.
+
+use hyper::StatusCode;
+use mongodb::bson::{Document, doc, oid::ObjectId};
+use serde_json::{Value, json};
+use tests::Stack;
+use tests::client::get;
+
+/// Puts messages 1 to `count` between `a` and `b` into the database, as the store writes them.
+async fn seed(stack: &Stack, count: i64, text: &str) {
+    let message = |seq: i64| {
+        doc! {
+            "_id": ObjectId::new(), "conversation_id": "direct:1:a:b", "seq": seq,
+            "sender_id": "a", "receiver_id": "b", "message": text,
+            "timestamp": "2026-01-01T00:00:00.000Z",
+        }
+    };
+    let messages = stack.database.collection::<Document>("chat_messages");
+    messages
+        .insert_many((1..=count).map(message))
+        .await
+        .expect("inserted");
+}
+
+fn numbers(messages: &[Value]) -> Vec<i64> {
+    messages
+        .iter()
+        .map(|message| message["seq"].as_i64().expect("a number"))
+        .collect()
+}
+
+#[tokio::test]
+async fn both_directions_come_in_order_whichever_user_is_named_first() {
+    let stack = Stack::start().await;
+    let mut a = stack.connect("a").await;
+    let mut b = stack.connect("b").await;
+    for round in 0..3 {
+        a.say("b", &format!("a {round}")).await;
+        b.say("a", &format!("b {round}")).await;
+    }
+    let one = stack.history("a", "b", "").await;
+    let other = stack.history("b", "a", "").await;
+    assert_eq!(one.body, other.body);
+    let texts: Vec<Value> = one
+        .messages()
+        .iter()
+        .map(|message| message["message"].clone())
+        .collect();
+    assert_eq!(texts, ["a 0", "b 0", "a 1", "b 1", "a 2", "b 2"]);
+    assert_eq!(one.header("content-type"), "application/json");
+    assert_eq!(one.link("next").or(one.link("prev")), None);
+    assert_eq!(stack.history("a", "nobody", "").await.json(), json!([]));
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn limit_after_and_before_cut_the_right_piece() {
+    let stack = Stack::start().await;
+    seed(&stack, 20, "m").await;
+    type Case = (
+        &'static str,
+        &'static [i64],
+        Option<&'static str>,
+        Option<&'static str>,
+    );
+    let cases: &[Case] = &[
+        // Without a cursor: the newest messages, as an opened chat shows them.
+        ("&limit=3", &[18, 19, 20], Some("before=18"), None),
+        (
+            "&limit=20",
+            &[
+                1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20,
+            ],
+            None,
+            None,
+        ),
+        ("&after=17", &[18, 19, 20], Some("before=18"), None),
+        ("&after=0&limit=2", &[1, 2], None, Some("after=2")),
+        (
+            "&after=5&limit=2",
+            &[6, 7],
+            Some("before=6"),
+            Some("after=7"),
+        ),
+        ("&after=20", &[], None, None),
+        ("&after=-5&limit=1", &[1], None, Some("after=1")),
+        ("&before=4", &[1, 2, 3], None, Some("after=3")),
+        (
+            "&before=4&limit=2",
+            &[2, 3],
+            Some("before=2"),
+            Some("after=3"),
+        ),
+        ("&before=21&limit=1", &[20], Some("before=20"), None),
+        ("&before=1", &[], None, None),
+        ("&after=3&before=6", &[4, 5], None, None),
+        (
+            "&after=3&before=9&limit=2",
+            &[4, 5],
+            None,
+            Some("after=5&before=9"),
+        ),
+    ];
+    for (parameters, expected, prev, next) in cases {
+        let answer = stack.history("a", "b", parameters).await;
+        assert_eq!(numbers(&answer.messages()), *expected, "{parameters}");
+        for (relation, expected) in [("prev", prev), ("next", next)] {
+            let link = answer.link(relation);
+            let cursor = link.as_ref().map(|link| {
+                let part = |part: &&str| part.starts_with("after") || part.starts_with("before");
+                link.split('&').filter(part).collect::<Vec<_>>().join("&")
+            });
+            assert_eq!(cursor.as_deref(), *expected, "{parameters} {relation}");
+        }
+    }
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn links_walk_a_long_conversation_both_ways_with_every_message_exactly_once() {
+    const TOTAL: i64 = 2_500;
+    let stack = Stack::start().await;
+    seed(&stack, TOTAL, "m").await;
+    let walk = async |start: &str, relation: &str| {
+        let mut pages = Vec::new();
+        let mut query = Some(format!("?user1=a&user2=b{start}"));
+        while let Some(next) = query {
+            let answer = get(&format!("{}/chat/history{next}", stack.http)).await;
+            pages.push(numbers(&answer.messages()));
+            query = answer.link(relation);
+        }
+        pages
+    };
+    let all: Vec<i64> = (1..=TOTAL).collect();
+    for limit in ["", "&limit=999", "&limit=7"] {
+        let forward = walk(&format!("&after=0{limit}"), "next").await;
+        assert_eq!(forward.concat(), all, "{limit}");
+        let mut backward = walk(limit, "prev").await;
+        backward.reverse();
+        assert_eq!(backward.concat(), all, "{limit}");
+    }
+    assert_eq!(
+        walk("", "prev").await[0].len(),
+        1_000,
+        "the page without a limit"
+    );
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_page_of_large_messages_ends_before_lambda_would_refuse_it() {
+    let stack = Stack::start().await;
+    // Quotes are escaped twice on the way: once in the body, once around it.
+    seed(&stack, 400, &"\"".repeat(16_384)).await;
+    let mut walked = 0;
+    let mut query = Some("?user1=a&user2=b&after=0".to_owned());
+    while let Some(next) = query {
+        let answer = get(&format!("{}/chat/history{next}", stack.http)).await;
+        let page = answer.messages();
+        assert!(!page.is_empty() && page.len() < 400);
+        assert!(answer.body.len() < 5_000_000);
+        walked += page.len();
+        query = answer.link("next");
+    }
+    assert_eq!(walked, 400);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn bad_parameters_get_a_problem_document_that_names_them() {
+    let stack = Stack::start().await;
+    for (query, named) in [
+        ("", "`user1`"),
+        ("?user1=a", "`user2`"),
+        ("?user1=&user2=b", "`user1`"),
+        ("?user1=a&user2=b%00", "`user2`"),
+        ("?user1=a&user2=%FF", "`user2`"),
+        ("?user1=a&user1=c&user2=b", "`user1`"),
+        ("?user1[$gt]=&user2=b", "`user1`"),
+        ("?user1=a&user2=b&limit=0", "`limit`"),
+        ("?user1=a&user2=b&limit=1001", "`limit`"),
+        ("?user1=a&user2=b&limit=-1", "`limit`"),
+        ("?user1=a&user2=b&after=x", "`after`"),
+        ("?user1=a&user2=b&before={}", "`before`"),
+    ] {
+        let query = query.replace('{', "%7B").replace('}', "%7D");
+        let answer = get(&format!("{}/chat/history{query}", stack.http)).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{query}");
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+        let problem = answer.json();
+        assert_eq!(
+            (&problem["status"], &problem["title"]),
+            (&json!(400), &json!("Bad Request"))
+        );
+        assert!(
+            problem["detail"]
+                .as_str()
+                .expect("a string")
+                .contains(named),
+            "{query}: {problem}"
+        );
+    }
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn an_unknown_path_is_not_found() {
+    let stack = Stack::start().await;
+    let answer = get(&format!("{}/chat", stack.http)).await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    assert_eq!(answer.json(), json!({"message": "Not Found"}));
+    stack.stop().await;
+}

@@ -1,0 +1,227 @@
+//! Numbers without holes, times that never go back, resends.
+
+use std::sync::Arc;
+
+use chat::message::Text;
+use chat::{Deadline, Draft, UserId};
+use chrono::Utc;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use tests::stack::PATIENCE;
+use tests::{Client, Stack, get, server};
+use tokio::sync::Barrier;
+
+/// Reads on after the last number that it has, as a client does, until it has seen `total`.
+async fn poll_until(http: String, total: i64) -> Vec<Value> {
+    let mut seen: Vec<Value> = Vec::new();
+    while (seen.len() as i64) < total {
+        let last = seen
+            .last()
+            .map_or(0, |message| message["seq"].as_i64().expect("a number"));
+        let url = format!("{http}/chat/history?user1=a&user2=b&after={last}");
+        for message in get(&url).await.messages() {
+            let expected = seen.len() as i64 + 1;
+            assert_eq!(message["seq"], expected, "a reader never skips a message");
+            seen.push(message);
+        }
+    }
+    seen
+}
+
+/// Sends `count` messages as fast as acks come; returns the numbers that they got.
+async fn send_many(mut client: Client, to: &str, count: usize, start: Arc<Barrier>) -> Vec<i64> {
+    start.wait().await;
+    let mut numbers = Vec::new();
+    for index in 0..count {
+        let ack = client.say(to, &format!("message {index}")).await;
+        assert_eq!(ack["type"], "ack", "{ack}");
+        numbers.push(ack["seq"].as_i64().expect("a number"));
+    }
+    numbers
+}
+
+#[tokio::test]
+async fn fifty_senders_at_once_make_a_log_without_holes_that_a_reader_never_misses() {
+    const SENDERS: usize = 50;
+    const EACH: usize = 2;
+    let total = (SENDERS * EACH) as i64;
+    let stack = Stack::start().await;
+    let start = Arc::new(Barrier::new(SENDERS));
+    let mut senders = Vec::new();
+    for index in 0..SENDERS {
+        let (from, to) = if index % 2 == 0 {
+            ("a", "b")
+        } else {
+            ("b", "a")
+        };
+        let client = stack.connect(from).await;
+        senders.push(tokio::spawn(send_many(
+            client,
+            to,
+            EACH,
+            Arc::clone(&start),
+        )));
+    }
+    let reader = tokio::spawn(poll_until(stack.http.clone(), total));
+
+    let mut numbers: Vec<i64> = join_all(senders)
+        .await
+        .into_iter()
+        .flat_map(|acked| acked.expect("no sender fails"))
+        .collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=total).collect::<Vec<_>>());
+
+    let seen = reader.await.expect("the reader sees all");
+    let times: Vec<&str> = seen
+        .iter()
+        .map(|message| message["timestamp"].as_str().expect("a string"))
+        .collect();
+    assert!(times.is_sorted(), "times never decrease");
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn many_processes_of_one_function_share_a_log_without_holes() {
+    // Two chats on one database: their functions know nothing of each other, as on Lambda.
+    let first = Stack::start().await;
+    let second = Stack::start_with(&first.uri, first.database.name(), &[]).await;
+    let start = Arc::new(Barrier::new(8));
+    let mut senders = Vec::new();
+    for index in 0..8 {
+        let stack = if index % 2 == 0 { &first } else { &second };
+        let client = stack.connect("a").await;
+        senders.push(tokio::spawn(send_many(client, "b", 5, Arc::clone(&start))));
+    }
+    let mut numbers: Vec<i64> = join_all(senders)
+        .await
+        .into_iter()
+        .flat_map(|acked| acked.expect("no sender fails"))
+        .collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=40).collect::<Vec<_>>());
+
+    // A socket of one API is reached by the functions of the other.
+    let mut receiver = first.connect("b").await;
+    let mut sender = second.connect("x").await;
+    assert_eq!(sender.say("b", "across").await["status"], "delivered");
+    assert_eq!(receiver.next().await["message"], "across");
+    second.stop().await;
+    first.stop().await;
+}
+
+#[tokio::test]
+async fn writers_that_know_nothing_of_each_other_share_a_log_without_holes() {
+    const WRITERS: usize = 20;
+    const EACH: usize = 5;
+    let database = server::database_name();
+    let uri = server::uri().await;
+    let start = Arc::new(Barrier::new(WRITERS));
+    let mut writers = Vec::new();
+    for _ in 0..WRITERS {
+        let store = server::migrated_store(uri, &database)
+            .await
+            .expect("a store");
+        let start = Arc::clone(&start);
+        writers.push(tokio::spawn(async move {
+            start.wait().await;
+            let mut numbers = Vec::new();
+            for _ in 0..EACH {
+                let deadline = Deadline::after(PATIENCE);
+                let appended = store
+                    .append(&draft(), Utc::now(), deadline)
+                    .await
+                    .expect("stored");
+                numbers.push(appended.message.seq);
+            }
+            assert!(numbers.is_sorted());
+            numbers
+        }));
+    }
+    let mut numbers: Vec<i64> = Vec::new();
+    for writer in writers {
+        numbers.extend(writer.await.expect("no writer fails"));
+    }
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=(WRITERS * EACH) as i64).collect::<Vec<_>>());
+}
+
+fn draft() -> Draft {
+    let user = |id: &str| UserId::try_from(id.to_owned()).expect("a valid id");
+    Draft {
+        sender_id: user("a"),
+        receiver_id: user("b"),
+        message: Text::try_from("m".to_owned()).expect("a valid text"),
+        client_message_id: None,
+    }
+}
+
+#[tokio::test]
+async fn a_resend_in_parallel_or_later_makes_no_second_message() {
+    let stack = Stack::start().await;
+    let mut clients = [stack.connect("a").await, stack.connect("a").await];
+    let frame = json!({
+        "action": "sendMessage",
+        "receiver_id": "b",
+        "message": "once",
+        "client_message_id": "the-same",
+    });
+    let next_ack = async |client: &mut Client| loop {
+        let frame = client.next().await;
+        if frame["type"] == "ack" {
+            break frame;
+        }
+        assert_eq!(frame["type"], "message", "{frame}");
+    };
+
+    for client in &mut clients {
+        client.send(&frame).await;
+    }
+    let [one, two] = &mut clients;
+    let (one, two) = (next_ack(one).await, next_ack(two).await);
+    assert_eq!((&one["seq"], &two["seq"]), (&json!(1), &json!(1)));
+    assert_eq!(one["message_id"], two["message_id"]);
+    let duplicates = [&one, &two].map(|ack| ack["duplicate"].as_bool().expect("a boolean"));
+    assert_eq!(
+        duplicates.iter().filter(|is| **is).count(),
+        1,
+        "one of them stored it"
+    );
+
+    // Later, after other messages, from another process that remembers nothing.
+    clients[0].say("b", "something else").await;
+    let second = Stack::start_with(&stack.uri, stack.database.name(), &[]).await;
+    let mut late = second.connect("a").await;
+    late.send(&frame).await;
+    let late = next_ack(&mut late).await;
+    assert_eq!(late["duplicate"], true);
+    for field in ["seq", "message_id", "timestamp", "conversation_id"] {
+        assert_eq!(late[field], one[field], "{field}");
+    }
+    assert_eq!(stack.history("a", "b", "").await.messages().len(), 2);
+
+    // The same id from the other user, or in another conversation, is another message.
+    let mut other = stack.connect("b").await;
+    other.send(&json!({
+        "action": "sendMessage", "receiver_id": "a", "message": "mine", "client_message_id": "the-same",
+    })).await;
+    assert_eq!(next_ack(&mut other).await["seq"], 3);
+    second.stop().await;
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_resend_is_pushed_again() {
+    let stack = Stack::start().await;
+    let mut sender = stack.connect("a").await;
+    let mut receiver = stack.connect("b").await;
+    let frame = json!({
+        "action": "sendMessage", "receiver_id": "b", "message": "m", "client_message_id": "1",
+    });
+    for duplicate in [false, true] {
+        sender.send(&frame).await;
+        assert_eq!(sender.next().await["duplicate"], duplicate);
+        assert_eq!(receiver.next().await["seq"], 1);
+    }
+    stack.stop().await;
+}

@@ -1,0 +1,24 @@
+//! End-to-end tests: real WebSocket clients, the real local gateway, the real function binaries, a
+//! real database server. Each test has a chat of its own on ports and a database of its own.
+//!
+//! - [`chat`]: messages arrive, on every device, from old clients and new ones
+//! - [`log`]: numbers without holes, times that never go back, resends
+//! - [`history`]: pages, links, limits
+//! - [`refusals`]: every error code, on both routes and at the handshake
+//! - [`ids`]: user ids of all kinds, through query, path and database
+//! - [`sockets`]: sockets that are gone, and the `@connections` API
+//! - [`migration`]: documents of the old system
+//! - [`outage`]: the database or a function ends, and comes back
+//! - [`plans`]: the queries that the store really sends use indexes
+//! - [`program`]: `cargo local` as a program: arguments, start, end
+
+mod chat;
+mod history;
+mod ids;
+mod log;
+mod migration;
+mod outage;
+mod plans;
+mod program;
+mod refusals;
+mod sockets;

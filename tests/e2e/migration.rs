@@ -1,0 +1,242 @@
+//! Documents of the old system.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use chat::migration;
+use chat::migration::Summary;
+use futures_util::TryStreamExt;
+use mongodb::bson::{Document, doc};
+use mongodb::{Collection, Database};
+use tests::Stack;
+use tests::server;
+
+/// A document as the old system wrote it.
+fn old(sender: &str, receiver: &str, text: &str, timestamp: &str) -> Document {
+    doc! {"sender_id": sender, "receiver_id": receiver, "message": text, "timestamp": timestamp}
+}
+
+async fn empty_database() -> Database {
+    let uri = server::uri().await;
+    let client = mongodb::Client::with_uri_str(uri).await.expect("a client");
+    client.database(&server::database_name())
+}
+
+fn messages(database: &Database) -> Collection<Document> {
+    database.collection("chat_messages")
+}
+
+async fn run(database: &Database) -> Summary {
+    migration::run(database, |_, _| {}).await.expect("migrated")
+}
+
+/// Numbers and texts of all numbered messages of a conversation, in order.
+async fn log(database: &Database, conversation_id: &str) -> Vec<(i64, String)> {
+    let messages = messages(database);
+    let found = messages
+        .find(doc! {"conversation_id": conversation_id})
+        .sort(doc! {"seq": 1});
+    let found: Vec<Document> = found
+        .await
+        .expect("found")
+        .try_collect()
+        .await
+        .expect("found");
+    let entry = |message: &Document| {
+        let seq = message.get_i64("seq").expect("an int64");
+        (
+            seq,
+            message.get_str("message").expect("a string").to_owned(),
+        )
+    };
+    found.iter().map(entry).collect()
+}
+
+#[tokio::test]
+async fn old_and_new_messages_show_in_order() {
+    let database = empty_database().await;
+    let olds = [
+        old("b", "a", "second", "2024-05-01T12:00:00"),
+        old("a", "b", "third", "2024-05-01T12:00:00.000001"),
+        old("a", "b", "first", "2024-04-30T23:59:59.999999"),
+        old("a", "c", "elsewhere", "2024-05-01T12:00:00"),
+    ];
+    messages(&database)
+        .insert_many(olds)
+        .await
+        .expect("inserted");
+
+    let stack = Stack::start_with(server::uri().await, database.name(), &[]).await;
+    let mut a = stack.connect("a").await;
+    assert_eq!(
+        a.say("b", "fourth").await["seq"],
+        1,
+        "new messages begin at 1"
+    );
+
+    let history = stack.history("a", "b", "").await.messages();
+    let texts: Vec<&str> = history
+        .iter()
+        .map(|m| m["message"].as_str().expect("text"))
+        .collect();
+    assert_eq!(texts, ["first", "second", "third", "fourth"]);
+    let numbers: Vec<i64> = history
+        .iter()
+        .map(|m| m["seq"].as_i64().expect("number"))
+        .collect();
+    assert_eq!(numbers, [-2, -1, 0, 1]);
+    assert_eq!(
+        history[0]["timestamp"], "2024-04-30T23:59:59.999999",
+        "as it was"
+    );
+    let page = stack.history("a", "b", "&after=-2&limit=2").await;
+    assert_eq!(page.messages().len(), 2);
+    assert!(page.link("prev").is_some() && page.link("next").is_some());
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_second_run_changes_nothing_and_a_late_document_is_appended() {
+    let database = empty_database().await;
+    let olds = [
+        old("a", "b", "1", "2024-01-01T00:00:00"),
+        old("a", "b", "2", "2024-01-02T00:00:00"),
+    ];
+    messages(&database)
+        .insert_many(olds)
+        .await
+        .expect("inserted");
+    assert_eq!(run(&database).await.numbered, 2);
+    let first = log(&database, "direct:1:a:b").await;
+    assert_eq!(run(&database).await, Summary::default());
+    assert_eq!(log(&database, "direct:1:a:b").await, first);
+
+    let late = old("b", "a", "late", "2024-01-01T12:00:00");
+    messages(&database)
+        .insert_one(late)
+        .await
+        .expect("inserted");
+    assert_eq!(run(&database).await.numbered, 1);
+    let log = log(&database, "direct:1:a:b").await;
+    assert_eq!(log.last(), Some(&(1, "late".to_owned())));
+    let late = messages(&database).find_one(doc! {"message": "late"}).await;
+    let late = late.expect("an answer").expect("found");
+    let text = |key| late.get_str(key).expect("a string");
+    assert_eq!(
+        text("timestamp"),
+        "2024-01-02T00:00:00.000Z",
+        "times never decrease"
+    );
+    assert_eq!(
+        text("old_timestamp"),
+        "2024-01-01T12:00:00",
+        "nothing is lost"
+    );
+    database.drop().await.expect("dropped");
+}
+
+#[tokio::test]
+async fn an_interrupted_run_is_resumed_without_holes() {
+    const TOTAL: i64 = 2_345;
+    let database = empty_database().await;
+    let olds = (0..TOTAL).map(|n| {
+        old(
+            "a",
+            "b",
+            &n.to_string(),
+            &format!("2024-01-01T00:00:00.{n:06}"),
+        )
+    });
+    messages(&database)
+        .insert_many(olds)
+        .await
+        .expect("inserted");
+    // Interrupted as hard as can be: the future is dropped after the first batch.
+    let stop = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&stop);
+    let mut first = Box::pin(migration::run(&database, move |_, _| {
+        seen.store(true, Ordering::SeqCst)
+    }));
+    futures_util::future::poll_fn(|context| {
+        let done = first.as_mut().poll(context).is_ready();
+        match done || stop.load(Ordering::SeqCst) {
+            true => std::task::Poll::Ready(()),
+            false => std::task::Poll::Pending,
+        }
+    })
+    .await;
+    drop(first);
+    let before = log(&database, "direct:1:a:b").await.len() as i64;
+    assert!(
+        before > 0 && before < TOTAL,
+        "interrupted in the middle: {before}"
+    );
+
+    run(&database).await;
+    let expected: Vec<_> = (0..TOTAL).map(|n| (n - TOTAL + 1, n.to_string())).collect();
+    assert_eq!(log(&database, "direct:1:a:b").await, expected);
+    database.drop().await.expect("dropped");
+}
+
+#[tokio::test]
+async fn two_runs_at_once_while_messages_are_sent_number_everything_once() {
+    const TOTAL: i64 = 3_000;
+    let database = empty_database().await;
+    // The chat runs first, on an empty database; the old documents come in behind its back.
+    let stack = Stack::start_with(server::uri().await, database.name(), &[]).await;
+    let olds = (0..TOTAL).map(|n| {
+        old(
+            "b",
+            "a",
+            &n.to_string(),
+            &format!("2024-01-01T00:00:00.{n:06}"),
+        )
+    });
+    messages(&database)
+        .insert_many(olds)
+        .await
+        .expect("inserted");
+    let mut a = stack.connect("a").await;
+    let sends = async {
+        for number in 1..=20 {
+            assert_eq!(a.say("b", "new").await["seq"], number);
+        }
+    };
+    let ((), one, two) = tokio::join!(sends, run(&database), run(&database));
+    assert_eq!(one.numbered + two.numbered, TOTAL as u64);
+    let numbers: Vec<i64> = log(&database, "direct:1:a:b")
+        .await
+        .into_iter()
+        .map(|(n, _)| n)
+        .collect();
+    assert_eq!(numbers, (1 - TOTAL..=20).collect::<Vec<_>>());
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn documents_that_are_no_messages_are_left_alone_and_counted() {
+    let database = empty_database().await;
+    let strange = [
+        doc! {"hello": "world"},
+        doc! {"sender_id": "a", "receiver_id": "b", "message": "m", "timestamp": 5},
+        doc! {"sender_id": {"$gt": ""}, "receiver_id": "b", "message": "m", "timestamp": "2024-01-01T00:00:00"},
+        old("", "b", "m", "2024-01-01T00:00:00"),
+        old("a", "b", "good", "no time at all"),
+    ];
+    messages(&database)
+        .insert_many(strange)
+        .await
+        .expect("inserted");
+    assert_eq!(
+        run(&database).await,
+        Summary {
+            numbered: 1,
+            left_alone: 4
+        }
+    );
+    assert_eq!(
+        log(&database, "direct:1:a:b").await,
+        [(0, "good".to_owned())]
+    );
+    database.drop().await.expect("dropped");
+}

@@ -1,0 +1,109 @@
+//! The database or a function ends, and comes back.
+
+use hyper::StatusCode;
+use local::database::free_port;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+use tests::{Client, Stack, server};
+
+#[tokio::test]
+async fn without_the_database_everything_is_unavailable_and_with_it_everything_works_again() {
+    let folder = server::scratch_folder().join("outage");
+    let port = free_port().expect("a port");
+    let mut database = server::start_in(&folder, port).await;
+    let stack = Stack::start_with(&database.uri, "meetme", &[]).await;
+    let mut a = stack.connect("a").await;
+    let mut b = stack.connect("b").await;
+    assert_eq!(a.say("b", "before").await["seq"], 1);
+    assert_eq!(b.next().await["message"], "before");
+
+    database.stop().await.expect("stopped");
+    let error = a.say("b", "during").await;
+    assert_eq!(
+        (&error["code"], &error["retryable"]),
+        (&json!("unavailable"), &json!(true))
+    );
+    a.send(&json!({"receiver_id": "b", "message": "during"}))
+        .await;
+    assert_eq!(a.next().await["code"], "unavailable", "on $default too");
+    let history = stack.history("a", "b", "").await;
+    assert_eq!(history.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(history.header("content-type"), "application/problem+json");
+    let refused = Client::connect(&format!("{}/?user_id=c", stack.ws))
+        .await
+        .err();
+    assert_eq!(refused, Some(StatusCode::SERVICE_UNAVAILABLE));
+    a.send(&json!({"action": "ping"})).await;
+    assert_eq!(
+        a.next().await["type"],
+        "pong",
+        "the socket is as good as ever"
+    );
+
+    let mut database = server::start_in(&folder, port).await;
+    let ack = a.say("b", "after").await;
+    assert_eq!(
+        (&ack["seq"], &ack["status"]),
+        (&json!(2), &json!("delivered"))
+    );
+    assert_eq!(
+        b.next().await["message"],
+        "after",
+        "nothing of the failed sends was pushed"
+    );
+    let texts = stack.history("a", "b", "").await.messages();
+    let texts: Vec<_> = texts
+        .iter()
+        .map(|message| message["message"].clone())
+        .collect();
+    assert_eq!(texts, ["before", "after"], "nothing half done");
+    let log = stack.stop().await;
+    assert!(log.contains("send failed"), "the cause is logged: {log}");
+    database.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn a_function_that_is_killed_is_started_again() {
+    let stack = Stack::start().await;
+    let mut a = stack.connect("a").await;
+    assert_eq!(a.say("b", "before").await["seq"], 1);
+    kill_process(child_of(stack.pid(), "send-message"), Signal::KILL).expect("killed");
+    // A frame may still meet the dying process; API Gateway says so, and clients try again.
+    let ack = loop {
+        a.send(&json!({
+            "action": "sendMessage", "receiver_id": "b", "message": "after", "client_message_id": "x",
+        }))
+        .await;
+        let answer = a.next().await;
+        if answer["type"] == "ack" {
+            break answer;
+        }
+        assert_eq!(answer["message"], "Internal server error", "{answer}");
+    };
+    assert_eq!(ack["seq"], 2);
+    stack.stop().await;
+}
+
+/// The child of a process that runs a program.
+fn child_of(parent: Pid, program: &str) -> Pid {
+    let parent = parent.as_raw_nonzero();
+    let mut ids: Vec<i32> = Vec::new();
+    for task in std::fs::read_dir(format!("/proc/{parent}/task"))
+        .expect("it runs")
+        .flatten()
+    {
+        let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        ids.extend(
+            children
+                .split_whitespace()
+                .filter_map(|id| id.parse::<i32>().ok()),
+        );
+    }
+    ids.into_iter()
+        .filter(|id| {
+            let name = std::fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
+            name.trim() == program
+        })
+        .find_map(Pid::from_raw)
+        .expect("it has that child")
+}

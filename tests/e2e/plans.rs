@@ -1,0 +1,187 @@
+//! The queries that the store really sends use indexes.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chat::config::DatabaseConfig;
+use chat::frame::{ClientFrame, SendFrame};
+use chat::store::{Range, client_options};
+use chat::{ConversationId, Deadline, Draft, Store, UserId, migration};
+use chrono::Utc;
+use mongodb::bson::{Bson, Document, doc};
+use mongodb::event::EventHandler;
+use mongodb::event::command::CommandEvent;
+use tests::server;
+
+/// Commands as they went over the wire.
+type Sent = Arc<Mutex<Vec<Document>>>;
+
+async fn recorded_store() -> (Store, Sent) {
+    let uri = server::uri().await;
+    let database = server::database_name();
+    let mut options = client_options(&DatabaseConfig::new(uri, &database))
+        .await
+        .expect("options");
+    let sent = Sent::default();
+    let record = Arc::clone(&sent);
+    options.command_event_handler = Some(EventHandler::callback(move |event| {
+        if let CommandEvent::Started(started) = event {
+            record.lock().expect("no panic").push(started.command);
+        }
+    }));
+    let store = Store::with_options(options, &database).expect("a store");
+    migration::run(store.database(), |_, _| {})
+        .await
+        .expect("migrated");
+    (store, sent)
+}
+
+fn user(id: &str) -> UserId {
+    UserId::try_from(id.to_owned()).expect("a valid id")
+}
+
+fn draft(text: &str, client_message_id: &str) -> Draft {
+    let frame = format!(
+        r#"{{"receiver_id":"b","message":"{text}","client_message_id":"{client_message_id}"}}"#
+    );
+    let Ok(ClientFrame::Send(SendFrame {
+        receiver_id,
+        message,
+        client_message_id,
+        ..
+    })) = ClientFrame::parse(&frame)
+    else {
+        panic!("not a frame: {frame}");
+    };
+    Draft {
+        sender_id: user("a"),
+        receiver_id,
+        message,
+        client_message_id,
+    }
+}
+
+/// All stages of the plan that wins for a command that was sent.
+async fn stages(store: &Store, command: &Document) -> Vec<String> {
+    let keep = ["find", "filter", "sort", "limit", "projection"];
+    let find: Document = command
+        .iter()
+        .filter(|(key, _)| keep.contains(&key.as_str()))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    let explain = doc! {"explain": find, "verbosity": "queryPlanner"};
+    let plan = store.database().run_command(explain).await.expect("a plan");
+    let planner = plan.get_document("queryPlanner").expect("a planner");
+    let mut found = Vec::new();
+    collect_stages(planner.get("winningPlan").expect("a plan"), &mut found);
+    found
+}
+
+fn collect_stages(plan: &Bson, found: &mut Vec<String>) {
+    match plan {
+        Bson::Document(plan) => {
+            for (key, value) in plan {
+                match value {
+                    Bson::String(stage) if key == "stage" => found.push(stage.clone()),
+                    value => collect_stages(value, found),
+                }
+            }
+        }
+        Bson::Array(plans) => plans.iter().for_each(|plan| collect_stages(plan, found)),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn every_query_is_answered_from_an_index_without_a_sort() {
+    let (store, sent) = recorded_store().await;
+    let now = Utc::now();
+    let deadline = Deadline::after(Duration::from_secs(20));
+    for number in 0..30 {
+        let draft = draft("m", &format!("id-{number}"));
+        store.append(&draft, now, deadline).await.expect("stored");
+    }
+    sent.lock().expect("no panic").clear();
+
+    let (a, b) = (user("a"), user("b"));
+    let conversation = ConversationId::direct(&a, &b);
+    for (after, before) in [
+        (None, None),
+        (Some(3), None),
+        (None, Some(20)),
+        (Some(3), Some(20)),
+    ] {
+        let range = Range { after, before };
+        store
+            .page(&conversation, range, 5, |_| true)
+            .await
+            .expect("a page");
+    }
+    store.sockets_of([&a, &b], now).await.expect("sockets");
+    store
+        .user_of(&"AAAAAAAAAAAAAAA=".to_owned().into(), now)
+        .await
+        .expect("no user");
+    // A resend looks for the earlier one, then for the newest.
+    store
+        .append(&draft("m", "id-0"), now, deadline)
+        .await
+        .expect("a duplicate");
+
+    let finds: Vec<Document> = sent
+        .lock()
+        .expect("no panic")
+        .iter()
+        .filter(|command| command.contains_key("find"))
+        .cloned()
+        .collect();
+    assert!(finds.len() >= 7, "{finds:?}");
+    for find in finds {
+        let stages = stages(&store, &find).await;
+        let by_index = [
+            "IXSCAN",
+            "IDHACK",
+            "EXPRESS_IXSCAN",
+            "EXPRESS_CLUSTERED_IXSCAN",
+        ];
+        assert!(
+            stages
+                .iter()
+                .any(|stage| by_index.contains(&stage.as_str())),
+            "{find}: {stages:?}"
+        );
+        assert!(
+            !stages
+                .iter()
+                .any(|stage| stage == "SORT" || stage == "COLLSCAN"),
+            "{find}: {stages:?}"
+        );
+    }
+    store.database().drop().await.expect("dropped");
+}
+
+#[tokio::test]
+async fn a_warm_process_appends_with_one_insert() {
+    let (store, sent) = recorded_store().await;
+    let deadline = Deadline::after(Duration::from_secs(20));
+    let append = async |id: &str| {
+        sent.lock().expect("no panic").clear();
+        store
+            .append(&draft("m", id), Utc::now(), deadline)
+            .await
+            .expect("stored");
+        let sent = sent.lock().expect("no panic");
+        let names: Vec<String> = sent
+            .iter()
+            .filter_map(|command| command.keys().next().cloned())
+            .collect();
+        names
+    };
+    assert_eq!(
+        append("1").await,
+        ["find", "insert"],
+        "the newest is not known yet"
+    );
+    assert_eq!(append("2").await, ["insert"]);
+    store.database().drop().await.expect("dropped");
+}

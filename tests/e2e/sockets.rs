@@ -1,0 +1,206 @@
+//! Sockets that are gone, and the `@connections` API.
+
+use chrono::{TimeDelta, Utc};
+use hyper::{Method, StatusCode};
+use mongodb::bson::{DateTime, Document, doc};
+use tests::client::{encode, request};
+use tests::{Stack, until};
+use tokio_tungstenite::tungstenite::protocol::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+async fn connection_ids(stack: &Stack, user_id: &str) -> Vec<String> {
+    use futures_util::TryStreamExt;
+    let connections = stack.database.collection::<Document>("connections");
+    let rows = connections
+        .find(doc! {"user_id": user_id})
+        .sort(doc! {"connected_at": 1});
+    let rows: Vec<Document> = rows.await.expect("rows").try_collect().await.expect("rows");
+    rows.iter()
+        .map(|row| row.get_str("_id").expect("a string").to_owned())
+        .collect()
+}
+
+/// A row as `$connect` writes it, for a socket that opened `age` ago and that nobody holds.
+async fn leave_row(stack: &Stack, id: &str, user_id: &str, age: TimeDelta) {
+    let date = |time: chrono::DateTime<Utc>| DateTime::from_millis(time.timestamp_millis());
+    let connected_at = Utc::now() - age;
+    let row = doc! {
+        "_id": id,
+        "user_id": user_id,
+        "endpoint": format!("{}/prod", stack.ws.replace("ws:", "http:")),
+        "connected_at": date(connected_at),
+        "expires_at": date(connected_at + TimeDelta::minutes(130)),
+    };
+    let connections = stack.database.collection::<Document>("connections");
+    connections.insert_one(row).await.expect("inserted");
+}
+
+fn management(stack: &Stack, id: &str) -> String {
+    format!(
+        "{}/prod/@connections/{}",
+        stack.ws.replace("ws:", "http:"),
+        encode(id)
+    )
+}
+
+#[tokio::test]
+async fn the_row_of_a_vanished_socket_goes_on_the_first_410_and_the_others_still_receive() {
+    let stack = Stack::start().await;
+    let mut sender = stack.connect("a").await;
+    let mut receiver = stack.connect("b").await;
+    let alive = connection_ids(&stack, "b").await;
+    leave_row(&stack, "AAAAAAAAAAAAAAA=", "b", TimeDelta::minutes(10)).await;
+
+    assert_eq!(sender.say("b", "hi").await["status"], "delivered");
+    assert_eq!(receiver.next().await["message"], "hi");
+    assert_eq!(connection_ids(&stack, "b").await, alive);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_socket_that_is_still_coming_up_keeps_its_row() {
+    let stack = Stack::start().await;
+    let mut sender = stack.connect("a").await;
+    leave_row(&stack, "BBBBBBBBBBBBBBA=", "b", TimeDelta::zero()).await;
+    assert_eq!(sender.say("b", "hi").await["status"], "stored");
+    assert_eq!(connection_ids(&stack, "b").await, ["BBBBBBBBBBBBBBA="]);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn an_endpoint_that_does_not_answer_costs_the_others_nothing() {
+    let stack = Stack::start().await;
+    let mut sender = stack.connect("a").await;
+    let mut receiver = stack.connect("b").await;
+    leave_row(&stack, "CCCCCCCCCCCCCCA=", "b", TimeDelta::minutes(10)).await;
+    let connections = stack.database.collection::<Document>("connections");
+    // Port 9 (discard): nobody listens there.
+    let dead = doc! {"$set": {"endpoint": "http://127.0.0.1:9/prod"}};
+    connections
+        .update_one(doc! {"_id": "CCCCCCCCCCCCCCA="}, dead)
+        .await
+        .expect("updated");
+
+    assert_eq!(sender.say("b", "hi").await["status"], "delivered");
+    assert_eq!(receiver.next().await["message"], "hi");
+    assert_eq!(
+        connection_ids(&stack, "b").await.len(),
+        2,
+        "not gone, only out of reach"
+    );
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn an_expired_row_gets_nothing() {
+    let stack = Stack::start().await;
+    let mut sender = stack.connect("a").await;
+    let mut receiver = stack.connect("b").await;
+    let connections = stack.database.collection::<Document>("connections");
+    let past = DateTime::from_millis((Utc::now() - TimeDelta::seconds(1)).timestamp_millis());
+    let expired = doc! {"$set": {"expires_at": past}};
+    connections
+        .update_one(doc! {"user_id": "b"}, expired)
+        .await
+        .expect("updated");
+    assert_eq!(sender.say("b", "hi").await["status"], "stored");
+    // Its own sends are not those of a connected user either.
+    assert_eq!(receiver.say("a", "hi").await["code"], "not_connected");
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_row_holds_what_the_design_says() {
+    let stack = Stack::start().await;
+    let _client = stack.connect("a").await;
+    let connections = stack.database.collection::<Document>("connections");
+    let row = connections
+        .find_one(doc! {})
+        .await
+        .expect("an answer")
+        .expect("a row");
+    let keys: Vec<&String> = row.keys().collect();
+    assert_eq!(
+        keys,
+        ["_id", "user_id", "endpoint", "connected_at", "expires_at"]
+    );
+    let endpoint = format!("{}/prod", stack.ws.replace("ws:", "http:"));
+    assert_eq!(row.get_str("endpoint").expect("a string"), endpoint);
+    let millis = |key| row.get_datetime(key).expect("a date").timestamp_millis();
+    assert_eq!(
+        millis("expires_at") - millis("connected_at"),
+        130 * 60 * 1_000
+    );
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn the_management_api_posts_describes_and_closes() {
+    let stack = Stack::start().await;
+    let mut client = stack.connect("a").await;
+    let id = connection_ids(&stack, "a").await.remove(0);
+    assert_eq!((id.len(), id.ends_with('=')), (16, true));
+    let url = management(&stack, &id);
+
+    let posted = request(Method::POST, &url, b"{\"x\":1}".to_vec()).await;
+    assert_eq!((posted.status, posted.body.len()), (StatusCode::OK, 0));
+    assert_eq!(client.next().await["x"], 1);
+
+    let described = request(Method::GET, &url, vec![]).await.json();
+    assert!(
+        described["connectedAt"]
+            .as_str()
+            .is_some_and(|time| time.ends_with('Z'))
+    );
+    assert_eq!(described["identity"]["sourceIp"], "127.0.0.1");
+
+    let largest = "x".repeat(128 * 1_024);
+    let posted = request(Method::POST, &url, largest.clone().into_bytes()).await;
+    assert_eq!(posted.status, StatusCode::OK);
+    assert_eq!(client.next_raw().await, Message::text(largest.clone()));
+    let refused = request(Method::POST, &url, (largest + "x").into_bytes()).await;
+    assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(
+        refused.header("x-amzn-errortype"),
+        "PayloadTooLargeException"
+    );
+
+    let deleted = request(Method::DELETE, &url, vec![]).await;
+    assert_eq!(deleted.status, StatusCode::NO_CONTENT);
+    assert_eq!(client.closed().await.code, CloseCode::Normal);
+    drop(client);
+    until(async || connection_ids(&stack, "a").await.is_empty()).await;
+    let gone = request(Method::POST, &url, b"late".to_vec()).await;
+    assert_eq!(gone.status, StatusCode::GONE);
+    assert_eq!(gone.header("x-amzn-errortype"), "GoneException");
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn the_management_api_tells_unknown_ids_from_malformed_ones() {
+    let stack = Stack::start().await;
+    for (id, status) in [
+        ("AAAAAAAAAAAAAAA=", StatusCode::GONE),
+        ("not an id", StatusCode::BAD_REQUEST),
+        ("", StatusCode::BAD_REQUEST),
+    ] {
+        for method in [Method::POST, Method::GET, Method::DELETE] {
+            let answer = request(method.clone(), &management(&stack, id), vec![]).await;
+            assert_eq!(answer.status, status, "{method} {id:?}");
+        }
+    }
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn binary_and_oversized_frames_close_the_socket() {
+    let stack = Stack::start().await;
+    let mut client = stack.connect("a").await;
+    client.send_raw(Message::binary(vec![1, 2, 3])).await;
+    assert_eq!(client.closed().await.code, CloseCode::Unsupported);
+
+    let mut client = stack.connect("a").await;
+    client.send_text("x".repeat(32 * 1_024 + 1)).await;
+    assert_eq!(client.closed().await.code, CloseCode::Size);
+    stack.stop().await;
+}

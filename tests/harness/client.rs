@@ -1,0 +1,183 @@
+//! A WebSocket client and an HTTP client.
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::header::HeaderMap;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::rt::TokioExecutor;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+use crate::stack::PATIENCE;
+
+/// Encodes a value for a query string or a path.
+pub fn encode(value: &str) -> String {
+    utf8_percent_encode(value, NON_ALPHANUMERIC).to_string()
+}
+
+/// A WebSocket client whose waits end in an error, not in silence.
+pub struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Client {
+    /// Opens a socket.
+    ///
+    /// # Errors
+    ///
+    /// The handshake is refused: the status.
+    pub async fn connect(url: &str) -> Result<Self, StatusCode> {
+        // TCP_NODELAY, as browsers have it.
+        match tokio_tungstenite::connect_async_with_config(url, None, true).await {
+            Ok((stream, _)) => Ok(Self(stream)),
+            Err(Error::Http(response)) => Err(response.status()),
+            Err(error) => panic!("{url}: {error}"),
+        }
+    }
+
+    /// Sends a frame of any text.
+    pub async fn send_text(&mut self, text: impl Into<String>) {
+        let frame = Message::text(text.into());
+        self.0.send(frame).await.expect("the socket is open");
+    }
+
+    /// Sends a JSON frame.
+    pub async fn send(&mut self, frame: &Value) {
+        self.send_text(frame.to_string()).await;
+    }
+
+    /// Sends any WebSocket message.
+    pub async fn send_raw(&mut self, message: Message) {
+        self.0.send(message).await.expect("the socket is open");
+    }
+
+    /// Sends a message by `sendMessage` and returns its ack or error. Other frames that come first
+    /// are dropped.
+    pub async fn say(&mut self, receiver_id: &str, message: &str) -> Value {
+        let id = format!("{:016x}", fastrand::u64(..));
+        self.send(&json!({
+            "action": "sendMessage",
+            "receiver_id": receiver_id,
+            "message": message,
+            "client_message_id": id,
+        }))
+        .await;
+        loop {
+            let frame = self.next().await;
+            if frame["client_message_id"] == id.as_str() && frame["type"] != "message" {
+                return frame;
+            }
+        }
+    }
+
+    /// The next JSON frame.
+    pub async fn next(&mut self) -> Value {
+        match self.next_raw().await {
+            Message::Text(text) => serde_json::from_str(&text).expect("a frame is JSON"),
+            other => panic!("not a text frame: {other:?}"),
+        }
+    }
+
+    /// The next WebSocket message, pongs and closes included.
+    pub async fn next_raw(&mut self) -> Message {
+        let next = tokio::time::timeout(PATIENCE, self.0.next()).await;
+        next.expect("a frame comes in time")
+            .expect("the socket is open")
+            .expect("the frame is well-formed")
+    }
+
+    /// Checks that all that is under way brings no frame: the next one answers a ping.
+    pub async fn expect_nothing(&mut self) {
+        // Frames of one socket may overtake each other, the answers to two pings in a row not.
+        for _ in 0..2 {
+            self.send(&json!({"action": "ping"})).await;
+            assert_eq!(self.next().await["type"], "pong");
+        }
+    }
+
+    /// Closes the socket and waits until it is closed.
+    pub async fn close(mut self) {
+        self.0.close(None).await.expect("the socket is open");
+        while self.0.next().await.is_some_and(|frame| frame.is_ok()) {}
+    }
+
+    /// Waits for the server's close frame.
+    pub async fn closed(&mut self) -> CloseFrame {
+        loop {
+            if let Message::Close(frame) = self.next_raw().await {
+                return frame.expect("a close frame has a code");
+            }
+        }
+    }
+}
+
+/// An HTTP answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).expect("the body is JSON")
+    }
+
+    /// The body as a JSON array of messages; the status must be 200.
+    pub fn messages(&self) -> Vec<Value> {
+        assert_eq!(self.status, StatusCode::OK, "{self:?}");
+        self.json().as_array().expect("an array").clone()
+    }
+
+    /// A header as text; empty if it is absent.
+    pub fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name);
+        value.map_or("", |value| value.to_str().expect("ASCII"))
+    }
+
+    /// The query of the link with a relation (`next`), if there is one.
+    pub fn link(&self, relation: &str) -> Option<String> {
+        let links = self.header("link").split(", ");
+        let target = links.filter_map(|link| link.split_once(">; rel="));
+        let mut found = target.filter(|(_, rel)| rel.trim_matches('"') == relation);
+        let (target, _) = found.next()?;
+        Some(target.trim_start_matches('<').to_owned())
+    }
+}
+
+/// Sends a GET request.
+pub async fn get(url: &str) -> Answer {
+    let request = Request::get(url).body(Empty::<Bytes>::new());
+    let client = HttpClient::builder(TokioExecutor::new()).build_http();
+    let response = client
+        .request(request.expect("a URL"))
+        .await
+        .expect("an answer");
+    answer(response).await
+}
+
+/// Sends a request with a body.
+pub async fn request(method: Method, url: &str, body: Vec<u8>) -> Answer {
+    let request = Request::builder().method(method).uri(url);
+    let request = request.body(Full::new(Bytes::from(body))).expect("a URL");
+    let client = HttpClient::builder(TokioExecutor::new()).build_http();
+    answer(client.request(request).await.expect("an answer")).await
+}
+
+async fn answer(response: hyper::Response<hyper::body::Incoming>) -> Answer {
+    let (parts, body) = response.into_parts();
+    Answer {
+        status: parts.status,
+        headers: parts.headers,
+        body: body.collect().await.expect("the body comes").to_bytes(),
+    }
+}

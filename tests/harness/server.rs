@@ -1,0 +1,80 @@
+//! One database server for a run, a database for each test.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use chat::config::DatabaseConfig;
+use chat::{Store, migration};
+use local::database::{Database, Server, free_port};
+use rustix::process::{Pid, test_kill_process};
+use tokio::sync::OnceCell;
+
+use crate::programs;
+
+/// The connection string of the run's server: `MONGODB_URI` if it is set, else a server that ends
+/// with this process.
+pub async fn uri() -> &'static str {
+    static URI: OnceCell<String> = OnceCell::const_new();
+    URI.get_or_init(|| async {
+        match std::env::var("MONGODB_URI") {
+            Ok(uri) if !uri.is_empty() => uri,
+            _ => {
+                let folder = scratch_folder().join("shared");
+                let database = start_in(&folder, free_port().expect("a port")).await;
+                let uri = database.uri.clone();
+                // It is stopped by its supervisor when this process ends.
+                std::mem::forget(database);
+                uri
+            }
+        }
+    })
+    .await
+}
+
+/// Starts a server of a test's own, which it may stop and start again.
+pub async fn start_in(folder: &Path, port: u16) -> Database {
+    let server = tokio::task::spawn_blocking(Server::find_or_install)
+        .await
+        .expect("it does not panic")
+        .expect("a database server");
+    Database::start(&server, &programs::local(), folder, port)
+        .await
+        .expect("the database starts")
+}
+
+/// A folder for this process. Those of processes that have ended are removed.
+pub fn scratch_folder() -> PathBuf {
+    let base = programs::folder().join("scratch");
+    let ours = base.join(std::process::id().to_string());
+    std::fs::create_dir_all(&ours).expect("the target folder is writable");
+    for entry in std::fs::read_dir(&base).into_iter().flatten().flatten() {
+        let pid = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
+        let Some(pid) = pid.and_then(Pid::from_raw) else {
+            continue;
+        };
+        if test_kill_process(pid).is_err() {
+            // Another run may be removing it too.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+    ours
+}
+
+/// A name for a database of a test's own.
+pub fn database_name() -> String {
+    format!("test_{:016x}", fastrand::u64(..))
+}
+
+/// A store over a database, as the functions have it, with its indexes made.
+///
+/// # Errors
+///
+/// The database does not answer.
+pub async fn migrated_store(uri: &str, database: &str) -> Result<Store> {
+    let store = Store::open(&DatabaseConfig::new(uri, database)).await?;
+    migration::run(store.database(), |_, _| {}).await?;
+    Ok(store)
+}

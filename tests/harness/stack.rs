@@ -1,0 +1,165 @@
+//! The whole chat as a process of its own: gateway, functions, and a database of its own on the
+//! run's server.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use mongodb::Database;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+
+use crate::{Client, programs, server};
+
+/// How long anything may take before a test fails.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running chat.
+pub struct Stack {
+    /// Where WebSocket clients connect: `ws://127.0.0.1:…`.
+    pub ws: String,
+    /// Where HTTP callers go: `http://127.0.0.1:…`.
+    pub http: String,
+    /// Its database, for tests to look at and to prepare.
+    pub database: Database,
+    /// The connection string of its server.
+    pub uri: String,
+    child: Child,
+    log: JoinHandle<String>,
+}
+
+impl Stack {
+    /// Starts a chat on the run's server, with the usual settings.
+    pub async fn start() -> Self {
+        Self::start_with(server::uri().await, &server::database_name(), &[]).await
+    }
+
+    /// Starts a chat on a database, with `flags` of `cargo local`.
+    pub async fn start_with(uri: &str, database: &str, flags: &[&str]) -> Self {
+        let mut command = Self::command(flags);
+        command
+            .env("MONGODB_URI", uri)
+            .args(["--database", database]);
+        let (child, log, ws, http) = launch(command).await.expect("the chat starts");
+        let options =
+            chat::store::client_options(&chat::config::DatabaseConfig::new(uri, database))
+                .await
+                .expect("the database has an address");
+        let client = mongodb::Client::with_options(options).expect("the options are consistent");
+        Self {
+            ws,
+            http,
+            database: client.database(database),
+            uri: uri.to_owned(),
+            child,
+            log,
+        }
+    }
+
+    /// `cargo local` on any free ports with the built functions, and nothing else set.
+    pub fn command(flags: &[&str]) -> Command {
+        let mut command = Command::new(programs::local());
+        command
+            .args(["--ws-port", "0", "--http-port", "0", "--binaries"])
+            .arg(programs::folder())
+            .args(flags)
+            .env_remove("MONGODB_URI")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        command
+    }
+
+    /// Connects a client as `user_id`.
+    pub async fn connect(&self, user_id: &str) -> Client {
+        let user_id = crate::client::encode(user_id);
+        Client::connect(&format!("{}/?user_id={user_id}", self.ws))
+            .await
+            .expect("the handshake succeeds")
+    }
+
+    /// The history of two users, as JSON, with further `parameters` (`&limit=10`).
+    pub async fn history(
+        &self,
+        user1: &str,
+        user2: &str,
+        parameters: &str,
+    ) -> crate::client::Answer {
+        let (user1, user2) = (crate::client::encode(user1), crate::client::encode(user2));
+        let url = format!(
+            "{}/chat/history?user1={user1}&user2={user2}{parameters}",
+            self.http
+        );
+        crate::get(&url).await
+    }
+
+    /// The process id of the gateway.
+    pub fn pid(&self) -> Pid {
+        pid_of(&self.child)
+    }
+
+    /// Stops everything as Ctrl-C does and drops the database; returns the log.
+    pub async fn stop(mut self) -> String {
+        let log = self.interrupt().await;
+        // The server may be one that a test has stopped already.
+        let _ = tokio::time::timeout(PATIENCE, self.database.drop()).await;
+        log
+    }
+
+    /// Stops everything as Ctrl-C does; returns the log.
+    pub async fn interrupt(&mut self) -> String {
+        kill_process(self.pid(), Signal::INT).expect("the gateway runs");
+        let status = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        let status = status
+            .expect("the gateway ends in time")
+            .expect("it can be waited for");
+        assert!(status.success(), "the gateway ends well: {status}");
+        (&mut self.log).await.expect("the log is read")
+    }
+}
+
+/// The process id of a child that runs.
+pub fn pid_of(child: &Child) -> Pid {
+    let id = child.id().expect("the process runs");
+    Pid::from_raw(id.cast_signed()).expect("an id is not 0")
+}
+
+/// Starts a chat and waits for `ready`. Returns the process, its log in the making, and the
+/// addresses of the start-up screen.
+///
+/// # Errors
+///
+/// It ends before it is ready; the error holds what it said.
+pub async fn launch(mut command: Command) -> Result<(Child, JoinHandle<String>, String, String)> {
+    let mut child = command.spawn().context("the gateway can be started")?;
+    let stdout = child.stdout.take().context("its output is a pipe")?;
+    let mut stderr = child.stderr.take().context("its log is a pipe")?;
+    let log = tokio::spawn(async move {
+        let mut text = Vec::new();
+        let _ = stderr.read_to_end(&mut text).await;
+        String::from_utf8_lossy(&text).into_owned()
+    });
+    let mut lines = BufReader::new(stdout).lines();
+    let mut screen = String::new();
+    while let Some(line) = lines.next_line().await? {
+        if line == "ready" {
+            let address = |label: &str| {
+                let rest = screen
+                    .split(label)
+                    .nth(1)
+                    .context("the screen has addresses")?;
+                let url = rest.trim_start().split(['/', '?']).take(3);
+                anyhow::Ok(url.collect::<Vec<_>>().join("/"))
+            };
+            let (ws, http) = (address("WebSocket")?, address("History")?);
+            return Ok((child, log, ws, http));
+        }
+        screen.push_str(&line);
+        screen.push('\n');
+    }
+    child.wait().await?;
+    bail!("{}", log.await?)
+}
