@@ -48,12 +48,16 @@ pub async fn run(database: &Database, mut progress: impl FnMut(u64, u64)) -> Res
     let messages = database.collection(MESSAGES);
     let total = count(&messages, old()).await?;
     let mut numbered = 0;
-    for pair in old_pairs(&messages).await? {
-        migrate_pair(&messages, &pair, |more| {
-            numbered += more;
-            progress(numbered, total);
-        })
-        .await?;
+    if total > 0 {
+        make_pair_index(&messages).await?;
+        for pair in old_pairs(&messages).await? {
+            migrate_pair(&messages, &pair, |more| {
+                numbered += more;
+                progress(numbered, total);
+            })
+            .await?;
+        }
+        drop_pair_index(&messages).await;
     }
     Ok(Summary {
         numbered,
@@ -106,9 +110,32 @@ async fn make_indexes(database: &Database) -> Result<()> {
     Ok(())
 }
 
+/// Name of the index that exists only while old documents are numbered.
+const PAIR_INDEX: &str = "migration_sender_id_1_receiver_id_1";
+
+/// Without it, each conversation would cost a scan of the whole collection.
+async fn make_pair_index(messages: &Collection<Document>) -> Result<()> {
+    let options = IndexOptions::builder().name(PAIR_INDEX.to_owned()).build();
+    let keys = doc! {"sender_id": 1, "receiver_id": 1};
+    let index = IndexModel::builder().keys(keys).options(options).build();
+    messages
+        .create_index(index)
+        .await
+        .map_err(Error::unavailable("making of the index for the migration"))?;
+    Ok(())
+}
+
+/// A run beside this one may have dropped it; one that stays behind only costs space.
+async fn drop_pair_index(messages: &Collection<Document>) {
+    if let Err(error) = messages.drop_index(PAIR_INDEX).await {
+        tracing::info!(cause = %error, "the index for the migration was not dropped");
+    }
+}
+
 /// Documents that the migration has to number: the old system's four strings, and nothing of ours.
 fn old() -> Document {
     doc! {
+        "_id": {"$type": "objectId"},
         "conversation_id": {"$exists": false},
         "sender_id": {"$type": "string"},
         "receiver_id": {"$type": "string"},

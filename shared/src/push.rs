@@ -33,10 +33,6 @@ const ATTEMPTS: u32 = 4;
 /// The bound of the first pause between tries; it doubles with each.
 const FIRST_BACKOFF: Duration = Duration::from_millis(25);
 
-/// Time kept back from pushes: a message whose pushes hang is stored all the same, and its ack must
-/// leave in time.
-const REPLY_RESERVE: Duration = Duration::from_millis(200);
-
 /// A socket younger than this may still be on its way up: API Gateway answers 410 until `$connect`
 /// has returned and the client has its 101.
 const SETTLING: Duration = Duration::from_secs(5);
@@ -186,7 +182,7 @@ impl Push {
         frame: Bytes,
         deadline: Deadline,
     ) -> Result<(), Miss> {
-        let left = deadline.remaining().saturating_sub(REPLY_RESERVE);
+        let left = deadline.remaining();
         let timeouts = TimeoutConfig::builder()
             .operation_timeout(left)
             .operation_attempt_timeout(left.min(ATTEMPT_TIMEOUT))

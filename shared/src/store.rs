@@ -14,7 +14,7 @@ use std::time::Duration;
 use lru::LruCache;
 use mongodb::bson::doc;
 use mongodb::error::ErrorKind;
-use mongodb::options::{ClientOptions, WriteConcern};
+use mongodb::options::{Acknowledgment, ClientOptions, ReadPreference};
 use mongodb::{Client, Collection, Database};
 
 use crate::config::{DatabaseConfig, invalid};
@@ -34,6 +34,10 @@ pub const CONNECTIONS: &str = "connections";
 /// Conversations of which a warm process remembers the newest number.
 const REMEMBERED_CONVERSATIONS: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
 
+/// How long the server may work on one read, and wait for the majority on one write. The driver has
+/// no time-out of its own for an answer.
+const OPERATION_TIME: Duration = Duration::from_secs(5);
+
 /// The two collections. Made once at start and shared by all requests of a process.
 pub struct Store {
     database: Database,
@@ -43,7 +47,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// Prepares a client with settings that fit Lambda; what the connection string says wins.
+    /// Prepares a client with settings that fit Lambda; what the connection string says wins, except
+    /// that writes always wait for the majority and reads always go to the primary.
     ///
     /// Nothing is connected yet, except that a `mongodb+srv` name is resolved.
     ///
@@ -110,8 +115,8 @@ pub async fn client_options(config: &DatabaseConfig) -> Result<ClientOptions> {
                 _ => Error::unavailable("look-up of the database's address")(error),
             })?;
     options.app_name.get_or_insert("meetme-chat".to_owned());
-    // A request uses one connection at a time; one more for a retry beside a stuck one.
-    options.max_pool_size.get_or_insert(config.concurrency + 1);
+    // A request uses one connection at a time; the others are for retries beside stuck ones.
+    options.max_pool_size.get_or_insert(config.concurrency + 3);
     options.max_idle_time.get_or_insert(Duration::from_secs(60));
     options
         .connect_timeout
@@ -119,8 +124,10 @@ pub async fn client_options(config: &DatabaseConfig) -> Result<ClientOptions> {
     options
         .server_selection_timeout
         .get_or_insert(Duration::from_secs(3));
-    options
-        .write_concern
-        .get_or_insert(WriteConcern::majority());
+    // Acknowledged means stored, whatever the connection string says.
+    let concern = options.write_concern.get_or_insert_default();
+    concern.w = Some(Acknowledgment::Majority);
+    concern.w_timeout.get_or_insert(OPERATION_TIME);
+    options.selection_criteria = Some(ReadPreference::Primary.into());
     Ok(options)
 }

@@ -63,6 +63,11 @@ impl Deadline {
         }
     }
 
+    /// A moment `time` before this one, so that something can still follow.
+    pub fn sooner(self, time: Duration) -> Self {
+        Self(self.0.checked_sub(time).unwrap_or(self.0))
+    }
+
     /// The time left; zero once it has passed.
     pub fn remaining(&self) -> Duration {
         self.0.saturating_duration_since(Instant::now())
@@ -85,6 +90,18 @@ impl Deadline {
             Ok(Ok(result)) => result,
             Ok(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
             Err(elapsed) => Err(Error::unavailable(operation)(elapsed)),
+        }
+    }
+
+    /// Goes on if there is time left.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`]: the deadline has passed.
+    pub fn check(self, operation: &'static str) -> Result<()> {
+        match self.remaining() {
+            Duration::ZERO => Err(Error::unavailable(operation)("the deadline has passed")),
+            _ => Ok(()),
         }
     }
 

@@ -4,6 +4,7 @@ use hyper::StatusCode;
 use local::database::free_port;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
+use tests::stack::children;
 use tests::{Client, Stack, server};
 
 #[tokio::test]
@@ -86,20 +87,8 @@ async fn a_function_that_is_killed_is_started_again() {
 
 /// The child of a process that runs a program.
 fn child_of(parent: Pid, program: &str) -> Pid {
-    let parent = parent.as_raw_nonzero();
-    let mut ids: Vec<i32> = Vec::new();
-    for task in std::fs::read_dir(format!("/proc/{parent}/task"))
-        .expect("it runs")
-        .flatten()
-    {
-        let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
-        ids.extend(
-            children
-                .split_whitespace()
-                .filter_map(|id| id.parse::<i32>().ok()),
-        );
-    }
-    ids.into_iter()
+    children(parent.as_raw_nonzero().get())
+        .into_iter()
         .filter(|id| {
             let name = std::fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
             name.trim() == program

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
-use tests::stack::{launch, pid_of};
+use tests::stack::{children, launch, pid_of};
 use tests::{Client, Stack, programs, server, until};
 use tokio::process::Command;
 
@@ -125,7 +125,7 @@ async fn when_it_is_killed_its_functions_and_its_database_end_too() {
         .await
         .expect("connected");
     assert_eq!(client.say("b", "acknowledged").await["type"], "ack");
-    let family = descendants(child.id().expect("it runs"));
+    let family = descendants(pid_of(&child).as_raw_nonzero().get());
     assert!(
         family.len() >= 6,
         "four functions, a supervisor and its database: {family:?}"
@@ -145,21 +145,10 @@ async fn when_it_is_killed_its_functions_and_its_database_end_too() {
     assert_eq!(history[0]["message"], "acknowledged");
 }
 
-fn descendants(id: u32) -> Vec<i32> {
-    let mut found = Vec::new();
-    for task in std::fs::read_dir(format!("/proc/{id}/task"))
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
-        let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
-        for child in children
-            .split_whitespace()
-            .filter_map(|child| child.parse::<u32>().ok())
-        {
-            found.push(child.cast_signed());
-            found.extend(descendants(child));
-        }
+fn descendants(id: i32) -> Vec<i32> {
+    let mut found = children(id);
+    for child in found.clone() {
+        found.extend(descendants(child));
     }
     found
 }

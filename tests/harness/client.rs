@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use http_body_util::{BodyExt, Empty, Full};
+use http_body_util::{BodyExt, Full};
 use hyper::header::HeaderMap;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
@@ -154,23 +155,34 @@ impl Answer {
     }
 }
 
-/// Sends a GET request.
-pub async fn get(url: &str) -> Answer {
-    let request = Request::get(url).body(Empty::<Bytes>::new());
-    let client = HttpClient::builder(TokioExecutor::new()).build_http();
-    let response = client
-        .request(request.expect("a URL"))
-        .await
-        .expect("an answer");
-    answer(response).await
+/// An HTTP client that keeps its connections.
+pub struct Http(HttpClient<HttpConnector, Full<Bytes>>);
+
+impl Default for Http {
+    fn default() -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        Self(HttpClient::builder(TokioExecutor::new()).build(connector))
+    }
 }
 
-/// Sends a request with a body.
+impl Http {
+    /// Sends a request.
+    pub async fn request(&self, method: Method, url: &str, body: Vec<u8>) -> Answer {
+        let request = Request::builder().method(method).uri(url);
+        let request = request.body(Full::new(Bytes::from(body))).expect("a URL");
+        answer(self.0.request(request).await.expect("an answer")).await
+    }
+}
+
+/// Sends a GET request on a connection of its own.
+pub async fn get(url: &str) -> Answer {
+    request(Method::GET, url, Vec::new()).await
+}
+
+/// Sends a request on a connection of its own.
 pub async fn request(method: Method, url: &str, body: Vec<u8>) -> Answer {
-    let request = Request::builder().method(method).uri(url);
-    let request = request.body(Full::new(Bytes::from(body))).expect("a URL");
-    let client = HttpClient::builder(TokioExecutor::new()).build_http();
-    answer(client.request(request).await.expect("an answer")).await
+    Http::default().request(method, url, body).await
 }
 
 async fn answer(response: hyper::Response<hyper::body::Incoming>) -> Answer {

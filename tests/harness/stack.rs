@@ -127,6 +127,19 @@ pub fn pid_of(child: &Child) -> Pid {
     Pid::from_raw(id.cast_signed()).expect("an id is not 0")
 }
 
+/// The processes that a process has started and that have not been waited for (Linux).
+pub fn children(id: i32) -> Vec<i32> {
+    let tasks = std::fs::read_dir(format!("/proc/{id}/task"))
+        .into_iter()
+        .flatten();
+    tasks
+        .flatten()
+        .map(|task| std::fs::read_to_string(task.path().join("children")).unwrap_or_default())
+        .flat_map(|ids| ids.split_whitespace().map(str::parse).collect::<Vec<_>>())
+        .flatten()
+        .collect()
+}
+
 /// Starts a chat and waits for `ready`. Returns the process, its log in the making, and the
 /// addresses of the start-up screen.
 ///

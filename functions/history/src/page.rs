@@ -55,13 +55,17 @@ pub struct Body {
 }
 
 impl Body {
-    /// Whether the body stays within its limit with `message`, which is then counted.
+    /// Whether the body stays within its limit with `message`, which is counted if it does.
     pub fn has_room_for(&mut self, message: &Message) -> bool {
         let item = serde_json::to_string(&Item::from(message)).expect("as in json()");
         let escapes = item.bytes().filter(|byte| matches!(byte, b'"' | b'\\'));
         let separator = 1;
-        self.transported_bytes += item.len() + escapes.count() + separator;
-        self.transported_bytes <= MAX_TRANSPORTED_BYTES
+        let with_item = self.transported_bytes + item.len() + escapes.count() + separator;
+        let fits = with_item <= MAX_TRANSPORTED_BYTES;
+        if fits {
+            self.transported_bytes = with_item;
+        }
+        fits
     }
 }
 

@@ -1,6 +1,7 @@
 //! One message, from a valid frame to its ack.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use chat::frame::{Ack, SendFrame, ServerFrame, Status};
 use chat::push::Deliveries;
@@ -8,6 +9,10 @@ use chat::{Code, ConnectionId, Deadline, Draft, Message, Rejection, Result, User
 use chrono::{DateTime, Utc};
 
 use crate::Deps;
+
+/// Time kept back from the delivery: a message whose pushes hang is stored all the same, and its ack
+/// must leave in time.
+const ACK_RESERVE: Duration = Duration::from_millis(500);
 
 /// Stores the message of `frame`, then delivers it to the receiver's sockets and the sender's other
 /// ones. No failure of a delivery fails the send: the log is the truth, and a push only saves the
@@ -19,22 +24,31 @@ use crate::Deps;
 /// - [`Error::Unavailable`](chat::Error::Unavailable): the message may or may not be stored.
 pub async fn send(
     frame: SendFrame,
-    connection_id: &ConnectionId,
+    connection_id: ConnectionId,
     now: DateTime<Utc>,
     deadline: Deadline,
-    deps: &Deps,
+    deps: Arc<Deps>,
 ) -> Result<Ack> {
     let start = Instant::now();
     let user_id = deps
         .identities
-        .user_of(connection_id, now, &deps.store)
+        .user_of(&connection_id, now, &deps.store)
         .await?;
     let draft = draft(frame, user_id)?;
     let appended = deps.store.append(&draft, now, deadline).await?;
     let message = appended.message;
     // A resend is pushed again: the first try may have ended between the insert and the push.
-    let deliveries = deliver(message.clone(), &draft, connection_id, now, deadline, deps).await;
-    let status = status(&deliveries, &draft.receiver_id);
+    let receiver_id = draft.receiver_id.clone();
+    let delivery = Delivery {
+        draft,
+        message: message.clone(),
+        origin: connection_id.clone(),
+        now,
+        deadline: deadline.sooner(ACK_RESERVE),
+        deps,
+    };
+    let deliveries = delivery.run().await;
+    let status = status(&deliveries, &receiver_id);
     tracing::info!(
         connection_id = connection_id.as_str(),
         conversation_id = message.conversation_id.as_str(),
@@ -72,36 +86,46 @@ fn draft(frame: SendFrame, sender_id: UserId) -> Result<Draft, Rejection> {
     })
 }
 
-/// Sockets are looked up after the insert: a receiver who connects later finds the message in the
-/// history, one who has connected before is found here.
-async fn deliver(
+/// A stored message on its way to its sockets.
+struct Delivery {
+    draft: Draft,
     message: Message,
-    draft: &Draft,
-    origin: &ConnectionId,
+    origin: ConnectionId,
     now: DateTime<Utc>,
     deadline: Deadline,
-    deps: &Deps,
-) -> Deliveries {
-    let users = [&draft.receiver_id, &draft.sender_id];
-    let mut sockets = match deps.store.sockets_of(users, now).await {
-        Ok(sockets) => sockets,
-        Err(error) => {
+    deps: Arc<Deps>,
+}
+
+impl Delivery {
+    /// Delivers, within the deadline; what has not been delivered by then waits in the history.
+    async fn run(self) -> Deliveries {
+        let deadline = self.deadline;
+        let delivered = deadline.bound("delivery", async move { self.deliver().await });
+        delivered.await.unwrap_or_else(|error| {
             tracing::error!(cause = error.chain(), "message stored but not delivered");
-            return Deliveries::default();
+            Deliveries::default()
+        })
+    }
+
+    /// Sockets are looked up after the insert: a receiver who connects later finds the message in
+    /// the history, one who has connected before is found here.
+    async fn deliver(self) -> Result<Deliveries> {
+        let users = [&self.draft.receiver_id, &self.draft.sender_id];
+        let mut sockets = self.deps.store.sockets_of(users, self.now).await?;
+        // Who writes to themselves gets the message on every socket, as in the old system.
+        if self.draft.receiver_id != self.draft.sender_id {
+            sockets.retain(|socket| socket.connection_id != self.origin);
         }
-    };
-    // Who writes to themselves gets the message on every socket, as in the old system.
-    if draft.receiver_id != draft.sender_id {
-        sockets.retain(|socket| socket.connection_id != *origin);
+        let frame = ServerFrame::Message(self.message).to_json();
+        let push = &self.deps.push;
+        let deliveries = push.fan_out(sockets, &frame, self.now, self.deadline).await;
+        if !deliveries.gone.is_empty()
+            && let Err(error) = self.deps.store.disconnect(&deliveries.gone).await
+        {
+            tracing::warn!(cause = error.chain(), "rows of gone sockets stay for now");
+        }
+        Ok(deliveries)
     }
-    let frame = ServerFrame::Message(message).to_json();
-    let deliveries = deps.push.fan_out(sockets, &frame, now, deadline).await;
-    if !deliveries.gone.is_empty()
-        && let Err(error) = deps.store.disconnect(&deliveries.gone).await
-    {
-        tracing::warn!(cause = error.chain(), "rows of gone sockets stay for now");
-    }
-    deliveries
 }
 
 fn status(deliveries: &Deliveries, receiver_id: &UserId) -> Status {

@@ -5,6 +5,7 @@
 //! That server is GPL software: a separate program that is fetched, never linked.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -43,10 +44,18 @@ impl Server {
         if let Some(mongod) = on_path("mongod") {
             return Ok(Self::Mongod(mongod));
         }
-        let root = cache_folder()?.join(format!("{EMBEDDED_CRATE}-{EMBEDDED_VERSION}"));
+        let cache = cache_folder()?;
+        let root = cache.join(format!("{EMBEDDED_CRATE}-{EMBEDDED_VERSION}"));
         let program = root.join("bin").join(EMBEDDED_PROGRAM);
         if !program.is_file() {
-            install(&root)?;
+            // Clones and test runs may come here at once: one of them builds.
+            std::fs::create_dir_all(&cache)
+                .with_context(|| format!("cannot make {}", cache.display()))?;
+            let turn = File::create(cache.join("install.lock"))?;
+            turn.lock()?;
+            if !program.is_file() {
+                install(&root)?;
+            }
         }
         Ok(Self::Embedded(program))
     }
@@ -168,7 +177,7 @@ pub fn free_port() -> Result<u16> {
     Ok(listener.local_addr()?.port())
 }
 
-/// Builds the embedded server. Several at once wait for each other on cargo's lock.
+/// Builds the embedded server.
 fn install(root: &Path) -> Result<()> {
     eprintln!(
         "No MONGODB_URI and no mongod: building {EMBEDDED_CRATE} {EMBEDDED_VERSION} once into {}. \

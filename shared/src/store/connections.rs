@@ -7,7 +7,7 @@ use futures_util::TryStreamExt;
 use mongodb::bson::{self, doc};
 use serde::{Deserialize, Serialize};
 
-use super::Store;
+use super::{OPERATION_TIME, Store};
 use crate::{ConnectionId, Error, Result, UserId};
 
 /// An open socket.
@@ -48,6 +48,10 @@ impl Connection {
             connected_at: date(connected_at),
             expires_at: date(connected_at + Self::LIFETIME),
         }
+    }
+
+    fn is_live(&self, now: DateTime<Utc>) -> bool {
+        self.expires_at > date(now)
     }
 
     /// How long ago it opened; zero if clocks disagree.
@@ -101,13 +105,18 @@ impl Store {
     ) -> Result<Option<UserId>> {
         let connection = self
             .connections
-            .find_one(doc! {"_id": connection_id.as_str(), "expires_at": {"$gt": date(now)}})
+            .find_one(doc! {"_id": connection_id.as_str()})
+            .max_time(OPERATION_TIME)
             .await
             .map_err(Error::unavailable("look-up of a connection"))?;
-        Ok(connection.map(|connection| connection.user_id))
+        let live = connection.filter(|connection| connection.is_live(now));
+        Ok(live.map(|connection| connection.user_id))
     }
 
-    /// All live sockets of `users`, found by index. TTL deletion lags, so expired rows are skipped.
+    /// All live sockets of `users`, found by index.
+    ///
+    /// TTL deletion lags, so expired rows are left out: here and not in the query, where the time
+    /// would make the planner weigh the TTL index against that of the users at each look-up.
     ///
     /// # Errors
     ///
@@ -118,12 +127,16 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<Vec<Connection>> {
         let users = users.map(UserId::as_str);
-        self.connections
-            .find(doc! {"user_id": {"$in": users.as_slice()}, "expires_at": {"$gt": date(now)}})
+        let mut sockets: Vec<Connection> = self
+            .connections
+            .find(doc! {"user_id": {"$in": users.as_slice()}})
+            .max_time(OPERATION_TIME)
             .await
             .map_err(Error::unavailable("look-up of a user's sockets"))?
             .try_collect()
             .await
-            .map_err(Error::unavailable("reading of a user's sockets"))
+            .map_err(Error::unavailable("reading of a user's sockets"))?;
+        sockets.retain(|socket| socket.is_live(now));
+        Ok(sockets)
     }
 }

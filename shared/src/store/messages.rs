@@ -15,7 +15,7 @@ use mongodb::error::{Error as DriverError, ErrorKind, WriteFailure};
 use mongodb::options::ReadConcern;
 use serde::{Deserialize, Serialize};
 
-use super::Store;
+use super::{OPERATION_TIME, Store};
 use crate::{ClientMessageId, ConversationId, Deadline, Draft, Error, Message, Result, time};
 
 /// Name of the unique index on (`conversation_id`, `seq`).
@@ -146,6 +146,8 @@ impl Store {
                 None => self.newest(&conversation_id).await?,
             };
             let message = last.followed_by(draft, id, now);
+            // Nobody waits for the answer any more: nothing may be stored behind their back.
+            deadline.check(NUMBERING)?;
             if self.insert(&message).await? {
                 *newest = Some(Newest::of(&message));
                 return Ok(Appended {
@@ -194,6 +196,7 @@ impl Store {
             // An ack must not leave before the majority has the message. One that is still on its
             // way there is not found, and the next attempt asks again.
             .read_concern(ReadConcern::majority())
+            .max_time(OPERATION_TIME)
             .await
             .map_err(Error::unavailable("look-up of an earlier send"))?;
         Ok(stored.map(Message::from))
@@ -204,13 +207,16 @@ impl Store {
             .messages
             .find_one(doc! {"conversation_id": conversation_id.as_str()})
             .sort(doc! {"seq": -1})
+            // A number that a failover rolls back must not be built upon: it would leave a hole.
+            .read_concern(ReadConcern::majority())
+            .max_time(OPERATION_TIME)
             .await
             .map_err(Error::unavailable("look-up of the newest message"))?;
         Ok(newest.as_ref().map(Newest::of).unwrap_or_default())
     }
 
     /// Reads a page of a conversation: up to `limit` messages, ending early at the first that
-    /// `fits` refuses.
+    /// `fits` refuses. One that does not even fit by itself is left out.
     ///
     /// With `after` the page begins at the old end of the range, otherwise it ends at the new one.
     ///
@@ -235,9 +241,11 @@ impl Store {
             .batch_size(limit + 1)
             // What a reader has seen must not be rolled back by a failover.
             .read_concern(ReadConcern::majority())
+            .max_time(OPERATION_TIME)
             .await
             .map_err(Error::unavailable(READING))?;
         let mut messages = Vec::new();
+        let mut left_out = 0;
         let mut more = false;
         while cursor
             .advance()
@@ -246,12 +254,21 @@ impl Store {
         {
             let stored = cursor.deserialize_current();
             let message = Message::from(stored.map_err(Error::unavailable(READING))?);
-            more = messages.len() == limit as usize || !fits(&message);
+            let fits = fits(&message);
+            if !fits && messages.is_empty() {
+                // The old system had no limit. Ending here would hide all that lies behind it.
+                tracing::error!(seq = message.seq, "a message is too large for any page");
+                left_out += 1;
+                continue;
+            }
+            more = !fits || messages.len() == limit as usize;
             if more {
                 break;
             }
             messages.push(message);
         }
+        // As many as were asked for have been read, so what follows them is not known.
+        more |= left_out > 0 && messages.len() + left_out > limit as usize;
         let mut page = Page {
             messages,
             older: false,
@@ -313,6 +330,7 @@ impl Store {
             .clone_with_type::<Document>()
             .find_one(in_range(conversation_id, range))
             .projection(doc! {"_id": 0, "seq": 1})
+            .max_time(OPERATION_TIME)
             .await
             .map_err(Error::unavailable("look-up of further messages"))?;
         Ok(found.is_some())

@@ -1,0 +1,253 @@
+//! Send to receive, with one pair and with many, beside an insert and a bare echo.
+
+use std::time::{Duration, Instant};
+
+use chat::config::{DatabaseConfig, PushConfig};
+use chat::{Deadline, Push, Store, UserId};
+use chrono::Utc;
+use futures_util::{SinkExt, StreamExt};
+use mongodb::Collection;
+use mongodb::bson::{Document, doc, oid::ObjectId};
+use serde_json::json;
+use tests::{Client, Stack};
+use tokio::net::TcpListener;
+
+use crate::figures::Samples;
+
+/// Rounds that are not counted.
+const WARM_UP: usize = 200;
+
+/// Rounds with one pair.
+const ROUNDS: usize = 2_000;
+
+/// Pairs that chat at once.
+const PAIRS: usize = 32;
+
+/// How long they do.
+const TIME: Duration = Duration::from_secs(10);
+
+/// About the length of a chat message.
+const TEXT: &str = "Let's meet at 3PM in front of the library, second floor.";
+
+/// Measures one pair; returns how many messages were sent.
+pub async fn one_pair(stack: &Stack) -> usize {
+    let mut parts = Parts::prepare(stack).await;
+    let (mut sends, mut inserts, mut echoes) =
+        (Samples::default(), Samples::default(), Samples::default());
+    let (mut pings, mut finds, mut pushes) =
+        (Samples::default(), Samples::default(), Samples::default());
+    for round in 0..WARM_UP + ROUNDS {
+        // In turn, so that whatever else the machine does hits all alike.
+        let samples = [
+            (&mut sends, parts.send().await),
+            (&mut inserts, parts.insert(round).await),
+            (&mut echoes, parts.echo().await),
+            (&mut pings, parts.ping().await),
+            (&mut finds, parts.find_sockets().await),
+            (&mut pushes, parts.push().await),
+        ];
+        if round >= WARM_UP {
+            for (samples, sample) in samples {
+                samples.add(sample);
+            }
+        }
+    }
+    println!("send to receive, 1 pair          {}", sends.summary());
+    println!("one majority insert              {}", inserts.summary());
+    println!("bare WebSocket echo              {}", echoes.summary());
+    println!(
+        "send / insert                    {:.2} at p50",
+        sends.median_ms() / inserts.median_ms()
+    );
+    println!(
+        "of a send, p50 of each step      route to the function and back {:.2} ms, insert {:.2} ms, \
+         look-up of sockets {:.2} ms, push to the socket {:.2} ms",
+        pings.median_ms(),
+        inserts.median_ms(),
+        finds.median_ms(),
+        pushes.median_ms()
+    );
+    WARM_UP + ROUNDS
+}
+
+/// A pair of clients, and the parts of what a send does, each reachable by itself.
+struct Parts {
+    sender: Client,
+    receiver: Client,
+    echo: Client,
+    inserts: Collection<Document>,
+    store: Store,
+    push: Push,
+    users: [UserId; 2],
+}
+
+impl Parts {
+    async fn prepare(stack: &Stack) -> Self {
+        let user = |id: &str| UserId::try_from(id.to_owned()).expect("a valid id");
+        let inserts = stack.database.collection::<Document>("bench_inserts");
+        let keys = doc! {"conversation_id": 1, "seq": 1};
+        inserts
+            .create_index(mongodb::IndexModel::builder().keys(keys).build())
+            .await
+            .expect("made");
+        let config = DatabaseConfig::new(&stack.uri, stack.database.name());
+        Self {
+            sender: stack.connect("sender").await,
+            receiver: stack.connect("receiver").await,
+            echo: Client::connect(&echo_server().await)
+                .await
+                .expect("connected"),
+            inserts,
+            store: Store::open(&config).await.expect("a store"),
+            push: Push::new(PushConfig {
+                endpoint: format!("{}/prod", stack.ws.replace("ws:", "http:")),
+                region: "us-east-1".to_owned(),
+                access_key_id: "local".to_owned(),
+                secret_access_key: "local".to_owned().into(),
+                session_token: None,
+            }),
+            users: [user("sender"), user("receiver")],
+        }
+    }
+
+    async fn send(&mut self) -> Duration {
+        let frame = json!({"action": "sendMessage", "receiver_id": "receiver", "message": TEXT});
+        let start = Instant::now();
+        self.sender.send(&frame).await;
+        let received = async {
+            self.receiver.next_raw().await;
+            start.elapsed()
+        };
+        let (elapsed, _ack) = tokio::join!(received, self.sender.next_raw());
+        elapsed
+    }
+
+    async fn insert(&mut self, round: usize) -> Duration {
+        let message = doc! {
+            "_id": ObjectId::new(), "conversation_id": "direct:6:sender:receiver", "seq": round as i64,
+            "sender_id": "sender", "receiver_id": "receiver", "message": TEXT,
+            "timestamp": "2026-11-22T11:15:03.123Z",
+        };
+        let start = Instant::now();
+        self.inserts.insert_one(message).await.expect("inserted");
+        start.elapsed()
+    }
+
+    async fn echo(&mut self) -> Duration {
+        let start = Instant::now();
+        self.echo.send_text(TEXT).await;
+        self.echo.next_raw().await;
+        start.elapsed()
+    }
+
+    async fn ping(&mut self) -> Duration {
+        let start = Instant::now();
+        self.sender.send_text(r#"{"action":"ping"}"#).await;
+        self.sender.next_raw().await;
+        start.elapsed()
+    }
+
+    async fn find_sockets(&mut self) -> Duration {
+        let [a, b] = &self.users;
+        let start = Instant::now();
+        self.store
+            .sockets_of([a, b], Utc::now())
+            .await
+            .expect("found");
+        start.elapsed()
+    }
+
+    async fn push(&mut self) -> Duration {
+        let [_, receiver] = &self.users;
+        let sockets = self
+            .store
+            .sockets_of([receiver, receiver], Utc::now())
+            .await;
+        let sockets = sockets.expect("found");
+        let deadline = Deadline::after(Duration::from_secs(5));
+        let start = Instant::now();
+        let posted = self.push.fan_out(sockets, TEXT, Utc::now(), deadline);
+        let received = async {
+            self.receiver.next_raw().await;
+            start.elapsed()
+        };
+        let (elapsed, _) = tokio::join!(received, posted);
+        elapsed
+    }
+}
+
+/// A server that sends every frame back, and nothing else; on a thread of its own.
+async fn echo_server() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let listener = listener.into_std().expect("it can be moved");
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime.expect("a runtime").block_on(async move {
+            let listener = TcpListener::from_std(listener).expect("it can be moved");
+            let (stream, _) = listener.accept().await.expect("a client");
+            stream.set_nodelay(true).expect("a TCP socket");
+            let mut socket = tokio_tungstenite::accept_async(stream)
+                .await
+                .expect("a handshake");
+            while let Some(Ok(frame)) = socket.next().await {
+                if socket.send(frame).await.is_err() {
+                    return;
+                }
+            }
+        });
+    });
+    format!("ws://{address}")
+}
+
+/// Measures many pairs at once; returns how many messages were sent.
+pub async fn many_pairs(stack: &Stack) -> usize {
+    let mut pairs = Vec::new();
+    for pair in 0..PAIRS {
+        let receiver_id = format!("receiver-{pair}");
+        let sender = stack.connect(&format!("sender-{pair}")).await;
+        let receiver = stack.connect(&receiver_id).await;
+        pairs.push((sender, receiver, receiver_id));
+    }
+    let start = Instant::now();
+    let chats: Vec<_> = pairs
+        .into_iter()
+        .map(|(sender, receiver, receiver_id)| {
+            tokio::spawn(chat_until(start + TIME, sender, receiver, receiver_id))
+        })
+        .collect();
+    let mut delivered = Samples::default();
+    for chat in chats {
+        delivered.merge(chat.await.expect("it does not panic"));
+    }
+    let rate = delivered.len() as f64 / start.elapsed().as_secs_f64();
+    println!(
+        "delivered, {PAIRS} pairs              {rate:.0} a second, {}",
+        delivered.summary()
+    );
+    delivered.len()
+}
+
+async fn chat_until(
+    end: Instant,
+    mut sender: Client,
+    mut receiver: Client,
+    receiver_id: String,
+) -> Samples {
+    let mut samples = Samples::default();
+    let frame = json!({"action": "sendMessage", "receiver_id": receiver_id, "message": TEXT});
+    while Instant::now() < end {
+        let start = Instant::now();
+        sender.send(&frame).await;
+        let received = async {
+            assert_eq!(receiver.next().await["message"], TEXT);
+            start.elapsed()
+        };
+        let (elapsed, ack) = tokio::join!(received, sender.next());
+        assert_eq!(ack["status"], "delivered", "{ack}");
+        samples.add(elapsed);
+    }
+    samples
+}
