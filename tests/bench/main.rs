@@ -25,7 +25,10 @@ async fn main() {
     let chosen: Vec<String> = std::env::args().skip(1).collect();
     let parts = ["messages", "pages", "start", "sizes"];
     if let Some(unknown) = chosen.iter().find(|part| !parts.contains(&part.as_str())) {
-        eprintln!("error: there is no part {unknown}; there are {}", parts.join(", "));
+        eprintln!(
+            "error: there is no part {unknown}; there are {}",
+            parts.join(", ")
+        );
         std::process::exit(1);
     }
     let wanted = |part: &str| chosen.is_empty() || chosen.iter().any(|name| name == part);

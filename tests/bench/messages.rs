@@ -9,6 +9,7 @@ use futures_util::{SinkExt, StreamExt};
 use mongodb::Collection;
 use mongodb::bson::{Document, doc, oid::ObjectId};
 use serde_json::json;
+use tests::stack::descendants;
 use tests::{Client, Stack};
 use tokio::net::TcpListener;
 
@@ -211,6 +212,7 @@ pub async fn many_pairs(stack: &Stack) -> usize {
         let receiver = stack.connect(&receiver_id).await;
         pairs.push((sender, receiver, receiver_id));
     }
+    let cpu_before = cpu_ms();
     let start = Instant::now();
     let chats: Vec<_> = pairs
         .into_iter()
@@ -227,7 +229,33 @@ pub async fn many_pairs(stack: &Stack) -> usize {
         "delivered, {PAIRS} pairs              {rate:.0} a second, {}",
         delivered.summary()
     );
+    let cpu: Vec<String> = cpu_ms()
+        .into_iter()
+        .zip(cpu_before)
+        .map(|((name, after), (_, before))| {
+            format!("{name} {:.2} ms", (after - before) / delivered.len() as f64)
+        })
+        .collect();
+    println!("CPU time of one of these         {}", cpu.join(", "));
     delivered.len()
+}
+
+/// CPU time that each busy process has used, by name: this one, and below it the gateway, the
+/// function, and the database if it is ours.
+fn cpu_ms() -> Vec<(String, f64)> {
+    let us = std::process::id().cast_signed();
+    std::iter::once(us)
+        .chain(descendants(us))
+        .filter_map(|id| {
+            let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+            let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
+            let mut fields = rest.split_whitespace().skip(11);
+            let ticks = fields.next()?.parse::<f64>().ok()? + fields.next()?.parse::<f64>().ok()?;
+            // The kernel counts in hundredths of a second.
+            Some((name.to_owned(), ticks * 10.0))
+        })
+        .filter(|(_, used)| *used > 100.0)
+        .collect()
 }
 
 async fn chat_until(

@@ -13,7 +13,7 @@ use crate::figures::Samples;
 const MESSAGES: i64 = 100_000;
 
 /// Requests for each page.
-const ROUNDS: usize = 300;
+const ROUNDS: usize = 100;
 
 /// Measures pages of 100.
 pub async fn newest_and_oldest(stack: &Stack) {

@@ -167,6 +167,27 @@ async fn a_page_of_large_messages_ends_before_lambda_would_refuse_it() {
 }
 
 #[tokio::test]
+async fn an_old_message_too_large_for_any_page_does_not_hide_what_lies_behind_it() {
+    let stack = Stack::start().await;
+    seed(&stack, 9, "m").await;
+    let messages = stack.database.collection::<Document>("chat_messages");
+    let huge = doc! {"$set": {"message": "x".repeat(6_000_000)}};
+    messages
+        .update_one(doc! {"seq": 5}, huge)
+        .await
+        .expect("updated");
+    let mut walked = Vec::new();
+    let mut query = Some("?user1=a&user2=b&limit=2".to_owned());
+    while let Some(next) = query {
+        let answer = get(&format!("{}/chat/history{next}", stack.http)).await;
+        walked.extend(numbers(&answer.messages()).into_iter().rev());
+        query = answer.link("prev");
+    }
+    assert_eq!(walked, [9, 8, 7, 6, 4, 3, 2, 1]);
+    stack.stop().await;
+}
+
+#[tokio::test]
 async fn bad_parameters_get_a_problem_document_that_names_them() {
     let stack = Stack::start().await;
     for (query, named) in [

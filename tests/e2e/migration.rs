@@ -221,6 +221,8 @@ async fn documents_that_are_no_messages_are_left_alone_and_counted() {
         doc! {"sender_id": "a", "receiver_id": "b", "message": "m", "timestamp": 5},
         doc! {"sender_id": {"$gt": ""}, "receiver_id": "b", "message": "m", "timestamp": "2024-01-01T00:00:00"},
         old("", "b", "m", "2024-01-01T00:00:00"),
+        doc! {"_id": "by hand", "sender_id": "a", "receiver_id": "b", "message": "m",
+        "timestamp": "2024-01-01T00:00:00"},
         old("a", "b", "good", "no time at all"),
     ];
     messages(&database)
@@ -231,7 +233,7 @@ async fn documents_that_are_no_messages_are_left_alone_and_counted() {
         run(&database).await,
         Summary {
             numbered: 1,
-            left_alone: 4
+            left_alone: 5
         }
     );
     assert_eq!(

@@ -11,6 +11,7 @@ use chrono::Utc;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::event::EventHandler;
 use mongodb::event::command::CommandEvent;
+use mongodb::options::{Acknowledgment, ReadPreference, SelectionCriteria};
 use tests::server;
 
 /// Commands as they went over the wire.
@@ -184,4 +185,24 @@ async fn a_warm_process_appends_with_one_insert() {
     );
     assert_eq!(append("2").await, ["insert"]);
     store.database().drop().await.expect("dropped");
+}
+
+#[tokio::test]
+async fn a_connection_string_cannot_weaken_what_an_ack_means() {
+    for weak in [
+        "w=0",
+        "w=1",
+        "journal=true",
+        "wtimeoutMS=100",
+        "readPreference=secondary",
+    ] {
+        let uri = format!("mongodb://127.0.0.1:1/?{weak}");
+        let options = client_options(&DatabaseConfig::new(&uri, "meetme"))
+            .await
+            .expect("options");
+        let concern = options.write_concern.expect("a write concern");
+        assert_eq!(concern.w, Some(Acknowledgment::Majority), "{weak}");
+        let primary = SelectionCriteria::ReadPreference(ReadPreference::Primary);
+        assert_eq!(options.selection_criteria, Some(primary), "{weak}");
+    }
 }

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
-use tests::stack::{children, launch, pid_of};
+use tests::stack::{descendants, launch, pid_of};
 use tests::{Client, Stack, programs, server, until};
 use tokio::process::Command;
 
@@ -92,6 +92,7 @@ async fn functions_that_cannot_start_end_it_with_the_reason() {
 
 #[tokio::test]
 async fn its_own_database_keeps_data_until_it_is_asked_for_a_fresh_one() {
+    server::uri().await; // Installs the server if need be.
     let data = server::scratch_folder().join("data");
     let data = data.to_str().expect("UTF-8");
     let history = async |flags: &[&str], say: Option<&str>| {
@@ -117,9 +118,31 @@ async fn its_own_database_keeps_data_until_it_is_asked_for_a_fresh_one() {
 }
 
 #[tokio::test]
+async fn a_second_one_does_not_touch_the_data_of_the_first() {
+    server::uri().await; // Installs the server if need be.
+    let data = server::scratch_folder().join("in-use");
+    let flags = ["--data", data.to_str().expect("UTF-8"), "--fresh"];
+    let (_child, _log, ws, http) = launch(Stack::command(&flags)).await.expect("started");
+    let mut client = Client::connect(&format!("{ws}/?user_id=a"))
+        .await
+        .expect("connected");
+    assert_eq!(client.say("b", "mine").await["type"], "ack");
+
+    let refused = launch(Stack::command(&flags)).await.expect_err("refused");
+    let said = refused.to_string();
+    assert!(
+        said.contains("another cargo local uses") && said.contains("--data"),
+        "{said}"
+    );
+    let history = tests::get(&format!("{http}/chat/history?user1=a&user2=b")).await;
+    assert_eq!(history.messages().len(), 1);
+}
+
+#[tokio::test]
 async fn when_it_is_killed_its_functions_and_its_database_end_too() {
     let data = server::scratch_folder().join("killed");
-    let command = Stack::command(&["--data", data.to_str().expect("UTF-8")]);
+    server::uri().await; // Installs the server if need be.
+    let command = Stack::command(&["--log", "off", "--data", data.to_str().expect("UTF-8")]);
     let (mut child, _log, ws, _) = launch(command).await.expect("started");
     let mut client = Client::connect(&format!("{ws}/?user_id=a"))
         .await
@@ -127,8 +150,8 @@ async fn when_it_is_killed_its_functions_and_its_database_end_too() {
     assert_eq!(client.say("b", "acknowledged").await["type"], "ack");
     let family = descendants(pid_of(&child).as_raw_nonzero().get());
     assert!(
-        family.len() >= 6,
-        "four functions, a supervisor and its database: {family:?}"
+        family.len() >= 7,
+        "four functions, two supervisors and a database: {family:?}"
     );
     kill_process(pid_of(&child), Signal::KILL).expect("killed");
     child.wait().await.expect("ended");
@@ -143,14 +166,6 @@ async fn when_it_is_killed_its_functions_and_its_database_end_too() {
         .await
         .messages();
     assert_eq!(history[0]["message"], "acknowledged");
-}
-
-fn descendants(id: i32) -> Vec<i32> {
-    let mut found = children(id);
-    for child in found.clone() {
-        found.extend(descendants(child));
-    }
-    found
 }
 
 /// Whether a process has ended and only waits for its parent to notice.

@@ -6,7 +6,8 @@ use mongodb::bson::{DateTime, Document, doc};
 use tests::client::{encode, request};
 use tests::{Stack, until};
 use tokio_tungstenite::tungstenite::protocol::Message;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 
 async fn connection_ids(stack: &Stack, user_id: &str) -> Vec<String> {
     use futures_util::TryStreamExt;
@@ -202,5 +203,35 @@ async fn binary_and_oversized_frames_close_the_socket() {
     let mut client = stack.connect("a").await;
     client.send_text("x".repeat(32 * 1_024 + 1)).await;
     assert_eq!(client.closed().await.code, CloseCode::Size);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_deleted_socket_ends_even_if_its_client_does_not_answer() {
+    let stack = Stack::start().await;
+    // It is held, but nothing reads from it and so nothing answers the close frame.
+    let _silent = stack.connect("a").await;
+    let id = connection_ids(&stack, "a").await.remove(0);
+    let url = management(&stack, &id);
+    assert_eq!(
+        request(Method::DELETE, &url, vec![]).await.status,
+        StatusCode::NO_CONTENT
+    );
+    until(async || connection_ids(&stack, "a").await.is_empty()).await;
+    assert_eq!(
+        request(Method::GET, &url, vec![]).await.status,
+        StatusCode::GONE
+    );
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn text_that_is_not_utf8_closes_the_socket_with_the_code_for_it() {
+    let stack = Stack::start().await;
+    let mut client = stack.connect("a").await;
+    let text = OpCode::Data(Data::Text);
+    let frame = Frame::message(vec![b'"', 0xFF, b'"'], text, true);
+    client.send_raw(Message::Frame(frame)).await;
+    assert_eq!(client.closed().await.code, CloseCode::Invalid);
     stack.stop().await;
 }

@@ -37,7 +37,7 @@ pub async fn start_in(folder: &Path, port: u16) -> Database {
         .await
         .expect("it does not panic")
         .expect("a database server");
-    Database::start(&server, &programs::local(), folder, port)
+    Database::start(&server, &programs::local(), folder, port, false)
         .await
         .expect("the database starts")
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use mongodb::Database;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
 use crate::{Client, programs, server};
@@ -140,6 +140,15 @@ pub fn children(id: i32) -> Vec<i32> {
         .collect()
 }
 
+/// The children of a process, their children, and so on (Linux).
+pub fn descendants(id: i32) -> Vec<i32> {
+    let mut found = children(id);
+    for child in found.clone() {
+        found.extend(descendants(child));
+    }
+    found
+}
+
 /// Starts a chat and waits for `ready`. Returns the process, its log in the making, and the
 /// addresses of the start-up screen.
 ///
@@ -155,24 +164,32 @@ pub async fn launch(mut command: Command) -> Result<(Child, JoinHandle<String>, 
         let _ = stderr.read_to_end(&mut text).await;
         String::from_utf8_lossy(&text).into_owned()
     });
+    let ready = tokio::time::timeout(PATIENCE * 3, addresses(stdout)).await;
+    match ready.context("it is ready in time")?? {
+        Some((ws, http)) => Ok((child, log, ws, http)),
+        None => {
+            child.wait().await?;
+            bail!("{}", log.await?)
+        }
+    }
+}
+
+/// Reads the start-up screen up to `ready`; gives its addresses, or nothing if it ends before.
+async fn addresses(stdout: ChildStdout) -> Result<Option<(String, String)>> {
     let mut lines = BufReader::new(stdout).lines();
     let mut screen = String::new();
     while let Some(line) = lines.next_line().await? {
         if line == "ready" {
             let address = |label: &str| {
-                let rest = screen
-                    .split(label)
-                    .nth(1)
-                    .context("the screen has addresses")?;
+                let rest = screen.split(label).nth(1);
+                let rest = rest.context("the screen has addresses")?;
                 let url = rest.trim_start().split(['/', '?']).take(3);
                 anyhow::Ok(url.collect::<Vec<_>>().join("/"))
             };
-            let (ws, http) = (address("WebSocket")?, address("History")?);
-            return Ok((child, log, ws, http));
+            return Ok(Some((address("WebSocket")?, address("History")?)));
         }
         screen.push_str(&line);
         screen.push('\n');
     }
-    child.wait().await?;
-    bail!("{}", log.await?)
+    Ok(None)
 }

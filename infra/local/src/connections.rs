@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
+use tokio_util::sync::CancellationToken;
 
 /// Frames that may wait for a slow client before posts to it are refused.
 const OUTBOX_FRAMES: usize = 256;
@@ -24,6 +25,8 @@ pub struct Socket {
     pub user_agent: Option<String>,
     /// The `Host` of the handshake.
     pub domain_name: String,
+    /// Cancelled when the backend deletes the connection.
+    pub deleted: CancellationToken,
     last_active_ms: AtomicI64,
     outbox: mpsc::Sender<Message>,
 }
@@ -44,6 +47,7 @@ impl Socket {
             source_ip,
             user_agent,
             domain_name,
+            deleted: CancellationToken::new(),
             last_active_ms: AtomicI64::new(now.timestamp_millis()),
             outbox,
         };

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use chat::Store;
 use chat::config::DatabaseConfig;
 
@@ -24,6 +24,9 @@ const EMBEDDED_PROGRAM: &str = "secantusd-rs";
 
 /// How long a server may take to answer; after a crash it recovers first.
 const START_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long one that is to end may take.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A program that serves the MongoDB protocol.
 #[derive(Debug, Clone)]
@@ -68,6 +71,14 @@ impl Server {
         }
     }
 
+    /// The name of its folder: servers cannot read each other's files.
+    pub fn folder_name(&self) -> &'static str {
+        match self {
+            Self::Mongod(_) => "mongod",
+            Self::Embedded(_) => EMBEDDED_PROGRAM,
+        }
+    }
+
     fn path(&self) -> &Path {
         match self {
             Self::Mongod(path) | Self::Embedded(path) => path,
@@ -108,40 +119,48 @@ pub struct Database {
     /// Its connection string.
     pub uri: String,
     server: Supervised,
+    log: PathBuf,
 }
 
 impl Database {
-    /// Starts `server` on `port` with its data in `folder`, and waits until it answers.
-    /// `supervisor` is the `local` binary.
+    /// Starts `server` on `port` with its data in `folder`, and waits until it answers. `fresh`
+    /// empties the folder first. `supervisor` is the `local` binary.
     ///
     /// # Errors
     ///
-    /// It ends or does not answer; the sentence names its log.
+    /// Another one uses the folder, or it ends, or does not answer; the sentence names its log.
     pub async fn start(
         server: &Server,
         supervisor: &Path,
         folder: &Path,
         port: u16,
+        fresh: bool,
     ) -> Result<Self> {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot make {}", folder.display()))?;
-        let log = folder.join("server.log");
+        let log_path = folder.with_extension("log");
+        let log = open_log(&log_path, folder).await?;
+        if fresh {
+            std::fs::remove_dir_all(folder)
+                .and_then(|()| std::fs::create_dir(folder))
+                .with_context(|| format!("cannot empty {}", folder.display()))?;
+        }
         let arguments = server.arguments(folder, port);
-        let mut supervised = Supervised::start(supervisor, server.path(), &arguments, &log)?;
+        let mut supervised = Supervised::start(supervisor, server.path(), &arguments, log)?;
         let uri = format!("mongodb://127.0.0.1:{port}/?directConnection=true");
-        let start = Instant::now();
-        while let Err(problem) = ping(&uri).await {
-            if supervised.has_ended()? {
-                bail!("{} did not start; see {}", server.name(), log.display());
-            }
-            if start.elapsed() > START_PATIENCE {
-                return Err(problem.context(format!("{} does not answer", server.name())));
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+        let answers = tokio::time::timeout(START_PATIENCE, until_it_answers(&uri));
+        tokio::select! {
+            status = supervised.ended() => bail!(
+                "{} did not start ({}); see {}", server.name(), status?, log_path.display()
+            ),
+            answers = answers => answers.with_context(|| format!(
+                "{} does not answer; see {}", server.name(), log_path.display()
+            ))?,
         }
         Ok(Self {
             uri,
             server: supervised,
+            log: log_path,
         })
     }
 
@@ -154,6 +173,39 @@ impl Database {
         self.server.stop().await?;
         Ok(())
     }
+
+    /// Waits until the server has ended by itself; says so, and where to look.
+    pub async fn ended(&mut self) -> anyhow::Error {
+        match self.server.ended().await {
+            Ok(status) => anyhow!("the database ended ({status}); see {}", self.log.display()),
+            Err(error) => error,
+        }
+    }
+}
+
+/// Opens the log of a server and locks it. The server writes to this very file and so holds the
+/// lock for as long as it lives: two of them never use one folder.
+async fn open_log(path: &Path, folder: &Path) -> Result<File> {
+    let log = File::options().create(true).append(true).open(path);
+    let log = log.with_context(|| format!("cannot write {}", path.display()))?;
+    let start = Instant::now();
+    while log.try_lock().is_err() {
+        // After a kill, the server of the run before may still be about to end.
+        if start.elapsed() > STOP_PATIENCE {
+            bail!(
+                "another cargo local uses {}: stop it, or choose another folder with --data",
+                folder.display()
+            );
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(log)
+}
+
+async fn until_it_answers(uri: &str) {
+    while ping(uri).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// Whether a database answers.
@@ -164,7 +216,7 @@ impl Database {
 pub async fn ping(uri: &str) -> Result<()> {
     let config = DatabaseConfig::new(uri, "admin");
     let pinged = async { Store::open(&config).await?.warm().await };
-    pinged.await.map_err(|error| anyhow::anyhow!(error.chain()))
+    pinged.await.map_err(|error| anyhow!(error.chain()))
 }
 
 /// A port that nobody listens on right now.

@@ -16,13 +16,15 @@ pub fn start(level: LevelFilter) {
         .with_ansi(false)
         .with_target(false)
         .with_timer(WallClock)
+        // A closed terminal is no reason to end.
+        .log_internal_errors(false)
         .init();
 }
 
 /// Prints a log line of a function, under its name.
 pub fn function_line(name: &str, line: &str) {
     let mut stderr = std::io::stderr().lock();
-    // A closed terminal is no reason to end.
+    // As above.
     let _ = writeln!(stderr, "{} {name:>20} | {line}", wall_clock());
 }
 

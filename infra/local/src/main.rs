@@ -11,15 +11,11 @@ use clap::{Parser, Subcommand};
 use local::binaries::{self, Binaries};
 use local::database::{self, Database, Server};
 use local::gateway::Gateway;
-use local::processes::Process;
-use local::runtime::Lambda;
+use local::processes::Functions;
 use local::template::{Document, Template};
 use local::{logs, supervise};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
 /// The chat on one machine: builds the functions, starts a database, and serves what
@@ -83,6 +79,9 @@ enum Internal {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Kills its process group when standard input ends
+    #[command(hide = true)]
+    SuperviseGroup,
 }
 
 #[tokio::main]
@@ -92,6 +91,7 @@ async fn main() {
         Some(Internal::Supervise { program, arguments }) => {
             supervise::run(program, arguments).await
         }
+        Some(Internal::SuperviseGroup) => supervise::run_group().await,
         None => serve(arguments).await,
     };
     if let Err(error) = result {
@@ -110,42 +110,102 @@ async fn serve(arguments: Arguments) -> Result<()> {
     parameters.set("MongodbUri", "not known yet");
     let template = document.evaluate(&parameters.values)?;
     let binaries = find_binaries(&arguments, &template)?;
+    let source = Source::choose()?;
 
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let (uri, mut own_database) = find_database(&arguments).await?;
-    migrate(&uri, &arguments.database).await?;
-
-    let ws_address = websocket.local_addr()?;
-    let endpoint = format!("http://{ws_address}/{}", template.websocket.stage);
-    parameters.set("MongodbUri", &uri);
-    parameters.set("MongodbDatabase", &arguments.database);
-    parameters.set("ManagementEndpoint", &endpoint);
-    let template = document.evaluate(&parameters.values)?;
-
-    let functions = Functions::start(&arguments, &template, &binaries).await?;
+    // Until here Ctrl-C ends us and the builds at once; from here on it is a request to stop.
+    let mut interrupt = Interrupt::listen()?;
+    let start = async {
+        let (uri, database) = source.start(&arguments).await?;
+        migrate(&uri, &arguments.database).await?;
+        let endpoint = format!(
+            "http://{}/{}",
+            websocket.local_addr()?,
+            template.websocket.stage
+        );
+        parameters.set("MongodbUri", &uri);
+        parameters.set("MongodbDatabase", &arguments.database);
+        parameters.set("ManagementEndpoint", &endpoint);
+        let template = document.evaluate(&parameters.values)?;
+        let log_level = arguments.log.to_string();
+        let functions = Functions::start(
+            &template,
+            &binaries,
+            arguments.concurrency,
+            &log_level,
+            &this_program()?,
+        )
+        .await
+        .context("the functions do not start")?;
+        anyhow::Ok((template, functions, database))
+    };
+    let (template, functions, mut database) = tokio::select! {
+        started = start => started?,
+        // What has been started ends with us.
+        () = interrupt.wait() => return Ok(()),
+    };
     for resource in &template.not_served {
         tracing::warn!("not served here: {resource}");
     }
-    let gateway = Gateway::new(template, functions.lambdas.clone());
-    let http_address = http.local_addr()?;
-    gateway.serve(websocket, http);
+    let gateway = Gateway::new(template, functions.lambdas());
     show_screen(
-        &format!("ws://{ws_address}"),
-        &format!("http://{http_address}"),
+        &format!("ws://{}", websocket.local_addr()?),
+        &format!("http://{}", http.local_addr()?),
     );
+    gateway.serve(websocket, http);
+    println!("ready");
 
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
+    let outcome = tokio::select! {
+        () = interrupt.wait() => Ok(()),
+        problem = database_ended(&mut database) => Err(problem),
+    };
     tracing::info!("stopping: sockets, functions, database");
-    gateway.end().await;
-    functions.end().await;
-    if let Some(database) = &mut own_database {
-        database.stop().await?;
+    let stop = async {
+        gateway.end().await;
+        functions.end().await;
+        match database {
+            Some(mut database) => database.stop().await,
+            None => Ok(()),
+        }
+    };
+    tokio::select! {
+        stopped = stop => outcome.and(stopped),
+        // Asked twice: what is left ends with us.
+        () = interrupt.wait() => std::process::exit(130),
     }
-    Ok(())
+}
+
+async fn database_ended(database: &mut Option<Database>) -> anyhow::Error {
+    match database {
+        Some(database) => database.ended().await,
+        // One that is not ours is not ours to watch.
+        None => std::future::pending().await,
+    }
+}
+
+fn this_program() -> Result<PathBuf> {
+    std::env::current_exe().context("where is this program?")
+}
+
+/// Ctrl-C, or a polite kill.
+struct Interrupt {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Interrupt {
+    fn listen() -> Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 /// Values for the parameters that a template has.
@@ -188,28 +248,42 @@ fn find_binaries(arguments: &Arguments, template: &Template) -> Result<Binaries>
     }
 }
 
-/// The connection string, and the server if it is ours.
-async fn find_database(arguments: &Arguments) -> Result<(String, Option<Database>)> {
-    if let Some(uri) = std::env::var("MONGODB_URI")
-        .ok()
-        .filter(|uri| !uri.is_empty())
-    {
-        tracing::info!("database: MONGODB_URI");
-        let answers = database::ping(&uri).await;
-        answers.context("the database behind MONGODB_URI does not answer")?;
-        return Ok((uri, None));
+/// Where the database comes from.
+enum Source {
+    /// `MONGODB_URI`.
+    Given(String),
+    /// A server that we run.
+    Own(Server),
+}
+
+impl Source {
+    fn choose() -> Result<Self> {
+        match std::env::var("MONGODB_URI") {
+            Ok(uri) if !uri.is_empty() => Ok(Self::Given(uri)),
+            _ => Ok(Self::Own(Server::find_or_install()?)),
+        }
     }
-    let server = Server::find_or_install()?;
-    let folder = arguments.data.join("database");
-    if arguments.fresh && folder.exists() {
-        std::fs::remove_dir_all(&folder)
-            .with_context(|| format!("cannot empty {}", folder.display()))?;
+
+    /// Gives the connection string, and the server if it is ours.
+    async fn start(self, arguments: &Arguments) -> Result<(String, Option<Database>)> {
+        let server = match self {
+            Self::Given(uri) => {
+                tracing::info!("database: MONGODB_URI");
+                let answers = database::ping(&uri).await;
+                answers.context("the database behind MONGODB_URI does not answer")?;
+                return Ok((uri, None));
+            }
+            Self::Own(server) => server,
+        };
+        std::fs::create_dir_all(&arguments.data)
+            .with_context(|| format!("cannot make {}", arguments.data.display()))?;
+        let folder = arguments.data.canonicalize()?.join(server.folder_name());
+        tracing::info!("database: {} in {}", server.name(), folder.display());
+        let port = database::free_port()?;
+        let database =
+            Database::start(&server, &this_program()?, &folder, port, arguments.fresh).await?;
+        Ok((database.uri.clone(), Some(database)))
     }
-    tracing::info!("database: {} in {}", server.name(), folder.display());
-    let supervisor = std::env::current_exe().context("where is this program?")?;
-    let port = database::free_port()?;
-    let database = Database::start(&server, &supervisor, &folder, port).await?;
-    Ok((database.uri.clone(), Some(database)))
 }
 
 async fn migrate(uri: &str, database: &str) -> Result<()> {
@@ -238,61 +312,7 @@ async fn migrate(uri: &str, database: &str) -> Result<()> {
     Ok(())
 }
 
-/// The running functions.
-struct Functions {
-    lambdas: BTreeMap<String, Lambda>,
-    processes: TaskTracker,
-    stop: CancellationToken,
-}
-
-impl Functions {
-    /// Starts all at once and waits until each asks for its first event.
-    async fn start(
-        arguments: &Arguments,
-        template: &Template,
-        binaries: &Binaries,
-    ) -> Result<Self> {
-        let functions = Self {
-            lambdas: BTreeMap::new(),
-            processes: TaskTracker::new(),
-            stop: CancellationToken::new(),
-        };
-        let mut lambdas = BTreeMap::new();
-        let mut starts = Vec::new();
-        for function in template.functions.values() {
-            let (lambda, queue) = Lambda::new(function);
-            let process = Process {
-                function: function.clone(),
-                binary: binaries[&function.binary].clone(),
-                concurrency: arguments.concurrency,
-                log_level: arguments.log.to_string(),
-                queue,
-            };
-            let (started, start) = oneshot::channel();
-            let run = process.run(started, functions.stop.clone());
-            functions.processes.spawn(run);
-            lambdas.insert(function.name.clone(), lambda);
-            starts.push(start);
-        }
-        for start in starts {
-            start
-                .await
-                .context("a function process is not looked after any more")??;
-        }
-        Ok(Self {
-            lambdas,
-            ..functions
-        })
-    }
-
-    async fn end(&self) {
-        self.stop.cancel();
-        self.processes.close();
-        self.processes.wait().await;
-    }
-}
-
-/// Addresses and lines to paste, then `ready` for programs that wait for it.
+/// Addresses, and lines to paste.
 fn show_screen(ws: &str, http: &str) {
     println!(
         "
@@ -309,8 +329,7 @@ fn show_screen(ws: &str, http: &str) {
     curl '{http}/chat/history?user1=prof@example.com&user2=student@example.com'
 
   Ctrl-C stops everything.
-
-ready"
+"
     );
 }
 

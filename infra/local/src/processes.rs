@@ -3,9 +3,11 @@
 //! A function runs in one process. With a concurrency above 1 it is told so and takes that many
 //! events at once, as on Lambda Managed Instances; with 1 it takes them one by one.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use rustix::process::{Pid, Signal, kill_process};
@@ -14,38 +16,117 @@ use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use crate::binaries::Binaries;
 use crate::logs;
-use crate::runtime::{Invocation, RuntimeApi};
-use crate::template::{self, Function};
+use crate::runtime::{Invocation, Lambda, RuntimeApi};
+use crate::supervise::Group;
+use crate::template::{self, Function, Template};
 
 /// How long a process may take to end by itself.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long the start of a process may take. Lambda allows 10 seconds; a laptop that is busy with
+/// a build deserves more.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+
+/// The pause before a process that ended is started again; it doubles each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// A process that has run for this long has started well.
+const HEALTHY: Duration = Duration::from_secs(10);
+
 /// The longest pause before a process that keeps ending is started again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// The running functions of a template.
+pub struct Functions {
+    group: Group,
+    lambdas: BTreeMap<String, Lambda>,
+    processes: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Functions {
+    /// Starts all functions at once and waits until each asks for its first event.
+    ///
+    /// `concurrency` is how many events a process takes at once, `log_level` the least level of its
+    /// log lines, `supervisor` the `local` binary.
+    ///
+    /// # Errors
+    ///
+    /// A process ends instead of asking for an event.
+    pub async fn start(
+        template: &Template,
+        binaries: &Binaries,
+        concurrency: u32,
+        log_level: &str,
+        supervisor: &Path,
+    ) -> Result<Self> {
+        let mut functions = Self {
+            group: Group::start(supervisor)?,
+            lambdas: BTreeMap::new(),
+            processes: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        };
+        let mut starts = Vec::new();
+        for function in template.functions.values() {
+            let (lambda, queue) = Lambda::new(function);
+            let process = Process {
+                function: function.clone(),
+                binary: binaries[&function.binary].clone(),
+                concurrency,
+                log_level: log_level.to_owned(),
+                group: functions.group.id(),
+                queue,
+            };
+            let (started, start) = oneshot::channel();
+            let run = process.run(started, functions.stop.clone());
+            functions.processes.spawn(run);
+            functions.lambdas.insert(function.name.clone(), lambda);
+            starts.push(start);
+        }
+        for (name, start) in functions.lambdas.keys().zip(starts) {
+            tokio::time::timeout(START_PATIENCE, start)
+                .await
+                .with_context(|| format!("{name} does not ask for events"))?
+                .context("a function process is not looked after any more")??;
+        }
+        Ok(functions)
+    }
+
+    /// The functions, by name, to be invoked.
+    pub fn lambdas(&self) -> BTreeMap<String, Lambda> {
+        self.lambdas.clone()
+    }
+
+    /// Stops all processes and waits until they have ended.
+    pub async fn end(self) {
+        self.stop.cancel();
+        self.processes.close();
+        self.processes.wait().await;
+    }
+}
+
 /// A function and how to run it.
-pub struct Process {
-    /// The function.
-    pub function: Function,
-    /// Its binary.
-    pub binary: PathBuf,
-    /// Events that it takes at once.
-    pub concurrency: u32,
-    /// Least level of its log lines.
-    pub log_level: String,
-    /// Where its events wait.
-    pub queue: async_channel::Receiver<Invocation>,
+struct Process {
+    function: Function,
+    binary: PathBuf,
+    concurrency: u32,
+    log_level: String,
+    group: i32,
+    queue: async_channel::Receiver<Invocation>,
 }
 
 impl Process {
     /// Runs the process, again whenever it ends, until `stop`. `started` hears when it first asks
     /// for an event, or why it never does.
-    pub async fn run(self, started: oneshot::Sender<Result<()>>, stop: CancellationToken) {
+    async fn run(self, started: oneshot::Sender<Result<()>>, stop: CancellationToken) {
         let mut started = Some(started);
-        let mut pause = Duration::from_millis(100);
+        let mut pause = FIRST_PAUSE;
         loop {
+            let start = Instant::now();
             let ended = self.run_once(&mut started, &stop).await;
             if stop.is_cancelled() {
                 return;
@@ -55,11 +136,17 @@ impl Process {
                 Err(error) => error,
             };
             if let Some(started) = started.take() {
-                let _ = started.send(Err(problem.context("it is needed before anything works")));
+                let _ = started.send(Err(problem));
                 return;
             }
+            if start.elapsed() > HEALTHY {
+                pause = FIRST_PAUSE;
+            }
             tracing::warn!("{problem:#}; starting it again in {pause:?}");
-            tokio::time::sleep(pause).await;
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = stop.cancelled() => return,
+            }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
@@ -73,8 +160,8 @@ impl Process {
         let address = listener.local_addr()?;
         let arn = template::function_arn(&self.function.name);
         let api = RuntimeApi::new(arn, self.queue.clone());
-        tokio::spawn(std::sync::Arc::clone(&api).serve(listener));
         let mut child = self.spawn(&address.to_string())?;
+        tokio::spawn(Arc::clone(&api).serve(listener));
         let mut polled = std::pin::pin!(api.first_poll());
         let status = loop {
             tokio::select! {
@@ -104,8 +191,8 @@ impl Process {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // Ctrl-C is for us: we stop the functions when the last frame is done.
-            .process_group(0)
+            // Not in our group: Ctrl-C is for us, who stop the functions after the last frame.
+            .process_group(self.group)
             .kill_on_drop(true);
         let mut child = command
             .spawn()

@@ -1,8 +1,9 @@
-//! Ties a program's life to ours, also when we are killed.
+//! Ties the life of other programs to ours, also when we are killed.
 //!
-//! The program runs under a second process of our own binary, whose standard input is a pipe from
-//! us. When we end in whatever way, the pipe closes and the supervisor stops the program. That
-//! needs nothing of the operating system but pipes.
+//! A second process of our own binary watches a pipe from us as its standard input. When we end in
+//! whatever way, the pipe closes, and the supervisor stops what it looks after: one program with
+//! time to end cleanly ([`Supervised`]), or a group of processes at once ([`Group`]). That needs
+//! nothing of the operating system but pipes and process groups.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -11,9 +12,10 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, getpid, kill_process, kill_process_group};
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStdin, Command};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// How long a program may take to end by itself, before it is killed.
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
@@ -27,23 +29,22 @@ pub struct Supervised {
 
 impl Supervised {
     /// Starts `program` under `supervisor`, the `local` binary. Its output goes to `log`.
+    ///
+    /// # Errors
+    ///
+    /// The supervisor cannot be started.
     pub fn start(
         supervisor: &Path,
         program: &Path,
         arguments: &[OsString],
-        log: &Path,
+        log: File,
     ) -> Result<Self> {
-        let output = File::options().create(true).append(true).open(log);
-        let output = output.with_context(|| format!("cannot write {}", log.display()))?;
-        let mut supervisor = Command::new(supervisor)
+        let mut supervisor = command(supervisor)
             .arg("supervise")
             .arg(program)
             .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            // Ctrl-C is for us alone: the database is stopped last.
-            .process_group(0)
+            .stdout(log.try_clone()?)
+            .stderr(log)
             .spawn()
             .with_context(|| format!("cannot start {}", supervisor.display()))?;
         let alive = supervisor.stdin.take();
@@ -51,18 +52,65 @@ impl Supervised {
     }
 
     /// Stops the program and waits until it has ended.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be waited for.
     pub async fn stop(&mut self) -> Result<ExitStatus> {
         self.alive = None;
-        Ok(self.supervisor.wait().await?)
+        self.ended().await
     }
 
-    /// Whether the program has ended by itself.
-    pub fn has_ended(&mut self) -> Result<bool> {
-        Ok(self.supervisor.try_wait()?.is_some())
+    /// Waits until the program has ended by itself.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be waited for.
+    pub async fn ended(&mut self) -> Result<ExitStatus> {
+        Ok(self.supervisor.wait().await?)
     }
 }
 
-/// The supervisor's side: runs `program` until it ends or standard input does.
+/// A process group that ends when we do.
+pub struct Group {
+    id: i32,
+    _supervisor: Child,
+    _alive: Option<ChildStdin>,
+}
+
+impl Group {
+    /// Starts an empty group, led by `supervisor`, the `local` binary.
+    ///
+    /// # Errors
+    ///
+    /// The supervisor cannot be started.
+    pub fn start(supervisor: &Path) -> Result<Self> {
+        let mut leader = command(supervisor)
+            .arg("supervise-group")
+            .spawn()
+            .with_context(|| format!("cannot start {}", supervisor.display()))?;
+        let id = leader.id().context("the supervisor ended at once")?;
+        Ok(Self {
+            id: id.cast_signed(),
+            _alive: leader.stdin.take(),
+            _supervisor: leader,
+        })
+    }
+
+    /// The id for processes that are to join.
+    pub fn id(&self) -> i32 {
+        self.id
+    }
+}
+
+/// A supervisor in a group of its own, since Ctrl-C is for us alone.
+fn command(supervisor: &Path) -> Command {
+    let mut command = Command::new(supervisor);
+    command.stdin(Stdio::piped()).process_group(0);
+    command
+}
+
+/// The supervisor's side: runs `program` until it ends or we are to stop.
 ///
 /// # Errors
 ///
@@ -73,13 +121,12 @@ pub async fn run(program: PathBuf, arguments: Vec<OsString>) -> Result<()> {
         .stdin(Stdio::null())
         .spawn()
         .with_context(|| format!("cannot start {}", program.display()))?;
-    // Nothing is ever written to the pipe: the read ends when the other end is closed.
-    let (mut pipe, mut byte) = (tokio::io::stdin(), [0]);
     tokio::select! {
         status = child.wait() => std::process::exit(status?.code().unwrap_or(1)),
-        _ = pipe.read(&mut byte) => {}
+        stop = told_to_stop() => stop?,
     }
     if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
+        // It may have ended by itself just now.
         let _ = kill_process(pid, Signal::TERM);
     }
     if tokio::time::timeout(STOP_PATIENCE, child.wait())
@@ -90,4 +137,30 @@ pub async fn run(program: PathBuf, arguments: Vec<OsString>) -> Result<()> {
     }
     // Reading from standard input occupies a thread that would keep the runtime from ending.
     std::process::exit(0);
+}
+
+/// The supervisor's side: kills its process group, itself included, when we are to stop.
+///
+/// # Errors
+///
+/// Signals cannot be listened for.
+pub async fn run_group() -> Result<()> {
+    told_to_stop().await?;
+    kill_process_group(getpid(), Signal::KILL)?;
+    Ok(())
+}
+
+/// Waits for the end of standard input, to which nothing is ever written, or for a signal.
+async fn told_to_stop() -> Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let (mut pipe, mut byte) = (tokio::io::stdin(), [0]);
+    tokio::select! {
+        _ = pipe.read(&mut byte) => {}
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hang_up.recv() => {}
+    }
+    Ok(())
 }

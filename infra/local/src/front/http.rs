@@ -12,7 +12,9 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper::header::{HeaderName, HeaderValue, SET_COOKIE};
+use hyper::header::{
+    CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, SET_COOKIE, TRANSFER_ENCODING, UPGRADE,
+};
 use hyper::{Request, Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -24,6 +26,9 @@ use crate::runtime::InvokeError;
 
 /// The largest request body: Lambda's limit, which binds before that of API Gateway.
 const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
+
+/// Headers that belong to the connection between client and gateway; a function cannot set them.
+const OF_THE_CONNECTION: [HeaderName; 4] = [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE];
 
 /// Answers one request.
 pub async fn answer(
@@ -55,6 +60,8 @@ async fn call(
     let Ok(body) = Limited::new(body, MAX_BODY_BYTES).collect().await else {
         return message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
     };
+    // From here on the end of the gateway waits for the answer.
+    let _pending = gateway.sockets.token();
     let event = event::http(&parts, &peer.to_string(), &body.to_bytes(), &found);
     match gateway.invoke(&found.route.function, &event).await {
         Ok(payload) => from_function(&payload).unwrap_or_else(|error| {
@@ -91,7 +98,9 @@ fn from_function(payload: &Bytes) -> Result<Response<Full<Bytes>>> {
     let headers = response.headers_mut();
     for (name, value) in headers_of(&answer) {
         let name: HeaderName = name.parse()?;
-        headers.append(name, HeaderValue::from_str(value)?);
+        if !OF_THE_CONNECTION.contains(&name) {
+            headers.append(name, HeaderValue::from_str(value)?);
+        }
     }
     for cookie in answer["cookies"].as_array().into_iter().flatten() {
         let cookie = cookie.as_str().context("a cookie is not a string")?;
@@ -103,4 +112,44 @@ fn from_function(payload: &Bytes) -> Result<Response<Full<Bytes>>> {
 fn headers_of(answer: &Value) -> impl Iterator<Item = (&String, &str)> {
     let headers = answer["headers"].as_object().into_iter().flatten();
     headers.filter_map(|(name, value)| Some((name, value.as_str()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(payload: Value) -> Response<Full<Bytes>> {
+        from_function(&payload.to_string().into()).expect("well-formed")
+    }
+
+    #[test]
+    fn a_payload_without_a_status_is_the_body() {
+        let answer = answer(json!({"hello": "world"}));
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(answer.headers()["content-type"], "application/json");
+    }
+
+    #[test]
+    fn a_function_cannot_set_headers_of_the_connection() {
+        let answer = answer(json!({
+            "statusCode": 201,
+            "headers": {"Content-Length": "999", "transfer-encoding": "chunked", "x-ours": "1"},
+            "cookies": ["a=1", "b=2"],
+            "body": "aGk=",
+            "isBase64Encoded": true,
+        }));
+        assert_eq!(answer.status(), StatusCode::CREATED);
+        assert_eq!(answer.headers().len(), 3, "{:?}", answer.headers());
+        assert_eq!(answer.headers().get_all(SET_COOKIE).iter().count(), 2);
+    }
+
+    #[test]
+    fn a_malformed_answer_is_an_error() {
+        for payload in ["", "[", r#"{"statusCode":"x"}"#, r#"{"statusCode":99999}"#] {
+            assert!(
+                from_function(&Bytes::from_static(payload.as_bytes())).is_err(),
+                "{payload}"
+            );
+        }
+    }
 }

@@ -11,7 +11,6 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde_json::json;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::{json_response, response};
 use crate::connections::NotSent;
@@ -97,7 +96,7 @@ fn delete(gateway: &Gateway, id: &str) -> Response<Full<Bytes>> {
     let Some(socket) = gateway.connections.get(id) else {
         return gone();
     };
-    socket.close(CloseCode::Normal, "Connection Closed Normally");
+    socket.deleted.cancel();
     response(StatusCode::NO_CONTENT, Bytes::new())
 }
 

@@ -25,6 +25,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Error as WebSocketError;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
@@ -99,6 +100,8 @@ async fn handshake(
     accept: String,
 ) -> Response<Full<Bytes>> {
     let start = Instant::now();
+    // A socket whose row is being written is to get its $disconnect before we end.
+    let _pending = gateway.sockets.token();
     let header = |name| {
         let value = request.headers().get(name)?;
         Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
@@ -240,6 +243,9 @@ async fn read(
         let frame = tokio::select! {
             frame = frames.next() => frame,
             () = stop.as_mut() => return close(socket, CloseCode::Away, "Going away"),
+            () = socket.deleted.cancelled() => {
+                return close(socket, CloseCode::Normal, "Connection Closed Normally");
+            }
         };
         match frame {
             Some(Ok(Message::Text(text))) => {
@@ -265,6 +271,14 @@ async fn read(
             }
             // The library answers pings by itself.
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+            Some(Err(WebSocketError::Utf8(_))) => {
+                return close(socket, CloseCode::Invalid, "Invalid UTF-8");
+            }
+            Some(Err(WebSocketError::Protocol(violation)))
+                if violation != ProtocolError::ResetWithoutClosingHandshake =>
+            {
+                return close(socket, CloseCode::Protocol, "Protocol error");
+            }
             Some(Err(_)) | None => return (CloseCode::Abnormal, String::new()),
         }
     }
