@@ -14,6 +14,7 @@ use aws_sdk_apigatewaymanagement::config::{
 };
 use aws_sdk_apigatewaymanagement::primitives::Blob;
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use aws_smithy_runtime::client::retries::classifiers::HttpStatusCodeClassifier;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
@@ -235,6 +236,8 @@ impl Push {
                     .with_max_attempts(ATTEMPTS)
                     .with_initial_backoff(FIRST_BACKOFF),
             )
+            // The SDK knows a 429 by the error's name, which a proxy in between would not give.
+            .retry_classifier(HttpStatusCodeClassifier::new_from_codes(&[429_u16][..]))
             // Bodies are small and the attempt timeout covers them.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .build()

@@ -1,13 +1,20 @@
 //! Sockets that are gone, and the `@connections` API.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
 use chrono::{TimeDelta, Utc};
 use hyper::{Method, StatusCode};
+use local::front;
 use mongodb::bson::{DateTime, Document, doc};
 use tests::client::{encode, request};
 use tests::{Stack, until};
+use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::protocol::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
+use tokio_util::sync::CancellationToken;
 
 async fn connection_ids(stack: &Stack, user_id: &str) -> Vec<String> {
     use futures_util::TryStreamExt;
@@ -89,6 +96,72 @@ async fn an_endpoint_that_does_not_answer_costs_the_others_nothing() {
         2,
         "not gone, only out of reach"
     );
+    stack.stop().await;
+}
+
+/// A management API that answers with `statuses` in turn, then with 200; it counts the requests.
+async fn failing_endpoint(statuses: Vec<StatusCode>) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let endpoint = format!("http://{}/prod", listener.local_addr().expect("an address"));
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&requests);
+    let answer = move |_, _| {
+        let count = counter.fetch_add(1, Ordering::SeqCst);
+        let status = statuses.get(count).copied().unwrap_or(StatusCode::OK);
+        async move { front::response(status, Bytes::new()) }
+    };
+    tokio::spawn(front::serve(listener, CancellationToken::new(), answer));
+    (endpoint, requests)
+}
+
+#[tokio::test]
+async fn a_push_is_retried_when_the_api_is_throttled_or_fails_for_a_moment() {
+    let stack = Stack::start().await;
+    let mut sender = stack.connect("a").await;
+    let connections = stack.database.collection::<Document>("connections");
+    let twice = |status| vec![status; 2];
+    for (receiver, statuses, requests_expected, status_expected) in [
+        ("429", twice(StatusCode::TOO_MANY_REQUESTS), 3, "delivered"),
+        (
+            "500",
+            twice(StatusCode::INTERNAL_SERVER_ERROR),
+            3,
+            "delivered",
+        ),
+        (
+            "503",
+            vec![StatusCode::SERVICE_UNAVAILABLE; 99],
+            4,
+            "stored",
+        ),
+        ("403", vec![StatusCode::FORBIDDEN; 99], 1, "stored"),
+        ("413", vec![StatusCode::PAYLOAD_TOO_LARGE; 99], 1, "stored"),
+    ] {
+        let (endpoint, requests) = failing_endpoint(statuses).await;
+        let id = format!("DDDDDDDDDDDD{receiver}=");
+        leave_row(&stack, &id, receiver, TimeDelta::minutes(10)).await;
+        let elsewhere = doc! {"$set": {"endpoint": endpoint}};
+        connections
+            .update_one(doc! {"_id": &id}, elsewhere)
+            .await
+            .expect("updated");
+
+        assert_eq!(
+            sender.say(receiver, "hi").await["status"],
+            status_expected,
+            "{receiver}"
+        );
+        assert_eq!(
+            requests.load(Ordering::SeqCst),
+            requests_expected,
+            "{receiver}"
+        );
+        assert_eq!(
+            connection_ids(&stack, receiver).await,
+            [id],
+            "it is not gone"
+        );
+    }
     stack.stop().await;
 }
 
