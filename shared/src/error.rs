@@ -50,7 +50,11 @@ impl Error {
         let mut line = self.to_string();
         let mut source = std::error::Error::source(self);
         while let Some(cause) = source {
-            line = format!("{line}: {cause}");
+            let text = cause.to_string();
+            // Some libraries repeat the cause in their own sentence.
+            if !line.contains(&text) {
+                line = format!("{line}: {text}");
+            }
             source = cause.source();
         }
         line
@@ -127,5 +131,23 @@ impl Code {
     /// Whether the same request may succeed later.
     pub fn retryable(self) -> bool {
         self == Self::Unavailable
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_names_every_cause_once_and_the_client_sees_none_of_them() {
+        let cause = std::io::Error::other("port 27017 refused");
+        let error = Error::unavailable("insert of a message")(cause);
+        assert_eq!(
+            error.chain(),
+            "insert of a message failed: port 27017 refused"
+        );
+        let rejection = error.rejection();
+        assert_eq!(rejection.code, Code::Unavailable);
+        assert!(!rejection.message.contains("27017"));
     }
 }

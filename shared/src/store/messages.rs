@@ -139,7 +139,8 @@ impl Store {
         let line = self.line(&conversation_id);
         let mut newest = line.lock().await;
         let id = ObjectId::new();
-        for attempt in 0.. {
+        let mut attempt = 0;
+        loop {
             deadline.pause(NUMBERING, backoff(attempt)).await?;
             let last = match newest.take() {
                 Some(last) => last,
@@ -161,8 +162,8 @@ impl Store {
                     duplicate: true,
                 });
             }
+            attempt += 1;
         }
-        unreachable!("the loop ends by returning")
     }
 
     /// The line for a conversation, made when it is first asked for.
