@@ -20,7 +20,7 @@ use mongodb::options::IndexOptions;
 use mongodb::{Collection, Database, IndexModel};
 use serde::Deserialize;
 
-use crate::store::{CLIENT_MESSAGE_ID_INDEX, CONNECTIONS, MESSAGES, SEQ_INDEX};
+use crate::store::{CLIENT_MESSAGE_ID_INDEX, CONNECTIONS, DUPLICATE_KEY, MESSAGES, SEQ_INDEX};
 use crate::{ConversationId, Error, Result, UserId, time};
 
 /// Updates sent at once.
@@ -362,7 +362,6 @@ async fn number(
     batch: &[Place],
 ) -> Result<u64> {
     const NUMBERING: &str = "numbering of old messages";
-    const DUPLICATE_KEY: i32 = 11_000;
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Reply {

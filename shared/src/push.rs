@@ -78,10 +78,12 @@ impl Push {
         }
     }
 
-    /// Builds the client of the configured endpoint. Under `https` that loads the root
-    /// certificates, some milliseconds of work that belong into the start of a process.
-    pub fn warm(&self) {
-        self.client(&self.config.endpoint);
+    /// Prepares the client and builds what the configured endpoint needs. Under `https` that loads
+    /// the root certificates, some milliseconds of work that belong into the start of a process.
+    pub fn warm(config: PushConfig) -> Self {
+        let push = Self::new(config);
+        push.client(&push.config.endpoint);
+        push
     }
 
     /// The management endpoint of the API that invoked this function.

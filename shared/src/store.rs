@@ -31,6 +31,9 @@ pub const MESSAGES: &str = "chat_messages";
 /// Name of the collection of open sockets.
 pub const CONNECTIONS: &str = "connections";
 
+/// The server's error code for a key that a unique index has already.
+pub(crate) const DUPLICATE_KEY: i32 = 11_000;
+
 /// Conversations of which a warm process remembers the newest number.
 const REMEMBERED_CONVERSATIONS: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
 
@@ -59,6 +62,20 @@ impl Store {
     pub async fn open(config: &DatabaseConfig) -> Result<Self> {
         let options = client_options(config).await?;
         Self::with_options(options, &config.database)
+    }
+
+    /// Opens a store and its first connection, for the start of a function. Without a database the
+    /// process starts all the same: later requests try again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`].
+    pub async fn open_warm(config: &DatabaseConfig) -> Result<Self> {
+        let store = Self::open(config).await?;
+        if let Err(error) = store.warm().await {
+            tracing::warn!(cause = error.chain(), "starting without the database");
+        }
+        Ok(store)
     }
 
     /// Like [`Store::open`], with driver settings that the caller made.

@@ -101,7 +101,7 @@ impl Parts {
             inserts,
             store: Store::open(&config).await.expect("a store"),
             push: Push::new(PushConfig {
-                endpoint: format!("{}/prod", stack.ws.replace("ws:", "http:")),
+                endpoint: stack.management_endpoint(),
                 region: "us-east-1".to_owned(),
                 access_key_id: "local".to_owned(),
                 secret_access_key: "local".to_owned().into(),

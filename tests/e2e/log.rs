@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tests::stack::PATIENCE;
 use tests::{Client, Stack, get, server};
 use tokio::sync::Barrier;
+use tokio::task::JoinHandle;
 
 /// Reads on after the last number that it has, as a client does, until it has seen `total`.
 async fn poll_until(http: String, total: i64) -> Vec<Value> {
@@ -38,6 +39,17 @@ async fn send_many(mut client: Client, to: &str, count: usize, start: Arc<Barrie
         numbers.push(ack["seq"].as_i64().expect("a number"));
     }
     numbers
+}
+
+/// Waits for writers and checks that the numbers that they got are together exactly 1 to `total`.
+async fn expect_all_numbers(writers: Vec<JoinHandle<Vec<i64>>>, total: i64) {
+    let mut numbers: Vec<i64> = join_all(writers)
+        .await
+        .into_iter()
+        .flat_map(|numbers| numbers.expect("no writer fails"))
+        .collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=total).collect::<Vec<_>>());
 }
 
 /// Sends `count` messages without waiting for acks, then reads the acks, `rounds` times; returns the
@@ -88,13 +100,7 @@ async fn fifty_sends_at_once_make_a_log_without_holes_that_a_reader_never_misses
     }
     let reader = tokio::spawn(poll_until(stack.http.clone(), total));
 
-    let mut numbers: Vec<i64> = join_all(senders)
-        .await
-        .into_iter()
-        .flat_map(|acked| acked.expect("no sender fails"))
-        .collect();
-    numbers.sort_unstable();
-    assert_eq!(numbers, (1..=total).collect::<Vec<_>>());
+    expect_all_numbers(senders, total).await;
 
     let seen = reader.await.expect("the reader sees all");
     let times: Vec<&str> = seen
@@ -117,13 +123,7 @@ async fn many_processes_of_one_function_share_a_log_without_holes() {
         let client = stack.connect("a").await;
         senders.push(tokio::spawn(send_many(client, "b", 5, Arc::clone(&start))));
     }
-    let mut numbers: Vec<i64> = join_all(senders)
-        .await
-        .into_iter()
-        .flat_map(|acked| acked.expect("no sender fails"))
-        .collect();
-    numbers.sort_unstable();
-    assert_eq!(numbers, (1..=40).collect::<Vec<_>>());
+    expect_all_numbers(senders, 40).await;
 
     // A socket of one API is reached by the functions of the other.
     let mut receiver = first.connect("b").await;
@@ -162,12 +162,7 @@ async fn writers_that_know_nothing_of_each_other_share_a_log_without_holes() {
             numbers
         }));
     }
-    let mut numbers: Vec<i64> = Vec::new();
-    for writer in writers {
-        numbers.extend(writer.await.expect("no writer fails"));
-    }
-    numbers.sort_unstable();
-    assert_eq!(numbers, (1..=(WRITERS * EACH) as i64).collect::<Vec<_>>());
+    expect_all_numbers(writers, (WRITERS * EACH) as i64).await;
 }
 
 fn draft() -> Draft {

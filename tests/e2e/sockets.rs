@@ -35,7 +35,7 @@ async fn leave_row(stack: &Stack, id: &str, user_id: &str, age: TimeDelta) {
     let row = doc! {
         "_id": id,
         "user_id": user_id,
-        "endpoint": format!("{}/prod", stack.ws.replace("ws:", "http:")),
+        "endpoint": stack.management_endpoint(),
         "connected_at": date(connected_at),
         "expires_at": date(connected_at + TimeDelta::minutes(130)),
     };
@@ -45,8 +45,8 @@ async fn leave_row(stack: &Stack, id: &str, user_id: &str, age: TimeDelta) {
 
 fn management(stack: &Stack, id: &str) -> String {
     format!(
-        "{}/prod/@connections/{}",
-        stack.ws.replace("ws:", "http:"),
+        "{}/@connections/{}",
+        stack.management_endpoint(),
         encode(id)
     )
 }
@@ -198,7 +198,7 @@ async fn a_row_holds_what_the_design_says() {
         keys,
         ["_id", "user_id", "endpoint", "connected_at", "expires_at"]
     );
-    let endpoint = format!("{}/prod", stack.ws.replace("ws:", "http:"));
+    let endpoint = stack.management_endpoint();
     assert_eq!(row.get_str("endpoint").expect("a string"), endpoint);
     let millis = |key| row.get_datetime(key).expect("a date").timestamp_millis();
     assert_eq!(

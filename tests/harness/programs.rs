@@ -1,25 +1,20 @@
 //! The binaries, built once.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
+
+use local::binaries::cargo;
 
 /// The folder of all binaries of the workspace, built in the profile of this program.
 pub fn folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
-        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+        let mut command = cargo();
         command
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
             .args(["build", "--quiet", "--workspace", "--bins"]);
         if !cfg!(debug_assertions) {
             command.arg("--release");
-        }
-        // What this run says of its own package would make some build scripts run again.
-        for (name, _) in std::env::vars() {
-            if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
-                command.env_remove(name);
-            }
         }
         let status = command.status().expect("cargo runs");
         assert!(status.success(), "the workspace builds");

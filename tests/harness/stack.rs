@@ -73,6 +73,11 @@ impl Stack {
         command
     }
 
+    /// The base URL of its `@connections` API, as functions are told it.
+    pub fn management_endpoint(&self) -> String {
+        format!("{}/prod", self.ws.replace("ws:", "http:"))
+    }
+
     /// Connects a client as `user_id`.
     pub async fn connect(&self, user_id: &str) -> Client {
         let user_id = crate::client::encode(user_id);

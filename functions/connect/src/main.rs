@@ -11,11 +11,8 @@ async fn main() -> Result<(), Error> {
     chat::log::start();
     let config = Config::from_env()?;
     let deps = Arc::new(Deps {
-        store: Store::open(&config.database).await?,
+        store: Store::open_warm(&config.database).await?,
         endpoint: config.endpoint,
     });
-    if let Err(error) = deps.store.warm().await {
-        tracing::warn!(cause = error.chain(), "starting without the database");
-    }
     run_concurrent(service_fn(move |event| handle(event, Arc::clone(&deps)))).await
 }

@@ -11,17 +11,13 @@ use send_message::{Config, Deps, handle};
 async fn main() -> Result<(), Error> {
     chat::log::start();
     let config = Config::from_env()?;
+    // The two wait for different things: the loading of certificates and the network.
+    let push = tokio::task::spawn_blocking(move || Push::warm(config.push));
+    let store = Store::open_warm(&config.database).await?;
     let deps = Arc::new(Deps {
-        store: Store::open(&config.database).await?,
-        push: Push::new(config.push),
+        store,
+        push: push.await?,
         identities: Identities::default(),
     });
-    // The two wait for different things, the network and the loading of certificates.
-    let push = Arc::clone(&deps);
-    let warm_push = tokio::task::spawn_blocking(move || push.push.warm());
-    if let Err(error) = deps.store.warm().await {
-        tracing::warn!(cause = error.chain(), "starting without the database");
-    }
-    warm_push.await?;
     run_concurrent(service_fn(move |event| handle(event, Arc::clone(&deps)))).await
 }

@@ -62,7 +62,7 @@ pub fn build<'a>(functions: impl Iterator<Item = &'a Function>, release: bool) -
 
 /// Cargo, without what `cargo run` and `cargo test` tell their program about its own package: some
 /// build scripts watch those variables, and their crates would be compiled anew.
-pub(crate) fn cargo() -> Command {
+pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     for name in names {

@@ -15,7 +15,7 @@ use mongodb::error::{Error as DriverError, ErrorKind, WriteFailure};
 use mongodb::options::ReadConcern;
 use serde::{Deserialize, Serialize};
 
-use super::{OPERATION_TIME, Store};
+use super::{DUPLICATE_KEY, OPERATION_TIME, Store};
 use crate::{ClientMessageId, ConversationId, Deadline, Draft, Error, Message, Result, time};
 
 /// Name of the unique index on (`conversation_id`, `seq`).
@@ -368,7 +368,6 @@ fn backoff(attempt: u32) -> Duration {
 }
 
 fn is_duplicate_key(error: &DriverError) -> bool {
-    const DUPLICATE_KEY: i32 = 11_000;
     match &*error.kind {
         ErrorKind::Write(WriteFailure::WriteError(error)) => error.code == DUPLICATE_KEY,
         ErrorKind::Command(error) => error.code == DUPLICATE_KEY,
