@@ -1,19 +1,24 @@
 //! The figures of the README: `cargo run --release --bin bench`, or only some of them:
-//! `cargo run --release --bin bench messages pages start sizes`.
+//! `cargo run --release --bin bench messages pages start sizes scale`.
 //!
 //! - [`messages`]: send to receive, with one pair and with many, beside an insert and a bare echo
 //! - [`pages`]: the newest and the oldest page of a long conversation
 //! - [`processes`]: start, memory and size of the functions
+//! - [`scale`]: many sockets on the gateway with a function that does nothing
+//! - [`echo`]: a server that only sends back, to compare with
 //! - [`figures`]: medians and percentiles
 //!
 //! Everything runs on this machine: clients, gateway, functions, database. Figures of one run can be
 //! compared with each other; those of two machines cannot.
 
+mod echo;
 mod figures;
 mod messages;
 mod pages;
 mod processes;
+mod scale;
 
+use tests::stack::Host;
 use tests::{Stack, programs, server};
 
 #[tokio::main]
@@ -23,7 +28,10 @@ async fn main() {
         std::process::exit(1);
     }
     let chosen: Vec<String> = std::env::args().skip(1).collect();
-    let parts = ["messages", "pages", "start", "sizes"];
+    if chosen == [echo::ARGUMENT] {
+        return echo::serve().await;
+    }
+    let parts = ["messages", "pages", "start", "sizes", "scale"];
     if let Some(unknown) = chosen.iter().find(|part| !parts.contains(&part.as_str())) {
         eprintln!(
             "error: there is no part {unknown}; there are {}",
@@ -34,9 +42,26 @@ async fn main() {
     let wanted = |part: &str| chosen.is_empty() || chosen.iter().any(|name| name == part);
     eprintln!("building the functions …");
     programs::folder();
+    if ["messages", "pages", "start"].into_iter().any(wanted) {
+        chat(wanted).await;
+    }
+    if wanted("sizes") {
+        processes::sizes();
+    }
+    if wanted("scale") {
+        scale::idle_sockets().await;
+        scale::full_speed().await;
+        scale::slow_client().await;
+    }
+}
+
+/// The parts that need a database.
+async fn chat(wanted: impl Fn(&str) -> bool) {
     eprintln!("starting the database and the chat …");
     let uri = server::uri().await;
-    let stack = Stack::start_with(uri, &server::database_name(), &["--log", "warn"]).await;
+    let (database, flags) = (server::database_name(), ["--log", "warn"]);
+    // One process, so that its memory and its CPU time are those of the function.
+    let stack = Stack::start_on(Host::InFlight, uri, &database, &flags).await;
     if wanted("messages") {
         let sent = messages::one_pair(&stack).await + messages::many_pairs(&stack).await;
         processes::memory(&stack, sent).await;
@@ -46,9 +71,6 @@ async fn main() {
     }
     if wanted("start") {
         processes::start(uri).await;
-    }
-    if wanted("sizes") {
-        processes::sizes();
     }
     stack.stop().await;
 }

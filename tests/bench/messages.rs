@@ -5,14 +5,13 @@ use std::time::{Duration, Instant};
 use chat::config::{DatabaseConfig, PushConfig};
 use chat::{Deadline, Push, Store, UserId};
 use chrono::Utc;
-use futures_util::{SinkExt, StreamExt};
 use mongodb::Collection;
 use mongodb::bson::{Document, doc, oid::ObjectId};
 use serde_json::json;
 use tests::stack::descendants;
 use tests::{Client, Stack};
-use tokio::net::TcpListener;
 
+use crate::echo::Echo;
 use crate::figures::Samples;
 
 /// Rounds that are not counted.
@@ -28,11 +27,12 @@ const PAIRS: usize = 32;
 const TIME: Duration = Duration::from_secs(10);
 
 /// About the length of a chat message.
-const TEXT: &str = "Let's meet at 3PM in front of the library, second floor.";
+pub const TEXT: &str = "Let's meet at 3PM in front of the library, second floor.";
 
 /// Measures one pair; returns how many messages were sent.
 pub async fn one_pair(stack: &Stack) -> usize {
-    let mut parts = Parts::prepare(stack).await;
+    let bare = Echo::start().await;
+    let mut parts = Parts::prepare(stack, &bare).await;
     let (mut sends, mut inserts, mut echoes) =
         (Samples::default(), Samples::default(), Samples::default());
     let (mut pings, mut finds, mut pushes) =
@@ -83,7 +83,7 @@ struct Parts {
 }
 
 impl Parts {
-    async fn prepare(stack: &Stack) -> Self {
+    async fn prepare(stack: &Stack, bare: &Echo) -> Self {
         let user = |id: &str| UserId::try_from(id.to_owned()).expect("a valid id");
         let inserts = stack.database.collection::<Document>("bench_inserts");
         let keys = doc! {"conversation_id": 1, "seq": 1};
@@ -95,9 +95,7 @@ impl Parts {
         Self {
             sender: stack.connect("sender").await,
             receiver: stack.connect("receiver").await,
-            echo: Client::connect(&echo_server().await)
-                .await
-                .expect("connected"),
+            echo: Client::connect(&bare.url).await.expect("connected"),
             inserts,
             store: Store::open(&config).await.expect("a store"),
             push: Push::new(PushConfig {
@@ -175,32 +173,6 @@ impl Parts {
         let (elapsed, _) = tokio::join!(received, posted);
         elapsed
     }
-}
-
-/// A server that sends every frame back, and nothing else; on a thread of its own.
-async fn echo_server() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("an address");
-    let listener = listener.into_std().expect("it can be moved");
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build();
-        runtime.expect("a runtime").block_on(async move {
-            let listener = TcpListener::from_std(listener).expect("it can be moved");
-            let (stream, _) = listener.accept().await.expect("a client");
-            stream.set_nodelay(true).expect("a TCP socket");
-            let mut socket = tokio_tungstenite::accept_async(stream)
-                .await
-                .expect("a handshake");
-            while let Some(Ok(frame)) = socket.next().await {
-                if socket.send(frame).await.is_err() {
-                    return;
-                }
-            }
-        });
-    });
-    format!("ws://{address}")
 }
 
 /// Measures many pairs at once; returns how many messages were sent.

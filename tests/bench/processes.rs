@@ -3,11 +3,11 @@
 use std::io::Write;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
-use local::runtime::RuntimeApi;
+use local::lambda::runtime::{Queue, RuntimeApi};
 use serde_json::json;
 use tests::{Stack, programs};
 use tokio::net::TcpListener;
@@ -67,10 +67,10 @@ pub async fn start(uri: &str) {
     for _ in 0..STARTS {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address").to_string();
-        let (_queue, invocations) = async_channel::bounded(1);
         let api = RuntimeApi::new(
             "arn:aws:lambda:us-east-1:1:function:f".to_owned(),
-            invocations,
+            Duration::from_secs(10),
+            Queue::new(),
         );
         tokio::spawn(Arc::clone(&api).serve(listener));
         let start = Instant::now();
@@ -92,7 +92,7 @@ pub async fn start(uri: &str) {
         api.first_poll().await;
         starts.add(start.elapsed());
         child.kill().await.expect("it runs");
-        api.process_exited("measured");
+        api.process_exited(None);
     }
     println!("send-message, spawn to first poll  {}", starts.summary());
 }

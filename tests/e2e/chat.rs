@@ -169,20 +169,6 @@ async fn a_ping_is_answered_with_the_time() {
 }
 
 #[tokio::test]
-async fn functions_that_take_one_event_at_a_time_serve_the_chat_as_well() {
-    let database = tests::server::database_name();
-    let uri = tests::server::uri().await;
-    let stack = Stack::start_with(uri, &database, &["--concurrency", "1"]).await;
-    let mut a = stack.connect("a").await;
-    let mut b = stack.connect("b").await;
-    for (number, text) in ["one", "two", "three"].into_iter().enumerate() {
-        assert_eq!(a.say("b", text).await["seq"], number + 1);
-        assert_eq!(b.next().await["message"], text);
-    }
-    stack.stop().await;
-}
-
-#[tokio::test]
 async fn message_text_and_user_secrets_never_reach_the_log() {
     let stack = Stack::start().await;
     let mut a = stack.connect("a").await;

@@ -4,7 +4,7 @@ use hyper::StatusCode;
 use local::database::free_port;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
-use tests::stack::children;
+use tests::stack::descendants;
 use tests::{Client, Stack, server};
 
 #[tokio::test]
@@ -68,7 +68,7 @@ async fn a_function_that_is_killed_is_started_again() {
     let stack = Stack::start().await;
     let mut a = stack.connect("a").await;
     assert_eq!(a.say("b", "before").await["seq"], 1);
-    kill_process(child_of(stack.pid(), "send-message"), Signal::KILL).expect("killed");
+    kill_process(descendant(stack.pid(), "send-message"), Signal::KILL).expect("killed");
     // A frame may still meet the dying process; API Gateway says so, and clients try again.
     let ack = loop {
         a.send(&json!({
@@ -85,14 +85,14 @@ async fn a_function_that_is_killed_is_started_again() {
     stack.stop().await;
 }
 
-/// The child of a process that runs a program.
-fn child_of(parent: Pid, program: &str) -> Pid {
-    children(parent.as_raw_nonzero().get())
+/// The descendant of a process that runs a program.
+fn descendant(ancestor: Pid, program: &str) -> Pid {
+    descendants(ancestor.as_raw_nonzero().get())
         .into_iter()
         .filter(|id| {
             let name = std::fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
             name.trim() == program
         })
         .find_map(Pid::from_raw)
-        .expect("it has that child")
+        .expect("it has that descendant")
 }

@@ -31,6 +31,14 @@ async fn help_names_every_flag() {
         "--http-port",
         "--release",
         "--concurrency",
+        "--in-flight",
+        "--watch",
+        "--lambda-endpoint",
+        "--parameter",
+        "--idle-timeout",
+        "--lifetime",
+        "--access-key",
+        "--fault",
         "--fresh",
         "--log",
         "MONGODB_URI",
@@ -43,7 +51,7 @@ async fn help_names_every_flag() {
 async fn a_port_in_use_is_said_in_one_sentence() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("an address").port().to_string();
-    let (good, said) = output(&["--ws-port", &port]).await;
+    let (good, said) = output(&["--chat", "--ws-port", &port]).await;
     assert!(!good);
     assert!(
         said.contains(&format!("port {port} is in use")) && said.contains("--ws-port"),
@@ -62,7 +70,7 @@ async fn a_broken_template_is_named_with_its_line() {
             "Resources:\n  Api:\n    Type: AWS::Serverless::WebSocketApi\n    Properties: {Routes: !Cidr x}\n",
             "line 4",
         ),
-        ("Resources: {}\n", "WebSocketApi"),
+        ("Resources: {}\n", "nothing to serve"),
     ] {
         let file = folder.join(format!("{:x}.yaml", fastrand::u64(..)));
         std::fs::write(&file, text).expect("written");
@@ -82,7 +90,16 @@ async fn functions_that_cannot_start_end_it_with_the_reason() {
     let folder = server::scratch_folder().join("no-functions");
     std::fs::create_dir_all(&folder).expect("a folder");
     let folder = folder.to_str().expect("UTF-8");
-    let (good, said) = output(&["--ws-port", "0", "--http-port", "0", "--binaries", folder]).await;
+    let flags = [
+        "--chat",
+        "--ws-port",
+        "0",
+        "--http-port",
+        "0",
+        "--binaries",
+        folder,
+    ];
+    let (good, said) = output(&flags).await;
     assert!(!good);
     assert!(
         said.contains("there is no ") && said.contains(folder),

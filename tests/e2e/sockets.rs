@@ -5,15 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use chrono::{TimeDelta, Utc};
-use hyper::{Method, StatusCode};
+use hyper::StatusCode;
 use local::front;
 use mongodb::bson::{DateTime, Document, doc};
-use tests::client::{encode, request};
 use tests::{Stack, until};
 use tokio::net::TcpListener;
-use tokio_tungstenite::tungstenite::protocol::Message;
-use tokio_tungstenite::tungstenite::protocol::frame::Frame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_util::sync::CancellationToken;
 
 async fn connection_ids(stack: &Stack, user_id: &str) -> Vec<String> {
@@ -41,14 +38,6 @@ async fn leave_row(stack: &Stack, id: &str, user_id: &str, age: TimeDelta) {
     };
     let connections = stack.database.collection::<Document>("connections");
     connections.insert_one(row).await.expect("inserted");
-}
-
-fn management(stack: &Stack, id: &str) -> String {
-    format!(
-        "{}/@connections/{}",
-        stack.management_endpoint(),
-        encode(id)
-    )
 }
 
 #[tokio::test]
@@ -209,73 +198,15 @@ async fn a_row_holds_what_the_design_says() {
 }
 
 #[tokio::test]
-async fn the_management_api_posts_describes_and_closes() {
+async fn the_row_of_a_deleted_connection_goes_with_its_socket() {
     let stack = Stack::start().await;
     let mut client = stack.connect("a").await;
     let id = connection_ids(&stack, "a").await.remove(0);
-    assert_eq!((id.len(), id.ends_with('=')), (16, true));
-    let url = management(&stack, &id);
-
-    let posted = request(Method::POST, &url, b"{\"x\":1}".to_vec()).await;
-    assert_eq!((posted.status, posted.body.len()), (StatusCode::OK, 0));
-    assert_eq!(client.next().await["x"], 1);
-
-    let described = request(Method::GET, &url, vec![]).await.json();
-    assert!(
-        described["connectedAt"]
-            .as_str()
-            .is_some_and(|time| time.ends_with('Z'))
-    );
-    assert_eq!(described["identity"]["sourceIp"], "127.0.0.1");
-
-    let largest = "x".repeat(128 * 1_024);
-    let posted = request(Method::POST, &url, largest.clone().into_bytes()).await;
-    assert_eq!(posted.status, StatusCode::OK);
-    assert_eq!(client.next_raw().await, Message::text(largest.clone()));
-    let refused = request(Method::POST, &url, (largest + "x").into_bytes()).await;
-    assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
-    assert_eq!(
-        refused.header("x-amzn-errortype"),
-        "PayloadTooLargeException"
-    );
-
-    let deleted = request(Method::DELETE, &url, vec![]).await;
-    assert_eq!(deleted.status, StatusCode::NO_CONTENT);
+    let deleted = stack.management().delete_connection().connection_id(id);
+    deleted.send().await.expect("it is open");
     assert_eq!(client.closed().await.code, CloseCode::Normal);
     drop(client);
     until(async || connection_ids(&stack, "a").await.is_empty()).await;
-    let gone = request(Method::POST, &url, b"late".to_vec()).await;
-    assert_eq!(gone.status, StatusCode::GONE);
-    assert_eq!(gone.header("x-amzn-errortype"), "GoneException");
-    stack.stop().await;
-}
-
-#[tokio::test]
-async fn the_management_api_tells_unknown_ids_from_malformed_ones() {
-    let stack = Stack::start().await;
-    for (id, status) in [
-        ("AAAAAAAAAAAAAAA=", StatusCode::GONE),
-        ("not an id", StatusCode::BAD_REQUEST),
-        ("", StatusCode::BAD_REQUEST),
-    ] {
-        for method in [Method::POST, Method::GET, Method::DELETE] {
-            let answer = request(method.clone(), &management(&stack, id), vec![]).await;
-            assert_eq!(answer.status, status, "{method} {id:?}");
-        }
-    }
-    stack.stop().await;
-}
-
-#[tokio::test]
-async fn binary_and_oversized_frames_close_the_socket() {
-    let stack = Stack::start().await;
-    let mut client = stack.connect("a").await;
-    client.send_raw(Message::binary(vec![1, 2, 3])).await;
-    assert_eq!(client.closed().await.code, CloseCode::Unsupported);
-
-    let mut client = stack.connect("a").await;
-    client.send_text("x".repeat(32 * 1_024 + 1)).await;
-    assert_eq!(client.closed().await.code, CloseCode::Size);
     stack.stop().await;
 }
 
@@ -285,26 +216,12 @@ async fn a_deleted_socket_ends_even_if_its_client_does_not_answer() {
     // It is held, but nothing reads from it and so nothing answers the close frame.
     let _silent = stack.connect("a").await;
     let id = connection_ids(&stack, "a").await.remove(0);
-    let url = management(&stack, &id);
-    assert_eq!(
-        request(Method::DELETE, &url, vec![]).await.status,
-        StatusCode::NO_CONTENT
-    );
+    let management = stack.management();
+    let deleted = management.delete_connection().connection_id(&id);
+    deleted.send().await.expect("it is open");
     until(async || connection_ids(&stack, "a").await.is_empty()).await;
-    assert_eq!(
-        request(Method::GET, &url, vec![]).await.status,
-        StatusCode::GONE
-    );
-    stack.stop().await;
-}
-
-#[tokio::test]
-async fn text_that_is_not_utf8_closes_the_socket_with_the_code_for_it() {
-    let stack = Stack::start().await;
-    let mut client = stack.connect("a").await;
-    let text = OpCode::Data(Data::Text);
-    let frame = Frame::message(vec![b'"', 0xFF, b'"'], text, true);
-    client.send_raw(Message::Frame(frame)).await;
-    assert_eq!(client.closed().await.code, CloseCode::Invalid);
+    let described = management.get_connection().connection_id(&id).send().await;
+    let error = described.expect_err("it is closed").into_service_error();
+    assert!(error.is_gone_exception(), "{error:?}");
     stack.stop().await;
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use http_body_util::{BodyExt, Full};
-use hyper::header::HeaderMap;
+use hyper::header::{HeaderMap, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -11,6 +11,7 @@ use hyper_util::rt::TokioExecutor;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
@@ -32,11 +33,27 @@ impl Client {
     ///
     /// The handshake is refused: the status.
     pub async fn connect(url: &str) -> Result<Self, StatusCode> {
+        Self::open(url).await
+    }
+
+    /// Opens a socket whose handshake has this `User-Agent`.
+    ///
+    /// # Errors
+    ///
+    /// The handshake is refused: the status.
+    pub async fn connect_as(url: &str, user_agent: &str) -> Result<Self, StatusCode> {
+        let mut request = url.into_client_request().expect("a URL");
+        let user_agent = HeaderValue::from_str(user_agent).expect("it has no line breaks");
+        request.headers_mut().insert(USER_AGENT, user_agent);
+        Self::open(request).await
+    }
+
+    async fn open(request: impl IntoClientRequest + Unpin) -> Result<Self, StatusCode> {
         // TCP_NODELAY, as browsers have it.
-        match tokio_tungstenite::connect_async_with_config(url, None, true).await {
+        match tokio_tungstenite::connect_async_with_config(request, None, true).await {
             Ok((stream, _)) => Ok(Self(stream)),
             Err(Error::Http(response)) => Err(response.status()),
-            Err(error) => panic!("{url}: {error}"),
+            Err(error) => panic!("no socket: {error}"),
         }
     }
 
@@ -104,6 +121,19 @@ impl Client {
     pub async fn close(mut self) {
         self.0.close(None).await.expect("the socket is open");
         while self.0.next().await.is_some_and(|frame| frame.is_ok()) {}
+    }
+
+    /// Waits until the connection has ended; gives all that came before: frames, also a close frame.
+    pub async fn rest(&mut self) -> Vec<Message> {
+        let mut rest = Vec::new();
+        let end = async {
+            while let Some(Ok(frame)) = self.0.next().await {
+                rest.push(frame);
+            }
+        };
+        let ended = tokio::time::timeout(PATIENCE, end).await;
+        ended.expect("the connection ends in time");
+        rest
     }
 
     /// Waits for the server's close frame.

@@ -3,12 +3,22 @@
 //! - [`programs`]: the binaries, built once
 //! - [`server`]: one database server for a run, a database for each test
 //! - [`stack`]: the whole chat as a process of its own
+//! - [`gateway`]: the local gateway as a process of its own, on any template
+//! - [`management`]: the `@connections` API through the SDK
 //! - [`client`]: a WebSocket client and an HTTP client
+//! - [`raw`]: a TCP connection on which a test says what it likes
+//! - [`process`]: memory of a process, and how many files it may open
+//! - [`tools`]: boto3, the AWS CLI and cargo-lambda, installed once
 
 pub mod client;
+pub mod gateway;
+pub mod management;
+pub mod process;
 pub mod programs;
+pub mod raw;
 pub mod server;
 pub mod stack;
+pub mod tools;
 
 pub use client::{Client, get};
 pub use stack::Stack;

@@ -30,5 +30,5 @@ pub fn folder() -> &'static Path {
 
 /// The local gateway.
 pub fn local() -> PathBuf {
-    folder().join("local")
+    folder().join("local-gateway")
 }

@@ -11,10 +11,53 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
-use crate::{Client, programs, server};
+use crate::{Client, management, programs, server, tools};
 
 /// How long anything may take before a test fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The chat's template.
+const TEMPLATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/template.yaml");
+
+/// What runs the functions: `CHAT_HOST`, so that one suite runs on all three.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Host {
+    /// Processes with one event each, as on Lambda: `processes`, and the default.
+    Processes,
+    /// One process with many events at once: `in-flight`.
+    InFlight,
+    /// `cargo lambda watch`: `watch`.
+    Watch,
+}
+
+impl Host {
+    /// The host that the environment asks for.
+    ///
+    /// # Panics
+    ///
+    /// It asks for one that there is not.
+    pub fn chosen() -> Self {
+        match std::env::var("CHAT_HOST").as_deref() {
+            Err(_) | Ok("" | "processes") => Self::Processes,
+            Ok("in-flight") => Self::InFlight,
+            Ok("watch") => Self::Watch,
+            Ok(other) => panic!("CHAT_HOST is processes, in-flight or watch, not {other}"),
+        }
+    }
+
+    fn apply(self, command: &mut Command) {
+        match self {
+            Self::Processes => command.arg("--binaries").arg(programs::folder()),
+            Self::InFlight => command
+                .args(["--in-flight", "32", "--binaries"])
+                .arg(programs::folder()),
+            Self::Watch => {
+                programs::folder();
+                command.arg("--watch").env("PATH", tools::path())
+            }
+        };
+    }
+}
 
 /// A running chat.
 pub struct Stack {
@@ -38,7 +81,12 @@ impl Stack {
 
     /// Starts a chat on a database, with `flags` of `cargo local`.
     pub async fn start_with(uri: &str, database: &str, flags: &[&str]) -> Self {
-        let mut command = Self::command(flags);
+        Self::start_on(Host::chosen(), uri, database, flags).await
+    }
+
+    /// The same, on a host of the caller's choice.
+    pub async fn start_on(host: Host, uri: &str, database: &str, flags: &[&str]) -> Self {
+        let mut command = Self::command_on(host, flags);
         command
             .env("MONGODB_URI", uri)
             .args(["--database", database]);
@@ -60,10 +108,15 @@ impl Stack {
 
     /// `cargo local` on any free ports with the built functions, and nothing else set.
     pub fn command(flags: &[&str]) -> Command {
+        Self::command_on(Host::chosen(), flags)
+    }
+
+    fn command_on(host: Host, flags: &[&str]) -> Command {
         let mut command = Command::new(programs::local());
+        host.apply(&mut command);
         command
-            .args(["--ws-port", "0", "--http-port", "0", "--binaries"])
-            .arg(programs::folder())
+            .args(["--chat", "--template", TEMPLATE])
+            .args(["--ws-port", "0", "--http-port", "0"])
             .args(flags)
             .env_remove("MONGODB_URI")
             .stdin(Stdio::null())
@@ -76,6 +129,12 @@ impl Stack {
     /// The base URL of its `@connections` API, as functions are told it.
     pub fn management_endpoint(&self) -> String {
         format!("{}/prod", self.ws.replace("ws:", "http:"))
+    }
+
+    /// A client of its `@connections` API.
+    pub fn management(&self) -> aws_sdk_apigatewaymanagement::Client {
+        let credentials = management::credentials("local", "local", None);
+        management::client(&self.management_endpoint(), "us-east-1", credentials)
     }
 
     /// Connects a client as `user_id`.
@@ -188,10 +247,11 @@ async fn addresses(stdout: ChildStdout) -> Result<Option<(String, String)>> {
             let address = |label: &str| {
                 let rest = screen.split(label).nth(1);
                 let rest = rest.context("the screen has addresses")?;
-                let url = rest.trim_start().split(['/', '?']).take(3);
+                let url = rest.split_whitespace().next();
+                let url = url.context("each with a label")?.split('/').take(3);
                 anyhow::Ok(url.collect::<Vec<_>>().join("/"))
             };
-            return Ok(Some((address("WebSocket")?, address("History")?)));
+            return Ok(Some((address("  WebSocket")?, address("  HTTP")?)));
         }
         screen.push_str(&line);
         screen.push('\n');

@@ -74,7 +74,14 @@ pub fn cargo() -> Command {
 }
 
 /// The folder of the workspace that a package belongs to, so that one build serves all functions.
-fn workspace_of(package: &Path) -> Result<PathBuf> {
+///
+/// # Errors
+///
+/// There is no Cargo.toml in the package or above it.
+pub fn workspace_of(package: &Path) -> Result<PathBuf> {
+    let package = package
+        .canonicalize()
+        .with_context(|| format!("there is no folder {}", package.display()))?;
     let mut with_manifest = package
         .ancestors()
         .filter(|folder| folder.join("Cargo.toml").is_file());

@@ -1,17 +1,21 @@
 //! The open sockets.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use chrono::{DateTime, Utc};
-use tokio::sync::mpsc;
+use serde_json::Value;
+use tokio::sync::{mpsc, watch};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
-use tokio_util::sync::CancellationToken;
 
-/// Frames that may wait for a slow client before posts to it are refused.
+/// Frames that may wait for a slow client before posts to it are refused. [U]: that API Gateway's
+/// buffer is bounded is documented, its size is not.
 const OUTBOX_FRAMES: usize = 256;
+
+/// Bytes that may wait for a slow client, as above: two of the largest messages.
+const OUTBOX_BYTES: usize = 256 * 1024;
 
 /// A socket from its handshake on.
 pub struct Socket {
@@ -25,10 +29,21 @@ pub struct Socket {
     pub user_agent: Option<String>,
     /// The `Host` of the handshake.
     pub domain_name: String,
-    /// Cancelled when the backend deletes the connection.
-    pub deleted: CancellationToken,
+    /// What the authorizer said, as all events show it.
+    pub authorizer: OnceLock<Value>,
+    end: watch::Sender<Option<End>>,
     last_active_ms: AtomicI64,
     outbox: mpsc::Sender<Message>,
+    outbox_bytes: AtomicUsize,
+}
+
+/// Why a socket is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The backend has deleted the connection.
+    Deleted,
+    /// Its TCP connection is to break: a fault on demand.
+    Cut,
 }
 
 impl Socket {
@@ -47,9 +62,11 @@ impl Socket {
             source_ip,
             user_agent,
             domain_name,
-            deleted: CancellationToken::new(),
+            authorizer: OnceLock::new(),
+            end: watch::Sender::new(None),
             last_active_ms: AtomicI64::new(now.timestamp_millis()),
             outbox,
+            outbox_bytes: AtomicUsize::new(0),
         };
         (Arc::new(socket), frames)
     }
@@ -60,8 +77,21 @@ impl Socket {
     ///
     /// [`NotSent`].
     pub fn send(&self, text: &str) -> Result<(), NotSent> {
-        self.touch();
-        self.put(Message::text(text))
+        let waiting = self.outbox_bytes.fetch_add(text.len(), Ordering::Relaxed);
+        let sent = match waiting > 0 && waiting + text.len() > OUTBOX_BYTES {
+            true => Err(NotSent::Full),
+            false => self.put(Message::text(text)),
+        };
+        match sent {
+            Ok(()) => self.touch(),
+            Err(_) => self.has_left(text.len()),
+        }
+        sent
+    }
+
+    /// Notes that so many bytes have left the outbox.
+    pub fn has_left(&self, bytes: usize) {
+        self.outbox_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Asks the client to close.
@@ -72,6 +102,19 @@ impl Socket {
         };
         // A full outbox belongs to a client that does not read; its socket ends with its task.
         let _ = self.put(Message::Close(Some(frame)));
+    }
+
+    /// Ends the socket.
+    pub fn end(&self, end: End) {
+        self.end.send_replace(Some(end));
+    }
+
+    /// Waits until the socket is to end.
+    pub async fn ended(&self) -> End {
+        let mut end = self.end.subscribe();
+        let ended = end.wait_for(Option::is_some).await.map(|end| *end);
+        // The sender lives as long as self.
+        ended.ok().flatten().unwrap_or(End::Cut)
     }
 
     /// Notes that the client sent something.

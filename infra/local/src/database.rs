@@ -308,7 +308,11 @@ fn on_path(program: &str) -> Option<PathBuf> {
 
 /// `$XDG_CACHE_HOME/meetme-chat`, by default `~/.cache/meetme-chat`: it survives `cargo clean` and
 /// is shared by all clones.
-fn cache_folder() -> Result<PathBuf> {
+///
+/// # Errors
+///
+/// There is no home folder.
+pub fn cache_folder() -> Result<PathBuf> {
     let base = match std::env::var_os("XDG_CACHE_HOME") {
         Some(folder) if !folder.is_empty() => PathBuf::from(folder),
         _ => std::env::home_dir()

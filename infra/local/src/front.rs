@@ -1,34 +1,86 @@
 //! The two listeners, and what they share.
 //!
-//! - [`websocket`]: handshakes and frames
+//! - [`websocket`]: handshakes, on the WebSocket port
+//! - [`socket`]: the life of a socket that is up
 //! - [`management`]: `@connections`, on the same port
+//! - [`invoke`]: the Invoke API of Lambda, on the same port
+//! - [`control`]: faults on demand, on the same port
 //! - [`http`]: the HTTP API
+//! - [`cors`]: its cross-origin rules
+//! - [`recorder`]: the heads of requests as they were written
 
+pub mod control;
+pub mod cors;
 pub mod http;
+pub mod invoke;
 pub mod management;
+pub mod recorder;
+pub mod socket;
 pub mod websocket;
 
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-/// Serves HTTP/1.1, with upgrades, until `stop`.
+pub use recorder::{Head, Recorder};
+
+/// How long a client may take to send the head of a request, and a connection may wait for the next.
+pub const HEAD_PATIENCE: Duration = Duration::from_secs(15);
+
+/// The most that is read of a head, in bytes. API Gateway's own limit is below.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+/// The two ends of a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Ends {
+    /// The client.
+    pub peer: SocketAddr,
+    /// Our port.
+    pub port: u16,
+}
+
+/// How the clients of a listener are treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clients {
+    /// They are ours, and may be silent for as long as they like.
+    Ours,
+    /// They may be anybody: [`HEAD_PATIENCE`] holds.
+    Anybody,
+    /// The same, and each head is kept, in the request's extensions as a [`Head`].
+    Recorded,
+}
+
+/// Serves HTTP/1.1 to clients of ours until `stop`.
 pub async fn serve<H, F>(listener: TcpListener, stop: CancellationToken, handler: H)
 where
-    H: Fn(Request<Incoming>, IpAddr) -> F + Clone + Send + Sync + 'static,
+    H: Fn(Request<Incoming>, Ends) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
 {
+    serve_with(listener, stop, Clients::Ours, handler).await;
+}
+
+/// Serves HTTP/1.1, with upgrades, until `stop`.
+pub async fn serve_with<H, F>(
+    listener: TcpListener,
+    stop: CancellationToken,
+    clients: Clients,
+    handler: H,
+) where
+    H: Fn(Request<Incoming>, Ends) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+{
+    let port = listener.local_addr().map_or(0, |address| address.port());
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
@@ -36,7 +88,9 @@ where
         };
         match accepted {
             Ok((stream, peer)) => {
-                tokio::spawn(serve_one(stream, peer, stop.clone(), handler.clone()));
+                let ends = Ends { peer, port };
+                let (stop, handler) = (stop.clone(), handler.clone());
+                tokio::spawn(serve_one(stream, ends, stop, clients, handler));
             }
             Err(error) => {
                 // Out of file descriptors, most likely: let some sockets close.
@@ -47,21 +101,30 @@ where
     }
 }
 
-async fn serve_one<H, F>(stream: TcpStream, peer: SocketAddr, stop: CancellationToken, handler: H)
-where
-    H: Fn(Request<Incoming>, IpAddr) -> F + Clone + Send + Sync + 'static,
+async fn serve_one<H, F>(
+    stream: TcpStream,
+    ends: Ends,
+    stop: CancellationToken,
+    clients: Clients,
+    handler: H,
+) where
+    H: Fn(Request<Incoming>, Ends) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
 {
     // Small frames that wait for an acknowledgement would cost 40 ms each.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!("TCP_NODELAY: {error}");
     }
-    let service = service_fn(|request| {
-        let answer = handler(request, peer.ip());
+    let (stream, head) = Recorder::new(stream, clients == Clients::Recorded);
+    let service = service_fn(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(head.clone());
+        let answer = handler(request, ends);
         async { Ok::<_, Infallible>(answer.await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
+        .header_read_timeout((clients != Clients::Ours).then_some(HEAD_PATIENCE))
+        .max_buf_size(MAX_HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
@@ -73,7 +136,20 @@ where
         }
     };
     if let Err(error) = result {
-        tracing::debug!("connection from {peer} ended: {error}");
+        tracing::debug!("connection from {} ended: {error}", ends.peer);
+    }
+}
+
+/// Reads a body of at most `limit` bytes.
+///
+/// # Errors
+///
+/// 413 if it is larger, 400 if it breaks off or is malformed.
+pub async fn read_body(body: Incoming, limit: usize) -> Result<Bytes, StatusCode> {
+    match Limited::new(body, limit).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
+        Err(_) => Err(StatusCode::BAD_REQUEST),
     }
 }
 
@@ -89,4 +165,12 @@ pub fn response(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
         .header("content-type", "application/json")
         .body(Full::new(body))
         .expect("the header is constant")
+}
+
+/// An error as AWS services give it; SDKs find its kind in the header.
+pub fn aws_error(status: StatusCode, kind: &str, message: &str) -> Response<Full<Bytes>> {
+    let mut refusal = json_response(status, &json!({"message": message}));
+    let kind = kind.parse().expect("kinds are words");
+    refusal.headers_mut().insert("x-amzn-errortype", kind);
+    refusal
 }

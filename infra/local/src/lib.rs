@@ -1,18 +1,24 @@
 //! API Gateway and Lambda on one machine, for development and tests.
 //!
-//! A SAM template goes in, a WebSocket API, an HTTP API and the `@connections` API come out, with
-//! every function running as a process of its own.
+//! A SAM or CloudFormation template goes in; a WebSocket API, an HTTP API and the `@connections` API
+//! come out, with every function running as processes of its own. What API Gateway is documented or
+//! observed to do is done here; what is unsure is a constant marked `[U]`.
 //!
-//! - [`template`]: what to serve, read from `infra/template.yaml`
+//! - [`template`]: what to serve
 //! - [`routing`]: which route a frame or a request takes
 //! - [`event`]: the events that functions get
+//! - [`response`]: what they answer
 //! - [`connections`]: the open sockets
 //! - [`gateway`]: what the fronts share, and the calls of functions
 //! - [`front`]: the two listeners: WebSocket with `@connections`, and HTTP
-//! - [`runtime`]: the Lambda Runtime API, one for each process
-//! - [`processes`]: the function processes: started, restarted, stopped
+//! - [`authorize`]: what authorizers decide
+//! - [`signature`]: signatures of requests
+//! - [`throttle`]: how many requests a route takes
+//! - [`faults`]: faults on demand
+//! - [`lambda`]: the functions: processes of ours, or another Invoke API
+//! - [`client`]: an HTTP client
 //! - [`binaries`]: builds the functions
-//! - [`database`]: finds, installs and runs the database
+//! - [`database`]: finds, installs and runs the chat's database
 //! - [`supervise`]: ties a program's life to ours
 //! - [`logs`]: what the developer reads while it runs
 
@@ -22,15 +28,25 @@ pub mod routing;
 
 pub mod event;
 
+pub mod response;
+
 pub mod connections;
 
 pub mod gateway;
 
 pub mod front;
 
-pub mod runtime;
+pub mod authorize;
 
-pub mod processes;
+pub mod signature;
+
+pub mod throttle;
+
+pub mod faults;
+
+pub mod lambda;
+
+pub mod client;
 
 pub mod binaries;
 

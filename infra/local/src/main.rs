@@ -1,70 +1,115 @@
-//! `cargo local`: the whole chat on one machine.
+//! `local-gateway`: serves a template on one machine. `cargo local` is this program with `--chat`.
+
+mod chat_database;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
-use chat::config::DatabaseConfig;
-use chat::{Store, migration};
+use anyhow::{Context, Result, anyhow, bail};
+use chat_database::ChatDatabase;
 use clap::{Parser, Subcommand};
-use local::binaries::{self, Binaries};
-use local::database::{self, Database, Server};
-use local::gateway::Gateway;
-use local::processes::Functions;
+use local::binaries;
+use local::faults::{Faults, Switches};
+use local::gateway::{Gateway, Settings};
+use local::lambda::pool::{self, Concurrency, Functions};
+use local::lambda::watch::Watch;
+use local::lambda::{Lambdas, endpoint};
+use local::signature::AccessKey;
 use local::template::{Document, Template};
 use local::{logs, supervise};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
-/// The chat on one machine: builds the functions, starts a database, and serves what
-/// infra/template.yaml describes.
+/// Processes of a function, unless the developer says otherwise.
+const PROCESSES: u32 = 10;
+
+/// API Gateway and Lambda on one machine: serves the WebSocket API and the HTTP API of a SAM or
+/// CloudFormation template, with its Rust functions as processes.
 ///
-/// The database is MONGODB_URI if that is set, else mongod if it is on the PATH, else a
-/// MongoDB-compatible server that is built once.
+/// As `cargo local` it serves the MeetMe chat (--chat): the database is MONGODB_URI if that is set,
+/// else mongod if it is on the PATH, else a MongoDB-compatible server that is built once.
 #[derive(Parser)]
-#[command(name = "cargo local", bin_name = "cargo local", version)]
+#[command(name = "local-gateway", version)]
 struct Arguments {
-    /// Port of the WebSocket API; 0 takes any free one
-    #[arg(long, default_value_t = 3001)]
+    /// The template [default: template.yaml, template.yml or infra/template.yaml, here or above]
+    #[arg(long, value_name = "FILE")]
+    template: Option<PathBuf>,
+
+    /// Value of a parameter of the template; may be repeated
+    #[arg(long = "parameter", value_name = "KEY=VALUE", value_parser = pair)]
+    parameters: Vec<(String, String)>,
+
+    /// Port of the WebSocket API, @connections and the Invoke API; 0 takes any free one
+    #[arg(long, default_value_t = 3001, value_name = "PORT")]
     ws_port: u16,
 
     /// Port of the HTTP API; 0 takes any free one
-    #[arg(long, default_value_t = 3000)]
+    #[arg(long, default_value_t = 3000, value_name = "PORT")]
     http_port: u16,
 
     /// Build the functions with optimisations
     #[arg(long)]
     release: bool,
 
-    /// Events that a function takes at once; 1 is one after another
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    concurrency: u32,
+    /// Take the functions from this folder instead of building them
+    #[arg(long, value_name = "FOLDER")]
+    binaries: Option<PathBuf>,
 
-    /// Start with an empty database (of our own; one behind MONGODB_URI is never touched)
-    #[arg(long)]
-    fresh: bool,
+    /// Processes of a function, each with one event at a time, started as they are needed
+    /// [default: 10]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    concurrency: Option<u32>,
+
+    /// Instead: one process of a function, with so many events at once
+    /// (AWS_LAMBDA_MAX_CONCURRENCY)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    #[arg(conflicts_with = "concurrency")]
+    in_flight: Option<u32>,
+
+    /// Instead: run the functions by `cargo lambda watch`, which builds them again when their source
+    /// changes
+    #[arg(long, conflicts_with_all = ["concurrency", "in_flight", "binaries", "lambda_endpoint"])]
+    watch: bool,
+
+    /// Instead: invoke the functions by the Lambda Invoke API at this address, such as that of
+    /// `cargo lambda watch`
+    #[arg(long, value_name = "URL")]
+    #[arg(conflicts_with_all = ["concurrency", "in_flight", "binaries", "release"])]
+    lambda_endpoint: Option<String>,
+
+    /// Close sockets after so many seconds of silence
+    #[arg(long, default_value = "600", value_name = "SECONDS", value_parser = seconds)]
+    idle_timeout: Duration,
+
+    /// Close sockets after so many seconds
+    #[arg(long, default_value = "7200", value_name = "SECONDS", value_parser = seconds)]
+    lifetime: Duration,
+
+    /// Key that may call @connections, may be repeated; functions get the first
+    #[arg(
+        long = "access-key",
+        default_value = "local:local",
+        value_name = "ID:SECRET"
+    )]
+    access_keys: Vec<AccessKey>,
+
+    /// Faults on demand, as JSON: see the README of this program
+    #[arg(long, default_value = "{}", value_name = "JSON")]
+    fault: Faults,
 
     /// Least level of log lines: error, warn, info, debug or trace
     #[arg(long, default_value = "info", value_name = "LEVEL")]
     log: LevelFilter,
 
-    /// Name of the database
-    #[arg(long, default_value = DatabaseConfig::DEFAULT_DATABASE, value_name = "NAME")]
-    database: String,
+    /// Serve the MeetMe chat: with a database, its indexes made, and the URLs of the old system
+    #[arg(long)]
+    chat: bool,
 
-    /// Where our own database keeps its data
-    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.local"), value_name = "FOLDER")]
-    data: PathBuf,
-
-    /// Take the functions from this folder instead of building them
-    #[arg(long, value_name = "FOLDER")]
-    binaries: Option<PathBuf>,
-
-    /// The SAM template
-    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml"), value_name = "FILE")]
-    template: PathBuf,
+    #[command(flatten)]
+    chat_database: chat_database::Flags,
 
     #[command(subcommand)]
     command: Option<Internal>,
@@ -82,6 +127,19 @@ enum Internal {
     /// Kills its process group when standard input ends
     #[command(hide = true)]
     SuperviseGroup,
+}
+
+fn pair(text: &str) -> Result<(String, String)> {
+    let (key, value) = text.split_once('=').context("a parameter is KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+fn seconds(text: &str) -> Result<Duration> {
+    let duration = Duration::try_from_secs_f64(text.parse()?)?;
+    match duration.is_zero() {
+        true => bail!("it must be more than 0"),
+        false => Ok(duration),
+    }
 }
 
 #[tokio::main]
@@ -102,68 +160,61 @@ async fn main() {
 
 async fn serve(arguments: Arguments) -> Result<()> {
     logs::start(arguments.log);
+    let path = find_template(&arguments)?;
+    let document = Document::read(&path)?;
+    let template = document.evaluate(&parameters(&arguments, "not known yet"))?;
+    for resource in &template.not_served {
+        tracing::warn!("not served here: {resource}");
+    }
     // A port in use shows before minutes of building.
-    let websocket = listen(arguments.ws_port, "--ws-port").await?;
-    let http = listen(arguments.http_port, "--http-port").await?;
-    let document = Document::read(&arguments.template)?;
-    let mut parameters = Parameters::new(&document);
-    parameters.set("MongodbUri", "not known yet");
-    let template = document.evaluate(&parameters.values)?;
-    let binaries = find_binaries(&arguments, &template)?;
-    let source = Source::choose()?;
+    let listeners = Listeners::open(&arguments, &template).await?;
+    let source = Source::prepare(&arguments, &template)?;
+    let database = match arguments.chat {
+        true => Some(ChatDatabase::choose()?),
+        false => None,
+    };
 
     // Until here Ctrl-C ends us and the builds at once; from here on it is a request to stop.
     let mut interrupt = Interrupt::listen()?;
     let start = async {
-        let (uri, database) = source.start(&arguments).await?;
-        migrate(&uri, &arguments.database).await?;
-        let endpoint = format!(
-            "http://{}/{}",
-            websocket.local_addr()?,
-            template.websocket.stage
-        );
-        parameters.set("MongodbUri", &uri);
-        parameters.set("MongodbDatabase", &arguments.database);
-        parameters.set("ManagementEndpoint", &endpoint);
-        let template = document.evaluate(&parameters.values)?;
-        let log_level = arguments.log.to_string();
-        let functions = Functions::start(
-            &template,
-            &binaries,
-            arguments.concurrency,
-            &log_level,
-            &this_program()?,
-        )
-        .await
-        .context("the functions do not start")?;
-        anyhow::Ok((template, functions, database))
+        let database = match database {
+            Some(database) => Some(database.start(&arguments.chat_database, &path).await?),
+            None => None,
+        };
+        let uri = database.as_ref().map_or("", |database| &database.uri);
+        let mut template = document.evaluate(&parameters(&arguments, uri))?;
+        template.set_addresses(&listeners.websocket_address()?, &listeners.http_address()?);
+        let host = Host::start(&arguments, &template, source).await?;
+        anyhow::Ok((template, host, database))
     };
-    let (template, functions, mut database) = tokio::select! {
+    let (template, mut host, mut database) = tokio::select! {
         started = start => started?,
         // What has been started ends with us.
         () = interrupt.wait() => return Ok(()),
     };
-    for resource in &template.not_served {
-        tracing::warn!("not served here: {resource}");
-    }
-    let gateway = Gateway::new(template, functions.lambdas());
-    show_screen(
-        &format!("ws://{}", websocket.local_addr()?),
-        &format!("http://{}", http.local_addr()?),
-    );
-    gateway.serve(websocket, http);
+    show_screen(&template, &listeners, arguments.chat)?;
+    let settings = Settings {
+        idle_timeout: arguments.idle_timeout,
+        lifetime: arguments.lifetime,
+        access_keys: arguments.access_keys,
+        chat_paths: arguments.chat,
+        faults: Switches::new(arguments.fault),
+    };
+    let gateway = Gateway::new(template, host.lambdas(), settings);
+    listeners.serve(&gateway);
     println!("ready");
 
     let outcome = tokio::select! {
         () = interrupt.wait() => Ok(()),
         problem = database_ended(&mut database) => Err(problem),
+        problem = host.ended() => Err(problem),
     };
-    tracing::info!("stopping: sockets, functions, database");
+    tracing::info!("stopping");
     let stop = async {
         gateway.end().await;
-        functions.end().await;
+        host.end().await?;
         match database {
-            Some(mut database) => database.stop().await,
+            Some(database) => database.stop().await,
             None => Ok(()),
         }
     };
@@ -174,16 +225,183 @@ async fn serve(arguments: Arguments) -> Result<()> {
     }
 }
 
-async fn database_ended(database: &mut Option<Database>) -> anyhow::Error {
+/// Values for the template's parameters: the chat's own, unless the developer gives others.
+fn parameters(arguments: &Arguments, uri: &str) -> BTreeMap<String, String> {
+    let mut parameters = BTreeMap::new();
+    if arguments.chat {
+        parameters.extend(arguments.chat_database.parameters(uri));
+    }
+    parameters.extend(arguments.parameters.iter().cloned());
+    parameters
+}
+
+async fn database_ended(database: &mut Option<ChatDatabase>) -> anyhow::Error {
     match database {
         Some(database) => database.ended().await,
-        // One that is not ours is not ours to watch.
         None => std::future::pending().await,
     }
 }
 
+/// The template that is asked for, else the nearest one.
+fn find_template(arguments: &Arguments) -> Result<PathBuf> {
+    if let Some(path) = &arguments.template {
+        return Ok(path.clone());
+    }
+    let here = std::env::current_dir().context("there is no current folder")?;
+    let names = ["template.yaml", "template.yml", "infra/template.yaml"];
+    let candidates = here
+        .ancestors()
+        .flat_map(|folder| names.map(|name| folder.join(name)));
+    let mut found = candidates.filter(|path| path.is_file());
+    found
+        .next()
+        .context("there is no template.yaml here or above: name one with --template")
+}
+
 fn this_program() -> Result<PathBuf> {
     std::env::current_exe().context("where is this program?")
+}
+
+/// The ports that a template needs.
+struct Listeners {
+    websocket: TcpListener,
+    http: Option<TcpListener>,
+}
+
+impl Listeners {
+    async fn open(arguments: &Arguments, template: &Template) -> Result<Self> {
+        Ok(Self {
+            // It has the Invoke API, whatever the template has.
+            websocket: listen(arguments.ws_port, "--ws-port").await?,
+            http: match &template.http {
+                Some(_) => Some(listen(arguments.http_port, "--http-port").await?),
+                None => None,
+            },
+        })
+    }
+
+    fn websocket_address(&self) -> Result<String> {
+        Ok(self.websocket.local_addr()?.to_string())
+    }
+
+    fn http_address(&self) -> Result<String> {
+        match &self.http {
+            Some(http) => Ok(http.local_addr()?.to_string()),
+            None => Ok(String::new()),
+        }
+    }
+
+    fn serve(self, gateway: &std::sync::Arc<Gateway>) {
+        gateway.serve_websocket(self.websocket);
+        if let Some(http) = self.http {
+            gateway.serve_http(http);
+        }
+    }
+}
+
+async fn listen(port: u16, flag: &str) -> Result<TcpListener> {
+    TcpListener::bind(("127.0.0.1", port))
+        .await
+        .map_err(|error| match error.kind() {
+            std::io::ErrorKind::AddrInUse => anyhow!(
+                "port {port} is in use: stop what listens there, or choose another with {flag}"
+            ),
+            _ => anyhow!(error).context(format!("cannot listen on port {port}")),
+        })
+}
+
+/// Where the functions come from.
+enum Source {
+    Binaries(binaries::Binaries),
+    Watch,
+    Endpoint(String),
+}
+
+impl Source {
+    fn prepare(arguments: &Arguments, template: &Template) -> Result<Self> {
+        if let Some(url) = &arguments.lambda_endpoint {
+            return Ok(Self::Endpoint(url.clone()));
+        }
+        let functions = template.functions.values();
+        let binaries = match &arguments.binaries {
+            Some(folder) => binaries::find(folder, functions)?,
+            // cargo lambda watch finds them built, which is quicker and shows what goes on.
+            None => binaries::build(functions, arguments.release)?,
+        };
+        Ok(if arguments.watch {
+            Self::Watch
+        } else {
+            Self::Binaries(binaries)
+        })
+    }
+}
+
+/// What runs the functions.
+enum Host {
+    Own(Functions),
+    Watch(Watch, Lambdas),
+    Endpoint(Lambdas),
+}
+
+impl Host {
+    async fn start(arguments: &Arguments, template: &Template, source: Source) -> Result<Self> {
+        let program = this_program()?;
+        let access_key = arguments
+            .access_keys
+            .first()
+            .context("there is no access key")?;
+        let log_level = arguments.log.to_string();
+        Ok(match source {
+            Source::Binaries(binaries) => {
+                let settings = pool::Settings {
+                    concurrency: match arguments.in_flight {
+                        Some(events) => Concurrency::InFlight(events),
+                        None => Concurrency::Processes(arguments.concurrency.unwrap_or(PROCESSES)),
+                    },
+                    log_level,
+                    access_key: access_key.clone(),
+                };
+                Self::Own(Functions::start(template, &binaries, settings, &program).await?)
+            }
+            Source::Watch => {
+                let release = arguments.release;
+                let watch =
+                    Watch::start(template, access_key, &log_level, release, &program).await?;
+                let lambdas = endpoint::functions(template, &watch.url)?;
+                endpoint::warm_up(&lambdas).await;
+                Self::Watch(watch, lambdas)
+            }
+            Source::Endpoint(url) => {
+                let lambdas = endpoint::functions(template, &url).context("--lambda-endpoint")?;
+                endpoint::warm_up(&lambdas).await;
+                Self::Endpoint(lambdas)
+            }
+        })
+    }
+
+    fn lambdas(&self) -> Lambdas {
+        match self {
+            Self::Own(functions) => functions.lambdas(),
+            Self::Watch(_, lambdas) | Self::Endpoint(lambdas) => lambdas.clone(),
+        }
+    }
+
+    /// Waits until it has ended by itself, which it should not.
+    async fn ended(&mut self) -> anyhow::Error {
+        match self {
+            Self::Watch(watch, _) => watch.ended().await,
+            Self::Own(_) | Self::Endpoint(_) => std::future::pending().await,
+        }
+    }
+
+    async fn end(self) -> Result<()> {
+        match self {
+            Self::Own(functions) => functions.end().await,
+            Self::Watch(watch, _) => watch.stop().await?,
+            Self::Endpoint(_) => {}
+        }
+        Ok(())
+    }
 }
 
 /// Ctrl-C, or a polite kill.
@@ -208,129 +426,43 @@ impl Interrupt {
     }
 }
 
-/// Values for the parameters that a template has.
-struct Parameters<'a> {
-    document: &'a Document,
-    values: BTreeMap<String, String>,
-}
-
-impl<'a> Parameters<'a> {
-    fn new(document: &'a Document) -> Self {
-        Self {
-            document,
-            values: BTreeMap::new(),
-        }
+/// Addresses, and lines to paste.
+fn show_screen(template: &Template, listeners: &Listeners, chat: bool) -> Result<()> {
+    let (ws, http) = (listeners.websocket_address()?, listeners.http_address()?);
+    println!();
+    if let Some(api) = &template.websocket {
+        let stage = &api.stage.name;
+        println!("  WebSocket     ws://{ws}/{stage}");
+        println!("  @connections  http://{ws}/{stage}");
     }
-
-    fn set(&mut self, name: &str, value: &str) {
-        if self.document.has_parameter(name) {
-            self.values.insert(name.to_owned(), value.to_owned());
-        }
-    }
-}
-
-async fn listen(port: u16, flag: &str) -> Result<TcpListener> {
-    TcpListener::bind(("127.0.0.1", port))
-        .await
-        .map_err(|error| match error.kind() {
-            std::io::ErrorKind::AddrInUse => anyhow!(
-                "port {port} is in use: stop what listens there, or choose another with {flag}"
-            ),
-            _ => anyhow!(error).context(format!("cannot listen on port {port}")),
-        })
-}
-
-fn find_binaries(arguments: &Arguments, template: &Template) -> Result<Binaries> {
-    let functions = template.functions.values();
-    match &arguments.binaries {
-        Some(folder) => binaries::find(folder, functions),
-        None => binaries::build(functions, arguments.release),
-    }
-}
-
-/// Where the database comes from.
-enum Source {
-    /// `MONGODB_URI`.
-    Given(String),
-    /// A server that we run.
-    Own(Server),
-}
-
-impl Source {
-    fn choose() -> Result<Self> {
-        match std::env::var("MONGODB_URI") {
-            Ok(uri) if !uri.is_empty() => Ok(Self::Given(uri)),
-            _ => Ok(Self::Own(Server::find_or_install()?)),
-        }
-    }
-
-    /// Gives the connection string, and the server if it is ours.
-    async fn start(self, arguments: &Arguments) -> Result<(String, Option<Database>)> {
-        let server = match self {
-            Self::Given(uri) => {
-                tracing::info!("database: MONGODB_URI");
-                let answers = database::ping(&uri).await;
-                answers.context("the database behind MONGODB_URI does not answer")?;
-                return Ok((uri, None));
-            }
-            Self::Own(server) => server,
+    if let Some(api) = &template.http {
+        let stage = match api.stage.name.as_str() {
+            "$default" => String::new(),
+            name => format!("/{name}"),
         };
-        std::fs::create_dir_all(&arguments.data)
-            .with_context(|| format!("cannot make {}", arguments.data.display()))?;
-        let folder = arguments.data.canonicalize()?.join(server.folder_name());
-        tracing::info!("database: {} in {}", server.name(), folder.display());
-        let port = database::free_port()?;
-        let database =
-            Database::start(&server, &this_program()?, &folder, port, arguments.fresh).await?;
-        Ok((database.uri.clone(), Some(database)))
+        println!("  HTTP          http://{http}{stage}");
     }
-}
-
-async fn migrate(uri: &str, database: &str) -> Result<()> {
-    let config = DatabaseConfig::new(uri, database);
-    let mut reported = 0;
-    let migrated = async {
-        let store = Store::open(&config).await?;
-        migration::run(store.database(), |done, total| {
-            if done - reported >= 10_000 || done == total {
-                reported = done;
-                tracing::info!("migration: {done} of {total} old messages numbered");
-            }
-        })
-        .await
-    };
-    let summary = migrated
-        .await
-        .map_err(|error| anyhow!(error.chain()).context("the migration failed"))?;
-    if summary.left_alone > 0 {
-        tracing::warn!(
-            "migration: {} documents have no valid sender_id, receiver_id, message and timestamp \
-             and were left alone",
-            summary.left_alone
-        );
+    println!(
+        "  Functions     http://{ws} (Invoke API: {})",
+        names(template)
+    );
+    if chat {
+        chat_database::show_hints(&ws, &http);
     }
+    println!("\n  Ctrl-C stops everything.\n");
     Ok(())
 }
 
-/// Addresses, and lines to paste.
-fn show_screen(ws: &str, http: &str) {
-    println!(
-        "
-  MeetMe chat
+fn names(template: &Template) -> String {
+    let names: Vec<&str> = template.functions.keys().map(String::as_str).collect();
+    names.join(", ")
+}
 
-  WebSocket  {ws}/?user_id=…   or {ws}/ws/chat/…
-  History    {http}/chat/history?user1=…&user2=…
-
-  Try it, each line in a terminal of its own (npx wscat, or websocat):
-
-    npx wscat -c '{ws}/?user_id=student@example.com'
-    npx wscat -c '{ws}/?user_id=prof@example.com' \\
-      -x '{{\"action\":\"sendMessage\",\"receiver_id\":\"student@example.com\",\"message\":\"At 3PM?\"}}' -w 1
-    curl '{http}/chat/history?user1=prof@example.com&user2=student@example.com'
-
-  Ctrl-C stops everything.
-"
-    );
+/// The folder of what belongs to a template: its workspace, else its own.
+fn home_of(template: &Path) -> Result<PathBuf> {
+    let folder = template.canonicalize()?;
+    let folder = folder.parent().context("a file is in a folder")?;
+    Ok(binaries::workspace_of(folder).unwrap_or_else(|_| folder.to_owned()))
 }
 
 #[cfg(test)]
@@ -342,6 +474,13 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Arguments::command().debug_assert();
-        assert!(Arguments::parse_from(["local"]).template.is_file());
+        let arguments = Arguments::parse_from(["local-gateway"]);
+        assert!(
+            find_template(&arguments)
+                .expect("ours")
+                .ends_with("infra/template.yaml")
+        );
+        assert!(Arguments::try_parse_from(["local-gateway", "--idle-timeout", "0"]).is_err());
+        assert!(Arguments::try_parse_from(["local-gateway", "--parameter", "Stage"]).is_err());
     }
 }

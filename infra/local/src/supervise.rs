@@ -28,7 +28,7 @@ pub struct Supervised {
 }
 
 impl Supervised {
-    /// Starts `program` under `supervisor`, the `local` binary. Its output goes to `log`.
+    /// Starts `program` under `supervisor`, our own binary. Its output goes to `log`.
     ///
     /// # Errors
     ///
@@ -39,14 +39,27 @@ impl Supervised {
         arguments: &[OsString],
         log: File,
     ) -> Result<Self> {
-        let mut supervisor = command(supervisor)
-            .arg("supervise")
-            .arg(program)
-            .args(arguments)
+        Self::spawn(Self::command(supervisor, program, arguments), log)
+    }
+
+    /// The command of [`Supervised::start`], for those who have to add to it.
+    pub fn command(supervisor: &Path, program: &Path, arguments: &[OsString]) -> Command {
+        let mut command = command(supervisor);
+        command.arg("supervise").arg(program).args(arguments);
+        command
+    }
+
+    /// Starts a [`Supervised::command`], whose output goes to `log`.
+    ///
+    /// # Errors
+    ///
+    /// The supervisor cannot be started.
+    pub fn spawn(mut command: Command, log: File) -> Result<Self> {
+        let mut supervisor = command
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
-            .with_context(|| format!("cannot start {}", supervisor.display()))?;
+            .context("cannot start the supervisor")?;
         let alive = supervisor.stdin.take();
         Ok(Self { supervisor, alive })
     }
@@ -79,7 +92,7 @@ pub struct Group {
 }
 
 impl Group {
-    /// Starts an empty group, led by `supervisor`, the `local` binary.
+    /// Starts an empty group, led by `supervisor`, our own binary.
     ///
     /// # Errors
     ///

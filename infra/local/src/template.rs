@@ -1,13 +1,17 @@
-//! What to serve, read from a SAM template.
+//! What to serve, read from a SAM or CloudFormation template.
 //!
 //! - `yaml`: the text as a tree whose nodes know their lines
 //! - `intrinsic`: `!Ref`, `!Sub`, `!If` and their kin
-//!
-//! Served are `AWS::Serverless::Function` (Rust, with its `HttpApi` events),
-//! `AWS::Serverless::WebSocketApi`, `AWS::Serverless::HttpApi` and
-//! `AWS::ApiGatewayV2::RouteResponse`.
+//! - `resource`: the resources, their conditions and properties evaluated
+//! - `sam`: SAM's APIs and events as the `AWS::ApiGatewayV2` resources that they stand for
+//! - `api`: the WebSocket API and the HTTP API of those resources
+//! - `authorizer`: who decides about a handshake or a request
 
+pub mod api;
+pub mod authorizer;
 mod intrinsic;
+mod resource;
+mod sam;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -17,11 +21,23 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+pub use api::{Cors, HttpApi, HttpRoute, Route, Throttle, WebSocketApi};
 use intrinsic::Scope;
-pub use intrinsic::{REGION, function_arn};
+pub use intrinsic::{ACCOUNT_ID, REGION, function_arn};
+use resource::{Resource, Resources};
 use yaml::Node;
 
-use crate::routing::Selection;
+/// Resources that change nothing on one machine: permissions, roles, logs.
+const WITHOUT_EFFECT: [&str; 8] = [
+    "AWS::ApiGateway::Account",
+    "AWS::ApiGatewayV2::Deployment",
+    "AWS::IAM::ManagedPolicy",
+    "AWS::IAM::Policy",
+    "AWS::IAM::Role",
+    "AWS::Lambda::Permission",
+    "AWS::Logs::LogGroup",
+    "AWS::CloudFormation::WaitConditionHandle",
+];
 
 /// A template whose text is read, but whose parameters are still open.
 pub struct Document {
@@ -35,10 +51,10 @@ pub struct Template {
     /// The functions, by logical id.
     pub functions: BTreeMap<String, Function>,
     /// The WebSocket API.
-    pub websocket: WebSocketApi,
-    /// The routes of the HTTP API.
-    pub http_routes: Vec<HttpRoute>,
-    /// What is not served, with the reason, for the developer to read.
+    pub websocket: Option<WebSocketApi>,
+    /// The HTTP API.
+    pub http: Option<HttpApi>,
+    /// What is not served, with its line, for the developer to read.
     pub not_served: Vec<String>,
 }
 
@@ -47,6 +63,8 @@ pub struct Template {
 pub struct Function {
     /// Its logical id, and its name here.
     pub name: String,
+    /// The name that it has elsewhere: `FunctionName`, else that of its binary.
+    pub invoke_name: String,
     /// The folder of its package.
     pub folder: PathBuf,
     /// The name of its binary.
@@ -59,42 +77,8 @@ pub struct Function {
     pub memory_mb: u64,
 }
 
-/// The WebSocket API.
-#[derive(Debug, Clone)]
-pub struct WebSocketApi {
-    /// Its id, part of events.
-    pub api_id: String,
-    /// The stage, part of its URL.
-    pub stage: String,
-    /// How the route of a frame is found.
-    pub selection: Selection,
-    /// The routes by key.
-    pub routes: BTreeMap<String, Route>,
-}
-
-/// A route of the WebSocket API.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Route {
-    /// The function that serves it, by logical id.
-    pub function: String,
-    /// Whether the function's answer goes back to the client: the route has a
-    /// `RouteResponseSelectionExpression` and a RouteResponse resource.
-    pub two_way: bool,
-}
-
-/// A route of the HTTP API.
-#[derive(Debug, Clone)]
-pub struct HttpRoute {
-    /// Method in upper case, or `ANY`.
-    pub method: String,
-    /// Path with `{name}` and `{name+}` parts, or `$default`.
-    pub path: String,
-    /// The function that serves it, by logical id.
-    pub function: String,
-}
-
 impl Document {
-    /// Reads a template file.
+    /// Reads a template file, YAML or JSON.
     ///
     /// # Errors
     ///
@@ -121,39 +105,50 @@ impl Document {
     /// A parameter has no value, or something that is needed to serve is missing or malformed.
     pub fn evaluate(&self, parameters: &BTreeMap<String, String>) -> Result<Template> {
         let scope = Scope::new(&self.root, parameters)?;
-        let mut resources = Resources::read(&self.root, &scope)?;
-        let globals = self
-            .root
-            .get("Globals")
-            .and_then(|globals| globals.get("Function"))
-            .map(|globals| scope.evaluate(globals))
-            .transpose()?
-            .unwrap_or(Value::Null);
-        let mut functions = BTreeMap::new();
-        let mut http_routes = Vec::new();
-        for resource in resources.take("AWS::Serverless::Function") {
-            let function = self
-                .function(&resource, &globals)
-                .with_context(|| resource.place())?;
-            http_routes.extend(http_events(&resource));
-            functions.insert(resource.id.clone(), function);
-        }
-        let apis = resources.take("AWS::Serverless::WebSocketApi");
-        let [api] = apis.as_slice() else {
-            bail!(
-                "the template has {} AWS::Serverless::WebSocketApi resources; one is needed",
-                apis.len()
-            );
+        let evaluated = self.evaluate_in(&scope);
+        let unknown = scope.unknown();
+        let mut template = match unknown.is_empty() {
+            true => evaluated?,
+            false => evaluated.with_context(|| unknown.join("; "))?,
         };
-        let responses = resources.take("AWS::ApiGatewayV2::RouteResponse");
-        let websocket = websocket_api(api, &responses).with_context(|| api.place())?;
-        resources.take("AWS::Serverless::HttpApi");
-        check_functions(&websocket, &functions)?;
+        template.not_served.splice(0..0, unknown);
+        Ok(template)
+    }
+
+    fn evaluate_in(&self, scope: &Scope) -> Result<Template> {
+        let globals = match self.root.get("Globals") {
+            Some(globals) => scope.evaluate(globals)?,
+            None => Value::Null,
+        };
+        let mut resources = Resources::read(&self.root, scope)?;
+        sam::expand(&mut resources, &globals["HttpApi"]).context("the SAM part of the template")?;
+        let mut functions = BTreeMap::new();
+        for resource in resources.take("AWS::Serverless::Function") {
+            match self.function(&resource, &globals["Function"]) {
+                Ok(function) => drop(functions.insert(resource.id.clone(), function)),
+                Err(why) => resources.skip(&resource, &format!("{why:#}")),
+            }
+        }
+        let apis = api::read(&mut resources, &functions)?;
+        if apis.websocket.is_none() && apis.http.is_none() {
+            bail!(
+                "the template has no WebSocket API and no HTTP API with a stage: nothing to serve"
+            );
+        }
+        let mut not_served = resources.not_served;
+        not_served.extend(
+            resources
+                .list
+                .iter()
+                .filter(|resource| !WITHOUT_EFFECT.contains(&resource.kind.as_str()))
+                .map(|resource| (resource.line, resource.place())),
+        );
+        not_served.sort();
         Ok(Template {
             functions,
-            websocket,
-            http_routes,
-            not_served: resources.0.iter().map(Resource::place).collect(),
+            websocket: apis.websocket,
+            http: apis.http,
+            not_served: not_served.into_iter().map(|(_, text)| text).collect(),
         })
     }
 
@@ -163,7 +158,14 @@ impl Document {
             Value::Null => &globals[name],
             own => own,
         };
-        let code = setting("CodeUri").as_str().context("CodeUri is missing")?;
+        if let Some(runtime) = setting("Runtime").as_str()
+            && !runtime.starts_with("provided")
+        {
+            bail!("its runtime {runtime}: only programs (provided.*) run here");
+        }
+        let code = setting("CodeUri")
+            .as_str()
+            .context("CodeUri, the folder of the function's package, is missing")?;
         let folder = self.folder.join(code);
         let binary = match resource.metadata["BuildProperties"]["Binary"].as_str() {
             Some(binary) => binary.to_owned(),
@@ -172,158 +174,67 @@ impl Document {
         let mut environment = BTreeMap::new();
         for variables in [globals, properties] {
             let variables = variables["Environment"]["Variables"].as_object();
-            for (name, value) in variables.into_iter().flatten() {
+            let known = variables.into_iter().flatten();
+            for (name, value) in known.filter(|(_, value)| !value.is_null()) {
                 environment.insert(name.clone(), intrinsic::text(value)?);
             }
         }
+        let invoke_name = setting("FunctionName").as_str().unwrap_or(&binary);
+        // Lambda's defaults: https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html
+        let timeout = number(setting("Timeout")).context("Timeout")?.unwrap_or(3);
+        let memory_mb = number(setting("MemorySize")).context("MemorySize")?;
         Ok(Function {
             name: resource.id.clone(),
+            invoke_name: invoke_name.to_owned(),
             folder,
             binary,
             environment,
-            // Lambda's defaults: https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html
-            timeout: Duration::from_secs(setting("Timeout").as_u64().unwrap_or(3)),
-            memory_mb: setting("MemorySize").as_u64().unwrap_or(128),
+            timeout: Duration::from_secs(timeout),
+            memory_mb: memory_mb.unwrap_or(128),
         })
     }
 }
 
-/// The resources whose condition holds, not yet looked at.
-struct Resources(Vec<Resource>);
-
-struct Resource {
-    id: String,
-    kind: String,
-    line: usize,
-    properties: Value,
-    metadata: Value,
-}
-
-impl Resource {
-    fn place(&self) -> String {
-        format!("line {}: {} ({})", self.line, self.id, self.kind)
-    }
-}
-
-impl Resources {
-    fn read(root: &Node, scope: &Scope) -> Result<Self> {
-        let resources = root.get("Resources").context("it has no Resources")?;
-        let mut read = Vec::new();
-        for (id, node) in resources.entries() {
-            let part = |name: &str| match node.get(name) {
-                Some(part) => scope
-                    .evaluate(part)
-                    .with_context(|| format!("line {}: {id}", node.line)),
-                None => Ok(Value::Null),
-            };
-            if let Value::String(condition) = part("Condition")?
-                && !scope.condition(&condition)?
-            {
-                continue;
+impl Template {
+    /// Writes the addresses of this machine in place of those that the APIs have on AWS, wherever
+    /// a function is told one: `https://{api}.execute-api.{region}.amazonaws.com` becomes
+    /// `http://{address}`.
+    pub fn set_addresses(&mut self, websocket: &str, http: &str) {
+        let websocket = self.websocket.as_ref().map(|api| (&api.api_id, websocket));
+        let http = self.http.as_ref().map(|api| (&api.api_id, http));
+        let addresses: Vec<_> = [websocket, http].into_iter().flatten().collect();
+        for function in self.functions.values_mut() {
+            for value in function.environment.values_mut() {
+                for (api_id, address) in &addresses {
+                    let host = format!("{api_id}.execute-api.{REGION}.amazonaws.com");
+                    for (on_aws, here) in [("https://", "http://"), ("wss://", "ws://")] {
+                        let on_aws = format!("{on_aws}{host}");
+                        *value = value.replace(&on_aws, &format!("{here}{address}"));
+                    }
+                }
             }
-            read.push(Resource {
-                id: id.clone(),
-                kind: intrinsic::text(&part("Type")?)?,
-                line: node.line,
-                properties: part("Properties")?,
-                metadata: part("Metadata")?,
-            });
         }
-        Ok(Self(read))
     }
 
-    fn take(&mut self, kind: &str) -> Vec<Resource> {
-        self.0
-            .extract_if(.., |resource| resource.kind == kind)
-            .collect()
-    }
-}
-
-fn http_events(resource: &Resource) -> Vec<HttpRoute> {
-    let events = resource.properties["Events"].as_object();
-    events
-        .into_iter()
-        .flatten()
-        .filter(|(_, event)| event["Type"] == "HttpApi")
-        .map(|(_, event)| {
-            let property = |name: &str, default: &str| {
-                let value = event["Properties"][name].as_str();
-                value.unwrap_or(default).to_owned()
-            };
-            HttpRoute {
-                method: property("Method", "ANY").to_uppercase(),
-                path: property("Path", "$default"),
-                function: resource.id.clone(),
-            }
+    /// The function that `name` means: its logical id, its own name, that of its binary, or an ARN.
+    pub fn function(&self, name: &str) -> Option<&Function> {
+        let name = intrinsic::function_name(name).unwrap_or(name);
+        self.functions.get(name).or_else(|| {
+            let mut functions = self.functions.values();
+            functions.find(|function| {
+                [&function.invoke_name, &function.binary].contains(&&name.to_owned())
+            })
         })
-        .collect()
-}
-
-fn websocket_api(api: &Resource, responses: &[Resource]) -> Result<WebSocketApi> {
-    let properties = &api.properties;
-    let selection = properties["RouteSelectionExpression"]
-        .as_str()
-        .context("RouteSelectionExpression is missing")?
-        .parse()?;
-    let mut routes = BTreeMap::new();
-    for (key, route) in properties["Routes"]
-        .as_object()
-        .context("Routes is missing")?
-    {
-        let function = route["FunctionArn"]
-            .as_str()
-            .and_then(|arn| arn.rsplit(':').next())
-            .with_context(|| format!("route {key} has no FunctionArn"))?;
-        let has_response = responses
-            .iter()
-            .any(|response| response.properties["RouteId"] == route_id(&api.id, key));
-        let has_expression = route["RouteResponseSelectionExpression"] == "$default";
-        if has_response != has_expression {
-            tracing::warn!(
-                "route {key} answers nothing: it needs both RouteResponseSelectionExpression: \
-                 $default and an AWS::ApiGatewayV2::RouteResponse"
-            );
-        }
-        let route = Route {
-            function: function.to_owned(),
-            two_way: has_response && has_expression,
-        };
-        routes.insert(key.clone(), route);
     }
-    Ok(WebSocketApi {
-        api_id: api.id.to_lowercase(),
-        stage: properties["StageName"]
-            .as_str()
-            .unwrap_or("default")
-            .to_owned(),
-        selection,
-        routes,
-    })
 }
 
-/// The logical id that SAM gives to the route `key`: `ChatApi` and `sendMessage` make
-/// `ChatApiSendmessageRoute`.
-fn route_id(api_id: &str, key: &str) -> String {
-    let key = key.trim_start_matches('$').to_lowercase();
-    let mut letters = key.chars();
-    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
-    format!(
-        "{api_id}{}{}Route",
-        first.unwrap_or_default(),
-        letters.as_str()
-    )
-}
-
-fn check_functions(api: &WebSocketApi, functions: &BTreeMap<String, Function>) -> Result<()> {
-    for (key, route) in &api.routes {
-        if !functions.contains_key(&route.function) {
-            bail!(
-                "route {key} leads to {}, which is not an AWS::Serverless::Function of the template",
-                route.function
-            );
-        }
+/// A whole number that may be written as text, as parameters are.
+fn number(value: &Value) -> Result<Option<u64>> {
+    match value {
+        Value::Null => Ok(None),
+        Value::Number(number) => Ok(Some(number.as_u64().context("it is not a whole number")?)),
+        other => Ok(Some(intrinsic::text(other)?.parse()?)),
     }
-    Ok(())
 }
 
 fn file_name(folder: &Path) -> Result<String> {
@@ -335,34 +246,34 @@ fn file_name(folder: &Path) -> Result<String> {
 mod tests {
     use super::*;
 
-    fn ours() -> Document {
-        Document::read(Path::new("../template.yaml")).expect("our template")
-    }
-
     fn evaluate(parameters: &[(&str, &str)]) -> Result<Template> {
         let pair = |(name, value): &(&str, &str)| (name.to_string(), value.to_string());
-        ours().evaluate(&parameters.iter().map(pair).collect())
+        let ours = Document::read(Path::new("../template.yaml")).expect("our template");
+        ours.evaluate(&parameters.iter().map(pair).collect())
     }
 
     #[test]
     fn our_template_is_served_whole() {
-        let template = evaluate(&[("MongodbUri", "mongodb://db")]).expect("valid");
+        let mut template = evaluate(&[("MongodbUri", "mongodb://db")]).expect("valid");
         assert_eq!(template.not_served, Vec::<String>::new());
-        let routes: Vec<_> = template.websocket.routes.keys().collect();
+        let websocket = template.websocket.as_ref().expect("a WebSocket API");
+        let routes: Vec<_> = websocket.routes.keys().collect();
         assert_eq!(
             routes,
             ["$connect", "$default", "$disconnect", "ping", "sendMessage"]
         );
-        assert!(template.websocket.routes["sendMessage"].two_way);
-        assert!(!template.websocket.routes["$default"].two_way);
-        assert_eq!(template.http_routes[0].path, "/chat/history");
+        assert!(websocket.routes["sendMessage"].two_way);
+        assert!(!websocket.routes["$default"].two_way);
+        let http = template.http.as_ref().expect("an HTTP API");
+        assert_eq!(http.routes[0].key, "GET /chat/history");
+        template.set_addresses("127.0.0.1:1", "127.0.0.1:2");
         let send = &template.functions["SendMessageFunction"];
         assert_eq!(send.binary, "send-message");
         assert_eq!(send.timeout, Duration::from_secs(10));
         assert_eq!(send.environment["MONGODB_URI"], "mongodb://db");
         assert_eq!(
             send.environment["MANAGEMENT_ENDPOINT"],
-            "https://ChatApi.execute-api.us-east-1.amazonaws.com/prod"
+            "http://127.0.0.1:1/prod"
         );
     }
 
@@ -370,20 +281,30 @@ mod tests {
     fn a_parameter_takes_the_place_of_its_default() {
         let template = evaluate(&[
             ("MongodbUri", "mongodb://db"),
-            ("ManagementEndpoint", "http://127.0.0.1:1/prod"),
+            ("ManagementEndpoint", "https://ws.example.com"),
             ("StageName", "beta"),
         ])
         .expect("valid");
-        assert_eq!(template.websocket.stage, "beta");
         assert_eq!(
-            template.functions["ConnectFunction"].environment["MANAGEMENT_ENDPOINT"],
-            "http://127.0.0.1:1/prod"
+            template.websocket.expect("a WebSocket API").stage.name,
+            "beta"
+        );
+        let connect = &template.functions["ConnectFunction"];
+        assert_eq!(
+            connect.environment["MANAGEMENT_ENDPOINT"],
+            "https://ws.example.com"
         );
     }
 
     #[test]
-    fn a_parameter_without_value_is_named() {
+    fn a_parameter_without_a_good_value_is_named() {
         let error = evaluate(&[]).expect_err("no MongodbUri");
         assert!(format!("{error:#}").contains("MongodbUri"), "{error:#}");
+        let wrong = [("MongodbUri", "mongodb://db"), ("LogLevel", "LOUD")];
+        let error = evaluate(&wrong).expect_err("no such level");
+        assert!(
+            format!("{error:#}").contains("parameter LogLevel"),
+            "{error:#}"
+        );
     }
 }

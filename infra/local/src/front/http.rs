@@ -2,7 +2,6 @@
 //!
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,22 +9,36 @@ use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, SET_COOKIE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, SET_COOKIE,
+    TRANSFER_ENCODING, UPGRADE,
 };
+use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{json_response, response};
-use crate::event;
+use super::{Ends, cors, json_response, read_body, response};
+use crate::authorize::{self, Allowed, Denied};
+use crate::event::http::HttpRequest;
+use crate::event::query_pairs;
 use crate::gateway::Gateway;
+use crate::lambda::InvokeError;
 use crate::routing::match_http;
-use crate::runtime::InvokeError;
+use crate::template::HttpApi;
+use crate::template::authorizer::{Authorizer, LambdaAuthorizer, Payload};
 
 /// The largest request body: Lambda's limit, which binds before that of API Gateway.
 const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
+
+/// The largest head of a request, in bytes.
+///
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>
+const MAX_HEAD_BYTES: usize = 10_240;
+
+/// The status when a function misses the integration timeout. [U], widely reported
+const TIMED_OUT: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 
 /// Headers that belong to the connection between client and gateway; a function cannot set them.
 const OF_THE_CONNECTION: [HeaderName; 4] = [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE];
@@ -34,11 +47,14 @@ const OF_THE_CONNECTION: [HeaderName; 4] = [CONNECTION, CONTENT_LENGTH, TRANSFER
 pub async fn answer(
     gateway: Arc<Gateway>,
     request: Request<Incoming>,
-    peer: IpAddr,
+    ends: Ends,
 ) -> Response<Full<Bytes>> {
     let start = Instant::now();
     let what = format!("{} {}", request.method(), request.uri().path());
-    let answer = call(&gateway, request, peer).await;
+    let answer = match &gateway.template.http {
+        Some(api) => call(&gateway, api, request, ends).await,
+        None => message(StatusCode::NOT_FOUND),
+    };
     tracing::info!(
         "{what} {} in {:.1} ms",
         answer.status().as_u16(),
@@ -49,35 +65,160 @@ pub async fn answer(
 
 async fn call(
     gateway: &Gateway,
+    api: &HttpApi,
     request: Request<Incoming>,
-    peer: IpAddr,
+    ends: Ends,
 ) -> Response<Full<Bytes>> {
     let (parts, body) = request.into_parts();
-    let routes = &gateway.template.http_routes;
-    let Some(found) = match_http(routes, parts.method.as_str(), parts.uri.path()) else {
-        return message(StatusCode::NOT_FOUND, "Not Found");
+    if head_bytes(&parts) > MAX_HEAD_BYTES {
+        return message(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    }
+    if let Some(rules) = &api.cors
+        && cors::is_preflight(&parts)
+    {
+        return cors::preflight(rules, &parts);
+    }
+    let mut answer = match routed(gateway, api, &parts, body, ends).await {
+        Ok(answer) => answer,
+        Err(status) => message(status),
     };
-    let Ok(body) = Limited::new(body, MAX_BODY_BYTES).collect().await else {
-        return message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
+    if let Some(rules) = &api.cors {
+        cors::apply(rules, &parts, answer.headers_mut());
+    }
+    answer
+}
+
+/// The size of a request's head as it was sent, but for its version.
+fn head_bytes(parts: &Parts) -> usize {
+    let headers = parts.headers.iter();
+    let headers: usize = headers
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
+    parts.method.as_str().len() + parts.uri.to_string().len() + headers
+}
+
+async fn routed(
+    gateway: &Gateway,
+    api: &HttpApi,
+    parts: &Parts,
+    body: Incoming,
+    ends: Ends,
+) -> Result<Response<Full<Bytes>>, StatusCode> {
+    let path = path_in_stage(api, parts.uri.path()).ok_or(StatusCode::NOT_FOUND)?;
+    let found =
+        match_http(&api.routes, parts.method.as_str(), path).ok_or(StatusCode::NOT_FOUND)?;
+    let route = found.route;
+    if !gateway
+        .http_buckets
+        .admit(&route.key, route.throttle, Instant::now())
+    {
+        return Err(StatusCode::TOO_MANY_REQUESTS);
+    }
+    let request = HttpRequest {
+        api,
+        parts,
+        found: &found,
+        peer: ends.peer,
+        port: ends.port,
     };
+    let authorizer = match &route.authorizer {
+        Some(authorizer) => Some(authorize(gateway, authorizer, &request).await?),
+        None => None,
+    };
+    let body = read_body(body, MAX_BODY_BYTES).await?;
     // From here on the end of the gateway waits for the answer.
     let _pending = gateway.sockets.token();
-    let event = event::http(&parts, &peer.to_string(), &body.to_bytes(), &found);
-    match gateway.invoke(&found.route.function, &event).await {
-        Ok(payload) => from_function(&payload).unwrap_or_else(|error| {
+    let event = request.event(&body, authorizer.as_ref());
+    match gateway.invoke(&route.function, &event, route.timeout).await {
+        Ok(payload) => from_function(&payload).map_err(|error| {
             tracing::warn!("the function's answer is malformed: {error:#}");
-            message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
+            StatusCode::INTERNAL_SERVER_ERROR
         }),
-        Err(InvokeError::TimedOut) => {
-            message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable")
-        }
-        Err(InvokeError::Function(_)) => {
-            message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
+        Err(InvokeError::TimedOut) => Err(TIMED_OUT),
+        Err(InvokeError::TooLarge) => Err(StatusCode::PAYLOAD_TOO_LARGE),
+        Err(error) => {
+            tracing::warn!("{} failed: {error}", route.function);
+            Err(StatusCode::INTERNAL_SERVER_ERROR)
         }
     }
 }
 
-fn message(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
+/// The path without the name of the stage; `$default` has none. `None` for another stage.
+fn path_in_stage<'a>(api: &HttpApi, path: &'a str) -> Option<&'a str> {
+    let stage = &api.stage.name;
+    if stage == "$default" {
+        return Some(path);
+    }
+    let rest = path.strip_prefix('/')?.strip_prefix(stage.as_str())?;
+    match rest {
+        "" => Some("/"),
+        _ => rest.starts_with('/').then_some(rest),
+    }
+}
+
+/// What events show of who asks.
+async fn authorize(
+    gateway: &Gateway,
+    authorizer: &Authorizer,
+    request: &HttpRequest<'_>,
+) -> Result<Value, StatusCode> {
+    let headers = authorize::header_pairs(&request.parts.headers);
+    let query = query_pairs(request.parts.uri.query().unwrap_or_default());
+    let identity =
+        |sources: &[_]| authorize::identity(sources, &headers, &query).ok_or(Denied::Unauthorized);
+    let authorized = async {
+        match authorizer {
+            Authorizer::Jwt(jwt) => {
+                let identity = identity(std::slice::from_ref(&jwt.identity))?;
+                let token = identity.first().map_or("", String::as_str);
+                gateway
+                    .keys
+                    .check(jwt, token, &request.found.route.scopes)
+                    .await
+            }
+            Authorizer::Lambda(lambda) => {
+                let identity = identity(&lambda.identity)?;
+                let allowed = ask(gateway, lambda, request, &identity).await?;
+                Ok(json!({"lambda": lambda_context(allowed)}))
+            }
+        }
+    };
+    authorized.await.map_err(|denied| match denied {
+        Denied::Unauthorized => StatusCode::UNAUTHORIZED,
+        Denied::Forbidden => StatusCode::FORBIDDEN,
+        Denied::Failed => StatusCode::INTERNAL_SERVER_ERROR,
+    })
+}
+
+async fn ask(
+    gateway: &Gateway,
+    authorizer: &LambdaAuthorizer,
+    request: &HttpRequest<'_>,
+    identity: &[String],
+) -> Result<Allowed, Denied> {
+    if let Some(allowed) = gateway.remembered.get(authorizer, identity) {
+        return Ok(allowed);
+    }
+    let event = match authorizer.payload {
+        Payload::V1 => request.authorizer_event_v1(identity),
+        Payload::V2 => request.authorizer_event(identity),
+    };
+    let allowed = authorize::ask(gateway, authorizer, &event, &request.arn()).await?;
+    gateway.remembered.put(authorizer, identity, &allowed);
+    Ok(allowed)
+}
+
+fn lambda_context(allowed: Allowed) -> Map<String, Value> {
+    let mut context = allowed.context;
+    if let Some(principal_id) = allowed.principal_id {
+        context.insert("principalId".to_owned(), principal_id.into());
+    }
+    context
+}
+
+/// What the gateway itself answers.
+fn message(status: StatusCode) -> Response<Full<Bytes>> {
+    let text = status.canonical_reason().unwrap_or_default();
     json_response(status, &json!({"message": text}))
 }
 
@@ -96,12 +237,7 @@ fn from_function(payload: &Bytes) -> Result<Response<Full<Bytes>>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = StatusCode::from_u16(u16::try_from(status)?)?;
     let headers = response.headers_mut();
-    for (name, value) in headers_of(&answer) {
-        let name: HeaderName = name.parse()?;
-        if !OF_THE_CONNECTION.contains(&name) {
-            headers.append(name, HeaderValue::from_str(value)?);
-        }
-    }
+    put_headers(headers, &answer["headers"])?;
     for cookie in answer["cookies"].as_array().into_iter().flatten() {
         let cookie = cookie.as_str().context("a cookie is not a string")?;
         headers.append(SET_COOKIE, HeaderValue::from_str(cookie)?);
@@ -109,9 +245,25 @@ fn from_function(payload: &Bytes) -> Result<Response<Full<Bytes>>> {
     Ok(response)
 }
 
-fn headers_of(answer: &Value) -> impl Iterator<Item = (&String, &str)> {
-    let headers = answer["headers"].as_object().into_iter().flatten();
-    headers.filter_map(|(name, value)| Some((name, value.as_str()?)))
+fn put_headers(headers: &mut HeaderMap, values: &Value) -> Result<()> {
+    for (name, value) in values.as_object().into_iter().flatten() {
+        let name: HeaderName = name.parse()?;
+        let value = match value {
+            Value::String(text) => text.clone(),
+            Value::Bool(_) | Value::Number(_) => value.to_string(),
+            _ => continue,
+        };
+        if !OF_THE_CONNECTION.contains(&name) {
+            headers.append(name, HeaderValue::from_str(&value)?);
+        }
+    }
+    if !headers.contains_key(CONTENT_TYPE) {
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/plain;charset=UTF-8"),
+        );
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -139,7 +291,7 @@ mod tests {
             "isBase64Encoded": true,
         }));
         assert_eq!(answer.status(), StatusCode::CREATED);
-        assert_eq!(answer.headers().len(), 3, "{:?}", answer.headers());
+        assert_eq!(answer.headers().len(), 4, "{:?}", answer.headers());
         assert_eq!(answer.headers().get_all(SET_COOKIE).iter().count(), 2);
     }
 

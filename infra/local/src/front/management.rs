@@ -2,22 +2,31 @@
 //!
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html>
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
 use bytes::Bytes;
 use chrono::SecondsFormat;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde_json::json;
 
-use super::{json_response, response};
-use crate::connections::NotSent;
+use super::socket::MAX_MESSAGE_BYTES;
+use super::{aws_error, json_response, read_body, response};
+use crate::connections::{End, NotSent, Socket};
+use crate::faults::Moment;
 use crate::gateway::Gateway;
+use crate::signature;
 
-/// The largest message to a client, in bytes.
-const MAX_PAYLOAD_BYTES: usize = 128 * 1024;
+/// The status of a deletion. [U]: 204 in the model of the API; some have seen 200.
+const DELETED: StatusCode = StatusCode::NO_CONTENT;
+
+/// The most that is read of a body, so that one too large can be told from one far too large.
+const MAX_READ_BYTES: usize = 10 * 1024 * 1024;
 
 /// The connection id of a request to this API, `None` for any other path.
 pub fn connection_id(path: &str, stage: &str) -> Option<String> {
@@ -28,52 +37,83 @@ pub fn connection_id(path: &str, stage: &str) -> Option<String> {
 
 /// Answers a request about the socket `id`.
 pub async fn answer(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     id: &str,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
-    let method = request.method().clone();
-    let answer = if !URL_SAFE.decode(id).is_ok_and(|bytes| !bytes.is_empty()) {
-        refuse(
-            StatusCode::BAD_REQUEST,
-            "BadRequestException",
-            &format!("Invalid connectionId: {id}"),
-        )
-    } else {
-        match method {
-            Method::POST => post(gateway, id, request).await,
-            Method::GET => get(gateway, id),
-            Method::DELETE => delete(gateway, id),
-            _ => refuse(StatusCode::FORBIDDEN, "ForbiddenException", "Forbidden"),
-        }
+    let (parts, body) = request.into_parts();
+    let answer = match read_body(body, MAX_READ_BYTES).await {
+        Ok(body) => checked(gateway, id, &parts, &body),
+        Err(StatusCode::PAYLOAD_TOO_LARGE) => too_large(),
+        Err(status) => aws_error(status, "BadRequestException", "The body is malformed"),
     };
-    tracing::info!("{method} @connections/{id} {}", answer.status().as_u16());
+    let (method, status) = (&parts.method, answer.status().as_u16());
+    tracing::info!("{method} @connections/{id} {status}");
     answer
 }
 
-async fn post(gateway: &Gateway, id: &str, request: Request<Incoming>) -> Response<Full<Bytes>> {
-    let body = Limited::new(request.into_body(), MAX_PAYLOAD_BYTES);
-    let Ok(body) = body.collect().await else {
-        let message = "Message too long";
-        return refuse(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "PayloadTooLargeException",
-            message,
-        );
-    };
+/// Signature, id and faults come before what is asked.
+fn checked(gateway: &Arc<Gateway>, id: &str, parts: &Parts, body: &Bytes) -> Response<Full<Bytes>> {
+    let keys = &gateway.settings.access_keys;
+    if let Err(refusal) = signature::verify(parts, body, "execute-api", keys) {
+        return aws_error(StatusCode::FORBIDDEN, refusal.kind, &refusal.message);
+    }
+    if !URL_SAFE.decode(id).is_ok_and(|bytes| !bytes.is_empty()) {
+        let message = format!("Invalid connectionId: {id}");
+        return aws_error(StatusCode::BAD_REQUEST, "BadRequestException", &message);
+    }
+    match parts.method {
+        Method::POST => post(gateway, id, body),
+        Method::GET => get(gateway, id),
+        Method::DELETE => delete(gateway, id),
+        _ => aws_error(StatusCode::FORBIDDEN, "ForbiddenException", "Forbidden"),
+    }
+}
+
+fn post(gateway: &Arc<Gateway>, id: &str, body: &Bytes) -> Response<Full<Bytes>> {
+    let faults = &gateway.settings.faults;
+    gateway.kill_later(faults.kills(Moment::AfterPush, None));
+    let kills = faults.kills(Moment::BeforePush, None);
+    if !kills.is_empty() {
+        gateway.kill_later(kills);
+        return unavailable();
+    }
+    match faults.refuse_post() {
+        Some(StatusCode::GONE) => return gone(),
+        Some(StatusCode::TOO_MANY_REQUESTS) => return too_many(),
+        Some(status) => return aws_error(status, "InternalServerException", "a fault on demand"),
+        None => {}
+    }
+    if body.len() > MAX_MESSAGE_BYTES {
+        return too_large();
+    }
     let Some(socket) = gateway.connections.get(id) else {
         return gone();
     };
-    // Clients get text frames whatever was posted.
-    match socket.send(&String::from_utf8_lossy(&body.to_bytes())) {
+    match deliver(gateway, &socket, body) {
         Ok(()) => response(StatusCode::OK, Bytes::new()),
         Err(NotSent::Gone) => gone(),
-        Err(NotSent::Full) => refuse(
-            StatusCode::TOO_MANY_REQUESTS,
-            "LimitExceededException",
-            "The client does not read fast enough",
-        ),
+        Err(NotSent::Full) => too_many(),
     }
+}
+
+/// Sends a post to its client, at once unless a fault says otherwise.
+fn deliver(gateway: &Gateway, socket: &Arc<Socket>, body: &[u8]) -> Result<(), NotSent> {
+    // Clients get text frames whatever was posted.
+    let text = String::from_utf8_lossy(body);
+    for delay in gateway.settings.faults.deliveries() {
+        if delay.is_zero() {
+            socket.send(&text)?;
+            continue;
+        }
+        let (socket, text) = (Arc::clone(socket), text.clone().into_owned());
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            // Accepted is accepted: as on a network, nobody hears of what is lost later.
+            let _ = socket.send(&text);
+        });
+    }
+    Ok(())
 }
 
 fn get(gateway: &Gateway, id: &str) -> Response<Full<Bytes>> {
@@ -96,18 +136,37 @@ fn delete(gateway: &Gateway, id: &str) -> Response<Full<Bytes>> {
     let Some(socket) = gateway.connections.get(id) else {
         return gone();
     };
-    socket.deleted.cancel();
-    response(StatusCode::NO_CONTENT, Bytes::new())
+    socket.end(End::Deleted);
+    response(DELETED, Bytes::new())
 }
 
 fn gone() -> Response<Full<Bytes>> {
-    refuse(StatusCode::GONE, "GoneException", "")
+    aws_error(StatusCode::GONE, "GoneException", "")
 }
 
-/// SDKs find the kind of an error in the header.
-fn refuse(status: StatusCode, kind: &'static str, message: &str) -> Response<Full<Bytes>> {
-    let mut refusal = json_response(status, &json!({"message": message}));
-    let kind = hyper::header::HeaderValue::from_static(kind);
-    refusal.headers_mut().insert("x-amzn-errortype", kind);
-    refusal
+fn too_many() -> Response<Full<Bytes>> {
+    let message = "The client does not read fast enough, or there are too many requests";
+    aws_error(
+        StatusCode::TOO_MANY_REQUESTS,
+        "LimitExceededException",
+        message,
+    )
+}
+
+fn too_large() -> Response<Full<Bytes>> {
+    let message = format!("A message has at most {MAX_MESSAGE_BYTES} bytes");
+    aws_error(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "PayloadTooLargeException",
+        &message,
+    )
+}
+
+fn unavailable() -> Response<Full<Bytes>> {
+    let message = "the process is being killed, as asked for";
+    aws_error(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "ServiceUnavailableException",
+        message,
+    )
 }

@@ -1,102 +1,133 @@
-//! Handshakes and frames of the WebSocket API.
+//! Handshakes of the WebSocket API, and what else is on its port.
 //!
-//! A handshake is pending until `$connect` has answered. Frames of one socket are dispatched at
-//! once, each in a task of its own, so their answers may come in any order: as on API Gateway.
+//! A handshake is pending until the authorizer and `$connect` have answered.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{
-    CONNECTION, HOST, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE, USER_AGENT,
+    CONNECTION, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT,
 };
-use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Error as WebSocketError;
-use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
 
-use super::{json_response, management};
+use super::{Ends, Head, control, invoke, json_response, management, socket};
+use crate::authorize::{self, Denied};
 use crate::connections::Socket;
-use crate::event::{self, QueryPairs, new_id};
+use crate::event::websocket::{self as event, Handshake};
+use crate::event::{Pairs, header_text, new_id, query_pairs};
 use crate::gateway::Gateway;
-use crate::runtime::InvokeError;
+use crate::lambda::InvokeError;
+use crate::response::ProxyResponse;
+use crate::template::WebSocketApi;
 
-/// The largest frame from a client, in bytes.
-const MAX_FRAME_BYTES: usize = 32 * 1024;
+/// The status of a handshake to a stage that there is not. [U]
+const WRONG_STAGE: StatusCode = StatusCode::FORBIDDEN;
 
-/// The largest message from a client, in bytes.
-const MAX_MESSAGE_BYTES: usize = 128 * 1024;
+/// The status of a request that is no handshake. [U]
+const NO_UPGRADE: StatusCode = StatusCode::UPGRADE_REQUIRED;
 
-/// How long a client may take to answer a close frame.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+/// The status when `$connect` misses its integration timeout. [U]
+const CONNECT_TIMED_OUT: StatusCode = StatusCode::GATEWAY_TIMEOUT;
+
+/// The longest query string and path, in bytes.
+///
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html>
+const MAX_URL_BYTES: usize = 4_096;
 
 /// The path form of the old system, `/ws/chat/{user_id}`; it means `?user_id=`.
 const OLD_PATH: &str = "/ws/chat/";
 
-/// Answers a request to the WebSocket port: `@connections`, or a handshake.
+/// Answers a request to the WebSocket port.
 pub async fn answer(
     gateway: Arc<Gateway>,
     request: Request<Incoming>,
-    peer: IpAddr,
+    ends: Ends,
 ) -> Response<Full<Bytes>> {
-    let stage = &gateway.template.websocket.stage;
-    if let Some(id) = management::connection_id(request.uri().path(), stage) {
+    let path = request.uri().path();
+    if let Some(name) = invoke::function_name(path) {
+        return invoke::answer(&gateway, &name, request).await;
+    }
+    if control::is_control(path) {
+        return control::answer(&gateway, request).await;
+    }
+    let Some(api) = &gateway.template.websocket else {
+        return refusal(WRONG_STAGE, None);
+    };
+    if let Some(id) = management::connection_id(path, &api.stage.name) {
         return management::answer(&gateway, &id, request).await;
     }
-    let Some(query) = handshake_query(&request, stage) else {
-        return refusal(StatusCode::FORBIDDEN, "Forbidden", None);
+    let Some(query) = handshake_query(&gateway, api, &request) else {
+        return refusal(WRONG_STAGE, None);
     };
     let Some(accept) = accept_key(&request) else {
-        return refusal(StatusCode::UPGRADE_REQUIRED, "Upgrade Required", None);
+        let mut refusal = refusal(NO_UPGRADE, None);
+        let headers = refusal.headers_mut();
+        headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        return refusal;
     };
-    handshake(gateway, request, peer, query, accept).await
+    handshake(&gateway, api, request, ends, query, accept).await
 }
 
-/// The query of a handshake, `None` if its path is not that of the API.
-fn handshake_query(request: &Request<Incoming>, stage: &str) -> Option<QueryPairs> {
-    let mut query = event::query_pairs(request.uri().query().unwrap_or_default());
+/// The query of a handshake, `None` if its path is not that of the stage. The chat is at the root
+/// and at its old path as well.
+fn handshake_query(
+    gateway: &Gateway,
+    api: &WebSocketApi,
+    request: &Request<Incoming>,
+) -> Option<Pairs> {
+    let mut query = query_pairs(request.uri().query().unwrap_or_default());
     let path = request.uri().path();
-    if let Some(user_id) = path.strip_prefix(OLD_PATH) {
-        if user_id.contains('/') {
-            return None;
-        }
+    if path.trim_matches('/') == api.stage.name {
+        return Some(query);
+    }
+    if !gateway.settings.chat_paths {
+        return None;
+    }
+    if let Some(user_id) = path.strip_prefix(OLD_PATH)
+        && !user_id.contains('/')
+    {
         let user_id = percent_decode_str(user_id).decode_utf8().ok()?;
         query.push(("user_id".to_owned(), user_id.into_owned()));
         return Some(query);
     }
-    let path = path.trim_matches('/');
-    (path.is_empty() || path == stage).then_some(query)
+    (path == "/").then_some(query)
 }
 
 /// The answer to the client's key, `None` if this is no WebSocket handshake.
 fn accept_key(request: &Request<Incoming>) -> Option<String> {
-    let upgrade = request.headers().get(UPGRADE)?.to_str().ok()?;
+    let header = |name: HeaderName| request.headers().get(name)?.to_str().ok();
+    let lists = |name, word: &str| {
+        let value: Option<&str> = header(name);
+        value.is_some_and(|list| {
+            list.split(',')
+                .any(|item| item.trim().eq_ignore_ascii_case(word))
+        })
+    };
+    let is_handshake = request.method() == hyper::Method::GET
+        && lists(UPGRADE, "websocket")
+        && lists(CONNECTION, "upgrade")
+        && header(SEC_WEBSOCKET_VERSION) == Some("13");
     let key = request.headers().get(SEC_WEBSOCKET_KEY)?;
-    upgrade
-        .eq_ignore_ascii_case("websocket")
-        .then(|| derive_accept_key(key.as_bytes()))
+    is_handshake.then(|| derive_accept_key(key.as_bytes()))
 }
 
+/// A refused handshake.
+struct Refused(StatusCode);
+
 async fn handshake(
-    gateway: Arc<Gateway>,
+    gateway: &Arc<Gateway>,
+    api: &WebSocketApi,
     mut request: Request<Incoming>,
-    peer: IpAddr,
-    query: QueryPairs,
+    ends: Ends,
+    query: Pairs,
     accept: String,
 ) -> Response<Full<Bytes>> {
     let start = Instant::now();
@@ -104,262 +135,160 @@ async fn handshake(
     let _pending = gateway.sockets.token();
     let header = |name| {
         let value = request.headers().get(name)?;
-        Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+        Some(header_text(value.as_bytes()))
     };
     let (socket, outbox) = Socket::new(
         new_id(),
-        peer.to_string(),
+        ends.peer.ip().to_string(),
         header(USER_AGENT),
         header(HOST).unwrap_or_default(),
     );
-    let event = event::connect(
-        &gateway.template.websocket,
-        &socket,
-        request.headers(),
-        &query,
-    );
-    let status = connect_status(&gateway, &event).await;
+    let head = request
+        .extensions()
+        .get::<Head>()
+        .cloned()
+        .unwrap_or_default();
+    let handshake = Handshake {
+        headers: head.headers(request.headers()),
+        query,
+        port: ends.port,
+    };
+    head.stop();
+    let too_long = request.uri().to_string().len() > MAX_URL_BYTES;
+    let decided = match too_long {
+        true => Err(Refused(StatusCode::URI_TOO_LONG)),
+        false => decide(gateway, api, &socket, &handshake).await,
+    };
+    let status = match &decided {
+        Ok(_) => StatusCode::SWITCHING_PROTOCOLS,
+        Err(Refused(status)) => *status,
+    };
     tracing::info!(
         "$connect {} {} in {:.1} ms",
         socket.connection_id,
         status.as_u16(),
         start.elapsed().as_secs_f64() * 1e3
     );
-    if !status.is_success() {
-        let reason = status.canonical_reason().unwrap_or_default();
-        return refusal(status, reason, Some(&socket.connection_id));
-    }
+    let subprotocol = match decided {
+        Ok(answer) => subprotocol(&request, &answer),
+        Err(Refused(status)) => return refusal(status, Some(&socket.connection_id)),
+    };
+    // A client that has read the 101 can be posted to.
+    gateway.connections.insert(Arc::clone(&socket));
     let upgrade = hyper::upgrade::on(&mut request);
-    let task_gateway = Arc::clone(&gateway);
-    gateway.sockets.spawn(async move {
-        serve_socket(task_gateway, socket, outbox, upgrade).await;
-    });
-    switching_protocols(&accept)
+    let served = socket::serve(Arc::clone(gateway), socket, outbox, upgrade);
+    gateway.sockets.spawn(served);
+    switching_protocols(&accept, subprotocol)
 }
 
-/// What `$connect` says. Its status is the status of the handshake; an error is 502.
-async fn connect_status(gateway: &Gateway, event: &Value) -> StatusCode {
-    match gateway.invoke_route("$connect", event).await {
-        None => StatusCode::OK,
-        Some(Ok(payload)) => {
-            let answer: Value = serde_json::from_slice(&payload).unwrap_or_default();
-            let status = answer["statusCode"].as_u64().unwrap_or_default();
-            let status = u16::try_from(status).unwrap_or_default();
-            StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY)
+/// Throttle, authorizer and `$connect`, in this order. Gives what `$connect` answered.
+async fn decide(
+    gateway: &Gateway,
+    api: &WebSocketApi,
+    socket: &Socket,
+    handshake: &Handshake,
+) -> Result<Option<ProxyResponse>, Refused> {
+    let route = api.routes.get("$connect");
+    if !gateway.admits("$connect", route.and_then(|route| route.throttle)) {
+        return Err(Refused(StatusCode::TOO_MANY_REQUESTS));
+    }
+    if let Some(authorizer) = &api.authorizer {
+        let asked = authorize(gateway, api, authorizer, socket, handshake);
+        let context = asked.await.map_err(|denied| {
+            Refused(match denied {
+                Denied::Unauthorized => StatusCode::UNAUTHORIZED,
+                Denied::Forbidden => StatusCode::FORBIDDEN,
+                Denied::Failed => StatusCode::INTERNAL_SERVER_ERROR,
+            })
+        })?;
+        let is_first = socket.authorizer.set(context).is_ok();
+        debug_assert!(is_first, "a socket is authorized once");
+    }
+    let Some(route) = route else {
+        return Ok(None);
+    };
+    let event = event::connect(api, socket, handshake);
+    match gateway.invoke(&route.function, &event, route.timeout).await {
+        Ok(payload) => connect_answer(&payload).map(Some),
+        Err(InvokeError::TimedOut) => Err(Refused(CONNECT_TIMED_OUT)),
+        Err(InvokeError::NotInvocable(why)) => {
+            tracing::error!("$connect: {why}");
+            Err(Refused(StatusCode::INTERNAL_SERVER_ERROR))
         }
-        Some(Err(InvokeError::TimedOut)) => StatusCode::GATEWAY_TIMEOUT,
-        Some(Err(InvokeError::Function(_))) => StatusCode::BAD_GATEWAY,
+        Err(error) => {
+            tracing::warn!("$connect failed: {error}");
+            Err(Refused(StatusCode::BAD_GATEWAY))
+        }
     }
 }
 
-fn switching_protocols(accept: &str) -> Response<Full<Bytes>> {
-    Response::builder()
+async fn authorize(
+    gateway: &Gateway,
+    api: &WebSocketApi,
+    authorizer: &crate::template::authorizer::LambdaAuthorizer,
+    socket: &Socket,
+    handshake: &Handshake,
+) -> Result<Value, Denied> {
+    let identity = authorize::identity(&authorizer.identity, &handshake.headers, &handshake.query);
+    if identity.is_none() {
+        return Err(Denied::Unauthorized);
+    }
+    let start = Instant::now();
+    let event = event::authorizer(api, socket, handshake);
+    let arn = event::connect_arn(api);
+    let allowed = authorize::ask(gateway, authorizer, &event, &arn).await?;
+    allowed.flattened(start.elapsed().max(Duration::from_millis(1)))
+}
+
+/// The status of `$connect` is that of the handshake.
+fn connect_answer(payload: &[u8]) -> Result<ProxyResponse, Refused> {
+    let Some(answer) = ProxyResponse::parse(payload) else {
+        tracing::warn!("$connect answered with something that is no proxy response");
+        return Err(Refused(StatusCode::BAD_GATEWAY));
+    };
+    match StatusCode::from_u16(answer.status) {
+        Ok(status) if status.is_success() => Ok(answer),
+        Ok(status) if !status.is_informational() => Err(Refused(status)),
+        _ => Err(Refused(StatusCode::BAD_GATEWAY)),
+    }
+}
+
+/// The subprotocol that `$connect` has chosen, for a client that has asked for one.
+fn subprotocol(request: &Request<Incoming>, answer: &Option<ProxyResponse>) -> Option<HeaderValue> {
+    let chosen = answer.as_ref()?.header(SEC_WEBSOCKET_PROTOCOL.as_str())?;
+    if !request.headers().contains_key(SEC_WEBSOCKET_PROTOCOL) {
+        tracing::warn!("$connect chose a subprotocol for a client that asked for none");
+        return None;
+    }
+    chosen.parse().ok()
+}
+
+fn switching_protocols(accept: &str, subprotocol: Option<HeaderValue>) -> Response<Full<Bytes>> {
+    let mut response = Response::builder()
         .status(StatusCode::SWITCHING_PROTOCOLS)
         .header(CONNECTION, HeaderValue::from_static("Upgrade"))
         .header(UPGRADE, HeaderValue::from_static("websocket"))
         .header(SEC_WEBSOCKET_ACCEPT, accept)
         .body(Full::default())
-        .expect("base64 is a valid header value")
+        .expect("base64 is a valid header value");
+    if let Some(subprotocol) = subprotocol {
+        response
+            .headers_mut()
+            .insert(SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    }
+    response
 }
 
-fn refusal(
-    status: StatusCode,
-    message: &str,
-    connection_id: Option<&str>,
-) -> Response<Full<Bytes>> {
+/// The body of a refused handshake. [U]
+fn refusal(status: StatusCode, connection_id: Option<&str>) -> Response<Full<Bytes>> {
+    let message = match status {
+        StatusCode::BAD_GATEWAY | StatusCode::INTERNAL_SERVER_ERROR => "Internal server error",
+        StatusCode::GATEWAY_TIMEOUT => "Endpoint request timed out",
+        status => status.canonical_reason().unwrap_or_default(),
+    };
     let mut body = json!({"message": message, "requestId": new_id()});
     if let Some(connection_id) = connection_id {
         body["connectionId"] = connection_id.into();
     }
     json_response(status, &body)
-}
-
-/// The life of a socket that is up.
-async fn serve_socket(
-    gateway: Arc<Gateway>,
-    socket: Arc<Socket>,
-    outbox: mpsc::Receiver<Message>,
-    upgrade: OnUpgrade,
-) {
-    let (code, reason) = match upgrade.await {
-        Ok(upgraded) => {
-            let config = WebSocketConfig::default()
-                .max_frame_size(Some(MAX_FRAME_BYTES))
-                .max_message_size(Some(MAX_MESSAGE_BYTES));
-            let io = TokioIo::new(upgraded);
-            let stream = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
-            let (sink, mut frames) = stream.split();
-            gateway.connections.insert(Arc::clone(&socket));
-            let mut writer = tokio::spawn(write(sink, outbox));
-            let end = read(&gateway, &socket, &mut frames).await;
-            gateway.connections.remove(&socket.connection_id);
-            // Ends the writer if nothing else has.
-            socket.close(CloseCode::Normal, "");
-            linger(&mut writer, frames).await;
-            // It would wait for frames that are still being answered.
-            writer.abort();
-            end
-        }
-        Err(_) => (CloseCode::Abnormal, String::new()),
-    };
-    let code = u16::from(code);
-    tracing::info!("$disconnect {} {code}", socket.connection_id);
-    let event = event::disconnect(&gateway.template.websocket, &socket, code, &reason);
-    if let Some(Err(error)) = gateway.invoke_route("$disconnect", &event).await {
-        tracing::warn!("$disconnect failed: {error:?}");
-    }
-}
-
-type Stream = WebSocketStream<TokioIo<Upgraded>>;
-
-/// Sends what comes into the outbox. Ends with a close frame or a broken socket.
-async fn write(
-    mut sink: SplitSink<Stream, Message>,
-    mut outbox: mpsc::Receiver<Message>,
-) -> SplitSink<Stream, Message> {
-    while let Some(frame) = outbox.recv().await {
-        let is_close = frame.is_close();
-        let sent = sink.feed(frame).await;
-        let flushed = match outbox.is_empty() || is_close {
-            true => sink.flush().await,
-            false => Ok(()),
-        };
-        if is_close || sent.and(flushed).is_err() {
-            break;
-        }
-    }
-    sink
-}
-
-/// Reads frames until the socket closes; returns the close code and reason for `$disconnect`.
-async fn read(
-    gateway: &Arc<Gateway>,
-    socket: &Arc<Socket>,
-    frames: &mut SplitStream<Stream>,
-) -> (CloseCode, String) {
-    let stop = gateway.stop.cancelled();
-    let mut stop = std::pin::pin!(stop);
-    loop {
-        let frame = tokio::select! {
-            frame = frames.next() => frame,
-            () = stop.as_mut() => return close(socket, CloseCode::Away, "Going away"),
-            () = socket.deleted.cancelled() => {
-                return close(socket, CloseCode::Normal, "Connection Closed Normally");
-            }
-        };
-        match frame {
-            Some(Ok(Message::Text(text))) => {
-                socket.touch();
-                let (gateway, socket) = (Arc::clone(gateway), Arc::clone(socket));
-                let dispatcher = Arc::clone(&gateway);
-                gateway.sockets.spawn(async move {
-                    dispatch(&dispatcher, &socket, text.as_str()).await;
-                });
-            }
-            Some(Ok(Message::Binary(_))) => {
-                return close(socket, CloseCode::Unsupported, "Binary is not supported");
-            }
-            Some(Err(WebSocketError::Capacity(_))) => {
-                return close(socket, CloseCode::Size, "Message too long");
-            }
-            Some(Ok(Message::Close(Some(frame)))) => return (frame.code, frame.reason.to_string()),
-            Some(Ok(Message::Close(None))) => {
-                return (
-                    CloseCode::Status,
-                    "Client-side close frame status not set".to_owned(),
-                );
-            }
-            // The library answers pings by itself.
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
-            Some(Err(WebSocketError::Utf8(_))) => {
-                return close(socket, CloseCode::Invalid, "Invalid UTF-8");
-            }
-            Some(Err(WebSocketError::Protocol(violation)))
-                if violation != ProtocolError::ResetWithoutClosingHandshake =>
-            {
-                return close(socket, CloseCode::Protocol, "Protocol error");
-            }
-            Some(Err(_)) | None => return (CloseCode::Abnormal, String::new()),
-        }
-    }
-}
-
-/// Closes from our side.
-fn close(socket: &Socket, code: CloseCode, reason: &'static str) -> (CloseCode, String) {
-    socket.close(code, reason);
-    (code, reason.to_owned())
-}
-
-/// Lets the close frames of both sides pass before the connection ends: an answer to the client's
-/// leaves with the next read, and a connection that ends with bytes unread is reset, which can
-/// overtake our own.
-async fn linger(
-    writer: &mut JoinHandle<SplitSink<Stream, Message>>,
-    mut frames: SplitStream<Stream>,
-) {
-    let closing = async {
-        while let Some(Ok(_)) = frames.next().await {}
-        let sink = writer.await?;
-        let mut io = frames.reunite(sink)?.into_inner();
-        io.shutdown().await?;
-        tokio::io::copy(&mut io, &mut tokio::io::sink()).await?;
-        anyhow::Ok(())
-    };
-    match tokio::time::timeout(CLOSE_PATIENCE, closing).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!("a socket ended roughly: {error}"),
-        Err(_) => tracing::debug!("a client did not close its side in time"),
-    }
-}
-
-/// Invokes the function of a frame's route and sends what the client is to get.
-async fn dispatch(gateway: &Gateway, socket: &Socket, text: &str) {
-    let start = Instant::now();
-    let api = &gateway.template.websocket;
-    let Some(key) = gateway.route_of(text) else {
-        tracing::info!("no route {} {} bytes", socket.connection_id, text.len());
-        send_error(socket, "Forbidden");
-        return;
-    };
-    let event = event::message(api, socket, &key, text);
-    let result = gateway.invoke_route(&key, &event).await;
-    tracing::info!(
-        "{key} {} {} bytes in {:.1} ms",
-        socket.connection_id,
-        text.len(),
-        start.elapsed().as_secs_f64() * 1e3
-    );
-    match result {
-        Some(Ok(payload)) if api.routes[&key].two_way => reply(socket, &payload),
-        Some(Ok(_)) | None => {}
-        Some(Err(InvokeError::TimedOut)) => send_error(socket, "Endpoint request timed out"),
-        Some(Err(InvokeError::Function(error))) => {
-            tracing::warn!(
-                "{key} failed: {}: {}",
-                error.error_type,
-                error.error_message
-            );
-            send_error(socket, "Internal server error");
-        }
-    }
-}
-
-/// The body of a two-way route's answer, at any status.
-fn reply(socket: &Socket, payload: &[u8]) {
-    let answer: Value = serde_json::from_slice(payload).unwrap_or_default();
-    if answer.get("statusCode").is_none() {
-        send_error(socket, "Internal server error");
-    } else if let Some(body) = answer["body"].as_str() {
-        // The client may be gone or slow; a reply is not retried.
-        let _ = socket.send(body);
-    }
-}
-
-/// An error frame of the gateway itself, spaced as API Gateway does.
-fn send_error(socket: &Socket, message: &str) {
-    let _ = socket.send(&format!(
-        "{{\"message\": \"{message}\", \"connectionId\":\"{}\", \"requestId\":\"{}\"}}",
-        socket.connection_id,
-        new_id()
-    ));
 }

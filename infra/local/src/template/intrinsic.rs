@@ -2,7 +2,8 @@
 //!
 //! <https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference.html>
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
@@ -19,6 +20,8 @@ pub const ACCOUNT_ID: &str = "123456789012";
 pub struct Scope<'a> {
     root: &'a Node,
     parameters: BTreeMap<String, Value>,
+    /// Functions that are not known here, with their lines.
+    unknown: RefCell<BTreeSet<(usize, String)>>,
 }
 
 impl<'a> Scope<'a> {
@@ -35,16 +38,31 @@ impl<'a> Scope<'a> {
                 given.get(name),
                 node.get("Default").map(|node| &node.content),
             ) {
-                (Some(value), _) => Value::from(value.as_str()),
-                (None, Some(Content::Scalar(default))) => text(default)?.into(),
+                (Some(value), _) => value.clone(),
+                (None, Some(Content::Scalar(default))) => text(default)?,
                 (None, _) => bail!("line {}: parameter {name} needs a value", node.line),
             };
+            let value = parameter(node, value);
+            let value = value.with_context(|| format!("line {}: parameter {name}", node.line))?;
             parameters.insert(name.clone(), value);
         }
         if let Some(unknown) = given.keys().find(|name| !parameters.contains_key(*name)) {
             bail!("the template has no parameter {unknown}");
         }
-        Ok(Self { root, parameters })
+        Ok(Self {
+            root,
+            parameters,
+            unknown: RefCell::default(),
+        })
+    }
+
+    /// What could not be evaluated so far; its value is null.
+    pub fn unknown(&self) -> Vec<String> {
+        let unknown = self.unknown.borrow();
+        let unknown = unknown.iter();
+        unknown
+            .map(|(line, name)| format!("line {line}: {name} is not known here"))
+            .collect()
     }
 
     /// The value of a node, with all functions applied.
@@ -107,9 +125,48 @@ impl<'a> Scope<'a> {
                 }
                 _ => bail!("it takes a delimiter and a list"),
             },
+            "Fn::Select" => match list(argument)? {
+                [index, items] => {
+                    let index: usize = self.argument(index)?.parse()?;
+                    let items = self.evaluate(items)?;
+                    items
+                        .get(index)
+                        .context("there is no item of that index")?
+                        .clone()
+                }
+                _ => bail!("it takes an index and a list"),
+            },
+            "Fn::Split" => match list(argument)? {
+                [delimiter, text] => {
+                    let (delimiter, text) = (self.argument(delimiter)?, self.argument(text)?);
+                    text.split(&delimiter).map(Value::from).collect()
+                }
+                _ => bail!("it takes a delimiter and a text"),
+            },
+            "Fn::FindInMap" => self.find_in_map(argument)?,
             "Fn::Equals" | "Fn::Not" | "Fn::And" | "Fn::Or" => self.test(name, argument)?.into(),
-            _ => bail!("this function is not supported here"),
+            name => {
+                self.unknown
+                    .borrow_mut()
+                    .insert((argument.line, name.to_owned()));
+                Value::Null
+            }
         })
+    }
+
+    fn find_in_map(&self, argument: &Node) -> Result<Value> {
+        let keys: Result<Vec<_>> = list(argument)?
+            .iter()
+            .take(3)
+            .map(|key| self.argument(key))
+            .collect();
+        let keys = keys?;
+        let mut found = self.root.get("Mappings");
+        for key in &keys {
+            found = found.and_then(|node| node.get(key));
+        }
+        let found = found.with_context(|| format!("there is no {}", keys.join(".")))?;
+        self.evaluate(found)
     }
 
     fn truth(&self, node: &Node) -> Result<bool> {
@@ -148,14 +205,15 @@ impl<'a> Scope<'a> {
             "AWS::AccountId" => ACCOUNT_ID.into(),
             "AWS::Partition" => "aws".into(),
             "AWS::URLSuffix" => "amazonaws.com".into(),
-            "AWS::StackName" => "local".into(),
+            "AWS::StackName" | "AWS::StackId" => "local".into(),
+            "AWS::NotificationARNs" => Value::Array(Vec::new()),
             "AWS::NoValue" => Value::Null,
             // A resource: its physical id here is its logical one.
             resource => resource.into(),
         })
     }
 
-    /// `Function.Arn` is all that a local template needs; other attributes are named after
+    /// The ARN of a function and the address of an API; other attributes are named after
     /// themselves.
     fn attribute(&self, argument: &Node) -> Result<String> {
         let name = match &argument.content {
@@ -165,10 +223,42 @@ impl<'a> Scope<'a> {
             }
             _ => self.argument(argument)?,
         };
-        Ok(match name.split_once('.') {
-            Some((resource, "Arn")) => function_arn(resource),
-            _ => name,
-        })
+        Ok(self.named_attribute(&name))
+    }
+
+    fn named_attribute(&self, name: &str) -> String {
+        match name.split_once('.') {
+            Some((resource, "Arn")) if self.is_function(resource) => function_arn(resource),
+            Some((api, "ApiEndpoint")) => {
+                let scheme = if self.is_websocket_api(api) {
+                    "wss"
+                } else {
+                    "https"
+                };
+                format!("{scheme}://{api}.execute-api.{REGION}.amazonaws.com")
+            }
+            _ => name.to_owned(),
+        }
+    }
+
+    fn is_function(&self, id: &str) -> bool {
+        self.type_of(id).ends_with("::Function")
+    }
+
+    fn is_websocket_api(&self, id: &str) -> bool {
+        let properties = self
+            .resource(id)
+            .and_then(|resource| resource.get("Properties"));
+        let protocol = properties.and_then(|properties| properties.get("ProtocolType"));
+        self.type_of(id) == "AWS::Serverless::WebSocketApi" || plain(protocol) == "WEBSOCKET"
+    }
+
+    fn type_of(&self, id: &str) -> &str {
+        plain(self.resource(id).and_then(|resource| resource.get("Type")))
+    }
+
+    fn resource(&self, id: &str) -> Option<&Node> {
+        self.root.get("Resources")?.get(id)
     }
 
     fn substitute(&self, argument: &Node) -> Result<String> {
@@ -187,10 +277,8 @@ impl<'a> Scope<'a> {
             result.push_str(&match own.and_then(|own| own.get(name)) {
                 _ if name.starts_with('!') => format!("${{{}}}", &name[1..]),
                 Some(variable) => self.argument(variable)?,
-                None => match name.split_once('.') {
-                    Some((resource, "Arn")) => function_arn(resource),
-                    _ => self::text(&self.reference(name)?)?,
-                },
+                None if name.contains('.') => self.named_attribute(name),
+                None => self::text(&self.reference(name)?)?,
             });
             rest = after;
         }
@@ -198,7 +286,47 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// The ARN of a function; its last part is the name by which it is invoked.
+/// The text of a node that is one; empty for anything else.
+fn plain(node: Option<&Node>) -> &str {
+    match node.map(|node| &node.content) {
+        Some(Content::Scalar(Value::String(text))) => text,
+        _ => "",
+    }
+}
+
+/// The value of a parameter in the form of its type, checked against what the template allows.
+fn parameter(declaration: &Node, value: String) -> Result<Value> {
+    let allowed = declaration.get("AllowedValues").map(list).transpose()?;
+    let is_it = |node: &Node| match &node.content {
+        Content::Scalar(scalar) => text(scalar).is_ok_and(|allowed| allowed == value),
+        _ => false,
+    };
+    if let Some(allowed) = allowed
+        && !allowed.iter().any(is_it)
+    {
+        bail!("{value:?} is not one of its AllowedValues");
+    }
+    let kind = declaration.get("Type").map(|node| &node.content);
+    Ok(match kind {
+        Some(Content::Scalar(Value::String(kind)))
+            if kind == "CommaDelimitedList" || kind.starts_with("List<") =>
+        {
+            value
+                .split(',')
+                .map(|item| Value::from(item.trim()))
+                .collect()
+        }
+        _ => value.into(),
+    })
+}
+
+/// The name of the function in an ARN, or in the URI of an integration with one.
+pub fn function_name(arn: &str) -> Option<&str> {
+    let (_, rest) = arn.split_once(":function:")?;
+    rest.split([':', '/']).next()
+}
+
+/// The ARN of a function.
 pub fn function_arn(name: &str) -> String {
     format!("arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{name}")
 }
@@ -232,6 +360,7 @@ mod tests {
         let text = format!(
             "Parameters:\n  Stage: {{Default: prod}}\n\
              Conditions:\n  IsProd: !Equals [!Ref Stage, prod]\n\
+             Resources: {{F: {{Type: AWS::Serverless::Function}}, Q: {{Type: AWS::SQS::Queue}}}}\n\
              Value: {expression}\n"
         );
         let root = Node::parse(&text)?;
@@ -253,6 +382,7 @@ mod tests {
                 "!GetAtt F.Arn",
                 "arn:aws:lambda:us-east-1:123456789012:function:F",
             ),
+            ("!GetAtt Q.Arn", "Q.Arn"),
             (
                 "!Sub '${F.Arn}'",
                 "arn:aws:lambda:us-east-1:123456789012:function:F",
@@ -268,11 +398,16 @@ mod tests {
 
     #[test]
     fn an_unknown_function_is_named_with_its_line() {
-        let error = evaluate("!Cidr [a, b]").expect_err("not supported");
-        let message = format!("{error:#}");
-        assert!(
-            message.contains("line 5") && message.contains("Fn::Cidr"),
-            "{message}"
+        let root = Node::parse("A: 1\nValue: [1, !ImportValue x]\n").expect("YAML");
+        let scope = Scope::new(&root, &BTreeMap::new()).expect("no parameters");
+        let value = scope.evaluate(root.get("Value").expect("it is there"));
+        assert_eq!(
+            value.expect("the rest is known"),
+            serde_json::json!([1, null])
+        );
+        assert_eq!(
+            scope.unknown(),
+            ["line 2: Fn::ImportValue is not known here"]
         );
     }
 }

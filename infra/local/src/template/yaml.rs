@@ -53,10 +53,16 @@ impl Node {
             }
             YamlData::Mapping(entries) => {
                 let entries = entries.into_iter().map(|(key, value)| {
-                    let Some(key) = key.data.as_str() else {
-                        bail!("line {}: a key is not a string", key.span.start.line());
+                    let key_line = key.span.start.line();
+                    let Some(name) = key.data.as_str() else {
+                        bail!("line {key_line}: a key is not a string");
                     };
-                    Ok((key.to_owned(), Self::from_yaml(value)?))
+                    let node = Self {
+                        // A thing begins where its name stands.
+                        line: key_line,
+                        ..Self::from_yaml(value)?
+                    };
+                    Ok((name.to_owned(), node))
                 });
                 Content::Map(entries.collect::<Result<_>>()?)
             }
@@ -65,7 +71,12 @@ impl Node {
                     plain @ ("Ref" | "Condition") => plain.to_owned(),
                     function => format!("Fn::{function}"),
                 };
-                Content::Map(vec![(name, Self::from_yaml(*node)?)])
+                // What is tagged does not know its line.
+                let node = Self {
+                    line,
+                    ..Self::from_yaml(*node)?
+                };
+                Content::Map(vec![(name, node)])
             }
             YamlData::Representation(..) | YamlData::Alias(_) | YamlData::BadValue => {
                 bail!("line {line}: this is not a value that a template may hold")

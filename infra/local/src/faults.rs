@@ -1,0 +1,261 @@
+//! Faults on demand, for tests of what should survive them. All are off by default.
+//!
+//! ```json
+//! {
+//!   "seed": 7,
+//!   "disconnect": {"drop": 0.1, "delay_ms": 500},
+//!   "posts": {"410": 0.01, "429": 0.05, "500": 0.05},
+//!   "pushes": {"drop": 0.1, "duplicate": 0.1, "delay_ms": 50},
+//!   "kill": [{"function": "SendMessageFunction", "at": "before_push", "share": 0.01, "delay_ms": 0}],
+//!   "cut": 0.001
+//! }
+//! ```
+//!
+//! Numbers from 0 to 1 are shares of the cases; delays are at most that long, at random, but for
+//! those of `disconnect` and `kill`, which are exact.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use hyper::StatusCode;
+use serde::{Deserialize, Serialize};
+
+/// What is to go wrong.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Faults {
+    /// Seed of the dice, for a run that can be repeated.
+    pub seed: Option<u64>,
+    /// What happens to `$disconnect`.
+    pub disconnect: Disconnects,
+    /// Posts to `@connections` that are answered with an error, by its status.
+    pub posts: BTreeMap<u16, f64>,
+    /// What happens to posts that were accepted.
+    pub pushes: Pushes,
+    /// Functions whose processes are killed.
+    pub kill: Vec<Kill>,
+    /// Frames of clients after which their socket is cut, without a close frame.
+    pub cut: f64,
+}
+
+/// What happens to `$disconnect`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Disconnects {
+    /// It is never invoked.
+    pub drop: f64,
+    /// It is invoked that much later.
+    pub delay_ms: u64,
+}
+
+/// What happens to posts that were accepted.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Pushes {
+    /// They never arrive.
+    pub drop: f64,
+    /// They arrive twice.
+    pub duplicate: f64,
+    /// They arrive up to that much later, and so may overtake each other.
+    pub delay_ms: u64,
+}
+
+/// A function whose processes are killed while they have an event in hand.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kill {
+    /// Its logical id.
+    pub function: String,
+    /// When.
+    pub at: Moment,
+    /// Of how many.
+    pub share: f64,
+    /// How long after that moment.
+    #[serde(default)]
+    pub delay_ms: u64,
+}
+
+/// A moment of an invocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Moment {
+    /// A process gets the event.
+    Invoke,
+    /// It posts to a connection; the post is not delivered.
+    BeforePush,
+    /// It has posted to a connection; the post is delivered.
+    AfterPush,
+}
+
+impl FromStr for Faults {
+    type Err = anyhow::Error;
+
+    fn from_str(json: &str) -> Result<Self> {
+        let faults: Self = serde_json::from_str(json).context("the faults are malformed")?;
+        faults.check()?;
+        Ok(faults)
+    }
+}
+
+impl Faults {
+    fn check(&self) -> Result<()> {
+        let kills = self.kill.iter().map(|kill| kill.share);
+        let shares = self.posts.values().copied().chain(kills).chain([
+            self.disconnect.drop,
+            self.pushes.drop,
+            self.pushes.duplicate,
+            self.cut,
+        ]);
+        for share in shares {
+            ensure!(
+                (0.0..=1.0).contains(&share),
+                "{share} is not a share from 0 to 1"
+            );
+        }
+        for status in self.posts.keys() {
+            ensure!(
+                StatusCode::from_u16(*status).is_ok(),
+                "{status} is not a status"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// The faults in force, and the dice.
+pub struct Switches(Mutex<State>);
+
+struct State {
+    faults: Faults,
+    dice: fastrand::Rng,
+}
+
+impl Switches {
+    /// Switches set to `faults`.
+    pub fn new(faults: Faults) -> Self {
+        Self(Mutex::new(State::new(faults)))
+    }
+
+    /// The faults in force.
+    pub fn get(&self) -> Faults {
+        self.lock().faults.clone()
+    }
+
+    /// Sets all switches anew.
+    pub fn set(&self, faults: Faults) {
+        *self.lock() = State::new(faults);
+    }
+
+    /// How long `$disconnect` waits; `None` if it is dropped.
+    pub fn disconnect(&self) -> Option<Duration> {
+        let mut state = self.lock();
+        let Disconnects { drop, delay_ms } = state.faults.disconnect;
+        (!state.falls(drop)).then_some(Duration::from_millis(delay_ms))
+    }
+
+    /// The status with which a post is refused.
+    pub fn refuse_post(&self) -> Option<StatusCode> {
+        let mut state = self.lock();
+        let posts = state.faults.posts.clone();
+        let mut refusals = posts.iter().filter(|(_, share)| state.falls(**share));
+        let (status, _) = refusals.next()?;
+        StatusCode::from_u16(*status).ok()
+    }
+
+    /// After how long an accepted post is delivered, once, twice or never.
+    pub fn deliveries(&self) -> Vec<Duration> {
+        let mut state = self.lock();
+        let pushes = state.faults.pushes.clone();
+        if state.falls(pushes.drop) {
+            return Vec::new();
+        }
+        let count = 1 + usize::from(state.falls(pushes.duplicate));
+        let delay = |_| Duration::from_millis(state.dice.u64(0..=pushes.delay_ms));
+        (0..count).map(delay).collect()
+    }
+
+    /// The functions to kill at a moment, each with its delay. An invocation concerns one function,
+    /// a push may come from any.
+    pub fn kills(&self, moment: Moment, function: Option<&str>) -> Vec<(String, Duration)> {
+        let mut state = self.lock();
+        let kills = state.faults.kill.clone();
+        kills
+            .into_iter()
+            .filter(|kill| kill.at == moment && function.is_none_or(|name| name == kill.function))
+            .filter(|kill| state.falls(kill.share))
+            .map(|kill| (kill.function, Duration::from_millis(kill.delay_ms)))
+            .collect()
+    }
+
+    /// Whether the socket of a frame is cut.
+    pub fn cut(&self) -> bool {
+        let mut state = self.lock();
+        let share = state.faults.cut;
+        state.falls(share)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().expect("no holder panics")
+    }
+}
+
+impl State {
+    fn new(faults: Faults) -> Self {
+        let dice = match faults.seed {
+            Some(seed) => fastrand::Rng::with_seed(seed),
+            None => fastrand::Rng::new(),
+        };
+        Self { faults, dice }
+    }
+
+    /// Whether a case falls into a share. The dice are left alone where there is no question.
+    fn falls(&mut self, share: f64) -> bool {
+        share > 0.0 && self.dice.f64() < share
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_goes_wrong_by_default() {
+        let switches = Switches::new(Faults::default());
+        assert_eq!(switches.disconnect(), Some(Duration::ZERO));
+        assert_eq!(switches.refuse_post(), None);
+        assert_eq!(switches.deliveries(), [Duration::ZERO]);
+        assert_eq!(switches.kills(Moment::Invoke, Some("F")), []);
+        assert!(!switches.cut());
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_faults() {
+        let faults: Faults = r#"{"seed":7,"posts":{"429":0.3,"500":0.3},"cut":0.5}"#
+            .parse()
+            .expect("well-formed");
+        let run = || {
+            let switches = Switches::new(faults.clone());
+            let rolls = (0..100).map(|_| (switches.refuse_post(), switches.cut()));
+            rolls.collect::<Vec<_>>()
+        };
+        assert_eq!(run(), run());
+        let statuses = run().into_iter().filter(|(status, _)| status.is_some());
+        assert!((20..80).contains(&statuses.count()));
+    }
+
+    #[test]
+    fn malformed_faults_are_refused() {
+        for malformed in [
+            "{",
+            r#"{"cut":2}"#,
+            r#"{"posts":{"7":0.5}}"#,
+            r#"{"unknown":1}"#,
+            r#"{"kill":[{"function":"F","at":"later","share":1}]}"#,
+        ] {
+            assert!(malformed.parse::<Faults>().is_err(), "{malformed}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The Invoke API of Lambda: `POST /2015-03-31/functions/{name}/invocations`. It takes any caller.
+//!
+//! <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::HeaderValue;
+use hyper::{Method, Request, Response, StatusCode};
+use percent_encoding::percent_decode_str;
+use serde_json::Value;
+
+use super::{aws_error, read_body, response};
+use crate::gateway::Gateway;
+use crate::lambda::InvokeError;
+use crate::template::function_arn;
+
+/// The most that is read of a payload; what is above Lambda's own limit is told apart.
+const MAX_READ_BYTES: usize = 10 * 1024 * 1024;
+
+/// The function that a request to this API names, `None` for any other path.
+pub fn function_name(path: &str) -> Option<String> {
+    let rest = path.strip_prefix("/2015-03-31/functions/")?;
+    let name = rest.strip_suffix("/invocations")?;
+    Some(percent_decode_str(name).decode_utf8_lossy().into_owned())
+}
+
+/// Answers an invocation of the function `name`.
+pub async fn answer(
+    gateway: &Arc<Gateway>,
+    name: &str,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    let (parts, body) = request.into_parts();
+    let Some(function) = gateway.template.function(name) else {
+        let message = format!("Function not found: {}", function_arn(name));
+        return aws_error(StatusCode::NOT_FOUND, "ResourceNotFoundException", &message);
+    };
+    if parts.method != Method::POST {
+        return aws_error(StatusCode::FORBIDDEN, "AccessDeniedException", "only POST");
+    }
+    let payload = match read_body(body, MAX_READ_BYTES).await {
+        Ok(payload) => payload,
+        Err(StatusCode::PAYLOAD_TOO_LARGE) => return too_large(),
+        Err(status) => {
+            let kind = "InvalidRequestContentException";
+            return aws_error(status, kind, "The body is malformed");
+        }
+    };
+    let payload = if payload.is_empty() {
+        Bytes::from_static(b"{}")
+    } else {
+        payload
+    };
+    if let Err(error) = serde_json::from_slice::<Value>(&payload) {
+        let message = format!("Could not parse request body into json: {error}");
+        return aws_error(
+            StatusCode::BAD_REQUEST,
+            "InvalidRequestContentException",
+            &message,
+        );
+    }
+    let function = function.name.clone();
+    let kind = parts.headers.get("x-amz-invocation-type");
+    match kind.map_or(&b"RequestResponse"[..], HeaderValue::as_bytes) {
+        b"RequestResponse" => outcome(gateway.invoke_raw(&function, payload).await),
+        b"Event" => {
+            let gateway = Arc::clone(gateway);
+            tokio::spawn(async move {
+                if let Err(error) = gateway.invoke_raw(&function, payload).await {
+                    tracing::warn!("{function} failed: {error}");
+                }
+            });
+            response(StatusCode::ACCEPTED, Bytes::new())
+        }
+        b"DryRun" => response(StatusCode::NO_CONTENT, Bytes::new()),
+        _ => {
+            let message = "InvocationType is RequestResponse, Event or DryRun";
+            aws_error(
+                StatusCode::BAD_REQUEST,
+                "InvalidParameterValueException",
+                message,
+            )
+        }
+    }
+}
+
+fn outcome(outcome: Result<Bytes, InvokeError>) -> Response<Full<Bytes>> {
+    let mut answer = match outcome {
+        Ok(result) => response(StatusCode::OK, result),
+        Err(InvokeError::Function(error)) => {
+            let mut answer = response(StatusCode::OK, error.0.to_string().into());
+            let unhandled = HeaderValue::from_static("Unhandled");
+            answer
+                .headers_mut()
+                .insert("x-amz-function-error", unhandled);
+            answer
+        }
+        Err(InvokeError::TooLarge) => return too_large(),
+        Err(error) => {
+            let status = StatusCode::BAD_GATEWAY;
+            return aws_error(status, "ServiceException", &error.to_string());
+        }
+    };
+    let latest = HeaderValue::from_static("$LATEST");
+    answer
+        .headers_mut()
+        .insert("x-amz-executed-version", latest);
+    answer
+}
+
+fn too_large() -> Response<Full<Bytes>> {
+    let message = "Request must be smaller than 6291456 bytes for the InvokeFunction operation";
+    aws_error(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "RequestTooLargeException",
+        message,
+    )
+}

@@ -1,0 +1,371 @@
+//! The life of a socket that is up.
+//!
+//! Frames of one socket are dispatched at once, each in a task of its own, so their answers may
+//! come in any order: as on API Gateway.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinHandle;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Error as WebSocketError;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
+
+use crate::connections::{End, Socket};
+use crate::event::{new_id, websocket as event};
+use crate::gateway::Gateway;
+use crate::lambda::InvokeError;
+use crate::response::ProxyResponse;
+use crate::template::WebSocketApi;
+
+/// The largest frame from a client, in bytes.
+///
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html>
+const MAX_FRAME_BYTES: usize = 32 * 1024;
+
+/// The largest message from or to a client, in bytes.
+pub const MAX_MESSAGE_BYTES: usize = 128 * 1024;
+
+/// Frames of one socket in hand at once; the next ones wait. [U]: API Gateway closes the sockets of
+/// clients that send too much with 1008, and does not say how much that is.
+const MAX_IN_HAND: usize = 128;
+
+/// What is read at once, in bytes: each socket has a buffer of this size.
+const READ_BUFFER_BYTES: usize = 2 * 1024;
+
+/// The most that may wait to be written, in bytes: two of the largest messages and pongs that
+/// nobody reads, of which the latest is enough.
+const WRITE_BUFFER_BYTES: usize = 4 * MAX_MESSAGE_BYTES;
+
+/// Whether a ping of the client counts as a sign of life. [U]
+const PING_IS_ACTIVITY: bool = false;
+
+/// The reason that `$disconnect` is told for a socket that ended without a close frame. [U]
+const ABNORMAL_REASON: &str = "";
+
+/// How long a client may take to answer a close frame.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+
+type Stream = WebSocketStream<TokioIo<Upgraded>>;
+
+/// How a socket ended: what `$disconnect` is told.
+struct Ended {
+    code: CloseCode,
+    reason: String,
+}
+
+/// Serves a socket from its handshake to its `$disconnect`.
+pub async fn serve(
+    gateway: Arc<Gateway>,
+    socket: Arc<Socket>,
+    outbox: mpsc::Receiver<Message>,
+    upgrade: OnUpgrade,
+) {
+    let ended = match upgrade.await {
+        Ok(upgraded) => run(&gateway, &socket, outbox, upgraded).await,
+        Err(_) => {
+            gateway.connections.remove(&socket.connection_id);
+            Ended::abnormally()
+        }
+    };
+    let code = u16::from(ended.code);
+    tracing::info!("$disconnect {} {code}", socket.connection_id);
+    let Some(api) = &gateway.template.websocket else {
+        return;
+    };
+    let (Some(route), Some(delay)) = (
+        api.routes.get("$disconnect"),
+        gateway.settings.faults.disconnect(),
+    ) else {
+        return;
+    };
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+    let event = event::disconnect(api, &socket, code, &ended.reason);
+    if let Err(error) = gateway.invoke(&route.function, &event, route.timeout).await {
+        tracing::warn!("$disconnect failed: {error}");
+    }
+}
+
+async fn run(
+    gateway: &Arc<Gateway>,
+    socket: &Arc<Socket>,
+    outbox: mpsc::Receiver<Message>,
+    upgraded: Upgraded,
+) -> Ended {
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .max_write_buffer_size(WRITE_BUFFER_BYTES)
+        .max_frame_size(Some(MAX_FRAME_BYTES))
+        .max_message_size(Some(MAX_MESSAGE_BYTES));
+    let io = TokioIo::new(upgraded);
+    let stream = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
+    let (sink, mut frames) = stream.split();
+    let mut writer = tokio::spawn(write(Arc::clone(socket), sink, outbox));
+    let ended = read(gateway, socket, &mut frames).await;
+    gateway.connections.remove(&socket.connection_id);
+    if let Some(ended) = ended {
+        // Ends the writer if nothing else has.
+        socket.close(CloseCode::Normal, "");
+        linger(&mut writer, frames).await;
+        // It would wait for frames that are still being answered.
+        writer.abort();
+        return ended;
+    }
+    writer.abort();
+    Ended::abnormally()
+}
+
+/// Sends what comes into the outbox. Ends with a close frame or a broken socket.
+async fn write(
+    socket: Arc<Socket>,
+    mut sink: SplitSink<Stream, Message>,
+    mut outbox: mpsc::Receiver<Message>,
+) -> SplitSink<Stream, Message> {
+    while let Some(frame) = outbox.recv().await {
+        let (is_close, bytes) = (frame.is_close(), frame.len());
+        let sent = sink.feed(frame).await;
+        let flushed = match outbox.is_empty() || is_close {
+            true => sink.flush().await,
+            false => Ok(()),
+        };
+        if is_close || sent.and(flushed).is_err() {
+            break;
+        }
+        socket.has_left(bytes);
+    }
+    sink
+}
+
+/// Reads frames until the socket closes; `None` if it is to be cut.
+async fn read(
+    gateway: &Arc<Gateway>,
+    socket: &Arc<Socket>,
+    frames: &mut SplitStream<Stream>,
+) -> Option<Ended> {
+    let slots = Arc::new(Semaphore::new(MAX_IN_HAND));
+    let ended = outer_end(gateway, socket);
+    let mut ended = std::pin::pin!(ended);
+    loop {
+        let slot = Arc::clone(&slots).acquire_owned();
+        let next = async { (slot.await, frames.next().await) };
+        let (slot, frame) = tokio::select! {
+            next = next => next,
+            ended = ended.as_mut() => return ended,
+        };
+        let slot = slot.expect("the semaphore is never closed");
+        match frame {
+            Some(Ok(Message::Text(text))) => {
+                socket.touch();
+                if gateway.settings.faults.cut() {
+                    return None;
+                }
+                let (gateway, socket) = (Arc::clone(gateway), Arc::clone(socket));
+                let dispatcher = Arc::clone(&gateway);
+                gateway.sockets.spawn(async move {
+                    dispatch(&dispatcher, &socket, text.as_str(), slot).await;
+                });
+            }
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
+                // The library answers pings by itself.
+                if PING_IS_ACTIVITY {
+                    socket.touch();
+                }
+            }
+            last => return Some(end_of(socket, last)),
+        }
+    }
+}
+
+/// Waits until something other than the client ends the socket; `None` if it is to be cut.
+async fn outer_end(gateway: &Gateway, socket: &Socket) -> Option<Ended> {
+    tokio::select! {
+        () = gateway.stop.cancelled() => Some(close(socket, CloseCode::Away, "Going away")),
+        () = expire(gateway, socket) => Some(close(socket, CloseCode::Away, "Going away")),
+        end = socket.ended() => match end {
+            End::Deleted => Some(close(socket, CloseCode::Normal, "Connection Closed Normally")),
+            End::Cut => None,
+        },
+    }
+}
+
+/// Waits until the socket has been silent for too long, or is too old.
+async fn expire(gateway: &Gateway, socket: &Socket) {
+    let age = tokio::time::sleep(gateway.settings.lifetime);
+    let idle = async {
+        loop {
+            let silent = (Utc::now() - socket.last_active())
+                .to_std()
+                .unwrap_or_default();
+            match gateway.settings.idle_timeout.checked_sub(silent) {
+                Some(rest) if !rest.is_zero() => tokio::time::sleep(rest).await,
+                _ => return,
+            }
+        }
+    };
+    tokio::select! {
+        () = age => {}
+        () = idle => {}
+    }
+}
+
+/// What the last thing that came from a client means.
+fn end_of(socket: &Socket, last: Option<Result<Message, WebSocketError>>) -> Ended {
+    match last {
+        Some(Ok(Message::Binary(_))) => {
+            close(socket, CloseCode::Unsupported, "Binary is not supported")
+        }
+        Some(Err(WebSocketError::Capacity(_))) => {
+            close(socket, CloseCode::Size, "Message too long")
+        }
+        Some(Err(WebSocketError::Utf8(_))) => close(socket, CloseCode::Invalid, "Invalid UTF-8"),
+        Some(Err(WebSocketError::Protocol(violation)))
+            if violation != ProtocolError::ResetWithoutClosingHandshake =>
+        {
+            close(socket, CloseCode::Protocol, "Protocol error")
+        }
+        Some(Ok(Message::Close(frame))) => closed_by_client(frame),
+        _ => Ended::abnormally(),
+    }
+}
+
+/// The reason is the client's own, else the one of the code. [U]
+fn closed_by_client(frame: Option<CloseFrame>) -> Ended {
+    let (code, reason) = match frame {
+        None => (CloseCode::Status, String::new()),
+        Some(frame) => (frame.code, frame.reason.to_string()),
+    };
+    let usual = match code {
+        CloseCode::Normal => "Connection Closed Normally",
+        CloseCode::Away => "Going away",
+        CloseCode::Status => "Client-side close frame status not set",
+        _ => "",
+    };
+    Ended {
+        code,
+        reason: if reason.is_empty() {
+            usual.to_owned()
+        } else {
+            reason
+        },
+    }
+}
+
+impl Ended {
+    fn abnormally() -> Self {
+        Self {
+            code: CloseCode::Abnormal,
+            reason: ABNORMAL_REASON.to_owned(),
+        }
+    }
+}
+
+/// Closes from our side.
+fn close(socket: &Socket, code: CloseCode, reason: &'static str) -> Ended {
+    socket.close(code, reason);
+    Ended {
+        code,
+        reason: reason.to_owned(),
+    }
+}
+
+/// Lets the close frames of both sides pass before the connection ends: an answer to the client's
+/// leaves with the next read, and a connection that ends with bytes unread is reset, which can
+/// overtake our own.
+async fn linger(
+    writer: &mut JoinHandle<SplitSink<Stream, Message>>,
+    mut frames: SplitStream<Stream>,
+) {
+    let closing = async {
+        while let Some(Ok(_)) = frames.next().await {}
+        let sink = writer.await?;
+        let mut io = frames.reunite(sink)?.into_inner();
+        io.shutdown().await?;
+        tokio::io::copy(&mut io, &mut tokio::io::sink()).await?;
+        anyhow::Ok(())
+    };
+    match tokio::time::timeout(CLOSE_PATIENCE, closing).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!("a socket ended roughly: {error}"),
+        Err(_) => tracing::debug!("a client did not close its side in time"),
+    }
+}
+
+/// Invokes the function of a frame's route and sends what the client is to get.
+async fn dispatch(gateway: &Gateway, socket: &Socket, text: &str, _slot: OwnedSemaphorePermit) {
+    let Some(api) = &gateway.template.websocket else {
+        return;
+    };
+    let start = Instant::now();
+    let Some(key) = route_of(api, text) else {
+        tracing::info!("no route {} {} bytes", socket.connection_id, text.len());
+        send_error(socket, "Forbidden");
+        return;
+    };
+    let route = &api.routes[&key];
+    if !gateway.admits(&key, route.throttle) {
+        tracing::info!("{key} {} throttled", socket.connection_id);
+        // [U]
+        send_error(socket, "Too Many Requests");
+        return;
+    }
+    let event = event::message(api, socket, &key, text);
+    let result = gateway.invoke(&route.function, &event, route.timeout).await;
+    tracing::info!(
+        "{key} {} {} bytes in {:.1} ms",
+        socket.connection_id,
+        text.len(),
+        start.elapsed().as_secs_f64() * 1e3
+    );
+    match result {
+        Ok(payload) => reply(socket, &key, route.two_way, &payload),
+        Err(InvokeError::TimedOut) => send_error(socket, "Endpoint request timed out"),
+        Err(error) => {
+            tracing::warn!("{key} failed: {error}");
+            send_error(socket, "Internal server error");
+        }
+    }
+}
+
+/// The key of the route for a frame: the selected one, else `$default` if there is one. The routes
+/// of connections cannot be selected by a frame. [U]
+fn route_of(api: &WebSocketApi, frame: &str) -> Option<String> {
+    let selected = api.selection.select(frame);
+    let selected = selected.filter(|key| !key.starts_with('$') && api.routes.contains_key(key));
+    let has_default = api.routes.contains_key("$default");
+    selected.or_else(|| has_default.then(|| "$default".to_owned()))
+}
+
+/// On a two-way route the client gets the body of the answer, at any status, also an empty one.
+/// [U] An answer that is no proxy response, or too long, is an error on any route.
+fn reply(socket: &Socket, key: &str, two_way: bool, payload: &[u8]) {
+    let answer = ProxyResponse::parse(payload);
+    match answer.filter(|answer| answer.body.len() <= MAX_MESSAGE_BYTES) {
+        None => {
+            tracing::warn!("{key} answered with something that is no proxy response");
+            send_error(socket, "Internal server error");
+        }
+        // The client may be gone or slow; a reply is not retried.
+        Some(answer) if two_way => drop(socket.send(&answer.body)),
+        Some(_) => {}
+    }
+}
+
+/// An error frame of the gateway itself, spaced as API Gateway does.
+fn send_error(socket: &Socket, message: &str) {
+    let _ = socket.send(&format!(
+        "{{\"message\": \"{message}\", \"connectionId\":\"{}\", \"requestId\":\"{}\"}}",
+        socket.connection_id,
+        new_id()
+    ));
+}

@@ -1,0 +1,375 @@
+//! The Lambda Runtime API: functions poll it for events and post their results.
+//!
+//! Each function process has a listener of its own, as each execution environment has on Lambda.
+//! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
+
+use std::collections::HashMap;
+use std::process::ExitStatus;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response, StatusCode};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::FunctionError;
+use crate::event::{new_id, trace_id};
+use crate::front;
+
+/// Invocations that may wait for a process.
+const QUEUE: usize = 10_000;
+
+/// How an invocation ends.
+pub type Outcome = Result<Bytes, FunctionError>;
+
+/// Events on their way to the processes of a function.
+pub struct Queue {
+    sender: async_channel::Sender<Invocation>,
+    receiver: async_channel::Receiver<Invocation>,
+}
+
+/// An event on its way to a process.
+pub struct Invocation {
+    /// The request id.
+    pub id: String,
+    payload: Bytes,
+    /// Hears that a process has taken the event.
+    taken: oneshot::Sender<()>,
+    reply: oneshot::Sender<Outcome>,
+}
+
+/// The two moments that the sender of an event waits for.
+pub struct Waiting {
+    /// A process has taken the event, or nobody ever will.
+    pub taken: oneshot::Receiver<()>,
+    /// The end.
+    pub outcome: oneshot::Receiver<Outcome>,
+}
+
+impl Queue {
+    /// An empty queue.
+    pub fn new() -> Arc<Self> {
+        let (sender, receiver) = async_channel::bounded(QUEUE);
+        Arc::new(Self { sender, receiver })
+    }
+
+    /// Adds an event; `None` if ten thousand are waiting.
+    pub fn push(&self, payload: Bytes) -> Option<Waiting> {
+        let (reply, outcome) = oneshot::channel();
+        let (taken, was_taken) = oneshot::channel();
+        let invocation = Invocation {
+            id: invocation_id(),
+            payload,
+            taken,
+            reply,
+        };
+        self.sender.try_send(invocation).ok()?;
+        Some(Waiting {
+            taken: was_taken,
+            outcome,
+        })
+    }
+
+    /// How many events wait.
+    pub fn len(&self) -> usize {
+        self.receiver.len()
+    }
+
+    /// Whether no event waits.
+    pub fn is_empty(&self) -> bool {
+        self.receiver.is_empty()
+    }
+
+    /// Fails the event that has waited longest, if there is one.
+    pub fn fail_one(&self, error: FunctionError) {
+        if let Ok(invocation) = self.receiver.try_recv() {
+            let _ = invocation.reply.send(Err(error));
+        }
+    }
+
+    /// Waits for an event that somebody still waits for.
+    async fn next(&self) -> Option<Invocation> {
+        loop {
+            let invocation = self.receiver.recv().await.ok()?;
+            if !invocation.reply.is_closed() {
+                return Some(invocation);
+            }
+        }
+    }
+}
+
+/// Counts a poll for as long as it waits.
+struct Idle<'a>(&'a AtomicUsize);
+
+impl<'a> Idle<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Idle<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// The Runtime API of one process.
+pub struct RuntimeApi {
+    arn: String,
+    timeout: Duration,
+    queue: Arc<Queue>,
+    in_flight: Mutex<HashMap<String, InFlight>>,
+    /// Polls that wait for an event.
+    idle: AtomicUsize,
+    /// Something has left `in_flight`.
+    finished: Notify,
+    polled: watch::Sender<bool>,
+    init_error: Mutex<Option<FunctionError>>,
+    /// The process gets no more events.
+    retired: CancellationToken,
+    stopped: CancellationToken,
+}
+
+struct InFlight {
+    deadline: Instant,
+    reply: oneshot::Sender<Outcome>,
+}
+
+impl RuntimeApi {
+    /// The API for a process of the function `arn` that takes its events from `queue` and may take
+    /// `timeout` for each.
+    pub fn new(arn: String, timeout: Duration, queue: Arc<Queue>) -> Arc<Self> {
+        Arc::new(Self {
+            arn,
+            timeout,
+            queue,
+            in_flight: Mutex::default(),
+            idle: AtomicUsize::new(0),
+            finished: Notify::new(),
+            polled: watch::Sender::new(false),
+            init_error: Mutex::default(),
+            retired: CancellationToken::new(),
+            stopped: CancellationToken::new(),
+        })
+    }
+
+    /// Serves the process until [`RuntimeApi::process_exited`].
+    pub async fn serve(self: Arc<Self>, listener: TcpListener) {
+        let stopped = self.stopped.clone();
+        front::serve(listener, stopped, move |request, _| {
+            let api = Arc::clone(&self);
+            async move { api.answer(request).await }
+        })
+        .await;
+    }
+
+    /// Waits until the process has asked for its first event: its init is done.
+    pub async fn first_poll(&self) {
+        let mut polled = self.polled.subscribe();
+        // The sender lives as long as self.
+        let _ = polled.wait_for(|polled| *polled).await;
+    }
+
+    /// Whether the process has ever asked for an event.
+    pub fn has_polled(&self) -> bool {
+        *self.polled.borrow()
+    }
+
+    /// How many more events the process would take now.
+    pub fn idle(&self) -> usize {
+        match self.retired.is_cancelled() {
+            true => 0,
+            false => self.idle.load(Ordering::SeqCst),
+        }
+    }
+
+    /// Whether the process has an event in hand.
+    pub fn is_busy(&self) -> bool {
+        !self.lock().is_empty()
+    }
+
+    /// Waits until an event has taken longer than it may, and fails it.
+    pub async fn overdue(&self) {
+        loop {
+            let oldest = self.lock().values().map(|event| event.deadline).min();
+            match oldest {
+                Some(deadline) if deadline <= Instant::now() => break,
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                // An event that comes while we sleep is not overdue before we wake.
+                None => tokio::time::sleep(self.timeout).await,
+            }
+        }
+        let now = Instant::now();
+        let seconds = self.timeout.as_secs_f64();
+        let late = |_: &String, event: &mut InFlight| event.deadline <= now;
+        let late: Vec<_> = self.lock().extract_if(late).collect();
+        for (id, event) in late {
+            let message =
+                format!("RequestId: {id} Error: Task timed out after {seconds:.2} seconds");
+            let _ = event
+                .reply
+                .send(Err(FunctionError::new("Sandbox.Timedout", &message)));
+        }
+    }
+
+    /// Gives the process no more events, and waits until those that it has are done.
+    pub async fn retire(&self) {
+        self.retired.cancel();
+        loop {
+            let finished = self.finished.notified();
+            if !self.is_busy() {
+                return;
+            }
+            tokio::select! {
+                () = finished => {}
+                () = self.overdue() => {}
+            }
+        }
+    }
+
+    /// Ends the API and fails what the process had in hand. Gives the error of a process that never
+    /// asked for an event.
+    pub fn process_exited(&self, status: Option<ExitStatus>) -> Option<FunctionError> {
+        self.stopped.cancel();
+        let why = exit_reason(status);
+        let in_flight = std::mem::take(&mut *self.lock());
+        for (id, event) in in_flight {
+            let message = format!("RequestId: {id} Error: {why}");
+            let error = FunctionError::new("Runtime.ExitError", &message);
+            let _ = event.reply.send(Err(error));
+        }
+        if self.has_polled() {
+            return None;
+        }
+        let told = self.init_error.lock().expect("no holder panics").take();
+        let error = || FunctionError::new("Runtime.ExitError", &format!("Error: {why}"));
+        Some(told.unwrap_or_else(error))
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let path = request.uri().path().to_owned();
+        let Some(path) = path.strip_prefix("/2018-06-01/runtime/") else {
+            return status(StatusCode::NOT_FOUND);
+        };
+        let parts: Vec<&str> = path.split('/').collect();
+        match (request.method(), parts.as_slice()) {
+            (&Method::GET, ["invocation", "next"]) => self.next().await,
+            (&Method::POST, ["invocation", id, outcome @ ("response" | "error")]) => {
+                let Ok(body) = request.into_body().collect().await else {
+                    return status(StatusCode::BAD_REQUEST);
+                };
+                let body = body.to_bytes();
+                let outcome = match *outcome {
+                    "response" => Ok(body),
+                    _ => Err(FunctionError::from_json(&body)),
+                };
+                self.complete(id, outcome)
+            }
+            (&Method::POST, ["init", "error"]) => {
+                if let Ok(body) = request.into_body().collect().await {
+                    let error = FunctionError::from_json(&body.to_bytes());
+                    *self.init_error.lock().expect("no holder panics") = Some(error);
+                }
+                status(StatusCode::ACCEPTED)
+            }
+            _ => status(StatusCode::NOT_FOUND),
+        }
+    }
+
+    /// Long-polls for the next event.
+    async fn next(&self) -> Response<Full<Bytes>> {
+        let waiting = Idle::new(&self.idle);
+        self.polled.send_replace(true);
+        let invocation = tokio::select! {
+            biased;
+            () = self.stopped.cancelled() => None,
+            () = self.retired.cancelled() => {
+                self.stopped.cancelled().await;
+                None
+            }
+            invocation = self.queue.next() => invocation,
+        };
+        drop(waiting);
+        let Some(invocation) = invocation else {
+            return status(StatusCode::GONE);
+        };
+        let deadline = SystemTime::now() + self.timeout;
+        let deadline = deadline.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let response = Response::builder()
+            .header("Content-Type", "application/json")
+            .header("Lambda-Runtime-Aws-Request-Id", &invocation.id)
+            .header("Lambda-Runtime-Deadline-Ms", deadline.as_millis() as u64)
+            .header("Lambda-Runtime-Invoked-Function-Arn", &self.arn)
+            .header(
+                "Lambda-Runtime-Trace-Id",
+                format!("{};Sampled=0", trace_id()),
+            )
+            .body(Full::new(invocation.payload))
+            .expect("ids and ARNs are valid header values");
+        let event = InFlight {
+            deadline: Instant::now() + self.timeout,
+            reply: invocation.reply,
+        };
+        self.lock().insert(invocation.id, event);
+        // Whoever sent it may have given up just now.
+        let _ = invocation.taken.send(());
+        response
+    }
+
+    fn complete(&self, id: &str, outcome: Outcome) -> Response<Full<Bytes>> {
+        let Some(event) = self.lock().remove(id) else {
+            return status(StatusCode::BAD_REQUEST);
+        };
+        // The caller may have given up; that is not the function's concern.
+        let _ = event.reply.send(outcome);
+        self.finished.notify_waiters();
+        status(StatusCode::ACCEPTED)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, InFlight>> {
+        self.in_flight.lock().expect("no holder panics")
+    }
+}
+
+/// The end of a process in Lambda's words.
+fn exit_reason(status: Option<ExitStatus>) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    let Some(status) = status else {
+        return "Runtime could not be started".to_owned();
+    };
+    match (status.code(), status.signal()) {
+        (Some(0), _) => "Runtime exited without providing a reason".to_owned(),
+        (Some(code), _) => format!("Runtime exited with error: exit status {code}"),
+        (None, Some(9)) => "Runtime exited with error: signal: killed".to_owned(),
+        (None, signal) => format!(
+            "Runtime exited with error: signal: {}",
+            signal.unwrap_or_default()
+        ),
+    }
+}
+
+/// Lambda's request ids are UUIDs.
+fn invocation_id() -> String {
+    let hex = format!("{:032x}", fastrand::u128(..));
+    let parts = [
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..],
+    ];
+    parts.join("-")
+}
+
+fn status(status: StatusCode) -> Response<Full<Bytes>> {
+    let body = json!({"status": status.as_str(), "requestId": new_id()});
+    front::json_response(status, &body)
+}

@@ -1,0 +1,176 @@
+//! `cargo lambda watch`: the functions are built again and restarted when their source changes.
+//!
+//! <https://www.cargo-lambda.info/commands/watch.html>
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tokio::net::TcpStream;
+
+use crate::binaries::{self, workspace_of};
+use crate::signature::AccessKey;
+use crate::supervise::Supervised;
+use crate::template::{REGION, Template};
+
+/// How long it may take until its port is open.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Processes of a function. With one, a function that has crashed never comes back.
+const PROCESSES: &str = "2";
+
+/// A running `cargo lambda watch`.
+pub struct Watch {
+    /// Its Invoke API.
+    pub url: String,
+    program: Supervised,
+}
+
+impl Watch {
+    /// Starts it in the workspace of the functions and waits until its port is open. Its output
+    /// goes to ours.
+    ///
+    /// # Errors
+    ///
+    /// It is not installed, or does not start.
+    pub async fn start(
+        template: &Template,
+        access_key: &AccessKey,
+        log_level: &str,
+        release: bool,
+        supervisor: &Path,
+    ) -> Result<Self> {
+        check_installed().await?;
+        let port = crate::database::free_port()?;
+        let environment = environment(template, access_key, log_level);
+        let arguments = [
+            "lambda",
+            "watch",
+            "--invoke-address",
+            "127.0.0.1",
+            "--concurrency",
+            PROCESSES,
+        ];
+        let mut arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+        arguments.extend(["--invoke-port".into(), port.to_string().into()]);
+        arguments.extend(release.then(|| "--release".into()));
+        let cargo = binaries::cargo();
+        let mut program =
+            Supervised::command(supervisor, Path::new(cargo.get_program()), &arguments);
+        for (name, value) in cargo.get_envs() {
+            if value.is_none() {
+                program.env_remove(name);
+            }
+        }
+        program.current_dir(workspace(template)?).envs(environment);
+        let mut watch = Self {
+            url: format!("http://127.0.0.1:{port}"),
+            program: Supervised::spawn(program, stderr()?)?,
+        };
+        watch.wait_until_open(port).await?;
+        Ok(watch)
+    }
+
+    /// Waits until it has ended by itself; says that it should not have.
+    pub async fn ended(&mut self) -> anyhow::Error {
+        match self.program.ended().await {
+            Ok(status) => anyhow::anyhow!("cargo lambda watch ended: {status}"),
+            Err(error) => error.context("cargo lambda watch"),
+        }
+    }
+
+    /// Stops it and waits until it has ended.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be waited for.
+    pub async fn stop(mut self) -> Result<()> {
+        self.program.stop().await.map(|_| ())
+    }
+
+    async fn wait_until_open(&mut self, port: u16) -> Result<()> {
+        let open = async {
+            while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::select! {
+            opened = tokio::time::timeout(START_PATIENCE, open) => {
+                opened.context("cargo lambda watch does not open its port")
+            }
+            status = self.program.ended() => bail!("cargo lambda watch ended: {}", status?),
+        }
+    }
+}
+
+async fn check_installed() -> Result<()> {
+    let mut command = tokio::process::Command::from(binaries::cargo());
+    let version = command.args(["lambda", "--version"]).output().await;
+    match version {
+        Ok(output) if output.status.success() => Ok(()),
+        _ => bail!(
+            "cargo lambda is not installed: `pip install cargo-lambda`, `brew install cargo-lambda`, \
+             or see https://www.cargo-lambda.info; without --watch it is not needed"
+        ),
+    }
+}
+
+/// The one workspace that has all functions.
+fn workspace(template: &Template) -> Result<PathBuf> {
+    let mut found: Option<PathBuf> = None;
+    for function in template.functions.values() {
+        let folder = workspace_of(&function.folder)?;
+        match &found {
+            Some(other) if *other != folder => bail!(
+                "--watch needs all functions in one workspace; there are {} and {}",
+                other.display(),
+                folder.display()
+            ),
+            _ => found = Some(folder),
+        }
+    }
+    found.context("the template has no functions")
+}
+
+/// The environment of all functions together: `cargo lambda watch` has but one. It is passed on
+/// rather than written to its file, where a connection string would have to be quoted.
+fn environment(
+    template: &Template,
+    access_key: &AccessKey,
+    log_level: &str,
+) -> BTreeMap<String, String> {
+    let mut environment: BTreeMap<String, String> = [
+        ("AWS_REGION", REGION),
+        ("AWS_DEFAULT_REGION", REGION),
+        ("AWS_ACCESS_KEY_ID", &access_key.id),
+        ("AWS_SECRET_ACCESS_KEY", &access_key.secret),
+        ("AWS_SESSION_TOKEN", "local"),
+        ("AWS_LAMBDA_LOG_FORMAT", "Text"),
+        ("AWS_LAMBDA_LOG_LEVEL", log_level),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .collect();
+    for function in template.functions.values() {
+        for (name, value) in &function.environment {
+            let other = environment.insert(name.clone(), value.clone());
+            if other.is_some_and(|other| other != *value) {
+                tracing::warn!(
+                    "{name} differs between functions; cargo lambda watch has one environment for \
+                     all, and the value of {} is taken",
+                    function.name
+                );
+            }
+        }
+    }
+    environment
+}
+
+/// Our own standard error, for a program to write to as well.
+fn stderr() -> Result<File> {
+    use std::os::fd::AsFd;
+    Ok(File::from(std::io::stderr().as_fd().try_clone_to_owned()?))
+}

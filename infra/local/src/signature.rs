@@ -1,0 +1,278 @@
+//! Signatures of requests (AWS Signature Version 4): the request is signed again with the secret
+//! that the caller should have, and the two signatures are compared.
+//!
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>
+
+use std::collections::HashMap;
+use std::str::FromStr;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, bail};
+use aws_credential_types::Credentials;
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4::SigningParams;
+use chrono::NaiveDateTime;
+use hyper::HeaderMap;
+use hyper::http::request::Parts;
+
+use crate::template::REGION;
+
+/// How far the time of a signature may be from ours.
+const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
+
+/// An access key with its secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccessKey {
+    /// The public part.
+    pub id: String,
+    /// The secret part.
+    pub secret: String,
+}
+
+impl FromStr for AccessKey {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        match text.split_once(':') {
+            Some((id, secret)) if !id.is_empty() && !secret.is_empty() => Ok(Self {
+                id: id.to_owned(),
+                secret: secret.to_owned(),
+            }),
+            _ => bail!("an access key is ID:SECRET"),
+        }
+    }
+}
+
+impl std::fmt::Debug for AccessKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "AccessKey({})", self.id)
+    }
+}
+
+/// Why a request is refused: the kind of error, and a sentence.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Value of `x-amzn-errortype`.
+    pub kind: &'static str,
+    /// For the caller.
+    pub message: String,
+}
+
+fn refuse<T>(kind: &'static str, message: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal {
+        kind,
+        message: message.into(),
+    })
+}
+
+/// Checks that a request to `service` was signed by one of `keys`.
+///
+/// # Errors
+///
+/// [`Refusal`].
+pub fn verify(
+    parts: &Parts,
+    body: &[u8],
+    service: &str,
+    keys: &[AccessKey],
+) -> Result<(), Refusal> {
+    let header = |name: &str| {
+        parts
+            .headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    };
+    let Some(authorization) = header("authorization") else {
+        return refuse(
+            "MissingAuthenticationTokenException",
+            "Missing Authentication Token",
+        );
+    };
+    let incomplete = |missing: &str| Refusal {
+        kind: "IncompleteSignatureException",
+        message: format!("Authorization header requires {missing}"),
+    };
+    let claim = Claim::parse(authorization).ok_or_else(|| {
+        incomplete("AWS4-HMAC-SHA256 with 'Credential', 'SignedHeaders' and 'Signature'")
+    })?;
+    let date = header("x-amz-date").and_then(parse_date);
+    let date = date.ok_or_else(|| incomplete("existence of a valid 'X-Amz-Date' header"))?;
+    let skew = SystemTime::now()
+        .duration_since(date)
+        .unwrap_or_else(|error| error.duration());
+    if skew > CLOCK_SKEW {
+        return refuse("InvalidSignatureException", "Signature expired");
+    }
+    let scope = format!("{REGION}/{service}/aws4_request");
+    if claim.scope != scope {
+        let message = format!("Credential should be scoped to {scope}");
+        return refuse("InvalidSignatureException", message);
+    }
+    let Some(key) = keys.iter().find(|key| key.id == claim.key_id) else {
+        let message = "The security token included in the request is invalid";
+        return refuse("UnrecognizedClientException", message);
+    };
+    match signature(parts, body, service, key, &claim, date) {
+        Ok(expected) if expected == claim.signature => Ok(()),
+        _ => refuse(
+            "InvalidSignatureException",
+            "The request signature we calculated does not match the signature you provided",
+        ),
+    }
+}
+
+/// What the `Authorization` header says.
+struct Claim<'a> {
+    key_id: &'a str,
+    /// Region, service and the constant end.
+    scope: &'a str,
+    signed_headers: Vec<&'a str>,
+    signature: &'a str,
+}
+
+impl<'a> Claim<'a> {
+    fn parse(authorization: &'a str) -> Option<Self> {
+        let fields = authorization.strip_prefix("AWS4-HMAC-SHA256 ")?;
+        let fields: HashMap<_, _> = fields
+            .split(',')
+            .filter_map(|field| field.trim().split_once('='))
+            .collect();
+        let mut credential = fields.get("Credential")?.splitn(3, '/');
+        let (key_id, _date, scope) = (credential.next()?, credential.next()?, credential.next()?);
+        Some(Self {
+            key_id,
+            scope,
+            signed_headers: fields.get("SignedHeaders")?.split(';').collect(),
+            signature: fields.get("Signature")?,
+        })
+    }
+}
+
+fn parse_date(text: &str) -> Option<SystemTime> {
+    let date = NaiveDateTime::parse_from_str(text, "%Y%m%dT%H%M%SZ").ok()?;
+    Some(date.and_utc().into())
+}
+
+/// The signature that the request would have with `key`.
+fn signature(
+    parts: &Parts,
+    body: &[u8],
+    service: &str,
+    key: &AccessKey,
+    claim: &Claim,
+    date: SystemTime,
+) -> anyhow::Result<String> {
+    let identity = Credentials::new(&key.id, &key.secret, None, None, "local").into();
+    let mut settings = SigningSettings::default();
+    // What was signed is what the client says it has signed.
+    settings.excluded_headers = None;
+    let parameters = SigningParams::builder()
+        .identity(&identity)
+        .region(REGION)
+        .name(service)
+        .time(date)
+        .settings(settings)
+        .build()?
+        .into();
+    let host = parts.headers.get("host").context("there is no host")?;
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let uri = format!("http://{}{path}", host.to_str()?);
+    let signed = signed_headers(&parts.headers, &claim.signed_headers);
+    let body = match parts.headers.get("x-amz-content-sha256") {
+        Some(hash) if hash == "UNSIGNED-PAYLOAD" => SignableBody::UnsignedPayload,
+        _ => SignableBody::Bytes(body),
+    };
+    let request = SignableRequest::new(parts.method.as_str(), uri, signed.into_iter(), body)?;
+    Ok(sign(request, &parameters)?.signature().to_owned())
+}
+
+/// The headers that the client has signed, but for the date, which signing adds.
+fn signed_headers<'a>(headers: &'a HeaderMap, names: &[&str]) -> Vec<(&'a str, &'a str)> {
+    let is_signed = |name: &str| name != "x-amz-date" && names.contains(&name);
+    headers
+        .iter()
+        .filter(|(name, _)| is_signed(name.as_str()))
+        .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::Request;
+
+    use super::*;
+
+    /// A request signed as the SDK does it, with the header that the test changes.
+    fn signed(key: &AccessKey, time: SystemTime) -> Parts {
+        let uri = "http://127.0.0.1:3001/prod/@connections/PJqB0fHsqRcCHlw%3D";
+        let identity = Credentials::new(&key.id, &key.secret, None, None, "test").into();
+        let parameters = SigningParams::builder()
+            .identity(&identity)
+            .region(REGION)
+            .name("execute-api")
+            .time(time)
+            .settings(SigningSettings::default())
+            .build()
+            .expect("complete")
+            .into();
+        let headers = [("host", "127.0.0.1:3001")].into_iter();
+        let signable = SignableRequest::new("POST", uri, headers, SignableBody::Bytes(b"hi"));
+        let instructions = sign(signable.expect("valid"), &parameters).expect("signed");
+        let mut request =
+            Request::post("/prod/@connections/PJqB0fHsqRcCHlw%3D").header("host", "127.0.0.1:3001");
+        let (instructions, _) = instructions.into_parts();
+        for header in instructions.into_parts().0 {
+            request = request.header(header.name(), header.value());
+        }
+        request.body(()).expect("valid").into_parts().0
+    }
+
+    fn key(text: &str) -> AccessKey {
+        text.parse().expect("ID:SECRET")
+    }
+
+    fn kind(result: Result<(), Refusal>) -> &'static str {
+        result.err().map_or("good", |refusal| refusal.kind)
+    }
+
+    #[test]
+    fn a_signature_is_good_for_exactly_its_request_key_and_time() {
+        let ours = key("AKIDEXAMPLE:a/secret+with:signs");
+        let keys = [key("other:key"), ours.clone()];
+        let now = SystemTime::now();
+        let check = |parts: &Parts, body: &[u8]| kind(verify(parts, body, "execute-api", &keys));
+        assert_eq!(check(&signed(&ours, now), b"hi"), "good");
+        assert_eq!(
+            check(&signed(&ours, now), b"ho"),
+            "InvalidSignatureException"
+        );
+        let long_ago = now - Duration::from_secs(16 * 60);
+        assert_eq!(
+            check(&signed(&ours, long_ago), b"hi"),
+            "InvalidSignatureException"
+        );
+        let wrong = key("AKIDEXAMPLE:wrong");
+        assert_eq!(
+            check(&signed(&wrong, now), b"hi"),
+            "InvalidSignatureException"
+        );
+        let unknown = key("nobody:secret");
+        assert_eq!(
+            check(&signed(&unknown, now), b"hi"),
+            "UnrecognizedClientException"
+        );
+        let mut unsigned = signed(&ours, now);
+        unsigned.headers.remove("authorization");
+        assert_eq!(
+            check(&unsigned, b"hi"),
+            "MissingAuthenticationTokenException"
+        );
+        let other_service = verify(&signed(&ours, now), b"hi", "lambda", &keys);
+        assert_eq!(kind(other_service), "InvalidSignatureException");
+    }
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        assert_eq!(format!("{:?}", key("id:secret")), "AccessKey(id)");
+    }
+}

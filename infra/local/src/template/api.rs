@@ -1,0 +1,525 @@
+//! The WebSocket API and the HTTP API of a template's `AWS::ApiGatewayV2` resources.
+//!
+//! <https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/AWS_ApiGatewayV2.html>
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+use super::authorizer::{Authorizer, LambdaAuthorizer};
+use super::intrinsic::function_name;
+use super::resource::{Resource, Resources};
+use super::{Function, number};
+use crate::routing::Selection;
+
+/// The longest that a WebSocket API waits for a function, and what it waits by default.
+///
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html>
+const WEBSOCKET_TIMEOUT: Duration = Duration::from_secs(29);
+
+/// The longest that an HTTP API waits for a function, and what it waits by default.
+///
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>
+const HTTP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the template says of APIs.
+pub struct Apis {
+    /// The WebSocket API.
+    pub websocket: Option<WebSocketApi>,
+    /// The HTTP API.
+    pub http: Option<HttpApi>,
+}
+
+/// The WebSocket API.
+#[derive(Debug, Clone)]
+pub struct WebSocketApi {
+    /// Its id, part of events.
+    pub api_id: String,
+    /// The stage, part of its URL.
+    pub stage: Stage,
+    /// How the route of a frame is found.
+    pub selection: Selection,
+    /// The routes by key.
+    pub routes: BTreeMap<String, Route>,
+    /// Who decides about handshakes.
+    pub authorizer: Option<LambdaAuthorizer>,
+}
+
+/// A stage of an API.
+#[derive(Debug, Clone)]
+pub struct Stage {
+    /// Its name.
+    pub name: String,
+    /// Its variables.
+    pub variables: BTreeMap<String, String>,
+    /// Limits of routes by their keys.
+    throttles: BTreeMap<String, Throttle>,
+    /// The limit of each route that has none of its own.
+    default_throttle: Option<Throttle>,
+}
+
+/// A route of the WebSocket API.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Route {
+    /// The function that serves it, by logical id.
+    pub function: String,
+    /// Whether the function's answer goes back to the client: the route has a
+    /// `RouteResponseSelectionExpression` and a RouteResponse resource.
+    pub two_way: bool,
+    /// How long the gateway waits for the function.
+    pub timeout: Duration,
+    /// How many requests it takes.
+    pub throttle: Option<Throttle>,
+}
+
+/// A token bucket: so many requests a second, so many at once.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Throttle {
+    /// Requests a second.
+    pub rate: f64,
+    /// Requests at once.
+    pub burst: f64,
+}
+
+/// The HTTP API.
+#[derive(Debug, Clone)]
+pub struct HttpApi {
+    /// Its id, part of events.
+    pub api_id: String,
+    /// The stage, part of its URL unless it is `$default`.
+    pub stage: Stage,
+    /// Its routes.
+    pub routes: Vec<HttpRoute>,
+    /// Which other sites may call it.
+    pub cors: Option<Cors>,
+}
+
+/// A route of the HTTP API.
+#[derive(Debug, Clone)]
+pub struct HttpRoute {
+    /// `GET /rooms/{id}` or `$default`.
+    pub key: String,
+    /// Method in upper case, or `ANY`.
+    pub method: String,
+    /// Path with `{name}` and `{name+}` parts, or `$default`.
+    pub path: String,
+    /// The function that serves it, by logical id.
+    pub function: String,
+    /// How long the gateway waits for the function.
+    pub timeout: Duration,
+    /// How many requests it takes.
+    pub throttle: Option<Throttle>,
+    /// Who decides about requests.
+    pub authorizer: Option<Authorizer>,
+    /// Scopes of which a token must have one.
+    pub scopes: Vec<String>,
+}
+
+/// Cross-origin rules of an HTTP API; an empty list sets no header.
+#[derive(Debug, Clone, Default)]
+pub struct Cors {
+    /// Origins, `*`, `https://*` or `http://*`.
+    pub origins: Vec<String>,
+    /// Methods.
+    pub methods: Vec<String>,
+    /// Request headers.
+    pub headers: Vec<String>,
+    /// Response headers that a page may read.
+    pub expose: Vec<String>,
+    /// How long a browser may remember, in seconds.
+    pub max_age: Option<u64>,
+    /// Whether cookies may be sent.
+    pub credentials: bool,
+}
+
+impl Stage {
+    fn throttle(&self, route_key: &str) -> Option<Throttle> {
+        self.throttles
+            .get(route_key)
+            .copied()
+            .or(self.default_throttle)
+    }
+}
+
+/// Reads the first API of each protocol, and notes what else there is.
+///
+/// # Errors
+///
+/// Something that is needed to serve is missing or malformed.
+pub fn read(resources: &mut Resources, functions: &BTreeMap<String, Function>) -> Result<Apis> {
+    let mut apis = Apis {
+        websocket: None,
+        http: None,
+    };
+    for api in resources.take("AWS::ApiGatewayV2::Api") {
+        let is_websocket = api.properties["ProtocolType"] == "WEBSOCKET";
+        let taken = if is_websocket {
+            apis.websocket.is_some()
+        } else {
+            apis.http.is_some()
+        };
+        if taken {
+            resources.skip(&api, "only one API of a protocol is served");
+            take_parts(resources, &api.id);
+            continue;
+        }
+        let mut parts = Parts::take(resources, &api, functions);
+        parts.quick_create();
+        match is_websocket {
+            true => apis.websocket = parts.websocket().with_context(|| api.place())?,
+            false => apis.http = parts.http().with_context(|| api.place())?,
+        }
+    }
+    Ok(apis)
+}
+
+/// Takes the resources that belong to an API.
+fn take_parts(resources: &mut Resources, api_id: &str) -> Vec<Resource> {
+    let belongs = |resource: &mut Resource| {
+        resource.kind.starts_with("AWS::ApiGatewayV2::") && resource.text("ApiId") == Some(api_id)
+    };
+    resources.list.extract_if(.., belongs).collect()
+}
+
+/// An API with the resources that belong to it.
+struct Parts<'a> {
+    api: &'a Resource,
+    parts: Vec<Resource>,
+    functions: &'a BTreeMap<String, Function>,
+    resources: &'a mut Resources,
+}
+
+impl<'a> Parts<'a> {
+    fn take(
+        resources: &'a mut Resources,
+        api: &'a Resource,
+        functions: &'a BTreeMap<String, Function>,
+    ) -> Self {
+        Self {
+            api,
+            parts: take_parts(resources, &api.id),
+            functions,
+            resources,
+        }
+    }
+
+    /// `Target` on the API itself is short for a route to a function and a `$default` stage.
+    fn quick_create(&mut self) {
+        let api = self.api;
+        let Some(target) = api.text("Target") else {
+            return;
+        };
+        let id = |part: &str| format!("{}Target{part}", api.id);
+        let integration = id("Integration");
+        let key = api.text("RouteKey").unwrap_or("$default");
+        for (kind, properties) in [
+            ("Stage", json!({"StageName": "$default"})),
+            (
+                "Route",
+                json!({"RouteKey": key, "Target": format!("integrations/{integration}")}),
+            ),
+            (
+                "Integration",
+                json!({"IntegrationType": "AWS_PROXY", "IntegrationUri": target}),
+            ),
+        ] {
+            self.parts.push(Resource {
+                id: id(kind),
+                kind: format!("AWS::ApiGatewayV2::{kind}"),
+                line: api.line,
+                properties,
+                metadata: Value::Null,
+            });
+        }
+    }
+
+    fn of_kind(&self, kind: &str) -> impl Iterator<Item = &Resource> {
+        let kind = format!("AWS::ApiGatewayV2::{kind}");
+        self.parts.iter().filter(move |part| part.kind == kind)
+    }
+
+    fn find(&self, kind: &str, id: &str) -> Option<&Resource> {
+        self.of_kind(kind).find(|part| part.id == id)
+    }
+
+    fn websocket(&mut self) -> Result<Option<WebSocketApi>> {
+        let Some(stage) = self.stage()? else {
+            return Ok(None);
+        };
+        let selection = self.api.text("RouteSelectionExpression");
+        let selection = selection
+            .context("RouteSelectionExpression is missing")?
+            .parse()?;
+        let mut routes = BTreeMap::new();
+        let mut authorizer = None;
+        for resource in self.take_routes() {
+            let Some(integration) = self.integration(&resource, WEBSOCKET_TIMEOUT)? else {
+                continue;
+            };
+            let key = route_key(&resource)?;
+            if key == "$connect" {
+                authorizer = match self.authorizer(&resource)? {
+                    Some(Authorizer::Jwt(_)) => bail!("a WebSocket API takes no JWT authorizer"),
+                    Some(Authorizer::Lambda(authorizer)) => Some(authorizer),
+                    None => None,
+                };
+            }
+            let route = Route {
+                two_way: self.is_two_way(&resource),
+                function: integration.function,
+                timeout: integration.timeout,
+                throttle: stage.throttle(&key),
+            };
+            routes.insert(key, route);
+        }
+        self.skip_rest(&["RouteResponse"]);
+        Ok(Some(WebSocketApi {
+            api_id: self.api.id.clone(),
+            stage,
+            selection,
+            routes,
+            authorizer,
+        }))
+    }
+
+    fn http(&mut self) -> Result<Option<HttpApi>> {
+        for unserved in ["Body", "BodyS3Location"] {
+            if !self.api.properties[unserved].is_null() {
+                self.resources.skip(self.api, &format!("its {unserved}"));
+            }
+        }
+        let Some(stage) = self.stage()? else {
+            return Ok(None);
+        };
+        let mut routes = Vec::new();
+        for resource in self.take_routes() {
+            let Some(integration) = self.integration(&resource, HTTP_TIMEOUT)? else {
+                continue;
+            };
+            let key = route_key(&resource)?;
+            let (method, path) = match key.split_once(' ') {
+                Some((method, path)) => (method, path),
+                None if key == "$default" => ("ANY", "$default"),
+                None => bail!(
+                    "{}: RouteKey must be `METHOD /path` or $default",
+                    resource.place()
+                ),
+            };
+            routes.push(HttpRoute {
+                method: method.to_uppercase(),
+                path: path.to_owned(),
+                function: integration.function,
+                timeout: integration.timeout,
+                throttle: stage.throttle(&key),
+                authorizer: self.authorizer(&resource)?,
+                scopes: texts(&resource.properties["AuthorizationScopes"]),
+                key,
+            });
+        }
+        self.skip_rest(&[]);
+        Ok(Some(HttpApi {
+            api_id: self.api.id.clone(),
+            stage,
+            routes,
+            cors: cors(&self.api.properties["CorsConfiguration"])?,
+        }))
+    }
+
+    /// The first stage. An API without one is not deployed.
+    fn stage(&mut self) -> Result<Option<Stage>> {
+        let is_stage = |part: &mut Resource| part.kind == "AWS::ApiGatewayV2::Stage";
+        let mut stages = self.parts.extract_if(.., is_stage);
+        let first = stages.next();
+        for other in stages {
+            self.resources
+                .skip(&other, "only one stage of an API is served");
+        }
+        let Some(stage) = first else {
+            self.resources.skip(self.api, "it has no stage");
+            return Ok(None);
+        };
+        let settings = &stage.properties;
+        let mut throttles = BTreeMap::new();
+        for (key, settings) in settings["RouteSettings"].as_object().into_iter().flatten() {
+            if let Some(throttle) = throttle(settings)? {
+                throttles.insert(key.clone(), throttle);
+            }
+        }
+        let variables = settings["StageVariables"].as_object().into_iter().flatten();
+        let variables = variables
+            .map(|(name, value)| Ok((name.clone(), super::intrinsic::text(value)?)))
+            .collect::<Result<_>>()?;
+        Ok(Some(Stage {
+            name: stage
+                .text("StageName")
+                .context("StageName is missing")?
+                .to_owned(),
+            variables,
+            throttles,
+            default_throttle: throttle(&settings["DefaultRouteSettings"])?,
+        }))
+    }
+
+    fn take_routes(&mut self) -> Vec<Resource> {
+        let is_route = |part: &mut Resource| part.kind == "AWS::ApiGatewayV2::Route";
+        self.parts.extract_if(.., is_route).collect()
+    }
+
+    /// The function behind a route; `None`, with a note, if it is not one that runs here.
+    fn integration(&mut self, route: &Resource, longest: Duration) -> Result<Option<Integration>> {
+        for unserved in [
+            "ApiKeyRequired",
+            "ModelSelectionExpression",
+            "RequestModels",
+        ] {
+            if !matches!(
+                &route.properties[unserved],
+                Value::Null | Value::Bool(false)
+            ) {
+                self.resources.skip(route, &format!("its {unserved}"));
+            }
+        }
+        if route.properties["AuthorizationType"] == "AWS_IAM" {
+            self.resources
+                .skip(route, "its AWS_IAM authorization: everybody is let in");
+        }
+        if route.properties["PayloadFormatVersion"] == "1.0" {
+            self.resources
+                .skip(route, "payload format 1.0: the function gets 2.0");
+        }
+        let target = route.text("Target").context("Target is missing");
+        let target = target.with_context(|| route.place())?;
+        let id = target.trim_start_matches("integrations/");
+        let Some(integration) = self.find("Integration", id).cloned() else {
+            self.resources
+                .skip(route, &format!("there is no integration {id}"));
+            return Ok(None);
+        };
+        if integration.properties["IntegrationType"] != "AWS_PROXY" {
+            self.resources
+                .skip(&integration, "only AWS_PROXY integrations are served");
+            return Ok(None);
+        }
+        let uri = integration.text("IntegrationUri").unwrap_or_default();
+        let Some(function) = function_name(uri).filter(|name| self.functions.contains_key(*name))
+        else {
+            let why = "it leads to no AWS::Serverless::Function of the template";
+            self.resources.skip(route, why);
+            return Ok(None);
+        };
+        let millis = number(&integration.properties["TimeoutInMillis"]);
+        let millis = millis.with_context(|| integration.place())?;
+        Ok(Some(Integration {
+            function: function.to_owned(),
+            timeout: millis.map_or(longest, Duration::from_millis).min(longest),
+        }))
+    }
+
+    fn authorizer(&mut self, route: &Resource) -> Result<Option<Authorizer>> {
+        if !matches!(route.text("AuthorizationType"), Some("CUSTOM" | "JWT")) {
+            return Ok(None);
+        }
+        let id = route
+            .text("AuthorizerId")
+            .context("AuthorizerId is missing");
+        let id = id.with_context(|| route.place())?;
+        let resource = self.find("Authorizer", id);
+        let resource =
+            resource.with_context(|| format!("{}: there is no authorizer {id}", route.place()))?;
+        let authorizer = Authorizer::read(resource).with_context(|| resource.place())?;
+        if let Authorizer::Lambda(lambda) = &authorizer
+            && !self.functions.contains_key(&lambda.function)
+        {
+            bail!(
+                "{}: its function {} is not in the template",
+                resource.place(),
+                lambda.function
+            );
+        }
+        Ok(Some(authorizer))
+    }
+
+    fn is_two_way(&mut self, route: &Resource) -> bool {
+        let has_response = self.of_kind("RouteResponse").any(|response| {
+            response.text("RouteId") == Some(&route.id)
+                && response.text("RouteResponseKey") == Some("$default")
+        });
+        let expression = &route.properties["RouteResponseSelectionExpression"];
+        let has_expression = expression == "$default";
+        if has_response != has_expression {
+            let why = "its answers: that needs both RouteResponseSelectionExpression: $default and \
+                       an AWS::ApiGatewayV2::RouteResponse";
+            self.resources.skip(route, why);
+        }
+        has_response && has_expression
+    }
+
+    /// Notes the parts that nobody has looked at.
+    fn skip_rest(&mut self, served: &[&str]) {
+        let known = ["Integration", "Authorizer", "Deployment"];
+        for part in std::mem::take(&mut self.parts) {
+            let kind = part
+                .kind
+                .trim_start_matches("AWS::ApiGatewayV2::")
+                .to_owned();
+            if !known.contains(&kind.as_str()) && !served.contains(&kind.as_str()) {
+                self.resources.skip(&part, "this kind is not served");
+            }
+        }
+    }
+}
+
+struct Integration {
+    function: String,
+    timeout: Duration,
+}
+
+fn route_key(route: &Resource) -> Result<String> {
+    let key = route.text("RouteKey").context("RouteKey is missing");
+    Ok(key.with_context(|| route.place())?.to_owned())
+}
+
+fn throttle(settings: &Value) -> Result<Option<Throttle>> {
+    let limit = |name: &str| match &settings[name] {
+        Value::Null => Ok(None),
+        Value::Number(number) => Ok(number.as_f64()),
+        other => super::intrinsic::text(other)?
+            .parse()
+            .map(Some)
+            .context(name.to_owned()),
+    };
+    let (rate, burst) = (
+        limit("ThrottlingRateLimit")?,
+        limit("ThrottlingBurstLimit")?,
+    );
+    Ok(match (rate, burst) {
+        (None, None) => None,
+        (rate, burst) => Some(Throttle {
+            // The account's own limits: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+            rate: rate.unwrap_or(10_000.0),
+            burst: burst.unwrap_or(5_000.0),
+        }),
+    })
+}
+
+fn cors(settings: &Value) -> Result<Option<Cors>> {
+    if settings.is_null() {
+        return Ok(None);
+    }
+    Ok(Some(Cors {
+        origins: texts(&settings["AllowOrigins"]),
+        methods: texts(&settings["AllowMethods"]),
+        headers: texts(&settings["AllowHeaders"]),
+        expose: texts(&settings["ExposeHeaders"]),
+        max_age: number(&settings["MaxAge"]).context("MaxAge")?,
+        credentials: super::intrinsic::text(&settings["AllowCredentials"])? == "true",
+    }))
+}
+
+/// The texts of a list.
+pub fn texts(list: &Value) -> Vec<String> {
+    let texts = list.as_array().into_iter().flatten();
+    texts.filter_map(Value::as_str).map(str::to_owned).collect()
+}

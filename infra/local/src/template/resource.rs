@@ -1,0 +1,110 @@
+//! The resources of a template, their conditions and properties evaluated.
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::intrinsic::{self, Scope};
+use super::yaml::Node;
+
+/// Kinds of resources that are looked into. Of others, only the place is told.
+const LOOKED_INTO: [&str; 4] = [
+    "AWS::ApiGatewayV2::",
+    "AWS::Serverless::Function",
+    "AWS::Serverless::HttpApi",
+    "AWS::Serverless::WebSocketApi",
+];
+
+/// The resources whose condition holds and that nobody has taken yet.
+pub struct Resources {
+    /// The resources in the order of the text.
+    pub list: Vec<Resource>,
+    /// Lines and texts of what is not served.
+    pub not_served: Vec<(usize, String)>,
+}
+
+/// A resource.
+#[derive(Debug, Clone)]
+pub struct Resource {
+    /// Its logical id.
+    pub id: String,
+    /// Its type.
+    pub kind: String,
+    /// Where it begins.
+    pub line: usize,
+    /// Its properties; null if nobody looks into them.
+    pub properties: Value,
+    /// Its metadata.
+    pub metadata: Value,
+}
+
+impl Resource {
+    /// `line 12: Queue (AWS::SQS::Queue)`
+    pub fn place(&self) -> String {
+        format!("line {}: {} ({})", self.line, self.id, self.kind)
+    }
+
+    /// A property that is a text.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.properties[name].as_str()
+    }
+}
+
+impl Resources {
+    /// Reads the resources of a template.
+    ///
+    /// # Errors
+    ///
+    /// There are none, or one that is looked into is malformed.
+    pub fn read(root: &Node, scope: &Scope) -> Result<Self> {
+        let resources = root.get("Resources").context("it has no Resources")?;
+        let mut list = Vec::new();
+        for (id, node) in resources.entries() {
+            let place = || format!("line {}: {id}", node.line);
+            if let Some(resource) = read_one(id, node, scope).with_context(place)? {
+                list.push(resource);
+            }
+        }
+        Ok(Self {
+            list,
+            not_served: Vec::new(),
+        })
+    }
+
+    /// Takes the resources of a kind.
+    pub fn take(&mut self, kind: &str) -> Vec<Resource> {
+        let taken = self.list.extract_if(.., |resource| resource.kind == kind);
+        taken.collect()
+    }
+
+    /// Notes that something of `resource` is not served.
+    pub fn skip(&mut self, resource: &Resource, why: &str) {
+        let text = format!("{}: {why}", resource.place());
+        self.not_served.push((resource.line, text));
+    }
+}
+
+/// A resource, unless its condition does not hold.
+fn read_one(id: &str, node: &Node, scope: &Scope) -> Result<Option<Resource>> {
+    let part = |name: &str| match node.get(name) {
+        Some(part) => scope.evaluate(part),
+        None => Ok(Value::Null),
+    };
+    if let Value::String(condition) = part("Condition")?
+        && !scope.condition(&condition)?
+    {
+        return Ok(None);
+    }
+    let kind = intrinsic::text(&part("Type")?)?;
+    let looked_into = LOOKED_INTO.iter().any(|start| kind.starts_with(start));
+    let (properties, metadata) = match looked_into {
+        true => (part("Properties")?, part("Metadata")?),
+        false => (Value::Null, Value::Null),
+    };
+    Ok(Some(Resource {
+        id: id.to_owned(),
+        kind,
+        line: node.line,
+        properties,
+        metadata,
+    }))
+}

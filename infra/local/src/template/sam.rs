@@ -1,0 +1,343 @@
+//! SAM's APIs and events, written out as the `AWS::ApiGatewayV2` resources that they stand for, so
+//! that there is one form to read.
+//!
+//! <https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-resource-websocketapi.html>,
+//! <https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-resource-httpapi.html>
+
+use anyhow::{Context, Result};
+use serde_json::{Map, Value, json};
+
+use super::resource::{Resource, Resources};
+
+/// The API of events that name none.
+const IMPLICIT_API: &str = "ServerlessHttpApi";
+
+/// Replaces SAM's APIs, and adds the routes of functions' events. `globals` are those of HTTP APIs.
+///
+/// # Errors
+///
+/// Something that SAM requires is missing.
+pub fn expand(resources: &mut Resources, globals: &Value) -> Result<()> {
+    for api in resources.take("AWS::Serverless::WebSocketApi") {
+        let expanded = websocket_api(&api).with_context(|| api.place())?;
+        resources.list.extend(expanded);
+    }
+    let mut apis = resources.take("AWS::Serverless::HttpApi");
+    let events = http_events(resources);
+    if let Some((first, _)) = events
+        .iter()
+        .find(|(_, event)| api_of(event) == IMPLICIT_API)
+        && apis.iter().all(|api| api.id != IMPLICIT_API)
+    {
+        let mut implicit = part(first, IMPLICIT_API, "AWS::Serverless::HttpApi", Value::Null);
+        implicit.line = first.line;
+        apis.push(implicit);
+    }
+    for api in &apis {
+        for unserved in ["DefinitionBody", "DefinitionUri"] {
+            if !api.properties[unserved].is_null() {
+                resources.skip(api, &format!("its {unserved}"));
+            }
+        }
+        resources.list.extend(http_api(api, globals, &events));
+    }
+    Ok(())
+}
+
+/// A resource that stands where `of` does.
+fn part(of: &Resource, id: &str, kind: &str, properties: Value) -> Resource {
+    Resource {
+        id: id.to_owned(),
+        kind: kind.to_owned(),
+        line: of.line,
+        properties,
+        metadata: Value::Null,
+    }
+}
+
+fn websocket_api(api: &Resource) -> Result<Vec<Resource>> {
+    let (id, properties) = (&api.id, &api.properties);
+    let mut parts = vec![part(
+        api,
+        id,
+        "AWS::ApiGatewayV2::Api",
+        json!({
+            "ProtocolType": "WEBSOCKET",
+            "RouteSelectionExpression": properties["RouteSelectionExpression"],
+        }),
+    )];
+    parts.push(stage(
+        api,
+        properties["StageName"].as_str().unwrap_or("default"),
+        &Value::Null,
+    ));
+    let auth = &properties["Auth"];
+    let authorizer_id = format!("{id}Authorizer");
+    if auth["AuthType"] == "CUSTOM" {
+        parts.push(part(
+            api,
+            &authorizer_id,
+            "AWS::ApiGatewayV2::Authorizer",
+            json!({
+                "ApiId": id,
+                "AuthorizerType": "REQUEST",
+                "AuthorizerUri": auth["AuthArn"],
+                "IdentitySource": auth["IdentitySource"],
+            }),
+        ));
+    }
+    let routes = properties["Routes"].as_object();
+    for (key, route) in routes.context("Routes is missing")? {
+        let name = format!("{id}{}", capitalized(key));
+        let mut own = route.clone();
+        own["ApiId"] = id.as_str().into();
+        own["RouteKey"] = key.as_str().into();
+        own["Target"] = format!("integrations/{name}Integration").into();
+        if key == "$connect" && !auth["AuthType"].is_null() {
+            own["AuthorizationType"] = auth["AuthType"].clone();
+            own["AuthorizerId"] = authorizer_id.as_str().into();
+        }
+        parts.push(part(
+            api,
+            &format!("{name}Route"),
+            "AWS::ApiGatewayV2::Route",
+            own,
+        ));
+        let function = route["FunctionArn"].as_str();
+        let function = function.with_context(|| format!("route {key} has no FunctionArn"))?;
+        parts.push(integration(
+            api,
+            id,
+            &name,
+            function,
+            &route["IntegrationTimeout"],
+        ));
+    }
+    Ok(parts)
+}
+
+fn stage(api: &Resource, name: &str, globals: &Value) -> Resource {
+    let mut settings = json!({"ApiId": api.id, "StageName": name});
+    for property in ["DefaultRouteSettings", "RouteSettings", "StageVariables"] {
+        settings[property] = setting(api, globals, property);
+    }
+    part(
+        api,
+        &format!("{}Stage", api.id),
+        "AWS::ApiGatewayV2::Stage",
+        settings,
+    )
+}
+
+fn integration(
+    of: &Resource,
+    api_id: &str,
+    name: &str,
+    function: &str,
+    timeout: &Value,
+) -> Resource {
+    part(
+        of,
+        &format!("{name}Integration"),
+        "AWS::ApiGatewayV2::Integration",
+        json!({
+            "ApiId": api_id,
+            "IntegrationType": "AWS_PROXY",
+            "IntegrationUri": function,
+            "TimeoutInMillis": timeout,
+        }),
+    )
+}
+
+/// The part that SAM makes of a route key in logical ids: `sendMessage` becomes `Sendmessage`.
+fn capitalized(key: &str) -> String {
+    let key = key.trim_start_matches('$').to_lowercase();
+    let mut letters = key.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+    format!("{}{}", first.unwrap_or_default(), letters.as_str())
+}
+
+fn setting(api: &Resource, globals: &Value, name: &str) -> Value {
+    match &api.properties[name] {
+        Value::Null => globals[name].clone(),
+        own => own.clone(),
+    }
+}
+
+/// The `HttpApi` events of all functions, each with its function.
+fn http_events(resources: &Resources) -> Vec<(Resource, Value)> {
+    let is_function = |resource: &&Resource| resource.kind == "AWS::Serverless::Function";
+    let functions = resources.list.iter().filter(is_function);
+    let mut found = Vec::new();
+    for function in functions {
+        let events = function.properties["Events"].as_object();
+        for (name, event) in events.into_iter().flatten() {
+            if event["Type"] == "HttpApi" {
+                let mut event = event["Properties"].clone();
+                if event.is_null() {
+                    event = json!({});
+                }
+                event["Name"] = name.as_str().into();
+                found.push((function.clone(), event));
+            }
+        }
+    }
+    found
+}
+
+fn api_of(event: &Value) -> &str {
+    event["ApiId"].as_str().unwrap_or(IMPLICIT_API)
+}
+
+fn http_api(api: &Resource, globals: &Value, events: &[(Resource, Value)]) -> Vec<Resource> {
+    let name = setting(api, globals, "StageName");
+    let mut parts = vec![
+        part(
+            api,
+            &api.id,
+            "AWS::ApiGatewayV2::Api",
+            json!({
+                "ProtocolType": "HTTP",
+                "CorsConfiguration": cors(&setting(api, globals, "CorsConfiguration")),
+            }),
+        ),
+        stage(api, name.as_str().unwrap_or("$default"), globals),
+    ];
+    let auth = setting(api, globals, "Auth");
+    let authorizers = auth["Authorizers"].as_object();
+    for (name, settings) in authorizers.into_iter().flatten() {
+        parts.push(http_authorizer(api, name, settings));
+    }
+    for (function, event) in events {
+        if api_of(event) == api.id {
+            parts.extend(http_route(api, &auth, function, event));
+        }
+    }
+    parts
+}
+
+/// `CorsConfiguration: true` and a single origin are short for a map.
+fn cors(value: &Value) -> Value {
+    match value {
+        Value::Bool(true) => json!({"AllowOrigins": ["*"]}),
+        Value::String(origin) => json!({"AllowOrigins": [origin]}),
+        Value::Bool(false) => Value::Null,
+        map => map.clone(),
+    }
+}
+
+fn http_authorizer(api: &Resource, name: &str, settings: &Value) -> Resource {
+    let id = format!("{}{name}Authorizer", api.id);
+    let properties = match &settings["JwtConfiguration"] {
+        Value::Null => json!({
+            "ApiId": api.id,
+            "AuthorizerType": "REQUEST",
+            "AuthorizerUri": settings["FunctionArn"],
+            "AuthorizerPayloadFormatVersion": settings["AuthorizerPayloadFormatVersion"],
+            "EnableSimpleResponses": settings["EnableSimpleResponses"],
+            "AuthorizerResultTtlInSeconds": settings["Identity"]["ReauthorizeEvery"],
+            "IdentitySource": identity(&settings["Identity"]),
+        }),
+        jwt => json!({
+            "ApiId": api.id,
+            "AuthorizerType": "JWT",
+            "JwtConfiguration": {
+                "Issuer": either(jwt, "issuer", "Issuer"),
+                "Audience": either(jwt, "audience", "Audience"),
+            },
+            "IdentitySource": [settings["IdentitySource"]],
+            "Scopes": settings["AuthorizationScopes"],
+        }),
+    };
+    part(api, &id, "AWS::ApiGatewayV2::Authorizer", properties)
+}
+
+fn either<'a>(map: &'a Value, one: &str, other: &str) -> &'a Value {
+    match &map[one] {
+        Value::Null => &map[other],
+        value => value,
+    }
+}
+
+/// SAM names identity sources by their kinds.
+fn identity(settings: &Value) -> Value {
+    let mut sources = Vec::new();
+    for (kind, prefix) in [
+        ("Headers", "$request.header."),
+        ("QueryStrings", "$request.querystring."),
+        ("StageVariables", "$stageVariables."),
+        ("Context", "$context."),
+    ] {
+        let names = settings[kind].as_array().into_iter().flatten();
+        let names = names.filter_map(Value::as_str);
+        sources.extend(names.map(|name| format!("{prefix}{name}")));
+    }
+    json!(sources)
+}
+
+fn http_route(api: &Resource, auth: &Value, function: &Resource, event: &Value) -> [Resource; 2] {
+    let event_name = event["Name"].as_str().unwrap_or_default();
+    let name = format!("{}{}{event_name}", api.id, function.id);
+    let key = match (event["Method"].as_str(), event["Path"].as_str()) {
+        (_, None) => "$default".to_owned(),
+        (_, Some("$default")) => "$default".to_owned(),
+        (method, Some(path)) => format!("{} {path}", method.unwrap_or("ANY").to_uppercase()),
+    };
+    let mut route = Map::new();
+    route.insert("ApiId".to_owned(), api.id.as_str().into());
+    route.insert("RouteKey".to_owned(), key.into());
+    route.insert(
+        "Target".to_owned(),
+        format!("integrations/{name}Integration").into(),
+    );
+    let authorizer = match event["Auth"]["Authorizer"].as_str() {
+        Some("NONE") => None,
+        Some(own) => Some(own),
+        None => auth["DefaultAuthorizer"].as_str(),
+    };
+    if let Some(authorizer) = authorizer {
+        let jwt = !auth["Authorizers"][authorizer]["JwtConfiguration"].is_null();
+        let kind = match authorizer {
+            "AWS_IAM" => "AWS_IAM",
+            _ if jwt => "JWT",
+            _ => "CUSTOM",
+        };
+        route.insert("AuthorizationType".to_owned(), kind.into());
+        route.insert(
+            "AuthorizerId".to_owned(),
+            format!("{}{authorizer}Authorizer", api.id).into(),
+        );
+    }
+    let scopes = &event["Auth"]["AuthorizationScopes"];
+    route.insert("AuthorizationScopes".to_owned(), scopes.clone());
+    if event["PayloadFormatVersion"] == "1.0" {
+        route.insert("PayloadFormatVersion".to_owned(), "1.0".into());
+    }
+    let function_arn = super::function_arn(&function.id);
+    [
+        part(
+            function,
+            &format!("{name}Route"),
+            "AWS::ApiGatewayV2::Route",
+            route.into(),
+        ),
+        integration(
+            function,
+            &api.id,
+            &name,
+            &function_arn,
+            &event["TimeoutInMillis"],
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_has_the_logical_id_that_sam_gives_it() {
+        assert_eq!(capitalized("sendMessage"), "Sendmessage");
+        assert_eq!(capitalized("$connect"), "Connect");
+    }
+}

@@ -1,0 +1,197 @@
+//! The gateway with a function that does nothing: how much an idle socket costs, how fast frames go
+//! there and back beside a bare echo, and what a client that does not read costs the others.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use aws_sdk_apigatewaymanagement::Client as Sockets;
+use aws_sdk_apigatewaymanagement::primitives::Blob;
+use futures_util::{StreamExt, stream};
+use serde_json::json;
+use tests::gateway::Gateway;
+use tests::raw::Raw;
+use tests::{Client, management, process};
+use tokio::time::MissedTickBehavior;
+
+use crate::echo::Echo;
+use crate::figures::Samples;
+use crate::messages::TEXT;
+
+/// Sockets that do nothing.
+const IDLE: usize = 10_000;
+
+/// Handshakes at once.
+const HANDSHAKES: usize = 100;
+
+/// Files that each process opens besides sockets, and some to spare.
+const OTHER_FILES: usize = 500;
+
+/// Sockets at full speed.
+const BUSY: usize = 32;
+
+/// How long they are measured.
+const TIME: Duration = Duration::from_secs(5);
+
+/// How long they run before.
+const WARM_UP: Duration = Duration::from_secs(1);
+
+/// Between two posts to the client that does not read.
+const POST_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Prints the resident memory that the gateway needs for an idle socket.
+pub async fn idle_sockets() {
+    let files = process::raise_file_limit() as usize;
+    let count = IDLE.min(files.saturating_sub(OTHER_FILES));
+    if count < IDLE {
+        eprintln!("a process may open {files} files: measuring {count} sockets only");
+    }
+    // Its API has no $connect, so that no function runs either.
+    let gateway = start("bare", &[]).await;
+    let url = gateway.ws.as_deref().expect("a WebSocket API");
+    // What the first one allocates is not the cost of a socket.
+    let first = Raw::upgrade(url).await.expect("connected");
+    let before = process::memory_kb(gateway.id());
+    let start = Instant::now();
+    let sockets: Vec<Raw> = stream::iter(0..count)
+        .map(|_| async { Raw::upgrade(url).await.expect("connected") })
+        .buffer_unordered(HANDSHAKES)
+        .collect()
+        .await;
+    let rate = count as f64 / start.elapsed().as_secs_f64();
+    let after = process::memory_kb(gateway.id());
+    println!(
+        "memory of an idle socket         {:.1} KB, of {count}: {:.1} MB before, {:.1} MB with \
+         them; {rate:.0} handshakes a second",
+        (after - before) as f64 / count as f64,
+        before as f64 / 1024.0,
+        after as f64 / 1024.0
+    );
+    drop((first, sockets));
+    stop(gateway).await;
+}
+
+/// Prints how fast frames go to the function and back, and to a bare echo and back.
+pub async fn full_speed() {
+    for flags in [["--in-flight", "32"], ["--concurrency", "10"]] {
+        let gateway = start("open", &flags).await;
+        let bare = Echo::start().await;
+        let url = gateway.ws.as_deref().expect("a WebSocket API");
+        let trips = round_trips(url).await;
+        let echoes = round_trips(&bare.url).await;
+        println!(
+            "{BUSY} sockets, {:<20}  {:.0} round trips a second, {}",
+            flags.join(" "),
+            rate(&trips),
+            trips.summary()
+        );
+        println!(
+            "the same with a bare echo        {:.0} a second, {}; gateway / echo {:.2}",
+            rate(&echoes),
+            echoes.summary(),
+            rate(&trips) / rate(&echoes)
+        );
+        stop(gateway).await;
+    }
+}
+
+/// Prints what a client that does not read, and is posted to, costs the others.
+pub async fn slow_client() {
+    let gateway = start("open", &["--in-flight", "32"]).await;
+    let url = gateway.ws.as_deref().expect("a WebSocket API");
+    let endpoint = gateway.management.as_deref().expect("an address");
+    let credentials = management::credentials("local", "local", None);
+    let sockets = management::client(endpoint, "us-east-1", credentials);
+
+    let without = round_trips(url).await;
+    let mut silent = Client::connect(url).await.expect("connected");
+    silent.send(&json!({"action": "reply"})).await;
+    let event = silent.next().await;
+    let id = event["requestContext"]["connectionId"].as_str();
+    let id = id.expect("the function returns the event");
+    while is_posted(&sockets, id, "x".repeat(128 * 1_024)).await {}
+    let mut refused = 0;
+    let with = tokio::select! {
+        trips = round_trips(url) => trips,
+        () = post_on(&sockets, id, &mut refused) => unreachable!("it goes on"),
+    };
+    println!(
+        "beside a client that reads not   {:.0} a second instead of {:.0}, ratio {:.2}; {refused} \
+         posts to it refused",
+        rate(&with),
+        rate(&without),
+        rate(&with) / rate(&without)
+    );
+    stop(gateway).await;
+}
+
+async fn post_on(sockets: &Sockets, id: &str, refused: &mut usize) {
+    let mut ticks = tokio::time::interval(POST_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        ticks.tick().await;
+        *refused += usize::from(!is_posted(sockets, id, TEXT.to_owned()).await);
+    }
+}
+
+/// Whether a post is taken; any error but 429 ends the benchmark.
+async fn is_posted(sockets: &Sockets, id: &str, text: String) -> bool {
+    let post = sockets.post_to_connection().connection_id(id);
+    match post.data(Blob::new(text)).send().await {
+        Ok(_) => true,
+        Err(error) => {
+            let error = error.into_service_error();
+            assert!(error.is_limit_exceeded_exception(), "{error:?}");
+            false
+        }
+    }
+}
+
+/// Round trips on [`BUSY`] sockets, each of which sends as soon as it has its answer.
+async fn round_trips(url: &str) -> Samples {
+    let start = Instant::now() + WARM_UP;
+    let sockets: Vec<_> = (0..BUSY)
+        .map(|_| tokio::spawn(round_trips_of_one(url.to_owned(), start)))
+        .collect();
+    let mut samples = Samples::default();
+    for socket in sockets {
+        samples.merge(socket.await.expect("it does not panic"));
+    }
+    samples
+}
+
+async fn round_trips_of_one(url: String, start: Instant) -> Samples {
+    let answer = json!({"statusCode": 200, "body": TEXT});
+    let frame = json!({"action": "reply", "probe": {"return": answer}}).to_string();
+    let mut client = Client::connect(&url).await.expect("connected");
+    let mut samples = Samples::default();
+    loop {
+        let sent = Instant::now();
+        client.send_text(&frame).await;
+        let answer = client.next_raw().await;
+        // A bare echo sends the frame back, the text included.
+        assert!(answer.to_text().is_ok_and(|text| text.contains(TEXT)));
+        if sent > start + TIME {
+            return samples;
+        }
+        if sent > start {
+            samples.add(sent.elapsed());
+        }
+    }
+}
+
+fn rate(samples: &Samples) -> f64 {
+    samples.len() as f64 / TIME.as_secs_f64()
+}
+
+async fn start(template: &str, flags: &[&str]) -> Gateway {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/conformance");
+    let template = Path::new(folder).join(template).with_extension("yaml");
+    let flags = [flags, &["--log", "warn"]].concat();
+    let gateway = Gateway::start(&template, &flags).await;
+    gateway.expect("the gateway starts")
+}
+
+async fn stop(gateway: Gateway) {
+    let (status, log) = gateway.stop().await.expect("it is waited for");
+    assert!(status.success(), "{status}: {log}");
+}

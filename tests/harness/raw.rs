@@ -1,0 +1,159 @@
+//! A TCP connection on which a test says what it likes, and hears all that is answered.
+
+use std::io;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::stack::PATIENCE;
+
+/// A TCP connection.
+pub struct Raw(pub TcpStream);
+
+impl Raw {
+    /// Connects to the address of a URL; its path is not asked for.
+    ///
+    /// # Errors
+    ///
+    /// Nobody accepts, or this process has too many files open.
+    pub async fn open(url: &str) -> io::Result<Self> {
+        let (address, _) = split(url);
+        Ok(Self(TcpStream::connect(address).await?))
+    }
+
+    /// Connects to a URL and opens a WebSocket on it.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), or the handshake is refused; the error holds the answer.
+    pub async fn upgrade(url: &str) -> io::Result<Self> {
+        let mut raw = Self::open(url).await?;
+        raw.0.write_all(handshake(url).as_bytes()).await?;
+        raw.accepted().await?;
+        Ok(raw)
+    }
+
+    /// Waits for the answer to a handshake, and reads no further.
+    ///
+    /// # Errors
+    ///
+    /// It is refused; the error holds the answer.
+    pub async fn accepted(&mut self) -> io::Result<()> {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(self.0.read_u8().await?);
+        }
+        match head.starts_with(b"HTTP/1.1 101 ") {
+            true => Ok(()),
+            false => Err(io::Error::other(
+                String::from_utf8_lossy(&head).into_owned(),
+            )),
+        }
+    }
+
+    /// Sends bytes. That the other side has closed is no error here: it shows in what it answers.
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        let sent = timeout(PATIENCE, self.0.write_all(bytes.as_ref())).await;
+        let _ = sent.expect("the other side takes the bytes in time");
+    }
+
+    /// All that still comes until the other side closes, which it must.
+    pub async fn rest(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let read = timeout(PATIENCE, self.0.read_to_end(&mut bytes)).await;
+        // A reset is an end as well.
+        let _ = read.expect("the other side closes in time");
+        bytes
+    }
+
+    /// The code of the server's close frame; frames before it are dropped. `None`: the connection
+    /// ends without one, or the frame has no code.
+    pub async fn close_code(&mut self) -> Option<u16> {
+        let code = timeout(PATIENCE, self.read_close_code()).await;
+        code.expect("the socket is closed in time").ok().flatten()
+    }
+
+    async fn read_close_code(&mut self) -> io::Result<Option<u16>> {
+        loop {
+            let (opcode, payload) = self.frame().await?;
+            if opcode == 8 {
+                return Ok(payload.first_chunk().copied().map(u16::from_be_bytes));
+            }
+        }
+    }
+
+    /// The opcode and the payload of the next frame of a server.
+    ///
+    /// # Errors
+    ///
+    /// The connection ends.
+    pub async fn frame(&mut self) -> io::Result<(u8, Vec<u8>)> {
+        let stream = &mut self.0;
+        let (first, second) = (stream.read_u8().await?, stream.read_u8().await?);
+        let length = match second & 0x7F {
+            126 => u64::from(stream.read_u16().await?),
+            127 => stream.read_u64().await?,
+            length => u64::from(length),
+        };
+        let mut payload = Vec::new();
+        stream.take(length).read_to_end(&mut payload).await?;
+        Ok((first & 0x0F, payload))
+    }
+}
+
+/// A request that opens a WebSocket.
+pub fn handshake(url: &str) -> String {
+    let (address, path) = split(url);
+    format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{UPGRADE}\r\n")
+}
+
+/// The headers of a request that opens a WebSocket.
+pub const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\n\
+                           Sec-WebSocket-Version: 13\r\n\
+                           Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+/// A frame as clients send it. `first` is its first byte: FIN (0x80), reserved bits, opcode. The
+/// mask is zero, so the payload is sent as it is.
+pub fn client_frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = client_frame_head(first, payload.len() as u64);
+    frame.extend(payload);
+    frame
+}
+
+/// The head of a frame that announces `length` bytes, with its mask.
+pub fn client_frame_head(first: u8, length: u64) -> Vec<u8> {
+    let mut head = vec![first];
+    match length {
+        0..126 => head.push(0x80 | length as u8),
+        126..65_536 => {
+            head.push(0x80 | 126);
+            head.extend((length as u16).to_be_bytes());
+        }
+        _ => {
+            head.push(0x80 | 127);
+            head.extend(length.to_be_bytes());
+        }
+    }
+    head.extend([0; 4]);
+    head
+}
+
+/// The statuses of all HTTP answers in what a server sent. No body in the tests looks like one.
+pub fn statuses(answers: &[u8]) -> Vec<u16> {
+    let text = String::from_utf8_lossy(answers);
+    let answers = text.split("HTTP/1.1 ").skip(1);
+    answers
+        .map(|answer| answer.get(..3).and_then(|status| status.parse().ok()))
+        .map(|status| status.expect("an answer has a status"))
+        .collect()
+}
+
+/// The address and the path of a URL.
+fn split(url: &str) -> (&str, &str) {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    match rest.find('/') {
+        Some(slash) => rest.split_at(slash),
+        None => (rest, "/"),
+    }
+}
