@@ -1,0 +1,220 @@
+//! Bad HTTP on both ports.
+
+use serde_json::json;
+use tests::raw::{Raw, UPGRADE, client_frame, statuses};
+
+use super::{ALLOWANCE_KB, Target, answers};
+
+/// The header of the last request on a connection.
+const CLOSING: &str = "Connection: close\r\n";
+
+#[tokio::test]
+async fn floods_of_headers_and_huge_urls_are_refused() {
+    let target = Target::start().await;
+    let many = "X: x\r\n".repeat(10_000);
+    let long = "x".repeat(1 << 20);
+    let longer = long.repeat(8);
+    for flood in [
+        format!("GET /echo HTTP/1.1\r\n{many}\r\n"),
+        format!("GET /echo HTTP/1.1\r\nX: {long}\r\n\r\n"),
+        format!("GET /echo HTTP/1.1\r\n{long}: x\r\n\r\n"),
+        format!("GET /echo HTTP/1.1\r\nX: {longer}"),
+        format!("GET /{long} HTTP/1.1\r\nHost: x\r\n\r\n"),
+        format!("GET /echo?{long} HTTP/1.1\r\nHost: x\r\n\r\n"),
+        format!("{long} /echo HTTP/1.1\r\nHost: x\r\n\r\n"),
+        "\r\n".repeat(1 << 20),
+    ] {
+        for url in [target.ws(), target.http()] {
+            let told = answers(url, &flood).await;
+            let shape = &flood[..20];
+            assert!(matches!(told[..], [400 | 414 | 431]), "{shape:?}: {told:?}");
+        }
+    }
+    target.has_grown_less_than(ALLOWANCE_KB);
+    target.end().await;
+}
+
+#[tokio::test]
+async fn a_body_without_an_end_is_refused_once_it_is_too_long() {
+    let target = Target::start().await;
+    let part = "x".repeat(1 << 20);
+    let chunk = format!("100000\r\n{part}\r\n");
+    for (url, path) in [
+        (target.http(), "/echo"),
+        (
+            target.ws(),
+            "/2015-03-31/functions/ProbeFunction/invocations",
+        ),
+        (target.ws(), "/prod/@connections/AAAAAAAAAAAAAAA="),
+    ] {
+        for (header, part) in [
+            ("Content-Length: 1073741824", &part),
+            ("Transfer-Encoding: chunked", &chunk),
+        ] {
+            let mut raw = Raw::open(url).await.expect("accepted");
+            raw.send(format!(
+                "POST {path} HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n"
+            ))
+            .await;
+            for _ in 0..32 {
+                raw.send(part).await;
+            }
+            let told = statuses(&raw.rest().await);
+            assert_eq!(told, [413], "{path}, {header}");
+        }
+    }
+    target.has_grown_less_than(ALLOWANCE_KB);
+    target.end().await;
+}
+
+/// Requests that two servers in a row may take apart differently: what one takes for the body is a
+/// request of its own for the other. `{body}` stands for that, `{length}` for its length.
+const AMBIGUOUS: &[&str] = &[
+    // Two lengths.
+    "Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{body}",
+    "Transfer-Encoding: chunked\r\nContent-Length: {length}\r\n\r\n0\r\n\r\n{body}",
+    "Content-Length: {length}\r\nContent-Length: 0\r\n\r\n{body}",
+    "Content-Length: 0\r\nContent-Length: {length}\r\n\r\n{body}",
+    "Content-Length: 0, {length}\r\n\r\n{body}",
+    // Lengths that are none.
+    "Content-Length: +{length}\r\n\r\n{body}",
+    "Content-Length: -1\r\n\r\n{body}",
+    "Content-Length: 0x0\r\n\r\n{body}",
+    "Content-Length: 18446744073709551616\r\n\r\n{body}",
+    "Content-Length:\r\n\r\n{body}",
+    // Encodings that are not plainly chunks.
+    "Content-Length: {length}\r\nTransfer-Encoding: chunked, identity\r\n\r\n{body}",
+    "Content-Length: {length}\r\nTransfer-Encoding: xchunked\r\n\r\n{body}",
+    "Content-Length: {length}\r\nTransfer-Encoding: \x0Bchunked\r\n\r\n{body}",
+    "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n{body}",
+    // Headers whose names and ends are in doubt.
+    "Content-Length : {length}\r\n\r\n{body}",
+    "Content-Length: {length}\r\nTransfer-Encoding : chunked\r\n\r\n{body}",
+    "Content-Length {length}\r\n\r\n{body}",
+    "Content-Length:\r\n {length}\r\n\r\n{body}",
+    "X: x\r\n Content-Length: {length}\r\n\r\n{body}",
+    "X: x\nContent-Length: {length}\r\n\r\n{body}",
+    "X: x\rContent-Length: {length}\r\n\r\n{body}",
+    "X: x\0\r\nContent-Length: {length}\r\n\r\n{body}",
+    ": x\r\nContent-Length: {length}\r\n\r\n{body}",
+    // Chunks that are none.
+    "Transfer-Encoding: chunked\r\n\r\n0x0\r\n\r\n{body}",
+    "Transfer-Encoding: chunked\r\n\r\n10000000000000000\r\n\r\n{body}",
+    "Transfer-Encoding: chunked\r\n\r\n1\r\nxx\r\n0\r\n\r\n{body}",
+    "Transfer-Encoding: chunked\r\n\r\n1;a=\"\n{body}\"\r\nx\r\n0\r\n\r\n",
+];
+
+#[tokio::test]
+async fn no_request_can_be_smuggled_in_another() {
+    let target = Target::start().await;
+    let invocations = "/2015-03-31/functions/ProbeFunction/invocations";
+    for (url, path) in [(target.ws(), invocations), (target.http(), "/echo")] {
+        let first = format!("POST {path} HTTP/1.1\r\nHost: x\r\n");
+        let body = format!("POST {path} HTTP/1.1\r\nHost: y\r\nContent-Length: 2\r\n\r\n{{}}");
+        // Its answer is the last one: with it, all answers have come.
+        let last = format!("GET /last HTTP/1.1\r\nHost: x\r\n{CLOSING}\r\n");
+        let told = async |rest: &str| {
+            let rest = rest.replace("{length}", &body.len().to_string());
+            let rest = rest.replace("{body}", &body);
+            answers(url, format!("{first}{rest}{last}")).await
+        };
+        // Well-formed: a request with a body, and two requests. Then comes the last one.
+        let body_only = told("Content-Length: {length}\r\n\r\n{body}").await;
+        assert_eq!(body_only.len(), 2, "{body_only:?}");
+        let both = told("Content-Length: 2\r\n\r\n{}{body}").await;
+        assert!(matches!(both[..], [200, 200, _]), "{both:?}");
+
+        for shape in AMBIGUOUS {
+            let told = told(shape).await;
+            assert!(matches!(told.len(), 1 | 2), "{path} {shape:?}: {told:?}");
+        }
+    }
+    target.end().await;
+}
+
+/// With a space between them.
+const JUNK_PATHS: &[u8] =
+    b"/echo /% /%z /%zz /%00 /%ff /%C0%AF /%25%32%35 /\xE4 /\xC3\xA4 // /./../.. \
+    /..%2f..%2fetc * /# http://elsewhere/echo /rooms/%ff /rooms/%E2%82 /rooms/{id} /rooms// \
+    /rooms/%7Bproxy+%7D /prod /prod/@connections/ /prod/@connections/% /prod/@connections/%ff= \
+    /prod/@connections/\xC3\xA4 /prod/@connections/..%2f.. /prod/%40connections/AAAAAAAAAAAAAAA=/ \
+    /2015-03-31/functions//invocations /2015-03-31/functions/%00/invocations \
+    /2015-03-31/functions/%ff/invocations";
+
+/// With a space between them.
+const JUNK_QUERIES: &[u8] =
+    b" ? ?% ?%ff=%zz ?= ?&&&=&== ?a=%00 ?\xC3\xA4=\xE4 ?a=b?c#d ?a[]=b&a[]=\xF0\x9F";
+
+#[tokio::test]
+async fn junk_in_paths_and_queries_is_answered_and_never_an_error_of_the_server() {
+    let target = Target::start().await;
+    let words = |text: &'static [u8]| text.split(|byte| *byte == b' ');
+    for (path, query) in
+        words(JUNK_PATHS).flat_map(|path| words(JUNK_QUERIES).map(move |query| (path, query)))
+    {
+        for (method, headers) in [("GET ", CLOSING), ("POST ", CLOSING), ("GET ", UPGRADE)] {
+            let request = [
+                method.as_bytes(),
+                path,
+                query,
+                b" HTTP/1.1\r\nHost: x\r\n",
+                headers.as_bytes(),
+                b"\r\n",
+                // Ends a socket, and is no request.
+                &client_frame(0x88, b""),
+            ]
+            .concat();
+            for url in [target.ws(), target.http()] {
+                let told = answers(url, &request).await;
+                let good = !told.is_empty() && told.iter().all(|status| *status < 500);
+                assert!(good, "{told:?}: {}", request.escape_ascii());
+            }
+        }
+    }
+    target.end().await;
+}
+
+#[tokio::test]
+async fn garbage_is_refused_before_and_after_the_handshake() {
+    let target = Target::start().await;
+    let mut random = fastrand::Rng::with_seed(20_261_122);
+    for round in 0..200 {
+        let mut garbage = vec![0; 8_192];
+        random.fill(&mut garbage);
+        // An end of a head, so that nothing more is waited for.
+        garbage.extend(b"\r\n\r\n\r\n\r\n");
+        for url in [target.ws(), target.http()] {
+            let told = answers(url, &garbage).await;
+            assert!(matches!(told[..], [400] | []), "round {round}: {told:?}");
+        }
+        // Reserved bits, so that it is no frame.
+        garbage[0] |= 0x70;
+        let mut socket = target.upgrade().await;
+        socket.send(&garbage).await;
+        assert_eq!(socket.close_code().await, Some(1002), "round {round}");
+    }
+    let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n";
+    for preface in [
+        &hello[..],
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET /echo HTTP/0.9\r\n\r\n",
+    ] {
+        let told = answers(target.http(), preface).await;
+        assert!(matches!(told[..], [400 | 505] | []), "{told:?}");
+    }
+    target.end().await;
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_in_order() {
+    let target = Target::start().await;
+    let request = |number: usize| {
+        let close = if number == 99 { CLOSING } else { "" };
+        let probe = json!({"request": {"return": {"statusCode": 400 + number}}});
+        format!("GET /echo HTTP/1.1\r\nHost: x\r\nx-probe: {probe}\r\n{close}\r\n")
+    };
+    let requests: String = (0..100).map(request).collect();
+    let told = answers(target.http(), requests).await;
+    assert_eq!(told, (400..500).collect::<Vec<u16>>());
+    target.end().await;
+}
