@@ -143,6 +143,27 @@ async fn data_in_either_direction_keeps_a_socket_open() {
     listener.expect_nothing().await;
 }
 
+/// Ping frames do not keep a socket open \[U\].
+#[tokio::test]
+async fn pings_do_not_keep_a_socket_open() {
+    let target = target::soon_idle().await;
+    let mut socket = connect(target).await;
+    let end = Instant::now() + target.idle + SLACK;
+    while Instant::now() < end {
+        socket.send_raw(Message::Ping(Default::default())).await;
+        match tokio::time::timeout(target.idle / 4, socket.next_raw()).await {
+            Ok(Message::Close(frame)) => {
+                assert_eq!(u16::from(frame.expect("it has a code").code), 1001);
+                return;
+            }
+            Ok(Message::Pong(_)) => tokio::time::sleep(target.idle / 4).await,
+            Ok(other) => panic!("neither a pong nor a close frame: {other:?}"),
+            Err(_) => {}
+        }
+    }
+    panic!("it is never closed");
+}
+
 /// Frames: 2 h → 1001, whatever the traffic.
 #[tokio::test]
 async fn a_socket_is_closed_with_1001_when_its_lifetime_is_over() {

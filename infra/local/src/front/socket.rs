@@ -49,6 +49,18 @@ const WRITE_BUFFER_BYTES: usize = 4 * MAX_MESSAGE_BYTES;
 /// Whether a ping of the client counts as a sign of life. [U]
 const PING_IS_ACTIVITY: bool = false;
 
+/// The frame for a message above its route's throttle. [U]
+const THROTTLED: &str = "Too Many Requests";
+
+/// Whether a function that answers on a two-way route without a body sends an empty message. [U]
+const EMPTY_REPLY_IS_SENT: bool = true;
+
+/// The largest reply on a two-way route, in bytes; a larger one is an error. [U]
+const MAX_REPLY_BYTES: usize = MAX_MESSAGE_BYTES;
+
+/// Whether `$disconnect` is told the reason that a client closes with. [U]
+const CLIENT_REASON_IS_TOLD: bool = true;
+
 /// The reason that `$disconnect` is told for a socket that ended without a close frame. [U]
 const ABNORMAL_REASON: &str = "";
 
@@ -239,44 +251,39 @@ fn end_of(socket: &Socket, last: Option<Result<Message, WebSocketError>>) -> End
     }
 }
 
-/// The reason is the client's own, else the one of the code. [U]
+/// What the close frame of a client means.
 fn closed_by_client(frame: Option<CloseFrame>) -> Ended {
-    let (code, reason) = match frame {
-        None => (CloseCode::Status, String::new()),
-        Some(frame) => (frame.code, frame.reason.to_string()),
+    let Some(frame) = frame else {
+        return Ended::new(CloseCode::Status, "Client-side close frame status not set");
     };
-    let usual = match code {
+    let usual = match frame.code {
         CloseCode::Normal => "Connection Closed Normally",
         CloseCode::Away => "Going away",
-        CloseCode::Status => "Client-side close frame status not set",
         _ => "",
     };
-    Ended {
-        code,
-        reason: if reason.is_empty() {
-            usual.to_owned()
-        } else {
-            reason
-        },
+    match CLIENT_REASON_IS_TOLD && !frame.reason.is_empty() {
+        true => Ended::new(frame.code, &frame.reason),
+        false => Ended::new(frame.code, usual),
     }
 }
 
 impl Ended {
-    fn abnormally() -> Self {
+    fn new(code: CloseCode, reason: &str) -> Self {
         Self {
-            code: CloseCode::Abnormal,
-            reason: ABNORMAL_REASON.to_owned(),
+            code,
+            reason: reason.to_owned(),
         }
+    }
+
+    fn abnormally() -> Self {
+        Self::new(CloseCode::Abnormal, ABNORMAL_REASON)
     }
 }
 
 /// Closes from our side.
 fn close(socket: &Socket, code: CloseCode, reason: &'static str) -> Ended {
     socket.close(code, reason);
-    Ended {
-        code,
-        reason: reason.to_owned(),
-    }
+    Ended::new(code, reason)
 }
 
 /// Lets the close frames of both sides pass before the connection ends: an answer to the client's
@@ -315,8 +322,7 @@ async fn dispatch(gateway: &Gateway, socket: &Socket, text: &str, _slot: OwnedSe
     let route = &api.routes[&key];
     if !gateway.admits(&key, route.throttle) {
         tracing::info!("{key} {} throttled", socket.connection_id);
-        // [U]
-        send_error(socket, "Too Many Requests");
+        send_error(socket, THROTTLED);
         return;
     }
     let event = event::message(api, socket, &key, text);
@@ -346,17 +352,19 @@ fn route_of(api: &WebSocketApi, frame: &str) -> Option<String> {
     selected.or_else(|| has_default.then(|| "$default".to_owned()))
 }
 
-/// On a two-way route the client gets the body of the answer, at any status, also an empty one.
-/// [U] An answer that is no proxy response, or too long, is an error on any route.
+/// On a two-way route the client gets the body of the answer, at any status. An answer that is no
+/// proxy response, or too long, is an error on any route.
 fn reply(socket: &Socket, key: &str, two_way: bool, payload: &[u8]) {
     let answer = ProxyResponse::parse(payload);
-    match answer.filter(|answer| answer.body.len() <= MAX_MESSAGE_BYTES) {
+    match answer.filter(|answer| answer.body.len() <= MAX_REPLY_BYTES) {
         None => {
             tracing::warn!("{key} answered with something that is no proxy response");
             send_error(socket, "Internal server error");
         }
         // The client may be gone or slow; a reply is not retried.
-        Some(answer) if two_way => drop(socket.send(&answer.body)),
+        Some(answer) if two_way && (EMPTY_REPLY_IS_SENT || !answer.body.is_empty()) => {
+            let _ = socket.send(&answer.body);
+        }
         Some(_) => {}
     }
 }
