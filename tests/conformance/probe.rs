@@ -4,12 +4,12 @@
 //! `$disconnect` and the authorizer of a socket they are the members `connect`, `disconnect` and
 //! `authorize` of the JSON in the header `User-Agent`, which all of these events carry; for an HTTP
 //! request and its authorizer they are the members `request` and `authorize` of the JSON in the
-//! header `x-probe`; an event of the Invoke API may have that header too. All of them may be left out;
-//! this is the order in which they are followed:
+//! header `x-probe`, which an event of the Invoke API may have too. All of them may be left out; this
+//! is the order in which they are followed:
 //!
-//! - `describe`: for `report` and the usual result, what this process was told takes the place of the
-//!   event: `{"event", "process_id", "deadline_ms", "environment"}`. Only in events of the Invoke API:
-//!   an environment holds credentials, and everybody may open a socket
+//! - `describe`: with true, what this process was told takes the place of the event in `report` and in
+//!   the usual result: `{"event", "process_id", "folder", "deadline_ms", "environment"}`. Only in events
+//!   of the Invoke API: an environment holds credentials, and everybody may open a socket
 //! - `report`: a connection id; its socket gets the whole event
 //! - `await_gone`: a connection id; goes on when its socket has closed
 //! - `sleep_ms`: milliseconds
@@ -102,6 +102,7 @@ fn description(event: LambdaEvent<Value>) -> Value {
     json!({
         "event": event.payload,
         "process_id": std::process::id(),
+        "folder": std::env::current_dir().ok(),
         "deadline_ms": event.context.deadline,
         "environment": std::env::vars().collect::<BTreeMap<_, _>>(),
     })

@@ -8,8 +8,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use hyper::HeaderMap;
+use hyper::{HeaderMap, StatusCode};
 use serde_json::{Map, Value, json};
 
 use crate::event::{Pairs, header_text};
@@ -36,31 +35,56 @@ pub enum Denied {
     Failed,
 }
 
-/// What an authorizer has found out: `principalId`, if there is one, and its context.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Allowed {
-    /// Who asks.
-    pub principal_id: Option<String>,
-    /// Whatever the authorizer wants functions to know.
-    pub context: Map<String, Value>,
+impl Denied {
+    /// The status of the refusal.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Failed => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
 }
 
-/// The values of all identity sources; `None` if one is missing or empty.
-pub fn identity(sources: &[IdentitySource], headers: &Pairs, query: &Pairs) -> Option<Vec<String>> {
-    let find = |pairs: &Pairs, name: &str| {
-        let found = pairs
-            .iter()
-            .find(|(other, _)| other.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value.clone())
+/// What an authorizer has answered: good for any number of requests of one identity.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    verdict: Verdict,
+    /// Who asks.
+    principal_id: Option<String>,
+    /// Whatever the authorizer wants functions to know.
+    context: Map<String, Value>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Verdict {
+    Simple(bool),
+    Policy(Value),
+}
+
+/// The values of all identity sources of a request to a route; `None` if one is missing or empty.
+pub fn identity(
+    sources: &[IdentitySource],
+    headers: &Pairs,
+    query: &Pairs,
+    route_key: &str,
+) -> Option<Vec<String>> {
+    let value = |source: &IdentitySource| match source {
+        IdentitySource::Header(name) => {
+            let mut headers = headers.iter();
+            headers.find(|(other, _)| other.eq_ignore_ascii_case(name))
+        }
+        IdentitySource::Query(name) => query.iter().find(|(other, _)| other == name),
+        IdentitySource::RouteKey | IdentitySource::Always => None,
     };
-    let values = sources.iter().filter_map(|source| match source {
-        IdentitySource::Header(name) => Some(find(headers, name)),
-        IdentitySource::Query(name) => Some(find(query, name)),
-        IdentitySource::Always => None,
+    let values = sources.iter().map(|source| match source {
+        IdentitySource::RouteKey => Some(route_key.to_owned()),
+        IdentitySource::Always => Some(String::new()),
+        source => value(source)
+            .map(|(_, value)| value.clone())
+            .filter(|value| !value.is_empty()),
     });
-    values
-        .map(|value| value.filter(|value| !value.is_empty()))
-        .collect()
+    values.collect()
 }
 
 /// Headers as pairs.
@@ -71,7 +95,7 @@ pub fn header_pairs(headers: &HeaderMap) -> Pairs {
         .collect()
 }
 
-/// Asks the function of an authorizer whether `arn` may be called.
+/// Asks the function of an authorizer.
 ///
 /// # Errors
 ///
@@ -80,11 +104,11 @@ pub async fn ask(
     gateway: &Gateway,
     authorizer: &LambdaAuthorizer,
     event: &Value,
-    arn: &str,
-) -> Result<Allowed, Denied> {
+) -> Result<Answer, Denied> {
+    let event = event.to_string().into();
     let answer = gateway.invoke(&authorizer.function, event, AUTHORIZER_TIMEOUT);
     match answer.await {
-        Ok(payload) => decide(&payload, authorizer.simple, arn),
+        Ok(payload) => Answer::parse(&payload, authorizer.simple),
         Err(InvokeError::Function(error)) if error.message() == "Unauthorized" => {
             Err(Denied::Unauthorized)
         }
@@ -95,94 +119,63 @@ pub async fn ask(
     }
 }
 
-fn decide(payload: &Bytes, simple: bool, arn: &str) -> Result<Allowed, Denied> {
-    if payload.len() > MAX_RESULT_BYTES {
-        return Err(Denied::Failed);
-    }
-    let answer: Value = serde_json::from_slice(payload).map_err(|_| Denied::Failed)?;
-    let allows = match simple {
-        true => answer["isAuthorized"].as_bool(),
-        false => allows(&answer["policyDocument"], arn),
-    };
-    let principal_id = answer["principalId"].as_str().map(str::to_owned);
-    let has_who = simple || principal_id.is_some();
-    let allowed = allows.filter(|_| has_who).ok_or(Denied::Failed)?;
-    if !allowed {
-        return Err(Denied::Forbidden);
-    }
-    let context = match &answer["context"] {
-        Value::Null => Map::new(),
-        Value::Object(context) => context.clone(),
-        _ => return Err(Denied::Failed),
-    };
-    Ok(Allowed {
-        principal_id,
-        context,
-    })
-}
-
-/// Whether a policy allows `arn`: some statement does, and none denies it. `None` if it is no
-/// policy.
-fn allows(policy: &Value, arn: &str) -> Option<bool> {
-    let statements = match &policy["Statement"] {
-        Value::Array(statements) => statements.as_slice(),
-        statement @ Value::Object(_) => std::slice::from_ref(statement),
-        _ => return None,
-    };
-    let mut allowed = false;
-    for statement in statements {
-        let matches_any = |key: &str, text: &str| {
-            let patterns = match &statement[key] {
-                Value::Array(patterns) => patterns.as_slice(),
-                pattern => std::slice::from_ref(pattern),
-            };
-            let mut patterns = patterns.iter().filter_map(Value::as_str);
-            patterns.any(|pattern| matches(pattern, text))
+impl Answer {
+    /// Reads an answer, `{"isAuthorized": …}` if it is to be `simple`, else one with a policy.
+    fn parse(payload: &[u8], simple: bool) -> Result<Self, Denied> {
+        if payload.len() > MAX_RESULT_BYTES {
+            return Err(Denied::Failed);
+        }
+        let answer: Value = serde_json::from_slice(payload).map_err(|_| Denied::Failed)?;
+        let principal_id = answer["principalId"].as_str().map(str::to_owned);
+        let verdict = match simple {
+            true => answer["isAuthorized"].as_bool().map(Verdict::Simple),
+            false => principal_id
+                .as_ref()
+                .map(|_| Verdict::Policy(answer["policyDocument"].clone())),
         };
-        if !matches_any("Action", "execute-api:Invoke") || !matches_any("Resource", arn) {
-            continue;
-        }
-        match statement["Effect"].as_str()? {
-            "Deny" => return Some(false),
-            "Allow" => allowed = true,
-            _ => return None,
-        }
+        let context = match &answer["context"] {
+            Value::Null => Map::new(),
+            Value::Object(context) => context.clone(),
+            _ => return Err(Denied::Failed),
+        };
+        Ok(Self {
+            verdict: verdict.ok_or(Denied::Failed)?,
+            principal_id,
+            context,
+        })
     }
-    Some(allowed)
-}
 
-/// Whether a text fits a pattern with `*` and `?`.
-fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
-    let (mut p, mut t) = (0, 0);
-    // Where to go on if what follows the last star does not fit.
-    let mut star = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p + 1, t));
-                p += 1;
-            }
-            Some(&byte) if byte == b'?' || byte.eq_ignore_ascii_case(&text[t]) => {
-                p += 1;
-                t += 1;
-            }
-            _ => match star {
-                Some((after, from)) => {
-                    star = Some((after, from + 1));
-                    (p, t) = (after, from + 1);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|byte| *byte == b'*')
-}
-
-impl Allowed {
-    /// As events of a WebSocket API show it: flat, all values as text but for the latency.
+    /// Whether it allows `arn`.
     ///
-    /// A context value that is no scalar is an error of the authorizer.
+    /// # Errors
+    ///
+    /// `Forbidden`, or `Failed` if its policy is none.
+    pub fn check(&self, arn: &str) -> Result<(), Denied> {
+        let allowed = match &self.verdict {
+            Verdict::Simple(allowed) => Some(*allowed),
+            Verdict::Policy(policy) => allows(policy, arn),
+        };
+        match allowed {
+            Some(true) => Ok(()),
+            Some(false) => Err(Denied::Forbidden),
+            None => Err(Denied::Failed),
+        }
+    }
+
+    /// As events of an HTTP API show it.
+    pub fn context(self) -> Map<String, Value> {
+        let mut context = self.context;
+        if let Some(principal_id) = self.principal_id {
+            context.insert("principalId".to_owned(), principal_id.into());
+        }
+        context
+    }
+
+    /// As events of a WebSocket API show it: flat, all values as text [U] but for the latency.
+    ///
+    /// # Errors
+    ///
+    /// `Failed` if a value is no scalar. [U]
     pub fn flattened(&self, latency: Duration) -> Result<Value, Denied> {
         let mut flat = Map::new();
         for (name, value) in &self.context {
@@ -203,30 +196,97 @@ impl Allowed {
     }
 }
 
+/// Whether a policy allows `arn`: some statement does, and none denies it. `None` if it is no
+/// policy.
+fn allows(policy: &Value, arn: &str) -> Option<bool> {
+    let statements = match &policy["Statement"] {
+        Value::Array(statements) => statements.as_slice(),
+        statement @ Value::Object(_) => std::slice::from_ref(statement),
+        _ => return None,
+    };
+    let mut allowed = false;
+    for statement in statements {
+        // What is not understood must not let anybody in.
+        let is_known =
+            |key: &String| ["Sid", "Effect", "Action", "Resource"].contains(&key.as_str());
+        if !statement.as_object()?.keys().all(is_known) {
+            return None;
+        }
+        let matches_any = |key: &str, text: &str, any_case: bool| {
+            let patterns = match &statement[key] {
+                Value::Array(patterns) => patterns.as_slice(),
+                pattern => std::slice::from_ref(pattern),
+            };
+            let mut patterns = patterns.iter().filter_map(Value::as_str);
+            patterns.any(|pattern| matches(pattern, text, any_case))
+        };
+        if !matches_any("Action", "execute-api:Invoke", true)
+            || !matches_any("Resource", arn, false)
+        {
+            continue;
+        }
+        match statement["Effect"].as_str()? {
+            "Deny" => return Some(false),
+            "Allow" => allowed = true,
+            _ => return None,
+        }
+    }
+    Some(allowed)
+}
+
+/// Whether a text fits a pattern with `*` and `?`.
+fn matches(pattern: &str, text: &str, any_case: bool) -> bool {
+    let same = |a: u8, b: u8| a == b || any_case && a.eq_ignore_ascii_case(&b);
+    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+    let (mut p, mut t) = (0, 0);
+    // Where to go on if what follows the last star does not fit.
+    let mut star = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p + 1, t));
+                p += 1;
+            }
+            Some(&byte) if byte == b'?' || same(byte, text[t]) => {
+                p += 1;
+                t += 1;
+            }
+            _ => match star {
+                Some((after, from)) => {
+                    star = Some((after, from + 1));
+                    (p, t) = (after, from + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|byte| *byte == b'*')
+}
+
 /// Answers of authorizers that are still remembered.
 #[derive(Default)]
-pub struct Remembered(Mutex<HashMap<Asked, (Instant, Allowed)>>);
+pub struct Remembered(Mutex<HashMap<Asked, (Instant, Answer)>>);
 
 /// An authorizer and the identity that it was asked about.
 type Asked = (String, Vec<String>);
 
 impl Remembered {
     /// The answer for an identity, if it is young enough.
-    pub fn get(&self, authorizer: &LambdaAuthorizer, identity: &[String]) -> Option<Allowed> {
+    pub fn get(&self, authorizer: &LambdaAuthorizer, identity: &[String]) -> Option<Answer> {
         let answers = self.0.lock().expect("no holder panics");
-        let (time, allowed) = answers.get(&(authorizer.id.clone(), identity.to_vec()))?;
-        (time.elapsed() < authorizer.remembered).then(|| allowed.clone())
+        let (time, answer) = answers.get(&(authorizer.id.clone(), identity.to_vec()))?;
+        (time.elapsed() < authorizer.remembered).then(|| answer.clone())
     }
 
     /// Remembers an answer. Old ones are forgotten.
-    pub fn put(&self, authorizer: &LambdaAuthorizer, identity: &[String], allowed: &Allowed) {
+    pub fn put(&self, authorizer: &LambdaAuthorizer, identity: &[String], answer: &Answer) {
         if authorizer.remembered.is_zero() || identity.is_empty() {
             return;
         }
         let mut answers = self.0.lock().expect("no holder panics");
         answers.retain(|_, (time, _)| time.elapsed() < Duration::from_secs(3_600));
         let key = (authorizer.id.clone(), identity.to_vec());
-        answers.insert(key, (Instant::now(), allowed.clone()));
+        answers.insert(key, (Instant::now(), answer.clone()));
     }
 }
 
@@ -260,6 +320,11 @@ mod tests {
             ),
             (policy("Deny", json!("*")), Some(false)),
             (policy("Perhaps", json!("*")), None),
+            (policy("Allow", json!("ARN:aws:execute-api:*")), Some(false)),
+            (
+                json!({"Statement": {"Effect": "Allow", "NotAction": "x", "Resource": "*"}}),
+                None,
+            ),
             (json!({}), None),
         ] {
             assert_eq!(allows(&policy, ARN), expected, "{policy}");
@@ -282,21 +347,40 @@ mod tests {
             (json!({"isAuthorized": false}), true, Err(Denied::Forbidden)),
             (json!({"isAuthorized": "yes"}), true, Err(Denied::Failed)),
         ] {
-            let decided = decide(&answer.to_string().into(), simple, ARN);
-            assert_eq!(decided.map(|_| ()), expected, "{answer}");
+            let decided = Answer::parse(answer.to_string().as_bytes(), simple);
+            let decided = decided.and_then(|answer| answer.check(ARN));
+            assert_eq!(decided, expected, "{answer}");
         }
+    }
+
+    #[test]
+    fn a_remembered_answer_is_good_only_for_what_it_allows() {
+        let one = policy("Allow", json!("arn:aws:execute-api:*:Api/prod/GET/a"));
+        let answer = json!({"principalId": "u", "policyDocument": one}).to_string();
+        let answer = Answer::parse(answer.as_bytes(), false).expect("well-formed");
+        let check =
+            |path: &str| answer.check(&format!("arn:aws:execute-api:x:Api/prod/GET/{path}"));
+        assert_eq!(check("a"), Ok(()));
+        assert_eq!(check("b"), Err(Denied::Forbidden));
+
+        let header = |name: &str| IdentitySource::Header(name.to_owned());
+        let sources = [header("Authorization"), IdentitySource::RouteKey];
+        let headers = vec![("authorization".to_owned(), "t".to_owned())];
+        let of = |key: &str| identity(&sources, &headers, &Vec::new(), key);
+        assert_eq!(of("GET /a").expect("complete"), ["t", "GET /a"]);
+        assert_ne!(of("GET /a"), of("GET /b"));
+        assert_eq!(identity(&sources, &Vec::new(), &headers, "GET /a"), None);
     }
 
     #[test]
     fn context_values_become_text() {
         let context = json!({"a": "x", "b": 7, "c": true, "d": null});
-        let allowed = Allowed {
+        let answer = Answer {
+            verdict: Verdict::Simple(true),
             principal_id: Some("u".to_owned()),
             context: context.as_object().expect("a map").clone(),
         };
-        let flat = allowed
-            .flattened(Duration::from_millis(3))
-            .expect("scalars");
+        let flat = answer.flattened(Duration::from_millis(3)).expect("scalars");
         let expected =
             json!({"a": "x", "b": "7", "c": "true", "principalId": "u", "integrationLatency": 3});
         assert_eq!(flat, expected);

@@ -9,55 +9,62 @@ use serde_json::Value;
 
 use crate::template::Function;
 
-/// Binaries by their names.
+/// The binary of each function, by its logical id.
 pub type Binaries = BTreeMap<String, PathBuf>;
 
-/// Builds the binaries of `functions` with one call of cargo, whose progress goes to the terminal.
+/// Builds the binaries of `functions`, with one call of cargo for each workspace, whose progress
+/// goes to the terminal.
 ///
 /// # Errors
 ///
-/// The build fails, or makes no binary of a function's name.
+/// A build fails, or makes no binary of a function's name.
 pub fn build<'a>(functions: impl Iterator<Item = &'a Function>, release: bool) -> Result<Binaries> {
-    let functions: Vec<_> = functions.collect();
-    let Some(first) = functions.first() else {
-        return Ok(Binaries::new());
-    };
-    let mut command = cargo();
-    command
-        .current_dir(workspace_of(&first.folder)?)
+    let mut workspaces: BTreeMap<PathBuf, Vec<&Function>> = BTreeMap::new();
+    for function in functions {
+        let workspace = workspace_of(&function.folder)?;
+        workspaces.entry(workspace).or_default().push(function);
+    }
+    let mut binaries = Binaries::new();
+    for (workspace, functions) in workspaces {
+        let built = build_workspace(&workspace, &functions, release)?;
+        for function in functions {
+            let path = built.get(&function.binary).with_context(|| {
+                format!("{} has no binary {}", workspace.display(), function.binary)
+            })?;
+            binaries.insert(function.name.clone(), path.clone());
+        }
+    }
+    Ok(binaries)
+}
+
+/// Builds some binaries of a workspace; gives their paths by their names.
+fn build_workspace(
+    workspace: &Path,
+    functions: &[&Function],
+    release: bool,
+) -> Result<BTreeMap<String, PathBuf>> {
+    let names = functions.iter().map(|function| function.binary.as_str());
+    let output = cargo()
+        .current_dir(workspace)
         .args(["build", "--message-format", "json-render-diagnostics"])
-        .args(
-            functions
-                .iter()
-                .flat_map(|function| ["--bin", &function.binary]),
-        )
+        .args(names.flat_map(|name| ["--bin", name]))
         .args(release.then_some("--release"))
         .stdin(Stdio::null())
-        .stderr(Stdio::inherit());
-    let output = command.output().context("cannot run cargo")?;
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot run cargo")?;
     if !output.status.success() {
         bail!("the functions do not build; cargo says why above");
     }
-    let built: Binaries = output
-        .stdout
-        .split(|byte| *byte == b'\n')
+    let messages = output.stdout.split(|byte| *byte == b'\n');
+    let built = messages
         .filter_map(|line| serde_json::from_slice(line).ok())
         .filter_map(|message: Value| {
             let executable = message["executable"].as_str()?;
             let name = message["target"]["name"].as_str()?;
             Some((name.to_owned(), executable.into()))
-        })
-        .collect();
-    for function in functions {
-        if !built.contains_key(&function.binary) {
-            bail!(
-                "{} has no binary {}",
-                function.folder.display(),
-                function.binary
-            );
-        }
-    }
-    Ok(built)
+        });
+    Ok(built.collect())
 }
 
 /// Cargo, without what `cargo run` and `cargo test` tell their program about its own package: some
@@ -73,21 +80,28 @@ pub fn cargo() -> Command {
     command
 }
 
-/// The folder of the workspace that a package belongs to, so that one build serves all functions.
+/// The folder of the workspace that a folder belongs to.
 ///
 /// # Errors
 ///
-/// There is no Cargo.toml in the package or above it.
-pub fn workspace_of(package: &Path) -> Result<PathBuf> {
-    let package = package
-        .canonicalize()
-        .with_context(|| format!("there is no folder {}", package.display()))?;
-    let mut with_manifest = package
-        .ancestors()
-        .filter(|folder| folder.join("Cargo.toml").is_file());
-    let root = with_manifest.by_ref().last();
-    let root = root.with_context(|| format!("no Cargo.toml in {}", package.display()))?;
-    Ok(root.to_owned())
+/// There is no such folder, or no Cargo.toml in it or above it.
+pub fn workspace_of(folder: &Path) -> Result<PathBuf> {
+    let output = cargo()
+        .current_dir(folder)
+        .args(["locate-project", "--workspace", "--message-format", "plain"])
+        .output()
+        .with_context(|| format!("cannot run cargo in {}", folder.display()))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!(
+            "{} is no package of Rust: {}",
+            folder.display(),
+            said.trim()
+        );
+    }
+    let manifest = PathBuf::from(String::from_utf8(output.stdout)?.trim());
+    let workspace = manifest.parent().context("a manifest is in a folder")?;
+    Ok(workspace.to_owned())
 }
 
 /// Takes the binaries of `functions` from a folder.
@@ -102,7 +116,7 @@ pub fn find<'a>(folder: &Path, functions: impl Iterator<Item = &'a Function>) ->
             if !path.is_file() {
                 bail!("there is no {}", path.display());
             }
-            Ok((function.binary.clone(), path))
+            Ok((function.name.clone(), path.canonicalize()?))
         })
         .collect()
 }

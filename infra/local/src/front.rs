@@ -38,6 +38,9 @@ pub use recorder::{Head, Recorder};
 /// How long a client may take to send the head of a request, and a connection may wait for the next.
 pub const HEAD_PATIENCE: Duration = Duration::from_secs(15);
 
+/// How long a client may take to send the body of a request.
+const BODY_PATIENCE: Duration = Duration::from_secs(30);
+
 /// The most that is read of a head, in bytes. API Gateway's own limit is below.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
@@ -81,6 +84,7 @@ pub async fn serve_with<H, F>(
     F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
 {
     let port = listener.local_addr().map_or(0, |address| address.port());
+    let mut is_failing = false;
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
@@ -88,13 +92,17 @@ pub async fn serve_with<H, F>(
         };
         match accepted {
             Ok((stream, peer)) => {
+                is_failing = false;
                 let ends = Ends { peer, port };
                 let (stop, handler) = (stop.clone(), handler.clone());
                 tokio::spawn(serve_one(stream, ends, stop, clients, handler));
             }
             Err(error) => {
                 // Out of file descriptors, most likely: let some sockets close.
-                tracing::warn!("cannot accept a connection: {error}");
+                if !is_failing {
+                    tracing::warn!("cannot accept connections for now: {error}");
+                }
+                is_failing = true;
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
@@ -144,12 +152,14 @@ async fn serve_one<H, F>(
 ///
 /// # Errors
 ///
-/// 413 if it is larger, 400 if it breaks off or is malformed.
+/// 413 if it is larger, 400 if it breaks off or is malformed, 408 if it takes too long.
 pub async fn read_body(body: Incoming, limit: usize) -> Result<Bytes, StatusCode> {
-    match Limited::new(body, limit).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
-        Err(_) => Err(StatusCode::BAD_REQUEST),
+    let body = Limited::new(body, limit).collect();
+    match tokio::time::timeout(BODY_PATIENCE, body).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
+        Ok(Err(_)) => Err(StatusCode::BAD_REQUEST),
+        Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
     }
 }
 

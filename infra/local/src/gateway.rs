@@ -1,10 +1,10 @@
 //! What the fronts share: the template, the sockets, and the calls of functions.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use anyhow::{Result, bail};
 use bytes::Bytes;
-use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -12,11 +12,11 @@ use tokio_util::task::TaskTracker;
 use crate::authorize::Remembered;
 use crate::authorize::jwt::Keys;
 use crate::connections::Connections;
-use crate::faults::{Moment, Switches};
+use crate::faults::{Faults, Moment, Switches};
 use crate::front::{self, Clients};
-use crate::lambda::{InvokeError, Lambdas};
+use crate::lambda::{InvokeError, Lambda, Lambdas};
 use crate::signature::AccessKey;
-use crate::template::{Template, Throttle};
+use crate::template::Template;
 use crate::throttle::Buckets;
 
 /// What a developer may set.
@@ -43,8 +43,10 @@ pub struct Gateway {
     pub connections: Connections,
     /// Tasks of sockets and frames, which a clean end waits for.
     pub sockets: TaskTracker,
-    /// Cancelled when the gateway is to end.
+    /// Cancelled when the gateway is to end: sockets close, clients are refused.
     pub stop: CancellationToken,
+    /// Cancelled when it has ended.
+    closed: CancellationToken,
     /// Answers of authorizers.
     pub remembered: Remembered,
     /// Keys of issuers.
@@ -65,6 +67,7 @@ impl Gateway {
             connections: Connections::default(),
             sockets: TaskTracker::new(),
             stop: CancellationToken::new(),
+            closed: CancellationToken::new(),
             remembered: Remembered::default(),
             keys: Keys::default(),
             websocket_buckets: Buckets::default(),
@@ -73,9 +76,9 @@ impl Gateway {
         })
     }
 
-    /// Serves the WebSocket port in the background until [`Gateway::stop`] is cancelled.
+    /// Serves the WebSocket port in the background until [`Gateway::end`].
     pub fn serve_websocket(self: &Arc<Self>, listener: TcpListener) {
-        let (gateway, stop) = (Arc::clone(self), self.stop.clone());
+        let (gateway, stop) = (Arc::clone(self), self.closed.clone());
         let handler =
             move |request, ends| front::websocket::answer(Arc::clone(&gateway), request, ends);
         tokio::spawn(front::serve_with(
@@ -86,21 +89,24 @@ impl Gateway {
         ));
     }
 
-    /// Serves the HTTP API in the background until [`Gateway::stop`] is cancelled.
+    /// Serves the HTTP API in the background until [`Gateway::end`].
     pub fn serve_http(self: &Arc<Self>, listener: TcpListener) {
-        let (gateway, stop) = (Arc::clone(self), self.stop.clone());
+        let (gateway, stop) = (Arc::clone(self), self.closed.clone());
         let handler = move |request, ends| front::http::answer(Arc::clone(&gateway), request, ends);
         tokio::spawn(front::serve_with(listener, stop, Clients::Anybody, handler));
     }
 
-    /// Closes all sockets with 1001, runs their `$disconnect`, and waits for frames in flight.
+    /// Closes all sockets with 1001, runs their `$disconnect`, and waits for frames in flight. Until
+    /// then functions reach `@connections`; new clients are refused.
     pub async fn end(&self) {
         self.stop.cancel();
         self.sockets.close();
         self.sockets.wait().await;
+        self.closed.cancel();
     }
 
-    /// Invokes a function of the template by its logical id, and waits at most `patience`.
+    /// Invokes a function of the template by its logical id, and waits at most `patience`. Whoever
+    /// waits for this may go away: the event is handled all the same.
     ///
     /// # Errors
     ///
@@ -108,40 +114,55 @@ impl Gateway {
     pub async fn invoke(
         &self,
         function: &str,
-        event: &Value,
+        payload: Bytes,
         patience: Duration,
     ) -> Result<Bytes, InvokeError> {
-        let lambda = &self.lambdas[function];
+        let Some(lambda) = self.lambdas.get(function).cloned() else {
+            let why = format!("{function} is not served here");
+            return Err(InvokeError::NotInvocable(why));
+        };
         let kills = self.settings.faults.kills(Moment::Invoke, Some(function));
-        self.kill_later(kills);
-        let invoked = tokio::time::timeout(patience, lambda.invoke(event.to_string().into()));
-        invoked.await.unwrap_or(Err(InvokeError::TimedOut))
+        let kill = kills.first().map(|(_, delay)| *delay);
+        let invoked = self.sockets.spawn(async move {
+            let invoked = tokio::time::timeout(patience, lambda.invoke(payload, kill)).await;
+            invoked.unwrap_or(Err(InvokeError::TimedOut))
+        });
+        let ended = |error| Err(InvokeError::NotInvocable(format!("{function}: {error}")));
+        invoked.await.unwrap_or_else(ended)
     }
 
-    /// Invokes a function by its logical id as the Invoke API does: for as long as it takes.
+    /// Sets all faults anew.
     ///
     /// # Errors
     ///
-    /// [`InvokeError`].
-    pub async fn invoke_raw(&self, function: &str, payload: Bytes) -> Result<Bytes, InvokeError> {
-        self.lambdas[function].invoke(payload).await
+    /// A function that is to be killed is not there, or is not ours to kill.
+    pub fn set_faults(&self, faults: Faults) -> Result<()> {
+        for kill in &faults.kill {
+            match self.lambdas.get(&kill.function) {
+                Some(Lambda::Own(_)) => {}
+                Some(Lambda::Remote(_)) => bail!("{} runs elsewhere", kill.function),
+                None => bail!("there is no function {}", kill.function),
+            }
+        }
+        self.settings.faults.set(faults);
+        Ok(())
+    }
+
+    /// Kills the processes of a function that have an event in hand; false if there is no such
+    /// function, or it runs elsewhere.
+    pub fn kill_busy(&self, function: &str) -> bool {
+        let lambda = self.lambdas.get(function);
+        lambda.is_some_and(Lambda::kill_busy)
     }
 
     /// Kills processes of functions that have an event in hand, each after its delay.
-    pub fn kill_later(&self, kills: Vec<(String, Duration)>) {
+    pub fn kill_later(self: &Arc<Self>, kills: Vec<(String, Duration)>) {
         for (function, delay) in kills {
-            if let Some(lambda) = self.lambdas.get(&function).cloned() {
-                tokio::spawn(async move {
-                    tokio::time::sleep(delay).await;
-                    lambda.kill_busy();
-                });
-            }
+            let gateway = Arc::clone(self);
+            tokio::spawn(async move {
+                tokio::time::sleep(delay).await;
+                gateway.kill_busy(&function);
+            });
         }
-    }
-
-    /// Whether a route of the WebSocket API takes another request now.
-    pub fn admits(&self, route_key: &str, throttle: Option<Throttle>) -> bool {
-        self.websocket_buckets
-            .admit(route_key, throttle, Instant::now())
     }
 }

@@ -12,6 +12,7 @@ pub mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -43,6 +44,8 @@ pub enum InvokeError {
     Function(FunctionError),
     /// The payload is larger than Lambda takes.
     TooLarge,
+    /// All its processes are busy and stay so.
+    Busy,
     /// The function cannot be reached; the sentence says why.
     NotInvocable(String),
     /// Whoever asked waits no longer.
@@ -67,6 +70,21 @@ impl FunctionError {
         }
     }
 
+    /// The result is larger than Lambda takes.
+    pub fn too_large() -> Self {
+        Self::new(
+            "Function.ResponseSizeTooLarge",
+            "Response payload size exceeded maximum allowed payload size (6291456 bytes).",
+        )
+    }
+
+    /// The event has taken longer than it may.
+    pub fn timed_out(after: Duration) -> Self {
+        let seconds = after.as_secs_f64();
+        let message = format!("Error: Task timed out after {seconds:.2} seconds");
+        Self::new("Sandbox.Timedout", &message)
+    }
+
     /// The kind of error.
     pub fn error_type(&self) -> &str {
         self.0["errorType"].as_str().unwrap_or("Unhandled")
@@ -88,6 +106,9 @@ impl std::fmt::Display for InvokeError {
                 formatter,
                 "its payload is larger than {MAX_PAYLOAD_BYTES} bytes"
             ),
+            Self::Busy => formatter.write_str(
+                "all its processes are busy, and more are not allowed (--concurrency, --in-flight)",
+            ),
             Self::NotInvocable(why) => formatter.write_str(why),
             Self::TimedOut => formatter.write_str("it takes longer than the integration timeout"),
         }
@@ -95,32 +116,38 @@ impl std::fmt::Display for InvokeError {
 }
 
 impl Lambda {
-    /// Invokes the function and waits for its result.
+    /// Invokes the function and waits for its result. A process of ours that takes the event is
+    /// killed after `kill` if it still has it.
     ///
     /// # Errors
     ///
     /// [`InvokeError`], never `TimedOut`.
-    pub async fn invoke(&self, payload: Bytes) -> Result<Bytes, InvokeError> {
+    pub async fn invoke(
+        &self,
+        payload: Bytes,
+        kill: Option<Duration>,
+    ) -> Result<Bytes, InvokeError> {
         if payload.len() > MAX_PAYLOAD_BYTES {
             return Err(InvokeError::TooLarge);
         }
         let result = match self {
-            Self::Own(pool) => pool.invoke(payload).await?,
+            Self::Own(pool) => pool.invoke(payload, kill).await?,
             Self::Remote(function) => function.invoke(payload).await?,
         };
         match result.len() > MAX_PAYLOAD_BYTES {
-            true => Err(InvokeError::Function(FunctionError::new(
-                "Function.ResponseSizeTooLarge",
-                "Response payload size exceeded maximum allowed payload size (6291556 bytes).",
-            ))),
+            true => Err(InvokeError::Function(FunctionError::too_large())),
             false => Ok(result),
         }
     }
 
-    /// Kills the processes that have an event in hand. Functions elsewhere are left alone.
-    pub fn kill_busy(&self) {
-        if let Self::Own(pool) = self {
-            pool.kill_busy();
+    /// Kills the processes that have an event in hand; false if they are not ours.
+    pub fn kill_busy(&self) -> bool {
+        match self {
+            Self::Own(pool) => {
+                pool.kill_busy();
+                true
+            }
+            Self::Remote(_) => false,
         }
     }
 }

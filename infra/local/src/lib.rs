@@ -2,7 +2,7 @@
 //!
 //! A SAM or CloudFormation template goes in; a WebSocket API, an HTTP API and the `@connections` API
 //! come out, with every function running as processes of its own. What API Gateway is documented or
-//! observed to do is done here; what is unsure is a constant marked `[U]`.
+//! observed to do is done here; what is unsure is marked `[U]`.
 //!
 //! - [`template`]: what to serve
 //! - [`routing`]: which route a frame or a request takes

@@ -13,12 +13,14 @@ use clap::{Parser, Subcommand};
 use local::binaries;
 use local::faults::{Faults, Switches};
 use local::gateway::{Gateway, Settings};
+use local::lambda::endpoint::Names;
 use local::lambda::pool::{self, Concurrency, Functions};
 use local::lambda::watch::Watch;
 use local::lambda::{Lambdas, endpoint};
 use local::signature::AccessKey;
 use local::template::{Document, Template};
 use local::{logs, supervise};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::level_filters::LevelFilter;
@@ -160,6 +162,7 @@ async fn main() {
 
 async fn serve(arguments: Arguments) -> Result<()> {
     logs::start(arguments.log);
+    raise_file_limit();
     let path = find_template(&arguments)?;
     let document = Document::read(&path)?;
     let template = document.evaluate(&parameters(&arguments, "not known yet"))?;
@@ -198,9 +201,10 @@ async fn serve(arguments: Arguments) -> Result<()> {
         lifetime: arguments.lifetime,
         access_keys: arguments.access_keys,
         chat_paths: arguments.chat,
-        faults: Switches::new(arguments.fault),
+        faults: Switches::new(Faults::default()),
     };
     let gateway = Gateway::new(template, host.lambdas(), settings);
+    gateway.set_faults(arguments.fault).context("--fault")?;
     listeners.serve(&gateway);
     println!("ready");
 
@@ -239,6 +243,15 @@ async fn database_ended(database: &mut Option<ChatDatabase>) -> anyhow::Error {
     match database {
         Some(database) => database.ended().await,
         None => std::future::pending().await,
+    }
+}
+
+/// Each socket is a file; the usual limit is for programs with few.
+fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!("the limit of open files stays: {error}");
     }
 }
 
@@ -367,12 +380,15 @@ impl Host {
                 let release = arguments.release;
                 let watch =
                     Watch::start(template, access_key, &log_level, release, &program).await?;
-                let lambdas = endpoint::functions(template, &watch.url)?;
+                let names = Names::Binaries;
+                let lambdas = endpoint::functions(template, &watch.url, names, access_key)?;
                 endpoint::warm_up(&lambdas).await;
                 Self::Watch(watch, lambdas)
             }
             Source::Endpoint(url) => {
-                let lambdas = endpoint::functions(template, &url).context("--lambda-endpoint")?;
+                let names = Names::Functions;
+                let lambdas = endpoint::functions(template, &url, names, access_key);
+                let lambdas = lambdas.context("--lambda-endpoint")?;
                 endpoint::warm_up(&lambdas).await;
                 Self::Endpoint(lambdas)
             }

@@ -9,11 +9,13 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
 use aws_credential_types::Credentials;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings};
 use aws_sigv4::sign::v4::SigningParams;
+use bytes::Bytes;
 use chrono::NaiveDateTime;
-use hyper::HeaderMap;
+use http_body_util::Full;
 use hyper::http::request::Parts;
+use hyper::{HeaderMap, Request};
 
 use crate::template::REGION;
 
@@ -82,19 +84,7 @@ pub fn verify(
             .get(name)
             .and_then(|value| value.to_str().ok())
     };
-    let Some(authorization) = header("authorization") else {
-        return refuse(
-            "MissingAuthenticationTokenException",
-            "Missing Authentication Token",
-        );
-    };
-    let incomplete = |missing: &str| Refusal {
-        kind: "IncompleteSignatureException",
-        message: format!("Authorization header requires {missing}"),
-    };
-    let claim = Claim::parse(authorization).ok_or_else(|| {
-        incomplete("AWS4-HMAC-SHA256 with 'Credential', 'SignedHeaders' and 'Signature'")
-    })?;
+    let claim = claim(parts)?;
     let date = header("x-amz-date").and_then(parse_date);
     let date = date.ok_or_else(|| incomplete("existence of a valid 'X-Amz-Date' header"))?;
     let skew = SystemTime::now()
@@ -108,10 +98,7 @@ pub fn verify(
         let message = format!("Credential should be scoped to {scope}");
         return refuse("InvalidSignatureException", message);
     }
-    let Some(key) = keys.iter().find(|key| key.id == claim.key_id) else {
-        let message = "The security token included in the request is invalid";
-        return refuse("UnrecognizedClientException", message);
-    };
+    let key = find_key(keys, &claim)?;
     match signature(parts, body, service, key, &claim, date) {
         Ok(expected) if expected == claim.signature => Ok(()),
         _ => refuse(
@@ -119,6 +106,71 @@ pub fn verify(
             "The request signature we calculated does not match the signature you provided",
         ),
     }
+}
+
+fn incomplete(missing: &str) -> Refusal {
+    Refusal {
+        kind: "IncompleteSignatureException",
+        message: format!("Authorization header requires {missing}"),
+    }
+}
+
+fn claim(parts: &Parts) -> Result<Claim<'_>, Refusal> {
+    let authorization = parts.headers.get("authorization");
+    let Some(authorization) = authorization.and_then(|value| value.to_str().ok()) else {
+        let message = "Missing Authentication Token";
+        return refuse("MissingAuthenticationTokenException", message);
+    };
+    Claim::parse(authorization).ok_or_else(|| {
+        incomplete("AWS4-HMAC-SHA256 with 'Credential', 'SignedHeaders' and 'Signature'")
+    })
+}
+
+fn find_key<'a>(keys: &'a [AccessKey], claim: &Claim) -> Result<&'a AccessKey, Refusal> {
+    let key = keys.iter().find(|key| key.id == claim.key_id);
+    key.ok_or_else(|| Refusal {
+        kind: "UnrecognizedClientException",
+        message: "The security token included in the request is invalid".to_owned(),
+    })
+}
+
+/// Signs a request of ours.
+///
+/// # Errors
+///
+/// Its URL has no host.
+pub fn sign(
+    mut request: Request<Full<Bytes>>,
+    body: &[u8],
+    service: &str,
+    key: &AccessKey,
+) -> anyhow::Result<Request<Full<Bytes>>> {
+    let identity = Credentials::new(&key.id, &key.secret, None, None, "local").into();
+    let parameters = SigningParams::builder()
+        .identity(&identity)
+        .region(REGION)
+        .name(service)
+        .time(SystemTime::now())
+        .settings(SigningSettings::default())
+        .build()?
+        .into();
+    let (method, uri) = (request.method().as_str(), request.uri().to_string());
+    let body = SignableBody::Bytes(body);
+    let signable = SignableRequest::new(method, uri, std::iter::empty(), body)?;
+    let (instructions, _) = aws_sigv4::http_request::sign(signable, &parameters)?.into_parts();
+    instructions.apply_to_request_http1x(&mut request);
+    Ok(request)
+}
+
+/// Whether a request says that it is signed, and by one of `keys`: what can be told before its body
+/// is read.
+///
+/// # Errors
+///
+/// [`Refusal`].
+pub fn check_claim(parts: &Parts, keys: &[AccessKey]) -> Result<(), Refusal> {
+    let claim = claim(parts)?;
+    find_key(keys, &claim).map(|_| ())
 }
 
 /// What the `Authorization` header says.
@@ -183,7 +235,8 @@ fn signature(
         _ => SignableBody::Bytes(body),
     };
     let request = SignableRequest::new(parts.method.as_str(), uri, signed.into_iter(), body)?;
-    Ok(sign(request, &parameters)?.signature().to_owned())
+    let signed = aws_sigv4::http_request::sign(request, &parameters)?;
+    Ok(signed.signature().to_owned())
 }
 
 /// The headers that the client has signed, but for the date, which signing adds.
@@ -198,8 +251,6 @@ fn signed_headers<'a>(headers: &'a HeaderMap, names: &[&str]) -> Vec<(&'a str, &
 
 #[cfg(test)]
 mod tests {
-    use hyper::Request;
-
     use super::*;
 
     /// A request signed as the SDK does it, with the header that the test changes.
@@ -217,7 +268,8 @@ mod tests {
             .into();
         let headers = [("host", "127.0.0.1:3001")].into_iter();
         let signable = SignableRequest::new("POST", uri, headers, SignableBody::Bytes(b"hi"));
-        let instructions = sign(signable.expect("valid"), &parameters).expect("signed");
+        let signable = signable.expect("valid");
+        let instructions = aws_sigv4::http_request::sign(signable, &parameters).expect("signed");
         let mut request =
             Request::post("/prod/@connections/PJqB0fHsqRcCHlw%3D").header("host", "127.0.0.1:3001");
         let (instructions, _) = instructions.into_parts();

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 pub use api::{Cors, HttpApi, HttpRoute, Route, Throttle, WebSocketApi};
@@ -63,8 +63,8 @@ pub struct Template {
 pub struct Function {
     /// Its logical id, and its name here.
     pub name: String,
-    /// The name that it has elsewhere: `FunctionName`, else that of its binary.
-    pub invoke_name: String,
+    /// `FunctionName`, else its logical id: what the function is told.
+    pub function_name: String,
     /// The folder of its package.
     pub folder: PathBuf,
     /// The name of its binary.
@@ -90,12 +90,6 @@ impl Document {
             Node::parse(&text).with_context(|| format!("{} is not a template", path.display()))?;
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         Ok(Self { root, folder })
-    }
-
-    /// Whether the template has a parameter of this name.
-    pub fn has_parameter(&self, name: &str) -> bool {
-        let parameters = self.root.get("Parameters");
-        parameters.is_some_and(|parameters| parameters.get(name).is_some())
     }
 
     /// Evaluates the template with `parameters` in place of its defaults.
@@ -167,6 +161,7 @@ impl Document {
             .as_str()
             .context("CodeUri, the folder of the function's package, is missing")?;
         let folder = self.folder.join(code);
+        let folder = folder.canonicalize().unwrap_or(folder);
         let binary = match resource.metadata["BuildProperties"]["Binary"].as_str() {
             Some(binary) => binary.to_owned(),
             None => file_name(&folder)?,
@@ -179,13 +174,17 @@ impl Document {
                 environment.insert(name.clone(), intrinsic::text(value)?);
             }
         }
-        let invoke_name = setting("FunctionName").as_str().unwrap_or(&binary);
+        let function_name = setting("FunctionName").as_str().unwrap_or(&resource.id);
         // Lambda's defaults: https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html
         let timeout = number(setting("Timeout")).context("Timeout")?.unwrap_or(3);
+        ensure!(
+            (1..=900).contains(&timeout),
+            "Timeout is from 1 to 900 seconds"
+        );
         let memory_mb = number(setting("MemorySize")).context("MemorySize")?;
         Ok(Function {
             name: resource.id.clone(),
-            invoke_name: invoke_name.to_owned(),
+            function_name: function_name.to_owned(),
             folder,
             binary,
             environment,
@@ -222,7 +221,7 @@ impl Template {
         self.functions.get(name).or_else(|| {
             let mut functions = self.functions.values();
             functions.find(|function| {
-                [&function.invoke_name, &function.binary].contains(&&name.to_owned())
+                [&function.function_name, &function.binary].contains(&&name.to_owned())
             })
         })
     }
@@ -306,5 +305,82 @@ mod tests {
             format!("{error:#}").contains("parameter LogLevel"),
             "{error:#}"
         );
+    }
+
+    fn read(text: &str) -> Result<Template> {
+        let root = Node::parse(text)?;
+        let folder = PathBuf::new();
+        Document { root, folder }.evaluate(&BTreeMap::new())
+    }
+
+    /// A template with a WebSocket API of these routes.
+    fn with_routes(routes: &str) -> String {
+        format!(
+            "Resources:\n  Api:\n    Type: AWS::Serverless::WebSocketApi\n    Properties:\n      \
+             RouteSelectionExpression: $request.body.action\n      Routes: {routes}\n"
+        )
+    }
+
+    #[test]
+    fn a_broken_template_is_an_error_with_its_line() {
+        let conditions = "Conditions: {A: !Condition B, B: !Condition A}\n";
+        let mappings = "Mappings: {M: {a: {b: !FindInMap [M, a, b]}}}\nOutputs: x\n";
+        for (text, expected) in [
+            (with_routes("{ping: a-function}"), "line 2: Api"),
+            (with_routes("[]"), "line 2: Api"),
+            (with_routes("{ping: {FunctionArn: [1]}}"), "line 2: Api"),
+            (
+                with_routes("{}").replace("request.body", "context"),
+                "line 2: Api",
+            ),
+            (with_routes("{}").replace("Api:", "A-p-i:"), "line 2: A-p-i"),
+            (
+                format!("{conditions}{}", with_routes("{}"))
+                    .replace("Type:", "Condition: A\n    Type:"),
+                "line 3: Api",
+            ),
+            (
+                format!("{mappings}{}", with_routes("!FindInMap [M, a, b]")),
+                "line 4: Api",
+            ),
+            ("Resources: {Api: 7}".to_owned(), "nothing to serve"),
+            ("Resources: 7".to_owned(), "nothing to serve"),
+            ("- a".to_owned(), "no Resources"),
+            (String::new(), "empty"),
+        ] {
+            let error = read(&text).expect_err(&text);
+            let message = format!("{error:#}");
+            assert!(message.contains(expected), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_function_that_cannot_run_is_named_and_the_rest_is_served() {
+        let function = |id: &str, properties: &str| {
+            format!("  {id}:\n    Type: AWS::Serverless::Function\n    Properties: {properties}\n")
+        };
+        let text = with_routes("{ping: {FunctionArn: !GetAtt Endless.Arn}}")
+            + &function("Endless", "{CodeUri: x, Timeout: 9223372036854775807}")
+            + &function("Script", "{CodeUri: x, Runtime: nodejs22.x}")
+            + &function(
+                "Queued",
+                "{CodeUri: x, Events: {Q: {Type: SQS, Properties: y}}}",
+            );
+        let template = read(&text).expect("the API is served");
+        assert_eq!(template.functions.keys().collect::<Vec<_>>(), ["Queued"]);
+        for (line, expected) in [
+            (2, "leads to no AWS::Serverless::Function"),
+            (7, "Timeout is from 1 to 900"),
+            (10, "its runtime nodejs22.x"),
+            (13, "its event Q (SQS)"),
+        ] {
+            let is_it =
+                |text: &String| text.contains(&format!("line {line}: ")) && text.contains(expected);
+            assert!(
+                template.not_served.iter().any(is_it),
+                "{:?}",
+                template.not_served
+            );
+        }
     }
 }

@@ -39,28 +39,29 @@ async fn a_body_without_an_end_is_refused_once_it_is_too_long() {
     let target = Target::start().await;
     let part = "x".repeat(1 << 20);
     let chunk = format!("100000\r\n{part}\r\n");
-    for (url, path) in [
-        (target.http(), "/echo"),
-        (
-            target.ws(),
-            "/2015-03-31/functions/ProbeFunction/invocations",
-        ),
-        (target.ws(), "/prod/@connections/AAAAAAAAAAAAAAA="),
+    // Without a claim to be signed, it is refused before its body is read.
+    let claim = "Authorization: AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/execute-api/\
+                 aws4_request, SignedHeaders=host, Signature=00\r\n";
+    let management = "/prod/@connections/AAAAAAAAAAAAAAA=";
+    let invoke = "/2015-03-31/functions/ProbeFunction/invocations";
+    for (url, path, headers, expected) in [
+        (target.http(), "/echo", "", 413),
+        (target.ws(), invoke, "", 413),
+        (target.ws(), management, claim, 413),
+        (target.ws(), management, "", 403),
     ] {
-        for (header, part) in [
+        for (length, part) in [
             ("Content-Length: 1073741824", &part),
             ("Transfer-Encoding: chunked", &chunk),
         ] {
             let mut raw = Raw::open(url).await.expect("accepted");
-            raw.send(format!(
-                "POST {path} HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n"
-            ))
-            .await;
+            let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\n{headers}{length}\r\n\r\n");
+            raw.send(head).await;
             for _ in 0..32 {
                 raw.send(part).await;
             }
             let told = statuses(&raw.rest().await);
-            assert_eq!(told, [413], "{path}, {header}");
+            assert_eq!(told, [expected], "{path}, {length}");
         }
     }
     target.has_grown_less_than(ALLOWANCE_KB);

@@ -56,8 +56,15 @@ impl Keys {
         })?;
         let own: Vec<&str> = ["scope", "scp"]
             .iter()
-            .filter_map(|name| claims.get(*name)?.as_str())
-            .flat_map(str::split_whitespace)
+            .filter_map(|name| claims.get(*name))
+            .flat_map(|claim| match claim {
+                Value::Array(list) => list.iter().filter_map(Value::as_str).collect(),
+                other => other
+                    .as_str()
+                    .unwrap_or_default()
+                    .split_whitespace()
+                    .collect::<Vec<_>>(),
+            })
             .collect();
         if !scopes.is_empty() && !scopes.iter().any(|scope| own.contains(&scope.as_str())) {
             return Err(Denied::Forbidden);

@@ -172,11 +172,10 @@ impl HttpRequest<'_> {
             }
         }
         joined.insert("x-amzn-trace-id".to_owned(), trace_id());
-        join(
-            &mut joined,
-            "x-forwarded-for".to_owned(),
-            &self.peer.ip().to_string(),
-        );
+        let senders = joined.remove("x-forwarded-for");
+        let senders = senders.into_iter().chain([self.peer.ip().to_string()]);
+        let senders: Vec<String> = senders.collect();
+        joined.insert("x-forwarded-for".to_owned(), senders.join(", "));
         joined.insert("x-forwarded-port".to_owned(), self.port.to_string());
         joined.insert("x-forwarded-proto".to_owned(), "http".to_owned());
         joined

@@ -23,9 +23,17 @@ impl Handshake {
     /// The headers with those that API Gateway adds.
     fn headers(&self, socket: &Socket) -> Pairs {
         let mut headers = self.headers.clone();
+        let is_forwarded = |name: &str| name.eq_ignore_ascii_case("x-forwarded-for");
+        let mut senders: Vec<&str> = self
+            .headers
+            .iter()
+            .filter(|(name, _)| is_forwarded(name))
+            .map(|(_, value)| value.as_str())
+            .collect();
+        senders.push(&socket.source_ip);
         for (name, value) in [
             ("X-Amzn-Trace-Id", trace_id()),
-            ("X-Forwarded-For", socket.source_ip.clone()),
+            ("X-Forwarded-For", senders.join(", ")),
             ("X-Forwarded-Port", self.port.to_string()),
             ("X-Forwarded-Proto", "http".to_owned()),
         ] {

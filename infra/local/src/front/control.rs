@@ -4,12 +4,14 @@
 //! - `POST /_local/cut`: breaks sockets at once, all or `{"connection_id": …}`; says how many
 //! - `POST /_local/kill`: kills processes with an event in hand, of `{"function": …}`
 
-use std::time::Duration;
+use std::sync::Arc;
 
+use anyhow::{Result, ensure};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{json_response, read_body};
@@ -26,59 +28,73 @@ pub fn is_control(path: &str) -> bool {
 }
 
 /// Answers a request about faults.
-pub async fn answer(gateway: &Gateway, request: Request<Incoming>) -> Response<Full<Bytes>> {
+pub async fn answer(gateway: &Arc<Gateway>, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let (parts, body) = request.into_parts();
-    let body = read_body(body, MAX_BODY_BYTES).await.unwrap_or_default();
-    match (&parts.method, parts.uri.path()) {
-        (&Method::GET, "/_local/faults") => show(gateway),
+    let body = match read_body(body, MAX_BODY_BYTES).await {
+        Ok(body) => body,
+        Err(status) => return refuse(status, "the body cannot be read"),
+    };
+    let answered = match (&parts.method, parts.uri.path()) {
+        (&Method::GET, "/_local/faults") => Ok(json!(gateway.settings.faults.get())),
         (&Method::PUT, "/_local/faults") => set(gateway, &body),
         (&Method::POST, "/_local/cut") => cut(gateway, &body),
         (&Method::POST, "/_local/kill") => kill(gateway, &body),
-        _ => refuse(
-            StatusCode::NOT_FOUND,
-            "there are GET and PUT /_local/faults, POST /_local/cut and POST /_local/kill",
-        ),
-    }
-}
-
-fn show(gateway: &Gateway) -> Response<Full<Bytes>> {
-    json_response(StatusCode::OK, &json!(gateway.settings.faults.get()))
-}
-
-fn set(gateway: &Gateway, body: &Bytes) -> Response<Full<Bytes>> {
-    let faults: Result<Faults, _> = String::from_utf8_lossy(body).parse();
-    match faults {
-        Ok(faults) => {
-            tracing::warn!("faults: {}", json!(faults));
-            gateway.settings.faults.set(faults);
-            show(gateway)
+        _ => {
+            let there_are =
+                "there are GET and PUT /_local/faults, POST /_local/cut and /_local/kill";
+            return refuse(StatusCode::NOT_FOUND, there_are);
         }
+    };
+    match answered {
+        Ok(body) => json_response(StatusCode::OK, &body),
         Err(error) => refuse(StatusCode::BAD_REQUEST, &format!("{error:#}")),
     }
 }
 
-fn cut(gateway: &Gateway, body: &Bytes) -> Response<Full<Bytes>> {
-    let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    let sockets = match body["connection_id"].as_str() {
-        Some(id) => gateway.connections.get(id).into_iter().collect(),
+fn set(gateway: &Gateway, body: &[u8]) -> Result<Value> {
+    let faults: Faults = std::str::from_utf8(body)?.parse()?;
+    tracing::warn!("faults: {}", json!(faults));
+    gateway.set_faults(faults)?;
+    Ok(json!(gateway.settings.faults.get()))
+}
+
+/// Which socket; all if it names none.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Cut {
+    connection_id: Option<String>,
+}
+
+fn cut(gateway: &Gateway, body: &[u8]) -> Result<Value> {
+    let which: Cut = match body {
+        [] => Cut::default(),
+        body => serde_json::from_slice(body)?,
+    };
+    let sockets = match which.connection_id {
+        Some(id) => gateway.connections.get(&id).into_iter().collect(),
         None => gateway.connections.all(),
     };
     for socket in &sockets {
         socket.end(End::Cut);
     }
-    json_response(StatusCode::OK, &json!({"cut": sockets.len()}))
+    Ok(json!({"cut": sockets.len()}))
 }
 
-fn kill(gateway: &Gateway, body: &Bytes) -> Response<Full<Bytes>> {
-    let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    let function = body["function"].as_str().unwrap_or_default();
-    match gateway.template.function(function) {
-        Some(function) => {
-            gateway.kill_later(vec![(function.name.clone(), Duration::ZERO)]);
-            json_response(StatusCode::OK, &json!({"function": function.name}))
-        }
-        None => refuse(StatusCode::BAD_REQUEST, "there is no such function"),
-    }
+/// Which function.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kill {
+    function: String,
+}
+
+fn kill(gateway: &Gateway, body: &[u8]) -> Result<Value> {
+    let Kill { function } = serde_json::from_slice(body)?;
+    let is_ours = gateway.kill_busy(&function);
+    ensure!(
+        is_ours,
+        "there is no function {function}, or it runs elsewhere"
+    );
+    Ok(json!({"function": function}))
 }
 
 fn refuse(status: StatusCode, message: &str) -> Response<Full<Bytes>> {

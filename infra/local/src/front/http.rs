@@ -17,10 +17,10 @@ use hyper::header::{
 };
 use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{Ends, cors, json_response, read_body, response};
-use crate::authorize::{self, Allowed, Denied};
+use crate::authorize::{self, Answer, Denied};
 use crate::event::http::HttpRequest;
 use crate::event::query_pairs;
 use crate::gateway::Gateway;
@@ -104,6 +104,9 @@ async fn routed(
     body: Incoming,
     ends: Ends,
 ) -> Result<Response<Full<Bytes>>, StatusCode> {
+    if gateway.stop.is_cancelled() {
+        return Err(StatusCode::SERVICE_UNAVAILABLE);
+    }
     let path = path_in_stage(api, parts.uri.path()).ok_or(StatusCode::NOT_FOUND)?;
     let found =
         match_http(&api.routes, parts.method.as_str(), path).ok_or(StatusCode::NOT_FOUND)?;
@@ -122,14 +125,17 @@ async fn routed(
         port: ends.port,
     };
     let authorizer = match &route.authorizer {
-        Some(authorizer) => Some(authorize(gateway, authorizer, &request).await?),
+        Some(authorizer) => {
+            let authorized = authorize(gateway, authorizer, &request).await;
+            Some(authorized.map_err(Denied::status)?)
+        }
         None => None,
     };
     let body = read_body(body, MAX_BODY_BYTES).await?;
     // From here on the end of the gateway waits for the answer.
     let _pending = gateway.sockets.token();
-    let event = request.event(&body, authorizer.as_ref());
-    match gateway.invoke(&route.function, &event, route.timeout).await {
+    let event = request.event(&body, authorizer.as_ref()).to_string().into();
+    match gateway.invoke(&route.function, event, route.timeout).await {
         Ok(payload) => from_function(&payload).map_err(|error| {
             tracing::warn!("the function's answer is malformed: {error:#}");
             StatusCode::INTERNAL_SERVER_ERROR
@@ -161,33 +167,26 @@ async fn authorize(
     gateway: &Gateway,
     authorizer: &Authorizer,
     request: &HttpRequest<'_>,
-) -> Result<Value, StatusCode> {
+) -> Result<Value, Denied> {
+    let route = request.found.route;
     let headers = authorize::header_pairs(&request.parts.headers);
     let query = query_pairs(request.parts.uri.query().unwrap_or_default());
-    let identity =
-        |sources: &[_]| authorize::identity(sources, &headers, &query).ok_or(Denied::Unauthorized);
-    let authorized = async {
-        match authorizer {
-            Authorizer::Jwt(jwt) => {
-                let identity = identity(std::slice::from_ref(&jwt.identity))?;
-                let token = identity.first().map_or("", String::as_str);
-                gateway
-                    .keys
-                    .check(jwt, token, &request.found.route.scopes)
-                    .await
-            }
-            Authorizer::Lambda(lambda) => {
-                let identity = identity(&lambda.identity)?;
-                let allowed = ask(gateway, lambda, request, &identity).await?;
-                Ok(json!({"lambda": lambda_context(allowed)}))
-            }
-        }
+    let identity = |sources: &[_]| {
+        let identity = authorize::identity(sources, &headers, &query, &route.key);
+        identity.ok_or(Denied::Unauthorized)
     };
-    authorized.await.map_err(|denied| match denied {
-        Denied::Unauthorized => StatusCode::UNAUTHORIZED,
-        Denied::Forbidden => StatusCode::FORBIDDEN,
-        Denied::Failed => StatusCode::INTERNAL_SERVER_ERROR,
-    })
+    match authorizer {
+        Authorizer::Jwt(jwt) => {
+            let identity = identity(std::slice::from_ref(&jwt.identity))?;
+            let token = identity.first().map_or("", String::as_str);
+            gateway.keys.check(jwt, token, &route.scopes).await
+        }
+        Authorizer::Lambda(lambda) => {
+            let answer = ask(gateway, lambda, request, &identity(&lambda.identity)?).await?;
+            answer.check(&request.arn())?;
+            Ok(json!({"lambda": answer.context()}))
+        }
+    }
 }
 
 async fn ask(
@@ -195,25 +194,17 @@ async fn ask(
     authorizer: &LambdaAuthorizer,
     request: &HttpRequest<'_>,
     identity: &[String],
-) -> Result<Allowed, Denied> {
-    if let Some(allowed) = gateway.remembered.get(authorizer, identity) {
-        return Ok(allowed);
+) -> Result<Answer, Denied> {
+    if let Some(answer) = gateway.remembered.get(authorizer, identity) {
+        return Ok(answer);
     }
     let event = match authorizer.payload {
         Payload::V1 => request.authorizer_event_v1(identity),
         Payload::V2 => request.authorizer_event(identity),
     };
-    let allowed = authorize::ask(gateway, authorizer, &event, &request.arn()).await?;
-    gateway.remembered.put(authorizer, identity, &allowed);
-    Ok(allowed)
-}
-
-fn lambda_context(allowed: Allowed) -> Map<String, Value> {
-    let mut context = allowed.context;
-    if let Some(principal_id) = allowed.principal_id {
-        context.insert("principalId".to_owned(), principal_id.into());
-    }
-    context
+    let answer = authorize::ask(gateway, authorizer, &event).await?;
+    gateway.remembered.put(authorizer, identity, &answer);
+    Ok(answer)
 }
 
 /// What the gateway itself answers.
@@ -228,8 +219,14 @@ fn from_function(payload: &Bytes) -> Result<Response<Full<Bytes>>> {
     let Some(status) = answer.get("statusCode") else {
         return Ok(response(StatusCode::OK, payload.clone()));
     };
-    let status = status.as_u64().context("statusCode is not a number")?;
-    let body = answer["body"].as_str().unwrap_or_default();
+    let status = match status {
+        Value::String(status) => status.parse()?,
+        status => status.as_u64().context("statusCode is not a number")?,
+    };
+    let body = match &answer["body"] {
+        Value::Null => "",
+        body => body.as_str().context("the body is not a string")?,
+    };
     let body = match answer["isBase64Encoded"].as_bool() {
         Some(true) => STANDARD.decode(body)?,
         _ => body.as_bytes().to_vec(),

@@ -3,6 +3,7 @@
 //! <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -19,6 +20,12 @@ use crate::template::function_arn;
 
 /// The most that is read of a payload; what is above Lambda's own limit is told apart.
 const MAX_READ_BYTES: usize = 10 * 1024 * 1024;
+
+/// The largest payload that nobody waits for, in bytes.
+const MAX_EVENT_BYTES: usize = 1024 * 1024;
+
+/// The longest that Lambda runs a function.
+const PATIENCE: Duration = Duration::from_secs(900);
 
 /// The function that a request to this API names, `None` for any other path.
 pub fn function_name(path: &str) -> Option<String> {
@@ -65,11 +72,12 @@ pub async fn answer(
     let function = function.name.clone();
     let kind = parts.headers.get("x-amz-invocation-type");
     match kind.map_or(&b"RequestResponse"[..], HeaderValue::as_bytes) {
-        b"RequestResponse" => outcome(gateway.invoke_raw(&function, payload).await),
+        b"RequestResponse" => outcome(gateway.invoke(&function, payload, PATIENCE).await),
+        b"Event" if payload.len() > MAX_EVENT_BYTES => too_large(),
         b"Event" => {
             let gateway = Arc::clone(gateway);
             tokio::spawn(async move {
-                if let Err(error) = gateway.invoke_raw(&function, payload).await {
+                if let Err(error) = gateway.invoke(&function, payload, PATIENCE).await {
                     tracing::warn!("{function} failed: {error}");
                 }
             });
@@ -99,6 +107,10 @@ fn outcome(outcome: Result<Bytes, InvokeError>) -> Response<Full<Bytes>> {
             answer
         }
         Err(InvokeError::TooLarge) => return too_large(),
+        Err(InvokeError::Busy) => {
+            let status = StatusCode::TOO_MANY_REQUESTS;
+            return aws_error(status, "TooManyRequestsException", "Rate Exceeded.");
+        }
         Err(error) => {
             let status = StatusCode::BAD_GATEWAY;
             return aws_error(status, "ServiceException", &error.to_string());

@@ -42,13 +42,18 @@ pub async fn answer(
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
     let (parts, body) = request.into_parts();
+    let keys = &gateway.settings.access_keys;
+    if let Err(refusal) = signature::check_claim(&parts, keys) {
+        tracing::info!("{} @connections 403", parts.method);
+        return aws_error(StatusCode::FORBIDDEN, refusal.kind, &refusal.message);
+    }
     let answer = match read_body(body, MAX_READ_BYTES).await {
         Ok(body) => checked(gateway, id, &parts, &body),
         Err(StatusCode::PAYLOAD_TOO_LARGE) => too_large(),
         Err(status) => aws_error(status, "BadRequestException", "The body is malformed"),
     };
     let (method, status) = (&parts.method, answer.status().as_u16());
-    tracing::info!("{method} @connections/{id} {status}");
+    tracing::info!("{method} @connections/{} {status}", id.escape_debug());
     answer
 }
 
@@ -136,6 +141,7 @@ fn delete(gateway: &Gateway, id: &str) -> Response<Full<Bytes>> {
     let Some(socket) = gateway.connections.get(id) else {
         return gone();
     };
+    gateway.connections.remove(id);
     socket.end(End::Deleted);
     response(DELETED, Bytes::new())
 }

@@ -100,11 +100,15 @@ pub async fn serve(
     ) else {
         return;
     };
-    if !delay.is_zero() {
-        tokio::time::sleep(delay).await;
+    tokio::select! {
+        () = tokio::time::sleep(delay), if !delay.is_zero() => {}
+        // Ctrl-C does not wait for a fault.
+        () = gateway.stop.cancelled(), if !delay.is_zero() => {}
+        else => {}
     }
     let event = event::disconnect(api, &socket, code, &ended.reason);
-    if let Err(error) = gateway.invoke(&route.function, &event, route.timeout).await {
+    let event = event.to_string().into();
+    if let Err(error) = gateway.invoke(&route.function, event, route.timeout).await {
         tracing::warn!("$disconnect failed: {error}");
     }
 }
@@ -169,19 +173,21 @@ async fn read(
     let ended = outer_end(gateway, socket);
     let mut ended = std::pin::pin!(ended);
     loop {
-        let slot = Arc::clone(&slots).acquire_owned();
-        let next = async { (slot.await, frames.next().await) };
-        let (slot, frame) = tokio::select! {
-            next = next => next,
+        let frame = tokio::select! {
+            frame = frames.next() => frame,
             ended = ended.as_mut() => return ended,
         };
-        let slot = slot.expect("the semaphore is never closed");
         match frame {
             Some(Ok(Message::Text(text))) => {
                 socket.touch();
                 if gateway.settings.faults.cut() {
                     return None;
                 }
+                let slot = tokio::select! {
+                    slot = Arc::clone(&slots).acquire_owned() => slot,
+                    ended = ended.as_mut() => return ended,
+                };
+                let slot = slot.expect("the semaphore is never closed");
                 let (gateway, socket) = (Arc::clone(gateway), Arc::clone(socket));
                 let dispatcher = Arc::clone(&gateway);
                 gateway.sockets.spawn(async move {
@@ -320,13 +326,14 @@ async fn dispatch(gateway: &Gateway, socket: &Socket, text: &str, _slot: OwnedSe
         return;
     };
     let route = &api.routes[&key];
-    if !gateway.admits(&key, route.throttle) {
+    let buckets = &gateway.websocket_buckets;
+    if !buckets.admit(&key, route.throttle, Instant::now()) {
         tracing::info!("{key} {} throttled", socket.connection_id);
         send_error(socket, THROTTLED);
         return;
     }
-    let event = event::message(api, socket, &key, text);
-    let result = gateway.invoke(&route.function, &event, route.timeout).await;
+    let event = event::message(api, socket, &key, text).to_string().into();
+    let result = gateway.invoke(&route.function, event, route.timeout).await;
     tracing::info!(
         "{key} {} {} bytes in {:.1} ms",
         socket.connection_id,

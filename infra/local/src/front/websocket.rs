@@ -5,19 +5,21 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{
-    CONNECTION, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    CONNECTION, HOST, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT,
 };
-use hyper::{Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::{Ends, Head, control, invoke, json_response, management, socket};
+use super::{Ends, Head, aws_error, control, invoke, json_response, management, socket};
 use crate::authorize::{self, Denied};
 use crate::connections::Socket;
 use crate::event::websocket::{self as event, Handshake};
@@ -36,7 +38,13 @@ const NO_UPGRADE: StatusCode = StatusCode::UPGRADE_REQUIRED;
 /// The status when `$connect` misses its integration timeout. [U]
 const CONNECT_TIMED_OUT: StatusCode = StatusCode::GATEWAY_TIMEOUT;
 
-/// The longest query string and path, in bytes.
+/// The status when the function of `$connect` cannot be invoked. [U]
+const NOT_INVOCABLE: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
+
+/// The status of a handshake with too long a URL. [U]
+const TOO_LONG: StatusCode = StatusCode::URI_TOO_LONG;
+
+/// The longest URL, in bytes.
 ///
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html>
 const MAX_URL_BYTES: usize = 4_096;
@@ -51,7 +59,16 @@ pub async fn answer(
     ends: Ends,
 ) -> Response<Full<Bytes>> {
     let path = request.uri().path();
-    if let Some(name) = invoke::function_name(path) {
+    let function = invoke::function_name(path);
+    // A page in a browser is not who these are for.
+    if (function.is_some() || control::is_control(path)) && request.headers().contains_key(ORIGIN) {
+        return aws_error(
+            StatusCode::FORBIDDEN,
+            "AccessDeniedException",
+            "not for web pages",
+        );
+    }
+    if let Some(name) = function {
         return invoke::answer(&gateway, &name, request).await;
     }
     if control::is_control(path) {
@@ -73,6 +90,9 @@ pub async fn answer(
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         return refusal;
     };
+    if gateway.stop.is_cancelled() {
+        return refusal(StatusCode::SERVICE_UNAVAILABLE, None);
+    }
     handshake(&gateway, api, request, ends, query, accept).await
 }
 
@@ -103,20 +123,20 @@ fn handshake_query(
 
 /// The answer to the client's key, `None` if this is no WebSocket handshake.
 fn accept_key(request: &Request<Incoming>) -> Option<String> {
-    let header = |name: HeaderName| request.headers().get(name)?.to_str().ok();
-    let lists = |name, word: &str| {
-        let value: Option<&str> = header(name);
-        value.is_some_and(|list| {
-            list.split(',')
-                .any(|item| item.trim().eq_ignore_ascii_case(word))
-        })
+    let lists = |name: HeaderName, word: &str| {
+        let values = request.headers().get_all(name).into_iter();
+        let mut items = values
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','));
+        items.any(|item| item.trim().eq_ignore_ascii_case(word))
     };
-    let is_handshake = request.method() == hyper::Method::GET
+    let key = request.headers().get(SEC_WEBSOCKET_KEY)?.as_bytes();
+    let is_handshake = request.method() == Method::GET
         && lists(UPGRADE, "websocket")
         && lists(CONNECTION, "upgrade")
-        && header(SEC_WEBSOCKET_VERSION) == Some("13");
-    let key = request.headers().get(SEC_WEBSOCKET_KEY)?;
-    is_handshake.then(|| derive_accept_key(key.as_bytes()))
+        && lists(SEC_WEBSOCKET_VERSION, "13")
+        && STANDARD.decode(key).is_ok_and(|key| key.len() == 16);
+    is_handshake.then(|| derive_accept_key(key))
 }
 
 /// A refused handshake.
@@ -154,9 +174,9 @@ async fn handshake(
         port: ends.port,
     };
     head.stop();
-    let too_long = request.uri().to_string().len() > MAX_URL_BYTES;
-    let decided = match too_long {
-        true => Err(Refused(StatusCode::URI_TOO_LONG)),
+    let url_bytes = "wss://".len() + socket.domain_name.len() + request.uri().to_string().len();
+    let decided = match url_bytes > MAX_URL_BYTES {
+        true => Err(Refused(TOO_LONG)),
         false => decide(gateway, api, &socket, &handshake).await,
     };
     let status = match &decided {
@@ -188,32 +208,29 @@ async fn decide(
     socket: &Socket,
     handshake: &Handshake,
 ) -> Result<Option<ProxyResponse>, Refused> {
-    let route = api.routes.get("$connect");
-    if !gateway.admits("$connect", route.and_then(|route| route.throttle)) {
+    let throttle = api.stage.throttle("$connect");
+    if !gateway
+        .websocket_buckets
+        .admit("$connect", throttle, Instant::now())
+    {
         return Err(Refused(StatusCode::TOO_MANY_REQUESTS));
     }
     if let Some(authorizer) = &api.authorizer {
-        let asked = authorize(gateway, api, authorizer, socket, handshake);
-        let context = asked.await.map_err(|denied| {
-            Refused(match denied {
-                Denied::Unauthorized => StatusCode::UNAUTHORIZED,
-                Denied::Forbidden => StatusCode::FORBIDDEN,
-                Denied::Failed => StatusCode::INTERNAL_SERVER_ERROR,
-            })
-        })?;
+        let asked = authorize(gateway, api, authorizer, socket, handshake).await;
+        let context = asked.map_err(|denied| Refused(denied.status()))?;
         let is_first = socket.authorizer.set(context).is_ok();
         debug_assert!(is_first, "a socket is authorized once");
     }
-    let Some(route) = route else {
+    let Some(route) = api.routes.get("$connect") else {
         return Ok(None);
     };
-    let event = event::connect(api, socket, handshake);
-    match gateway.invoke(&route.function, &event, route.timeout).await {
+    let event = event::connect(api, socket, handshake).to_string().into();
+    match gateway.invoke(&route.function, event, route.timeout).await {
         Ok(payload) => connect_answer(&payload).map(Some),
         Err(InvokeError::TimedOut) => Err(Refused(CONNECT_TIMED_OUT)),
         Err(InvokeError::NotInvocable(why)) => {
             tracing::error!("$connect: {why}");
-            Err(Refused(StatusCode::INTERNAL_SERVER_ERROR))
+            Err(Refused(NOT_INVOCABLE))
         }
         Err(error) => {
             tracing::warn!("$connect failed: {error}");
@@ -229,15 +246,17 @@ async fn authorize(
     socket: &Socket,
     handshake: &Handshake,
 ) -> Result<Value, Denied> {
-    let identity = authorize::identity(&authorizer.identity, &handshake.headers, &handshake.query);
+    let (headers, query) = (&handshake.headers, &handshake.query);
+    let identity = authorize::identity(&authorizer.identity, headers, query, "$connect");
     if identity.is_none() {
         return Err(Denied::Unauthorized);
     }
     let start = Instant::now();
     let event = event::authorizer(api, socket, handshake);
     let arn = event::connect_arn(api);
-    let allowed = authorize::ask(gateway, authorizer, &event, &arn).await?;
-    allowed.flattened(start.elapsed().max(Duration::from_millis(1)))
+    let answer = authorize::ask(gateway, authorizer, &event).await?;
+    answer.check(&arn)?;
+    answer.flattened(start.elapsed().max(Duration::from_millis(1)))
 }
 
 /// The status of `$connect` is that of the handshake.

@@ -15,9 +15,10 @@ use tokio::sync::Semaphore;
 
 use super::{FunctionError, InvokeError, Lambda, Lambdas};
 use crate::client;
-use crate::template::{Function, Template};
+use crate::signature::{self, AccessKey};
+use crate::template::Template;
 
-/// Invocations under way at once. `cargo lambda watch` hangs for good near a hundred.
+/// Invocations of a function under way at once. `cargo lambda watch` hangs for good near a hundred.
 const MAX_OUTSTANDING: usize = 64;
 
 /// How long the first invocation of a function may take: it may have to be compiled.
@@ -28,21 +29,47 @@ pub struct RemoteFunction {
     name: String,
     url: Uri,
     timeout: Duration,
-    outstanding: Arc<Semaphore>,
+    access_key: AccessKey,
+    outstanding: Semaphore,
 }
 
-/// The functions of a template behind the Invoke API at `base`.
+/// How functions are called at an Invoke API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Names {
+    /// As their binaries: `cargo lambda watch` knows no other names.
+    Binaries,
+    /// As the template says (`FunctionName`), else as their binaries.
+    Functions,
+}
+
+/// The functions of a template behind the Invoke API at `base`, invoked with an access key.
 ///
 /// # Errors
 ///
 /// `base` is not a URL.
-pub fn functions(template: &Template, base: &str) -> Result<Lambdas> {
+pub fn functions(
+    template: &Template,
+    base: &str,
+    names: Names,
+    access_key: &AccessKey,
+) -> Result<Lambdas> {
     let base: Uri = base.trim_end_matches('/').parse()?;
     let is_http = [Some(&Scheme::HTTP), Some(&Scheme::HTTPS)].contains(&base.scheme());
     ensure!(is_http, "{base} is not a URL such as http://127.0.0.1:9000");
-    let outstanding = Arc::new(Semaphore::new(MAX_OUTSTANDING));
     let functions = template.functions.values().map(|function| {
-        let remote = RemoteFunction::new(function, &base, Arc::clone(&outstanding))?;
+        let name = match names {
+            Names::Binaries => &function.binary,
+            Names::Functions if function.function_name == function.name => &function.binary,
+            Names::Functions => &function.function_name,
+        };
+        let url = format!("{base}/2015-03-31/functions/{name}/invocations");
+        let remote = RemoteFunction {
+            name: name.clone(),
+            url: url.replace("//2015", "/2015").parse()?,
+            timeout: function.timeout,
+            access_key: access_key.clone(),
+            outstanding: Semaphore::new(MAX_OUTSTANDING),
+        };
         Ok((function.name.clone(), Lambda::Remote(Arc::new(remote))))
     });
     functions.collect()
@@ -57,9 +84,17 @@ pub async fn warm_up(lambdas: &Lambdas) {
             let answer =
                 tokio::time::timeout(WARM_UP_PATIENCE, function.post("DryRun", "{}".into()));
             match answer.await {
-                // Whatever it makes of an empty event, it runs.
-                Ok(Ok(answer)) if answer.status() != StatusCode::NOT_FOUND => {}
-                Ok(Ok(_)) => tracing::error!("there is no function {} there", function.name),
+                Ok(Ok(answer)) => match answer.status() {
+                    StatusCode::NOT_FOUND => {
+                        tracing::error!("there is no function {} there", function.name);
+                    }
+                    StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => tracing::error!(
+                        "{} may not be invoked with this --access-key",
+                        function.name
+                    ),
+                    // Whatever it makes of an empty event, it runs.
+                    _ => {}
+                },
                 Ok(Err(error)) => tracing::error!("{} cannot be reached: {error:#}", function.name),
                 Err(_) => tracing::error!("{} does not answer", function.name),
             }
@@ -68,17 +103,6 @@ pub async fn warm_up(lambdas: &Lambdas) {
 }
 
 impl RemoteFunction {
-    fn new(function: &Function, base: &Uri, outstanding: Arc<Semaphore>) -> Result<Self> {
-        let name = &function.invoke_name;
-        let url = format!("{base}/2015-03-31/functions/{name}/invocations");
-        Ok(Self {
-            name: name.clone(),
-            url: url.replace("//2015", "/2015").parse()?,
-            timeout: function.timeout,
-            outstanding,
-        })
-    }
-
     /// Invokes the function and waits for its result.
     ///
     /// # Errors
@@ -91,11 +115,8 @@ impl RemoteFunction {
         let Ok(answer) =
             tokio::time::timeout(self.timeout, self.post("RequestResponse", payload)).await
         else {
-            let seconds = self.timeout.as_secs_f64();
-            let message = format!("Error: Task timed out after {seconds:.2} seconds");
-            return Err(InvokeError::Function(FunctionError::new(
-                "Sandbox.Timedout",
-                &message,
+            return Err(InvokeError::Function(FunctionError::timed_out(
+                self.timeout,
             )));
         };
         let answer = answer.map_err(|error| {
@@ -126,7 +147,8 @@ impl RemoteFunction {
         let request = Request::post(&self.url)
             .header(CONTENT_TYPE, "application/json")
             .header("x-amz-invocation-type", invocation_type)
-            .body(Full::new(payload))?;
-        client::send(request).await
+            .body(Full::new(payload.clone()))?;
+        let signed = signature::sign(request, &payload, "lambda", &self.access_key)?;
+        client::send(signed).await
     }
 }

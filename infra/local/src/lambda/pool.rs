@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
@@ -30,9 +30,17 @@ use crate::template::{self, Function, Template};
 /// How long a process may take to end by itself.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long the start of a process may take, on top of the function's timeout, before an event that
-/// waits for it is given up. It is Lambda's limit for an init.
+/// How long the start of a process may take.
+///
+/// <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-ib>
 const INIT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long an event may wait for a process: longer than any API does. Lambda would refuse it at
+/// once.
+const QUEUE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// The longest line of a function's log that is printed in one piece, in bytes.
+const MAX_LINE_BYTES: u64 = 64 * 1024;
 
 /// How many processes a function has, and what each takes at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +86,7 @@ impl Functions {
         let functions = template.functions.values();
         let pools: Vec<_> = functions
             .map(|function| {
-                let binary = binaries[&function.binary].clone();
+                let binary = binaries[&function.name].clone();
                 Pool::new(function.clone(), binary, Arc::clone(&settings), group.id())
             })
             .collect();
@@ -88,16 +96,13 @@ impl Functions {
             .collect();
         for (pool, start) in starts {
             let name = &pool.function.name;
-            match tokio::time::timeout(INIT_PATIENCE, start).await {
-                Ok(Ok(Ok(()))) => {}
-                Ok(Ok(Err(error))) => tracing::error!(
-                    "{name} does not start: {}; its next event tries again",
-                    InvokeError::Function(error)
-                ),
-                Ok(Err(_)) | Err(_) => tracing::error!(
-                    "{name} has not asked for an event after {} s; its log may say why",
-                    INIT_PATIENCE.as_secs()
-                ),
+            if let Ok(Err(error)) = start.await {
+                tracing::error!(
+                    "{name} does not start: it ended, or did not ask for an event ({}: {}); its next \
+                     event tries again",
+                    error.error_type(),
+                    error.message()
+                );
             }
         }
         Ok(Self {
@@ -133,28 +138,15 @@ pub struct Pool {
     /// The process group that they join.
     group: i32,
     queue: Arc<Queue>,
-    processes: Mutex<Processes>,
+    processes: Mutex<Vec<Process>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
-#[derive(Default)]
-struct Processes {
-    /// Those that get events, or soon will.
-    running: u32,
-    /// Those of them that have not asked for an event yet.
-    starting: usize,
-    /// All that live.
-    alive: Vec<(Pid, Arc<RuntimeApi>)>,
-}
-
-/// What has become of a process so far.
-struct Life {
-    /// Hears that it has started.
-    started: Option<Started>,
-    has_started: bool,
-    /// It gets no more events, and no longer counts as running.
-    is_retired: bool,
+/// A process that lives, or is about to.
+struct Process {
+    api: Arc<RuntimeApi>,
+    pid: Option<Pid>,
 }
 
 type Started = oneshot::Sender<Result<(), FunctionError>>;
@@ -173,28 +165,26 @@ impl Pool {
         })
     }
 
-    /// Hands an event to a process and waits for the result.
+    /// Hands an event to a process, which is killed after `kill`, and waits for the result.
     ///
     /// # Errors
     ///
-    /// [`InvokeError::Function`], or `NotInvocable` if too many events wait.
-    pub async fn invoke(self: &Arc<Self>, payload: Bytes) -> Result<Bytes, InvokeError> {
-        let Some(waiting) = self.queue.push(payload) else {
-            let name = &self.function.name;
-            return Err(InvokeError::NotInvocable(format!(
-                "too many events wait for {name}"
-            )));
-        };
+    /// [`InvokeError::Function`], or `Busy`.
+    pub async fn invoke(
+        self: &Arc<Self>,
+        payload: Bytes,
+        kill: Option<Duration>,
+    ) -> Result<Bytes, InvokeError> {
+        let waiting = self.queue.push(payload, kill).ok_or(InvokeError::Busy)?;
         self.grow();
-        let patience = INIT_PATIENCE + self.function.timeout;
-        if tokio::time::timeout(patience, waiting.taken).await.is_err() {
-            let seconds = patience.as_secs_f64();
-            let message = format!("Error: Task timed out after {seconds:.2} seconds");
-            return Err(InvokeError::Function(FunctionError::new(
-                "Sandbox.Timedout",
-                &message,
-            )));
+        if tokio::time::timeout(QUEUE_PATIENCE, waiting.taken)
+            .await
+            .is_err()
+        {
+            return Err(InvokeError::Busy);
         }
+        // The process that took it may have been counted on for another event.
+        self.grow();
         let stopped = || FunctionError::new("Runtime.ExitError", "the function is being stopped");
         let outcome = waiting.outcome.await.unwrap_or_else(|_| Err(stopped()));
         outcome.map_err(InvokeError::Function)
@@ -202,10 +192,10 @@ impl Pool {
 
     /// Kills the processes that have an event in hand.
     pub fn kill_busy(&self) {
-        for (pid, api) in &self.lock().alive {
-            if api.is_busy() {
+        for process in self.lock().iter().filter(|process| process.api.is_busy()) {
+            if let Some(pid) = process.pid {
                 // It may have ended by itself just now.
-                let _ = kill_process(*pid, Signal::KILL);
+                let _ = kill_process(pid, Signal::KILL);
             }
         }
     }
@@ -220,52 +210,42 @@ impl Pool {
     /// Starts another process if there is an event for which none is free.
     fn grow(self: &Arc<Self>) {
         let limit = match self.settings.concurrency {
-            Concurrency::Processes(limit) => limit,
+            Concurrency::Processes(limit) => limit as usize,
             Concurrency::InFlight(_) => 1,
         };
         let mut processes = self.lock();
-        let idle: usize = processes.alive.iter().map(|(_, api)| api.idle()).sum();
-        let is_needed = self.queue.len() > idle + processes.starting;
-        if is_needed && processes.running < limit && !self.stop.is_cancelled() {
+        let running = processes.iter().filter(|process| !process.api.is_retired());
+        let capacity: usize = processes.iter().map(|process| process.api.capacity()).sum();
+        if self.queue.len() > capacity && running.count() < limit && !self.stop.is_cancelled() {
             self.start(&mut processes, None);
         }
     }
 
-    fn start(self: &Arc<Self>, processes: &mut Processes, started: Option<Started>) {
-        processes.running += 1;
-        processes.starting += 1;
+    fn start(self: &Arc<Self>, processes: &mut Vec<Process>, started: Option<Started>) {
+        let arn = template::function_arn(&self.function.function_name);
+        let api = RuntimeApi::new(arn, self.function.timeout, Arc::clone(&self.queue));
+        processes.push(Process {
+            api: Arc::clone(&api),
+            pid: None,
+        });
         let pool = Arc::clone(self);
         self.tasks.spawn(async move {
-            pool.run(started).await;
+            pool.run(&api, started).await;
             // The events that it might have taken are still there.
             pool.grow();
         });
     }
 
     /// The life of a process.
-    async fn run(self: &Arc<Self>, started: Option<Started>) {
-        let arn = template::function_arn(&self.function.name);
-        let api = RuntimeApi::new(arn, self.function.timeout, Arc::clone(&self.queue));
-        let mut life = Life {
-            started,
-            has_started: false,
-            is_retired: false,
-        };
-        let status = self.run_process(&api, &mut life).await;
+    async fn run(self: &Arc<Self>, api: &Arc<RuntimeApi>, started: Option<Started>) {
+        let (started, status) = self.run_process(api, started).await;
         let name = &self.function.name;
-        let status = status
-            .inspect_err(|error| tracing::error!("{name}: {error:#}"))
-            .ok();
-        {
-            let mut processes = self.lock();
-            processes
-                .alive
-                .retain(|(_, other)| !Arc::ptr_eq(other, &api));
-            processes.running -= u32::from(!life.is_retired);
-            processes.starting -= usize::from(!life.has_started);
-        }
+        let status = status.inspect_err(|error| tracing::error!("{name}: {error:#}"));
+        let status = status.ok();
+        self.lock()
+            .retain(|process| !Arc::ptr_eq(&process.api, api));
         if let Some(error) = api.process_exited(status) {
-            match life.started {
+            match started {
                 Some(started) => drop(started.send(Err(error))),
                 // On Lambda too the event that needed the process gets the error of its init.
                 None => self.queue.fail_one(error),
@@ -277,51 +257,76 @@ impl Pool {
         }
     }
 
+    /// Runs the process to its end. Gives `started` back if it has not started.
     async fn run_process(
         self: &Arc<Self>,
         api: &Arc<RuntimeApi>,
-        life: &mut Life,
-    ) -> Result<ExitStatus> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
-        let mut child = self.spawn(&address.to_string())?;
-        let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        let pid = pid.context("the process has no id")?;
-        self.lock().alive.push((pid, Arc::clone(api)));
-        tokio::spawn(Arc::clone(api).serve(listener));
-        loop {
+        mut started: Option<Started>,
+    ) -> (Option<Started>, Result<ExitStatus>) {
+        let mut child = match self.launch(api).await {
+            Ok(child) => child,
+            Err(error) => return (started, Err(error)),
+        };
+        let init = tokio::time::sleep(INIT_PATIENCE);
+        let mut init = std::pin::pin!(init);
+        let mut is_up = false;
+        let status = loop {
             tokio::select! {
-                status = child.wait() => return Ok(status?),
-                () = api.first_poll(), if !life.has_started => {
-                    life.has_started = true;
-                    self.lock().starting -= 1;
-                    if let Some(started) = life.started.take() {
+                biased;
+                () = self.stop.cancelled() => break terminate(&mut child).await,
+                status = child.wait() => break status.map_err(Into::into),
+                () = api.first_poll(), if !is_up => {
+                    is_up = true;
+                    if let Some(started) = started.take() {
                         let _ = started.send(Ok(()));
                     }
                 }
+                () = init.as_mut(), if !is_up => {
+                    api.fail_init(FunctionError::timed_out(INIT_PATIENCE));
+                    break kill(&mut child).await;
+                }
+                () = api.killed() => break kill(&mut child).await,
                 () = api.overdue() => {
                     tracing::warn!("{} timed out and is stopped", self.function.name);
-                    self.lock().running -= 1;
-                    life.is_retired = true;
+                    api.retire();
                     self.grow();
                     tokio::select! {
-                        () = api.retire() => {}
+                        () = api.drained() => {}
                         () = self.stop.cancelled() => {}
+                        _ = child.wait() => {}
                     }
-                    child.kill().await?;
+                    break kill(&mut child).await;
                 }
-                () = self.stop.cancelled() => return terminate(&mut child).await,
             }
-        }
+        };
+        (started, status)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Processes> {
+    /// Starts the program, and its Runtime API.
+    async fn launch(&self, api: &Arc<RuntimeApi>) -> Result<Child> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let child = self.spawn(&listener.local_addr()?.to_string())?;
+        let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        for process in self.lock().iter_mut() {
+            if Arc::ptr_eq(&process.api, api) {
+                process.pid = pid;
+            }
+        }
+        tokio::spawn(Arc::clone(api).serve(listener));
+        Ok(child)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Process>> {
         self.processes.lock().expect("no holder panics")
     }
 
     fn spawn(&self, runtime_api: &str) -> Result<Child> {
         let name = &self.function.name;
         let mut command = Command::new(&self.binary);
+        // Where it is on Lambda: the folder of its code.
+        if self.function.folder.is_dir() {
+            command.current_dir(&self.function.folder);
+        }
         command
             .env_clear()
             .envs(self.lambda_environment(runtime_api))
@@ -347,7 +352,10 @@ impl Pool {
     fn lambda_environment(&self, runtime_api: &str) -> Vec<(&'static str, String)> {
         let mut environment = vec![
             ("AWS_LAMBDA_RUNTIME_API", runtime_api.to_owned()),
-            ("AWS_LAMBDA_FUNCTION_NAME", self.function.name.clone()),
+            (
+                "AWS_LAMBDA_FUNCTION_NAME",
+                self.function.function_name.clone(),
+            ),
             ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),
             (
                 "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
@@ -356,7 +364,7 @@ impl Pool {
             ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".to_owned()),
             (
                 "AWS_LAMBDA_LOG_GROUP_NAME",
-                format!("/aws/lambda/{}", self.function.name),
+                format!("/aws/lambda/{}", self.function.function_name),
             ),
             ("AWS_LAMBDA_LOG_STREAM_NAME", "local".to_owned()),
             // The lines are for the developer, whatever the template says.
@@ -395,18 +403,29 @@ async fn terminate(child: &mut Child) -> Result<ExitStatus> {
     if let Ok(status) = tokio::time::timeout(STOP_PATIENCE, child.wait()).await {
         return Ok(status?);
     }
+    kill(child).await
+}
+
+async fn kill(child: &mut Child) -> Result<ExitStatus> {
     child.kill().await?;
     Ok(child.wait().await?)
 }
 
-/// Prints the lines of a function under its name.
+/// Prints the lines of a function under its name, whatever they hold, to the end: a function whose
+/// output nobody takes would fail to write it.
 fn forward(name: &str, output: Option<impl AsyncRead + Unpin + Send + 'static>) {
     let Some(output) = output else { return };
     let name = name.to_owned();
     tokio::spawn(async move {
-        let mut lines = BufReader::new(output).lines();
-        while let Ok(Some(line)) = lines.next_line().await {
-            logs::function_line(&name, &line);
+        let mut output = BufReader::new(output);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let mut piece = (&mut output).take(MAX_LINE_BYTES);
+            match piece.read_until(b'\n', &mut line).await {
+                Ok(1..) => logs::function_line(&name, String::from_utf8_lossy(&line).trim_end()),
+                Ok(0) | Err(_) => return,
+            }
         }
     });
 }

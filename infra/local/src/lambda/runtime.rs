@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
@@ -23,8 +23,14 @@ use super::FunctionError;
 use crate::event::{new_id, trace_id};
 use crate::front;
 
-/// Invocations that may wait for a process.
-const QUEUE: usize = 10_000;
+/// Events that may wait for a process.
+const QUEUE_EVENTS: usize = 10_000;
+
+/// Bytes of events that may wait for a process.
+const QUEUE_BYTES: usize = 64 * 1024 * 1024;
+
+/// The most that is read of a function's result, in bytes. It is above what Lambda takes.
+const MAX_READ_BYTES: usize = 8 * 1024 * 1024;
 
 /// How an invocation ends.
 pub type Outcome = Result<Bytes, FunctionError>;
@@ -33,6 +39,7 @@ pub type Outcome = Result<Bytes, FunctionError>;
 pub struct Queue {
     sender: async_channel::Sender<Invocation>,
     receiver: async_channel::Receiver<Invocation>,
+    bytes: AtomicUsize,
 }
 
 /// An event on its way to a process.
@@ -40,6 +47,8 @@ pub struct Invocation {
     /// The request id.
     pub id: String,
     payload: Bytes,
+    /// After how long its process is to be killed: a fault on demand.
+    kill: Option<Duration>,
     /// Hears that a process has taken the event.
     taken: oneshot::Sender<()>,
     reply: oneshot::Sender<Outcome>,
@@ -56,21 +65,31 @@ pub struct Waiting {
 impl Queue {
     /// An empty queue.
     pub fn new() -> Arc<Self> {
-        let (sender, receiver) = async_channel::bounded(QUEUE);
-        Arc::new(Self { sender, receiver })
+        let (sender, receiver) = async_channel::bounded(QUEUE_EVENTS);
+        Arc::new(Self {
+            sender,
+            receiver,
+            bytes: AtomicUsize::new(0),
+        })
     }
 
-    /// Adds an event; `None` if ten thousand are waiting.
-    pub fn push(&self, payload: Bytes) -> Option<Waiting> {
+    /// Adds an event; `None` if too many are waiting. Its process is killed after `kill`.
+    pub fn push(&self, payload: Bytes, kill: Option<Duration>) -> Option<Waiting> {
         let (reply, outcome) = oneshot::channel();
         let (taken, was_taken) = oneshot::channel();
+        let bytes = payload.len();
         let invocation = Invocation {
             id: invocation_id(),
             payload,
+            kill,
             taken,
             reply,
         };
-        self.sender.try_send(invocation).ok()?;
+        let waiting = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if waiting > QUEUE_BYTES || self.sender.try_send(invocation).is_err() {
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return None;
+        }
         Some(Waiting {
             taken: was_taken,
             outcome,
@@ -90,6 +109,7 @@ impl Queue {
     /// Fails the event that has waited longest, if there is one.
     pub fn fail_one(&self, error: FunctionError) {
         if let Ok(invocation) = self.receiver.try_recv() {
+            self.has_left(&invocation);
             let _ = invocation.reply.send(Err(error));
         }
     }
@@ -98,10 +118,16 @@ impl Queue {
     async fn next(&self) -> Option<Invocation> {
         loop {
             let invocation = self.receiver.recv().await.ok()?;
+            self.has_left(&invocation);
             if !invocation.reply.is_closed() {
                 return Some(invocation);
             }
         }
+    }
+
+    fn has_left(&self, invocation: &Invocation) {
+        let bytes = invocation.payload.len();
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
@@ -129,6 +155,8 @@ pub struct RuntimeApi {
     in_flight: Mutex<HashMap<String, InFlight>>,
     /// Polls that wait for an event.
     idle: AtomicUsize,
+    /// The process is to be killed.
+    kill: Notify,
     /// Something has left `in_flight`.
     finished: Notify,
     polled: watch::Sender<bool>,
@@ -153,6 +181,7 @@ impl RuntimeApi {
             queue,
             in_flight: Mutex::default(),
             idle: AtomicUsize::new(0),
+            kill: Notify::new(),
             finished: Notify::new(),
             polled: watch::Sender::new(false),
             init_error: Mutex::default(),
@@ -183,12 +212,20 @@ impl RuntimeApi {
         *self.polled.borrow()
     }
 
-    /// How many more events the process would take now.
-    pub fn idle(&self) -> usize {
-        match self.retired.is_cancelled() {
-            true => 0,
-            false => self.idle.load(Ordering::SeqCst),
+    /// How many more events the process takes: one at least if it has not asked for any yet.
+    pub fn capacity(&self) -> usize {
+        if self.is_retired() {
+            0
+        } else if self.has_polled() {
+            self.idle.load(Ordering::SeqCst)
+        } else {
+            1
         }
+    }
+
+    /// Whether the process gets no more events.
+    pub fn is_retired(&self) -> bool {
+        self.retired.is_cancelled()
     }
 
     /// Whether the process has an event in hand.
@@ -220,9 +257,24 @@ impl RuntimeApi {
         }
     }
 
-    /// Gives the process no more events, and waits until those that it has are done.
-    pub async fn retire(&self) {
+    /// Gives the process no more events.
+    pub fn retire(&self) {
         self.retired.cancel();
+    }
+
+    /// Waits until the process is to be killed, as was asked for with one of its events.
+    pub async fn killed(&self) {
+        self.kill.notified().await;
+    }
+
+    /// Says why the process never asked for an event, unless it has said so itself.
+    pub fn fail_init(&self, error: FunctionError) {
+        let mut init_error = self.init_error.lock().expect("no holder panics");
+        init_error.get_or_insert(error);
+    }
+
+    /// Waits until the events that the process has in hand are done.
+    pub async fn drained(&self) {
         loop {
             let finished = self.finished.notified();
             if !self.is_busy() {
@@ -254,7 +306,7 @@ impl RuntimeApi {
         Some(told.unwrap_or_else(error))
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(self: &Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let path = request.uri().path().to_owned();
         let Some(path) = path.strip_prefix("/2018-06-01/runtime/") else {
             return status(StatusCode::NOT_FOUND);
@@ -263,20 +315,18 @@ impl RuntimeApi {
         match (request.method(), parts.as_slice()) {
             (&Method::GET, ["invocation", "next"]) => self.next().await,
             (&Method::POST, ["invocation", id, outcome @ ("response" | "error")]) => {
-                let Ok(body) = request.into_body().collect().await else {
-                    return status(StatusCode::BAD_REQUEST);
-                };
-                let body = body.to_bytes();
-                let outcome = match *outcome {
-                    "response" => Ok(body),
-                    _ => Err(FunctionError::from_json(&body)),
+                let body = front::read_body(request.into_body(), MAX_READ_BYTES).await;
+                let outcome = match (*outcome, body) {
+                    ("response", Ok(body)) => Ok(body),
+                    (_, Ok(body)) => Err(FunctionError::from_json(&body)),
+                    (_, Err(StatusCode::PAYLOAD_TOO_LARGE)) => Err(FunctionError::too_large()),
+                    (_, Err(refused)) => return status(refused),
                 };
                 self.complete(id, outcome)
             }
             (&Method::POST, ["init", "error"]) => {
-                if let Ok(body) = request.into_body().collect().await {
-                    let error = FunctionError::from_json(&body.to_bytes());
-                    *self.init_error.lock().expect("no holder panics") = Some(error);
+                if let Ok(body) = front::read_body(request.into_body(), MAX_READ_BYTES).await {
+                    self.fail_init(FunctionError::from_json(&body));
                 }
                 status(StatusCode::ACCEPTED)
             }
@@ -285,7 +335,7 @@ impl RuntimeApi {
     }
 
     /// Long-polls for the next event.
-    async fn next(&self) -> Response<Full<Bytes>> {
+    async fn next(self: &Arc<Self>) -> Response<Full<Bytes>> {
         let waiting = Idle::new(&self.idle);
         self.polled.send_replace(true);
         let invocation = tokio::select! {
@@ -313,15 +363,27 @@ impl RuntimeApi {
                 format!("{};Sampled=0", trace_id()),
             )
             .body(Full::new(invocation.payload))
-            .expect("ids and ARNs are valid header values");
+            .expect("ids of requests and of functions are ASCII");
         let event = InFlight {
             deadline: Instant::now() + self.timeout,
             reply: invocation.reply,
         };
-        self.lock().insert(invocation.id, event);
+        let id = invocation.id;
+        self.lock().insert(id.clone(), event);
+        if let Some(delay) = invocation.kill {
+            tokio::spawn(Arc::clone(self).kill_during(id, delay));
+        }
         // Whoever sent it may have given up just now.
         let _ = invocation.taken.send(());
         response
+    }
+
+    /// Has the process killed after `delay` if it still has the event in hand.
+    async fn kill_during(self: Arc<Self>, id: String, delay: Duration) {
+        tokio::time::sleep(delay).await;
+        if self.lock().contains_key(&id) {
+            self.kill.notify_one();
+        }
     }
 
     fn complete(&self, id: &str, outcome: Outcome) -> Response<Full<Bytes>> {

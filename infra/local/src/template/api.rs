@@ -135,7 +135,8 @@ pub struct Cors {
 }
 
 impl Stage {
-    fn throttle(&self, route_key: &str) -> Option<Throttle> {
+    /// The limit of a route.
+    pub fn throttle(&self, route_key: &str) -> Option<Throttle> {
         self.throttles
             .get(route_key)
             .copied()
@@ -432,11 +433,9 @@ impl<'a> Parts<'a> {
         if let Authorizer::Lambda(lambda) = &authorizer
             && !self.functions.contains_key(&lambda.function)
         {
-            bail!(
-                "{}: its function {} is not in the template",
-                resource.place(),
-                lambda.function
-            );
+            let (resource, function) = (resource.clone(), &lambda.function);
+            let why = format!("its function {function} is not served: its routes answer 500");
+            self.resources.skip(&resource, &why);
         }
         Ok(Some(authorizer))
     }

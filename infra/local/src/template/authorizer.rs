@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::api::texts;
-use super::intrinsic::function_name;
+use super::intrinsic::{function_name, text};
 use super::number;
 use super::resource::Resource;
 
@@ -62,7 +62,10 @@ pub enum IdentitySource {
     Header(String),
     /// A parameter of the query string.
     Query(String),
-    /// A stage variable or a value of the request's context: always there.
+    /// The key of the route, `$context.routeKey`.
+    RouteKey,
+    /// A stage variable or another value of the request's context: always there, and the same for
+    /// all that asks here.
     Always,
 }
 
@@ -103,12 +106,7 @@ impl Authorizer {
                 Some("1.0") => Payload::V1,
                 _ => Payload::V2,
             },
-            simple: matches!(
-                properties["EnableSimpleResponses"]
-                    .to_string()
-                    .trim_matches('"'),
-                "true"
-            ),
+            simple: text(&properties["EnableSimpleResponses"])? == "true",
             remembered: Duration::from_secs(remembered),
         }))
     }
@@ -123,6 +121,9 @@ impl IdentitySource {
         }
         if let Some(name) = path.strip_prefix("request.querystring.") {
             return Ok(Self::Query(name.to_owned()));
+        }
+        if path == "context.routeKey" {
+            return Ok(Self::RouteKey);
         }
         match path.starts_with("context.") || path.starts_with("stageVariables.") {
             true => Ok(Self::Always),

@@ -2,10 +2,10 @@
 //!
 //! <https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference.html>
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value};
 
 use super::yaml::{Content, Node};
@@ -16,12 +16,17 @@ pub const REGION: &str = "us-east-1";
 /// The account that functions are told.
 pub const ACCOUNT_ID: &str = "123456789012";
 
+/// How many references may follow one another.
+const MAX_DEPTH: usize = 50;
+
 /// What names stand for.
 pub struct Scope<'a> {
     root: &'a Node,
     parameters: BTreeMap<String, Value>,
     /// Functions that are not known here, with their lines.
     unknown: RefCell<BTreeSet<(usize, String)>>,
+    /// How many conditions and mappings refer to one another at the moment.
+    depth: Cell<usize>,
 }
 
 impl<'a> Scope<'a> {
@@ -53,6 +58,7 @@ impl<'a> Scope<'a> {
             root,
             parameters,
             unknown: RefCell::default(),
+            depth: Cell::new(0),
         })
     }
 
@@ -100,7 +106,7 @@ impl<'a> Scope<'a> {
             .get("Conditions")
             .and_then(|conditions| conditions.get(name))
             .with_context(|| format!("there is no condition {name}"))?;
-        self.truth(condition)
+        self.deeper(|| self.truth(condition))
     }
 
     fn call(&self, name: &str, argument: &Node) -> Result<Value> {
@@ -166,7 +172,16 @@ impl<'a> Scope<'a> {
             found = found.and_then(|node| node.get(key));
         }
         let found = found.with_context(|| format!("there is no {}", keys.join(".")))?;
-        self.evaluate(found)
+        self.deeper(|| self.evaluate(found))
+    }
+
+    /// Follows a reference within the template, which may lead back to itself.
+    fn deeper<T>(&self, follow: impl FnOnce() -> Result<T>) -> Result<T> {
+        ensure!(self.depth.get() < MAX_DEPTH, "it refers to itself");
+        self.depth.set(self.depth.get() + 1);
+        let followed = follow();
+        self.depth.set(self.depth.get() - 1);
+        followed
     }
 
     fn truth(&self, node: &Node) -> Result<bool> {

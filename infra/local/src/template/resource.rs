@@ -1,6 +1,6 @@
 //! The resources of a template, their conditions and properties evaluated.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::intrinsic::{self, Scope};
@@ -60,6 +60,12 @@ impl Resources {
         let mut list = Vec::new();
         for (id, node) in resources.entries() {
             let place = || format!("line {}: {id}", node.line);
+            let is_id = !id.is_empty() && id.chars().all(|letter| letter.is_ascii_alphanumeric());
+            ensure!(
+                is_id,
+                "{}: a logical id has letters and digits only",
+                place()
+            );
             if let Some(resource) = read_one(id, node, scope).with_context(place)? {
                 list.push(resource);
             }

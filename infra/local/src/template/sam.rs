@@ -4,7 +4,7 @@
 //! <https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-resource-websocketapi.html>,
 //! <https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-resource-httpapi.html>
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value, json};
 
 use super::resource::{Resource, Resources};
@@ -24,6 +24,16 @@ pub fn expand(resources: &mut Resources, globals: &Value) -> Result<()> {
     }
     let mut apis = resources.take("AWS::Serverless::HttpApi");
     let events = http_events(resources);
+    for (function, event) in &events {
+        let api = api_of(event);
+        if api != IMPLICIT_API && apis.iter().all(|known| known.id != api) {
+            let name = event["Name"].as_str().unwrap_or_default();
+            resources.skip(
+                function,
+                &format!("its event {name}: there is no HTTP API {api}"),
+            );
+        }
+    }
     if let Some((first, _)) = events
         .iter()
         .find(|(_, event)| api_of(event) == IMPLICIT_API)
@@ -89,6 +99,10 @@ fn websocket_api(api: &Resource) -> Result<Vec<Resource>> {
     let routes = properties["Routes"].as_object();
     for (key, route) in routes.context("Routes is missing")? {
         let name = format!("{id}{}", capitalized(key));
+        ensure!(
+            route.is_object(),
+            "route {key} is not a map with a FunctionArn"
+        );
         let mut own = route.clone();
         own["ApiId"] = id.as_str().into();
         own["RouteKey"] = key.as_str().into();
@@ -164,22 +178,25 @@ fn setting(api: &Resource, globals: &Value, name: &str) -> Value {
     }
 }
 
-/// The `HttpApi` events of all functions, each with its function.
-fn http_events(resources: &Resources) -> Vec<(Resource, Value)> {
+/// The `HttpApi` events of all functions, each with its function. Others are noted.
+fn http_events(resources: &mut Resources) -> Vec<(Resource, Value)> {
     let is_function = |resource: &&Resource| resource.kind == "AWS::Serverless::Function";
-    let functions = resources.list.iter().filter(is_function);
+    let functions: Vec<_> = resources.list.iter().filter(is_function).cloned().collect();
     let mut found = Vec::new();
     for function in functions {
         let events = function.properties["Events"].as_object();
         for (name, event) in events.into_iter().flatten() {
-            if event["Type"] == "HttpApi" {
-                let mut event = event["Properties"].clone();
-                if event.is_null() {
-                    event = json!({});
-                }
-                event["Name"] = name.as_str().into();
-                found.push((function.clone(), event));
+            let kind = event["Type"].as_str().unwrap_or("without a type");
+            let mut properties = match &event["Properties"] {
+                Value::Null => json!({}),
+                properties => properties.clone(),
+            };
+            if kind != "HttpApi" || !properties.is_object() {
+                resources.skip(&function, &format!("its event {name} ({kind})"));
+                continue;
             }
+            properties["Name"] = name.as_str().into();
+            found.push((function.clone(), properties));
         }
     }
     found
