@@ -9,10 +9,12 @@
 //! - [`sockets`]: sockets that are gone, and the `@connections` API
 //! - [`migration`]: documents of the old system
 //! - [`outage`]: the database or a function ends, and comes back
+//! - [`faults`]: pushes that are lost, refused or doubled
 //! - [`plans`]: the queries that the store really sends use indexes
 //! - [`program`]: `cargo local` as a program: arguments, start, end
 
 mod chat;
+mod faults;
 mod history;
 mod ids;
 mod log;

@@ -1,7 +1,13 @@
 //! The local gateway as others use it, and misuse it. Each test has a gateway of its own.
 //!
+//! - [`hosts`]: what runs the functions: processes, another Invoke API, `cargo lambda watch`
+//! - [`faults`]: faults on demand, by flag and by the control endpoint
 //! - [`clients`]: boto3 and the AWS CLI
 //! - [`hardening`]: bad input of all kinds
+//! - [`probe`]: gateways on a function that does what it is told
 
 mod clients;
+mod faults;
 mod hardening;
+mod hosts;
+mod probe;

@@ -19,9 +19,10 @@ use std::str::FromStr;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// What is to go wrong.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -94,7 +95,10 @@ impl FromStr for Faults {
     type Err = anyhow::Error;
 
     fn from_str(json: &str) -> Result<Self> {
-        let faults: Self = serde_json::from_str(json).context("the faults are malformed")?;
+        let malformed = |why: serde_json::Error| anyhow!("the faults are malformed: {why}");
+        // A struct would be read from a list as well.
+        let map: Map<String, Value> = serde_json::from_str(json).map_err(malformed)?;
+        let faults: Self = serde_json::from_value(map.into()).map_err(malformed)?;
         faults.check()?;
         Ok(faults)
     }

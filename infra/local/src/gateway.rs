@@ -154,15 +154,4 @@ impl Gateway {
         let lambda = self.lambdas.get(function);
         lambda.is_some_and(Lambda::kill_busy)
     }
-
-    /// Kills processes of functions that have an event in hand, each after its delay.
-    pub fn kill_later(self: &Arc<Self>, kills: Vec<(String, Duration)>) {
-        for (function, delay) in kills {
-            let gateway = Arc::clone(self);
-            tokio::spawn(async move {
-                tokio::time::sleep(delay).await;
-                gateway.kill_busy(&function);
-            });
-        }
-    }
 }

@@ -15,7 +15,7 @@ use local::faults::{Faults, Switches};
 use local::gateway::{Gateway, Settings};
 use local::lambda::endpoint::Names;
 use local::lambda::pool::{self, Concurrency, Functions};
-use local::lambda::watch::Watch;
+use local::lambda::watch::{self, Watch};
 use local::lambda::{Lambdas, endpoint};
 use local::signature::AccessKey;
 use local::template::{Document, Template};
@@ -171,6 +171,9 @@ async fn serve(arguments: Arguments) -> Result<()> {
     }
     // A port in use shows before minutes of building.
     let listeners = Listeners::open(&arguments, &template).await?;
+    if arguments.watch {
+        watch::check_installed().await?;
+    }
     let source = Source::prepare(&arguments, &template)?;
     let database = match arguments.chat {
         true => Some(ChatDatabase::choose()?),
@@ -195,7 +198,6 @@ async fn serve(arguments: Arguments) -> Result<()> {
         // What has been started ends with us.
         () = interrupt.wait() => return Ok(()),
     };
-    show_screen(&template, &listeners, arguments.chat)?;
     let settings = Settings {
         idle_timeout: arguments.idle_timeout,
         lifetime: arguments.lifetime,
@@ -205,6 +207,7 @@ async fn serve(arguments: Arguments) -> Result<()> {
     };
     let gateway = Gateway::new(template, host.lambdas(), settings);
     gateway.set_faults(arguments.fault).context("--fault")?;
+    show_screen(&gateway.template, &listeners, arguments.chat)?;
     listeners.serve(&gateway);
     println!("ready");
 

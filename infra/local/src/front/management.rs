@@ -3,6 +3,7 @@
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html>
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
@@ -24,6 +25,9 @@ use crate::signature;
 
 /// The status of a deletion. [U]: 204 in the model of the API; some have seen 200.
 const DELETED: StatusCode = StatusCode::NO_CONTENT;
+
+/// How long the answer to a post is held back from a process that is being killed.
+const KILLED_PATIENCE: Duration = Duration::from_millis(500);
 
 /// The most that is read of a body, so that one too large can be told from one far too large.
 const MAX_READ_BYTES: usize = 10 * 1024 * 1024;
@@ -48,7 +52,7 @@ pub async fn answer(
         return aws_error(StatusCode::FORBIDDEN, refusal.kind, &refusal.message);
     }
     let answer = match read_body(body, MAX_READ_BYTES).await {
-        Ok(body) => checked(gateway, id, &parts, &body),
+        Ok(body) => checked(gateway, id, &parts, &body).await,
         Err(StatusCode::PAYLOAD_TOO_LARGE) => too_large(),
         Err(status) => aws_error(status, "BadRequestException", "The body is malformed"),
     };
@@ -58,7 +62,12 @@ pub async fn answer(
 }
 
 /// Signature, id and faults come before what is asked.
-fn checked(gateway: &Arc<Gateway>, id: &str, parts: &Parts, body: &Bytes) -> Response<Full<Bytes>> {
+async fn checked(
+    gateway: &Arc<Gateway>,
+    id: &str,
+    parts: &Parts,
+    body: &Bytes,
+) -> Response<Full<Bytes>> {
     let keys = &gateway.settings.access_keys;
     if let Err(refusal) = signature::verify(parts, body, "execute-api", keys) {
         return aws_error(StatusCode::FORBIDDEN, refusal.kind, &refusal.message);
@@ -68,19 +77,16 @@ fn checked(gateway: &Arc<Gateway>, id: &str, parts: &Parts, body: &Bytes) -> Res
         return aws_error(StatusCode::BAD_REQUEST, "BadRequestException", &message);
     }
     match parts.method {
-        Method::POST => post(gateway, id, body),
+        Method::POST => post(gateway, id, body).await,
         Method::GET => get(gateway, id),
         Method::DELETE => delete(gateway, id),
         _ => aws_error(StatusCode::FORBIDDEN, "ForbiddenException", "Forbidden"),
     }
 }
 
-fn post(gateway: &Arc<Gateway>, id: &str, body: &Bytes) -> Response<Full<Bytes>> {
+async fn post(gateway: &Gateway, id: &str, body: &Bytes) -> Response<Full<Bytes>> {
     let faults = &gateway.settings.faults;
-    gateway.kill_later(faults.kills(Moment::AfterPush, None));
-    let kills = faults.kills(Moment::BeforePush, None);
-    if !kills.is_empty() {
-        gateway.kill_later(kills);
+    if kill(gateway, Moment::BeforePush).await {
         return unavailable();
     }
     match faults.refuse_post() {
@@ -96,10 +102,27 @@ fn post(gateway: &Arc<Gateway>, id: &str, body: &Bytes) -> Response<Full<Bytes>>
         return gone();
     };
     match deliver(gateway, &socket, body) {
-        Ok(()) => response(StatusCode::OK, Bytes::new()),
+        Ok(()) => {
+            kill(gateway, Moment::AfterPush).await;
+            response(StatusCode::OK, Bytes::new())
+        }
         Err(NotSent::Gone) => gone(),
         Err(NotSent::Full) => too_many(),
     }
+}
+
+/// Kills the processes that are to be killed at a moment of a post, and whose answer is held back
+/// so that they do not go on. False if there are none.
+async fn kill(gateway: &Gateway, moment: Moment) -> bool {
+    let kills = gateway.settings.faults.kills(moment, None);
+    for (function, delay) in &kills {
+        tokio::time::sleep(*delay).await;
+        gateway.kill_busy(function);
+    }
+    if !kills.is_empty() {
+        tokio::time::sleep(KILLED_PATIENCE).await;
+    }
+    !kills.is_empty()
 }
 
 /// Sends a post to its client, at once unless a fault says otherwise.

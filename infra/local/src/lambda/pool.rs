@@ -382,6 +382,7 @@ impl Pool {
                 "LAMBDA_TASK_ROOT",
                 self.function.folder.display().to_string(),
             ),
+            ("LAMBDA_RUNTIME_DIR", "/var/runtime".to_owned()),
             ("_HANDLER", "bootstrap".to_owned()),
             ("TZ", ":UTC".to_owned()),
             ("LANG", "en_US.UTF-8".to_owned()),

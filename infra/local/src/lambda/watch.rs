@@ -19,8 +19,9 @@ use crate::template::{REGION, Template};
 /// How long it may take until its port is open.
 const START_PATIENCE: Duration = Duration::from_secs(60);
 
-/// Processes of a function. With one, a function that has crashed never comes back.
-const PROCESSES: &str = "2";
+/// Processes of a function. One that has crashed never comes back until the source changes, so this
+/// is one more than the crashes that a function survives.
+const PROCESSES: &str = "4";
 
 /// A running `cargo lambda watch`.
 pub struct Watch {
@@ -35,7 +36,7 @@ impl Watch {
     ///
     /// # Errors
     ///
-    /// It is not installed, or does not start.
+    /// It does not start.
     pub async fn start(
         template: &Template,
         access_key: &AccessKey,
@@ -43,7 +44,6 @@ impl Watch {
         release: bool,
         supervisor: &Path,
     ) -> Result<Self> {
-        check_installed().await?;
         let port = crate::database::free_port()?;
         let environment = environment(template, access_key, log_level);
         let arguments = [
@@ -106,7 +106,12 @@ impl Watch {
     }
 }
 
-async fn check_installed() -> Result<()> {
+/// Checks that there is a `cargo lambda`, which shows before minutes of building.
+///
+/// # Errors
+///
+/// There is none; the sentence says how to install it.
+pub async fn check_installed() -> Result<()> {
     let mut command = tokio::process::Command::from(binaries::cargo());
     let version = command.args(["lambda", "--version"]).output().await;
     match version {

@@ -1,0 +1,198 @@
+//! Processes of the gateway's own, one event each or many.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use chrono::Utc;
+use serde_json::{Value, json};
+use tests::gateway::Gateway;
+use tests::programs;
+
+use crate::probe::{self, Invocation, Socket, invoke};
+
+/// An event that a process has in hand until its gate is closed.
+struct Held {
+    gate: Socket,
+    invocation: Invocation,
+    process_id: Value,
+}
+
+impl Held {
+    async fn begin(gateway: &Gateway, witness: &mut Socket) -> Self {
+        let gate = Socket::open(gateway).await;
+        let told = json!({"describe": true, "report": witness.id, "await_gone": gate.id});
+        let invocation = Invocation::begin(gateway, told);
+        let description = witness.client.next().await;
+        Self {
+            gate,
+            invocation,
+            process_id: description["process_id"].clone(),
+        }
+    }
+
+    /// Lets the process finish the event.
+    async fn end(self) {
+        self.gate.client.close().await;
+        let description = self.invocation.end().await.expect("a result");
+        assert_eq!(description["process_id"], self.process_id);
+    }
+}
+
+#[tokio::test]
+async fn each_process_takes_one_event_and_more_are_started_up_to_the_limit() {
+    let gateway = probe::start(&json!({}), &["--concurrency", "3"]).await;
+    let mut witness = Socket::open(&gateway).await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(Held::begin(&gateway, &mut witness).await);
+    }
+    let processes: BTreeSet<_> = held.iter().map(|event| event.process_id.as_i64()).collect();
+    assert_eq!(processes.len(), 3, "{processes:?}");
+
+    let told = json!({"describe": true, "report": witness.id});
+    let last = Invocation::begin(&gateway, told);
+    witness.expect_nothing().await;
+    let free = held.remove(1);
+    let process_id = free.process_id.clone();
+    free.end().await;
+    let description = last.end().await.expect("a result");
+    assert_eq!(description["process_id"], process_id, "{description}");
+    for event in held {
+        event.end().await;
+    }
+    gateway.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn a_process_that_was_started_for_an_event_outlives_the_time_for_its_init() {
+    let gateway = probe::start(&json!({}), &["--concurrency", "2"]).await;
+    let mut witness = Socket::open(&gateway).await;
+    let first = Held::begin(&gateway, &mut witness).await;
+    // An init may take ten seconds.
+    let slept = invoke(&gateway, json!({"describe": true, "sleep_ms": 11_000})).await;
+    assert_ne!(slept.expect("a result")["process_id"], first.process_id);
+    first.end().await;
+    gateway.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn one_process_takes_many_events_at_once() {
+    let gateway = probe::start(&json!({}), &["--in-flight", "3"]).await;
+    let mut witness = Socket::open(&gateway).await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(Held::begin(&gateway, &mut witness).await);
+    }
+    let process_id = held[0].process_id.clone();
+    assert!(held.iter().all(|event| event.process_id == process_id));
+
+    let told = json!({"describe": true, "report": witness.id});
+    let last = Invocation::begin(&gateway, told);
+    witness.expect_nothing().await;
+    held.remove(1).end().await;
+    let description = last.end().await.expect("a result");
+    assert_eq!(description["process_id"], process_id);
+    let concurrency = &description["environment"]["AWS_LAMBDA_MAX_CONCURRENCY"];
+    assert_eq!(concurrency, "3");
+    for event in held {
+        event.end().await;
+    }
+    gateway.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn the_environment_is_what_lambda_sets_and_the_template_says() {
+    let template = probe::template_with(&json!({
+        "MemorySize": 512,
+        "Environment": {"Variables": {"MANAGEMENT_ENDPOINT": "http://127.0.0.1:9", "OWN": "ä = 1"}},
+    }));
+    let mut command = Gateway::command(&template).await.expect("built");
+    command
+        .arg("--binaries")
+        .arg(programs::folder())
+        .args(["--access-key", "AKIALOCAL:a/secret", "--log", "debug"])
+        .env("DEVELOPERS_OWN", "1")
+        .env("AWS_PROFILE", "developer")
+        .env("AWS_REGION", "xx-north-9")
+        .env("AWS_LAMBDA_MAX_CONCURRENCY", "9");
+    let gateway = Gateway::launch(command).await.expect("it starts");
+    let description = invoke(&gateway, json!({"describe": true})).await;
+    let mut description = description.expect("a result");
+    let environment = description["environment"].take();
+    let mut environment: BTreeMap<String, String> =
+        serde_json::from_value(environment).expect("texts");
+
+    let mut take = |name: &str| environment.remove(name).unwrap_or_default();
+    let runtime_api: SocketAddr = take("AWS_LAMBDA_RUNTIME_API").parse().expect("an address");
+    assert!(runtime_api.ip().is_loopback());
+    assert_ne!(take("AWS_LAMBDA_LOG_STREAM_NAME"), "");
+    assert_ne!(take("PATH"), "");
+    assert_eq!(take("AWS_LAMBDA_LOG_LEVEL").to_lowercase(), "debug");
+    let task_root = take("LAMBDA_TASK_ROOT");
+    let folder = Path::new(&task_root).canonicalize().expect("a folder");
+    let own = template.parent().expect("a folder").canonicalize();
+    assert_eq!(Some(&folder), own.as_ref().ok());
+    assert_eq!(description["folder"], json!(folder));
+    // The runtime sets it for each event.
+    assert!(take("_X_AMZN_TRACE_ID").starts_with("Root=1-"));
+    let expected = [
+        ("AWS_ACCESS_KEY_ID", "AKIALOCAL"),
+        ("AWS_DEFAULT_REGION", "us-east-1"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512"),
+        ("AWS_LAMBDA_FUNCTION_NAME", "ProbeFunction"),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+        ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
+        ("AWS_LAMBDA_LOG_FORMAT", "Text"),
+        ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/ProbeFunction"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_SECRET_ACCESS_KEY", "a/secret"),
+        ("AWS_SESSION_TOKEN", "local"),
+        ("LAMBDA_RUNTIME_DIR", "/var/runtime"),
+        ("LANG", "en_US.UTF-8"),
+        ("MANAGEMENT_ENDPOINT", "http://127.0.0.1:9"),
+        ("OWN", "ä = 1"),
+        ("TZ", ":UTC"),
+        ("_HANDLER", "bootstrap"),
+    ];
+    let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(environment, BTreeMap::from(expected));
+    gateway.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn a_function_is_told_the_name_that_the_template_gives_it() {
+    let gateway = probe::start(&json!({"FunctionName": "a-name"}), &[]).await;
+    let told = probe::event(&json!({"describe": true}));
+    let description = gateway.invoke("a-name", &told).await.expect("a result");
+    let environment = &description["environment"];
+    assert_eq!(environment["AWS_LAMBDA_FUNCTION_NAME"], "a-name");
+    assert_eq!(
+        environment["AWS_LAMBDA_LOG_GROUP_NAME"],
+        "/aws/lambda/a-name"
+    );
+    gateway.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn the_deadline_is_counted_from_when_a_process_takes_the_event() {
+    let gateway = probe::start(&json!({"Timeout": 120}), &["--concurrency", "1"]).await;
+    let mut witness = Socket::open(&gateway).await;
+    let first = Held::begin(&gateway, &mut witness).await;
+    let second = Invocation::begin(&gateway, json!({"describe": true}));
+    // Time that it spends waiting, and that is not its own.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+
+    let before = Utc::now().timestamp_millis();
+    first.end().await;
+    let description = second.end().await.expect("a result");
+    let after = Utc::now().timestamp_millis();
+    let deadline = description["deadline_ms"].as_i64().expect("a deadline");
+    let taken = deadline - 120_000;
+    assert!(
+        (before..=after).contains(&taken),
+        "{before} {taken} {after}"
+    );
+    gateway.stop().await.expect("stopped");
+}
