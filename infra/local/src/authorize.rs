@@ -24,6 +24,12 @@ const AUTHORIZER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest answer of an authorizer, in bytes.
 const MAX_RESULT_BYTES: usize = 8 * 1024;
 
+/// Whether events of a WebSocket API show numbers and booleans of the context as text. [U]
+const CONTEXT_IS_TEXT: bool = true;
+
+/// What becomes of a handshake whose authorizer gives a context value that is no scalar. [U]
+const BAD_CONTEXT: Denied = Denied::Failed;
+
 /// Why a handshake or a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denied {
@@ -171,21 +177,21 @@ impl Answer {
         context
     }
 
-    /// As events of a WebSocket API show it: flat, all values as text [U] but for the latency.
+    /// As events of a WebSocket API show it: flat, with the latency.
     ///
     /// # Errors
     ///
-    /// `Failed` if a value is no scalar. [U]
+    /// A value is no scalar.
     pub fn flattened(&self, latency: Duration) -> Result<Value, Denied> {
         let mut flat = Map::new();
         for (name, value) in &self.context {
-            let text = match value {
-                Value::String(text) => text.clone(),
-                Value::Bool(_) | Value::Number(_) => value.to_string(),
+            let shown = match value {
+                Value::Bool(_) | Value::Number(_) if CONTEXT_IS_TEXT => value.to_string().into(),
+                Value::String(_) | Value::Bool(_) | Value::Number(_) => value.clone(),
                 Value::Null => continue,
-                Value::Array(_) | Value::Object(_) => return Err(Denied::Failed),
+                Value::Array(_) | Value::Object(_) => return Err(BAD_CONTEXT),
             };
-            flat.insert(name.clone(), text.into());
+            flat.insert(name.clone(), shown);
         }
         if let Some(principal_id) = &self.principal_id {
             flat.insert("principalId".to_owned(), principal_id.as_str().into());

@@ -12,6 +12,9 @@ use chrono::{DateTime, Utc};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
+/// Whether the map with single values has the last of several. [U]
+const LAST_VALUE_COUNTS: bool = true;
+
 /// Names and values, in order: headers, or a query string decoded.
 pub type Pairs = Vec<(String, String)>;
 
@@ -54,18 +57,20 @@ fn clf(time: DateTime<Utc>) -> String {
     time.format("%d/%b/%Y:%H:%M:%S +0000").to_string()
 }
 
-/// Adds a map with the last value of each name and one with all of them.
+/// Adds a map with one value of each name and one with all of them.
 fn put_maps(event: &mut Value, single: &str, multi: &str, pairs: &Pairs) {
-    let (mut last, mut all) = (Map::new(), Map::new());
+    let (mut one, mut all) = (Map::new(), Map::new());
     for (name, value) in pairs {
-        last.insert(name.clone(), value.as_str().into());
+        if LAST_VALUE_COUNTS || !one.contains_key(name) {
+            one.insert(name.clone(), value.as_str().into());
+        }
         let values = all.entry(name.clone()).or_insert_with(|| json!([]));
         values
             .as_array_mut()
             .expect("made just now")
             .push(value.as_str().into());
     }
-    event[single] = last.into();
+    event[single] = one.into();
     event[multi] = all.into();
 }
 

@@ -2,6 +2,8 @@
 //!
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html#api-gateway-simple-proxy-for-lambda-output-format>
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 /// The keys of a proxy response; any other makes it malformed. [U]: so does `cookies`, which
@@ -14,12 +16,18 @@ const KEYS: [&str; 5] = [
     "isBase64Encoded",
 ];
 
+/// Whether headers in `multiValueHeaders` count. [U]
+const MULTI_VALUE_HEADERS_COUNT: bool = true;
+
+/// Whether a body in base64 is decoded before it is sent. [U]
+const BASE64_IS_DECODED: bool = false;
+
 /// A well-formed answer of a function.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProxyResponse {
     /// Its status.
     pub status: u16,
-    /// Its body; empty if it has none. One in base64 is not decoded. [U]
+    /// Its body; empty if it has none.
     pub body: String,
     headers: Value,
     multi_value_headers: Value,
@@ -44,6 +52,11 @@ impl ProxyResponse {
             Some(Value::String(body)) => body.clone(),
             Some(_) => return None,
         };
+        let is_base64 = answer.get("isBase64Encoded") == Some(&Value::Bool(true));
+        let body = match BASE64_IS_DECODED && is_base64 {
+            true => String::from_utf8_lossy(&STANDARD.decode(&body).ok()?).into_owned(),
+            false => body,
+        };
         let map = |key: &str| answer.get(key).cloned().unwrap_or_default();
         Some(Self {
             status: u16::try_from(status).ok()?,
@@ -53,8 +66,7 @@ impl ProxyResponse {
         })
     }
 
-    /// A header by its name in lower case; the last value if there are several. [U]: those of
-    /// `multiValueHeaders` count as well.
+    /// A header by its name in lower case; the last value if there are several.
     pub fn header(&self, name: &str) -> Option<&str> {
         let find = |map: &'_ Value| -> Option<String> {
             let map = map.as_object()?;
@@ -64,7 +76,7 @@ impl ProxyResponse {
         if let Some(key) = find(&self.headers) {
             return self.headers[&key].as_str();
         }
-        let key = find(&self.multi_value_headers)?;
+        let key = find(&self.multi_value_headers).filter(|_| MULTI_VALUE_HEADERS_COUNT)?;
         self.multi_value_headers[&key].as_array()?.last()?.as_str()
     }
 }

@@ -49,6 +49,12 @@ const WRITE_BUFFER_BYTES: usize = 4 * MAX_MESSAGE_BYTES;
 /// Whether a ping of the client counts as a sign of life. [U]
 const PING_IS_ACTIVITY: bool = false;
 
+/// Whether a frame can select `$connect`, `$disconnect` or `$default` by its value. [U]
+const FRAMES_SELECT_OWN_ROUTES: bool = false;
+
+/// The close code for text that is not UTF-8. [U]
+const NOT_UTF8: CloseCode = CloseCode::Invalid;
+
 /// The frame for a message above its route's throttle. [U]
 const THROTTLED: &str = "Too Many Requests";
 
@@ -246,7 +252,7 @@ fn end_of(socket: &Socket, last: Option<Result<Message, WebSocketError>>) -> End
         Some(Err(WebSocketError::Capacity(_))) => {
             close(socket, CloseCode::Size, "Message too long")
         }
-        Some(Err(WebSocketError::Utf8(_))) => close(socket, CloseCode::Invalid, "Invalid UTF-8"),
+        Some(Err(WebSocketError::Utf8(_))) => close(socket, NOT_UTF8, "Invalid UTF-8"),
         Some(Err(WebSocketError::Protocol(violation)))
             if violation != ProtocolError::ResetWithoutClosingHandshake =>
         {
@@ -350,11 +356,11 @@ async fn dispatch(gateway: &Gateway, socket: &Socket, text: &str, _slot: OwnedSe
     }
 }
 
-/// The key of the route for a frame: the selected one, else `$default` if there is one. The routes
-/// of connections cannot be selected by a frame. [U]
+/// The key of the route for a frame: the selected one, else `$default` if there is one.
 fn route_of(api: &WebSocketApi, frame: &str) -> Option<String> {
     let selected = api.selection.select(frame);
-    let selected = selected.filter(|key| !key.starts_with('$') && api.routes.contains_key(key));
+    let is_open = |key: &String| FRAMES_SELECT_OWN_ROUTES || !key.starts_with('$');
+    let selected = selected.filter(|key| is_open(key) && api.routes.contains_key(key));
     let has_default = api.routes.contains_key("$default");
     selected.or_else(|| has_default.then(|| "$default".to_owned()))
 }
