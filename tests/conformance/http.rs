@@ -456,6 +456,28 @@ async fn a_policy_of_the_authorizer_lets_in_or_forbids() {
     assert_refusal(&answer, 403, "Forbidden");
 }
 
+/// What an authorizer has answered is remembered for its token, and holds for what it allows.
+#[tokio::test]
+async fn a_remembered_policy_allows_what_it_names_and_no_more() {
+    let token = format!("{:016x}", fastrand::u64(..));
+    let token = [("authorization", token.as_str())];
+    let mut result = authorizer::policy("Allow", &json!({}));
+    result["policyDocument"]["Statement"][0]["Resource"] = json!("*/GET/remembered/mine");
+    let told = json!({"authorize": {"return": result}});
+    let answer = guarded("/remembered/mine", &token, &told).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+
+    // If it were asked again, it would fail.
+    let told = json!({"authorize": {"throw": {"type": "Asked", "message": "again"}}});
+    let answer = guarded("/remembered/mine", &token, &told).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let answer = guarded("/remembered/yours", &token, &told).await;
+    assert_refusal(&answer, 403, "Forbidden");
+    let other = [("authorization", "of somebody else")];
+    let answer = guarded("/remembered/mine", &other, &told).await;
+    assert_refusal(&answer, 500, "Internal Server Error");
+}
+
 /// Without its identity sources, all of them, a request is unauthorized and the authorizer is
 /// not asked.
 #[tokio::test]
