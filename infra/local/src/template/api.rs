@@ -374,6 +374,7 @@ impl<'a> Parts<'a> {
             "ApiKeyRequired",
             "ModelSelectionExpression",
             "RequestModels",
+            "RequestParameters",
         ] {
             if !matches!(
                 &route.properties[unserved],
