@@ -383,4 +383,32 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn an_authorizer_decides_though_its_route_leads_to_no_function() {
+        let resource = |id: &str, kind: &str, properties: &str| {
+            format!("  {id}:\n    Type: AWS::{kind}\n    Properties: {{{properties}}}\n")
+        };
+        let part = |id: &str, kind: &str, properties: &str| {
+            let kind = format!("ApiGatewayV2::{kind}");
+            resource(id, &kind, &format!("ApiId: !Ref Api, {properties}"))
+        };
+        let api = "ProtocolType: WEBSOCKET, RouteSelectionExpression: $request.body.action";
+        let authorizer = "AuthorizerType: REQUEST, AuthorizerUri: !GetAtt Guard.Arn";
+        let route = "RouteKey: $connect, AuthorizationType: CUSTOM, AuthorizerId: !Ref Authorizer, \
+                     Target: integrations/Mock";
+        let text = [
+            "Resources:\n".to_owned(),
+            resource("Api", "ApiGatewayV2::Api", api),
+            resource("Guard", "Serverless::Function", "CodeUri: x"),
+            part("Stage", "Stage", "StageName: prod"),
+            part("Authorizer", "Authorizer", authorizer),
+            part("Connect", "Route", route),
+            part("Mock", "Integration", "IntegrationType: MOCK"),
+        ];
+        let websocket = read(&text.concat()).expect("valid").websocket;
+        let websocket = websocket.expect("a WebSocket API");
+        assert!(websocket.routes.is_empty());
+        assert_eq!(websocket.authorizer.expect("it is there").function, "Guard");
+    }
 }

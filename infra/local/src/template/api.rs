@@ -256,10 +256,8 @@ impl<'a> Parts<'a> {
         let mut routes = BTreeMap::new();
         let mut authorizer = None;
         for resource in self.take_routes() {
-            let Some(integration) = self.integration(&resource, WEBSOCKET_TIMEOUT)? else {
-                continue;
-            };
             let key = route_key(&resource)?;
+            // It decides about handshakes, whether or not there is a function to tell of them.
             if key == "$connect" {
                 authorizer = match self.authorizer(&resource)? {
                     Some(Authorizer::Jwt(_)) => bail!("a WebSocket API takes no JWT authorizer"),
@@ -267,6 +265,9 @@ impl<'a> Parts<'a> {
                     None => None,
                 };
             }
+            let Some(integration) = self.integration(&resource, WEBSOCKET_TIMEOUT)? else {
+                continue;
+            };
             let route = Route {
                 two_way: self.is_two_way(&resource),
                 function: integration.function,
