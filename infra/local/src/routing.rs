@@ -207,7 +207,6 @@ mod tests {
             path: path.to_owned(),
             function: String::new(),
             timeout: std::time::Duration::ZERO,
-            throttle: None,
             authorizer: None,
             scopes: Vec::new(),
         };

@@ -9,7 +9,10 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
 use aws_credential_types::Credentials;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings};
+use aws_sigv4::SigningOutput;
+use aws_sigv4::http_request::{
+    SignableBody, SignableRequest, SigningInstructions, SigningSettings,
+};
 use aws_sigv4::sign::v4::SigningParams;
 use bytes::Bytes;
 use chrono::NaiveDateTime;
@@ -145,19 +148,12 @@ pub fn sign(
     service: &str,
     key: &AccessKey,
 ) -> anyhow::Result<Request<Full<Bytes>>> {
-    let identity = Credentials::new(&key.id, &key.secret, None, None, "local").into();
-    let parameters = SigningParams::builder()
-        .identity(&identity)
-        .region(REGION)
-        .name(service)
-        .time(SystemTime::now())
-        .settings(SigningSettings::default())
-        .build()?
-        .into();
+    let settings = SigningSettings::default();
     let (method, uri) = (request.method().as_str(), request.uri().to_string());
     let body = SignableBody::Bytes(body);
     let signable = SignableRequest::new(method, uri, std::iter::empty(), body)?;
-    let (instructions, _) = aws_sigv4::http_request::sign(signable, &parameters)?.into_parts();
+    let signed = sign_with(signable, service, key, SystemTime::now(), settings)?;
+    let (instructions, _) = signed.into_parts();
     instructions.apply_to_request_http1x(&mut request);
     Ok(request)
 }
@@ -214,18 +210,9 @@ fn signature(
     claim: &Claim,
     date: SystemTime,
 ) -> anyhow::Result<String> {
-    let identity = Credentials::new(&key.id, &key.secret, None, None, "local").into();
     let mut settings = SigningSettings::default();
     // What was signed is what the client says it has signed.
     settings.excluded_headers = None;
-    let parameters = SigningParams::builder()
-        .identity(&identity)
-        .region(REGION)
-        .name(service)
-        .time(date)
-        .settings(settings)
-        .build()?
-        .into();
     let host = parts.headers.get("host").context("there is no host")?;
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let uri = format!("http://{}{path}", host.to_str()?);
@@ -235,8 +222,28 @@ fn signature(
         _ => SignableBody::Bytes(body),
     };
     let request = SignableRequest::new(parts.method.as_str(), uri, signed.into_iter(), body)?;
-    let signed = aws_sigv4::http_request::sign(request, &parameters)?;
+    let signed = sign_with(request, service, key, date, settings)?;
     Ok(signed.signature().to_owned())
+}
+
+/// Signs with `key`, as of `time`.
+fn sign_with(
+    request: SignableRequest,
+    service: &str,
+    key: &AccessKey,
+    time: SystemTime,
+    settings: SigningSettings,
+) -> anyhow::Result<SigningOutput<SigningInstructions>> {
+    let identity = Credentials::new(&key.id, &key.secret, None, None, "local").into();
+    let parameters = SigningParams::builder()
+        .identity(&identity)
+        .region(REGION)
+        .name(service)
+        .time(time)
+        .settings(settings)
+        .build()?
+        .into();
+    Ok(aws_sigv4::http_request::sign(request, &parameters)?)
 }
 
 /// The headers that the client has signed, but for the date, which signing adds.
@@ -256,20 +263,11 @@ mod tests {
     /// A request signed as the SDK does it, with the header that the test changes.
     fn signed(key: &AccessKey, time: SystemTime) -> Parts {
         let uri = "http://127.0.0.1:3001/prod/@connections/PJqB0fHsqRcCHlw%3D";
-        let identity = Credentials::new(&key.id, &key.secret, None, None, "test").into();
-        let parameters = SigningParams::builder()
-            .identity(&identity)
-            .region(REGION)
-            .name("execute-api")
-            .time(time)
-            .settings(SigningSettings::default())
-            .build()
-            .expect("complete")
-            .into();
         let headers = [("host", "127.0.0.1:3001")].into_iter();
         let signable = SignableRequest::new("POST", uri, headers, SignableBody::Bytes(b"hi"));
         let signable = signable.expect("valid");
-        let instructions = aws_sigv4::http_request::sign(signable, &parameters).expect("signed");
+        let settings = SigningSettings::default();
+        let instructions = sign_with(signable, "execute-api", key, time, settings).expect("signed");
         let mut request =
             Request::post("/prod/@connections/PJqB0fHsqRcCHlw%3D").header("host", "127.0.0.1:3001");
         let (instructions, _) = instructions.into_parts();

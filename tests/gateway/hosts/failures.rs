@@ -155,6 +155,12 @@ async fn start_broken(folder: &Path) -> Gateway {
         .expect("it starts all the same")
 }
 
+/// Invokes the function whose binary is `broken`: its description, or the function error.
+async fn describe_broken(gateway: &Gateway) -> Result<Value, Value> {
+    let told = event(&json!({"describe": true}));
+    gateway.invoke("BrokenFunction", &told).await
+}
+
 #[tokio::test]
 async fn a_function_that_ends_in_its_init_fails_its_events_until_it_is_mended() {
     let folder = binaries("exit 3");
@@ -164,10 +170,7 @@ async fn a_function_that_ends_in_its_init_fails_its_events_until_it_is_mended() 
     assert!(log.contains("exit status 3"), "{log}");
     describe(&gateway).await;
 
-    let broken = async || {
-        let told = event(&json!({"describe": true}));
-        gateway.invoke("BrokenFunction", &told).await
-    };
+    let broken = async || describe_broken(&gateway).await;
     for _ in 0..2 {
         assert_error(broken().await, "Runtime.ExitError", "exit status 3");
     }
@@ -185,10 +188,7 @@ async fn a_function_that_never_asks_for_an_event_times_out_until_it_is_mended() 
     assert!(log.contains("timed out after 10.00 seconds"), "{log}");
     describe(&gateway).await;
 
-    let broken = async || {
-        let told = event(&json!({"describe": true}));
-        gateway.invoke("BrokenFunction", &told).await
-    };
+    let broken = async || describe_broken(&gateway).await;
     assert_error(broken().await, "Sandbox.Timedout", "Task timed out");
     link_probe(&folder, "broken");
     broken().await.expect("a result");
@@ -200,9 +200,7 @@ async fn a_log_that_is_not_utf8_is_printed_all_the_same() {
     let probe = programs::folder().join("probe");
     let noise = format!("printf 'before \\377 after\\n'; exec {}", probe.display());
     let gateway = start_broken(&binaries(&noise)).await;
-    let told = event(&json!({"describe": true}));
-    let described = gateway.invoke("BrokenFunction", &told).await;
-    described.expect("a result");
+    describe_broken(&gateway).await.expect("a result");
     let log = gateway.log();
     assert!(log.contains("before \u{FFFD} after"), "{log}");
     gateway.stop().await.expect("stopped");

@@ -113,7 +113,7 @@ async fn routed(
     let route = found.route;
     if !gateway
         .http_buckets
-        .admit(&route.key, route.throttle, Instant::now())
+        .admit(&route.key, api.stage.throttle(&route.key), Instant::now())
     {
         return Err(StatusCode::TOO_MANY_REQUESTS);
     }

@@ -333,7 +333,7 @@ async fn dispatch(gateway: &Gateway, socket: &Socket, text: &str, _slot: OwnedSe
     };
     let route = &api.routes[&key];
     let buckets = &gateway.websocket_buckets;
-    if !buckets.admit(&key, route.throttle, Instant::now()) {
+    if !buckets.admit(&key, api.stage.throttle(&key), Instant::now()) {
         tracing::info!("{key} {} throttled", socket.connection_id);
         send_error(socket, THROTTLED);
         return;

@@ -70,8 +70,6 @@ pub struct Route {
     pub two_way: bool,
     /// How long the gateway waits for the function.
     pub timeout: Duration,
-    /// How many requests it takes.
-    pub throttle: Option<Throttle>,
 }
 
 /// A token bucket: so many requests a second, so many at once.
@@ -109,8 +107,6 @@ pub struct HttpRoute {
     pub function: String,
     /// How long the gateway waits for the function.
     pub timeout: Duration,
-    /// How many requests it takes.
-    pub throttle: Option<Throttle>,
     /// Who decides about requests.
     pub authorizer: Option<Authorizer>,
     /// Scopes of which a token must have one.
@@ -272,7 +268,6 @@ impl<'a> Parts<'a> {
                 two_way: self.is_two_way(&resource),
                 function: integration.function,
                 timeout: integration.timeout,
-                throttle: stage.throttle(&key),
             };
             routes.insert(key, route);
         }
@@ -314,7 +309,6 @@ impl<'a> Parts<'a> {
                 path: path.to_owned(),
                 function: integration.function,
                 timeout: integration.timeout,
-                throttle: stage.throttle(&key),
                 authorizer: self.authorizer(&resource)?,
                 scopes: texts(&resource.properties["AuthorizationScopes"]),
                 key,
