@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::aws::AwsConfig;
+use crate::secret::SecretReference;
 use crate::{Error, Result};
 
 /// The value of `variable`.
@@ -58,12 +60,67 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Where the connection string of the database is: in `MONGODB_URI`, or in the secret that
+/// `MONGODB_SECRET_ARN` names. It begins with `mongodb://` or `mongodb+srv://` and may hold a
+/// password.
+#[derive(Debug, Clone)]
+pub enum ConnectionString {
+    /// The string itself.
+    Given(Secret),
+    /// A secret whose text is the string, fetched once at start.
+    Referred(Box<SecretReference>),
+}
+
+impl ConnectionString {
+    const VARIABLE: &str = "MONGODB_URI";
+    const SECRET_VARIABLE: &str = "MONGODB_SECRET_ARN";
+
+    fn from_env() -> Result<Self> {
+        let given = optional(Self::VARIABLE)?;
+        match (given, optional(Self::SECRET_VARIABLE)?) {
+            (Some(uri), None) => Ok(Self::Given(uri.into())),
+            (None, Some(_)) => {
+                let secret = SecretReference::from_env(Self::SECRET_VARIABLE)?;
+                Ok(Self::Referred(Box::new(secret)))
+            }
+            (None, None) => Err(invalid(
+                Self::VARIABLE,
+                "is not set, and MONGODB_SECRET_ARN is not set either",
+            )),
+            (Some(_), Some(_)) => Err(invalid(
+                Self::VARIABLE,
+                "is set, and MONGODB_SECRET_ARN is set as well: which one is meant?",
+            )),
+        }
+    }
+
+    /// The string itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`SecretReference::fetch`].
+    pub(crate) async fn resolve(&self) -> Result<Secret> {
+        match self {
+            Self::Given(uri) => Ok(uri.clone()),
+            // Boxed: the types of the SDK's futures are deep, and would be part of all that wait.
+            Self::Referred(secret) => Box::pin(secret.fetch()).await,
+        }
+    }
+
+    /// The variable to name when the string is wrong.
+    pub(crate) fn variable(&self) -> &'static str {
+        match self {
+            Self::Given(_) => Self::VARIABLE,
+            Self::Referred(_) => Self::SECRET_VARIABLE,
+        }
+    }
+}
+
 /// Where the database is.
 #[derive(Debug, Clone)]
 pub struct DatabaseConfig {
-    /// `MONGODB_URI`: connection string (`mongodb://` or `mongodb+srv://`); required. It may hold a
-    /// password.
-    pub uri: Secret,
+    /// `MONGODB_URI` or `MONGODB_SECRET_ARN`: one of them is required.
+    pub uri: ConnectionString,
     /// `MONGODB_DATABASE`: name of the database; default `meetme`.
     pub database: String,
     /// `AWS_LAMBDA_MAX_CONCURRENCY`: requests served at once by one process; default 1. The
@@ -78,7 +135,7 @@ impl DatabaseConfig {
     /// Settings for a program that does one thing at a time.
     pub fn new(uri: &str, database: &str) -> Self {
         Self {
-            uri: uri.to_owned().into(),
+            uri: ConnectionString::Given(uri.to_owned().into()),
             database: database.to_owned(),
             concurrency: 1,
         }
@@ -92,7 +149,7 @@ impl DatabaseConfig {
     pub fn from_env() -> Result<Self> {
         const CONCURRENCY: &str = "AWS_LAMBDA_MAX_CONCURRENCY";
         Ok(Self {
-            uri: required("MONGODB_URI")?.into(),
+            uri: ConnectionString::from_env()?,
             database: optional("MONGODB_DATABASE")?
                 .unwrap_or_else(|| Self::DEFAULT_DATABASE.to_owned()),
             concurrency: match optional(CONCURRENCY)? {
@@ -111,14 +168,8 @@ pub struct PushConfig {
     /// `MANAGEMENT_ENDPOINT`: base URL of the `@connections` API, with the stage unless behind a
     /// custom domain (`https://{api}.execute-api.{region}.amazonaws.com/{stage}`); required.
     pub endpoint: String,
-    /// `AWS_REGION`: set by Lambda; part of the signature.
-    pub region: String,
-    /// `AWS_ACCESS_KEY_ID`: set by Lambda from the execution role.
-    pub access_key_id: String,
-    /// `AWS_SECRET_ACCESS_KEY`: set by Lambda from the execution role.
-    pub secret_access_key: Secret,
-    /// `AWS_SESSION_TOKEN`: set by Lambda from the execution role; empty for a long-lived key.
-    pub session_token: Option<Secret>,
+    /// Signs the calls.
+    pub aws: AwsConfig,
 }
 
 impl PushConfig {
@@ -130,10 +181,7 @@ impl PushConfig {
     pub fn from_env() -> Result<Self> {
         Ok(Self {
             endpoint: management_endpoint()?,
-            region: required("AWS_REGION")?,
-            access_key_id: required("AWS_ACCESS_KEY_ID")?,
-            secret_access_key: required("AWS_SECRET_ACCESS_KEY")?.into(),
-            session_token: optional("AWS_SESSION_TOKEN")?.map(Secret::from),
+            aws: AwsConfig::from_env()?,
         })
     }
 }

@@ -8,6 +8,8 @@
 //! - [`migration`]: indexes, and places in their conversations for documents of the old system
 //! - [`push`]: the `@connections` management API
 //! - [`config`]: settings from environment variables
+//! - [`secret`]: AWS Secrets Manager, where a deployment keeps its connection string
+//! - [`aws`]: what clients of AWS services share
 //! - [`log`]: structured logs on standard output
 //! - [`error`]: what can go wrong, by what the caller does about it
 
@@ -25,6 +27,10 @@ pub mod migration;
 pub mod push;
 
 pub mod config;
+
+pub mod secret;
+
+pub mod aws;
 
 pub mod log;
 

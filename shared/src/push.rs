@@ -3,24 +3,23 @@
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html>
 
 use std::collections::HashMap;
-use std::sync::{Mutex, OnceLock};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use aws_sdk_apigatewaymanagement::Client;
 use aws_sdk_apigatewaymanagement::config::retry::RetryConfig;
 use aws_sdk_apigatewaymanagement::config::timeout::TimeoutConfig;
 use aws_sdk_apigatewaymanagement::config::{
-    BehaviorVersion, Config, Credentials, Region, SharedHttpClient, StalledStreamProtectionConfig,
+    BehaviorVersion, Config, Region, StalledStreamProtectionConfig,
 };
 use aws_sdk_apigatewaymanagement::primitives::Blob;
-use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use aws_smithy_runtime::client::retries::classifiers::HttpStatusCodeClassifier;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 
 use crate::config::PushConfig;
-use crate::{Connection, ConnectionId, Deadline, Error};
+use crate::{Connection, ConnectionId, Deadline, Error, aws};
 
 /// Posts in flight at once for one message.
 const CONCURRENT_POSTS: usize = 32;
@@ -62,8 +61,6 @@ enum Miss {
 #[derive(Debug)]
 pub struct Push {
     config: PushConfig,
-    http: OnceLock<SharedHttpClient>,
-    https: OnceLock<SharedHttpClient>,
     clients: Mutex<HashMap<String, Client>>,
 }
 
@@ -72,8 +69,6 @@ impl Push {
     pub fn new(config: PushConfig) -> Self {
         Self {
             config,
-            http: OnceLock::new(),
-            https: OnceLock::new(),
             clients: Mutex::default(),
         }
     }
@@ -217,22 +212,14 @@ impl Push {
     }
 
     fn sdk_config(&self, endpoint: &str) -> Config {
-        let credentials = Credentials::new(
-            &self.config.access_key_id,
-            self.config.secret_access_key.expose(),
-            self.config
-                .session_token
-                .as_ref()
-                .map(|token| token.expose().to_owned()),
-            None,
-            "environment",
-        );
+        // A socket may be held by an API in another region, whose calls are signed for that region.
+        let region = region(endpoint).unwrap_or(&self.config.aws.region);
         Config::builder()
             .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(self.config.region.clone()))
-            .credentials_provider(credentials)
+            .region(Region::new(region.to_owned()))
+            .credentials_provider(self.config.aws.credentials())
             .endpoint_url(endpoint)
-            .http_client(self.http_client(endpoint).clone())
+            .http_client(aws::http_client(endpoint))
             .retry_config(
                 RetryConfig::standard()
                     .with_max_attempts(ATTEMPTS)
@@ -244,18 +231,41 @@ impl Push {
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .build()
     }
+}
 
-    /// Certificates are loaded only if an endpoint needs them.
-    fn http_client(&self, endpoint: &str) -> &SharedHttpClient {
-        let builder = aws_smithy_http_client::Builder::new();
-        if endpoint.starts_with("https://") {
-            self.https.get_or_init(|| {
-                builder
-                    .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
-                    .build_https()
-            })
-        } else {
-            self.http.get_or_init(|| builder.build_http())
+/// The region of an API's own address, `https://{api}.execute-api.{region}.amazonaws.com/{stage}`.
+/// A custom domain does not tell its region.
+fn region(endpoint: &str) -> Option<&str> {
+    let (_, rest) = endpoint.split_once("://")?;
+    let host = rest.split(['/', ':']).next()?;
+    let (_, rest) = host.split_once(".execute-api.")?;
+    let (region, domain) = rest.split_once('.')?;
+    domain.starts_with("amazonaws.com").then_some(region)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_signed_for_the_region_of_its_endpoint() {
+        for (endpoint, expected) in [
+            (
+                "https://a1.execute-api.eu-west-1.amazonaws.com/prod",
+                Some("eu-west-1"),
+            ),
+            (
+                "https://a1.execute-api.cn-north-1.amazonaws.com.cn/prod",
+                Some("cn-north-1"),
+            ),
+            ("https://ws.example.com", None),
+            (
+                "https://ws.example.com/a.execute-api.eu-west-1.amazonaws.com",
+                None,
+            ),
+            ("http://127.0.0.1:3001/prod", None),
+        ] {
+            assert_eq!(region(endpoint), expected, "{endpoint}");
         }
     }
 }

@@ -53,12 +53,12 @@ impl Store {
     /// Prepares a client with settings that fit Lambda; what the connection string says wins, except
     /// that writes always wait for the majority and reads always go to the primary.
     ///
-    /// Nothing is connected yet, except that a `mongodb+srv` name is resolved.
+    /// Nothing is connected yet, except that a secret is read and a `mongodb+srv` name resolved.
     ///
     /// # Errors
     ///
     /// - [`Error::Config`]: the connection string is malformed.
-    /// - [`Error::Unavailable`]: its name could not be resolved.
+    /// - [`Error::Unavailable`]: its name could not be resolved, or its secret not be read.
     pub async fn open(config: &DatabaseConfig) -> Result<Self> {
         let options = client_options(config).await?;
         Self::with_options(options, &config.database)
@@ -121,13 +121,14 @@ impl Store {
 ///
 /// As [`Store::open`].
 pub async fn client_options(config: &DatabaseConfig) -> Result<ClientOptions> {
+    let uri = config.uri.resolve().await?;
     let mut options =
-        ClientOptions::parse(config.uri.expose())
+        ClientOptions::parse(uri.expose().trim())
             .await
             .map_err(|error| match *error.kind {
                 // The driver's sentence may quote the connection string, and with it a password.
                 ErrorKind::InvalidArgument { .. } => {
-                    invalid("MONGODB_URI", "is not a valid connection string")
+                    invalid(config.uri.variable(), "holds no valid connection string")
                 }
                 _ => Error::unavailable("look-up of the database's address")(error),
             })?;

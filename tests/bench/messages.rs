@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use chat::aws::AwsConfig;
 use chat::config::{DatabaseConfig, PushConfig};
 use chat::{Deadline, Push, Store, UserId};
 use chrono::Utc;
@@ -100,10 +101,12 @@ impl Parts {
             store: Store::open(&config).await.expect("a store"),
             push: Push::new(PushConfig {
                 endpoint: stack.management_endpoint(),
-                region: "us-east-1".to_owned(),
-                access_key_id: "local".to_owned(),
-                secret_access_key: "local".to_owned().into(),
-                session_token: None,
+                aws: AwsConfig {
+                    region: "us-east-1".to_owned(),
+                    access_key_id: "local".to_owned(),
+                    secret_access_key: "local".to_owned().into(),
+                    session_token: None,
+                },
             }),
             users: [user("sender"), user("receiver")],
         }
