@@ -5,6 +5,7 @@
 //! observed to do is done here; what is unsure is marked `[U]`.
 //!
 //! - [`template`]: what to serve
+//! - [`edge`]: the URLs of the old chat
 //! - [`routing`]: which route a frame or a request takes
 //! - [`event`]: the events that functions get
 //! - [`response`]: what they answer
@@ -23,6 +24,8 @@
 //! - [`logs`]: what the developer reads while it runs
 
 pub mod template;
+
+pub mod edge;
 
 pub mod routing;
 

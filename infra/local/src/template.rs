@@ -109,6 +109,15 @@ impl Document {
         Ok(template)
     }
 
+    /// The properties of a resource that is not served here, for tests of what they say.
+    #[cfg(test)]
+    pub fn properties(&self, id: &str, parameters: &BTreeMap<String, String>) -> Result<Value> {
+        let scope = Scope::new(&self.root, parameters)?;
+        let resource = self.root.get("Resources").and_then(|list| list.get(id));
+        let properties = resource.and_then(|resource| resource.get("Properties"));
+        scope.evaluate(properties.with_context(|| format!("there is no {id}"))?)
+    }
+
     fn evaluate_in(&self, scope: &Scope) -> Result<Template> {
         let globals = match self.root.get("Globals") {
             Some(globals) => scope.evaluate(globals)?,
@@ -274,6 +283,19 @@ mod tests {
             send.environment["MANAGEMENT_ENDPOINT"],
             "http://127.0.0.1:1/prod"
         );
+    }
+
+    #[test]
+    fn our_edge_is_named_as_not_served() {
+        let with_edge = [("MongodbUri", "mongodb://db"), ("Edge", "cloudfront")];
+        let template = evaluate(&with_edge).expect("valid");
+        let named = template.not_served.join("\n");
+        assert!(
+            named.contains("EdgeDistribution (AWS::CloudFront::Distribution)")
+                && named.contains("EdgeFunction (AWS::CloudFront::Function)"),
+            "{named}"
+        );
+        assert_eq!(template.not_served.len(), 2, "{named}");
     }
 
     #[test]

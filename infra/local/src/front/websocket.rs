@@ -15,13 +15,13 @@ use hyper::header::{
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT,
 };
 use hyper::{Method, Request, Response, StatusCode};
-use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::{Ends, Head, aws_error, control, invoke, json_response, management, socket};
 use crate::authorize::{self, Denied};
 use crate::connections::Socket;
+use crate::edge;
 use crate::event::websocket::{self as event, Handshake};
 use crate::event::{Pairs, header_text, new_id, query_pairs};
 use crate::gateway::Gateway;
@@ -49,8 +49,8 @@ const TOO_LONG: StatusCode = StatusCode::URI_TOO_LONG;
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html>
 const MAX_URL_BYTES: usize = 4_096;
 
-/// The path form of the old system, `/ws/chat/{user_id}`; it means `?user_id=`.
-const OLD_PATH: &str = "/ws/chat/";
+/// The status of a handshake whose path names no user, as it is at the edge.
+const NO_USER: StatusCode = StatusCode::BAD_REQUEST;
 
 /// Answers a request to the WebSocket port.
 pub async fn answer(
@@ -80,8 +80,9 @@ pub async fn answer(
     if let Some(id) = management::connection_id(path, &api.stage.name) {
         return management::answer(&gateway, &id, request).await;
     }
-    let Some(query) = handshake_query(&gateway, api, &request) else {
-        return refusal(WRONG_STAGE, None);
+    let query = match handshake_query(&gateway, api, &request) {
+        Ok(query) => query,
+        Err(Refused(status)) => return refusal(status, None),
     };
     let Some(accept) = accept_key(&request) else {
         let mut refusal = refusal(NO_UPGRADE, None);
@@ -96,29 +97,23 @@ pub async fn answer(
     handshake(&gateway, api, request, ends, query, accept).await
 }
 
-/// The query of a handshake, `None` if its path is not that of the stage. The chat is at the root
+/// The query of a handshake, refused if its path is not that of the stage. The chat is at the root
 /// and at its old path as well.
 fn handshake_query(
     gateway: &Gateway,
     api: &WebSocketApi,
     request: &Request<Incoming>,
-) -> Option<Pairs> {
-    let mut query = query_pairs(request.uri().query().unwrap_or_default());
+) -> Result<Pairs, Refused> {
+    let query = request.uri().query().unwrap_or_default();
     let path = request.uri().path();
-    if path.trim_matches('/') == api.stage.name {
-        return Some(query);
+    let is_chat = gateway.settings.chat_paths;
+    if is_chat && path.starts_with(edge::OLD_PATH) {
+        return edge::rewrite(path, query).ok_or(Refused(NO_USER));
     }
-    if !gateway.settings.chat_paths {
-        return None;
+    if path.trim_matches('/') == api.stage.name || is_chat && path == "/" {
+        return Ok(query_pairs(query));
     }
-    if let Some(user_id) = path.strip_prefix(OLD_PATH)
-        && !user_id.contains('/')
-    {
-        let user_id = percent_decode_str(user_id).decode_utf8().ok()?;
-        query.push(("user_id".to_owned(), user_id.into_owned()));
-        return Some(query);
-    }
-    (path == "/").then_some(query)
+    Err(Refused(WRONG_STAGE))
 }
 
 /// The answer to the client's key, `None` if this is no WebSocket handshake.

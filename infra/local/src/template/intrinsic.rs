@@ -16,6 +16,10 @@ pub const REGION: &str = "us-east-1";
 /// The account that functions are told.
 pub const ACCOUNT_ID: &str = "123456789012";
 
+/// The stack that the template would be, in the form of an ARN.
+const STACK_ID: &str = "arn:aws:cloudformation:us-east-1:123456789012:stack/local/\
+                        00000000-0000-0000-0000-000000000000";
+
 /// How many references may follow one another.
 const MAX_DEPTH: usize = 50;
 
@@ -220,7 +224,8 @@ impl<'a> Scope<'a> {
             "AWS::AccountId" => ACCOUNT_ID.into(),
             "AWS::Partition" => "aws".into(),
             "AWS::URLSuffix" => "amazonaws.com".into(),
-            "AWS::StackName" | "AWS::StackId" => "local".into(),
+            "AWS::StackName" => "local".into(),
+            "AWS::StackId" => STACK_ID.into(),
             "AWS::NotificationARNs" => Value::Array(Vec::new()),
             "AWS::NoValue" => Value::Null,
             // A resource: its physical id here is its logical one.

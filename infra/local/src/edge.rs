@@ -1,0 +1,36 @@
+//! The URLs of the old system at the WebSocket API: `/ws/chat/{user_id}` means `?user_id=`.
+//!
+//! On AWS the function `EdgeFunction` of the chat's template does this. One table of cases,
+//! `edge/cases.json`, is the test of both.
+
+use percent_encoding::percent_decode_str;
+
+use crate::event::{Pairs, query_pairs};
+
+/// What comes before the user id.
+pub const OLD_PATH: &str = "/ws/chat/";
+
+/// The query that a path below [`OLD_PATH`] means, decoded: its own one and the user id. `None` if
+/// the path names no user: it ends there or goes on below, or what it names is not percent-encoded
+/// UTF-8.
+pub fn rewrite(path: &str, query: &str) -> Option<Pairs> {
+    let encoded = path.strip_prefix(OLD_PATH)?;
+    if encoded.is_empty() || encoded.contains('/') || !is_percent_encoded(encoded) {
+        return None;
+    }
+    let user_id = percent_decode_str(encoded).decode_utf8().ok()?;
+    let mut pairs = query_pairs(query);
+    pairs.push(("user_id".to_owned(), user_id.into_owned()));
+    Some(pairs)
+}
+
+/// Whether each `%` begins a byte of two hexadecimal digits.
+fn is_percent_encoded(text: &str) -> bool {
+    text.split('%').skip(1).all(|after| {
+        let digits = after.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    })
+}
+
+#[cfg(test)]
+mod tests;
