@@ -11,7 +11,14 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 /// Our own crates. Only they may log below INFO: there the runtime and the SDK show whole events and
 /// requests, and with them the text of messages. (Release builds have no line below INFO at all.)
-const OURS: [&str; 5] = ["chat", "connect", "disconnect", "history", "send_message"];
+const OURS: [&str; 6] = [
+    "chat",
+    "connect",
+    "disconnect",
+    "history",
+    "migrate",
+    "send_message",
+];
 
 /// Starts logging as Lambda's [logging controls] ask: `AWS_LAMBDA_LOG_FORMAT` `JSON` or `Text`
 /// (default), `AWS_LAMBDA_LOG_LEVEL` (default `INFO`).

@@ -1,7 +1,8 @@
 //! Indexes, and places in their conversations for documents of the old system.
 //!
-//! Run at deploy time and at the start of `cargo local`, never by a function at its start. It may be
-//! run again at any time, by several at once, and while messages are sent.
+//! Run by the function `migrate` at deploy time and at the start of `cargo local`, never by the other
+//! functions. It may be run again at any time, by several at once, and while messages are sent. It
+//! only ever adds, so code from before it works after it.
 //!
 //! A document of the old system has `sender_id`, `receiver_id`, `message` and `timestamp`, all
 //! strings. Those of one conversation get the numbers …, -2, -1, 0 in the order of their time, so
@@ -18,7 +19,7 @@ use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::IndexOptions;
 use mongodb::{Collection, Database, IndexModel};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::store::{CLIENT_MESSAGE_ID_INDEX, CONNECTIONS, DUPLICATE_KEY, MESSAGES, SEQ_INDEX};
 use crate::{ConversationId, Error, Result, UserId, time};
@@ -30,7 +31,7 @@ const BATCH: usize = 1_000;
 const MAX_PLANS: u32 = 100;
 
 /// What a run did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// Old documents that got a number.
     pub numbered: u64,
@@ -38,12 +39,19 @@ pub struct Summary {
     pub left_alone: u64,
 }
 
-/// Makes the indexes and numbers old documents. `progress` hears how many are done, of how many.
+/// Makes the indexes and numbers old documents. `progress` hears after each batch how many are done,
+/// of how many; an error of its own ends the run.
 ///
 /// # Errors
 ///
-/// [`Error::Unavailable`]: the database failed; what is done stays done, run it again.
-pub async fn run(database: &Database, mut progress: impl FnMut(u64, u64)) -> Result<Summary> {
+/// What is done stays done: run it again.
+///
+/// - [`Error::Unavailable`]: the database failed.
+/// - That of `progress`.
+pub async fn run(
+    database: &Database,
+    mut progress: impl FnMut(u64, u64) -> Result<()>,
+) -> Result<Summary> {
     make_indexes(database).await?;
     let messages = database.collection(MESSAGES);
     let total = count(&messages, old()).await?;
@@ -53,7 +61,7 @@ pub async fn run(database: &Database, mut progress: impl FnMut(u64, u64)) -> Res
         for pair in old_pairs(&messages).await? {
             migrate_pair(&messages, &pair, |more| {
                 numbered += more;
-                progress(numbered, total);
+                progress(numbered, total)
             })
             .await?;
         }
@@ -198,7 +206,7 @@ async fn old_pairs(messages: &Collection<Document>) -> Result<HashSet<Pair>> {
 async fn migrate_pair(
     messages: &Collection<Document>,
     pair: &Pair,
-    mut progress: impl FnMut(u64),
+    mut progress: impl FnMut(u64) -> Result<()>,
 ) -> Result<()> {
     let conversation_id = ConversationId::direct(&pair.0, &pair.1);
     for _ in 0..MAX_PLANS {
@@ -211,7 +219,7 @@ async fn migrate_pair(
         }
         for batch in taken.plan(documents).chunks(BATCH) {
             let done = number(messages, &conversation_id, batch).await?;
-            progress(done);
+            progress(done)?;
             if done < batch.len() as u64 {
                 break;
             }

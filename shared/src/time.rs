@@ -43,12 +43,18 @@ impl Deadline {
     /// constant one that lies in 1970.
     const FALLBACK: Duration = Duration::from_secs(8);
 
-    /// Longer than any function may run: a deadline beyond it is not a real one.
-    const LONGEST: Duration = Duration::from_secs(15 * 60);
+    /// Longer than any function may run, which is 15 minutes, and clocks may differ: a deadline
+    /// beyond it is not a real one.
+    const LONGEST: Duration = Duration::from_secs(16 * 60);
 
     /// The deadline of the invocation that `context` describes.
     pub fn of(context: &Context) -> Self {
-        Self(Instant::now() + Self::usable(context.deadline(), SystemTime::now()))
+        Self::told(context).unwrap_or_else(|| Self::after(Self::FALLBACK))
+    }
+
+    /// The same for work that may take long: `None` where the runtime's deadline cannot be used.
+    pub fn told(context: &Context) -> Option<Self> {
+        Self::usable(context.deadline(), SystemTime::now()).map(Self::after)
     }
 
     /// A deadline `time` from now, where there is no invocation.
@@ -56,10 +62,10 @@ impl Deadline {
         Self(Instant::now() + time)
     }
 
-    fn usable(deadline: SystemTime, now: SystemTime) -> Duration {
+    fn usable(deadline: SystemTime, now: SystemTime) -> Option<Duration> {
         match deadline.duration_since(now) {
-            Ok(left) if left <= Self::LONGEST => left.saturating_sub(Self::RESERVE),
-            _ => Self::FALLBACK,
+            Ok(left) if left <= Self::LONGEST => Some(left.saturating_sub(Self::RESERVE)),
+            _ => None,
         }
     }
 
@@ -148,13 +154,13 @@ mod tests {
     fn a_deadline_in_1970_or_in_the_far_future_is_not_used() {
         let now = SystemTime::now();
         let in_1970 = SystemTime::UNIX_EPOCH + Duration::from_secs(600);
-        assert_eq!(Deadline::usable(in_1970, now), Deadline::FALLBACK);
+        assert_eq!(Deadline::usable(in_1970, now), None);
         let never = now + Duration::from_secs(1_000_000);
-        assert_eq!(Deadline::usable(never, now), Deadline::FALLBACK);
+        assert_eq!(Deadline::usable(never, now), None);
         let usual = now + Duration::from_secs(10);
         assert_eq!(
             Deadline::usable(usual, now),
-            Duration::from_secs(10) - Deadline::RESERVE
+            Some(Duration::from_secs(10) - Deadline::RESERVE)
         );
     }
 }

@@ -27,7 +27,9 @@ fn messages(database: &Database) -> Collection<Document> {
 }
 
 async fn run(database: &Database) -> Summary {
-    migration::run(database, |_, _| {}).await.expect("migrated")
+    migration::run(database, |_, _| Ok(()))
+        .await
+        .expect("migrated")
 }
 
 /// Numbers and texts of all numbered messages of a conversation, in order.
@@ -155,7 +157,8 @@ async fn an_interrupted_run_is_resumed_without_holes() {
     let stop = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&stop);
     let mut first = Box::pin(migration::run(&database, move |_, _| {
-        seen.store(true, Ordering::SeqCst)
+        seen.store(true, Ordering::SeqCst);
+        Ok(())
     }));
     futures_util::future::poll_fn(|context| {
         let done = first.as_mut().poll(context).is_ready();

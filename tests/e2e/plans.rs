@@ -31,7 +31,7 @@ async fn recorded_store() -> (Store, Sent) {
         }
     }));
     let store = Store::with_options(options, &database).expect("a store");
-    migration::run(store.database(), |_, _| {})
+    migration::run(store.database(), |_, _| Ok(()))
         .await
         .expect("migrated");
     (store, sent)

@@ -75,6 +75,6 @@ pub fn database_name() -> String {
 /// The database does not answer.
 pub async fn migrated_store(uri: &str, database: &str) -> Result<Store> {
     let store = Store::open(&DatabaseConfig::new(uri, database)).await?;
-    migration::run(store.database(), |_, _| {}).await?;
+    migration::run(store.database(), |_, _| Ok(())).await?;
     Ok(store)
 }

@@ -134,6 +134,7 @@ async fn migrate(uri: &str, database: &str) -> Result<()> {
                 reported = done;
                 tracing::info!("migration: {done} of {total} old messages numbered");
             }
+            Ok(())
         })
         .await
     };

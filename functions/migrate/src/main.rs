@@ -1,0 +1,16 @@
+//! The function behind the custom resource of the migration.
+
+use std::sync::Arc;
+
+use chat::config::DatabaseConfig;
+use lambda_runtime::{Error, run_concurrent, service_fn};
+use migrate::{Deps, handle};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    chat::log::start();
+    let deps = Arc::new(Deps {
+        database: DatabaseConfig::from_env(),
+    });
+    run_concurrent(service_fn(move |event| handle(event, Arc::clone(&deps)))).await
+}
