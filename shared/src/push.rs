@@ -43,7 +43,7 @@ pub struct Deliveries {
     /// Sockets that took it.
     pub delivered: Vec<Connection>,
     /// Sockets that no longer exist; their rows are to be deleted.
-    pub gone: Vec<ConnectionId>,
+    pub gone: Vec<Connection>,
     /// How many could not be reached now; the client finds the message in the history.
     pub failed: usize,
 }
@@ -111,7 +111,7 @@ impl Push {
         while let Some((socket, outcome)) = posts.next().await {
             match outcome {
                 Ok(()) => deliveries.delivered.push(socket),
-                Err(Miss::Gone) => deliveries.gone.push(socket.connection_id),
+                Err(Miss::Gone) => deliveries.gone.push(socket),
                 Err(Miss::Failed(error)) => {
                     let connection_id = socket.connection_id.as_str();
                     tracing::warn!(connection_id, cause = error.chain(), "push failed");

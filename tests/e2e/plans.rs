@@ -6,7 +6,7 @@ use std::time::Duration;
 use chat::config::DatabaseConfig;
 use chat::frame::{ClientFrame, SendFrame};
 use chat::store::{Range, client_options};
-use chat::{ConversationId, Deadline, Draft, Store, UserId, migration};
+use chat::{Connection, ConversationId, Deadline, Draft, Store, UserId, migration};
 use chrono::Utc;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::event::EventHandler;
@@ -157,6 +157,78 @@ async fn every_query_is_answered_from_an_index_without_a_sort() {
                 .any(|stage| stage == "SORT" || stage == "COLLSCAN"),
             "{find}: {stages:?}"
         );
+    }
+    store.database().drop().await.expect("dropped");
+}
+
+/// The fields by which MongoDB finds the shard, as in infra/README.md.
+fn shard_key(collection: &str) -> &'static str {
+    match collection {
+        "chat_messages" => "conversation_id",
+        "connections" => "user_id",
+        other => panic!("no shard key for {other}"),
+    }
+}
+
+/// What a command says of the documents that it is about: the filters, or the new documents.
+fn conditions(command: &Document) -> Vec<&Document> {
+    let each = |list: &str| command.get_array(list).expect("a list").iter();
+    fn document(value: &Bson) -> &Document {
+        value.as_document().expect("a document")
+    }
+    match command.keys().next().map(String::as_str) {
+        Some("find") => vec![command.get_document("filter").expect("a filter")],
+        Some("insert") => each("documents").map(document).collect(),
+        Some("delete") => each("deletes")
+            .map(|delete| document(delete).get_document("q").expect("a filter"))
+            .collect(),
+        other => panic!("{other:?} is not checked yet"),
+    }
+}
+
+/// Whether a condition gives the key one value, or a list of some.
+fn names(condition: &Document, key: &str) -> bool {
+    match condition.get(key) {
+        Some(Bson::String(_)) => true,
+        Some(Bson::Document(operators)) => operators.keys().eq(["$in"]),
+        _ => false,
+    }
+}
+
+#[tokio::test]
+async fn every_hot_query_names_its_shard() {
+    let (store, sent) = recorded_store().await;
+    let (now, deadline) = (Utc::now(), Deadline::after(Duration::from_secs(20)));
+    let (a, b) = (user("a"), user("b"));
+    sent.lock().expect("no panic").clear();
+
+    let id = || "AAAAAAAAAAAAAAA=".to_owned().into();
+    let socket = Connection::new(id(), a.clone(), "https://x".to_owned(), now);
+    store.connect(&socket).await.expect("connected");
+    for _send_and_resend in 0..2 {
+        let draft = draft("m", "id");
+        store.append(&draft, now, deadline).await.expect("stored");
+    }
+    let conversation = ConversationId::direct(&a, &b);
+    for (after, before) in [(None, None), (Some(0), None), (None, Some(2))] {
+        let range = Range { after, before };
+        let page = store.page(&conversation, range, 5, |_| true).await;
+        page.expect("a page");
+    }
+    let sockets = store.sockets_of([&a, &b], now).await.expect("sockets");
+    assert_eq!(sockets.len(), 1);
+    store.forget(&sockets).await.expect("forgotten");
+    let left = store.sockets_of([&a, &b], now).await.expect("sockets");
+    assert!(left.is_empty());
+
+    let sent = std::mem::take(&mut *sent.lock().expect("no panic"));
+    assert!(sent.len() >= 9, "{sent:?}");
+    for command in &sent {
+        let collection = command.iter().next().and_then(|(_, name)| name.as_str());
+        let key = shard_key(collection.expect("a name"));
+        let conditions = conditions(command);
+        let named = conditions.iter().all(|condition| names(condition, key));
+        assert!(named, "{key} is missing: {command}");
     }
     store.database().drop().await.expect("dropped");
 }

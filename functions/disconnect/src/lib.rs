@@ -59,7 +59,7 @@ pub async fn handle(
     );
     deadline
         .bound("disconnect", async move {
-            deps.store.disconnect(&[connection_id]).await
+            deps.store.disconnect(&connection_id).await
         })
         .await
         .inspect_err(|error| tracing::error!(cause = error.chain(), "disconnect failed"))?;

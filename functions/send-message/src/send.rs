@@ -120,7 +120,7 @@ impl Delivery {
         let push = &self.deps.push;
         let deliveries = push.fan_out(sockets, &frame, self.now, self.deadline).await;
         if !deliveries.gone.is_empty()
-            && let Err(error) = self.deps.store.disconnect(&deliveries.gone).await
+            && let Err(error) = self.deps.store.forget(&deliveries.gone).await
         {
             tracing::warn!(cause = error.chain(), "rows of gone sockets stay for now");
         }

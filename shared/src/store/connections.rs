@@ -79,15 +79,33 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets sockets that are closed. Unknown ids are no error.
+    /// Forgets a socket that is closed. An unknown id is no error.
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`]: they stay until a push finds them gone or they expire.
-    pub async fn disconnect(&self, connection_ids: &[ConnectionId]) -> Result<()> {
-        let ids: Vec<&str> = connection_ids.iter().map(ConnectionId::as_str).collect();
+    /// [`Error::Unavailable`]: it stays until a push finds it gone or it expires.
+    pub async fn disconnect(&self, connection_id: &ConnectionId) -> Result<()> {
         self.connections
-            .delete_many(doc! {"_id": {"$in": ids}})
+            .delete_one(doc! {"_id": connection_id.as_str()})
+            .await
+            .map_err(Error::unavailable("delete of a connection"))?;
+        Ok(())
+    }
+
+    /// Forgets sockets that a push has found closed. Their users are named as well: by them a
+    /// sharded collection finds the shards.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`]: they stay until a push finds them gone again or they expire.
+    pub async fn forget(&self, sockets: &[Connection]) -> Result<()> {
+        let ids = sockets.iter().map(|socket| socket.connection_id.as_str());
+        let users = sockets.iter().map(|socket| socket.user_id.as_str());
+        self.connections
+            .delete_many(doc! {
+                "_id": {"$in": ids.collect::<Vec<_>>()},
+                "user_id": {"$in": users.collect::<Vec<_>>()},
+            })
             .await
             .map_err(Error::unavailable("delete of connections"))?;
         Ok(())
