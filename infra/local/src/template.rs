@@ -27,10 +27,12 @@ pub use intrinsic::{ACCOUNT_ID, REGION, function_arn};
 use resource::{Resource, Resources};
 use yaml::Node;
 
-/// Resources that change nothing on one machine: permissions, roles, logs.
-const WITHOUT_EFFECT: [&str; 8] = [
+/// Resources that change nothing on one machine: permissions, roles, logs, alarms.
+const WITHOUT_EFFECT: [&str; 10] = [
     "AWS::ApiGateway::Account",
     "AWS::ApiGatewayV2::Deployment",
+    "AWS::CloudWatch::Alarm",
+    "AWS::CloudWatch::Dashboard",
     "AWS::IAM::ManagedPolicy",
     "AWS::IAM::Policy",
     "AWS::IAM::Role",
@@ -319,8 +321,9 @@ mod tests {
 
     #[test]
     fn a_parameter_without_a_good_value_is_named() {
-        let error = evaluate(&[]).expect_err("no MongodbUri");
-        assert!(format!("{error:#}").contains("MongodbUri"), "{error:#}");
+        let without_default = "Parameters: {Name: {Type: String}}\n".to_owned();
+        let error = read(&(without_default + &with_routes("{}"))).expect_err("no Name");
+        assert!(format!("{error:#}").contains("parameter Name"), "{error:#}");
         let wrong = [("MongodbUri", "mongodb://db"), ("LogLevel", "LOUD")];
         let error = evaluate(&wrong).expect_err("no such level");
         assert!(

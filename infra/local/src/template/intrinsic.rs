@@ -127,10 +127,9 @@ impl<'a> Scope<'a> {
             },
             "Fn::Join" => match list(argument)? {
                 [delimiter, parts] => {
-                    let parts: Result<Vec<_>> = list(parts)?
-                        .iter()
-                        .map(|part| self.argument(part))
-                        .collect();
+                    let parts = self.evaluate(parts)?;
+                    let parts = parts.as_array().context("a list is expected")?;
+                    let parts: Result<Vec<_>> = parts.iter().map(text).collect();
                     parts?.join(&self.argument(delimiter)?).into()
                 }
                 _ => bail!("it takes a delimiter and a list"),
@@ -378,7 +377,8 @@ mod tests {
 
     fn evaluate(expression: &str) -> Result<Value> {
         let text = format!(
-            "Parameters:\n  Stage: {{Default: prod}}\n\
+            "Parameters:\n  Stage: {{Default: prod}}\n  \
+             Sites: {{Type: CommaDelimitedList, Default: 'a, b'}}\n\
              Conditions:\n  IsProd: !Equals [!Ref Stage, prod]\n\
              Resources: {{F: {{Type: AWS::Serverless::Function}}, Q: {{Type: AWS::SQS::Queue}}}}\n\
              Value: {expression}\n"
@@ -398,6 +398,7 @@ mod tests {
             ("!Sub ['${x}/${Stage}', {x: !Ref Stage}]", "prod/prod"),
             ("!If [IsProd, yes-it-is, no]", "yes-it-is"),
             ("!Join ['-', [a, !Ref Stage]]", "a-prod"),
+            ("!Join ['', !Ref Sites]", "ab"),
             (
                 "!GetAtt F.Arn",
                 "arn:aws:lambda:us-east-1:123456789012:function:F",
