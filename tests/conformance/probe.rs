@@ -4,8 +4,9 @@
 //! `$disconnect` and the authorizer of a socket they are the members `connect`, `disconnect` and
 //! `authorize` of the JSON in the header `User-Agent`, which all of these events carry; for an HTTP
 //! request and its authorizer they are the members `request` and `authorize` of the JSON in the
-//! header `x-probe`, which an event of the Invoke API may have too. All of them may be left out; this
-//! is the order in which they are followed:
+//! header `x-probe`, which an event of the Invoke API may have too. For a custom resource they are the
+//! JSON in its property `Probe`. All of them may be left out; this is the order in which they are
+//! followed:
 //!
 //! - `describe`: with true, what this process was told takes the place of the event in `report` and in
 //!   the usual result: `{"event", "process_id", "folder", "deadline_ms", "environment"}`. Only in events
@@ -123,6 +124,7 @@ fn instructions(event: &Value) -> Value {
     };
     let agent = parse(&event["requestContext"]["identity"]["userAgent"]);
     let header = parse(&event["headers"]["x-probe"]);
+    let resource = &event["ResourceProperties"];
     let event_type = event["requestContext"]["eventType"].as_str();
     let told = match (event["type"].as_str(), event_type) {
         (Some(_), Some(_)) => &agent["authorize"],
@@ -130,6 +132,7 @@ fn instructions(event: &Value) -> Value {
         (None, Some("CONNECT")) => &agent["connect"],
         (None, Some("DISCONNECT")) => &agent["disconnect"],
         (None, Some(_)) => &parse(&event["body"])["probe"],
+        (None, None) if resource.is_object() => &parse(&resource["Probe"]),
         (None, None) => &header["request"],
     };
     told.clone()

@@ -8,6 +8,7 @@
 //! - [`ids`]: user ids of all kinds, through query, path and database
 //! - [`sockets`]: sockets that are gone, and the `@connections` API
 //! - [`migration`]: documents of the old system
+//! - [`migrate`]: the function that runs the migration, as a deployment and an operator call it
 //! - [`outage`]: the database or a function ends, and comes back
 //! - [`faults`]: pushes that are lost, refused or doubled
 //! - [`plans`]: the queries that the store really sends use indexes
@@ -18,6 +19,7 @@ mod faults;
 mod history;
 mod ids;
 mod log;
+mod migrate;
 mod migration;
 mod outage;
 mod plans;

@@ -94,7 +94,8 @@ async fn old_and_new_messages_show_in_order() {
     let page = stack.history("a", "b", "&after=-2&limit=2").await;
     assert_eq!(page.messages().len(), 2);
     assert!(page.link("prev").is_some() && page.link("next").is_some());
-    stack.stop().await;
+    let log = stack.stop().await;
+    assert!(log.contains("old messages numbered"), "{log}");
 }
 
 #[tokio::test]

@@ -167,8 +167,8 @@ async fn when_it_is_killed_its_functions_and_its_database_end_too() {
     assert_eq!(client.say("b", "acknowledged").await["type"], "ack");
     let family = descendants(pid_of(&child).as_raw_nonzero().get());
     assert!(
-        family.len() >= 7,
-        "four functions, two supervisors and a database: {family:?}"
+        family.len() >= 8,
+        "five functions, two supervisors and a database: {family:?}"
     );
     kill_process(pid_of(&child), Signal::KILL).expect("killed");
     child.wait().await.expect("ended");

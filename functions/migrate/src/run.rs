@@ -28,7 +28,7 @@ impl Progress {
     fn out_of_time(self) -> Error {
         let Self { numbered, of } = self;
         let done = match of {
-            0 => "the indexes were not made in time".to_owned(),
+            0 => "the indexes were not made, or the old messages not counted, in time".to_owned(),
             _ => format!("numbered {numbered} of {of} old messages in time"),
         };
         Error::unavailable("migration")(format!(

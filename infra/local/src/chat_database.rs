@@ -2,9 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use chat::config::DatabaseConfig;
-use chat::{Store, migration};
 use clap::Args;
 use local::database::{self, Database, Server};
 
@@ -43,7 +42,7 @@ pub enum Choice {
     Own(Server),
 }
 
-/// A database that answers, with its indexes made.
+/// A database that answers.
 pub struct ChatDatabase {
     /// Its connection string.
     pub uri: String,
@@ -86,13 +85,13 @@ impl ChatDatabase {
 }
 
 impl Choice {
-    /// Starts the database if it is ours, and runs the migration.
+    /// Starts the database if it is ours, and waits until it answers.
     ///
     /// # Errors
     ///
-    /// It does not answer, or cannot be migrated.
+    /// It does not start, or does not answer.
     pub async fn start(self, flags: &Flags, template: &Path) -> Result<ChatDatabase> {
-        let database = match self {
+        Ok(match self {
             Self::Given(uri) => {
                 tracing::info!("database: MONGODB_URI");
                 let answers = database::ping(&uri).await;
@@ -106,9 +105,7 @@ impl Choice {
                     own: Some(own),
                 }
             }
-        };
-        migrate(&database.uri, &flags.database).await?;
-        Ok(database)
+        })
     }
 }
 
@@ -122,33 +119,6 @@ async fn start_own(server: &Server, flags: &Flags, template: &Path) -> Result<Da
     tracing::info!("database: {} in {}", server.name(), folder.display());
     let port = database::free_port()?;
     Database::start(server, &crate::this_program()?, &folder, port, flags.fresh).await
-}
-
-async fn migrate(uri: &str, database: &str) -> Result<()> {
-    let config = DatabaseConfig::new(uri, database);
-    let mut reported = 0;
-    let migrated = async {
-        let store = Store::open(&config).await?;
-        migration::run(store.database(), |done, total| {
-            if done - reported >= 10_000 || done == total {
-                reported = done;
-                tracing::info!("migration: {done} of {total} old messages numbered");
-            }
-            Ok(())
-        })
-        .await
-    };
-    let summary = migrated
-        .await
-        .map_err(|error| anyhow!(error.chain()).context("the migration failed"))?;
-    if summary.left_alone > 0 {
-        tracing::warn!(
-            "migration: {} documents have no valid sender_id, receiver_id, message and timestamp \
-             and were left alone",
-            summary.left_alone
-        );
-    }
-    Ok(())
 }
 
 /// Lines to paste.

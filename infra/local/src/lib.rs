@@ -17,6 +17,7 @@
 //! - [`throttle`]: how many requests a route takes
 //! - [`faults`]: faults on demand
 //! - [`lambda`]: the functions: processes of ours, or another Invoke API
+//! - [`custom_resource`]: makes custom resources, as a deployment does
 //! - [`client`]: an HTTP client
 //! - [`binaries`]: builds the functions
 //! - [`database`]: finds, installs and runs the chat's database
@@ -48,6 +49,8 @@ pub mod throttle;
 pub mod faults;
 
 pub mod lambda;
+
+pub mod custom_resource;
 
 pub mod client;
 

@@ -19,7 +19,7 @@ use local::lambda::watch::{self, Watch};
 use local::lambda::{Lambdas, endpoint};
 use local::signature::AccessKey;
 use local::template::{Document, Template};
-use local::{logs, supervise};
+use local::{custom_resource, logs, supervise};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -106,7 +106,7 @@ struct Arguments {
     #[arg(long, default_value = "info", value_name = "LEVEL")]
     log: LevelFilter,
 
-    /// Serve the MeetMe chat: with a database, its indexes made, and the URLs of the old system
+    /// Serve the MeetMe chat: with a database, and the URLs of the old system
     #[arg(long)]
     chat: bool,
 
@@ -191,6 +191,7 @@ async fn serve(arguments: Arguments) -> Result<()> {
         let mut template = document.evaluate(&parameters(&arguments, uri))?;
         template.set_addresses(&listeners.websocket_address()?, &listeners.http_address()?);
         let host = Host::start(&arguments, &template, source).await?;
+        custom_resource::create_all(&template, &host.lambdas()).await?;
         anyhow::Ok((template, host, database))
     };
     let (template, mut host, mut database) = tokio::select! {
@@ -385,14 +386,14 @@ impl Host {
                     Watch::start(template, access_key, &log_level, release, &program).await?;
                 let names = Names::Binaries;
                 let lambdas = endpoint::functions(template, &watch.url, names, access_key)?;
-                endpoint::warm_up(&lambdas).await;
+                endpoint::warm_up(template, &lambdas).await;
                 Self::Watch(watch, lambdas)
             }
             Source::Endpoint(url) => {
                 let names = Names::Functions;
                 let lambdas = endpoint::functions(template, &url, names, access_key);
                 let lambdas = lambdas.context("--lambda-endpoint")?;
-                endpoint::warm_up(&lambdas).await;
+                endpoint::warm_up(template, &lambdas).await;
                 Self::Endpoint(lambdas)
             }
         })

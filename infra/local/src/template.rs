@@ -6,9 +6,11 @@
 //! - `sam`: SAM's APIs and events as the `AWS::ApiGatewayV2` resources that they stand for
 //! - `api`: the WebSocket API and the HTTP API of those resources
 //! - `authorizer`: who decides about a handshake or a request
+//! - `custom`: custom resources of functions
 
 pub mod api;
 pub mod authorizer;
+mod custom;
 mod intrinsic;
 mod resource;
 mod sam;
@@ -22,6 +24,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 pub use api::{Cors, HttpApi, HttpRoute, Route, Throttle, WebSocketApi};
+pub use custom::CustomResource;
 use intrinsic::Scope;
 pub use intrinsic::{ACCOUNT_ID, REGION, function_arn};
 use resource::{Resource, Resources};
@@ -56,6 +59,8 @@ pub struct Template {
     pub websocket: Option<WebSocketApi>,
     /// The HTTP API.
     pub http: Option<HttpApi>,
+    /// The custom resources of its functions, in the order in which they are made.
+    pub custom_resources: Vec<CustomResource>,
     /// What is not served, with its line, for the developer to read.
     pub not_served: Vec<String>,
 }
@@ -134,6 +139,7 @@ impl Document {
                 Err(why) => resources.skip(&resource, &format!("{why:#}")),
             }
         }
+        let custom_resources = custom::read(&mut resources, &functions);
         let apis = api::read(&mut resources, &functions)?;
         if apis.websocket.is_none() && apis.http.is_none() {
             bail!(
@@ -153,6 +159,7 @@ impl Document {
             functions,
             websocket: apis.websocket,
             http: apis.http,
+            custom_resources,
             not_served: not_served.into_iter().map(|(_, text)| text).collect(),
         })
     }
@@ -276,6 +283,11 @@ mod tests {
         assert!(!websocket.routes["$default"].two_way);
         let http = template.http.as_ref().expect("an HTTP API");
         assert_eq!(http.routes[0].key, "GET /chat/history");
+        let [migration] = template.custom_resources.as_slice() else {
+            panic!("one custom resource");
+        };
+        assert_eq!(migration.function, "MigrateFunction");
+        assert_eq!(migration.patience, Duration::from_secs(960));
         template.set_addresses("127.0.0.1:1", "127.0.0.1:2");
         let send = &template.functions["SendMessageFunction"];
         assert_eq!(send.binary, "send-message");

@@ -76,9 +76,14 @@ pub fn functions(
 }
 
 /// Makes each function ready, one after another: `cargo lambda watch` starts a function with its
-/// first invocation, and several at once wait for each other. A real Lambda runs nothing.
-pub async fn warm_up(lambdas: &Lambdas) {
-    for lambda in lambdas.values() {
+/// first invocation, and several at once wait for each other. A real Lambda runs nothing. Those
+/// that make custom resources are invoked one after another anyway, and with better events.
+pub async fn warm_up(template: &Template, lambdas: &Lambdas) {
+    let makes_resource = |id: &str| {
+        let mut resources = template.custom_resources.iter();
+        resources.any(|resource| resource.function == id)
+    };
+    for (_, lambda) in lambdas.iter().filter(|(id, _)| !makes_resource(id)) {
         if let Lambda::Remote(function) = lambda {
             tracing::info!("waiting for {}", function.name);
             let answer =

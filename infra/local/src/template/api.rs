@@ -226,6 +226,7 @@ impl<'a> Parts<'a> {
                 id: id(kind),
                 kind: format!("AWS::ApiGatewayV2::{kind}"),
                 line: api.line,
+                depends_on: Vec::new(),
                 properties,
                 metadata: Value::Null,
             });

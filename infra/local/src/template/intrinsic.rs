@@ -228,7 +228,10 @@ impl<'a> Scope<'a> {
             "AWS::NotificationARNs" => Value::Array(Vec::new()),
             "AWS::NoValue" => Value::Null,
             // A resource: its physical id here is its logical one.
-            resource => resource.into(),
+            resource => match self.published(resource)? {
+                Some(arn) => arn.into(),
+                None => resource.into(),
+            },
         })
     }
 
@@ -242,11 +245,14 @@ impl<'a> Scope<'a> {
             }
             _ => self.argument(argument)?,
         };
-        Ok(self.named_attribute(&name))
+        self.named_attribute(&name)
     }
 
-    fn named_attribute(&self, name: &str) -> String {
-        match name.split_once('.') {
+    fn named_attribute(&self, name: &str) -> Result<String> {
+        if let Some(arn) = self.published(name)? {
+            return Ok(arn);
+        }
+        Ok(match name.split_once('.') {
             Some((resource, "Arn")) if self.is_function(resource) => function_arn(resource),
             Some((api, "ApiEndpoint")) => {
                 let scheme = if self.is_websocket_api(api) {
@@ -257,10 +263,36 @@ impl<'a> Scope<'a> {
                 format!("{scheme}://{api}.execute-api.{REGION}.amazonaws.com")
             }
             _ => name.to_owned(),
-        }
+        })
     }
 
-    fn is_function(&self, id: &str) -> bool {
+    /// The ARN that SAM means by `Function.Version` and `Function.Alias`, if it publishes versions of
+    /// the function.
+    fn published(&self, name: &str) -> Result<Option<String>> {
+        let Some((id, part @ ("Version" | "Alias"))) = name.split_once('.') else {
+            return Ok(None);
+        };
+        if self.type_of(id) != "AWS::Serverless::Function" {
+            return Ok(None);
+        }
+        let own = self.resource(id).and_then(|node| node.get("Properties"));
+        let globals = self.root.get("Globals");
+        let globals = globals.and_then(|globals| globals.get("Function"));
+        let mut settings = [own, globals].into_iter().flatten();
+        let alias = settings.find_map(|settings| settings.get("AutoPublishAlias"));
+        let Some(alias) = alias else {
+            return Ok(None);
+        };
+        // Here there is but one version of a function.
+        let qualifier = match part {
+            "Alias" => self.argument(alias)?,
+            _ => "1".to_owned(),
+        };
+        Ok(Some(format!("{}:{qualifier}", function_arn(id))))
+    }
+
+    /// Whether a logical id is that of a function.
+    pub fn is_function(&self, id: &str) -> bool {
         self.type_of(id).ends_with("::Function")
     }
 
@@ -296,7 +328,7 @@ impl<'a> Scope<'a> {
             result.push_str(&match own.and_then(|own| own.get(name)) {
                 _ if name.starts_with('!') => format!("${{{}}}", &name[1..]),
                 Some(variable) => self.argument(variable)?,
-                None if name.contains('.') => self.named_attribute(name),
+                None if name.contains('.') => self.named_attribute(name)?,
                 None => self::text(&self.reference(name)?)?,
             });
             rest = after;
@@ -380,7 +412,8 @@ mod tests {
             "Parameters:\n  Stage: {{Default: prod}}\n  \
              Sites: {{Type: CommaDelimitedList, Default: 'a, b'}}\n\
              Conditions:\n  IsProd: !Equals [!Ref Stage, prod]\n\
-             Resources: {{F: {{Type: AWS::Serverless::Function}}, Q: {{Type: AWS::SQS::Queue}}}}\n\
+             Resources: {{F: {{Type: AWS::Serverless::Function}}, Q: {{Type: AWS::SQS::Queue}}, \
+             P: {{Type: AWS::Serverless::Function, Properties: {{AutoPublishAlias: !Ref Stage}}}}}}\n\
              Value: {expression}\n"
         );
         let root = Node::parse(&text)?;
@@ -404,6 +437,15 @@ mod tests {
                 "arn:aws:lambda:us-east-1:123456789012:function:F",
             ),
             ("!GetAtt Q.Arn", "Q.Arn"),
+            (
+                "!Ref P.Version",
+                "arn:aws:lambda:us-east-1:123456789012:function:P:1",
+            ),
+            (
+                "!Sub '${P.Alias}'",
+                "arn:aws:lambda:us-east-1:123456789012:function:P:prod",
+            ),
+            ("!Ref F.Version", "F.Version"),
             (
                 "!Sub '${F.Arn}'",
                 "arn:aws:lambda:us-east-1:123456789012:function:F",

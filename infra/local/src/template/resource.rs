@@ -1,5 +1,7 @@
 //! The resources of a template, their conditions and properties evaluated.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
@@ -16,7 +18,8 @@ const LOOKED_INTO: [&str; 4] = [
 
 /// The resources whose condition holds and that nobody has taken yet.
 pub struct Resources {
-    /// The resources in the order of the text.
+    /// The resources in the order of the text, except that one that depends on others comes after
+    /// them.
     pub list: Vec<Resource>,
     /// Lines and texts of what is not served.
     pub not_served: Vec<(usize, String)>,
@@ -31,6 +34,8 @@ pub struct Resource {
     pub kind: String,
     /// Where it begins.
     pub line: usize,
+    /// Logical ids of those that have to be there first, as far as it names them.
+    pub depends_on: Vec<String>,
     /// Its properties; null if nobody looks into them.
     pub properties: Value,
     /// Its metadata.
@@ -71,7 +76,7 @@ impl Resources {
             }
         }
         Ok(Self {
-            list,
+            list: in_order(list),
             not_served: Vec::new(),
         })
     }
@@ -89,6 +94,44 @@ impl Resources {
     }
 }
 
+/// Whether a kind is that of custom resources.
+pub fn is_custom(kind: &str) -> bool {
+    kind.starts_with("Custom::") || kind == "AWS::CloudFormation::CustomResource"
+}
+
+/// Whether a custom resource is made by a function of the template, and not by somebody elsewhere.
+fn is_made_here(node: &Node, scope: &Scope) -> Result<bool> {
+    let properties = node.get("Properties");
+    let token = properties.and_then(|properties| properties.get("ServiceToken"));
+    let token = token.map(|token| scope.evaluate(token)).transpose()?;
+    let arn = token.as_ref().and_then(Value::as_str);
+    let function = arn.and_then(intrinsic::function_name);
+    Ok(function.is_some_and(|function| scope.is_function(function)))
+}
+
+/// Each resource after those that it depends on. A circle, which CloudFormation refuses, is cut.
+fn in_order(list: Vec<Resource>) -> Vec<Resource> {
+    let ids: Vec<String> = list.iter().map(|resource| resource.id.clone()).collect();
+    let mut waiting: BTreeMap<String, Resource> = list
+        .into_iter()
+        .map(|resource| (resource.id.clone(), resource))
+        .collect();
+    let mut ordered = Vec::new();
+    for id in &ids {
+        append(id, &mut waiting, &mut ordered);
+    }
+    ordered
+}
+
+fn append(id: &str, waiting: &mut BTreeMap<String, Resource>, ordered: &mut Vec<Resource>) {
+    if let Some(resource) = waiting.remove(id) {
+        for other in &resource.depends_on {
+            append(other, waiting, ordered);
+        }
+        ordered.push(resource);
+    }
+}
+
 /// A resource, unless its condition does not hold.
 fn read_one(id: &str, node: &Node, scope: &Scope) -> Result<Option<Resource>> {
     let part = |name: &str| match node.get(name) {
@@ -101,15 +144,22 @@ fn read_one(id: &str, node: &Node, scope: &Scope) -> Result<Option<Resource>> {
         return Ok(None);
     }
     let kind = intrinsic::text(&part("Type")?)?;
-    let looked_into = LOOKED_INTO.iter().any(|start| kind.starts_with(start));
+    let looked_into = LOOKED_INTO.iter().any(|start| kind.starts_with(start))
+        || is_custom(&kind) && is_made_here(node, scope)?;
     let (properties, metadata) = match looked_into {
         true => (part("Properties")?, part("Metadata")?),
         false => (Value::Null, Value::Null),
+    };
+    let depends_on = match part("DependsOn")? {
+        Value::Array(ids) => ids.iter().map(intrinsic::text).collect::<Result<_>>()?,
+        Value::Null => Vec::new(),
+        id => vec![intrinsic::text(&id)?],
     };
     Ok(Some(Resource {
         id: id.to_owned(),
         kind,
         line: node.line,
+        depends_on,
         properties,
         metadata,
     }))

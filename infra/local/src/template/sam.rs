@@ -60,6 +60,7 @@ fn part(of: &Resource, id: &str, kind: &str, properties: Value) -> Resource {
         id: id.to_owned(),
         kind: kind.to_owned(),
         line: of.line,
+        depends_on: Vec::new(),
         properties,
         metadata: Value::Null,
     }

@@ -1,0 +1,81 @@
+//! Custom resources that functions of the template make.
+//!
+//! <https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-cloudformation-customresource.html>
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::resource::{Resource, Resources, is_custom};
+use super::{Function, intrinsic, number};
+
+/// A resource that a function makes when it is told to.
+#[derive(Debug, Clone)]
+pub struct CustomResource {
+    /// Its logical id.
+    pub id: String,
+    /// Its type: `Custom::Migration`.
+    pub kind: String,
+    /// The function behind its `ServiceToken`, by logical id.
+    pub function: String,
+    /// What the function may take to answer: `ServiceTimeout`, an hour by default.
+    pub patience: Duration,
+    /// Its properties as the function gets them: every value is a text.
+    pub properties: Value,
+}
+
+/// Takes the custom resources of `functions`, in their order. Those of others are left.
+pub fn read(
+    resources: &mut Resources,
+    functions: &BTreeMap<String, Function>,
+) -> Vec<CustomResource> {
+    let is_ours = |resource: &mut Resource| {
+        is_custom(&resource.kind)
+            && function(resource).is_some_and(|function| functions.contains_key(function))
+    };
+    let ours: Vec<_> = resources.list.extract_if(.., is_ours).collect();
+    let mut custom_resources = Vec::new();
+    for resource in ours {
+        match custom_resource(&resource) {
+            Ok(custom_resource) => custom_resources.push(custom_resource),
+            Err(why) => resources.skip(&resource, &format!("{why:#}")),
+        }
+    }
+    custom_resources
+}
+
+/// The function behind a `ServiceToken`, by logical id.
+fn function(resource: &Resource) -> Option<&str> {
+    intrinsic::function_name(resource.text("ServiceToken")?)
+}
+
+fn custom_resource(resource: &Resource) -> Result<CustomResource> {
+    let seconds = number(&resource.properties["ServiceTimeout"]).context("ServiceTimeout")?;
+    let seconds = seconds.unwrap_or(3_600);
+    ensure!(
+        (1..=3_600).contains(&seconds),
+        "ServiceTimeout is from 1 to 3600 seconds"
+    );
+    Ok(CustomResource {
+        id: resource.id.clone(),
+        kind: resource.kind.clone(),
+        function: function(resource).unwrap_or_default().to_owned(),
+        patience: Duration::from_secs(seconds),
+        properties: as_texts(&resource.properties)?,
+    })
+}
+
+/// CloudFormation passes numbers and truth values on as texts, and leaves out what has no value.
+fn as_texts(value: &Value) -> Result<Value> {
+    match value {
+        Value::Array(items) => items.iter().map(as_texts).collect(),
+        Value::Object(map) => {
+            let given = map.iter().filter(|(_, value)| !value.is_null());
+            let texts = given.map(|(name, value)| Ok((name.clone(), as_texts(value)?)));
+            Ok(Value::Object(texts.collect::<Result<_>>()?))
+        }
+        scalar => Ok(intrinsic::text(scalar)?.into()),
+    }
+}

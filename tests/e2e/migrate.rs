@@ -1,0 +1,342 @@
+//! The function `migrate`, as a deployment and an operator call it: the real binary behind the Invoke
+//! API, with a server of the test's own for its answers.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response, StatusCode};
+use local::database::free_port;
+use local::front;
+use mongodb::Database;
+use mongodb::bson::{Document, doc};
+use serde_json::{Value, json};
+use tests::gateway::Gateway;
+use tests::stack::launch;
+use tests::{Stack, server};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+const FUNCTION: &str = "MigrateFunction";
+
+const PASSWORD: &str = "hunter2";
+
+/// A template with nothing but the function.
+fn template(uri: &str, database: &str, timeout: u64) -> PathBuf {
+    let template = json!({
+        "Transform": "AWS::Serverless-2016-10-31",
+        "Resources": {
+            FUNCTION: {
+                "Type": "AWS::Serverless::Function",
+                "Properties": {
+                    "CodeUri": concat!(env!("CARGO_MANIFEST_DIR"), "/../functions/migrate"),
+                    "Timeout": timeout,
+                    "Environment": {
+                        "Variables": {"MONGODB_URI": uri, "MONGODB_DATABASE": database},
+                    },
+                },
+            },
+            "Sockets": {
+                "Type": "AWS::Serverless::WebSocketApi",
+                "Properties": {
+                    "RouteSelectionExpression": "$request.body.action",
+                    "Routes": {"$default": {"FunctionArn": {"Fn::GetAtt": [FUNCTION, "Arn"]}}},
+                },
+            },
+        },
+    });
+    let name = format!("{:016x}.json", fastrand::u64(..));
+    let path = server::scratch_folder().join(name);
+    std::fs::write(&path, template.to_string()).expect("the folder is writable");
+    path
+}
+
+async fn start(uri: &str, database: &str, timeout: u64) -> Gateway {
+    let gateway = Gateway::start(&template(uri, database, timeout), &[]).await;
+    gateway.expect("it starts")
+}
+
+/// A connection string, with a password, of a server that is not there.
+fn nowhere() -> String {
+    let port = free_port().expect("a port");
+    format!("mongodb://chat:{PASSWORD}@127.0.0.1:{port}/")
+}
+
+async fn database_with(documents: impl IntoIterator<Item = Document>) -> Database {
+    let uri = server::uri().await;
+    let client = mongodb::Client::with_uri_str(uri).await.expect("a client");
+    let database = client.database(&server::database_name());
+    let messages = database.collection("chat_messages");
+    messages.insert_many(documents).await.expect("inserted");
+    database
+}
+
+fn old(sender: &str, receiver: &str) -> Document {
+    doc! {"sender_id": sender, "receiver_id": receiver, "message": "m",
+    "timestamp": "2024-01-01T00:00:00"}
+}
+
+/// An answer as it came.
+struct Answer {
+    method: Method,
+    content_type: Option<String>,
+    body: Value,
+}
+
+/// Takes answers, with these statuses one after another and 200 from then on.
+struct Answers {
+    url: String,
+    came: Arc<Mutex<Vec<Answer>>>,
+    stop: CancellationToken,
+}
+
+impl Answers {
+    async fn listen(statuses: &[u16]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let came = Arc::<Mutex<Vec<Answer>>>::default();
+        let (statuses, taken) = (statuses.to_vec(), Arc::clone(&came));
+        let handler = move |request: Request<Incoming>, _| {
+            let (statuses, taken) = (statuses.clone(), Arc::clone(&taken));
+            async move {
+                let (parts, body) = request.into_parts();
+                let body = front::read_body(body, 4_096).await.expect("it fits");
+                let mut taken = taken.lock().expect("no holder panics");
+                let status = statuses.get(taken.len()).copied().unwrap_or(200);
+                let content_type = parts.headers.get("content-type");
+                taken.push(Answer {
+                    method: parts.method,
+                    content_type: content_type.map(|value| format!("{value:?}")),
+                    body: serde_json::from_slice(&body).expect("JSON"),
+                });
+                let mut response = Response::new(Full::<Bytes>::default());
+                *response.status_mut() = StatusCode::from_u16(status).expect("a status");
+                response
+            }
+        };
+        let stop = CancellationToken::new();
+        tokio::spawn(front::serve(listener, stop.clone(), handler));
+        Self {
+            url: format!("http://{address}/answer?signature=secret"),
+            came,
+            stop,
+        }
+    }
+
+    /// The bodies that have come since the last look.
+    fn take(&self) -> Vec<Value> {
+        let came = std::mem::take(&mut *self.came.lock().expect("no holder panics"));
+        let body = |answer: Answer| {
+            assert_eq!(answer.method, Method::PUT);
+            assert_eq!(answer.content_type, None, "the signature is for none");
+            answer.body
+        };
+        came.into_iter().map(body).collect()
+    }
+}
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// A request of CloudFormation, from one version to another.
+fn request(kind: &str, url: &str, versions: (u32, u32)) -> Value {
+    let version =
+        |number: u32| format!("arn:aws:lambda:eu-west-1:123456789012:function:m:{number}");
+    let mut request = json!({
+        "RequestType": kind,
+        "ServiceToken": "arn:aws:lambda:eu-west-1:123456789012:function:m",
+        "ResponseURL": url,
+        "StackId": "arn:aws:cloudformation:eu-west-1:123456789012:stack/chat/1",
+        "RequestId": "request-1",
+        "ResourceType": "Custom::Migration",
+        "LogicalResourceId": "Migration",
+        "ResourceProperties": {"Version": version(versions.1)},
+    });
+    if kind != "Create" {
+        request["PhysicalResourceId"] = "migration".into();
+    }
+    if kind == "Update" {
+        request["OldResourceProperties"] = json!({"Version": version(versions.0)});
+    }
+    request
+}
+
+/// Sends a request of CloudFormation and gives the one answer to it.
+async fn ask(gateway: &Gateway, answers: &Answers, kind: &str, versions: (u32, u32)) -> Value {
+    let request = request(kind, &answers.url, versions);
+    let result = gateway.invoke(FUNCTION, &request).await;
+    assert_eq!(result, Ok(Value::Null), "{}", gateway.log());
+    let mut came = answers.take();
+    let answer = came.pop().expect("an answer");
+    assert_eq!(came, Vec::<Value>::new());
+    for key in ["StackId", "RequestId", "LogicalResourceId"] {
+        assert_eq!(answer[key], request[key]);
+    }
+    assert_eq!(answer["PhysicalResourceId"], "migration");
+    answer
+}
+
+#[tokio::test]
+async fn a_created_and_an_updated_resource_migrate() {
+    let database = database_with([old("a", "b"), old("b", "a"), doc! {"x": 1}]).await;
+    let gateway = start(server::uri().await, database.name(), 60).await;
+    let answers = Answers::listen(&[]).await;
+    let created = ask(&gateway, &answers, "Create", (0, 1)).await;
+    assert_eq!(created["Status"], "SUCCESS", "{created}");
+    assert_eq!(created["Data"], json!({"Numbered": "2", "LeftAlone": "1"}));
+    let messages = database.collection::<Document>("chat_messages");
+    messages.insert_one(old("a", "b")).await.expect("inserted");
+    let updated = ask(&gateway, &answers, "Update", (9, 10)).await;
+    assert_eq!(updated["Data"]["Numbered"], "1", "{updated}");
+    gateway.stop().await.expect("stopped");
+    database.drop().await.expect("dropped");
+}
+
+#[tokio::test]
+async fn a_roll_back_and_a_removal_need_no_database() {
+    for uri in [
+        nowhere(),
+        "not a connection string".to_owned(),
+        String::new(),
+    ] {
+        let gateway = start(&uri, "gone", 60).await;
+        let answers = Answers::listen(&[]).await;
+        for (kind, versions) in [("Update", (10, 9)), ("Delete", (0, 9))] {
+            let answer = ask(&gateway, &answers, kind, versions).await;
+            assert_eq!(answer["Status"], "SUCCESS", "{kind} {uri:?}: {answer}");
+        }
+        gateway.stop().await.expect("stopped");
+    }
+}
+
+#[tokio::test]
+async fn a_failure_says_why_and_tells_no_secret() {
+    let malformed = format!("mongodb://chat:{PASSWORD}@@127.0.0.1/?w=x=y");
+    for (uri, part) in [
+        (nowhere(), "making of the indexes of messages failed: "),
+        (malformed, "MONGODB_URI is not a valid connection string"),
+        (String::new(), "MONGODB_URI is not set"),
+    ] {
+        let gateway = start(&uri, "gone", 60).await;
+        let answers = Answers::listen(&[]).await;
+        for (kind, versions) in [("Create", (0, 1)), ("Update", (9, 10))] {
+            let answer = ask(&gateway, &answers, kind, versions).await;
+            assert_eq!(answer["Status"], "FAILED", "{answer}");
+            let reason = answer["Reason"].as_str().expect("a text");
+            assert!(reason.contains(part), "{reason}");
+            assert!(reason.chars().count() <= 1_000 && !reason.contains('\n'));
+            assert!(!answer.to_string().contains(PASSWORD), "{answer}");
+        }
+        let error = gateway.invoke(FUNCTION, &json!({})).await;
+        let error = error.expect_err("a function error");
+        assert_eq!(error["errorType"], "Unavailable");
+        let message = error["errorMessage"].as_str().expect("a text");
+        assert!(message.contains(part), "{message}");
+        let (_, log) = gateway.stop().await.expect("stopped");
+        assert!(log.contains("migration failed"), "{log}");
+        for secret in [PASSWORD, "signature=secret"] {
+            assert!(!log.contains(secret), "{log}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_sent_until_it_is_taken() {
+    let gateway = start(&nowhere(), "gone", 60).await;
+    let answers = Answers::listen(&[500, 503]).await;
+    let removal = request("Delete", &answers.url, (0, 1));
+    let result = gateway.invoke(FUNCTION, &removal).await;
+    assert_eq!(result, Ok(Value::Null));
+    let came = answers.take();
+    assert_eq!(came.len(), 3);
+    assert!(came.iter().all(|answer| *answer == came[0]), "{came:?}");
+
+    // Lambda tries an event again whose function fails.
+    let url = format!("http://127.0.0.1:{}/", free_port().expect("a port"));
+    let result = gateway
+        .invoke(FUNCTION, &request("Delete", &url, (0, 1)))
+        .await;
+    let error = result.expect_err("a function error");
+    assert_eq!(error["errorType"], "Unavailable", "{error}");
+    gateway.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn an_operator_may_run_it_and_other_events_are_refused() {
+    let database = database_with([old("a", "b"), doc! {"x": 1}]).await;
+    let gateway = start(server::uri().await, database.name(), 60).await;
+    for event in [
+        json!({"hello": "world"}),
+        json!([]),
+        json!(null),
+        json!({"RequestType": "Create"}),
+        request("Shrink", "http://127.0.0.1/", (0, 1)),
+    ] {
+        let error = gateway.invoke(FUNCTION, &event).await;
+        let error = error.expect_err("a function error");
+        assert_eq!(error["errorType"], "InvalidEvent", "{error}");
+    }
+    let summary = gateway.invoke(FUNCTION, &json!({})).await;
+    assert_eq!(summary, Ok(json!({"numbered": 1, "left_alone": 1})));
+    gateway.stop().await.expect("stopped");
+    database.drop().await.expect("dropped");
+}
+
+#[tokio::test]
+async fn a_run_that_is_out_of_time_answers_and_the_next_one_finishes() {
+    // Many conversations: each costs a few round trips.
+    const TOTAL: u64 = 2_000;
+    let database = database_with((0..TOTAL).map(|n| old("a", &n.to_string()))).await;
+    let hurried = start(server::uri().await, database.name(), 4).await;
+    let answers = Answers::listen(&[]).await;
+    let answer = ask(&hurried, &answers, "Create", (0, 1)).await;
+    assert_eq!(answer["Status"], "FAILED", "{answer}");
+    let reason = answer["Reason"].as_str().expect("a text");
+    let of = format!(" of {TOTAL} old messages in time; what is done stays done: deploy again");
+    assert!(
+        reason.contains("numbered ") && reason.contains(&of),
+        "{reason}"
+    );
+    hurried.stop().await.expect("stopped");
+
+    let messages = database.collection::<Document>("chat_messages");
+    let done = messages.count_documents(doc! {"seq": 0}).await;
+    let done = done.expect("counted");
+    assert!(0 < done && done < TOTAL, "{done}");
+    let patient = start(server::uri().await, database.name(), 900).await;
+    let answer = ask(&patient, &answers, "Create", (0, 1)).await;
+    assert_eq!(answer["Status"], "SUCCESS", "{answer}");
+    assert_eq!(answer["Data"]["Numbered"], (TOTAL - done).to_string());
+    let all = messages.count_documents(doc! {"seq": 0}).await;
+    assert_eq!(all.expect("counted"), TOTAL);
+    patient.stop().await.expect("stopped");
+    database.drop().await.expect("dropped");
+}
+
+#[tokio::test]
+async fn the_chat_does_not_start_on_a_database_that_cannot_be_migrated() {
+    let same = || doc! {"conversation_id": "c", "seq": 1_i64};
+    let database = database_with([same(), same()]).await;
+    let elsewhere = format!("MongodbUri={}", nowhere());
+    for (flags, part) in [
+        (
+            &[][..],
+            "error: Migration: making of the indexes of messages failed: ",
+        ),
+        (
+            &["--parameter", &elsewhere][..],
+            "error: Migration: making of the indexes",
+        ),
+    ] {
+        let mut command = Stack::command(&[&["--database", database.name()], flags].concat());
+        command.env("MONGODB_URI", server::uri().await);
+        let said = launch(command).await.expect_err("it ends").to_string();
+        assert!(said.contains(part) && !said.contains(PASSWORD), "{said}");
+    }
+    database.drop().await.expect("dropped");
+}
