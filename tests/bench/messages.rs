@@ -9,6 +9,7 @@ use chrono::Utc;
 use mongodb::Collection;
 use mongodb::bson::{Document, doc, oid::ObjectId};
 use serde_json::json;
+use tests::process::name_and_cpu_ms;
 use tests::stack::descendants;
 use tests::{Client, Stack};
 
@@ -221,14 +222,7 @@ fn cpu_ms() -> Vec<(String, f64)> {
     let us = std::process::id().cast_signed();
     std::iter::once(us)
         .chain(descendants(us))
-        .filter_map(|id| {
-            let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-            let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
-            let mut fields = rest.split_whitespace().skip(11);
-            let ticks = fields.next()?.parse::<f64>().ok()? + fields.next()?.parse::<f64>().ok()?;
-            // The kernel counts in hundredths of a second.
-            Some((name.to_owned(), ticks * 10.0))
-        })
+        .filter_map(name_and_cpu_ms)
         .filter(|(_, used)| *used > 100.0)
         .collect()
 }

@@ -7,7 +7,7 @@
 //! - [`management`]: the `@connections` API through the SDK
 //! - [`client`]: a WebSocket client and an HTTP client
 //! - [`raw`]: a TCP connection on which a test says what it likes
-//! - [`process`]: memory of a process, and how many files it may open
+//! - [`process`]: memory and CPU time of a process, and how many files it may open
 //! - [`tools`]: boto3, the AWS CLI and cargo-lambda, installed once
 
 pub mod client;

@@ -41,6 +41,16 @@ pub fn peak_memory_kb(id: u32) -> u64 {
     status_kb(id, "VmHWM:")
 }
 
+/// The name of a process and the CPU time that it has used, in milliseconds; nothing if it has
+/// ended. The kernel counts in hundredths of a second, and keeps 15 letters of a name.
+pub fn name_and_cpu_ms(id: i32) -> Option<(String, f64)> {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
+    let mut fields = rest.split_whitespace().skip(11);
+    let ticks = fields.next()?.parse::<f64>().ok()? + fields.next()?.parse::<f64>().ok()?;
+    Some((name.to_owned(), ticks * 10.0))
+}
+
 /// How many files and sockets a process has open.
 pub fn open_files(id: u32) -> usize {
     let files = std::fs::read_dir(format!("/proc/{id}/fd"));

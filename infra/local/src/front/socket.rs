@@ -114,8 +114,14 @@ pub async fn serve(
     }
     let event = event::disconnect(api, &socket, code, &ended.reason);
     let event = event.to_string().into();
-    if let Err(error) = gateway.invoke(&route.function, event, route.timeout).await {
-        tracing::warn!("$disconnect failed: {error}");
+    let start = Instant::now();
+    match gateway.invoke(&route.function, event, route.timeout).await {
+        Ok(_) => tracing::info!(
+            "$disconnect {} told in {:.1} ms",
+            socket.connection_id,
+            start.elapsed().as_secs_f64() * 1e3
+        ),
+        Err(error) => tracing::warn!("$disconnect failed: {error}"),
     }
 }
 

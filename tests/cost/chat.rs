@@ -1,0 +1,229 @@
+//! What this chat costs.
+
+use crate::bill::Bill;
+use crate::invocation::{Figures, Kind, Network, PLATFORM_LOG_BYTES, Sampling, time_price};
+use crate::prices;
+use crate::usage::{DAYS, SECONDS, Usage};
+
+/// Bytes of an ack beside a message's text, as in the README.
+pub const ACK_BYTES: f64 = 280.0;
+
+/// Bytes of a push, and of a message in the history, beside its text, as in the README.
+pub const PUSH_BYTES: f64 = 320.0;
+
+/// Bytes of a client's frame beside its text, as in the README.
+const FRAME_BYTES: f64 = 130.0;
+
+/// Bytes of a pong.
+pub const PONG_BYTES: f64 = 56.0;
+
+/// This chat as it is deployed.
+pub struct Chat<'a> {
+    /// What users do.
+    pub usage: &'a Usage,
+    /// What functions take for it.
+    pub figures: &'a Figures,
+    /// The functions' memory, in MB.
+    pub memory_mb: u64,
+    /// What the network adds.
+    pub network: Network,
+    /// Which invocations are traced.
+    pub sampling: Sampling,
+    /// What is paid a month whatever happens: the database.
+    pub database_month: f64,
+    /// The same: alarms, dashboards, custom metrics.
+    pub watching_month: f64,
+}
+
+/// How many messages a frame of so many bytes pays for.
+pub fn messages_of(bytes: f64) -> f64 {
+    (bytes / prices::WEBSOCKET_MESSAGE_BYTES).ceil()
+}
+
+/// The bytes of a page of the history.
+pub fn history_bytes(usage: &Usage) -> f64 {
+    usage.history_messages * (PUSH_BYTES + usage.message_bytes)
+}
+
+impl Chat<'_> {
+    /// The billed milliseconds of an invocation on average.
+    pub fn billed_ms(&self, kind: Kind, memory_mb: u64) -> f64 {
+        let network_ms = kind.network_ms(self.network, self.usage.online_share);
+        self.figures.invocations[&kind].billed_ms(memory_mb, network_ms)
+    }
+
+    fn invocation(&self, kind: Kind, traced: f64) -> Bill {
+        let billed_ms = self.billed_ms(kind, self.memory_mb);
+        let log_bytes = PLATFORM_LOG_BYTES + self.figures.log_bytes[&kind];
+        Bill {
+            requests: prices::LAMBDA_REQUEST,
+            time: time_price(billed_ms, self.memory_mb, prices::LAMBDA_ARM64_GB_SECOND),
+            logs: log_bytes * prices::LOG_BYTE,
+            traces: traced * prices::TRACE,
+            ..Bill::default()
+        }
+    }
+
+    /// One message more: the client's frame, its ack, and a push to each socket of the receiver and
+    /// to the sender's other ones.
+    pub fn message(&self) -> Bill {
+        self.message_traced(self.sampling.of_more())
+    }
+
+    fn message_traced(&self, traced: f64) -> Bill {
+        let usage = self.usage;
+        let pushes = usage.online_share * usage.sockets + (usage.sockets - 1.0);
+        let frame = FRAME_BYTES + usage.message_bytes;
+        let push = PUSH_BYTES + usage.message_bytes;
+        let messages = messages_of(frame) + messages_of(ACK_BYTES) + pushes * messages_of(push);
+        self.invocation(Kind::Send, traced)
+            + Bill {
+                messages: messages * prices::WEBSOCKET_MESSAGE,
+                transfer: (ACK_BYTES + pushes * push) * prices::BYTE_OUT,
+                ..Bill::default()
+            }
+    }
+
+    /// A ping and its pong.
+    fn ping(&self, traced: f64) -> Bill {
+        self.invocation(Kind::Ping, traced)
+            + Bill {
+                messages: 2.0 * prices::WEBSOCKET_MESSAGE,
+                transfer: PONG_BYTES * prices::BYTE_OUT,
+                ..Bill::default()
+            }
+    }
+
+    /// A page of the history.
+    fn history_read(&self, traced: f64) -> Bill {
+        let bytes = history_bytes(self.usage);
+        let requests = (bytes / prices::HTTP_REQUEST_BYTES).ceil();
+        self.invocation(Kind::History, traced)
+            + Bill {
+                http: requests * prices::HTTP_REQUEST,
+                transfer: bytes * prices::BYTE_OUT,
+                ..Bill::default()
+            }
+    }
+
+    /// A month of all users.
+    pub fn month(&self) -> Bill {
+        let usage = self.usage;
+        let user_days = usage.users * DAYS;
+        let a_day = usage.messages + usage.pings() + 2.0 * usage.connects() + usage.history_reads;
+        let traced = self.sampling.of_all(user_days * a_day, SECONDS);
+        let connection =
+            self.invocation(Kind::Connect, traced) + self.invocation(Kind::Disconnect, traced);
+        let minute = Bill {
+            minutes: prices::CONNECTION_MINUTE,
+            ..Bill::default()
+        };
+        let day = self.message_traced(traced) * usage.messages
+            + self.ping(traced) * usage.pings()
+            + connection * usage.connects()
+            + minute * usage.connection_minutes()
+            + self.history_read(traced) * usage.history_reads;
+        let fixed = Bill {
+            database: self.database_month,
+            watching: self.watching_month,
+            ..Bill::default()
+        };
+        day * user_days + fixed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::{Args, Command, FromArgMatches};
+
+    use super::*;
+    use crate::invocation::{Invocations, KINDS};
+
+    /// The defaults of the flags but for `flags`.
+    fn usage(flags: &[&str]) -> Usage {
+        let command = Usage::augment_args(Command::new("usage").no_binary_name(true));
+        let matches = command.try_get_matches_from(flags).expect("valid flags");
+        Usage::from_arg_matches(&matches).expect("valid flags")
+    }
+
+    fn figures() -> Figures {
+        Figures {
+            invocations: KINDS.map(|kind| (kind, Invocations::Billed(10.0))).into(),
+            log_bytes: KINDS.map(|kind| (kind, 450.0)).into(),
+            custom_metrics: BTreeSet::new(),
+        }
+    }
+
+    fn chat<'a>(usage: &'a Usage, figures: &'a Figures) -> Chat<'a> {
+        Chat {
+            usage,
+            figures,
+            memory_mb: 256,
+            network: Network {
+                database_ms: 1.0,
+                post_ms: 10.0,
+            },
+            sampling: Sampling::Share(0.1),
+            database_month: 57.0,
+            watching_month: 5.0,
+        }
+    }
+
+    fn close(a: f64, b: f64) -> bool {
+        (a - b).abs() < 1e-9
+    }
+
+    #[test]
+    fn a_message_to_one_socket_is_three_messages_and_an_invocation() {
+        let usage = usage(&["--sockets=1", "--online-share=1", "--message-bytes=80"]);
+        let million = chat(&usage, &figures()).message() * 1e6;
+        assert!(close(million.requests, 0.20));
+        // 0.01 s x 0.25 GB x $0.0000133334
+        assert!(close(million.time, 0.033_333_5));
+        assert!(close(million.messages, 3.0));
+        // 1,000 bytes a message are a GB.
+        assert!(close(million.logs, 0.5));
+        assert!(close(million.traces, 0.5));
+        // An ack of 280 bytes, a push of 400.
+        assert!(close(million.transfer, 0.0612));
+        assert!(close(million.total(), 4.294_533_5));
+    }
+
+    #[test]
+    fn a_large_message_pays_for_each_32_kilobytes() {
+        assert_eq!(messages_of(1.0), 1.0);
+        assert_eq!(messages_of(32.0 * 1024.0), 1.0);
+        assert_eq!(messages_of(32.0 * 1024.0 + 1.0), 2.0);
+    }
+
+    #[test]
+    fn a_month_is_that_of_all_users_and_what_is_fixed() {
+        let usage = usage(&[
+            "--users=1000",
+            "--messages=40",
+            "--sockets=1",
+            "--online-share=1",
+            "--hours-online=3",
+            "--sessions=1",
+            "--ping-minutes=5",
+            "--history-reads=6",
+        ]);
+        let month = chat(&usage, &figures()).month();
+        // A day of a user: 40 sends, 36 pings, 1.5 sockets opened and closed, 6 pages.
+        assert!(close(
+            month.requests,
+            30_000.0 * (40.0 + 36.0 + 3.0 + 6.0) * 0.2e-6
+        ));
+        assert!(close(
+            month.messages,
+            30_000.0 * (40.0 * 3.0 + 36.0 * 2.0) * 1e-6
+        ));
+        assert!(close(month.minutes, 30_000.0 * 180.0 * 0.25e-6));
+        assert!(close(month.http, 30_000.0 * 6.0 * 1e-6));
+        assert!(close(month.traces, 0.1 * 30_000.0 * 85.0 * 5e-6));
+        assert!(close(month.database, 57.0));
+        assert!(close(month.watching, 5.0));
+    }
+}

@@ -1,0 +1,203 @@
+//! What one invocation of a function takes, and what Lambda bills for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::prices;
+
+/// The memory that comes with one whole CPU, in MB; less memory gets that much less of it.
+///
+/// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>
+pub const ONE_CPU_MB: u64 = 1_769;
+
+/// What `platform.start` and `platform.report` write into the log of each invocation, in bytes, in
+/// JSON: <https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html>.
+pub const PLATFORM_LOG_BYTES: f64 = 550.0;
+
+/// What functions are invoked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Kind {
+    /// A handshake.
+    Connect,
+    /// The end of a socket.
+    Disconnect,
+    /// A message, stored and pushed.
+    Send,
+    /// A frame that keeps a socket open.
+    Ping,
+    /// A page of the history.
+    History,
+}
+
+/// Every kind.
+pub const KINDS: [Kind; 5] = [
+    Kind::Connect,
+    Kind::Disconnect,
+    Kind::Send,
+    Kind::Ping,
+    Kind::History,
+];
+
+/// Network that a machine of its own does not have, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Network {
+    /// A round trip to the database.
+    pub database_ms: f64,
+    /// A call of `@connections`.
+    pub post_ms: f64,
+}
+
+/// The invocations of one kind.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Invocations {
+    /// The billed milliseconds of each, as REPORT lines of CloudWatch tell them.
+    Billed(f64),
+    /// Measured on this machine.
+    Measured {
+        /// How long each took, in milliseconds.
+        wall_ms: Vec<f64>,
+        /// CPU time of one.
+        cpu_ms: f64,
+    },
+}
+
+/// What a run of the chat tells about its invocations.
+pub struct Figures {
+    /// The invocations of each kind.
+    pub invocations: BTreeMap<Kind, Invocations>,
+    /// The bytes that a function itself logs for an invocation of each kind.
+    pub log_bytes: BTreeMap<Kind, f64>,
+    /// The custom metrics that they have written.
+    pub custom_metrics: BTreeSet<String>,
+}
+
+/// Which invocations X-Ray traces.
+#[derive(Debug, Clone, Copy)]
+pub enum Sampling {
+    /// The first of each second and a share of the others, as is the default for Lambda:
+    /// <https://docs.aws.amazon.com/lambda/latest/dg/services-xray.html>.
+    Default,
+    /// A share of all.
+    Share(f64),
+}
+
+/// The share of those that are not the first of their second.
+const SAMPLED_OTHERS: f64 = 0.05;
+
+impl Sampling {
+    /// The share of further invocations that is traced, where there are already many.
+    pub fn of_more(self) -> f64 {
+        match self {
+            Self::Default => SAMPLED_OTHERS,
+            Self::Share(share) => share,
+        }
+    }
+
+    /// The share that is traced of so many in a time of `seconds`, if they come at random and all
+    /// functions are taken together.
+    pub fn of_all(self, invocations: f64, seconds: f64) -> f64 {
+        match self {
+            Self::Default => {
+                let firsts = seconds * (1.0 - (-invocations / seconds).exp());
+                (firsts + SAMPLED_OTHERS * (invocations - firsts)) / invocations
+            }
+            Self::Share(share) => share,
+        }
+    }
+}
+
+impl Kind {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Disconnect => "disconnect",
+            Self::Send => "send",
+            Self::Ping => "ping",
+            Self::History => "history",
+        }
+    }
+
+    /// Time on the network that an invocation waits for, in milliseconds; `pushes` is the share of
+    /// messages that go to a socket, all of whose calls are under way at once.
+    pub fn network_ms(self, network: Network, pushes: f64) -> f64 {
+        match self {
+            Self::Connect | Self::Disconnect | Self::History => network.database_ms,
+            // At most: who the sender is, the newest number, the insert, the sockets. A process that
+            // remembers the first two saves them.
+            Self::Send => 4.0 * network.database_ms + pushes * network.post_ms,
+            Self::Ping => 0.0,
+        }
+    }
+}
+
+impl Invocations {
+    /// The billed milliseconds of one invocation on average, at `memory_mb` and with `network_ms` of
+    /// waiting added to what was measured. Lambda rounds each up to a whole one.
+    pub fn billed_ms(&self, memory_mb: u64, network_ms: f64) -> f64 {
+        match self {
+            Self::Billed(billed_ms) => *billed_ms,
+            Self::Measured { wall_ms, cpu_ms } => {
+                // More than one CPU is of no use to one event.
+                let slower = (ONE_CPU_MB as f64 / memory_mb as f64).max(1.0);
+                let billed = wall_ms
+                    .iter()
+                    .map(|wall_ms| (wall_ms - cpu_ms).max(0.0) + network_ms + cpu_ms * slower)
+                    .map(f64::ceil);
+                billed.sum::<f64>() / wall_ms.len() as f64
+            }
+        }
+    }
+}
+
+/// The price of `billed_ms` at `memory_mb`, at the price of a GB-second.
+pub fn time_price(billed_ms: f64, memory_mb: u64, gb_second: f64) -> f64 {
+    billed_ms / 1e3 * memory_mb as f64 / 1024.0 * gb_second
+}
+
+/// The price of an invocation on arm64.
+pub fn price(billed_ms: f64, memory_mb: u64) -> f64 {
+    prices::LAMBDA_REQUEST + time_price(billed_ms, memory_mb, prices::LAMBDA_ARM64_GB_SECOND)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn less_memory_makes_the_cpu_slower_and_not_the_waiting() {
+        let sends = Invocations::Measured {
+            wall_ms: vec![2.0, 4.0],
+            cpu_ms: 0.5,
+        };
+        // Waiting 1.5 and 3.5, CPU 0.5: 2 and 4.
+        assert_eq!(sends.billed_ms(ONE_CPU_MB, 0.0), 3.0);
+        assert_eq!(sends.billed_ms(10_000, 0.0), 3.0);
+        // CPU 0.5 x 1769 / 256 = 3.455: 4.955 and 6.955, billed as 5 and 7.
+        assert_eq!(sends.billed_ms(256, 0.0), 6.0);
+        // And 10 of network: 14.955 and 16.955.
+        assert_eq!(sends.billed_ms(256, 10.0), 16.0);
+        assert_eq!(Invocations::Billed(7.0).billed_ms(256, 10.0), 7.0);
+    }
+
+    #[test]
+    fn the_first_of_each_second_is_traced_and_a_share_of_the_others() {
+        let few = Sampling::Default.of_all(1.0, 1e6);
+        assert!((few - 1.0).abs() < 1e-5, "{few}");
+        // A million in a million seconds: 632,121 seconds have a first one.
+        let more = Sampling::Default.of_all(1e6, 1e6);
+        assert!(
+            (more - (0.632_121 + 0.05 * 0.367_879)).abs() < 1e-6,
+            "{more}"
+        );
+        let many = Sampling::Default.of_all(1e9, 1e6);
+        assert!((many - (0.001 + 0.05 * 0.999)).abs() < 1e-9, "{many}");
+        assert_eq!(Sampling::Share(0.5).of_all(1.0, 1e6), 0.5);
+    }
+
+    #[test]
+    fn a_price_is_that_of_the_request_and_of_the_gb_seconds() {
+        // 16 ms at 256 MB are 0.004 GB-seconds.
+        let expected = 0.000_000_2 + 0.004 * 0.000_013_333_4;
+        assert!((price(16.0, 256) - expected).abs() < 1e-15);
+    }
+}

@@ -1,0 +1,255 @@
+//! What invocations take on this machine: the whole chat runs, one event of a function at a time, as
+//! on Lambda.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ::tests::process::name_and_cpu_ms;
+use ::tests::stack::{Host, children};
+use ::tests::{Client, Stack, programs, server, until};
+use mongodb::bson::{Document, doc};
+use serde_json::{Value, json};
+
+use crate::invocation::{Figures, Invocations, KINDS, Kind};
+use crate::usage::Usage;
+
+/// Invocations of each kind before those that count.
+const WARM_UP: usize = 50;
+
+/// Invocations of each kind that count.
+const COUNTED: usize = 1_000;
+
+/// What the gateway and the functions are to log: what they do on Lambda.
+const FLAGS: [&str; 2] = ["--log", "info"];
+
+/// Runs the chat for each kind of invocation in turn.
+///
+/// # Panics
+///
+/// The chat does not do what it should.
+pub async fn run(usage: &Usage) -> Figures {
+    eprintln!("building the functions …");
+    programs::folder();
+    eprintln!("starting the database and the chat …");
+    let uri = server::uri().await;
+    let stack = Stack::start_on(Host::Processes, uri, &server::database_name(), &FLAGS).await;
+    eprintln!("measuring …");
+    let mut cpu_ms = BTreeMap::new();
+    let mut run = Run {
+        sockets: Vec::new(),
+        sender: stack.connect("sender").await,
+        receiver: stack.connect("receiver").await,
+        text: "m".repeat(usage.message_bytes as usize),
+        page: format!("&limit={}", usage.history_messages as usize),
+        stack,
+    };
+    for kind in [
+        Kind::Connect,
+        Kind::Send,
+        Kind::Ping,
+        Kind::History,
+        Kind::Disconnect,
+    ] {
+        run.repeat(kind, WARM_UP).await;
+        let before = run.cpu_ms(kind);
+        run.repeat(kind, COUNTED).await;
+        cpu_ms.insert(kind, (run.cpu_ms(kind) - before) / COUNTED as f64);
+    }
+    let log = run.stop().await;
+    figures(&log, cpu_ms)
+}
+
+/// A chat that is being measured.
+struct Run {
+    stack: Stack,
+    sender: Client,
+    receiver: Client,
+    /// Opened by the measurement of `connect`, closed by that of `disconnect`.
+    sockets: Vec<Client>,
+    text: String,
+    page: String,
+}
+
+impl Run {
+    async fn repeat(&mut self, kind: Kind, times: usize) {
+        for _ in 0..times {
+            self.once(kind).await;
+        }
+    }
+
+    async fn once(&mut self, kind: Kind) {
+        match kind {
+            Kind::Connect => {
+                let user_id = format!("user-{}", self.sockets.len());
+                self.sockets.push(self.stack.connect(&user_id).await);
+            }
+            Kind::Send => self.send().await,
+            Kind::Ping => {
+                self.sender.send(&json!({"action": "ping"})).await;
+                assert_eq!(self.sender.next().await["type"], "pong");
+            }
+            Kind::History => {
+                let page = self.stack.history("sender", "receiver", &self.page).await;
+                assert!(!page.messages().is_empty());
+            }
+            Kind::Disconnect => self.disconnect().await,
+        }
+    }
+
+    async fn send(&mut self) {
+        let frame = json!({
+            "action": "sendMessage",
+            "receiver_id": "receiver",
+            "message": self.text,
+            "client_message_id": format!("{:032x}", fastrand::u128(..)),
+        });
+        self.sender.send(&frame).await;
+        let (pushed, ack) = tokio::join!(self.receiver.next(), self.sender.next());
+        assert_eq!(pushed["message"], self.text.as_str());
+        assert_eq!(ack["status"], "delivered", "{ack}");
+    }
+
+    /// Closes a socket and waits until its row is gone.
+    async fn disconnect(&mut self) {
+        let socket = self
+            .sockets
+            .pop()
+            .expect("as many are closed as were opened");
+        let user_id = format!("user-{}", self.sockets.len());
+        socket.close().await;
+        let rows = self.stack.database.collection::<Document>("connections");
+        let row = doc! {"user_id": user_id};
+        until(async || {
+            rows.find_one(row.clone())
+                .await
+                .expect("it answers")
+                .is_none()
+        })
+        .await;
+    }
+
+    /// CPU time that the processes of a function have used so far.
+    fn cpu_ms(&self, kind: Kind) -> f64 {
+        let gateway = self.stack.pid().as_raw_nonzero().get();
+        children(gateway)
+            .into_iter()
+            .filter_map(name_and_cpu_ms)
+            .filter(|(name, _)| name == binary(kind))
+            .map(|(_, cpu_ms)| cpu_ms)
+            .sum()
+    }
+
+    async fn stop(self) -> String {
+        self.stack.stop().await
+    }
+}
+
+/// The program that serves a kind of invocation.
+fn binary(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Connect => "connect",
+        Kind::Disconnect => "disconnect",
+        Kind::Send | Kind::Ping => "send-message",
+        Kind::History => "history",
+    }
+}
+
+/// The function of the template that serves it.
+fn function(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Connect => "ConnectFunction",
+        Kind::Disconnect => "DisconnectFunction",
+        Kind::Send | Kind::Ping => "SendMessageFunction",
+        Kind::History => "HistoryFunction",
+    }
+}
+
+/// Reads what the gateway has logged.
+fn figures(log: &str, cpu_ms: BTreeMap<Kind, f64>) -> Figures {
+    let mut invocations = BTreeMap::new();
+    let mut log_bytes = BTreeMap::new();
+    for kind in KINDS {
+        let all: Vec<f64> = log.lines().filter_map(|line| wall_ms(line, kind)).collect();
+        // The two clients connect first and leave last.
+        let counted = &all[all.len() - COUNTED..];
+        let measured = Invocations::Measured {
+            wall_ms: counted.to_vec(),
+            cpu_ms: cpu_ms[&kind],
+        };
+        invocations.insert(kind, measured);
+        // Pings say nothing, so what their function says is of the sends.
+        let said: usize = match kind {
+            Kind::Ping => 0,
+            kind => log
+                .lines()
+                .filter_map(|line| said(line, function(kind)))
+                .sum(),
+        };
+        log_bytes.insert(kind, said as f64 / all.len() as f64);
+    }
+    Figures {
+        invocations,
+        log_bytes,
+        custom_metrics: log.lines().flat_map(metrics).collect(),
+    }
+}
+
+/// The names of the metrics in a line that a function has logged in CloudWatch's
+/// [embedded metric format](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html).
+fn metrics(line: &str) -> BTreeSet<String> {
+    let said = line.split_once(" | ").map(|(_, said)| said);
+    let document: Value = said
+        .and_then(|said| serde_json::from_str(said).ok())
+        .unwrap_or_default();
+    let metrics = document["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array();
+    let names = metrics.into_iter().flatten();
+    names
+        .filter_map(|metric| Some(metric["Name"].as_str()?.to_owned()))
+        .collect()
+}
+
+/// The time of an invocation of `kind` in a line of the gateway's own:
+/// `12:00:00.000  INFO sendMessage PJqB0fHsqRcCHlw= 120 bytes in 1.9 ms`.
+fn wall_ms(line: &str, kind: Kind) -> Option<f64> {
+    let what = match kind {
+        Kind::Connect => "$connect",
+        Kind::Disconnect => "$disconnect",
+        Kind::Send => "sendMessage",
+        Kind::Ping => "ping",
+        Kind::History => "GET /chat/history",
+    };
+    let (_, rest) = line.split_once(" INFO ")?;
+    let (_, time) = rest.strip_prefix(what)?.rsplit_once(" in ")?;
+    time.strip_suffix(" ms")?.parse().ok()
+}
+
+/// The bytes of a line that a function has logged, with its line break:
+/// `12:00:00.000  SendMessageFunction | …`.
+fn said(line: &str, function: &str) -> Option<usize> {
+    let (head, said) = line.split_once(" | ")?;
+    (head.split_whitespace().nth(1)? == function).then_some(said.len() + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_of_the_gateway_tells_times_and_bytes() {
+        let sent = "12:00:00.000  INFO sendMessage PJqB0fHsqRcCHlw= 120 bytes in 1.9 ms";
+        assert_eq!(wall_ms(sent, Kind::Send), Some(1.9));
+        assert_eq!(wall_ms(sent, Kind::Ping), None);
+        let left = "12:00:00.000  INFO $disconnect PJqB0fHsqRcCHlw= 1005";
+        assert_eq!(wall_ms(left, Kind::Disconnect), None);
+        let told = "12:00:00.000  INFO $disconnect PJqB0fHsqRcCHlw= told in 0.8 ms";
+        assert_eq!(wall_ms(told, Kind::Disconnect), Some(0.8));
+        let line = "12:00:00.000  SendMessageFunction |  INFO message stored a=\" | \"";
+        assert_eq!(said(line, "SendMessageFunction"), Some(29));
+        assert_eq!(said(line, "ConnectFunction"), None);
+        assert_eq!(said(sent, "SendMessageFunction"), None);
+        let counted = r#"12:00:00.000  SendMessageFunction | {"_aws": {"CloudWatchMetrics": [
+            {"Metrics": [{"Name": "Sends"}, {"Name": "PushLatency"}]}]}}"#;
+        let names = ["PushLatency", "Sends"].map(str::to_owned);
+        assert_eq!(metrics(counted), BTreeSet::from(names));
+        assert_eq!(metrics(line), BTreeSet::new());
+    }
+}
