@@ -44,7 +44,7 @@ pub enum Request {
         /// Whether the migration has to run for it.
         migrates: bool,
         /// Where the answer goes, and what it repeats.
-        answer: Answer,
+        answer: Box<Answer>,
     },
 }
 
@@ -76,7 +76,7 @@ impl TryFrom<Value> for Request {
         };
         Ok(Self::Resource {
             migrates,
-            answer: Answer::new(url, ids),
+            answer: Box::new(Answer::new(url, ids)),
         })
     }
 }
