@@ -44,9 +44,6 @@ const SEND_LOG_BYTES: f64 = 450.0;
 #[derive(Parser)]
 #[command(name = "cost")]
 struct Arguments {
-    #[command(flatten)]
-    usage: Usage,
-
     /// Billed milliseconds of invocations, from REPORT lines of CloudWatch; what is measured
     /// otherwise. Kinds: connect, disconnect, send, ping, history
     #[arg(long, value_delimiter = ',', value_parser = billed, value_name = "KIND=MS")]
@@ -82,6 +79,9 @@ struct Arguments {
     /// Custom metrics that the functions write; what is measured otherwise
     #[arg(long, value_name = "N")]
     custom_metrics: Option<u32>,
+
+    #[command(flatten)]
+    usage: Usage,
 }
 
 /// `send=14.5`

@@ -16,15 +16,17 @@ const GROWTH: [f64; 4] = [1_000.0, 10_000.0, 100_000.0, 1_000_000.0];
 /// Prints where the figures come from.
 pub fn sources(is_measured: bool) {
     println!(
-        "Prices of {} in {}, in US dollars, without free tiers. {}",
+        "Prices of {} in {}, in US dollars, without free tiers and cold starts.",
         prices::DATE,
-        prices::REGION,
-        match is_measured {
-            true =>
-                "Times are a model: measured on this machine, with the\nnetwork of the flags added, and CPU time stretched to what comes with the memory.",
-            false => "Billed times are those of the flags.",
-        }
+        prices::REGION
     );
+    match is_measured {
+        true => println!(
+            "A model: times of this machine, with the network of the flags added, and CPU time stretched\n\
+             to what comes with the memory."
+        ),
+        false => println!("Billed times are those of the flags."),
+    }
 }
 
 /// Prints what invocations take.
@@ -60,15 +62,28 @@ pub fn memory(chat: &Chat) {
     sizes.push(chat.memory_mb);
     sizes.sort_unstable();
     sizes.dedup();
-    for size in sizes {
+    let send = |size| {
         let billed_ms = chat.billed_ms(Kind::Send, size);
-        let chosen = match size == chat.memory_mb {
+        (billed_ms, price(billed_ms, size) * 1e6)
+    };
+    for size in &sizes {
+        let (billed_ms, million) = send(*size);
+        let chosen = match *size == chat.memory_mb {
             true => "   in use",
             false => "",
         };
-        let million = price(billed_ms, size) * 1e6;
         println!("{size:>8} MB {billed_ms:>15.1} {million:>15.2}{chosen}");
     }
+    let cheapest = sizes
+        .into_iter()
+        .min_by(|a, b| send(*a).1.total_cmp(&send(*b).1));
+    let cheapest = cheapest.expect("there are sizes");
+    let ((ms, million), (cheapest_ms, cheapest_million)) = (send(chat.memory_mb), send(cheapest));
+    println!(
+        "The cheapest is {cheapest} MB; what is in use costs ${:.2} more and saves {:.1} ms a send.",
+        million - cheapest_million,
+        cheapest_ms - ms
+    );
 }
 
 /// Prints the bills beside each other, and how many times as much the sample costs.
