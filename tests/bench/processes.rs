@@ -71,6 +71,7 @@ pub async fn start(uri: &str) {
             "arn:aws:lambda:us-east-1:1:function:f".to_owned(),
             Duration::from_secs(10),
             Queue::new(),
+            false,
         );
         tokio::spawn(Arc::clone(&api).serve(listener));
         let start = Instant::now();

@@ -41,6 +41,8 @@ async fn help_names_every_flag() {
         "--fault",
         "--fresh",
         "--log",
+        "--log-format",
+        "--xray-daemon",
         "MONGODB_URI",
     ] {
         assert!(help.contains(flag), "{flag}: {help}");

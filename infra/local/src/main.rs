@@ -106,6 +106,14 @@ struct Arguments {
     #[arg(long, default_value = "info", value_name = "LEVEL")]
     log: LevelFilter,
 
+    /// Format of the functions' log lines; in JSON they are as on Lambda, with metrics among them
+    #[arg(long, default_value = "text", value_name = "FORMAT")]
+    log_format: LogFormat,
+
+    /// Address of an X-Ray daemon (HOST:PORT): functions are told it, and send it their traces
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["watch", "lambda_endpoint"])]
+    xray_daemon: Option<String>,
+
     /// Serve the MeetMe chat: with a database, and the URLs of the old system
     #[arg(long)]
     chat: bool,
@@ -115,6 +123,22 @@ struct Arguments {
 
     #[command(subcommand)]
     command: Option<Internal>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+impl LogFormat {
+    /// What functions are told.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Text => "Text",
+            Self::Json => "JSON",
+        }
+    }
 }
 
 #[derive(Subcommand)]
@@ -368,6 +392,7 @@ impl Host {
             .first()
             .context("there is no access key")?;
         let log_level = arguments.log.to_string();
+        let log_format = arguments.log_format.name();
         Ok(match source {
             Source::Binaries(binaries) => {
                 let settings = pool::Settings {
@@ -376,14 +401,16 @@ impl Host {
                         None => Concurrency::Processes(arguments.concurrency.unwrap_or(PROCESSES)),
                     },
                     log_level,
+                    log_format,
+                    xray_daemon: arguments.xray_daemon.clone(),
                     access_key: access_key.clone(),
                 };
                 Self::Own(Functions::start(template, &binaries, settings, &program).await?)
             }
             Source::Watch => {
                 let release = arguments.release;
-                let watch =
-                    Watch::start(template, access_key, &log_level, release, &program).await?;
+                let log = (log_level.as_str(), log_format);
+                let watch = Watch::start(template, access_key, log, release, &program).await?;
                 let names = Names::Binaries;
                 let lambdas = endpoint::functions(template, &watch.url, names, access_key)?;
                 endpoint::warm_up(template, &lambdas).await;

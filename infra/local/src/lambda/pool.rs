@@ -58,6 +58,10 @@ pub struct Settings {
     pub concurrency: Concurrency,
     /// Least level of log lines.
     pub log_level: String,
+    /// Their format in Lambda's words: `Text` or `JSON`.
+    pub log_format: &'static str,
+    /// The X-Ray daemon, if there is one: then all events are part of a sampled trace.
+    pub xray_daemon: Option<String>,
     /// Credentials.
     pub access_key: AccessKey,
 }
@@ -223,7 +227,9 @@ impl Pool {
 
     fn start(self: &Arc<Self>, processes: &mut Vec<Process>, started: Option<Started>) {
         let arn = template::function_arn(&self.function.function_name);
-        let api = RuntimeApi::new(arn, self.function.timeout, Arc::clone(&self.queue));
+        let sampled = self.settings.xray_daemon.is_some();
+        let queue = Arc::clone(&self.queue);
+        let api = RuntimeApi::new(arn, self.function.timeout, queue, sampled);
         processes.push(Process {
             api: Arc::clone(&api),
             pid: None,
@@ -368,7 +374,7 @@ impl Pool {
             ),
             ("AWS_LAMBDA_LOG_STREAM_NAME", "local".to_owned()),
             // The lines are for the developer, whatever the template says.
-            ("AWS_LAMBDA_LOG_FORMAT", "Text".to_owned()),
+            ("AWS_LAMBDA_LOG_FORMAT", self.settings.log_format.to_owned()),
             ("AWS_LAMBDA_LOG_LEVEL", self.settings.log_level.clone()),
             ("AWS_REGION", template::REGION.to_owned()),
             ("AWS_DEFAULT_REGION", template::REGION.to_owned()),
@@ -388,6 +394,9 @@ impl Pool {
             ("LANG", "en_US.UTF-8".to_owned()),
             ("PATH", "/usr/local/bin:/usr/bin:/bin".to_owned()),
         ];
+        if let Some(address) = &self.settings.xray_daemon {
+            environment.push(("AWS_XRAY_DAEMON_ADDRESS", address.clone()));
+        }
         if let Concurrency::InFlight(events) = self.settings.concurrency {
             environment.push(("AWS_LAMBDA_MAX_CONCURRENCY", events.to_string()));
         }

@@ -152,6 +152,7 @@ pub struct RuntimeApi {
     arn: String,
     timeout: Duration,
     queue: Arc<Queue>,
+    sampled: bool,
     in_flight: Mutex<HashMap<String, InFlight>>,
     /// Polls that wait for an event.
     idle: AtomicUsize,
@@ -173,12 +174,13 @@ struct InFlight {
 
 impl RuntimeApi {
     /// The API for a process of the function `arn` that takes its events from `queue` and may take
-    /// `timeout` for each.
-    pub fn new(arn: String, timeout: Duration, queue: Arc<Queue>) -> Arc<Self> {
+    /// `timeout` for each. The events are part of traces that are `sampled`, or not.
+    pub fn new(arn: String, timeout: Duration, queue: Arc<Queue>, sampled: bool) -> Arc<Self> {
         Arc::new(Self {
             arn,
             timeout,
             queue,
+            sampled,
             in_flight: Mutex::default(),
             idle: AtomicUsize::new(0),
             kill: Notify::new(),
@@ -358,10 +360,7 @@ impl RuntimeApi {
             .header("Lambda-Runtime-Aws-Request-Id", &invocation.id)
             .header("Lambda-Runtime-Deadline-Ms", deadline.as_millis() as u64)
             .header("Lambda-Runtime-Invoked-Function-Arn", &self.arn)
-            .header(
-                "Lambda-Runtime-Trace-Id",
-                format!("{};Sampled=0", trace_id()),
-            )
+            .header("Lambda-Runtime-Trace-Id", trace_header(self.sampled))
             .body(Full::new(invocation.payload))
             .expect("ids of requests and of functions are ASCII");
         let event = InFlight {
@@ -416,6 +415,12 @@ fn exit_reason(status: Option<ExitStatus>) -> String {
             signal.unwrap_or_default()
         ),
     }
+}
+
+/// The trace of an invocation, and the segment in it that Lambda would have sent.
+fn trace_header(sampled: bool) -> String {
+    let (root, segment) = (trace_id(), fastrand::u64(..));
+    format!("{root};Parent={segment:016x};Sampled={}", u8::from(sampled))
 }
 
 /// Lambda's request ids are UUIDs.

@@ -40,12 +40,12 @@ impl Watch {
     pub async fn start(
         template: &Template,
         access_key: &AccessKey,
-        log_level: &str,
+        (log_level, log_format): (&str, &str),
         release: bool,
         supervisor: &Path,
     ) -> Result<Self> {
         let port = crate::database::free_port()?;
-        let environment = environment(template, access_key, log_level);
+        let environment = environment(template, access_key, log_level, log_format);
         let arguments = [
             "lambda",
             "watch",
@@ -146,6 +146,7 @@ fn environment(
     template: &Template,
     access_key: &AccessKey,
     log_level: &str,
+    log_format: &str,
 ) -> BTreeMap<String, String> {
     let mut environment: BTreeMap<String, String> = [
         ("AWS_REGION", REGION),
@@ -153,7 +154,7 @@ fn environment(
         ("AWS_ACCESS_KEY_ID", &access_key.id),
         ("AWS_SECRET_ACCESS_KEY", &access_key.secret),
         ("AWS_SESSION_TOKEN", "local"),
-        ("AWS_LAMBDA_LOG_FORMAT", "Text"),
+        ("AWS_LAMBDA_LOG_FORMAT", log_format),
         ("AWS_LAMBDA_LOG_LEVEL", log_level),
     ]
     .into_iter()
