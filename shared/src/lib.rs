@@ -10,7 +10,7 @@
 //! - [`config`]: settings from environment variables
 //! - [`secret`]: AWS Secrets Manager, where a deployment keeps its connection string
 //! - [`aws`]: what clients of AWS services share
-//! - [`log`]: structured logs on standard output
+//! - [`log`]: log lines, metrics and traces
 //! - [`error`]: what can go wrong, by what the caller does about it
 
 pub mod id;

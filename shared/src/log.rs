@@ -1,13 +1,32 @@
-//! Structured logs on standard output, where Lambda collects them.
+//! What a function tells of its work: log lines, metrics and traces. Nothing of it is waited for.
+//!
+//! - `line`: one log line for each event, as JSON or as text
+//! - `invocation`: what one invocation has counted and timed, reported when it ends
+//! - `emf`: its metrics, as a log line that CloudWatch reads
+//! - `xray`: its trace, to the X-Ray daemon beside the function
+//! - `fields`: the fields of spans and events
+//!
+//! An event counts by a field with the name of a metric, as in `monotonic_counter.Sends = 1`. A span
+//! named `database` or `push` is timed. What surrounds both gives its fields to all lines within it.
+
+mod emf;
+mod fields;
+mod invocation;
+mod line;
+mod xray;
 
 use std::env;
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt;
+use tracing_subscriber::filter::{Targets, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use emf::Metrics;
+use invocation::Invocations;
+use line::Lines;
+use xray::Daemon;
 
 /// Our own crates. Only they may log below INFO: there the runtime and the SDK show whole events and
 /// requests, and with them the text of messages. (Release builds have no line below INFO at all.)
@@ -20,31 +39,44 @@ const OURS: [&str; 6] = [
     "send_message",
 ];
 
-/// Starts logging as Lambda's [logging controls] ask: `AWS_LAMBDA_LOG_FORMAT` `JSON` or `Text`
-/// (default), `AWS_LAMBDA_LOG_LEVEL` (default `INFO`).
+/// Starts it as the environment asks:
+///
+/// - lines as Lambda's [logging controls] say: `AWS_LAMBDA_LOG_FORMAT` `JSON` or `Text` (default),
+///   `AWS_LAMBDA_LOG_LEVEL` (default `INFO`)
+/// - metrics if the lines are JSON and `STACK_NAME` is set, whatever the level
+/// - traces if `AWS_XRAY_DAEMON_ADDRESS` is set, of the invocations that Lambda samples
 ///
 /// [logging controls]: https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-advanced.html
 pub fn start() {
-    let level = env::var("AWS_LAMBDA_LOG_LEVEL")
-        .ok()
+    let level = variable("AWS_LAMBDA_LOG_LEVEL")
         .and_then(|level| level.parse().ok())
         .unwrap_or(LevelFilter::INFO);
-    let filter = Targets::new()
+    let events = Targets::new()
         .with_default(level.min(LevelFilter::INFO))
         .with_targets(OURS.map(|target| (target, level)));
-    // A log that cannot be written is no reason to end.
-    let lines = fmt::layer()
-        .with_target(false)
-        .with_ansi(false)
-        .log_internal_errors(false);
+    // Spans are there at any level: they give lines their ids.
+    let shown = filter_fn(move |metadata| match metadata.is_span() {
+        true => *metadata.level() <= LevelFilter::INFO,
+        false => events.would_enable(metadata.target(), metadata.level()),
+    });
     let json =
-        env::var("AWS_LAMBDA_LOG_FORMAT").is_ok_and(|format| format.eq_ignore_ascii_case("json"));
-    let lines = match json {
-        true => lines.json().boxed(),
-        // Lambda and the local gateway put the time before each line themselves.
-        false => lines.without_time().boxed(),
+        variable("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("json"));
+    let invocations = Invocations {
+        metrics: variable("STACK_NAME")
+            .filter(|_| json)
+            .map(|stack| Metrics {
+                stack,
+                function: variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
+            }),
+        daemon: variable("AWS_XRAY_DAEMON_ADDRESS").and_then(|address| Daemon::at(&address)),
     };
     tracing_subscriber::registry()
-        .with(lines.with_filter(filter))
+        .with(invocations.with_filter(LevelFilter::INFO))
+        .with(Lines { json }.with_filter(shown))
         .init();
+}
+
+/// A variable that is set and not empty.
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
 }

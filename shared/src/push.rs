@@ -17,6 +17,8 @@ use aws_smithy_runtime::client::retries::classifiers::HttpStatusCodeClassifier;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::config::PushConfig;
 use crate::{Connection, ConnectionId, Deadline, Error, aws};
@@ -102,7 +104,8 @@ impl Push {
             .map(|socket| {
                 let frame = frame.clone();
                 async move {
-                    let outcome = self.deliver(&socket, frame, now, deadline).await;
+                    let delivery = self.deliver(&socket, frame, now, deadline);
+                    let outcome = traced(&socket.connection_id, delivery).await;
                     (socket, outcome)
                 }
             })
@@ -134,10 +137,8 @@ impl Push {
         deadline: Deadline,
     ) -> Result<(), Error> {
         let frame = Bytes::copy_from_slice(frame.as_bytes());
-        match self
-            .post(&self.config.endpoint, connection_id, frame, deadline)
-            .await
-        {
+        let post = self.post(&self.config.endpoint, connection_id, frame, deadline);
+        match traced(connection_id, post).await {
             Ok(()) => Ok(()),
             Err(Miss::Gone) => Err(Error::unavailable("push")("the socket is closed")),
             Err(Miss::Failed(error)) => Err(error),
@@ -241,6 +242,20 @@ fn region(endpoint: &str) -> Option<&str> {
     let (_, rest) = host.split_once(".execute-api.")?;
     let (region, domain) = rest.split_once('.')?;
     domain.starts_with("amazonaws.com").then_some(region)
+}
+
+/// Pushes to a socket in a span of its own, by which that is timed and traced, all its tries together.
+async fn traced(
+    connection_id: &ConnectionId,
+    push: impl Future<Output = Result<(), Miss>>,
+) -> Result<(), Miss> {
+    let connection_id = connection_id.as_str();
+    let span = tracing::info_span!("push", connection_id, fault = Empty);
+    let outcome = push.instrument(span.clone()).await;
+    if let Err(Miss::Failed(_)) = outcome {
+        span.record("fault", true);
+    }
+    outcome
 }
 
 #[cfg(test)]

@@ -13,9 +13,11 @@ use std::time::Duration;
 
 use lru::LruCache;
 use mongodb::bson::doc;
-use mongodb::error::ErrorKind;
+use mongodb::error::{Error as DriverError, ErrorKind};
 use mongodb::options::{Acknowledgment, ClientOptions, ReadPreference};
 use mongodb::{Client, Collection, Database};
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::config::{DatabaseConfig, invalid};
 use crate::{ConversationId, Error, Result};
@@ -102,10 +104,8 @@ impl Store {
     ///
     /// [`Error::Unavailable`]: no server answers. A process may go on: later requests try again.
     pub async fn warm(&self) -> Result<()> {
-        self.database
-            .run_command(doc! {"ping": 1})
-            .await
-            .map_err(Error::unavailable("ping of the database"))?;
+        let ping = self.database.run_command(doc! {"ping": 1});
+        perform("ping of the database", ping).await?;
         Ok(())
     }
 
@@ -113,6 +113,23 @@ impl Store {
     pub fn database(&self) -> &Database {
         &self.database
     }
+}
+
+/// Performs an operation of the driver in a span of its own, by which it is timed and traced.
+///
+/// # Errors
+///
+/// [`Error::Unavailable`].
+async fn perform<T>(
+    operation: &'static str,
+    action: impl IntoFuture<Output = Result<T, DriverError>>,
+) -> Result<T> {
+    let span = tracing::info_span!("database", operation, fault = Empty);
+    let result = action.into_future().instrument(span.clone()).await;
+    result.map_err(|error| {
+        span.record("fault", true);
+        Error::unavailable(operation)(error)
+    })
 }
 
 /// Driver settings for a process that serves `config.concurrency` requests at once.

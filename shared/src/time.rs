@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use chrono::{DateTime, NaiveDateTime, SecondsFormat, SubsecRound, Utc};
 use lambda_runtime::Context;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::{Error, Result};
 
@@ -82,7 +83,7 @@ impl Deadline {
     /// Runs `work` until it is done or the deadline has passed, whichever comes first.
     ///
     /// The work is a task of its own and is never dropped half-way: the MongoDB driver asks that
-    /// its futures be allowed to finish.
+    /// its futures be allowed to finish. What it logs belongs to the caller's span all the same.
     ///
     /// # Errors
     ///
@@ -92,7 +93,8 @@ impl Deadline {
         operation: &'static str,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        match tokio::time::timeout_at(self.0, tokio::spawn(work)).await {
+        let work = tokio::spawn(work.in_current_span());
+        match tokio::time::timeout_at(self.0, work).await {
             Ok(Ok(result)) => result,
             Ok(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
             Err(elapsed) => Err(Error::unavailable(operation)(elapsed)),

@@ -12,6 +12,7 @@
 //! - [`outage`]: the database or a function ends, and comes back
 //! - [`faults`]: pushes that are lost, refused or doubled
 //! - [`plans`]: the queries that the store really sends use indexes
+//! - [`telemetry`]: log lines, metrics and traces of requests
 //! - [`program`]: `cargo local` as a program: arguments, start, end
 
 mod chat;
@@ -26,3 +27,4 @@ mod plans;
 mod program;
 mod refusals;
 mod sockets;
+mod telemetry;

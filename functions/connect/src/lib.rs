@@ -10,6 +10,7 @@ use chat::config::{DatabaseConfig, management_endpoint};
 use chat::{Code, Connection, Deadline, Error, Rejection, Result, Store, UserId};
 use chrono::{DateTime, Utc};
 use lambda_runtime::LambdaEvent;
+use tracing::Instrument;
 
 /// Settings from environment variables.
 #[derive(Debug)]
@@ -52,20 +53,41 @@ pub async fn handle(
     deps: Arc<Deps>,
 ) -> Result<ApiGatewayProxyResponse> {
     let deadline = Deadline::of(&event.context);
-    let status = match connect(&event.payload, Utc::now(), deadline, deps).await {
-        Ok(()) => 200,
+    let connection_id = event.payload.request_context.connection_id.as_deref();
+    let span = tracing::info_span!("connect", connection_id);
+    let status = answer(&event.payload, deadline, deps).instrument(span);
+    let mut response = ApiGatewayProxyResponse::default();
+    response.status_code = status.await;
+    Ok(response)
+}
+
+async fn answer(
+    event: &ApiGatewayWebsocketProxyRequest,
+    deadline: Deadline,
+    deps: Arc<Deps>,
+) -> i64 {
+    match connect(event, Utc::now(), deadline, deps).await {
+        Ok(()) => {
+            tracing::info!(monotonic_counter.Connects = 1, "connected");
+            200
+        }
         Err(Error::Rejected(rejection)) => {
-            tracing::info!(code = ?rejection.code, "handshake refused");
+            tracing::info!(
+                code = ?rejection.code,
+                monotonic_counter.Refusals = 1,
+                "handshake refused"
+            );
             400
         }
         Err(error) => {
-            tracing::error!(cause = error.chain(), "handshake failed");
+            tracing::error!(
+                cause = error.chain(),
+                monotonic_counter.Failures = 1,
+                "handshake failed"
+            );
             503
         }
-    };
-    let mut response = ApiGatewayProxyResponse::default();
-    response.status_code = status;
-    Ok(response)
+    }
 }
 
 async fn connect(

@@ -9,6 +9,7 @@ use aws_lambda_events::apigw::{ApiGatewayProxyResponse, ApiGatewayWebsocketProxy
 use chat::config::DatabaseConfig;
 use chat::{ConnectionId, Deadline, Error, Result, Store};
 use lambda_runtime::LambdaEvent;
+use tracing::Instrument;
 
 /// Settings from environment variables.
 #[derive(Debug)]
@@ -52,18 +53,35 @@ pub async fn handle(
         .connection_id
         .ok_or_else(|| Error::unavailable("reading of the event")("it has no connection id"))?
         .into();
-    tracing::debug!(
-        connection_id = connection_id.as_str(),
-        code = context.disconnect_status_code,
-        "disconnect"
-    );
-    deadline
-        .bound("disconnect", async move {
-            deps.store.disconnect(&connection_id).await
-        })
-        .await
-        .inspect_err(|error| tracing::error!(cause = error.chain(), "disconnect failed"))?;
+    let span = tracing::info_span!("disconnect", connection_id = connection_id.as_str());
+    let close_code = context.disconnect_status_code;
+    disconnect(connection_id, close_code, deadline, deps)
+        .instrument(span)
+        .await?;
     let mut response = ApiGatewayProxyResponse::default();
     response.status_code = 200;
     Ok(response)
+}
+
+async fn disconnect(
+    connection_id: ConnectionId,
+    close_code: Option<i64>,
+    deadline: Deadline,
+    deps: Arc<Deps>,
+) -> Result<()> {
+    let work = async move { deps.store.disconnect(&connection_id).await };
+    let outcome = deadline.bound("disconnect", work).await;
+    match &outcome {
+        Ok(()) => tracing::info!(
+            close_code,
+            monotonic_counter.Disconnects = 1,
+            "disconnected"
+        ),
+        Err(error) => tracing::error!(
+            cause = error.chain(),
+            monotonic_counter.Failures = 1,
+            "disconnect failed"
+        ),
+    }
+    outcome
 }

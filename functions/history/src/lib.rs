@@ -14,6 +14,8 @@ use chat::config::DatabaseConfig;
 use chat::{Deadline, Result, Store};
 use lambda_http::http::StatusCode;
 use lambda_http::{Request, RequestExt, Response};
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use page::Body;
 use query::Query;
@@ -52,14 +54,17 @@ pub struct Deps {
 /// None: a failure is an HTTP status.
 pub async fn handle(request: Request, deps: Arc<Deps>) -> Result<Response<String>> {
     let deadline = Deadline::of(&request.lambda_context());
-    Ok(match answer(request, deadline, deps).await {
-        Ok(response) => response,
-        Err(error) => problem::response(error),
-    })
+    let span = tracing::info_span!("history", conversation_id = Empty);
+    let response = async {
+        let answer = answer(request, deadline, deps).await;
+        answer.unwrap_or_else(problem::response)
+    };
+    Ok(response.instrument(span).await)
 }
 
 async fn answer(request: Request, deadline: Deadline, deps: Arc<Deps>) -> Result<Response<String>> {
     let query = Query::parse(request.uri().query().unwrap_or_default())?;
+    Span::current().record("conversation_id", query.conversation_id().as_str());
     deadline
         .bound("history", async move { read(&query, &deps.store).await })
         .await

@@ -14,9 +14,20 @@ use serde_json::json;
 /// The response to a request that failed, whose cause is logged here.
 pub fn response(error: Error) -> Response<String> {
     let status = match &error {
-        Error::Rejected(_) => StatusCode::BAD_REQUEST,
+        Error::Rejected(rejection) => {
+            tracing::info!(
+                code = ?rejection.code,
+                monotonic_counter.Refusals = 1,
+                "request refused"
+            );
+            StatusCode::BAD_REQUEST
+        }
         Error::Unavailable { .. } | Error::Config { .. } => {
-            tracing::error!(cause = error.chain(), "history failed");
+            tracing::error!(
+                cause = error.chain(),
+                monotonic_counter.Failures = 1,
+                "history failed"
+            );
             StatusCode::SERVICE_UNAVAILABLE
         }
     };

@@ -17,9 +17,11 @@ use aws_lambda_events::apigw::{ApiGatewayProxyResponse, ApiGatewayWebsocketProxy
 use aws_lambda_events::encodings::Body;
 use chat::config::{DatabaseConfig, PushConfig};
 use chat::frame::{ClientFrame, ServerFrame};
-use chat::{ConnectionId, Deadline, Error, Push, Result, Store, time};
+use chat::{ConnectionId, Deadline, Error, Push, Rejection, Result, Store, time};
 use chrono::Utc;
 use lambda_runtime::LambdaEvent;
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use identity::Identities;
 
@@ -98,13 +100,22 @@ pub async fn handle(
 ) -> Result<ApiGatewayProxyResponse> {
     let deadline = Deadline::of(&event.context);
     let request = Request::try_from(event.payload)?;
+    let span = tracing::info_span!(
+        "frame",
+        connection_id = request.connection_id.as_str(),
+        conversation_id = Empty,
+    );
+    Ok(respond(request, deadline, deps).instrument(span).await)
+}
+
+async fn respond(request: Request, deadline: Deadline, deps: Arc<Deps>) -> ApiGatewayProxyResponse {
     let work_deadline = match request.two_way {
         true => deadline,
         false => deadline.sooner(ERROR_FRAME_RESERVE),
     };
     let answer = answer(&request, work_deadline, Arc::clone(&deps)).await;
     if request.two_way {
-        return Ok(reply(Some(answer.to_json())));
+        return reply(Some(answer.to_json()));
     }
     if let ServerFrame::Error(_) = answer {
         let sent = deps
@@ -112,15 +123,10 @@ pub async fn handle(
             .reply(&request.connection_id, &answer.to_json(), deadline)
             .await;
         if let Err(error) = sent {
-            let connection_id = request.connection_id.as_str();
-            tracing::warn!(
-                connection_id,
-                cause = error.chain(),
-                "error frame not delivered"
-            );
+            tracing::warn!(cause = error.chain(), "error frame not delivered");
         }
     }
-    Ok(reply(None))
+    reply(None)
 }
 
 async fn answer(request: &Request, deadline: Deadline, deps: Arc<Deps>) -> ServerFrame {
@@ -132,7 +138,10 @@ async fn answer(request: &Request, deadline: Deadline, deps: Arc<Deps>) -> Serve
             };
         }
         Ok(ClientFrame::Send(frame)) => frame,
-        Err(bad) => return ServerFrame::from(bad),
+        Err(bad) => {
+            refused(&bad.rejection);
+            return ServerFrame::from(bad);
+        }
     };
     let connection_id = request.connection_id.clone();
     let client_message_id = frame.client_message_id.clone();
@@ -144,16 +153,25 @@ async fn answer(request: &Request, deadline: Deadline, deps: Arc<Deps>) -> Serve
     match sent {
         Ok(ack) => ServerFrame::Ack(ack),
         Err(error) => {
-            let connection_id = request.connection_id.as_str();
             match &error {
-                Error::Rejected(refused) => {
-                    tracing::info!(connection_id, code = ?refused.code, "message refused");
-                }
-                _ => tracing::error!(connection_id, cause = error.chain(), "send failed"),
+                Error::Rejected(rejection) => refused(rejection),
+                _ => tracing::error!(
+                    cause = error.chain(),
+                    monotonic_counter.Failures = 1,
+                    "send failed"
+                ),
             }
             ServerFrame::error(error, client_message_id)
         }
     }
+}
+
+fn refused(rejection: &Rejection) {
+    tracing::info!(
+        code = ?rejection.code,
+        monotonic_counter.Refusals = 1,
+        "frame refused"
+    );
 }
 
 /// API Gateway discards the body of a one-way route, but other emulators send it: leave it out.

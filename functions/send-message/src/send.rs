@@ -7,6 +7,7 @@ use chat::frame::{Ack, SendFrame, ServerFrame, Status};
 use chat::push::Deliveries;
 use chat::{Code, ConnectionId, Deadline, Draft, Message, Rejection, Result, UserId};
 use chrono::{DateTime, Utc};
+use tracing::Span;
 
 use crate::Deps;
 
@@ -35,6 +36,7 @@ pub async fn send(
         .user_of(&connection_id, now, &deps.store)
         .await?;
     let draft = draft(frame, user_id)?;
+    Span::current().record("conversation_id", draft.conversation_id().as_str());
     let appended = deps.store.append(&draft, now, deadline).await?;
     let message = appended.message;
     // A resend is pushed again: the first try may have ended between the insert and the push.
@@ -42,7 +44,7 @@ pub async fn send(
     let delivery = Delivery {
         draft,
         message: message.clone(),
-        origin: connection_id.clone(),
+        origin: connection_id,
         now,
         deadline: deadline.sooner(ACK_RESERVE),
         deps,
@@ -50,14 +52,14 @@ pub async fn send(
     let deliveries = delivery.run().await;
     let status = status(&deliveries, &receiver_id);
     tracing::info!(
-        connection_id = connection_id.as_str(),
-        conversation_id = message.conversation_id.as_str(),
         seq = message.seq,
-        duplicate = appended.duplicate,
-        delivered = deliveries.delivered.len(),
-        gone = deliveries.gone.len(),
-        failed = deliveries.failed,
         duration_ms = start.elapsed().as_millis() as u64,
+        monotonic_counter.Sends = u64::from(!appended.duplicate),
+        monotonic_counter.Duplicates = u64::from(appended.duplicate),
+        monotonic_counter.NumberConflicts = appended.conflicts,
+        monotonic_counter.PushesDelivered = deliveries.delivered.len(),
+        monotonic_counter.PushesGone = deliveries.gone.len(),
+        monotonic_counter.PushesFailed = deliveries.failed,
         "message stored"
     );
     Ok(Ack {
@@ -102,7 +104,11 @@ impl Delivery {
         let deadline = self.deadline;
         let delivered = deadline.bound("delivery", async move { self.deliver().await });
         delivered.await.unwrap_or_else(|error| {
-            tracing::error!(cause = error.chain(), "message stored but not delivered");
+            tracing::error!(
+                cause = error.chain(),
+                monotonic_counter.PushesFailed = 1,
+                "message stored but not delivered"
+            );
             Deliveries::default()
         })
     }

@@ -7,8 +7,8 @@ use futures_util::TryStreamExt;
 use mongodb::bson::{self, doc};
 use serde::{Deserialize, Serialize};
 
-use super::{OPERATION_TIME, Store};
-use crate::{ConnectionId, Error, Result, UserId};
+use super::{OPERATION_TIME, Store, perform};
+use crate::{ConnectionId, Result, UserId};
 
 /// An open socket.
 ///
@@ -70,12 +70,11 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`]: it may or may not be recorded; refuse the handshake.
+    /// [`Error::Unavailable`](crate::Error::Unavailable): it may or may not be recorded; refuse the
+    /// handshake.
     pub async fn connect(&self, connection: &Connection) -> Result<()> {
-        self.connections
-            .insert_one(connection)
-            .await
-            .map_err(Error::unavailable("insert of a connection"))?;
+        let insert = self.connections.insert_one(connection);
+        perform("insert of a connection", insert).await?;
         Ok(())
     }
 
@@ -83,12 +82,12 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`]: it stays until a push finds it gone or it expires.
+    /// [`Error::Unavailable`](crate::Error::Unavailable): it stays until a push finds it gone or it
+    /// expires.
     pub async fn disconnect(&self, connection_id: &ConnectionId) -> Result<()> {
-        self.connections
-            .delete_one(doc! {"_id": connection_id.as_str()})
-            .await
-            .map_err(Error::unavailable("delete of a connection"))?;
+        let id = connection_id.as_str();
+        let delete = self.connections.delete_one(doc! {"_id": id});
+        perform("delete of a connection", delete).await?;
         Ok(())
     }
 
@@ -97,17 +96,16 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`]: they stay until a push finds them gone again or they expire.
+    /// [`Error::Unavailable`](crate::Error::Unavailable): they stay until a push finds them gone
+    /// again or they expire.
     pub async fn forget(&self, sockets: &[Connection]) -> Result<()> {
         let ids = sockets.iter().map(|socket| socket.connection_id.as_str());
         let users = sockets.iter().map(|socket| socket.user_id.as_str());
-        self.connections
-            .delete_many(doc! {
-                "_id": {"$in": ids.collect::<Vec<_>>()},
-                "user_id": {"$in": users.collect::<Vec<_>>()},
-            })
-            .await
-            .map_err(Error::unavailable("delete of connections"))?;
+        let delete = self.connections.delete_many(doc! {
+            "_id": {"$in": ids.collect::<Vec<_>>()},
+            "user_id": {"$in": users.collect::<Vec<_>>()},
+        });
+        perform("delete of connections", delete).await?;
         Ok(())
     }
 
@@ -115,18 +113,17 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`].
+    /// [`Error::Unavailable`](crate::Error::Unavailable).
     pub async fn user_of(
         &self,
         connection_id: &ConnectionId,
         now: DateTime<Utc>,
     ) -> Result<Option<UserId>> {
-        let connection = self
+        let find = self
             .connections
             .find_one(doc! {"_id": connection_id.as_str()})
-            .max_time(OPERATION_TIME)
-            .await
-            .map_err(Error::unavailable("look-up of a connection"))?;
+            .max_time(OPERATION_TIME);
+        let connection = perform("look-up of a connection", find).await?;
         let live = connection.filter(|connection| connection.is_live(now));
         Ok(live.map(|connection| connection.user_id))
     }
@@ -138,22 +135,19 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`].
+    /// [`Error::Unavailable`](crate::Error::Unavailable).
     pub async fn sockets_of(
         &self,
         users: [&UserId; 2],
         now: DateTime<Utc>,
     ) -> Result<Vec<Connection>> {
         let users = users.map(UserId::as_str);
-        let mut sockets: Vec<Connection> = self
+        let find = self
             .connections
             .find(doc! {"user_id": {"$in": users.as_slice()}})
-            .max_time(OPERATION_TIME)
-            .await
-            .map_err(Error::unavailable("look-up of a user's sockets"))?
-            .try_collect()
-            .await
-            .map_err(Error::unavailable("reading of a user's sockets"))?;
+            .max_time(OPERATION_TIME);
+        let find = async move { find.await?.try_collect().await };
+        let mut sockets: Vec<Connection> = perform("look-up of a user's sockets", find).await?;
         sockets.retain(|socket| socket.is_live(now));
         Ok(sockets)
     }

@@ -15,7 +15,7 @@ use mongodb::error::{Error as DriverError, ErrorKind, WriteFailure};
 use mongodb::options::ReadConcern;
 use serde::{Deserialize, Serialize};
 
-use super::{DUPLICATE_KEY, OPERATION_TIME, Store};
+use super::{DUPLICATE_KEY, OPERATION_TIME, Store, perform};
 use crate::{ClientMessageId, ConversationId, Deadline, Draft, Error, Message, Result, time};
 
 /// Name of the unique index on (`conversation_id`, `seq`).
@@ -31,6 +31,8 @@ pub struct Appended {
     pub message: Message,
     /// Whether an earlier send under the same `client_message_id` had stored it.
     pub duplicate: bool,
+    /// How often the number was taken: by another process, or since this one last looked.
+    pub conflicts: u32,
 }
 
 /// A piece of a conversation.
@@ -139,9 +141,9 @@ impl Store {
         let line = self.line(&conversation_id);
         let mut newest = line.lock().await;
         let id = ObjectId::new();
-        let mut attempt = 0;
+        let mut conflicts = 0;
         loop {
-            deadline.pause(NUMBERING, backoff(attempt)).await?;
+            deadline.pause(NUMBERING, backoff(conflicts)).await?;
             let last = match newest.take() {
                 Some(last) => last,
                 None => self.newest(&conversation_id).await?,
@@ -154,15 +156,17 @@ impl Store {
                 return Ok(Appended {
                     message: message.into(),
                     duplicate: false,
+                    conflicts,
                 });
             }
             if let Some(message) = self.sent_before(draft).await? {
                 return Ok(Appended {
                     message,
                     duplicate: true,
+                    conflicts,
                 });
             }
-            attempt += 1;
+            conflicts += 1;
         }
     }
 
@@ -175,11 +179,14 @@ impl Store {
 
     /// Inserts a message; `false` if its number or its `client_message_id` is taken.
     async fn insert(&self, message: &StoredMessage) -> Result<bool> {
-        match self.messages.insert_one(message).await {
-            Ok(_) => Ok(true),
-            Err(error) if is_duplicate_key(&error) => Ok(false),
-            Err(error) => Err(Error::unavailable("insert of a message")(error)),
-        }
+        let insert = async {
+            match self.messages.insert_one(message).await {
+                Ok(_) => Ok(true),
+                Err(error) if is_duplicate_key(&error) => Ok(false),
+                Err(error) => Err(error),
+            }
+        };
+        perform("insert of a message", insert).await
     }
 
     /// The message that an earlier send of the same draft has stored.
@@ -187,7 +194,7 @@ impl Store {
         let Some(client_message_id) = &draft.client_message_id else {
             return Ok(None);
         };
-        let stored = self
+        let find = self
             .messages
             .find_one(doc! {
                 "conversation_id": draft.conversation_id().as_str(),
@@ -197,22 +204,20 @@ impl Store {
             // An ack must not leave before the majority has the message. One that is still on its
             // way there is not found, and the next attempt asks again.
             .read_concern(ReadConcern::majority())
-            .max_time(OPERATION_TIME)
-            .await
-            .map_err(Error::unavailable("look-up of an earlier send"))?;
+            .max_time(OPERATION_TIME);
+        let stored = perform("look-up of an earlier send", find).await?;
         Ok(stored.map(Message::from))
     }
 
     async fn newest(&self, conversation_id: &ConversationId) -> Result<Newest> {
-        let newest = self
+        let find = self
             .messages
             .find_one(doc! {"conversation_id": conversation_id.as_str()})
             .sort(doc! {"seq": -1})
             // A number that a failover rolls back must not be built upon: it would leave a hole.
             .read_concern(ReadConcern::majority())
-            .max_time(OPERATION_TIME)
-            .await
-            .map_err(Error::unavailable("look-up of the newest message"))?;
+            .max_time(OPERATION_TIME);
+        let newest = perform("look-up of the newest message", find).await?;
         Ok(newest.as_ref().map(Newest::of).unwrap_or_default())
     }
 
@@ -234,7 +239,7 @@ impl Store {
         const READING: &str = "reading of a conversation";
         let forward = range.after.is_some();
         let direction = if forward { 1 } else { -1 };
-        let mut cursor = self
+        let find = self
             .messages
             .find(in_range(conversation_id, range))
             .sort(doc! {"seq": direction})
@@ -242,9 +247,9 @@ impl Store {
             .batch_size(limit + 1)
             // What a reader has seen must not be rolled back by a failover.
             .read_concern(ReadConcern::majority())
-            .max_time(OPERATION_TIME)
-            .await
-            .map_err(Error::unavailable(READING))?;
+            .max_time(OPERATION_TIME);
+        // The first batch has the page, unless that is larger than any answer.
+        let mut cursor = perform(READING, find).await?;
         let mut messages = Vec::new();
         let mut left_out = 0;
         let mut more = false;
@@ -326,14 +331,12 @@ impl Store {
     }
 
     async fn any_in(&self, conversation_id: &ConversationId, range: Range) -> Result<bool> {
-        let found = self
-            .messages
-            .clone_with_type::<Document>()
+        let numbers = self.messages.clone_with_type::<Document>();
+        let find = numbers
             .find_one(in_range(conversation_id, range))
             .projection(doc! {"_id": 0, "seq": 1})
-            .max_time(OPERATION_TIME)
-            .await
-            .map_err(Error::unavailable("look-up of further messages"))?;
+            .max_time(OPERATION_TIME);
+        let found = perform("look-up of further messages", find).await?;
         Ok(found.is_some())
     }
 }
@@ -353,14 +356,14 @@ fn in_range(conversation_id: &ConversationId, range: Range) -> Document {
     filter
 }
 
-/// The pause before an attempt: none before the first two, since what a process remembers is often
-/// just out of date. Then full jitter: any time up to a bound that doubles with each attempt.
+/// The pause before an attempt, by how many have failed: none before the first two, since what a
+/// process remembers is often just out of date. Then full jitter: any time up to a bound that doubles with each attempt.
 ///
 /// <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>
-fn backoff(attempt: u32) -> Duration {
+fn backoff(conflicts: u32) -> Duration {
     const FIRST_MS: u64 = 4;
     const LONGEST_MS: u64 = 1_024;
-    let Some(doublings) = attempt.checked_sub(2) else {
+    let Some(doublings) = conflicts.checked_sub(2) else {
         return Duration::ZERO;
     };
     let bound_ms = (FIRST_MS << doublings.min(8)).min(LONGEST_MS);

@@ -1,0 +1,162 @@
+//! What one invocation has counted and timed, reported when it ends.
+//!
+//! The runtime opens a span around each invocation and closes it when its result has been posted,
+//! before it asks for the next event: the caller has the answer by then, and Lambda does not freeze
+//! the process yet. Work that outlasts its deadline keeps the span open and is reported when it ends.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::{Map, Value};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::Context;
+use tracing_subscriber::registry::{LookupSpan, SpanRef};
+
+use super::emf::Metrics;
+use super::fields::Fields;
+use super::line;
+use super::xray::{Daemon, Trace};
+
+/// The span of an invocation, by its name in the runtime.
+const INVOCATION: &str = "Lambda runtime invoke";
+
+/// The spans of calls to others, and the metrics of how long they take.
+const CALLS: [(&str, &str); 2] = [("database", "DatabaseLatency"), ("push", "PushLatency")];
+
+/// Collects what belongs to each invocation, and keeps the fields of all spans.
+pub(super) struct Invocations {
+    /// Where metrics are wanted.
+    pub(super) metrics: Option<Metrics>,
+    /// Where traces go.
+    pub(super) daemon: Option<Daemon>,
+}
+
+/// What an invocation has to report.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    /// The sum of each metric that its events have counted.
+    pub(super) counters: BTreeMap<&'static str, u64>,
+    /// Its calls to others.
+    pub(super) calls: Vec<Call>,
+    /// What is known of it: the fields of its spans, and of the events that count.
+    pub(super) properties: Map<String, Value>,
+}
+
+/// A call that has ended.
+#[derive(Debug)]
+pub(super) struct Call {
+    /// The name of its span.
+    pub(super) name: &'static str,
+    /// The metric of its duration.
+    pub(super) latency: &'static str,
+    /// When it began.
+    pub(super) start: SystemTime,
+    /// How long it took, with all its retries.
+    pub(super) duration: Duration,
+    /// The fields of its span.
+    pub(super) fields: Map<String, Value>,
+}
+
+/// A call that goes on.
+struct Running {
+    latency: &'static str,
+    start: SystemTime,
+    clock: Instant,
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Invocations {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        let mut extensions = span.extensions_mut();
+        extensions.insert(fields);
+        if span.name() == INVOCATION {
+            extensions.insert(Report::default());
+        } else if let Some((_, latency)) = CALLS.iter().find(|(name, _)| *name == span.name()) {
+            extensions.insert(Running {
+                latency,
+                start: SystemTime::now(),
+                clock: Instant::now(),
+            });
+        }
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        if let Some(fields) = span.extensions_mut().get_mut::<Fields>() {
+            values.record(fields);
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let Some(span) = context.event_span(event) else {
+            return;
+        };
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        if fields.counters.is_empty() {
+            return;
+        }
+        fields.values.remove("message");
+        with_report(&span, |report| {
+            for (metric, count) in fields.counters {
+                *report.counters.entry(metric).or_default() += count;
+            }
+            report.properties.extend(fields.values);
+        });
+    }
+
+    fn on_close(&self, id: Id, context: Context<'_, S>) {
+        let Some(span) = context.span(&id) else {
+            return;
+        };
+        let fields = span.extensions_mut().remove::<Fields>();
+        let fields = fields.unwrap_or_default().values;
+        if let Some(mut report) = span.extensions_mut().remove::<Report>() {
+            report.properties.extend(fields);
+            self.send(report);
+            return;
+        }
+        let running = span.extensions_mut().remove::<Running>();
+        with_report(&span, |report| match running {
+            Some(running) => report.calls.push(Call {
+                name: span.name(),
+                latency: running.latency,
+                start: running.start,
+                duration: running.clock.elapsed(),
+                fields,
+            }),
+            None => report.properties.extend(fields),
+        });
+    }
+}
+
+/// Adds to the report of the invocation that a span belongs to, if it is one of an invocation.
+fn with_report<'a, S: LookupSpan<'a>>(span: &SpanRef<'a, S>, add: impl FnOnce(&mut Report)) {
+    if let Some(invocation) = span.scope().find(|span| span.name() == INVOCATION)
+        && let Some(report) = invocation.extensions_mut().get_mut::<Report>()
+    {
+        add(report);
+    }
+}
+
+impl Invocations {
+    fn send(&self, report: Report) {
+        if let Some(metrics) = &self.metrics
+            && let Some(document) = metrics.document(&report, SystemTime::now())
+        {
+            line::print(&document.to_string());
+        }
+        let header = report.properties.get("xrayTraceId").and_then(Value::as_str);
+        if let Some(daemon) = &self.daemon
+            && let Some(trace) = header.and_then(Trace::sampled)
+        {
+            for call in &report.calls {
+                daemon.send(&trace, call);
+            }
+        }
+    }
+}

@@ -1,0 +1,482 @@
+//! What the functions tell of requests: JSON lines with ids, metrics that CloudWatch reads, and
+//! traces for the X-Ray daemon.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+use hyper::StatusCode;
+use local::lambda::runtime::{Queue, RuntimeApi};
+use mongodb::bson::{DateTime, Document, doc};
+use serde_json::{Value, json};
+use tests::gateway::Gateway;
+use tests::stack::PATIENCE;
+use tests::{Client, get, programs, server, until};
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+const TEMPLATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/template.yaml");
+
+/// What no output may hold.
+const TEXT: &str = "xyzzy-secret-text";
+
+/// A chat whose log can be read while it runs.
+struct Chat {
+    gateway: Gateway,
+    database: mongodb::Database,
+    ws: String,
+    http: String,
+}
+
+impl Chat {
+    async fn start(flags: &[&str]) -> Self {
+        let uri = server::uri().await;
+        let name = server::database_name();
+        let mut command = Gateway::command(Path::new(TEMPLATE)).await.expect("built");
+        command
+            .env("MONGODB_URI", uri)
+            .args(["--chat", "--database", &name, "--binaries"])
+            .arg(programs::folder())
+            .args(flags);
+        let gateway = Gateway::launch(command).await.expect("the chat starts");
+        let client = mongodb::Client::with_uri_str(uri).await.expect("a client");
+        Self {
+            ws: gateway.ws.clone().expect("it has a WebSocket API"),
+            http: gateway.http.clone().expect("it has an HTTP API"),
+            database: client.database(&name),
+            gateway,
+        }
+    }
+
+    async fn connect(&self, user_id: &str) -> Client {
+        let url = format!("{}?user_id={user_id}", self.ws);
+        Client::connect(&url).await.expect("connected")
+    }
+
+    /// Leaves the row of a socket of `user_id` that nobody holds.
+    async fn leave_row(&self, id: &str, user_id: &str, endpoint: &str) {
+        let time = |time: chrono::DateTime<Utc>| DateTime::from_millis(time.timestamp_millis());
+        let row = doc! {
+            "_id": id,
+            "user_id": user_id,
+            "endpoint": endpoint,
+            "connected_at": time(Utc::now() - TimeDelta::minutes(10)),
+            "expires_at": time(Utc::now() + TimeDelta::minutes(60)),
+        };
+        let connections = self.database.collection::<Document>("connections");
+        connections.insert_one(row).await.expect("inserted");
+    }
+
+    /// What the functions have printed so far, without time and name.
+    fn printed(&self) -> Vec<String> {
+        let log = self.gateway.log();
+        let lines = log.lines().filter_map(|line| line.split_once(" | "));
+        lines.map(|(_, line)| line.to_owned()).collect()
+    }
+
+    /// The JSON lines of the functions: those of metrics, or the others.
+    fn lines(&self, metrics: bool) -> Vec<Value> {
+        let lines = self.printed();
+        let lines = lines.iter().filter_map(|line| parse(line));
+        lines
+            .filter(|line| line.get("_aws").is_some() == metrics)
+            .collect()
+    }
+
+    /// The one metrics document that has a metric above zero, once it is there.
+    async fn metrics_with(&self, metric: &str) -> Value {
+        let found = || {
+            let mut documents = self.lines(true).into_iter();
+            documents.find(|document| document[metric].as_u64() > Some(0))
+        };
+        until(async || found().is_some()).await;
+        found().expect("it was there")
+    }
+
+    /// The sum of a metric over all documents.
+    fn sum(&self, metric: &str) -> u64 {
+        let documents = self.lines(true);
+        let counts = documents
+            .iter()
+            .filter_map(|document| document[metric].as_u64());
+        counts.sum()
+    }
+
+    async fn stop(self) {
+        self.database.drop().await.expect("dropped");
+        let (status, _) = self.gateway.stop().await.expect("stopped");
+        assert!(status.success(), "{status}");
+    }
+}
+
+fn parse(line: &str) -> Option<Value> {
+    serde_json::from_str(line).ok()
+}
+
+/// How many values a metric of durations has, all of them plausible.
+fn durations(document: &Value, metric: &str) -> usize {
+    let values = document[metric].as_array().expect("an array");
+    let most_ms = PATIENCE.as_secs_f64() * 1_000.0;
+    for value in values {
+        let value = value.as_f64().expect("a number");
+        assert!(value > 0.0 && value < most_ms, "{document}");
+    }
+    values.len()
+}
+
+fn sent(id: &str) -> Value {
+    json!({
+        "action": "sendMessage", "receiver_id": "b", "message": TEXT, "client_message_id": id,
+    })
+}
+
+/// Where the X-Ray daemon would be.
+struct Daemon {
+    address: String,
+    socket: UdpSocket,
+}
+
+impl Daemon {
+    async fn start() -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+        let address = socket.local_addr().expect("an address").to_string();
+        Self { address, socket }
+    }
+
+    /// The document of the next datagram.
+    async fn next(&self) -> Value {
+        let mut datagram = [0; 64 * 1024];
+        let length = timeout(PATIENCE, self.socket.recv(&mut datagram)).await;
+        let length = length.expect("it comes in time").expect("received");
+        document(&datagram[..length])
+    }
+
+    /// The datagram that has come already.
+    fn received(&self) -> Option<Value> {
+        let mut datagram = [0; 64 * 1024];
+        let length = self.socket.try_recv(&mut datagram).ok()?;
+        Some(document(&datagram[..length]))
+    }
+}
+
+fn document(datagram: &[u8]) -> Value {
+    let text = std::str::from_utf8(datagram).expect("UTF-8");
+    assert!(!text.contains(TEXT), "{text}");
+    let (header, document) = text.split_once('\n').expect("a header line");
+    assert_eq!(parse(header), Some(json!({"format": "json", "version": 1})));
+    parse(document).expect("JSON")
+}
+
+#[tokio::test]
+async fn every_kind_of_request_has_its_metrics() {
+    let chat = Chat::start(&["--log-format", "json", "--concurrency", "1"]).await;
+    let mut a = chat.connect("a").await;
+    let mut b = chat.connect("b").await;
+    let management = chat.gateway.management.clone().expect("it has one");
+    chat.leave_row("AAAAAAAAAAAAAAA=", "b", &management).await;
+
+    a.send(&sent("m-1")).await;
+    let ack = a.next().await;
+    assert_eq!(ack["status"], "delivered");
+    b.next().await;
+    let send = chat.metrics_with("Sends").await;
+    let expected = json!({
+        "Stack": "local", "function": "SendMessageFunction",
+        "conversation_id": ack["conversation_id"], "seq": 1,
+        "Sends": 1, "Duplicates": 0, "NumberConflicts": 0,
+        "PushesDelivered": 1, "PushesGone": 1, "PushesFailed": 0,
+    });
+    for (name, value) in expected.as_object().expect("an object") {
+        assert_eq!(send[name], *value, "{name}: {send}");
+    }
+    for id in ["requestId", "connection_id", "xrayTraceId"] {
+        assert!(send[id].is_string(), "{id}: {send}");
+    }
+    assert_eq!(durations(&send, "PushLatency"), 2);
+    // Who sends, the newest number, the insert, the sockets, and the row of the one that is gone.
+    assert_eq!(durations(&send, "DatabaseLatency"), 5);
+    let directive = &send["_aws"]["CloudWatchMetrics"][0];
+    assert_eq!(directive["Namespace"], "MeetMeChat");
+    assert_eq!(directive["Dimensions"], json!([["Stack"]]));
+    for metric in directive["Metrics"].as_array().expect("an array") {
+        let name = metric["Name"].as_str().expect("a string");
+        assert!(!send[name].is_null(), "{name}: {send}");
+    }
+    let timestamp = send["_aws"]["Timestamp"].as_i64().expect("milliseconds");
+    assert!((Utc::now().timestamp_millis() - timestamp).abs() < 60_000);
+
+    a.send(&sent("m-1")).await;
+    assert_eq!(a.next().await["duplicate"], true);
+    let resend = chat.metrics_with("Duplicates").await;
+    assert_eq!(
+        (&resend["Sends"], &resend["PushesGone"]),
+        (&json!(0), &json!(0))
+    );
+    assert_ne!(resend["requestId"], send["requestId"]);
+
+    a.send(&json!({"action": "sendMessage", "receiver_id": 7, "message": TEXT}))
+        .await;
+    assert_eq!(a.next().await["code"], "invalid_frame");
+    let refused = Client::connect(&chat.ws).await.err();
+    assert_eq!(refused, Some(StatusCode::BAD_REQUEST));
+    let history = format!("{}/chat/history?user1=a", chat.http);
+    assert_eq!(get(&history).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(get(&format!("{history}&user2=b")).await.messages().len(), 1);
+    b.close().await;
+
+    let totals = [
+        ("Connects", 2),
+        ("Disconnects", 1),
+        ("Sends", 1),
+        ("Duplicates", 1),
+        ("Refusals", 3),
+        ("Failures", 0),
+        ("PushesDelivered", 2),
+        ("PushesGone", 1),
+        ("PushesFailed", 0),
+    ];
+    // Two handshakes and one that is refused, a send, a resend, a frame that is refused, a history
+    // that is refused and one that is read, the end of a socket: a document for each.
+    until(async || chat.lines(true).len() == 9).await;
+    for (metric, count) in totals {
+        assert_eq!(chat.sum(metric), count, "{metric}");
+    }
+    let documents = chat.lines(true);
+    for connect in documents
+        .iter()
+        .filter(|document| document["Connects"] == 1)
+    {
+        assert_eq!(durations(connect, "DatabaseLatency"), 1);
+        assert!(connect["connection_id"].is_string(), "{connect}");
+    }
+    let is_read = |document: &&Value| {
+        document["function"] == "HistoryFunction" && document["Refusals"].is_null()
+    };
+    let read = documents.iter().find(is_read);
+    let read = read.expect("the history has been read");
+    assert_eq!(durations(read, "DatabaseLatency"), 1);
+    assert_eq!(read["conversation_id"], ack["conversation_id"]);
+    chat.stop().await;
+}
+
+#[tokio::test]
+async fn a_number_that_another_writer_took_is_counted() {
+    let chat = Chat::start(&["--log-format", "json", "--concurrency", "1"]).await;
+    let mut a = chat.connect("a").await;
+    let first = a.say("b", TEXT).await;
+    let messages = chat.database.collection::<Document>("chat_messages");
+    let other = doc! {
+        "conversation_id": first["conversation_id"].as_str().expect("a string"),
+        "seq": 2_i64, "sender_id": "b", "receiver_id": "a", "message": TEXT,
+        "timestamp": first["timestamp"].as_str().expect("a string"),
+    };
+    messages.insert_one(other).await.expect("inserted");
+    assert_eq!(a.say("b", TEXT).await["seq"], 3);
+    assert_eq!(chat.metrics_with("NumberConflicts").await["seq"], 3);
+    assert_eq!(chat.sum("NumberConflicts"), 1);
+    chat.stop().await;
+}
+
+/// Sends three messages at once to a user whose one socket cannot be reached, and checks that each
+/// request has its own ids in all it prints.
+async fn lines_of_requests_have_their_ids(flags: &[&str], level: &str) {
+    let flags = [&["--log-format", "json", "--log", level], flags].concat();
+    let chat = Chat::start(&flags).await;
+    let mut clients = [
+        chat.connect("a1").await,
+        chat.connect("a2").await,
+        chat.connect("a3").await,
+    ];
+    // Port 9 (discard): nobody listens there.
+    let dead = "http://127.0.0.1:9/prod";
+    chat.leave_row("BBBBBBBBBBBBBBA=", "b", dead).await;
+    for client in &mut clients {
+        client.send(&sent("m-1")).await;
+    }
+    for client in &mut clients {
+        assert_eq!(client.next().await["status"], "stored");
+    }
+    until(async || chat.sum("PushesFailed") == 3).await;
+
+    let lines = chat.lines(false);
+    let documents = chat.lines(true);
+    let sends = documents.iter().filter(|document| document["Sends"] == 1);
+    let mut request_ids = std::collections::BTreeSet::new();
+    for document in sends {
+        let request_id = document["requestId"].as_str().expect("a string");
+        assert!(request_ids.insert(request_id), "each has its own");
+        let of_request = lines.iter().filter(|line| line["requestId"] == request_id);
+        let of_request: Vec<_> = of_request.collect();
+        let line = |message: &str| of_request.iter().find(|line| line["message"] == message);
+        let failed = line("push failed").expect("from a task of a task");
+        assert_eq!(failed["level"], "WARN");
+        assert_eq!(failed["connection_id"], "BBBBBBBBBBBBBBA=");
+        assert_eq!(failed["conversation_id"], document["conversation_id"]);
+        let stored = line("message stored");
+        assert_eq!(stored.is_some(), level != "warn");
+        if let Some(stored) = stored {
+            assert_eq!(stored["connection_id"], document["connection_id"]);
+            assert_eq!(stored["conversation_id"], document["conversation_id"]);
+            assert_eq!(stored["PushesFailed"], 1);
+        }
+    }
+    assert_eq!(request_ids.len(), 3);
+    for line in chat.printed() {
+        assert!(
+            !line.contains(TEXT) && !line.contains("mongodb://"),
+            "{line}"
+        );
+        let line = parse(&line).expect("every line is JSON");
+        let is_metrics = line.get("_aws").is_some();
+        for name in ["timestamp", "level", "message"] {
+            assert!(is_metrics || line[name].is_string(), "{line}");
+        }
+    }
+    chat.stop().await;
+}
+
+#[tokio::test]
+async fn lines_of_a_request_have_its_ids() {
+    lines_of_requests_have_their_ids(&[], "trace").await;
+}
+
+#[tokio::test]
+async fn lines_of_requests_at_once_in_one_process_have_their_own_ids() {
+    lines_of_requests_have_their_ids(&["--in-flight", "8"], "info").await;
+}
+
+#[tokio::test]
+async fn at_a_higher_level_ids_and_metrics_are_still_there() {
+    lines_of_requests_have_their_ids(&[], "warn").await;
+}
+
+#[tokio::test]
+async fn lines_of_text_have_no_metrics_among_them() {
+    let chat = Chat::start(&[]).await;
+    assert_eq!(chat.connect("a").await.say("b", TEXT).await["seq"], 1);
+    let stored = || {
+        let mut lines = chat.printed().into_iter();
+        lines.find(|line| line.contains("message stored"))
+    };
+    until(async || stored().is_some()).await;
+    let stored = stored().expect("it was there");
+    assert!(stored.starts_with(" INFO message stored "), "{stored}");
+    assert!(stored.contains(" Sends=1"), "{stored}");
+    // The next event of the process comes after all that is said of the one before.
+    chat.connect("a").await.expect_nothing().await;
+    assert!(!chat.gateway.log().contains("_aws"));
+    chat.stop().await;
+}
+
+#[tokio::test]
+async fn calls_of_a_sampled_request_are_subsegments_of_its_trace() {
+    let daemon = Daemon::start().await;
+    let flags = ["--log-format", "json", "--xray-daemon", &daemon.address];
+    let chat = Chat::start(&flags).await;
+    let mut a = chat.connect("a").await;
+    let _b = chat.connect("b").await;
+    let dead = "http://127.0.0.1:9/prod";
+    chat.leave_row("CCCCCCCCCCCCCCA=", "b", dead).await;
+    a.send(&sent("m-1")).await;
+    assert_eq!(a.next().await["status"], "delivered");
+    let send = chat.metrics_with("Sends").await;
+    let header = send["xrayTraceId"].as_str().expect("a string");
+    let part = |name: &str| {
+        let mut parts = header.split(';').filter_map(|part| part.split_once('='));
+        parts.find(|(key, _)| *key == name).expect("it is there").1
+    };
+
+    let mut calls = Vec::new();
+    let expected = durations(&send, "DatabaseLatency") + durations(&send, "PushLatency");
+    while calls.len() < expected {
+        let call = daemon.next().await;
+        // The handshakes have traces of their own.
+        if call["trace_id"] == part("Root") {
+            calls.push(call);
+        }
+    }
+    let mut ids = std::collections::BTreeSet::new();
+    for call in &calls {
+        let id = call["id"].as_str().expect("a string");
+        assert!(id.len() == 16 && ids.insert(id), "{call}");
+        assert_eq!(call["parent_id"], part("Parent"));
+        assert_eq!(call["type"], "subsegment");
+        let (start, end) = (call["start_time"].as_f64(), call["end_time"].as_f64());
+        assert!(start < end, "{call}");
+        let now = Utc::now().timestamp_millis() as f64 / 1_000.0;
+        assert!(start > Some(now - 60.0) && end <= Some(now), "{call}");
+    }
+    let told = |name: &str, key: &str| {
+        let calls = calls.iter().filter(|call| call["name"] == name);
+        let told = calls.map(|call| (call["annotations"][key].clone(), call["fault"].clone()));
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        told("database", "operation"),
+        [
+            "look-up of a connection",
+            "look-up of the newest message",
+            "insert of a message",
+            "look-up of a user's sockets",
+        ]
+        .map(|operation| (json!(operation), json!(false)))
+    );
+    let pushes = told("push", "connection_id");
+    assert_eq!(pushes.len(), 2);
+    assert!(pushes.contains(&(json!("CCCCCCCCCCCCCCA="), json!(true))));
+    chat.stop().await;
+}
+
+/// What a `connect` sends to the daemon for one handshake in a trace.
+async fn datagrams_of_a_handshake(sampled: bool) -> Vec<Value> {
+    let daemon = Daemon::start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    let queue = Queue::new();
+    let arn = "arn:aws:lambda:us-east-1:1:function:f".to_owned();
+    let api = RuntimeApi::new(arn, Duration::from_secs(10), Arc::clone(&queue), sampled);
+    tokio::spawn(Arc::clone(&api).serve(listener));
+    let mut child = Command::new(programs::folder().join("connect"))
+        .env_clear()
+        .env("AWS_LAMBDA_RUNTIME_API", address)
+        .env("AWS_LAMBDA_FUNCTION_NAME", "connect")
+        .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+        .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
+        .env("AWS_XRAY_DAEMON_ADDRESS", &daemon.address)
+        .env("MANAGEMENT_ENDPOINT", "http://127.0.0.1:9/prod")
+        .env("MONGODB_URI", server::uri().await)
+        .env("MONGODB_DATABASE", server::database_name())
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("it starts");
+    // A process reports an invocation before it asks for the next event, so the second result
+    // comes after the report of the first. That second one reads and writes nothing.
+    for user_ids in [json!(["a"]), json!([])] {
+        let event = json!({
+            "requestContext": {
+                "connectionId": "DDDDDDDDDDDDDDA=", "connectedAt": 0, "requestTimeEpoch": 0,
+            },
+            "multiValueQueryStringParameters": {"user_id": user_ids},
+        });
+        let waiting = queue.push(event.to_string().into(), None).expect("room");
+        let outcome = timeout(PATIENCE, waiting.outcome).await.expect("in time");
+        outcome.expect("an outcome").expect("a result");
+    }
+    child.kill().await.expect("it runs");
+    std::iter::from_fn(|| daemon.received()).collect()
+}
+
+#[tokio::test]
+async fn a_request_that_is_not_sampled_sends_no_trace() {
+    let sampled = datagrams_of_a_handshake(true).await;
+    assert_eq!(sampled.len(), 1, "{sampled:?}");
+    assert_eq!(
+        sampled[0]["annotations"]["operation"],
+        "insert of a connection"
+    );
+    assert!(datagrams_of_a_handshake(false).await.is_empty());
+}
