@@ -19,7 +19,7 @@ const WARM_UP: usize = 50;
 const COUNTED: usize = 1_000;
 
 /// What the gateway and the functions are to log: what they do on Lambda.
-const FLAGS: [&str; 2] = ["--log", "info"];
+const FLAGS: [&str; 4] = ["--log", "info", "--log-format", "json"];
 
 /// Runs the chat for each kind of invocation in turn.
 ///
