@@ -1,7 +1,8 @@
-//! The tools that others use on such a gateway: boto3, the AWS CLI, and cargo-lambda.
+//! Programs of others that the tests run: clients of AWS, SAM, linters, an emulator.
 //!
-//! They come from the Python package index, each in the version named here, once into a virtual
-//! environment in a cache of the user's: it survives `cargo clean` and is shared by all clones.
+//! They come from the Python package index, each in the version named here, once into virtual
+//! environments in a cache of the user's: it survives `cargo clean` and is shared by all clones.
+//! What demands different versions of the same packages has environments of its own.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -12,9 +13,34 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result, bail};
 use local::database::cache_folder;
 
-const AWSCLI: &str = "awscli==1.46.3";
-const BOTO3: &str = "boto3==1.44.5";
-const CARGO_LAMBDA: &str = "cargo-lambda==1.9.2";
+/// What others use with API Gateway and Lambda; `cargo lambda` without zig, which is large: so it
+/// runs and invokes functions, and builds them for this machine only.
+static CLIENTS: Environment = Environment {
+    alone: &["cargo-lambda==1.9.2"],
+    together: &["awscli==1.46.3", "boto3==1.44.5"],
+    folder: OnceLock::new(),
+};
+
+/// What deploys the template, and one that checks it.
+static SAM: Environment = Environment {
+    alone: &[],
+    together: &["aws-sam-cli==1.170.0", "cfn-lint==1.58.0"],
+    folder: OnceLock::new(),
+};
+
+/// What checks the template for security.
+static CHECKOV: Environment = Environment {
+    alone: &[],
+    together: &["checkov==3.2.459"],
+    folder: OnceLock::new(),
+};
+
+/// The emulator of AWS. The translator is what makes plain resources of SAM's.
+static MINISTACK: Environment = Environment {
+    alone: &[],
+    together: &["ministack==1.5.33", "aws-sam-translator==1.115.0"],
+    folder: OnceLock::new(),
+};
 
 /// Written last: without it an installation is only half done.
 const MARKER: &str = "complete";
@@ -24,82 +50,114 @@ const HELP: &str = "the tools for these tests need python3 with venv and pip, an
 
 /// Python, with boto3.
 pub fn python() -> PathBuf {
-    folder().join("python")
+    CLIENTS.program("python")
 }
 
 /// The AWS CLI, version 1.
 pub fn aws() -> PathBuf {
-    folder().join("aws")
+    CLIENTS.program("aws")
 }
 
-/// `cargo lambda`; without zig, so it runs and invokes but does not cross-compile.
-pub fn cargo_lambda() -> PathBuf {
-    folder().join("cargo-lambda")
+/// The SAM CLI.
+pub fn sam() -> PathBuf {
+    SAM.program("sam")
 }
 
-/// A PATH on which all of them come first: then `cargo lambda` works as well.
+/// cfn-lint.
+pub fn cfn_lint() -> PathBuf {
+    SAM.program("cfn-lint")
+}
+
+/// checkov.
+pub fn checkov() -> PathBuf {
+    CHECKOV.program("checkov")
+}
+
+/// MiniStack.
+pub fn ministack() -> PathBuf {
+    MINISTACK.program("ministack")
+}
+
+/// A PATH on which Python, the AWS CLI and cargo-lambda come first: then `cargo lambda` works too.
 pub fn path() -> OsString {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::iter::once(folder().to_owned()).chain(std::env::split_paths(&path));
+    let folders = std::iter::once(CLIENTS.bin()).chain(std::env::split_paths(&path));
     std::env::join_paths(folders).expect("it was a PATH before")
 }
 
-/// The folder of these programs, which are installed if need be.
-///
-/// # Panics
-///
-/// They cannot be installed; the sentence says what to do.
-pub fn folder() -> &'static Path {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| match find_or_install() {
-        Ok(folder) => folder,
-        Err(error) => panic!("{error:#}"),
-    })
+/// Packages that are installed into one folder.
+struct Environment {
+    /// Those that need nothing else of what they ask for.
+    alone: &'static [&'static str],
+    /// Those that are installed at once, so that they agree on what all stand on.
+    together: &'static [&'static str],
+    /// Where they are, once it is known.
+    folder: OnceLock<PathBuf>,
 }
 
-fn find_or_install() -> Result<PathBuf> {
-    let cache = cache_folder()?;
-    let versions = [CARGO_LAMBDA, AWSCLI, BOTO3].map(|package| package.replace("==", "-"));
-    let root = cache.join(format!("tools-{}", versions.join("-")));
-    if !is_complete(&root) {
-        // Test programs may come here at once: one of them installs.
-        std::fs::create_dir_all(&cache)
-            .with_context(|| format!("cannot make {}", cache.display()))?;
-        let turn = File::create(cache.join("tools.lock"))?;
-        turn.lock()?;
-        if !is_complete(&root) {
-            install(&root).context(HELP)?;
-        }
+impl Environment {
+    fn program(&self, name: &str) -> PathBuf {
+        self.bin().join(name)
     }
-    Ok(root.join("bin"))
+
+    /// The folder of its programs, which are installed if need be.
+    ///
+    /// # Panics
+    ///
+    /// They cannot be installed; the sentence says what to do.
+    fn bin(&self) -> PathBuf {
+        let folder = self.folder.get_or_init(|| match self.find_or_install() {
+            Ok(folder) => folder,
+            Err(error) => panic!("{error:#}"),
+        });
+        folder.join("bin")
+    }
+
+    fn find_or_install(&self) -> Result<PathBuf> {
+        let cache = cache_folder()?;
+        let packages = [self.alone, self.together].concat();
+        let root = cache.join(format!("tools-{}", packages.join("-").replace("==", "-")));
+        if !is_complete(&root) {
+            // Test programs may come here at once: one of them installs.
+            std::fs::create_dir_all(&cache)
+                .with_context(|| format!("cannot make {}", cache.display()))?;
+            let turn = File::create(cache.join("tools.lock"))?;
+            turn.lock()?;
+            if !is_complete(&root) {
+                self.install(&root).context(HELP)?;
+            }
+        }
+        Ok(root)
+    }
+
+    fn install(&self, root: &Path) -> Result<()> {
+        eprintln!(
+            "Installing {} once into {}.",
+            [self.alone, self.together].concat().join(", "),
+            root.display()
+        );
+        // Its programs hold its path, so it cannot be made elsewhere and renamed.
+        run(Command::new("python3")
+            .args(["-m", "venv", "--clear"])
+            .arg(root))?;
+        let pip = |packages: &[&str]| {
+            run(Command::new(root.join("bin/python"))
+                .args(["-m", "pip", "install", "--quiet"])
+                .args(["--disable-pip-version-check", "--no-input"])
+                .args(packages))
+        };
+        for package in self.alone {
+            pip(&["--no-deps", package])?;
+        }
+        pip(self.together)?;
+        File::create(root.join(MARKER))?;
+        Ok(())
+    }
 }
 
 /// Python is a link to that of the machine, which may have gone since.
 fn is_complete(root: &Path) -> bool {
     root.join(MARKER).is_file() && root.join("bin/python").is_file()
-}
-
-fn install(root: &Path) -> Result<()> {
-    eprintln!(
-        "Installing {CARGO_LAMBDA}, {AWSCLI} and {BOTO3} once into {}.",
-        root.display()
-    );
-    // Its programs hold its path, so it cannot be made elsewhere and renamed.
-    run(Command::new("python3")
-        .args(["-m", "venv", "--clear"])
-        .arg(root))?;
-    let pip = |packages: &[&str]| {
-        run(Command::new(root.join("bin/python"))
-            .args(["-m", "pip", "install", "--quiet"])
-            .args(["--disable-pip-version-check", "--no-input"])
-            .args(packages))
-    };
-    // Without zig, which only builds need and which is large.
-    pip(&["--no-deps", CARGO_LAMBDA])?;
-    // At once, so that they agree on what both stand on.
-    pip(&[AWSCLI, BOTO3])?;
-    File::create(root.join(MARKER))?;
-    Ok(())
 }
 
 fn run(command: &mut Command) -> Result<()> {
