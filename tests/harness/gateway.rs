@@ -13,14 +13,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::client::{Answer, request};
-use crate::programs;
 use crate::stack::PATIENCE;
-
-/// Runs a program that is interrupted when standard input ends: when the test closes the pipe, or
-/// ends in whatever way. The watcher holds none of the program's pipes, so that their end shows.
-const TIED: &str = r#"exec 3<&0
-(read -r _ <&3; kill -INT $$) >/dev/null 2>&1 &
-exec "$@" </dev/null 3<&-"#;
+use crate::{process, programs};
 
 /// A running gateway. Without [`Gateway::stop`] it is killed when it is dropped, and interrupted
 /// when this process ends.
@@ -62,10 +56,8 @@ impl Gateway {
     /// The programs do not build.
     pub async fn command(template: &Path) -> Result<Command> {
         let local = spawn_blocking(programs::local).await?;
-        let mut command = Command::new("/bin/sh");
+        let mut command = process::tied(&local, "INT");
         command
-            .args(["-c", TIED, "sh"])
-            .arg(local)
             .args(["--ws-port", "0", "--http-port", "0", "--template"])
             .arg(template);
         Ok(command)

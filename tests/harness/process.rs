@@ -1,9 +1,26 @@
-//! What the kernel says about a process (Linux).
+//! Processes that end with ours, and what the kernel says about a process (Linux).
+
+use std::path::Path;
+use std::process::Command;
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 
+/// Runs a program that gets a signal when standard input ends: when the test closes the pipe, or
+/// ends in whatever way. The watcher holds none of the program's pipes, so that their end shows.
+const TIED: &str = r#"exec 3<&0
+(read -r _ <&3; kill -"$0" $$) >/dev/null 2>&1 &
+exec "$@" </dev/null 3<&-"#;
+
 /// More than any test opens.
 const ENOUGH_FILES: u64 = 65_536;
+
+/// The command of a program that gets `signal` (`INT`) when the pipe ends that is its standard
+/// input, so at the latest when this process does. The pipe is the caller's to make.
+pub fn tied(program: &Path, signal: &str) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", TIED, signal]).arg(program);
+    command
+}
 
 /// Lets this process, and those that it starts from now on, open as many files as it may. Returns
 /// how many that is.
