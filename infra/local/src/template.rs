@@ -1,6 +1,6 @@
 //! What to serve, read from a SAM or CloudFormation template.
 //!
-//! - `yaml`: the text as a tree whose nodes know their lines
+//! - [`yaml`]: the text as a tree whose nodes know their lines
 //! - `intrinsic`: `!Ref`, `!Sub`, `!If` and their kin
 //! - `resource`: the resources, their conditions and properties evaluated
 //! - `sam`: SAM's APIs and events as the `AWS::ApiGatewayV2` resources that they stand for
@@ -14,7 +14,7 @@ mod custom;
 mod intrinsic;
 mod resource;
 mod sam;
-mod yaml;
+pub mod yaml;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -85,6 +85,22 @@ impl Node {
         Ok(Self { line, content })
     }
 
+    /// The same without lines, as JSON.
+    pub fn to_json(&self) -> Value {
+        match &self.content {
+            Content::Scalar(value) => value.clone(),
+            Content::List(items) => items.iter().map(Self::to_json).collect(),
+            Content::Map(entries) => {
+                let entries = entries.iter();
+                Value::Object(
+                    entries
+                        .map(|(key, it)| (key.clone(), it.to_json()))
+                        .collect(),
+                )
+            }
+        }
+    }
+
     /// The value of `key`, if this is a map that has it.
     pub fn get(&self, key: &str) -> Option<&Self> {
         self.entries()
