@@ -7,15 +7,20 @@
 //! - [`management`]: the `@connections` API through the SDK
 //! - [`client`]: a WebSocket client and an HTTP client
 //! - [`raw`]: a TCP connection on which a test says what it likes
-//! - [`process`]: memory and CPU time of a process, and how many files it may open
-//! - [`tools`]: boto3, the AWS CLI and cargo-lambda, installed once
+//! - [`process`]: processes that end with ours; memory and CPU time of a process, and how many files
+//!   it may open
+//! - [`tools`]: programs of others, installed once
+//! - [`ministack`]: an emulator of AWS as a process of its own
+//! - [`sam`]: builds, deploys and deletes as the README says
 
 pub mod client;
 pub mod gateway;
 pub mod management;
+pub mod ministack;
 pub mod process;
 pub mod programs;
 pub mod raw;
+pub mod sam;
 pub mod server;
 pub mod stack;
 pub mod tools;

@@ -1,0 +1,151 @@
+//! MiniStack, an emulator of AWS, as a process of its own.
+//!
+//! It deploys templates, runs `provided.*` functions as processes of this machine, and serves their
+//! APIs. It differs from AWS in what `tests/deploy` says.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command as StdCommand, Stdio};
+
+use local::database::free_port;
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::process::Command;
+use tokio::task::spawn_blocking;
+
+use crate::{process, server, tools, until};
+
+/// Where it pretends to be.
+const REGION: &str = "us-east-1";
+
+/// How much of its log is shown when a test fails.
+const SHOWN_LINES: usize = 60;
+
+/// A running emulator with nothing in it. It is ended when it is dropped, or when this process ends,
+/// and the processes of its functions with it.
+pub struct MiniStack {
+    /// Where its services are: `http://127.0.0.1:…`.
+    pub url: String,
+    child: Child,
+    /// Its closing ends the emulator.
+    tie: Option<ChildStdin>,
+    /// What it and its clients write.
+    folder: PathBuf,
+}
+
+impl MiniStack {
+    /// Starts one on a free port of 127.0.0.1.
+    ///
+    /// # Panics
+    ///
+    /// It is not ready in time.
+    pub async fn start() -> Self {
+        let program = spawn_blocking(tools::ministack).await.expect("no panic");
+        let port = free_port().expect("a port");
+        let folder = server::scratch_folder().join(format!("ministack-{port}"));
+        std::fs::create_dir_all(&folder).expect("the target folder is writable");
+        let mut command = process::tied(&program, "TERM");
+        command
+            // Else all of it would be in the environment of the functions.
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", &folder)
+            .env("TMPDIR", &folder)
+            .env("BIND_HOST", "127.0.0.1")
+            .env("MINISTACK_HOST", "127.0.0.1")
+            .env("GATEWAY_PORT", port.to_string())
+            // It tells the functions what it is told.
+            .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}"));
+        let mut emulator = Self::spawn(command, folder, port);
+        until(async || emulator.answers(port).await).await;
+        emulator
+    }
+
+    fn spawn(mut command: StdCommand, folder: PathBuf, port: u16) -> Self {
+        let log = File::create(folder.join("log")).expect("the target folder is writable");
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone().expect("a second handle"))
+            .stderr(log)
+            .spawn()
+            .expect("the emulator can be started");
+        Self {
+            url: format!("http://127.0.0.1:{port}"),
+            tie: child.stdin.take(),
+            child,
+            folder,
+        }
+    }
+
+    async fn answers(&mut self, port: u16) -> bool {
+        let ended = self.child.try_wait().expect("it can be waited for");
+        assert!(ended.is_none(), "the emulator ended: {ended:?}");
+        TcpStream::connect(("127.0.0.1", port)).await.is_ok()
+    }
+
+    /// A program that finds this emulator where it looks for AWS, and finds nothing else that this
+    /// machine has for AWS.
+    pub fn client(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", &self.folder)
+            .env("AWS_ENDPOINT_URL", &self.url)
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env("AWS_DEFAULT_REGION", REGION)
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        command
+    }
+
+    /// What the AWS CLI prints.
+    ///
+    /// # Panics
+    ///
+    /// It fails.
+    pub async fn aws(&self, arguments: &[&str]) -> Value {
+        let program = spawn_blocking(tools::aws).await.expect("no panic");
+        let mut command = self.client(&program);
+        let output = command.args(arguments).output().await;
+        let output = output.expect("the AWS CLI runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {said}");
+        match output.stdout.is_empty() {
+            true => Value::Null,
+            false => serde_json::from_slice(&output.stdout).expect("it prints JSON"),
+        }
+    }
+
+    /// What a Python program with boto3 prints.
+    ///
+    /// # Panics
+    ///
+    /// It fails.
+    pub async fn python(&self, source: &str) -> Value {
+        let program = spawn_blocking(tools::python).await.expect("no panic");
+        let output = self.client(&program).args(["-c", source]).output().await;
+        let output = output.expect("Python runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        serde_json::from_slice(&output.stdout).expect("it prints JSON")
+    }
+}
+
+impl Drop for MiniStack {
+    fn drop(&mut self) {
+        self.tie = None;
+        // It stops the functions first.
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+            let lines: Vec<_> = log.lines().collect();
+            let shown = lines.len().saturating_sub(SHOWN_LINES);
+            eprintln!(
+                "The emulator's log ends with:\n{}",
+                lines[shown..].join("\n")
+            );
+        }
+    }
+}

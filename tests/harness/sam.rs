@@ -1,0 +1,120 @@
+//! The SAM CLI: builds, deploys and deletes as the README says.
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+
+use tokio::process::Command;
+use tokio::sync::OnceCell;
+use tokio::task::spawn_blocking;
+
+use crate::ministack::MiniStack;
+use crate::{programs, tools};
+
+/// The chat's template.
+pub const TEMPLATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/template.yaml");
+
+/// What the SAM CLI is told by default.
+const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/samconfig.toml");
+
+/// How AWS calls the processor of this machine, on which the emulator runs the functions.
+pub const ARCHITECTURE: &str = match cfg!(target_arch = "aarch64") {
+    true => "arm64",
+    false => "x86_64",
+};
+
+/// The folder of the built template and of its functions, each in a folder of its own. They are
+/// built once for this process, by `sam build`, and kept for the next one.
+///
+/// The profile is `release` as users have it, but compiled in minutes less: what is deployed here
+/// must work and not be small. Nor is there a cross-compiler.
+///
+/// # Panics
+///
+/// They do not build.
+pub async fn built() -> &'static Path {
+    static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
+    BUILT.get_or_init(build).await
+}
+
+async fn build() -> PathBuf {
+    // Cargo builds for a named target here, so it could share nothing with the programs of tests.
+    let folder = programs::folder().join("sam");
+    let built = folder.join("built");
+    eprintln!("Building the functions with `sam build`: some minutes for the first time.");
+    let mut command = Command::new(spawn_blocking(tools::sam).await.expect("no panic"));
+    command
+        .args(["build", "--template-file", TEMPLATE, "--build-dir"])
+        .arg(&built)
+        .arg("--parameter-overrides")
+        .arg(format!("Architecture={ARCHITECTURE}"))
+        .env("PATH", spawn_blocking(tools::path).await.expect("no panic"))
+        .env("CARGO_LAMBDA_COMPILER", "cargo")
+        .env("CARGO_TARGET_DIR", folder.join("target"))
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
+        .env("CARGO_PROFILE_RELEASE_LTO", "off")
+        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "256")
+        .env("SAM_CLI_TELEMETRY", "0");
+    if let Err(said) = run(&mut command).await {
+        panic!("sam build: {said}");
+    }
+    built
+}
+
+/// Deploys a built template as a stack, new or not, and waits until it has come to an end.
+///
+/// # Errors
+///
+/// The stack failed and was rolled back: what the SAM CLI says.
+pub async fn deploy(
+    emulator: &MiniStack,
+    template: &Path,
+    stack: &str,
+    parameters: &[(&str, &str)],
+) -> Result<(), String> {
+    eprintln!("Deploying {stack}.");
+    let mut command = client(emulator).await;
+    command
+        .args(["deploy", "--stack-name", stack, "--template-file"])
+        .arg(template)
+        .args(["--config-file", CONFIG, "--parameter-overrides"])
+        .args(
+            parameters
+                .iter()
+                .map(|(name, value)| format!("{name}={value}")),
+        );
+    run(&mut command).await
+}
+
+/// Deletes a stack and waits until it is gone.
+///
+/// # Errors
+///
+/// Something of it cannot be deleted: what the SAM CLI says.
+pub async fn delete(emulator: &MiniStack, stack: &str) -> Result<(), String> {
+    eprintln!("Deleting {stack}.");
+    let mut command = client(emulator).await;
+    run(command.args(["delete", "--no-prompts", "--stack-name", stack])).await
+}
+
+async fn client(emulator: &MiniStack) -> Command {
+    let mut command = emulator.client(&spawn_blocking(tools::sam).await.expect("no panic"));
+    command
+        .env("SAM_CLI_TELEMETRY", "0")
+        // Seconds.
+        .env("SAM_CLI_POLL_DELAY", "1");
+    command
+}
+
+async fn run(command: &mut Command) -> Result<(), String> {
+    let output: Output = command
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .expect("the SAM CLI runs");
+    match output.status.success() {
+        true => Ok(()),
+        false => Err([output.stdout, output.stderr]
+            .map(|text| String::from_utf8_lossy(&text).into_owned())
+            .concat()),
+    }
+}
