@@ -2,11 +2,10 @@
 
 use std::sync::OnceLock;
 
+use aws_credential_types::Credentials;
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-
-use aws_credential_types::Credentials;
 
 use crate::Result;
 use crate::config::{Secret, optional, required};
@@ -52,18 +51,23 @@ impl AwsConfig {
     }
 }
 
-/// The HTTP client for an endpoint, one for all clients of a process. The root certificates take
-/// some milliseconds to load, so this happens once and only if an endpoint needs them.
+/// The HTTP client for an endpoint, one for all clients of a process.
 pub(crate) fn http_client(endpoint: &str) -> SharedHttpClient {
     static HTTP: OnceLock<SharedHttpClient> = OnceLock::new();
+    match endpoint.starts_with("https://") {
+        true => https_client(),
+        false => HTTP.get_or_init(|| Builder::new().build_http()).clone(),
+    }
+}
+
+/// The HTTP client for AWS's own addresses. The root certificates take some milliseconds to load, so
+/// this happens once and only if they are needed.
+pub(crate) fn https_client() -> SharedHttpClient {
     static HTTPS: OnceLock<SharedHttpClient> = OnceLock::new();
-    let client = match endpoint.starts_with("https://") {
-        true => HTTPS.get_or_init(|| {
-            Builder::new()
-                .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
-                .build_https()
-        }),
-        false => HTTP.get_or_init(|| Builder::new().build_http()),
+    let build = || {
+        Builder::new()
+            .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
+            .build_https()
     };
-    client.clone()
+    HTTPS.get_or_init(build).clone()
 }

@@ -107,11 +107,11 @@ impl ConnectionString {
         }
     }
 
-    /// The variable to name when the string is wrong.
-    pub(crate) fn variable(&self) -> &'static str {
+    /// An [`Error::Config`] about the string, which names where it comes from.
+    pub(crate) fn invalid(&self, problem: &str) -> Error {
         match self {
-            Self::Given(_) => Self::VARIABLE,
-            Self::Referred(_) => Self::SECRET_VARIABLE,
+            Self::Given(_) => invalid(Self::VARIABLE, problem),
+            Self::Referred(_) => invalid(Self::SECRET_VARIABLE, problem),
         }
     }
 }

@@ -81,18 +81,18 @@ impl SecretReference {
         let timeouts = TimeoutConfig::builder()
             .operation_timeout(PATIENCE)
             .operation_attempt_timeout(ATTEMPT_TIMEOUT);
-        let mut config = Config::builder()
+        let config = Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(self.region.clone()))
             .credentials_provider(self.aws.credentials())
-            .http_client(aws::http_client(
-                self.endpoint.as_deref().unwrap_or("https://"),
-            ))
             .timeout_config(timeouts.build())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-        if let Some(endpoint) = &self.endpoint {
-            config = config.endpoint_url(endpoint);
-        }
+        let config = match &self.endpoint {
+            Some(endpoint) => config
+                .endpoint_url(endpoint)
+                .http_client(aws::http_client(endpoint)),
+            None => config.http_client(aws::https_client()),
+        };
         config.build()
     }
 }

@@ -19,7 +19,7 @@ use mongodb::{Client, Collection, Database};
 use tracing::Instrument;
 use tracing::field::Empty;
 
-use crate::config::{DatabaseConfig, invalid};
+use crate::config::DatabaseConfig;
 use crate::{ConversationId, Error, Result};
 
 pub use connections::Connection;
@@ -63,7 +63,12 @@ impl Store {
     /// - [`Error::Unavailable`]: its name could not be resolved, or its secret not be read.
     pub async fn open(config: &DatabaseConfig) -> Result<Self> {
         let options = client_options(config).await?;
-        Self::with_options(options, &config.database)
+        // The driver's sentence may quote the connection string, and with it a password.
+        Self::with_options(options, &config.database).map_err(|_| {
+            config
+                .uri
+                .invalid("has settings that contradict each other")
+        })
     }
 
     /// Opens a store and its first connection, for the start of a function. Without a database the
@@ -84,10 +89,12 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`]: the settings contradict each other.
-    pub fn with_options(options: ClientOptions, database: &str) -> Result<Self> {
-        let client = Client::with_options(options)
-            .map_err(|error| invalid("MONGODB_URI", error.to_string()))?;
+    /// The driver's: the settings contradict each other.
+    pub fn with_options(
+        options: ClientOptions,
+        database: &str,
+    ) -> std::result::Result<Self, DriverError> {
+        let client = Client::with_options(options)?;
         let database = client.database(database);
         Ok(Self {
             connections: database.collection(CONNECTIONS),
@@ -145,7 +152,7 @@ pub async fn client_options(config: &DatabaseConfig) -> Result<ClientOptions> {
             .map_err(|error| match *error.kind {
                 // The driver's sentence may quote the connection string, and with it a password.
                 ErrorKind::InvalidArgument { .. } => {
-                    invalid(config.uri.variable(), "holds no valid connection string")
+                    config.uri.invalid("holds no valid connection string")
                 }
                 _ => Error::unavailable("look-up of the database's address")(error),
             })?;

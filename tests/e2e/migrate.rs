@@ -219,7 +219,7 @@ async fn a_failure_says_why_and_tells_no_secret() {
     let malformed = format!("mongodb://chat:{PASSWORD}@@127.0.0.1/?w=x=y");
     for (uri, part) in [
         (nowhere(), "making of the indexes of messages failed: "),
-        (malformed, "MONGODB_URI is not a valid connection string"),
+        (malformed, "MONGODB_URI holds no valid connection string"),
         (String::new(), "MONGODB_URI is not set"),
     ] {
         let gateway = start(&uri, "gone", 60).await;
@@ -229,7 +229,7 @@ async fn a_failure_says_why_and_tells_no_secret() {
             assert_eq!(answer["Status"], "FAILED", "{answer}");
             let reason = answer["Reason"].as_str().expect("a text");
             assert!(reason.contains(part), "{reason}");
-            assert!(reason.chars().count() <= 1_000 && !reason.contains('\n'));
+            assert!(reason.len() <= 2_000 && !reason.contains('\n'));
             assert!(!answer.to_string().contains(PASSWORD), "{answer}");
         }
         let error = gateway.invoke(FUNCTION, &json!({})).await;

@@ -22,8 +22,8 @@ use hyper_util::rt::TokioExecutor;
 /// CloudFormation deletes the one of before.
 const PHYSICAL_ID: &str = "migration";
 
-/// The longest reason, in characters: a whole answer has at most 4,096 bytes.
-const MAX_REASON: usize = 1_000;
+/// The longest reason, in bytes: a whole answer has at most 4,096 of them.
+const MAX_REASON_BYTES: usize = 2_000;
 
 /// How often an answer is sent until it is taken. With the pauses that makes 15 seconds at most.
 const TRIES: u32 = 4;
@@ -87,14 +87,16 @@ impl Answer {
     }
 }
 
-/// A reason in one line of at most [`MAX_REASON`] characters.
+/// A reason in one line of at most [`MAX_REASON_BYTES`].
 fn shortened(reason: &str) -> String {
-    let line: Vec<&str> = reason.split_whitespace().collect();
-    let line = line.join(" ");
-    match line.char_indices().nth(MAX_REASON) {
-        None => line,
-        Some(_) => line.chars().take(MAX_REASON - 1).chain(['…']).collect(),
+    const CUT: &str = "…";
+    let words: Vec<&str> = reason.split_whitespace().collect();
+    let mut line = words.join(" ");
+    if line.len() > MAX_REASON_BYTES {
+        line.truncate(line.floor_char_boundary(MAX_REASON_BYTES - CUT.len()));
+        line.push_str(CUT);
     }
+    line
 }
 
 /// Sends an answer until it is taken.
@@ -152,12 +154,9 @@ mod tests {
     #[test]
     fn a_reason_is_one_line_that_fits() {
         assert_eq!(shortened("the\n  end"), "the end");
-        assert_eq!(
-            shortened(&"é".repeat(MAX_REASON)).chars().count(),
-            MAX_REASON
-        );
-        let long = shortened(&"é".repeat(MAX_REASON + 1));
-        assert_eq!(long.chars().count(), MAX_REASON);
-        assert!(long.ends_with('…'));
+        let fits = "é".repeat(MAX_REASON_BYTES / 2);
+        assert_eq!(shortened(&fits), fits);
+        let long = shortened(&format!("{fits}."));
+        assert!(long.len() <= MAX_REASON_BYTES && long.ends_with("é…"));
     }
 }

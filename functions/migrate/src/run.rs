@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chat::config::DatabaseConfig;
+use chat::config::{ConnectionString, DatabaseConfig};
 use chat::migration::{self, Summary};
 use chat::{Deadline, Error, Result, Store};
 use tokio::sync::watch;
@@ -13,6 +13,15 @@ const ANSWER_TIME: Duration = Duration::from_secs(20);
 
 /// The time taken where Lambda's own is not known: as good as none.
 const UNTOLD: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long the secret may be refused: rights of a role that the deployment has only just made
+/// take [some seconds] to hold everywhere.
+///
+/// [some seconds]: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
+const RIGHTS_PATIENCE: Duration = Duration::from_secs(30);
+
+/// The pause before the secret is asked for again.
+const RIGHTS_PAUSE: Duration = Duration::from_secs(3);
 
 /// Old messages between two lines of the log.
 const REPORT_EVERY: u64 = 10_000;
@@ -54,7 +63,7 @@ pub async fn run(config: DatabaseConfig, deadline: Option<Deadline>) -> Result<S
     let end = Deadline::after(left - answer_time * 3 / 4);
     let (report, progress) = watch::channel(Progress::default());
     let work = async move {
-        let store = Store::open(&config).await?;
+        let store = open(&config).await?;
         let mut logged = 0;
         migration::run(store.database(), |numbered, of| {
             let progress = Progress { numbered, of };
@@ -80,4 +89,22 @@ pub async fn run(config: DatabaseConfig, deadline: Option<Deadline>) -> Result<S
         );
     }
     Ok(summary)
+}
+
+/// Opens the store, and is patient where its connection string is a secret.
+async fn open(config: &DatabaseConfig) -> Result<Store> {
+    let patience = match config.uri {
+        ConnectionString::Referred(_) => RIGHTS_PATIENCE,
+        ConnectionString::Given(_) => Duration::ZERO,
+    };
+    let end = Deadline::after(patience);
+    loop {
+        match Store::open(config).await {
+            Err(error @ Error::Unavailable { .. }) if end.remaining() > RIGHTS_PAUSE => {
+                tracing::warn!(cause = error.chain(), "trying again");
+                tokio::time::sleep(RIGHTS_PAUSE).await;
+            }
+            outcome => return outcome,
+        }
+    }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Map, Value};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Subscriber};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
@@ -101,6 +101,14 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Invocations {
             return;
         }
         fields.values.remove("message");
+        if *event.metadata().level() == Level::ERROR {
+            for around in span.scope() {
+                if let Some(around) = around.extensions().get::<Fields>() {
+                    fields.inherit(&around.values);
+                }
+            }
+            return self.send_failure(fields);
+        }
         with_report(&span, |report| {
             for (metric, count) in fields.counters {
                 *report.counters.entry(metric).or_default() += count;
@@ -144,6 +152,16 @@ fn with_report<'a, S: LookupSpan<'a>>(span: &SpanRef<'a, S>, add: impl FnOnce(&m
 }
 
 impl Invocations {
+    /// Reports a failure at once: what is overdue keeps the span of the invocation open, and Lambda
+    /// may end a process that it has frozen before that closes.
+    fn send_failure(&self, fields: Fields) {
+        self.send(Report {
+            counters: fields.counters.into_iter().collect(),
+            properties: fields.values,
+            calls: Vec::new(),
+        });
+    }
+
     fn send(&self, report: Report) {
         if let Some(metrics) = &self.metrics
             && let Some(document) = metrics.document(&report, SystemTime::now())
