@@ -60,6 +60,9 @@ async fn a_chat_is_deployed_used_upgraded_and_deleted_and_its_messages_stay() {
 
     a_stack_without_a_database_fails_with_the_reason(&life).await;
 
+    an_upgrade_without_a_database_goes_back(&life).await;
+    assert_eq!(chat.log(PROFESSOR, STUDENT).await, log);
+
     leave_old_messages(&life.database, PROFESSOR, "late@example.com", 2).await;
     log.extend(upgrade_while_they_talk(&life, &chat).await);
     assert_eq!(chat.log(PROFESSOR, STUDENT).await, log);
@@ -110,6 +113,12 @@ impl<'a> Life<'a> {
 
     /// Deploys the stack `chat`, or upgrades it.
     async fn deploy(&self, name: &str, more: &[(&str, &str)]) {
+        let deployed = self.try_deploy(name, more).await;
+        deployed.unwrap_or_else(|said| panic!("{said}"));
+    }
+
+    /// The same; an error is what is said of the failure.
+    async fn try_deploy(&self, name: &str, more: &[(&str, &str)]) -> Result<(), String> {
         let usual = [
             ("Architecture", sam::ARCHITECTURE),
             ("MongodbSecretArn", &self.secret_arn),
@@ -117,9 +126,21 @@ impl<'a> Life<'a> {
         ];
         let parameters = [&usual, more].concat();
         let template = release(self.emulator, name).await;
-        let deployed = sam::deploy(self.emulator, &template, "chat", &parameters).await;
-        deployed.unwrap_or_else(|said| panic!("{said}"));
+        sam::deploy(self.emulator, &template, "chat", &parameters).await
     }
+
+    /// Puts another connection string into the secret.
+    async fn set_secret(&self, uri: &str) {
+        let id = ["--secret-id", &self.secret_arn, "--secret-string", uri];
+        let put = [&["secretsmanager", "put-secret-value"], &id[..]].concat();
+        self.emulator.aws(&put).await;
+    }
+}
+
+/// A connection string to where nobody listens, and the port.
+fn nowhere() -> (String, String) {
+    let port = free_port().expect("a port").to_string();
+    (format!("mongodb://chat:{PASSWORD}@127.0.0.1:{port}/"), port)
 }
 
 /// Messages of the old system, one a minute, between two users who take turns.
@@ -259,8 +280,7 @@ async fn open_sockets(database: &Database, user_id: &str) -> Vec<Document> {
 
 /// The database of this one does not answer.
 async fn a_stack_without_a_database_fails_with_the_reason(life: &Life<'_>) {
-    let port = free_port().expect("a port");
-    let uri = format!("mongodb://chat:{PASSWORD}@127.0.0.1:{port}/");
+    let (uri, port) = nowhere();
     let parameters = [
         ("Architecture", sam::ARCHITECTURE),
         ("MongodbUri", uri.as_str()),
@@ -286,8 +306,23 @@ async fn a_stack_without_a_database_fails_with_the_reason(life: &Life<'_>) {
     };
     assert_eq!(failed["LogicalResourceId"], "Migration");
     let reason = failed["ResourceStatusReason"].as_str().expect("a reason");
-    assert!(reason.contains(&port.to_string()), "{reason}");
+    assert!(reason.contains(&port), "{reason}");
     assert!(!(said + reason).contains(PASSWORD), "a password is shown");
+}
+
+/// The release of the next upgrade, tried too early: its migration fails, and going back needs no
+/// database. That the same release can be deployed later is what the next upgrade shows.
+async fn an_upgrade_without_a_database_goes_back(life: &Life<'_>) {
+    let before = code(life.emulator).await;
+    let (uri, port) = nowhere();
+    life.set_secret(&uri).await;
+    let said = life.try_deploy("second", &[]).await;
+    let said = said.expect_err("there is no database");
+    assert!(said.contains(&port), "{said}");
+    assert!(said.contains("UPDATE_ROLLBACK_COMPLETE"), "{said}");
+    assert!(!said.contains(PASSWORD), "a password is shown");
+    assert_eq!(code(life.emulator).await, before);
+    life.set_secret(server::uri().await).await;
 }
 
 /// The program that tries a deployed chat, as the README says, has nothing to say against it.
