@@ -57,7 +57,7 @@ async fn what_is_not_served_is_named_with_its_line() {
     let text = std::fs::read_to_string(template("open")).expect("the template");
     for (id, kind) in [
         ("FailureQueue", "AWS::SQS::Queue"),
-        ("ErrorAlarm", "AWS::CloudWatch::Alarm"),
+        ("ErrorTopic", "AWS::SNS::Topic"),
     ] {
         let at = text
             .lines()
@@ -73,7 +73,7 @@ async fn what_is_not_served_is_named_with_its_line() {
 async fn a_resource_whose_condition_does_not_hold_is_not_named() {
     let gateway = start("open", &["--parameter", "Watched=no"]).await;
     let (_, log) = gateway.stop().await.expect("it ends");
-    assert_eq!(complaint(&log, "ErrorAlarm"), None);
+    assert_eq!(complaint(&log, "ErrorTopic"), None);
     assert!(complaint(&log, "FailureQueue").is_some());
 }
 
