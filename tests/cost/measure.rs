@@ -54,7 +54,7 @@ pub async fn run(usage: &Usage) -> Figures {
         run.repeat(kind, COUNTED).await;
         cpu_ms.insert(kind, (run.cpu_ms(kind) - before) / COUNTED as f64);
     }
-    let log = run.stop().await;
+    let log = run.stack.stop().await;
     figures(&log, cpu_ms)
 }
 
@@ -136,10 +136,6 @@ impl Run {
             .filter(|(name, _)| name == binary(kind))
             .map(|(_, cpu_ms)| cpu_ms)
             .sum()
-    }
-
-    async fn stop(self) -> String {
-        self.stack.stop().await
     }
 }
 

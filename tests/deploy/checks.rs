@@ -4,21 +4,22 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use tests::{sam, server, tools};
+use tests::stack::TEMPLATE;
+use tests::{server, tools};
 
 #[test]
 fn sam_validates_the_template() {
-    check(Command::new(tools::sam()).args(["validate", "--lint", "--template", sam::TEMPLATE]));
+    check(Command::new(tools::sam()).args(["validate", "--lint", "--template", TEMPLATE]));
 }
 
 #[test]
 fn cfn_lint_has_nothing_to_say() {
-    check(Command::new(tools::cfn_lint()).arg(sam::TEMPLATE));
+    check(Command::new(tools::cfn_lint()).arg(TEMPLATE));
 }
 
 #[test]
 fn checkov_has_nothing_to_say() {
-    check(&mut checkov(Path::new(sam::TEMPLATE)));
+    check(&mut checkov(Path::new(TEMPLATE)));
 }
 
 /// It looks at no resource whose condition does not hold with the default parameters.
@@ -29,7 +30,7 @@ fn checkov_has_nothing_to_say_about_what_is_optional_either() {
 
 #[test]
 fn checkov_has_something_to_say_without_the_reasons_in_the_template() {
-    let text = std::fs::read_to_string(sam::TEMPLATE).expect("the template");
+    let text = std::fs::read_to_string(TEMPLATE).expect("the template");
     let bare = text.replace("CKV_AWS_173", "CKV_AWS_0");
     let said = run(&mut checkov(&write("without-reasons.yaml", &bare)));
     let said = said.expect_err("it has findings");
@@ -46,7 +47,7 @@ fn checkov(template: &Path) -> Command {
 
 /// A copy of the template in which no resource has a condition.
 fn without_conditions() -> PathBuf {
-    let text = std::fs::read_to_string(sam::TEMPLATE).expect("the template");
+    let text = std::fs::read_to_string(TEMPLATE).expect("the template");
     let is_condition = |line: &&str| line.starts_with("    Condition: ");
     let conditions = text.lines().filter(is_condition).count();
     assert!(conditions > 0, "something in the template is optional");

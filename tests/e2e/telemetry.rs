@@ -12,13 +12,11 @@ use local::lambda::runtime::{Queue, RuntimeApi};
 use mongodb::bson::{DateTime, Document, doc};
 use serde_json::{Value, json};
 use tests::gateway::Gateway;
-use tests::stack::PATIENCE;
+use tests::stack::{PATIENCE, TEMPLATE};
 use tests::{Client, get, programs, server, until};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::process::Command;
 use tokio::time::timeout;
-
-const TEMPLATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/template.yaml");
 
 /// What no output may hold.
 const TEXT: &str = "xyzzy-secret-text";

@@ -8,10 +8,8 @@ use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 
 use crate::ministack::MiniStack;
+use crate::stack::TEMPLATE;
 use crate::{programs, tools};
-
-/// The chat's template.
-pub const TEMPLATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/template.yaml");
 
 /// What the SAM CLI is told by default.
 const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/samconfig.toml");

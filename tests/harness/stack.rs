@@ -17,7 +17,7 @@ use crate::{Client, management, programs, server, tools};
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The chat's template.
-const TEMPLATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/template.yaml");
+pub const TEMPLATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/template.yaml");
 
 /// What runs the functions: `CHAT_HOST`, so that one suite runs on all three.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

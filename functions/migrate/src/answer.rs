@@ -135,15 +135,13 @@ async fn try_once(client: &HttpClient, url: &str, body: Bytes) -> Result<()> {
 /// A client for one answer: there is no second one soon for which a connection would be worth
 /// keeping.
 fn client() -> HttpClient {
-    let mut connector = HttpConnector::new();
-    connector.enforce_http(false);
     let provider = rustls::crypto::ring::default_provider();
     let connector = HttpsConnectorBuilder::new()
         .with_provider_and_webpki_roots(provider)
         .expect("the provider has the default versions of TLS")
         .https_or_http()
         .enable_http1()
-        .wrap_connector(connector);
+        .build();
     Client::builder(TokioExecutor::new()).build(connector)
 }
 

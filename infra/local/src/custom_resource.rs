@@ -17,7 +17,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::event::new_id;
 use crate::front::{self, response};
 use crate::lambda::{Lambda, Lambdas};
-use crate::template::{ACCOUNT_ID, CustomResource, REGION, Template};
+use crate::template::{CustomResource, STACK_ID, Template};
 
 /// The largest answer, in bytes.
 const MAX_ANSWER_BYTES: usize = 4_096;
@@ -61,7 +61,7 @@ fn create_event(resource: &CustomResource, url: &str) -> Value {
         "RequestType": "Create",
         "ServiceToken": resource.properties["ServiceToken"],
         "ResponseURL": url,
-        "StackId": format!("arn:aws:cloudformation:{REGION}:{ACCOUNT_ID}:stack/local/local"),
+        "StackId": STACK_ID,
         "RequestId": new_id(),
         "LogicalResourceId": resource.id,
         "ResourceType": resource.kind,

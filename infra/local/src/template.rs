@@ -26,7 +26,7 @@ use serde_json::Value;
 pub use api::{Cors, HttpApi, HttpRoute, Route, Throttle, WebSocketApi};
 pub use custom::CustomResource;
 use intrinsic::Scope;
-pub use intrinsic::{ACCOUNT_ID, REGION, function_arn};
+pub use intrinsic::{ACCOUNT_ID, REGION, STACK_ID, function_arn};
 use resource::{Resource, Resources};
 use yaml::Node;
 

@@ -17,7 +17,7 @@ pub const REGION: &str = "us-east-1";
 pub const ACCOUNT_ID: &str = "123456789012";
 
 /// The stack that the template would be, in the form of an ARN.
-const STACK_ID: &str = "arn:aws:cloudformation:us-east-1:123456789012:stack/local/\
+pub const STACK_ID: &str = "arn:aws:cloudformation:us-east-1:123456789012:stack/local/\
                         00000000-0000-0000-0000-000000000000";
 
 /// How many references may follow one another.
