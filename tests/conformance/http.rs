@@ -4,9 +4,10 @@ use chrono::{DateTime, Utc};
 use http_body_util::Full;
 use serde_json::{Value, json};
 use tests::client::Answer;
+use tests::issuer::{Key, unsigned};
 
 use crate::events::assert_keys;
-use crate::issuer::Issuer;
+use crate::issuer;
 use crate::socket::Observer;
 use crate::target::{self, Target};
 use crate::{authorizer, web};
@@ -549,12 +550,12 @@ async fn bearing(path: &str, token: &str) -> Answer {
 /// JWT claims arrive as strings, arrays as `"[a b]"`.
 #[tokio::test]
 async fn the_claims_of_a_token_are_strings() {
-    let issuer = Issuer::of_run();
-    let mut claims = issuer.claims();
+    let issuer = issuer::of_run();
+    let mut claims = issuer.claims("somebody");
     claims["level"] = json!(7);
     claims["admin"] = json!(true);
     claims["roles"] = json!(["a", "b"]);
-    let answer = bearing("/token", &issuer.sign(&claims)).await;
+    let answer = bearing("/token", &issuer.key.sign(&claims)).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     let event = answer.json();
     let jwt = &event["requestContext"]["authorizer"]["jwt"];
@@ -577,21 +578,24 @@ async fn the_claims_of_a_token_are_strings() {
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-jwt-authorizer.html>
 #[tokio::test]
 async fn a_bad_token_is_unauthorized() {
-    let issuer = Issuer::of_run();
+    let issuer = issuer::of_run();
     let now = Utc::now().timestamp();
     let with = |key: &str, value: Value| {
-        let mut claims = issuer.claims();
+        let mut claims = issuer.claims("somebody");
         claims[key] = value;
-        issuer.sign(&claims)
+        issuer.key.sign(&claims)
     };
-    let good = issuer.sign(&issuer.claims());
+    let good = issuer.key.sign(&issuer.claims("somebody"));
     assert_eq!(bearing("/token", &good).await.status, 200);
     for (what, token) in [
         ("expired", with("exp", json!(now - 3_600))),
         ("not yet valid", with("nbf", json!(now + 3_600))),
         ("another audience", with("aud", json!("others"))),
         ("another issuer", with("iss", json!("https://evil.example"))),
-        ("another key", issuer.forge(&issuer.claims())),
+        (
+            "another key",
+            Key::other_rsa(&issuer.key.id).sign(&issuer.claims("somebody")),
+        ),
         ("changed", format!("{good}x")),
         ("no token", "nonsense".to_owned()),
         ("empty", String::new()),
@@ -607,11 +611,12 @@ async fn a_bad_token_is_unauthorized() {
 /// A token that is not signed by the key of an issuer at all is no token.
 #[tokio::test]
 async fn a_token_of_another_algorithm_is_unauthorized() {
-    let issuer = Issuer::of_run();
+    let issuer = issuer::of_run();
+    let claims = issuer.claims("somebody");
     for token in [
-        issuer.leave_unsigned(&issuer.claims()),
-        issuer.sign_by_secret(&issuer.claims(), b"guess"),
-        issuer.sign_by_secret(&issuer.claims(), b""),
+        unsigned(&claims),
+        Key::secret(&issuer.key.id, b"guess").sign(&claims),
+        Key::secret(&issuer.key.id, b"").sign(&claims),
     ] {
         assert_refusal(&bearing("/token", &token).await, 401, "Unauthorized");
     }
@@ -620,10 +625,10 @@ async fn a_token_of_another_algorithm_is_unauthorized() {
 /// One audience of several is enough.
 #[tokio::test]
 async fn a_token_may_be_for_several_audiences() {
-    let issuer = Issuer::of_run();
-    let mut claims = issuer.claims();
+    let issuer = issuer::of_run();
+    let mut claims = issuer.claims("somebody");
     claims["aud"] = json!(["others", issuer.audience]);
-    let answer = bearing("/token", &issuer.sign(&claims)).await;
+    let answer = bearing("/token", &issuer.key.sign(&claims)).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     let event = answer.json();
     let found = &event["requestContext"]["authorizer"]["jwt"]["claims"]["aud"];
@@ -633,11 +638,11 @@ async fn a_token_may_be_for_several_audiences() {
 /// A route with scopes takes a token that has one of them.
 #[tokio::test]
 async fn a_token_without_the_scope_of_the_route_is_forbidden() {
-    let issuer = Issuer::of_run();
+    let issuer = issuer::of_run();
     let with = |scope: &str| {
-        let mut claims = issuer.claims();
+        let mut claims = issuer.claims("somebody");
         claims["scope"] = scope.into();
-        issuer.sign(&claims)
+        issuer.key.sign(&claims)
     };
     let answer = bearing("/scoped", &with("rooms.write rooms.read")).await;
     assert_eq!(answer.status, 200, "{answer:?}");

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use tests::gateway::Gateway;
 use tokio::sync::OnceCell;
 
-use crate::issuer::Issuer;
+use crate::issuer;
 
 /// A stage of a WebSocket API, with the HTTP API beside it.
 #[derive(Debug, Clone)]
@@ -97,7 +97,7 @@ pub async fn open() -> &'static Target {
 pub async fn guarded() -> &'static Target {
     static GUARDED: OnceCell<Stage> = OnceCell::const_new();
     let find = async || {
-        let issuer = Issuer::of_run();
+        let issuer = issuer::of_run();
         let url = format!("Issuer={}", issuer.url);
         let audience = format!("Audience={}", issuer.audience);
         Stage::find("guarded", &["--parameter", &url, "--parameter", &audience]).await

@@ -4,6 +4,7 @@
 //! - [`server`]: one database server for a run, a database for each test
 //! - [`stack`]: the whole chat as a process of its own
 //! - [`gateway`]: the local gateway as a process of its own, on any template
+//! - [`issuer`]: an issuer of tokens
 //! - [`management`]: the `@connections` API through the SDK
 //! - [`client`]: a WebSocket client and an HTTP client
 //! - [`raw`]: a TCP connection on which a test says what it likes
@@ -15,6 +16,7 @@
 
 pub mod client;
 pub mod gateway;
+pub mod issuer;
 pub mod management;
 pub mod ministack;
 pub mod process;
