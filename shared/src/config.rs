@@ -162,6 +162,31 @@ impl DatabaseConfig {
     }
 }
 
+/// `AUTH`: whether users have to prove who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Auth {
+    /// `jwt`: by a token.
+    Jwt,
+    /// `open`: whoever names a user is believed to be that user, as in the old system.
+    Open,
+}
+
+impl Auth {
+    /// Reads the setting. It has no default: nobody is to be let in for want of a variable.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`]: it is not set, or neither of the two.
+    pub fn from_env() -> Result<Self> {
+        const VARIABLE: &str = "AUTH";
+        match required(VARIABLE)?.as_str() {
+            "jwt" => Ok(Self::Jwt),
+            "open" => Ok(Self::Open),
+            _ => Err(invalid(VARIABLE, "is neither jwt nor open")),
+        }
+    }
+}
+
 /// How to reach open sockets.
 #[derive(Debug, Clone)]
 pub struct PushConfig {

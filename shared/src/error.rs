@@ -121,8 +121,12 @@ pub enum Code {
     MessageTooLong,
     /// `sender_id` is not the user of the socket.
     SenderMismatch,
-    /// The socket is not known as connected; reconnect.
+    /// The socket has no user; reconnect.
     NotConnected,
+    /// The token with which the socket was opened has ended; reconnect with a new one.
+    TokenExpired,
+    /// The conversation is one of other users (HTTP only).
+    Forbidden,
     /// The database or the time failed; nothing is wrong with the request.
     Unavailable,
 }

@@ -208,12 +208,6 @@ impl ServerFrame {
     }
 }
 
-impl From<BadFrame> for ServerFrame {
-    fn from(bad: BadFrame) -> Self {
-        Self::error(Error::Rejected(bad.rejection), bad.client_message_id)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -278,7 +272,7 @@ mod tests {
     fn an_error_names_the_message_that_it_is_about() {
         let frame = r#"{"receiver_id":"b","message":7,"client_message_id":"m-1"}"#;
         let bad = ClientFrame::parse(frame).expect_err("a bad frame");
-        let answer = ServerFrame::from(bad).to_json();
+        let answer = ServerFrame::error(bad.rejection.into(), bad.client_message_id).to_json();
         let answer: Value = serde_json::from_str(&answer).expect("JSON");
         assert_eq!(answer["client_message_id"], "m-1");
         assert_eq!(answer["retryable"], false);

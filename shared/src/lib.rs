@@ -1,6 +1,7 @@
 //! The chat itself, free of any Lambda event type.
 //!
 //! - [`id`]: user, conversation, connection and client message ids, and what makes one valid
+//! - [`identity`]: who a request comes from, as the authorizer has found out
 //! - [`time`]: the one form in which a time is stored and sent, and the [`Deadline`] of a request
 //! - [`message`]: a message before and after it has its place in a conversation
 //! - [`frame`]: the JSON frames of both directions
@@ -10,10 +11,12 @@
 //! - [`config`]: settings from environment variables
 //! - [`secret`]: AWS Secrets Manager, where a deployment keeps its connection string
 //! - [`aws`]: what clients of AWS services share
+//! - [`web`]: other addresses than those of AWS
 //! - [`log`]: log lines, metrics and traces
 //! - [`error`]: what can go wrong, by what the caller does about it
 
 pub mod id;
+pub mod identity;
 pub mod time;
 
 pub mod message;
@@ -32,12 +35,15 @@ pub mod secret;
 
 pub mod aws;
 
+pub mod web;
+
 pub mod log;
 
 pub mod error;
 
 pub use error::{Code, Error, Rejection, Result};
 pub use id::{ClientMessageId, ConnectionId, ConversationId, UserId};
+pub use identity::Identity;
 pub use message::{Draft, Message};
 pub use push::Push;
 pub use store::{Connection, Store};

@@ -145,6 +145,23 @@ impl Push {
         }
     }
 
+    /// Closes the socket that a request came from. One that is closed already is no error.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`]: it may still be open.
+    pub async fn close(
+        &self,
+        connection_id: &ConnectionId,
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        let close = self.delete(&self.config.endpoint, connection_id, deadline);
+        match traced(connection_id, close).await {
+            Ok(()) | Err(Miss::Gone) => Ok(()),
+            Err(Miss::Failed(error)) => Err(error),
+        }
+    }
+
     /// Posts to one socket. A 410 from a socket that has only just opened is no proof that it is
     /// gone: deleting its row would leave a live socket without messages for hours.
     async fn deliver(
@@ -181,23 +198,38 @@ impl Push {
         frame: Bytes,
         deadline: Deadline,
     ) -> Result<(), Miss> {
-        let left = deadline.remaining();
-        let timeouts = TimeoutConfig::builder()
-            .operation_timeout(left)
-            .operation_attempt_timeout(left.min(ATTEMPT_TIMEOUT))
-            .build();
         self.client(endpoint)
             .post_to_connection()
             .connection_id(connection_id.as_str())
             .data(Blob::new(frame))
             .customize()
-            .config_override(Config::builder().timeout_config(timeouts))
+            .config_override(within(deadline))
             .send()
             .await
             .map(|_| ())
             .map_err(|error| match error.as_service_error() {
                 Some(refusal) if refusal.is_gone_exception() => Miss::Gone,
                 _ => Miss::Failed(Error::unavailable("push")(error)),
+            })
+    }
+
+    async fn delete(
+        &self,
+        endpoint: &str,
+        connection_id: &ConnectionId,
+        deadline: Deadline,
+    ) -> Result<(), Miss> {
+        self.client(endpoint)
+            .delete_connection()
+            .connection_id(connection_id.as_str())
+            .customize()
+            .config_override(within(deadline))
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| match error.as_service_error() {
+                Some(refusal) if refusal.is_gone_exception() => Miss::Gone,
+                _ => Miss::Failed(Error::unavailable("closing of a socket")(error)),
             })
     }
 
@@ -232,6 +264,16 @@ impl Push {
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .build()
     }
+}
+
+/// Settings of one call: it ends with the request, and a try of it sooner.
+fn within(deadline: Deadline) -> aws_sdk_apigatewaymanagement::config::Builder {
+    let left = deadline.remaining();
+    let timeouts = TimeoutConfig::builder()
+        .operation_timeout(left)
+        .operation_attempt_timeout(left.min(ATTEMPT_TIMEOUT))
+        .build();
+    Config::builder().timeout_config(timeouts)
 }
 
 /// The region of an API's own address, `https://{api}.execute-api.{region}.amazonaws.com/{stage}`.

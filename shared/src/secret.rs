@@ -40,21 +40,39 @@ impl SecretReference {
     ///
     /// [as everywhere]: https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
     pub fn from_env(variable: &'static str) -> Result<Self> {
-        let arn = required(variable)?;
-        let region = region(&arn).ok_or_else(|| {
-            let form = "is not arn:aws:secretsmanager:{region}:{account}:secret:{name}";
-            invalid(variable, form)
-        })?;
         let endpoint = match optional("AWS_ENDPOINT_URL_SECRETS_MANAGER")? {
             Some(endpoint) => Some(endpoint),
             None => optional("AWS_ENDPOINT_URL")?,
         };
+        Self::new(
+            variable,
+            required(variable)?,
+            endpoint,
+            AwsConfig::from_env()?,
+        )
+    }
+
+    /// The secret `arn`, which `variable` holds, at `endpoint` or else at AWS's own address.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`]: it is no ARN of a secret.
+    pub fn new(
+        variable: &'static str,
+        arn: String,
+        endpoint: Option<String>,
+        aws: AwsConfig,
+    ) -> Result<Self> {
+        let region = region(&arn).ok_or_else(|| {
+            let form = "is not arn:aws:secretsmanager:{region}:{account}:secret:{name}";
+            invalid(variable, form)
+        })?;
         Ok(Self {
             variable,
             region: region.to_owned(),
             arn,
             endpoint,
-            aws: AwsConfig::from_env()?,
+            aws,
         })
     }
 

@@ -6,6 +6,8 @@
 //! - [`history`]: pages, links, limits
 //! - [`refusals`]: every error code, on both routes and at the handshake
 //! - [`ids`]: user ids of all kinds, through query, path and database
+//! - [`tokens`]: which tokens are good
+//! - [`auth`]: who gets in, writes and reads, by tokens
 //! - [`sockets`]: sockets that are gone, and the `@connections` API
 //! - [`migration`]: documents of the old system
 //! - [`migrate`]: the function that runs the migration, as a deployment and an operator call it
@@ -15,6 +17,7 @@
 //! - [`telemetry`]: log lines, metrics and traces of requests
 //! - [`program`]: `cargo local` as a program: arguments, start, end
 
+mod auth;
 mod chat;
 mod faults;
 mod history;
@@ -28,3 +31,4 @@ mod program;
 mod refusals;
 mod sockets;
 mod telemetry;
+mod tokens;

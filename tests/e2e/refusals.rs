@@ -170,21 +170,6 @@ async fn the_longest_message_of_any_script_is_taken() {
 }
 
 #[tokio::test]
-async fn a_socket_that_is_not_recorded_is_not_connected() {
-    let stack = Stack::start().await;
-    let mut client = stack.connect("a").await;
-    let connections = stack.database.collection::<Document>("connections");
-    connections.delete_many(doc! {}).await.expect("deleted");
-    let frame = json!({"receiver_id": "b", "message": "m"});
-    client.send(&frame).await;
-    expect_error(&mut client, "not_connected").await;
-    let frame = json!({"action": "sendMessage", "receiver_id": "b", "message": "m"});
-    client.send(&frame).await;
-    expect_error(&mut client, "not_connected").await;
-    stack.stop().await;
-}
-
-#[tokio::test]
 async fn a_handshake_without_one_valid_user_id_is_refused() {
     let stack = Stack::start().await;
     let too_long = format!("/?user_id={}", "x".repeat(UserId::MAX_BYTES + 1));

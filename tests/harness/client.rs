@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use http_body_util::{BodyExt, Full};
-use hyper::header::{HeaderMap, HeaderValue, USER_AGENT};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -33,7 +33,7 @@ impl Client {
     ///
     /// The handshake is refused: the status.
     pub async fn connect(url: &str) -> Result<Self, StatusCode> {
-        Self::open(url).await
+        Self::open(url).await.map(|(client, _)| client)
     }
 
     /// Opens a socket whose handshake has this `User-Agent`.
@@ -42,16 +42,34 @@ impl Client {
     ///
     /// The handshake is refused: the status.
     pub async fn connect_as(url: &str, user_agent: &str) -> Result<Self, StatusCode> {
+        let opened = Self::connect_with(url, &[("user-agent", user_agent)]).await;
+        opened.map(|(client, _)| client)
+    }
+
+    /// Opens a socket whose handshake has further headers; gives those of the answer as well.
+    ///
+    /// # Errors
+    ///
+    /// The handshake is refused: the status.
+    pub async fn connect_with(
+        url: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<(Self, HeaderMap), StatusCode> {
         let mut request = url.into_client_request().expect("a URL");
-        let user_agent = HeaderValue::from_str(user_agent).expect("it has no line breaks");
-        request.headers_mut().insert(USER_AGENT, user_agent);
+        for (name, value) in headers {
+            let name: HeaderName = name.parse().expect("a name");
+            let value = HeaderValue::from_str(value).expect("it has no line breaks");
+            request.headers_mut().append(name, value);
+        }
         Self::open(request).await
     }
 
-    async fn open(request: impl IntoClientRequest + Unpin) -> Result<Self, StatusCode> {
+    async fn open(
+        request: impl IntoClientRequest + Unpin,
+    ) -> Result<(Self, HeaderMap), StatusCode> {
         // TCP_NODELAY, as browsers have it.
         match tokio_tungstenite::connect_async_with_config(request, None, true).await {
-            Ok((stream, _)) => Ok(Self(stream)),
+            Ok((stream, response)) => Ok((Self(stream), response.into_parts().0.headers)),
             Err(Error::Http(response)) => Err(response.status()),
             Err(error) => panic!("no socket: {error}"),
         }
@@ -201,6 +219,10 @@ impl Http {
     pub async fn request(&self, method: Method, url: &str, body: Vec<u8>) -> Answer {
         let request = Request::builder().method(method).uri(url);
         let request = request.body(Full::new(Bytes::from(body))).expect("a URL");
+        self.send(request).await
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
         answer(self.0.request(request).await.expect("an answer")).await
     }
 }
@@ -208,6 +230,13 @@ impl Http {
 /// Sends a GET request on a connection of its own.
 pub async fn get(url: &str) -> Answer {
     request(Method::GET, url, Vec::new()).await
+}
+
+/// Sends a GET request with a token on a connection of its own.
+pub async fn get_as(token: &str, url: &str) -> Answer {
+    let request = Request::get(url).header("authorization", format!("Bearer {token}"));
+    let request = request.body(Full::default()).expect("a URL and a token");
+    Http::default().send(request).await
 }
 
 /// Sends a request on a connection of its own.

@@ -11,6 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
+use crate::issuer::Issuer;
 use crate::{Client, management, programs, server, tools};
 
 /// How long anything may take before a test fails.
@@ -77,6 +78,20 @@ impl Stack {
     /// Starts a chat on the run's server, with the usual settings.
     pub async fn start() -> Self {
         Self::start_with(server::uri().await, &server::database_name(), &[]).await
+    }
+
+    /// Starts a chat that takes tokens of `issuer` alone, with further `flags` of `cargo local`.
+    pub async fn start_guarded(issuer: &Issuer, flags: &[&str]) -> Self {
+        let parameters = [
+            "Auth=jwt".to_owned(),
+            format!("JwtIssuer={}", issuer.url),
+            format!("JwtAudience={}", issuer.audience),
+            format!("JwtKeysUrl={}", issuer.keys_url()),
+        ];
+        let parameters = parameters.iter();
+        let guarded = parameters.flat_map(|parameter| ["--parameter", parameter.as_str()]);
+        let flags: Vec<&str> = guarded.chain(flags.iter().copied()).collect();
+        Self::start_with(server::uri().await, &server::database_name(), &flags).await
     }
 
     /// Starts a chat on a database, with `flags` of `cargo local`.

@@ -1,14 +1,17 @@
 //! `$connect`: records the open socket of a user.
 //!
-//! The user is `?user_id=` of the WebSocket URL. The handshake succeeds with 200 and fails with 400
-//! (no user id, or not a valid one) or 503 (the database did not answer).
+//! The user is whom the authorizer has found. The handshake succeeds with 200, and with the subprotocol
+//! `chat.v1` if the client offers it; it fails with 400 (no user) or 503 (the database did not
+//! answer).
 
 use std::sync::Arc;
 
 use aws_lambda_events::apigw::{ApiGatewayProxyResponse, ApiGatewayWebsocketProxyRequest};
 use chat::config::{DatabaseConfig, management_endpoint};
-use chat::{Code, Connection, Deadline, Error, Rejection, Result, Store, UserId};
+use chat::identity::{SUBPROTOCOL, subprotocols};
+use chat::{Code, Connection, Deadline, Error, Identity, Rejection, Result, Store};
 use chrono::{DateTime, Utc};
+use http::header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 use lambda_runtime::LambdaEvent;
 use tracing::Instrument;
 
@@ -58,6 +61,10 @@ pub async fn handle(
     let status = answer(&event.payload, deadline, deps).instrument(span);
     let mut response = ApiGatewayProxyResponse::default();
     response.status_code = status.await;
+    if response.status_code == 200 && offers_ours(&event.payload) {
+        let subprotocol = HeaderValue::from_static(SUBPROTOCOL);
+        response.headers.insert(SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    }
     Ok(response)
 }
 
@@ -96,11 +103,16 @@ async fn connect(
     deadline: Deadline,
     deps: Arc<Deps>,
 ) -> Result<()> {
-    let user_id = user_id(event)?;
+    let identity = Identity::read(&event.request_context.authorizer.fields).ok_or_else(|| {
+        Rejection::new(
+            Code::InvalidUserId,
+            "Connect with ?user_id= and one valid user id.",
+        )
+    })?;
     let connection_id = event.request_context.connection_id.clone().ok_or_else(|| {
         Error::unavailable("reading of the event")("it has no requestContext.connectionId")
     })?;
-    let connection = Connection::new(connection_id.into(), user_id, deps.endpoint.clone(), now);
+    let connection = Connection::new(connection_id.into(), identity, deps.endpoint.clone(), now);
     deadline
         .bound(
             "connect",
@@ -109,18 +121,11 @@ async fn connect(
         .await
 }
 
-/// The user who opens the socket.
-fn user_id(event: &ApiGatewayWebsocketProxyRequest) -> Result<UserId, Rejection> {
-    let values = event.multi_value_query_string_parameters.all("user_id");
-    match values.as_deref() {
-        Some([user_id]) => UserId::try_from((*user_id).to_owned()),
-        None | Some([]) => Err(Rejection::new(
-            Code::InvalidUserId,
-            "Connect with ?user_id= and your user id.",
-        )),
-        Some(_) => Err(Rejection::new(
-            Code::InvalidUserId,
-            "Connect with one user_id only.",
-        )),
-    }
+/// Whether the client speaks our subprotocol. One that offers any insists on an answer; one that
+/// offers none must not get one.
+fn offers_ours(event: &ApiGatewayWebsocketProxyRequest) -> bool {
+    let headers = &event.multi_value_headers;
+    let values = headers.get_all(SEC_WEBSOCKET_PROTOCOL).into_iter();
+    let values = values.filter_map(|value| value.to_str().ok());
+    subprotocols(values).any(|offered| offered == SUBPROTOCOL)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use aws_lambda_events::apigw::{ApiGatewayProxyResponse, ApiGatewayWebsocketProxyRequest};
 use chat::config::DatabaseConfig;
-use chat::{ConnectionId, Deadline, Error, Result, Store};
+use chat::{ConnectionId, Deadline, Error, Identity, Result, Store, UserId};
 use lambda_runtime::LambdaEvent;
 use tracing::Instrument;
 
@@ -55,7 +55,8 @@ pub async fn handle(
         .into();
     let span = tracing::info_span!("disconnect", connection_id = connection_id.as_str());
     let close_code = context.disconnect_status_code;
-    disconnect(connection_id, close_code, deadline, deps)
+    let user_id = Identity::read(&context.authorizer.fields).map(|identity| identity.user_id);
+    disconnect(connection_id, user_id, close_code, deadline, deps)
         .instrument(span)
         .await?;
     let mut response = ApiGatewayProxyResponse::default();
@@ -65,11 +66,15 @@ pub async fn handle(
 
 async fn disconnect(
     connection_id: ConnectionId,
+    user_id: Option<UserId>,
     close_code: Option<i64>,
     deadline: Deadline,
     deps: Arc<Deps>,
 ) -> Result<()> {
-    let work = async move { deps.store.disconnect(&connection_id).await };
+    let work = async move {
+        let store = &deps.store;
+        store.disconnect(&connection_id, user_id.as_ref()).await
+    };
     let outcome = deadline.bound("disconnect", work).await;
     match &outcome {
         Ok(()) => tracing::info!(

@@ -10,9 +10,10 @@ pub mod query;
 
 use std::sync::Arc;
 
-use chat::config::DatabaseConfig;
-use chat::{Deadline, Result, Store};
+use chat::config::{Auth, DatabaseConfig};
+use chat::{Code, Deadline, Identity, Rejection, Result, Store, UserId};
 use lambda_http::http::StatusCode;
+use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt, Response};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
@@ -25,6 +26,8 @@ use query::Query;
 pub struct Config {
     /// The database.
     pub database: DatabaseConfig,
+    /// `AUTH`: whether callers read only conversations of their own.
+    pub auth: Auth,
 }
 
 impl Config {
@@ -36,6 +39,7 @@ impl Config {
     pub fn from_env() -> Result<Self> {
         Ok(Self {
             database: DatabaseConfig::from_env()?,
+            auth: Auth::from_env()?,
         })
     }
 }
@@ -44,10 +48,12 @@ impl Config {
 pub struct Deps {
     /// The database.
     pub store: Store,
+    /// Whether callers read only conversations of their own.
+    pub auth: Auth,
 }
 
 /// Answers one request: 200 with a JSON array, oldest message first, or a problem document with
-/// 400 or 503.
+/// 400, 403 or 503.
 ///
 /// # Errors
 ///
@@ -64,10 +70,34 @@ pub async fn handle(request: Request, deps: Arc<Deps>) -> Result<Response<String
 
 async fn answer(request: Request, deadline: Deadline, deps: Arc<Deps>) -> Result<Response<String>> {
     let query = Query::parse(request.uri().query().unwrap_or_default())?;
+    if deps.auth == Auth::Jwt {
+        check(&query, caller(&request).as_ref())?;
+    }
     Span::current().record("conversation_id", query.conversation_id().as_str());
     deadline
         .bound("history", async move { read(&query, &deps.store).await })
         .await
+}
+
+/// Who asks, as the authorizer has found out.
+fn caller(request: &Request) -> Option<UserId> {
+    let RequestContext::ApiGatewayV2(context) = request.request_context_ref()? else {
+        return None;
+    };
+    let identity = Identity::read(&context.authorizer.as_ref()?.fields)?;
+    Some(identity.user_id)
+}
+
+/// Lets nobody read but the two whose conversation it is. The answer is the same whether or not there
+/// is one, so it tells nobody who talks to whom.
+fn check(query: &Query, caller: Option<&UserId>) -> Result<(), Rejection> {
+    match caller {
+        Some(caller) if [&query.user1, &query.user2].contains(&caller) => Ok(()),
+        _ => Err(Rejection::new(
+            Code::Forbidden,
+            "You can read only conversations of your own.",
+        )),
+    }
 }
 
 async fn read(query: &Query, store: &Store) -> Result<Response<String>> {

@@ -12,6 +12,7 @@ async fn main() -> Result<(), Error> {
     let config = Config::from_env()?;
     let deps = Arc::new(Deps {
         store: Store::open_warm(&config.database).await?,
+        auth: config.auth,
     });
     run_concurrent(service_fn(move |request| {
         handle(request, Arc::clone(&deps))

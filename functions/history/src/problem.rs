@@ -6,7 +6,7 @@
 //!
 //! [RFC 9457]: https://www.rfc-editor.org/rfc/rfc9457
 
-use chat::Error;
+use chat::{Code, Error};
 use lambda_http::Response;
 use lambda_http::http::StatusCode;
 use serde_json::json;
@@ -20,7 +20,10 @@ pub fn response(error: Error) -> Response<String> {
                 monotonic_counter.Refusals = 1,
                 "request refused"
             );
-            StatusCode::BAD_REQUEST
+            match rejection.code {
+                Code::Forbidden => StatusCode::FORBIDDEN,
+                _ => StatusCode::BAD_REQUEST,
+            }
         }
         Error::Unavailable { .. } | Error::Config { .. } => {
             tracing::error!(

@@ -10,13 +10,9 @@ use aws_lambda_events::cloudformation::{
 };
 use bytes::Bytes;
 use chat::migration::Summary;
-use chat::{Error, Result};
+use chat::{Error, Result, web};
 use http_body_util::Full;
 use hyper::Request;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 
 /// The resource's id for all its life. Another one would be a replacement, after which
 /// CloudFormation deletes the one of before.
@@ -33,8 +29,6 @@ const TRY_TIME: Duration = Duration::from_secs(3);
 
 /// The pause after the first try; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(400);
-
-type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// An answer that has no outcome yet.
 #[derive(Debug)]
@@ -101,7 +95,7 @@ fn shortened(reason: &str) -> String {
 
 /// Sends an answer until it is taken.
 async fn send(url: &str, body: Bytes) -> Result<()> {
-    let client = client();
+    let client = web::client();
     let mut pause = FIRST_PAUSE;
     let mut tries = 1;
     loop {
@@ -116,7 +110,7 @@ async fn send(url: &str, body: Bytes) -> Result<()> {
     }
 }
 
-async fn try_once(client: &HttpClient, url: &str, body: Bytes) -> Result<()> {
+async fn try_once(client: &web::Client, url: &str, body: Bytes) -> Result<()> {
     const ANSWERING: &str = "answer to CloudFormation";
     // Without a content type: the signature in the URL is for none.
     let request = Request::put(url)
@@ -130,19 +124,6 @@ async fn try_once(client: &HttpClient, url: &str, body: Bytes) -> Result<()> {
         status if status.is_success() => Ok(()),
         status => Err(Error::unavailable(ANSWERING)(status.to_string())),
     }
-}
-
-/// A client for one answer: there is no second one soon for which a connection would be worth
-/// keeping.
-fn client() -> HttpClient {
-    let provider = rustls::crypto::ring::default_provider();
-    let connector = HttpsConnectorBuilder::new()
-        .with_provider_and_webpki_roots(provider)
-        .expect("the provider has the default versions of TLS")
-        .https_or_http()
-        .enable_http1()
-        .build();
-    Client::builder(TokioExecutor::new()).build(connector)
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! `sendMessage`, `ping` and `$default`: stores a message and delivers it.
 //!
-//! - [`identity`]: the user of a socket
 //! - [`send`]: one message, from a valid frame to its ack
+//!
+//! Who a frame comes from is what the authorizer found out when the socket opened: API Gateway puts it
+//! into each event.
 //!
 //! `sendMessage` and `ping` are two-way routes: the answer is the body of the reply. `$default` is
 //! one-way and takes the frames of old clients: a good one is answered with silence, a bad one with
 //! an error frame through `@connections`.
 
-pub mod identity;
 pub mod send;
 
 use std::sync::Arc;
@@ -16,14 +17,15 @@ use std::time::Duration;
 use aws_lambda_events::apigw::{ApiGatewayProxyResponse, ApiGatewayWebsocketProxyRequest};
 use aws_lambda_events::encodings::Body;
 use chat::config::{DatabaseConfig, PushConfig};
-use chat::frame::{ClientFrame, ServerFrame};
-use chat::{ConnectionId, Deadline, Error, Push, Rejection, Result, Store, time};
-use chrono::Utc;
+use chat::frame::{BadFrame, ClientFrame, ErrorFrame, ServerFrame};
+use chat::{
+    ClientMessageId, Code, ConnectionId, Deadline, Error, Identity, Push, Rejection, Result, Store,
+    UserId, time,
+};
+use chrono::{DateTime, Utc};
 use lambda_runtime::LambdaEvent;
 use tracing::Instrument;
 use tracing::field::Empty;
-
-use identity::Identities;
 
 /// Time kept back on `$default`, where an error leaves by a push: a send that has run out of time
 /// must not end in silence, which means success there.
@@ -58,14 +60,14 @@ pub struct Deps {
     pub store: Store,
     /// The management API.
     pub push: Push,
-    /// Users of sockets seen before.
-    pub identities: Identities,
 }
 
 /// A frame, as API Gateway hands it over.
 #[derive(Debug)]
 pub struct Request {
     connection_id: ConnectionId,
+    /// Who opened the socket; `None` for one that is older than the authorizer.
+    identity: Option<Identity>,
     /// Whether the answer is the body of the reply.
     two_way: bool,
     body: String,
@@ -82,6 +84,7 @@ impl TryFrom<ApiGatewayWebsocketProxyRequest> for Request {
                 .connection_id
                 .ok_or_else(|| Error::unavailable(READING)("it has no connection id"))?
                 .into(),
+            identity: Identity::read(&context.authorizer.fields),
             two_way: context.route_key.as_deref() != Some("$default"),
             body: event.body.unwrap_or_default(),
         })
@@ -114,64 +117,92 @@ async fn respond(request: Request, deadline: Deadline, deps: Arc<Deps>) -> ApiGa
         false => deadline.sooner(ERROR_FRAME_RESERVE),
     };
     let answer = answer(&request, work_deadline, Arc::clone(&deps)).await;
-    if request.two_way {
+    let ends = has_code(&answer, Code::TokenExpired);
+    if request.two_way && !ends {
         return reply(Some(answer.to_json()));
     }
     if let ServerFrame::Error(_) = answer {
-        let sent = deps
-            .push
-            .reply(&request.connection_id, &answer.to_json(), deadline)
-            .await;
-        if let Err(error) = sent {
+        let frame = answer.to_json();
+        let sent = deps.push.reply(&request.connection_id, &frame, deadline);
+        if let Err(error) = sent.await {
             tracing::warn!(cause = error.chain(), "error frame not delivered");
         }
+    }
+    if ends && let Err(error) = deps.push.close(&request.connection_id, deadline).await {
+        tracing::warn!(cause = error.chain(), "socket not closed");
     }
     reply(None)
 }
 
+fn has_code(answer: &ServerFrame, code: Code) -> bool {
+    matches!(answer, ServerFrame::Error(ErrorFrame { code: found, .. }) if *found == code)
+}
+
 async fn answer(request: &Request, deadline: Deadline, deps: Arc<Deps>) -> ServerFrame {
+    let frame = ClientFrame::parse(&request.body);
+    let client_message_id = client_message_id(&frame);
+    let outcome = serve(frame, request, deadline, deps).await;
+    outcome.unwrap_or_else(|error| {
+        match &error {
+            Error::Rejected(rejection) => tracing::info!(
+                code = ?rejection.code,
+                monotonic_counter.Refusals = 1,
+                "frame refused"
+            ),
+            _ => tracing::error!(
+                cause = error.chain(),
+                monotonic_counter.Failures = 1,
+                "send failed"
+            ),
+        }
+        ServerFrame::error(error, client_message_id)
+    })
+}
+
+fn client_message_id(frame: &Result<ClientFrame, BadFrame>) -> Option<ClientMessageId> {
+    match frame {
+        Ok(ClientFrame::Send(frame)) => frame.client_message_id.clone(),
+        Ok(ClientFrame::Ping) => None,
+        Err(bad) => bad.client_message_id.clone(),
+    }
+}
+
+async fn serve(
+    frame: Result<ClientFrame, BadFrame>,
+    request: &Request,
+    deadline: Deadline,
+    deps: Arc<Deps>,
+) -> Result<ServerFrame> {
     let now = Utc::now();
-    let frame = match ClientFrame::parse(&request.body) {
-        Ok(ClientFrame::Ping) => {
-            return ServerFrame::Pong {
-                timestamp: time::format(now),
-            };
-        }
-        Ok(ClientFrame::Send(frame)) => frame,
-        Err(bad) => {
-            refused(&bad.rejection);
-            return ServerFrame::from(bad);
-        }
-    };
-    let connection_id = request.connection_id.clone();
-    let client_message_id = frame.client_message_id.clone();
-    let sent = deadline
-        .bound("send", async move {
-            send::send(frame, connection_id, now, deadline, deps).await
-        })
-        .await;
-    match sent {
-        Ok(ack) => ServerFrame::Ack(ack),
-        Err(error) => {
-            match &error {
-                Error::Rejected(rejection) => refused(rejection),
-                _ => tracing::error!(
-                    cause = error.chain(),
-                    monotonic_counter.Failures = 1,
-                    "send failed"
-                ),
-            }
-            ServerFrame::error(error, client_message_id)
+    let sender_id = sender(request.identity.clone(), now)?;
+    match frame.map_err(|bad| bad.rejection)? {
+        ClientFrame::Ping => Ok(ServerFrame::Pong {
+            timestamp: time::format(now),
+        }),
+        ClientFrame::Send(frame) => {
+            let origin = request.connection_id.clone();
+            let send = send::send(frame, sender_id, origin, now, deadline, deps);
+            let ack = deadline.bound("send", send).await?;
+            Ok(ServerFrame::Ack(ack))
         }
     }
 }
 
-fn refused(rejection: &Rejection) {
-    tracing::info!(
-        code = ?rejection.code,
-        monotonic_counter.Refusals = 1,
-        "frame refused"
-    );
+/// The user of the socket, if still believed.
+fn sender(identity: Option<Identity>, now: DateTime<Utc>) -> Result<UserId, Rejection> {
+    let identity = identity.ok_or_else(|| {
+        Rejection::new(
+            Code::NotConnected,
+            "This connection has no user. Please connect again.",
+        )
+    })?;
+    match identity.has_expired(now) {
+        false => Ok(identity.user_id),
+        true => Err(Rejection::new(
+            Code::TokenExpired,
+            "Your sign-in has expired. Please sign in and connect again.",
+        )),
+    }
 }
 
 /// API Gateway discards the body of a one-way route, but other emulators send it: leave it out.

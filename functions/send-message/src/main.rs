@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use chat::{Push, Store};
 use lambda_runtime::{Error, run_concurrent, service_fn};
-use send_message::identity::Identities;
 use send_message::{Config, Deps, handle};
 
 #[tokio::main(flavor = "current_thread")]
@@ -17,7 +16,6 @@ async fn main() -> Result<(), Error> {
     let deps = Arc::new(Deps {
         store,
         push: push.await?,
-        identities: Identities::default(),
     });
     run_concurrent(service_fn(move |event| handle(event, Arc::clone(&deps)))).await
 }

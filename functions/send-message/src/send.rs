@@ -15,27 +15,24 @@ use crate::Deps;
 /// must leave in time.
 const ACK_RESERVE: Duration = Duration::from_millis(500);
 
-/// Stores the message of `frame`, then delivers it to the receiver's sockets and the sender's other
-/// ones. No failure of a delivery fails the send: the log is the truth, and a push only saves the
+/// Stores the message of `frame`, which came from `sender_id` on the socket `origin`, then delivers it
+/// to the receiver's sockets and the sender's other ones. No failure of a delivery fails the send: the log is the truth, and a push only saves the
 /// client from asking.
 ///
 /// # Errors
 ///
-/// - [`Code::SenderMismatch`], [`Code::NotConnected`]: nothing is stored.
+/// - [`Code::SenderMismatch`]: nothing is stored.
 /// - [`Error::Unavailable`](chat::Error::Unavailable): the message may or may not be stored.
 pub async fn send(
     frame: SendFrame,
-    connection_id: ConnectionId,
+    sender_id: UserId,
+    origin: ConnectionId,
     now: DateTime<Utc>,
     deadline: Deadline,
     deps: Arc<Deps>,
 ) -> Result<Ack> {
     let start = Instant::now();
-    let user_id = deps
-        .identities
-        .user_of(&connection_id, now, &deps.store)
-        .await?;
-    let draft = draft(frame, user_id)?;
+    let draft = draft(frame, sender_id)?;
     Span::current().record("conversation_id", draft.conversation_id().as_str());
     let appended = deps.store.append(&draft, now, deadline).await?;
     let message = appended.message;
@@ -44,7 +41,7 @@ pub async fn send(
     let delivery = Delivery {
         draft,
         message: message.clone(),
-        origin: connection_id,
+        origin,
         now,
         deadline: deadline.sooner(ACK_RESERVE),
         deps,

@@ -26,10 +26,11 @@ pub struct Flags {
 
 impl Flags {
     /// Parameters of the chat's template, with the connection string `uri`.
-    pub fn parameters(&self, uri: &str) -> [(String, String); 2] {
+    pub fn parameters(&self, uri: &str) -> [(String, String); 3] {
         [
             ("MongodbUri".to_owned(), uri.to_owned()),
             ("MongodbDatabase".to_owned(), self.database.clone()),
+            ("Auth".to_owned(), "open".to_owned()),
         ]
     }
 }

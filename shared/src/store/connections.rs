@@ -8,7 +8,7 @@ use mongodb::bson::{self, doc};
 use serde::{Deserialize, Serialize};
 
 use super::{OPERATION_TIME, Store, perform};
-use crate::{ConnectionId, Result, UserId};
+use crate::{ConnectionId, Identity, Result, UserId};
 
 /// An open socket.
 ///
@@ -34,19 +34,22 @@ impl Connection {
     /// How long a row is kept: API Gateway ends every socket after 2 hours, and the rest is slack.
     const LIFETIME: Duration = Duration::from_secs(2 * 60 * 60 + 10 * 60);
 
-    /// A socket that opens at `connected_at`.
+    /// A socket that opens at `connected_at`. It gets messages no longer than its user's token
+    /// lasts.
     pub fn new(
         connection_id: ConnectionId,
-        user_id: UserId,
+        identity: Identity,
         endpoint: String,
         connected_at: DateTime<Utc>,
     ) -> Self {
+        let closed = connected_at + Self::LIFETIME;
+        let expires_at = identity.expires_at.map_or(closed, |end| end.min(closed));
         Self {
             connection_id,
-            user_id,
+            user_id: identity.user_id,
             endpoint,
             connected_at: date(connected_at),
-            expires_at: date(connected_at + Self::LIFETIME),
+            expires_at: date(expires_at),
         }
     }
 
@@ -78,15 +81,23 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets a socket that is closed. An unknown id is no error.
+    /// Forgets a socket that is closed. An unknown id is no error. Its user, if known, lets a sharded
+    /// collection find the shard.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`](crate::Error::Unavailable): it stays until a push finds it gone or it
     /// expires.
-    pub async fn disconnect(&self, connection_id: &ConnectionId) -> Result<()> {
-        let id = connection_id.as_str();
-        let delete = self.connections.delete_one(doc! {"_id": id});
+    pub async fn disconnect(
+        &self,
+        connection_id: &ConnectionId,
+        user_id: Option<&UserId>,
+    ) -> Result<()> {
+        let mut socket = doc! {"_id": connection_id.as_str()};
+        if let Some(user_id) = user_id {
+            socket.insert("user_id", user_id.as_str());
+        }
+        let delete = self.connections.delete_one(socket);
         perform("delete of a connection", delete).await?;
         Ok(())
     }
@@ -107,25 +118,6 @@ impl Store {
         });
         perform("delete of connections", delete).await?;
         Ok(())
-    }
-
-    /// The user of a socket, or `None` if it is not known or has expired.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`](crate::Error::Unavailable).
-    pub async fn user_of(
-        &self,
-        connection_id: &ConnectionId,
-        now: DateTime<Utc>,
-    ) -> Result<Option<UserId>> {
-        let find = self
-            .connections
-            .find_one(doc! {"_id": connection_id.as_str()})
-            .max_time(OPERATION_TIME);
-        let connection = perform("look-up of a connection", find).await?;
-        let live = connection.filter(|connection| connection.is_live(now));
-        Ok(live.map(|connection| connection.user_id))
     }
 
     /// All live sockets of `users`, found by index.

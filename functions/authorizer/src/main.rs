@@ -1,0 +1,18 @@
+//! The authorizer of both APIs.
+
+use std::sync::Arc;
+
+use authorizer::{Authorizer, Config, handle};
+use lambda_runtime::{Error, run_concurrent, service_fn};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    chat::log::start();
+    let authorizer = Authorizer::new(Config::from_env()?);
+    authorizer.warm().await;
+    let authorizer = Arc::new(authorizer);
+    run_concurrent(service_fn(move |event| {
+        handle(event, Arc::clone(&authorizer))
+    }))
+    .await
+}

@@ -1,0 +1,131 @@
+//! Tokens: JWTs ([RFC 7519]) by the rules of [RFC 8725].
+//!
+//! [RFC 7519]: https://www.rfc-editor.org/rfc/rfc7519
+//! [RFC 8725]: https://www.rfc-editor.org/rfc/rfc8725
+
+use std::time::Duration;
+
+use chat::{Identity, UserId};
+use chrono::DateTime;
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Validation, decode, decode_header};
+use serde_json::{Map, Value};
+
+use crate::keys::{Key, Keys};
+use crate::refusal::{Failure, Refusal};
+
+/// How far the clocks of issuers may be off.
+pub const LEEWAY: Duration = Duration::from_secs(30);
+
+/// What a token must be.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// Its `iss`.
+    pub issuer: String,
+    /// One of these must be its `aud`, or among them; or its `client_id` if it has no `aud`, as the
+    /// access tokens of Cognito have none. [API Gateway's own rule][rule] is the same.
+    ///
+    /// [rule]: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-jwt-authorizer.html
+    pub audience: Vec<String>,
+    /// The claim that is the user id. `email` counts only beside a true `email_verified`: else
+    /// whoever may choose an address could be anybody.
+    pub user_claim: String,
+}
+
+/// Verifies tokens.
+pub struct Verifier {
+    keys: Keys,
+    rules: Rules,
+}
+
+impl Verifier {
+    /// A verifier by `keys` and `rules`.
+    pub fn new(keys: Keys, rules: Rules) -> Self {
+        Self { keys, rules }
+    }
+
+    /// Reads the keys, so that the first request need not. A failure is logged, and tried again then.
+    pub async fn warm(&self) {
+        let _ = self.keys.find(None).await;
+    }
+
+    /// The user of a token, until it ends.
+    ///
+    /// # Errors
+    ///
+    /// - [`Failure::Refused`]: it is no good.
+    /// - [`Failure::Failed`]: there is no key to verify it with.
+    pub async fn verify(&self, token: &str) -> Result<Identity, Failure> {
+        let header = decode_header(token).map_err(|_| Refusal::Malformed)?;
+        // Extensions that have to be understood, and are not.
+        if header.crit.is_some() {
+            return Err(Refusal::Malformed.into());
+        }
+        let key = self.keys.find(header.kid.as_deref()).await?;
+        let claims = self.claims(token, &key.ok_or(Refusal::UnknownKey)?)?;
+        Ok(self.identity(&claims)?)
+    }
+
+    fn claims(&self, token: &str, key: &Key) -> Result<Map<String, Value>, Refusal> {
+        let mut validation = Validation::new(key.algorithm);
+        validation.leeway = LEEWAY.as_secs();
+        validation.validate_nbf = true;
+        validation.set_issuer(&[&self.rules.issuer]);
+        validation.set_required_spec_claims(&["exp", "iss"]);
+        // By our own rule below, which knows `client_id`.
+        validation.validate_aud = false;
+        let decoded = decode::<Map<String, Value>>(token, &key.decoding, &validation);
+        let claims = decoded.map_err(|error| refusal(error.kind()))?.claims;
+        match self.is_for_us(&claims) {
+            true => Ok(claims),
+            false => Err(Refusal::Audience),
+        }
+    }
+
+    fn is_for_us(&self, claims: &Map<String, Value>) -> bool {
+        let is_ours = |value: &Value| {
+            let text = value.as_str();
+            text.is_some_and(|text| self.rules.audience.iter().any(|ours| ours == text))
+        };
+        match claims.get("aud").or_else(|| claims.get("client_id")) {
+            Some(Value::Array(several)) => several.iter().any(is_ours),
+            Some(one) => is_ours(one),
+            None => false,
+        }
+    }
+
+    fn identity(&self, claims: &Map<String, Value>) -> Result<Identity, Refusal> {
+        let claim = self.rules.user_claim.as_str();
+        if claim == "email" && !is_true(claims.get("email_verified")) {
+            return Err(Refusal::NoUser);
+        }
+        let user_id = claims.get(claim).and_then(Value::as_str);
+        let user_id = UserId::try_from(user_id.ok_or(Refusal::NoUser)?.to_owned());
+        let end = claims.get("exp").and_then(Value::as_f64);
+        let end = end.and_then(|seconds| DateTime::from_timestamp(seconds as i64, 0));
+        Ok(Identity {
+            user_id: user_id.map_err(|_| Refusal::NoUser)?,
+            expires_at: Some(end.ok_or(Refusal::Malformed)? + LEEWAY),
+        })
+    }
+}
+
+/// Cognito says `true`, and `"true"` in some of its tokens.
+fn is_true(claim: Option<&Value>) -> bool {
+    match claim {
+        Some(Value::Bool(verified)) => *verified,
+        Some(Value::String(verified)) => verified == "true",
+        _ => false,
+    }
+}
+
+fn refusal(kind: &ErrorKind) -> Refusal {
+    match kind {
+        ErrorKind::InvalidSignature => Refusal::Signature,
+        ErrorKind::InvalidAlgorithm => Refusal::Algorithm,
+        ErrorKind::InvalidIssuer => Refusal::Issuer,
+        ErrorKind::ExpiredSignature => Refusal::Expired,
+        ErrorKind::ImmatureSignature => Refusal::NotYetValid,
+        _ => Refusal::Malformed,
+    }
+}

@@ -1,0 +1,154 @@
+//! Who a request comes from, as the authorizer has found out.
+//!
+//! API Gateway hands what the authorizer says to every function that it calls for the same socket or
+//! request, so nobody has to look the user up.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde_json::{Map, Value};
+
+use crate::UserId;
+
+/// The WebSocket subprotocol of the chat, which a browser asks for beside `bearer.{token}`.
+pub const SUBPROTOCOL: &str = "chat.v1";
+
+const USER_ID: &str = "user_id";
+const EXPIRES_AT: &str = "expires_at";
+
+/// All but the unreserved characters of RFC 3986 and `@`, so that e-mail addresses stay readable.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'@');
+
+/// The user of a socket or a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Who it is.
+    pub user_id: UserId,
+    /// Until when that is believed: the end of the user's token. `None` where there was none, which
+    /// is when authorization is off.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+impl Identity {
+    /// Reads the context that the authorizer gave API Gateway, `requestContext.authorizer` of an
+    /// event. `None` if it names no user, or anything about it is malformed.
+    pub fn read(context: &HashMap<String, Value>) -> Option<Self> {
+        let user_id = percent_decode_str(context.get(USER_ID)?.as_str()?)
+            .decode_utf8()
+            .ok()?;
+        let expires_at = match context.get(EXPIRES_AT) {
+            None => None,
+            Some(seconds) => Some(DateTime::from_timestamp(
+                seconds.as_str()?.parse().ok()?,
+                0,
+            )?),
+        };
+        Some(Self {
+            user_id: UserId::try_from(user_id.into_owned()).ok()?,
+            expires_at,
+        })
+    }
+
+    /// The context from which [`Identity::read`] reads it again.
+    ///
+    /// API Gateway takes scalars only and is not documented to keep numbers numbers, nor characters
+    /// beyond ASCII: so all values are text, and the id is percent-encoded.
+    pub fn context(&self) -> Map<String, Value> {
+        let mut context = Map::new();
+        context.insert(USER_ID.to_owned(), self.principal_id().into());
+        if let Some(expires_at) = self.expires_at {
+            let seconds = expires_at.timestamp().to_string();
+            context.insert(EXPIRES_AT.to_owned(), seconds.into());
+        }
+        context
+    }
+
+    /// The user id in ASCII.
+    pub fn principal_id(&self) -> String {
+        utf8_percent_encode(self.user_id.as_str(), ENCODED).to_string()
+    }
+
+    /// Whether the user's token has ended.
+    pub fn has_expired(&self, now: DateTime<Utc>) -> bool {
+        self.expires_at.is_some_and(|end| end <= now)
+    }
+}
+
+/// The subprotocols that a client offers: the items of its `Sec-WebSocket-Protocol` headers.
+pub fn subprotocols<'a>(
+    headers: impl IntoIterator<Item = &'a str>,
+) -> impl Iterator<Item = &'a str> {
+    let items = headers.into_iter().flat_map(|header| header.split(','));
+    items.map(str::trim).filter(|item| !item.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(context: &Value) -> Option<Identity> {
+        let context = serde_json::from_value(context.clone()).expect("a map");
+        Identity::read(&context)
+    }
+
+    #[test]
+    fn what_is_malformed_is_nobody() {
+        assert!(read(&json!({"user_id": "a", "expires_at": "1"})).is_some());
+        for context in [
+            json!({}),
+            json!({"principalId": "a"}),
+            json!({"user_id": ""}),
+            json!({"user_id": 7}),
+            json!({"user_id": "%FF"}),
+            json!({"user_id": "a%0Ab"}),
+            json!({"user_id": {"$gt": ""}}),
+            json!({"user_id": "a", "expires_at": "soon"}),
+            json!({"user_id": "a", "expires_at": 1}),
+            json!({"user_id": "a", "expires_at": ""}),
+            json!({"user_id": "a", "expires_at": "99999999999999999"}),
+        ] {
+            assert_eq!(read(&context), None, "{context}");
+        }
+    }
+
+    #[test]
+    fn an_identity_ends_with_its_token() {
+        let now = Utc::now();
+        let ends = |expires_at| Identity {
+            user_id: UserId::try_from("a".to_owned()).expect("a valid id"),
+            expires_at,
+        };
+        assert!(!ends(None).has_expired(now));
+        assert!(!ends(Some(now + chrono::TimeDelta::seconds(1))).has_expired(now));
+        assert!(ends(Some(now)).has_expired(now));
+    }
+
+    #[test]
+    fn subprotocols_are_the_items_of_all_headers() {
+        let headers = ["chat.v1, bearer.a.b.c", " ,x,"];
+        let items: Vec<_> = subprotocols(headers).collect();
+        assert_eq!(items, ["chat.v1", "bearer.a.b.c", "x"]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_user_survives_the_context(id in "\\PC{1,60}", seconds in 0_i64..4_000_000_000) {
+            let identity = Identity {
+                user_id: UserId::try_from(id).expect("a valid id"),
+                expires_at: DateTime::from_timestamp(seconds, 0),
+            };
+            let context = Value::Object(identity.context());
+            prop_assert!(context.to_string().is_ascii());
+            prop_assert_eq!(read(&context), Some(identity));
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! A plain HTTP client, for what is no service of AWS: other people's addresses.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+
+/// The client. It follows no redirects and has no time-outs of its own.
+pub type Client = legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
+/// A client for `http` and `https`.
+pub fn client() -> Client {
+    let provider = rustls::crypto::ring::default_provider();
+    let connector = HttpsConnectorBuilder::new()
+        .with_provider_and_webpki_roots(provider)
+        .expect("the provider has the default versions of TLS")
+        .https_or_http()
+        .enable_http1()
+        .build();
+    legacy::Client::builder(TokioExecutor::new()).build(connector)
+}

@@ -1,0 +1,412 @@
+//! Nobody gets in, writes or reads as someone else: the whole chat, with an issuer of tokens.
+
+use chrono::Utc;
+use hyper::StatusCode;
+use hyper::header::SEC_WEBSOCKET_PROTOCOL;
+use mongodb::bson::{Document, doc};
+use serde_json::{Value, json};
+use tests::client::{encode, get_as, request};
+use tests::issuer::{Issuer, Key, RSA_PUBLIC_PEM, unsigned};
+use tests::{Client, Stack, get, until};
+
+const PROF: &str = "prof@example.com";
+const STUDENT: &str = "student@example.com";
+const THIRD: &str = "third@example.com";
+
+async fn guarded() -> (Stack, Issuer) {
+    let issuer = Issuer::start(Key::ec("k"));
+    (Stack::start_guarded(&issuer, &[]).await, issuer)
+}
+
+/// Opens a socket with a token in the `Authorization` header.
+async fn open(stack: &Stack, path: &str, token: &str) -> Result<Client, StatusCode> {
+    let bearer = format!("Bearer {token}");
+    let url = format!("{}{path}", stack.ws);
+    let opened = Client::connect_with(&url, &[("authorization", &bearer)]).await;
+    opened.map(|(client, _)| client)
+}
+
+async fn refused(stack: &Stack, path: &str, token: &str) -> u16 {
+    match open(stack, path, token).await {
+        Ok(_) => panic!("{path} lets in"),
+        Err(status) => status.as_u16(),
+    }
+}
+
+fn history_url(stack: &Stack, query: &str) -> String {
+    format!("{}/chat/history?{query}", stack.http)
+}
+
+#[tokio::test]
+async fn an_app_gets_in_with_an_authorization_header() {
+    let (stack, issuer) = guarded().await;
+    let mut student = open(&stack, "/", &issuer.token(STUDENT)).await.expect("in");
+    let mut prof = open(&stack, "/", &issuer.token(PROF)).await.expect("in");
+    let ack = prof.say(STUDENT, "At 3PM?").await;
+    assert_eq!(ack["status"], "delivered", "{ack}");
+    let message = student.next().await;
+    assert_eq!(message["sender_id"], PROF);
+    assert_eq!(message["message"], "At 3PM?");
+
+    let url = history_url(&stack, &format!("user1={PROF}&user2={STUDENT}"));
+    for reader in [PROF, STUDENT] {
+        let page = get_as(&issuer.token(reader), &url).await;
+        assert_eq!(page.messages().len(), 1, "{reader}");
+    }
+    stack.stop().await;
+}
+
+/// A browser cannot set headers: `new WebSocket(url, ["chat.v1", "bearer." + token])`.
+#[tokio::test]
+async fn a_browser_gets_in_by_a_subprotocol() {
+    let (stack, issuer) = guarded().await;
+    let offered = format!("chat.v1, bearer.{}", issuer.token(PROF));
+    let headers = [("sec-websocket-protocol", offered.as_str())];
+    let opened = Client::connect_with(&format!("{}/", stack.ws), &headers).await;
+    let (mut prof, answer) = opened.expect("in");
+    assert_eq!(answer[SEC_WEBSOCKET_PROTOCOL], "chat.v1");
+    assert_eq!(prof.say(STUDENT, "At 3PM?").await["type"], "ack");
+
+    let offered = format!("chat.v1, bearer.{}", unsigned(&issuer.claims(PROF)));
+    let headers = [("sec-websocket-protocol", offered.as_str())];
+    let opened = Client::connect_with(&format!("{}/", stack.ws), &headers).await;
+    assert_eq!(opened.err(), Some(StatusCode::UNAUTHORIZED));
+    stack.stop().await;
+}
+
+/// URLs end up in logs, so a token in one is not taken unless a parameter says so.
+#[tokio::test]
+async fn a_token_in_the_url_is_taken_only_if_allowed() {
+    let (stack, issuer) = guarded().await;
+    let path = format!("/?token={}", issuer.token(PROF));
+    let opened = Client::connect(&format!("{}{path}", stack.ws)).await;
+    assert_eq!(opened.err(), Some(StatusCode::UNAUTHORIZED));
+    stack.stop().await;
+
+    let stack = Stack::start_guarded(&issuer, &["--parameter", "JwtInQuery=on"]).await;
+    let opened = Client::connect(&format!("{}{path}", stack.ws)).await;
+    assert_eq!(opened.expect("in").say(STUDENT, "m").await["type"], "ack");
+    assert_eq!(
+        refused(&stack, &path, &issuer.token(PROF)).await,
+        401,
+        "two tokens"
+    );
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_gets_in_without_a_good_token() {
+    let (stack, issuer) = guarded().await;
+    let with = |name: &str, value: Value| {
+        let mut claims = issuer.claims(PROF);
+        claims[name] = value;
+        issuer.key.sign(&claims)
+    };
+    let claims = issuer.claims(PROF);
+    let now = Utc::now().timestamp();
+    let url = history_url(&stack, &format!("user1={PROF}&user2={STUDENT}"));
+    for (what, token) in [
+        ("empty", String::new()),
+        ("nonsense", "nonsense".to_owned()),
+        ("expired", with("exp", json!(now - 60))),
+        ("not yet valid", with("nbf", json!(now + 60))),
+        ("another issuer", with("iss", json!("https://evil.example"))),
+        ("another audience", with("aud", json!("others"))),
+        ("another key", Key::other_ec("k").sign(&claims)),
+        ("an unknown key", Key::other_ec("made-up").sign(&claims)),
+        ("alg none", unsigned(&claims)),
+        (
+            "a secret",
+            Key::secret("k", RSA_PUBLIC_PEM.as_bytes()).sign(&claims),
+        ),
+        ("nobody's", with("sub", json!(""))),
+        ("huge", with("padding", json!("x".repeat(7_000)))),
+    ] {
+        assert_eq!(refused(&stack, "/", &token).await, 401, "{what}");
+        let answer = get_as(&token, &url).await;
+        assert_eq!(answer.status, 401, "{what}");
+        assert_eq!(answer.json(), json!({"message": "Unauthorized"}));
+    }
+    let opened = Client::connect(&format!("{}/?user_id={PROF}", stack.ws)).await;
+    assert_eq!(opened.err(), Some(StatusCode::UNAUTHORIZED));
+    assert_eq!(get(&url).await.status, 401);
+    let bearer = format!("Bearer {}", issuer.token(PROF));
+    for second in [
+        ("authorization", bearer.clone()),
+        (
+            "sec-websocket-protocol",
+            format!("chat.v1, bearer.{}", issuer.token(PROF)),
+        ),
+    ] {
+        let headers = [
+            ("authorization", bearer.as_str()),
+            (second.0, second.1.as_str()),
+        ];
+        let opened = Client::connect_with(&format!("{}/", stack.ws), &headers).await;
+        assert_eq!(opened.err(), Some(StatusCode::UNAUTHORIZED), "two tokens");
+    }
+    let connections = stack.database.collection::<Document>("connections");
+    assert_eq!(
+        connections.count_documents(doc! {}).await.expect("counted"),
+        0
+    );
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn the_user_of_the_url_must_be_that_of_the_token() {
+    let (stack, issuer) = guarded().await;
+    let token = issuer.token(PROF);
+    for path in [
+        format!("/?user_id={STUDENT}"),
+        format!("/ws/chat/{STUDENT}"),
+        "/?user_id=".to_owned(),
+        "/?user_id=PROF@example.com".to_owned(),
+        format!("/?user_id={PROF}&user_id={STUDENT}"),
+        format!("/?user_id={STUDENT}&user_id={PROF}"),
+        format!("/ws/chat/{PROF}?user_id={STUDENT}"),
+    ] {
+        assert_eq!(refused(&stack, &path, &token).await, 403, "{path}");
+    }
+    for path in [
+        format!("/?user_id={PROF}"),
+        format!("/?user_id={}", encode(PROF)),
+        format!("/ws/chat/{PROF}"),
+        "/?user_id[$ne]=x".to_owned(),
+    ] {
+        let mut prof = open(&stack, &path, &token).await.expect(&path);
+        let frame = json!({"action": "sendMessage", "sender_id": PROF, "receiver_id": STUDENT, "message": "m"});
+        prof.send(&frame).await;
+        assert_eq!(prof.next().await["type"], "ack", "{path}");
+    }
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_sender_cannot_be_forged() {
+    let (stack, issuer) = guarded().await;
+    let mut third = open(&stack, "/", &issuer.token(THIRD)).await.expect("in");
+    for forged in [PROF, STUDENT, "third@example.com ", "THIRD@example.com"] {
+        let mut frame = json!({"sender_id": forged, "receiver_id": STUDENT, "message": "m"});
+        third.send(&frame).await;
+        assert_eq!(third.next().await["code"], "sender_mismatch", "{forged}");
+        frame["action"] = json!("sendMessage");
+        third.send(&frame).await;
+        assert_eq!(third.next().await["code"], "sender_mismatch", "{forged}");
+    }
+    let messages = stack.database.collection::<Document>("chat_messages");
+    assert_eq!(messages.count_documents(doc! {}).await.expect("counted"), 0);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn users_of_all_kinds_come_through_a_token_unchanged() {
+    let (stack, issuer) = guarded().await;
+    let receiver = "a/b?c=d&e%20+😀";
+    for sender in [
+        "學生",
+        "auth0|5f7c",
+        " a b ",
+        "{\"$gt\":\"\"}",
+        "%41",
+        "é",
+        &"x".repeat(254),
+    ] {
+        let mut socket = open(&stack, "/", &issuer.token(sender))
+            .await
+            .expect(sender);
+        assert_eq!(socket.say(receiver, "m").await["type"], "ack", "{sender}");
+        let query = format!("user1={}&user2={}", encode(receiver), encode(sender));
+        let page = get_as(&issuer.token(sender), &history_url(&stack, &query)).await;
+        let messages = page.messages();
+        assert_eq!(messages.len(), 1, "{sender}");
+        assert_eq!(messages[0]["sender_id"], sender);
+    }
+    stack.stop().await;
+}
+
+/// The answer to somebody else is the same whether or not there is anything to read.
+#[tokio::test]
+async fn a_third_user_reads_nothing_by_any_form_of_the_parameters() {
+    let (stack, issuer) = guarded().await;
+    let mut prof = open(&stack, "/", &issuer.token(PROF)).await.expect("in");
+    assert_eq!(prof.say(STUDENT, "for your eyes only").await["type"], "ack");
+
+    let token = issuer.token(THIRD);
+    let (p, s, t) = (encode(PROF), encode(STUDENT), encode(THIRD));
+    let read = async |query: &str| get_as(&token, &history_url(&stack, query)).await;
+    let forbidden = read("user1=nobody%40example.com&user2=no-one").await;
+    assert_eq!(forbidden.status, 403);
+    assert_eq!(forbidden.header("content-type"), "application/problem+json");
+    for query in [
+        format!("user1={PROF}&user2={STUDENT}"),
+        format!("user2={PROF}&user1={STUDENT}"),
+        format!("user1={p}&user2={s}"),
+        format!("user1={PROF}&user2={STUDENT}&limit=1&after=0"),
+        format!("user1={PROF}&user2={STUDENT}&user3={THIRD}"),
+        format!("user1={PROF}&user2={STUDENT}&USER1={THIRD}"),
+        format!("%75ser1={PROF}&use%722={STUDENT}"),
+        format!("user1={PROF}&user2={STUDENT}&user_id={THIRD}"),
+    ] {
+        let answer = read(&query).await;
+        assert_eq!(answer.status, 403, "{query}");
+        assert_eq!(answer.body, forbidden.body, "{query}");
+    }
+    for query in [
+        format!("user1={PROF}&user2={STUDENT}&user2={THIRD}"),
+        format!("user1={t}&user1={PROF}&user2={STUDENT}"),
+        format!("user1[]={PROF}&user2={STUDENT}"),
+        format!("user1[0]={THIRD}&user1={PROF}&user2[]={STUDENT}"),
+        format!("user1[$ne]={THIRD}&user2={STUDENT}"),
+        format!("user1={PROF}%00&user2={STUDENT}"),
+        format!("user1={PROF}"),
+        format!("user1={PROF}&user2"),
+    ] {
+        let answer = read(&query).await;
+        assert_eq!(answer.status, 400, "{query}");
+        assert!(
+            !answer.body.windows(4).any(|bytes| bytes == b"eyes"),
+            "{query}"
+        );
+    }
+    // Forms that name other users, among them the caller: there is nothing between those.
+    for query in [
+        format!("user1={THIRD}&user2={PROF},{STUDENT}"),
+        format!("user1={THIRD}&user2={PROF}%26user2%3D{STUDENT}"),
+        format!("user1={THIRD}&user2=[\"{PROF}\",\"{STUDENT}\"]"),
+        format!("user1={THIRD}&user2={{\"$gt\":\"\"}}"),
+        format!("user1={THIRD}&user2=direct:16:{PROF}:{STUDENT}"),
+    ] {
+        let query = query.replace(['{', '}', '[', ']', '"'], "%22");
+        assert!(read(&query).await.messages().is_empty(), "{query}");
+    }
+    let url = history_url(&stack, &format!("user1={p}&user2={s}"));
+    let own = get_as(&issuer.token(PROF), &url).await;
+    assert_eq!(own.messages().len(), 1);
+    stack.stop().await;
+}
+
+/// A token that ends in some two seconds: it has expired, but clocks may differ.
+fn ending(issuer: &Issuer, user_id: &str) -> String {
+    let mut claims = issuer.claims(user_id);
+    let leeway = authorizer::token::LEEWAY.as_secs() as i64;
+    claims["exp"] = json!(Utc::now().timestamp() - leeway + 3);
+    issuer.key.sign(&claims)
+}
+
+#[tokio::test]
+async fn a_socket_ends_with_its_token() {
+    let (stack, issuer) = guarded().await;
+    for frame in [
+        json!({"action": "sendMessage", "receiver_id": STUDENT, "message": "m", "client_message_id": "id"}),
+        json!({"receiver_id": STUDENT, "message": "m", "client_message_id": "id"}),
+        json!({"action": "ping"}),
+        json!({"receiver_id": 7}),
+    ] {
+        let mut prof = open(&stack, "/", &ending(&issuer, PROF)).await.expect("in");
+        let error = loop {
+            prof.send(&frame).await;
+            prof.send(&json!({"action": "ping"})).await;
+            let answer = prof.next().await;
+            if answer["code"] == "token_expired" {
+                break answer;
+            }
+        };
+        assert_eq!(error["retryable"], false);
+        // What follows are answers to frames sent before, and the end.
+        prof.rest().await;
+    }
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn an_idle_socket_gets_nothing_when_its_token_has_ended() {
+    let (stack, issuer) = guarded().await;
+    let mut prof = open(&stack, "/", &issuer.token(PROF)).await.expect("in");
+    let mut student = open(&stack, "/", &ending(&issuer, STUDENT))
+        .await
+        .expect("in");
+    assert_eq!(prof.say(STUDENT, "first").await["status"], "delivered");
+    assert_eq!(student.next().await["message"], "first");
+    until(async || prof.say(STUDENT, "later").await["status"] == "stored").await;
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn keys_that_cannot_be_read_let_nobody_in_and_recover() {
+    let issuer = Issuer::start(Key::ec("k"));
+    issuer.set_down(true);
+    let stack = Stack::start_guarded(&issuer, &[]).await;
+    let url = history_url(&stack, &format!("user1={PROF}&user2={STUDENT}"));
+    let token = issuer.token(PROF);
+    assert_eq!(refused(&stack, "/", &token).await, 500);
+    assert_eq!(get_as(&token, &url).await.status, 500);
+    issuer.set_down(false);
+    until(async || open(&stack, "/", &token).await.is_ok()).await;
+    until(async || get_as(&token, &url).await.status == 200).await;
+
+    // And a new key needs no restart.
+    let new = Key::other_ec("new");
+    issuer.publish(&[&issuer.key, &new]);
+    let token = new.sign(&issuer.claims(PROF));
+    until(async || open(&stack, "/", &token).await.is_ok()).await;
+    stack.stop().await;
+}
+
+/// The sender of a frame is known from the handshake, so nothing in the database can change it.
+#[tokio::test]
+async fn the_sender_is_not_looked_up() {
+    let stack = Stack::start().await;
+    let mut client = stack.connect("a").await;
+    let connections = stack.database.collection::<Document>("connections");
+    let forge = doc! {"$set": {"user_id": "b"}};
+    connections
+        .update_many(doc! {}, forge)
+        .await
+        .expect("updated");
+    client
+        .send(&json!({"sender_id": "b", "receiver_id": "c", "message": "m"}))
+        .await;
+    assert_eq!(client.next().await["code"], "sender_mismatch");
+    connections.delete_many(doc! {}).await.expect("deleted");
+    assert_eq!(client.say("c", "m").await["type"], "ack");
+    stack.stop().await;
+}
+
+/// Sockets that were open before there was an authorizer have no user.
+#[tokio::test]
+async fn a_frame_without_an_identity_has_to_connect_again() {
+    let stack = Stack::start().await;
+    let event = json!({
+        "requestContext": {
+            "routeKey": "sendMessage", "eventType": "MESSAGE", "connectionId": "AAAAAAAAAAAAAAA=",
+            "connectedAt": 1_770_660_703_000_i64, "requestTimeEpoch": 1_770_660_703_000_i64,
+        },
+        "body": json!({"action": "sendMessage", "sender_id": "a", "receiver_id": "b", "message": "m"}).to_string(),
+        "isBase64Encoded": false,
+    });
+    let http = stack.ws.replace("ws:", "http:");
+    let url = format!("{http}/2015-03-31/functions/SendMessageFunction/invocations");
+    let answer = request(hyper::Method::POST, &url, event.to_string().into_bytes()).await;
+    let body = answer.json()["body"].as_str().expect("a body").to_owned();
+    let error: Value = serde_json::from_str(&body).expect("a frame");
+    assert_eq!(error["code"], "not_connected", "{error}");
+    stack.stop().await;
+}
+
+/// Without authorization all is as it was, and a browser may name the protocol all the same.
+#[tokio::test]
+async fn an_open_chat_speaks_the_subprotocol_only_if_asked() {
+    let stack = Stack::start().await;
+    let url = format!("{}/?user_id=a", stack.ws);
+    let (_, answer) = Client::connect_with(&url, &[]).await.expect("in");
+    assert!(!answer.contains_key(SEC_WEBSOCKET_PROTOCOL));
+    let offered = [("sec-websocket-protocol", "chat.v2, chat.v1")];
+    let (_, answer) = Client::connect_with(&url, &offered).await.expect("in");
+    assert_eq!(answer[SEC_WEBSOCKET_PROTOCOL], "chat.v1");
+    // A token is not needed, and not looked at.
+    let offered = [("sec-websocket-protocol", "chat.v1, bearer.nonsense")];
+    let (mut client, _) = Client::connect_with(&url, &offered).await.expect("in");
+    assert_eq!(client.say("b", "m").await["type"], "ack");
+    stack.stop().await;
+}
