@@ -15,7 +15,13 @@ use tokio::process::Command;
 
 use crate::figures::Samples;
 
-const FUNCTIONS: [&str; 5] = ["authorizer", "connect", "disconnect", "history", "send-message"];
+const FUNCTIONS: [&str; 5] = [
+    "authorizer",
+    "connect",
+    "disconnect",
+    "history",
+    "send-message",
+];
 
 /// Sends after which memory is read.
 const SENDS: usize = 10_000;

@@ -27,7 +27,7 @@ use tracing::Instrument;
 
 use keys::{Keys, Source, Timing};
 use refusal::{Failure, Refusal};
-use request::{Request, Target};
+use request::Request;
 use token::{Rules, Verifier};
 
 /// Settings from environment variables.
@@ -203,7 +203,7 @@ pub async fn handle(
     authorizer: Arc<Authorizer>,
 ) -> Result<Value, Failure> {
     let request = event.payload;
-    let span = tracing::info_span!("authorize", http = request.target == Target::Http);
+    let span = tracing::info_span!("authorize", connection_id = request.connection_id);
     answer(&request, &authorizer).instrument(span).await
 }
 

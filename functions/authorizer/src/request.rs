@@ -23,6 +23,8 @@ const BEARER_SUBPROTOCOL: &str = "bearer.";
 pub struct Request {
     /// What it is about.
     pub target: Target,
+    /// The socket that is to be opened, for the log.
+    pub connection_id: Option<String>,
     authorization: Vec<String>,
     subprotocols: Vec<String>,
     query_tokens: Vec<String>,
@@ -92,9 +94,11 @@ struct Event {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Context {
     /// Events of HTTP APIs have it, those of WebSocket APIs have not.
     http: Option<Value>,
+    connection_id: Option<String>,
 }
 
 impl From<Event> for Request {
@@ -116,6 +120,7 @@ impl From<Event> for Request {
                     method_arn: event.method_arn.unwrap_or_default(),
                 },
             },
+            connection_id: event.request_context.connection_id,
             authorization: headers.all(|name| name.eq_ignore_ascii_case("authorization")),
             subprotocols: headers.all(|name| name.eq_ignore_ascii_case("sec-websocket-protocol")),
             query_tokens: query.all(|name| name == "token"),
