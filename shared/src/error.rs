@@ -1,5 +1,7 @@
 //! What can go wrong, with one variant for each thing a caller does about it.
 
+use std::fmt;
+
 use lambda_runtime::Diagnostic;
 use serde::Serialize;
 
@@ -10,7 +12,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// An error, by what the caller does about it.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum Error {
     /// The client can mend it: send the code and the sentence back.
     #[error("the request was refused")]
@@ -69,6 +71,14 @@ impl Error {
                 "The service cannot answer right now. Please try again in a moment.",
             ),
         }
+    }
+}
+
+/// As [`Error::chain`]: the runtime logs errors by this, and the `Debug` output of a cause may hold
+/// whole answers of services, secrets among them.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.chain())
     }
 }
 

@@ -10,7 +10,8 @@ use hyper_util::rt::TokioExecutor;
 /// The client. It follows no redirects and has no time-outs of its own.
 pub type Client = legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
-/// A client for `http` and `https`.
+/// A client for `http` and `https`. It keeps no connection: what it is for is rare, and one that ends
+/// while a process of Lambda is frozen would be found out only by the next request.
 pub fn client() -> Client {
     let provider = rustls::crypto::ring::default_provider();
     let connector = HttpsConnectorBuilder::new()
@@ -19,5 +20,6 @@ pub fn client() -> Client {
         .https_or_http()
         .enable_http1()
         .build();
-    legacy::Client::builder(TokioExecutor::new()).build(connector)
+    let mut builder = legacy::Client::builder(TokioExecutor::new());
+    builder.pool_max_idle_per_host(0).build(connector)
 }

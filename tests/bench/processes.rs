@@ -90,6 +90,7 @@ pub async fn start(uri: &str) {
             .env("AWS_REGION", "us-east-1")
             .env("AWS_ACCESS_KEY_ID", "local")
             .env("AWS_SECRET_ACCESS_KEY", "local")
+            .env("AUTH", "open")
             .env("MANAGEMENT_ENDPOINT", "http://127.0.0.1:9/prod")
             .env("MONGODB_URI", uri)
             .stdout(Stdio::null())

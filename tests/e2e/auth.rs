@@ -96,7 +96,8 @@ async fn a_token_in_the_url_is_taken_only_if_allowed() {
 
 #[tokio::test]
 async fn nobody_gets_in_without_a_good_token() {
-    let (stack, issuer) = guarded().await;
+    let issuer = Issuer::start(Key::rsa("k"));
+    let stack = Stack::start_guarded(&issuer, &[]).await;
     let with = |name: &str, value: Value| {
         let mut claims = issuer.claims(PROF);
         claims[name] = value;
@@ -112,7 +113,7 @@ async fn nobody_gets_in_without_a_good_token() {
         ("not yet valid", with("nbf", json!(now + 60))),
         ("another issuer", with("iss", json!("https://evil.example"))),
         ("another audience", with("aud", json!("others"))),
-        ("another key", Key::other_ec("k").sign(&claims)),
+        ("another key", Key::other_rsa("k").sign(&claims)),
         ("an unknown key", Key::other_ec("made-up").sign(&claims)),
         ("alg none", unsigned(&claims)),
         (
@@ -271,13 +272,13 @@ async fn a_third_user_reads_nothing_by_any_form_of_the_parameters() {
     }
     // Forms that name other users, among them the caller: there is nothing between those.
     for query in [
-        format!("user1={THIRD}&user2={PROF},{STUDENT}"),
-        format!("user1={THIRD}&user2={PROF}%26user2%3D{STUDENT}"),
-        format!("user1={THIRD}&user2=[\"{PROF}\",\"{STUDENT}\"]"),
-        format!("user1={THIRD}&user2={{\"$gt\":\"\"}}"),
-        format!("user1={THIRD}&user2=direct:16:{PROF}:{STUDENT}"),
+        format!("{PROF},{STUDENT}"),
+        format!("{PROF}&user2={STUDENT}"),
+        format!("[\"{PROF}\",\"{STUDENT}\"]"),
+        "{\"$gt\":\"\"}".to_owned(),
+        format!("direct:16:{PROF}:{STUDENT}"),
     ] {
-        let query = query.replace(['{', '}', '[', ']', '"'], "%22");
+        let query = format!("user1={THIRD}&user2={}", encode(&query));
         assert!(read(&query).await.messages().is_empty(), "{query}");
     }
     let url = history_url(&stack, &format!("user1={p}&user2={s}"));
@@ -297,25 +298,33 @@ fn ending(issuer: &Issuer, user_id: &str) -> String {
 #[tokio::test]
 async fn a_socket_ends_with_its_token() {
     let (stack, issuer) = guarded().await;
-    for frame in [
-        json!({"action": "sendMessage", "receiver_id": STUDENT, "message": "m", "client_message_id": "id"}),
-        json!({"receiver_id": STUDENT, "message": "m", "client_message_id": "id"}),
-        json!({"action": "ping"}),
-        json!({"receiver_id": 7}),
+    let message = json!({"receiver_id": STUDENT, "message": "m", "client_message_id": "id"});
+    let mut with_action = message.clone();
+    with_action["action"] = json!("sendMessage");
+    for (frame, id) in [
+        (with_action, json!("id")),
+        (message, json!("id")),
+        (json!({"action": "ping"}), Value::Null),
+        (json!({"receiver_id": 7}), Value::Null),
     ] {
-        let mut prof = open(&stack, "/", &ending(&issuer, PROF)).await.expect("in");
-        let error = loop {
-            prof.send(&frame).await;
-            prof.send(&json!({"action": "ping"})).await;
-            let answer = prof.next().await;
-            if answer["code"] == "token_expired" {
-                break answer;
-            }
-        };
+        let token = ending(&issuer, PROF);
+        let mut prof = open(&stack, "/", &token).await.expect("in");
+        let connections = stack.database.collection::<Document>("connections");
+        let row = connections.find_one(doc! {"user_id": PROF}).await;
+        let row = row.expect("an answer").expect("a row");
+        let end = row.get_datetime("expires_at").expect("a date");
+        until(async || Utc::now().timestamp_millis() > end.timestamp_millis()).await;
+        prof.send(&frame).await;
+        let error = prof.next().await;
+        assert_eq!(error["code"], "token_expired", "{frame}: {error}");
+        assert_eq!(error["client_message_id"], id);
         assert_eq!(error["retryable"], false);
-        // What follows are answers to frames sent before, and the end.
-        prof.rest().await;
+        assert_eq!(u16::from(prof.closed().await.code), 1000);
+        let rows = async || connections.count_documents(doc! {}).await.expect("counted");
+        until(async || rows().await == 0).await;
     }
+    let messages = stack.database.collection::<Document>("chat_messages");
+    assert_eq!(messages.count_documents(doc! {}).await.expect("counted"), 0);
     stack.stop().await;
 }
 
@@ -373,14 +382,27 @@ async fn the_sender_is_not_looked_up() {
     stack.stop().await;
 }
 
-/// Sockets that were open before there was an authorizer have no user.
+/// Sockets that were open before there was an authorizer have no user, and those from before it was
+/// turned on have one who has proved nothing.
 #[tokio::test]
 async fn a_frame_without_an_identity_has_to_connect_again() {
     let stack = Stack::start().await;
+    assert_eq!(code_of_a_frame(&stack, json!({})).await, "not_connected");
+    let claimed = json!({"user_id": "a"});
+    assert_eq!(code_of_a_frame(&stack, claimed.clone()).await, Value::Null);
+    stack.stop().await;
+    let (stack, _issuer) = guarded().await;
+    assert_eq!(code_of_a_frame(&stack, claimed).await, "not_connected");
+    stack.stop().await;
+}
+
+/// The error code of a good message in whose event the authorizer has said this.
+async fn code_of_a_frame(stack: &Stack, authorizer: Value) -> Value {
     let event = json!({
         "requestContext": {
             "routeKey": "sendMessage", "eventType": "MESSAGE", "connectionId": "AAAAAAAAAAAAAAA=",
             "connectedAt": 1_770_660_703_000_i64, "requestTimeEpoch": 1_770_660_703_000_i64,
+            "authorizer": authorizer,
         },
         "body": json!({"action": "sendMessage", "sender_id": "a", "receiver_id": "b", "message": "m"}).to_string(),
         "isBase64Encoded": false,
@@ -389,9 +411,8 @@ async fn a_frame_without_an_identity_has_to_connect_again() {
     let url = format!("{http}/2015-03-31/functions/SendMessageFunction/invocations");
     let answer = request(hyper::Method::POST, &url, event.to_string().into_bytes()).await;
     let body = answer.json()["body"].as_str().expect("a body").to_owned();
-    let error: Value = serde_json::from_str(&body).expect("a frame");
-    assert_eq!(error["code"], "not_connected", "{error}");
-    stack.stop().await;
+    let frame: Value = serde_json::from_str(&body).expect("a frame");
+    frame["code"].clone()
 }
 
 /// Without authorization all is as it was, and a browser may name the protocol all the same.

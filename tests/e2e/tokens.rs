@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use authorizer::keys::{Keys, Source, Timing};
@@ -104,6 +105,8 @@ async fn a_token_that_is_not_good_in_every_way_is_refused() {
         (json!({"exp": null}), Refusal::Malformed),
         (json!({"exp": "never"}), Refusal::Malformed),
         (json!({"exp": -1}), Refusal::Malformed),
+        (json!({"exp": 8_210_266_876_799_i64}), Refusal::Malformed),
+        (json!({"exp": u64::MAX}), Refusal::Malformed),
         (json!({"nbf": now + slack}), Refusal::NotYetValid),
         (json!({"nbf": "now"}), Refusal::Malformed),
         (json!({"iss": "https://evil.example"}), Refusal::Issuer),
@@ -201,7 +204,11 @@ async fn a_signature_is_that_of_the_key_by_the_algorithm_of_the_key() {
         assert_eq!(refusal(&verifier, &token).await, expected, "{what}");
     }
     assert_eq!(user(&verifier, &good).await, USER);
-    assert_eq!(issuer.fetches(), 1, "all of them name a known key");
+    assert_eq!(
+        issuer.fetches(),
+        2,
+        "wrong signatures do not reach the issuer"
+    );
 }
 
 #[tokio::test]
@@ -255,17 +262,74 @@ async fn without_keys_nobody_gets_in_until_they_can_be_read() {
     verifier.warm().await;
     let failed = verifier.verify(&issuer.token(USER)).await;
     assert!(matches!(failed, Err(Failure::Failed(_))), "{failed:?}");
+    issuer.set_down(false);
     for nonsense in [json!([]), json!([{"kty": "RSA"}]), json!(["x"])] {
         issuer.publish_raw(nonsense.as_array().expect("a list").clone());
-        issuer.set_down(false);
-        let failed = verifier.verify(&issuer.token(USER)).await;
-        assert!(
-            matches!(failed, Err(Failure::Failed(_))),
-            "{nonsense}: {failed:?}"
-        );
+        let refused = refusal(&verifier, &issuer.token(USER)).await;
+        assert_eq!(refused, Refusal::UnknownKey, "{nonsense}");
     }
     issuer.publish(&[&issuer.key]);
     assert_eq!(user(&verifier, &issuer.token(USER)).await, USER);
+}
+
+/// An issuer that takes a connection and says nothing.
+#[tokio::test]
+async fn an_issuer_that_hangs_costs_less_than_the_gateway_waits() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let issuer = Issuer::at(&url, "meetme-chat", Key::ec("k"));
+    for verifier in [
+        verifier(&issuer, Timing::default()),
+        verifier_by_secret(&issuer, url.clone()),
+    ] {
+        let token = issuer.token(USER);
+        let verified = tokio::time::timeout(Duration::from_secs(5), verifier.verify(&token));
+        let failed = verified.await.expect("it gives up");
+        assert!(matches!(failed, Err(Failure::Failed(_))), "{failed:?}");
+    }
+}
+
+/// What an issuer has withdrawn is good for nothing, also if it has nothing else.
+#[tokio::test]
+async fn a_withdrawn_key_is_no_outage() {
+    let issuer = Issuer::start(Key::rsa("k"));
+    let timing = Timing {
+        fresh: Duration::ZERO,
+        ..HASTY
+    };
+    let verifier = verifier(&issuer, timing);
+    assert_eq!(user(&verifier, &issuer.token(USER)).await, USER);
+    issuer.publish(&[]);
+    let refused = refusal(&verifier, &issuer.token(USER)).await;
+    assert_eq!(refused, Refusal::UnknownKey);
+}
+
+#[tokio::test]
+async fn a_key_may_change_under_its_name() {
+    let issuer = Issuer::start(Key::ec("k"));
+    let verifier = verifier(&issuer, Timing::default());
+    assert_eq!(user(&verifier, &issuer.token(USER)).await, USER);
+    let new = Key::other_ec("k");
+    issuer.publish(&[&new]);
+    let token = new.sign(&issuer.claims(USER));
+    assert_eq!(user(&verifier, &token).await, USER);
+    assert_eq!(
+        refusal(&verifier, &issuer.token(USER)).await,
+        Refusal::Signature
+    );
+    assert_eq!(issuer.fetches(), 2);
+}
+
+#[tokio::test]
+async fn keys_of_two_types_may_share_a_name() {
+    let (rsa, ec) = (Key::rsa("k"), Key::ec("k"));
+    let issuer = Issuer::start(rsa.clone());
+    issuer.publish(&[&rsa, &ec]);
+    let verifier = verifier(&issuer, Timing::default());
+    for key in [rsa, ec] {
+        let token = key.sign(&issuer.claims(USER));
+        assert_eq!(user(&verifier, &token).await, USER);
+    }
 }
 
 #[tokio::test]
@@ -322,6 +386,14 @@ async fn keys_for_something_else_sign_nothing() {
         ("by another algorithm", changed("alg", json!("RSA-OAEP"))),
         ("by PS256", changed("alg", json!("PS256"))),
         ("too short", changed("n", json!("wVBpeXh0cnVl"))),
+        (
+            "too short, with zeros before it",
+            changed("n", json!(format!("{}wVBpeXh0cnVl", "A".repeat(400)))),
+        ),
+        (
+            "a short Ed25519 key",
+            json!({"kty": "OKP", "crv": "Ed25519", "kid": "k", "x": "AA"}),
+        ),
         (
             "a published secret",
             json!({"kty": "oct", "kid": "k", "k": "c2VjcmV0"}),
@@ -416,7 +488,7 @@ async fn tokens_of_auth0_are_taken() {
         json!({
             "sub": "auth0|5f7c8ec7c33c6c004bbafe82", "scope": "openid profile email",
             "aud": [issuer.audience, "https://meetme.eu.auth0.com/userinfo"],
-            "azp": "my_client_id", EMAIL: USER,
+            "azp": "my_client_id", EMAIL: USER, format!("{EMAIL}_verified"): true,
         }),
     ));
     let by_sub = verifier_by(&issuer, Timing::default(), "sub");
@@ -426,6 +498,13 @@ async fn tokens_of_auth0_are_taken() {
     );
     let by_email = verifier_by(&issuer, Timing::default(), EMAIL);
     assert_eq!(user(&by_email, &token).await, USER);
+    for unverified in [
+        json!({EMAIL: USER}),
+        json!({EMAIL: USER, "email_verified": true}),
+    ] {
+        let token = issuer.key.sign(&with(&issuer, unverified));
+        assert_eq!(refusal(&by_email, &token).await, Refusal::NoUser);
+    }
 }
 
 /// Tokens as [Keycloak] makes them, among keys of which one is for encryption.
@@ -457,14 +536,16 @@ async fn tokens_of_keycloak_are_taken() {
     assert_eq!(refusal(&by_email, &token).await, Refusal::Audience);
 }
 
-/// AWS Secrets Manager, as far as one secret goes.
-fn secrets_manager(secret: &'static str) -> String {
+/// AWS Secrets Manager, as far as one secret goes, which may change.
+fn secrets_manager(secret: &Arc<Mutex<&'static str>>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let secret = Arc::clone(secret);
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             let mut request = [0; 8_192];
             let _ = stream.read(&mut request);
+            let secret = *secret.lock().expect("no holder panics");
             let body = json!({"SecretString": secret, "Name": "key"}).to_string();
             let _ = write!(
                 stream,
@@ -477,7 +558,7 @@ fn secrets_manager(secret: &'static str) -> String {
     url
 }
 
-fn verifier_by_secret(issuer: &Issuer, secret: &'static str) -> Verifier {
+fn verifier_by_secret(issuer: &Issuer, endpoint: String) -> Verifier {
     let aws = AwsConfig {
         region: "eu-west-1".to_owned(),
         access_key_id: "local".to_owned(),
@@ -485,21 +566,22 @@ fn verifier_by_secret(issuer: &Issuer, secret: &'static str) -> Verifier {
         session_token: None,
     };
     let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:key-AbCdEf";
-    let endpoint = Some(secrets_manager(secret));
-    let secret = SecretReference::new("JWT_SECRET_ARN", arn.to_owned(), endpoint, aws);
+    let secret = SecretReference::new("JWT_SECRET_ARN", arn.to_owned(), Some(endpoint), aws);
     let source = Source::Secret(Box::new(secret.expect("an ARN")));
     Verifier::new(Keys::new(source, HASTY), rules(issuer, "sub"))
+}
+
+fn issuer_by_secret(secret: &str) -> Issuer {
+    let key = Key::secret("any", secret.as_bytes());
+    Issuer::at("https://issuer.example", "meetme-chat", key)
 }
 
 #[tokio::test]
 async fn a_secret_signs_by_hs256_and_nothing_else() {
     const SECRET: &str = "0123456789abcdef0123456789abcdef";
-    let issuer = Issuer::at(
-        "https://issuer.example",
-        "meetme-chat",
-        Key::secret("any", SECRET.as_bytes()),
-    );
-    let verifier = verifier_by_secret(&issuer, SECRET);
+    let issuer = issuer_by_secret(SECRET);
+    let stored = Arc::new(Mutex::new(SECRET));
+    let verifier = verifier_by_secret(&issuer, secrets_manager(&stored));
     assert_eq!(user(&verifier, &issuer.token(USER)).await, USER);
     let claims = issuer.claims(USER);
     for (token, expected) in [
@@ -512,17 +594,22 @@ async fn a_secret_signs_by_hs256_and_nothing_else() {
     ] {
         assert_eq!(refusal(&verifier, &token).await, expected);
     }
+
+    const ANOTHER: &str = "another secret of at least 32 bytes";
+    *stored.lock().expect("no holder panics") = ANOTHER;
+    let token = Key::secret("any", ANOTHER.as_bytes()).sign(&claims);
+    assert_eq!(user(&verifier, &token).await, USER, "at once");
+    assert_eq!(
+        refusal(&verifier, &issuer.token(USER)).await,
+        Refusal::Signature
+    );
 }
 
 #[tokio::test]
 async fn a_short_secret_lets_nobody_in() {
-    let issuer = Issuer::at(
-        "https://issuer.example",
-        "meetme-chat",
-        Key::secret("any", b"short"),
-    );
-    let failed = verifier_by_secret(&issuer, "short")
-        .verify(&issuer.token(USER))
-        .await;
+    let issuer = issuer_by_secret("short");
+    let stored = Arc::new(Mutex::new("short"));
+    let verifier = verifier_by_secret(&issuer, secrets_manager(&stored));
+    let failed = verifier.verify(&issuer.token(USER)).await;
     assert!(matches!(failed, Err(Failure::Failed(_))), "{failed:?}");
 }

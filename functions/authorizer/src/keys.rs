@@ -1,13 +1,16 @@
 //! The keys that sign tokens: those that an issuer publishes as a JWKS ([RFC 7517]), or one secret.
 //!
-//! They are remembered. A token of an unknown key makes them be read again, so an issuer may change
-//! its keys at any time; how often that happens is limited, so a flood of made-up key ids cannot
-//! become a flood at the issuer. Without keys nobody gets in.
+//! They are remembered. A token of an unknown key makes them be read again, and so does a signature
+//! that is wrong, so an issuer may change its keys at any time; how often that happens is limited, so a
+//! flood of made-up tokens cannot become a flood at the issuer. Without keys nobody gets in.
+//!
+//! Ages are those of the clock on the wall: a process of Lambda is frozen between requests, and other
+//! clocks may stand still meanwhile.
 //!
 //! [RFC 7517]: https://www.rfc-editor.org/rfc/rfc7517#section-5
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use chat::secret::SecretReference;
 use chat::{Error, Result, web};
@@ -17,7 +20,6 @@ use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, P
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::time::Instant;
 
 /// How long an issuer may take to give its keys: API Gateway waits ten seconds for an authorizer.
 const FETCH_TIME: Duration = Duration::from_secs(3);
@@ -29,6 +31,9 @@ const MAX_SET_BYTES: usize = 256 * 1024;
 ///
 /// [RFC 7518]: https://www.rfc-editor.org/rfc/rfc7518#section-3.2
 const MIN_SECRET_BYTES: usize = 32;
+
+/// The characters of an Ed25519 key in base64url: 32 bytes. The library takes that for granted.
+const ED25519_CHARACTERS: usize = 43;
 
 /// The shortest RSA modulus, in characters of base64url: 2,048 bits ([RFC 7518]).
 ///
@@ -57,7 +62,7 @@ pub struct Timing {
     pub fresh: Duration,
     /// If that fails, they are used until they are older than this.
     pub stale: Duration,
-    /// The pause between two readings on account of unknown keys.
+    /// The pause between two readings on account of tokens that the known keys do not verify.
     pub unknown: Duration,
     /// The pause after a reading that failed.
     pub failed: Duration,
@@ -87,14 +92,14 @@ pub struct Key {
 /// All keys of a moment.
 struct Ring {
     keys: Vec<Key>,
-    read_at: Instant,
+    read_at: SystemTime,
 }
 
-/// When keys were read in vain.
+/// When keys were last read before their time, and when in vain.
 #[derive(Default)]
 struct Attempts {
-    unknown: Option<Instant>,
-    failed: Option<Instant>,
+    unknown: Option<SystemTime>,
+    failed: Option<SystemTime>,
 }
 
 /// The keys of one issuer.
@@ -117,32 +122,24 @@ impl Keys {
         }
     }
 
-    /// The key that a token names. A token may leave the name out if there is but one key.
+    /// The key that a token names, by which it says to be signed. A token may leave the name out if
+    /// there is but one key.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`]: it is not among the keys that are known, and newer ones cannot be read
     /// now.
-    pub async fn find(&self, id: Option<&str>) -> Result<Option<Key>> {
-        if let Some(key) = self.remembered(self.timing.fresh, id) {
+    pub async fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Result<Option<Key>> {
+        if let Some(key) = self.remembered(self.timing.fresh, id, algorithm) {
             return Ok(Some(key));
         }
         let mut attempts = self.attempts.lock().await;
         // Another request may have read them meanwhile.
-        if let Some(key) = self.remembered(self.timing.fresh, id) {
+        if let Some(key) = self.remembered(self.timing.fresh, id, algorithm) {
             return Ok(Some(key));
         }
-        if self.may_read(&mut attempts) {
-            attempts.failed = self.read().await.err().map(|error| {
-                tracing::error!(
-                    cause = error.chain(),
-                    monotonic_counter.Failures = 1,
-                    "no keys"
-                );
-                Instant::now()
-            });
-        }
-        match self.remembered(self.timing.stale, id) {
+        self.try_to_read(&mut attempts).await;
+        match self.remembered(self.timing.stale, id, algorithm) {
             Some(key) => Ok(Some(key)),
             None if attempts.failed.is_none() => Ok(None),
             None => Err(Error::unavailable(READING)(
@@ -151,60 +148,100 @@ impl Keys {
         }
     }
 
-    fn remembered(&self, age: Duration, id: Option<&str>) -> Option<Key> {
-        self.ring_within(age)?.find(id).cloned()
+    /// The same for a token whose signature is wrong: its key may have changed under its name.
+    pub async fn find_anew(&self, id: Option<&str>, algorithm: Algorithm) -> Option<Key> {
+        let mut attempts = self.attempts.lock().await;
+        self.try_to_read(&mut attempts).await;
+        self.remembered(self.timing.stale, id, algorithm)
+    }
+
+    async fn try_to_read(&self, attempts: &mut Attempts) {
+        if !self.may_read(attempts) {
+            return;
+        }
+        attempts.failed = self.read().await.err().map(|error| {
+            let cause = error.chain();
+            tracing::error!(cause, monotonic_counter.Failures = 1, "keys not read");
+            SystemTime::now()
+        });
+    }
+
+    fn remembered(&self, age: Duration, id: Option<&str>, algorithm: Algorithm) -> Option<Key> {
+        self.ring_within(age)?.find(id, algorithm).cloned()
     }
 
     fn ring_within(&self, age: Duration) -> Option<Arc<Ring>> {
         let ring = self.ring.lock().expect("no holder panics").clone();
-        ring.filter(|ring| ring.read_at.elapsed() <= age)
+        ring.filter(|ring| is_within(ring.read_at, age))
     }
 
     fn may_read(&self, attempts: &mut Attempts) -> bool {
-        let within = |time: Option<Instant>, pause| time.is_some_and(|time| time.elapsed() < pause);
-        if within(attempts.failed, self.timing.failed) {
+        let is_recent = |time: Option<SystemTime>, pause| {
+            let time = time.filter(|time| is_within(*time, pause));
+            time.is_some()
+        };
+        if is_recent(attempts.failed, self.timing.failed) {
             return false;
         }
         if self.ring_within(self.timing.fresh).is_none() {
             return true;
         }
-        // The keys are fresh, so the one of the token is unknown.
-        if within(attempts.unknown, self.timing.unknown) {
+        // The keys are fresh, and do not verify the token.
+        if is_recent(attempts.unknown, self.timing.unknown) {
             return false;
         }
-        attempts.unknown = Some(Instant::now());
+        attempts.unknown = Some(SystemTime::now());
         true
     }
 
     async fn read(&self) -> Result<()> {
-        let keys = match &self.source {
-            Source::Published { url, client } => {
-                let fetched = tokio::time::timeout(FETCH_TIME, fetch(client, url)).await;
-                published(&fetched.map_err(Error::unavailable(READING))??)?
-            }
-            Source::Secret(secret) => {
-                let secret = Box::pin(secret.fetch()).await?;
-                vec![shared(secret.expose())?]
-            }
-        };
+        let keys = tokio::time::timeout(FETCH_TIME, self.source.fetch()).await;
+        let keys = keys.map_err(Error::unavailable(READING))??;
+        if keys.is_empty() {
+            // What an issuer has withdrawn counts no longer, even if nothing is left.
+            tracing::error!(
+                monotonic_counter.Failures = 1,
+                "the issuer has no key for RS256, ES256 or EdDSA"
+            );
+        }
         let ring = Ring {
             keys,
-            read_at: Instant::now(),
+            read_at: SystemTime::now(),
         };
         *self.ring.lock().expect("no holder panics") = Some(Arc::new(ring));
         Ok(())
     }
 }
 
-impl Ring {
-    fn find(&self, id: Option<&str>) -> Option<&Key> {
-        match (id, self.keys.as_slice()) {
-            // A secret has no name, whatever the token calls it.
-            (_, [only]) if only.id.is_none() => Some(only),
-            (None, [only]) => Some(only),
-            (None, _) => None,
-            (Some(id), keys) => keys.iter().find(|key| key.id.as_deref() == Some(id)),
+/// Whether a time is not longer ago than `age`. A clock that was set back makes nothing younger.
+fn is_within(time: SystemTime, age: Duration) -> bool {
+    let elapsed = time.elapsed();
+    elapsed.is_ok_and(|elapsed| elapsed < age)
+}
+
+impl Source {
+    async fn fetch(&self) -> Result<Vec<Key>> {
+        match self {
+            Self::Published { url, client } => published(&fetch(client, url).await?),
+            Self::Secret(secret) => {
+                let secret = Box::pin(secret.fetch()).await?;
+                Ok(vec![shared(secret.expose())?])
+            }
         }
+    }
+}
+
+impl Ring {
+    fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Option<&Key> {
+        let is_meant = |key: &&Key| match (key.id.as_deref(), id) {
+            // A secret has no name, whatever the token calls it.
+            (None, _) | (Some(_), None) => self.keys.len() == 1,
+            (Some(name), Some(id)) => name == id,
+        };
+        let meant = || self.keys.iter().filter(is_meant);
+        // Keys of different types may share a name.
+        let fitting = meant().find(|key| key.algorithm == algorithm);
+        fitting.or_else(|| meant().next())
     }
 }
 
@@ -230,13 +267,7 @@ fn published(set: &[u8]) -> Result<Vec<Key>> {
         keys: Vec<Value>,
     }
     let set: Set = serde_json::from_slice(set).map_err(Error::unavailable(READING))?;
-    let keys: Vec<Key> = set.keys.into_iter().filter_map(key).collect();
-    match keys.is_empty() {
-        false => Ok(keys),
-        true => Err(Error::unavailable(READING)(
-            "none of them is one of RS256, ES256 or EdDSA",
-        )),
-    }
+    Ok(set.keys.into_iter().filter_map(key).collect())
 }
 
 fn key(value: Value) -> Option<Key> {
@@ -248,13 +279,18 @@ fn key(value: Value) -> Option<Key> {
     // The type of a key says how it signs; what the header of a token says must agree, and is never
     // asked alone.
     let (algorithm, name) = match &jwk.algorithm {
-        AlgorithmParameters::RSA(rsa) if rsa.n.len() >= MIN_MODULUS_CHARACTERS => {
+        // `A` is six zero bits.
+        AlgorithmParameters::RSA(rsa)
+            if rsa.n.trim_start_matches('A').len() >= MIN_MODULUS_CHARACTERS =>
+        {
             (Algorithm::RS256, KeyAlgorithm::RS256)
         }
         AlgorithmParameters::EllipticCurve(ec) if ec.curve == EllipticCurve::P256 => {
             (Algorithm::ES256, KeyAlgorithm::ES256)
         }
-        AlgorithmParameters::OctetKeyPair(okp) if okp.curve == EllipticCurve::Ed25519 => {
+        AlgorithmParameters::OctetKeyPair(okp)
+            if okp.curve == EllipticCurve::Ed25519 && okp.x.len() == ED25519_CHARACTERS =>
+        {
             (Algorithm::EdDSA, KeyAlgorithm::EdDSA)
         }
         _ => return None,

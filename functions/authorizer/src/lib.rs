@@ -210,16 +210,16 @@ pub async fn handle(
 async fn answer(request: &Request, authorizer: &Authorizer) -> Result<Value, Failure> {
     match authorizer.identify(request).await {
         Ok(identity) => Ok(answer::allow(&request.target, identity.as_ref())),
+        Err(Failure::Refused(Refusal::OtherUser)) => {
+            let reason = Refusal::OtherUser.to_string();
+            tracing::info!(reason, monotonic_counter.Refusals = 1, "not authorized");
+            Ok(answer::deny(&request.target))
+        }
         Err(Failure::Refused(refusal)) => {
-            tracing::info!(
-                reason = %refusal,
-                monotonic_counter.Refusals = 1,
-                "not authorized"
-            );
-            match refusal {
-                Refusal::OtherUser => Ok(answer::deny(&request.target)),
-                _ => Err(refusal.into()),
-            }
+            let reason = refusal.to_string();
+            // Counted apart: each is an error of the function as well, and errors beyond these alarm.
+            tracing::info!(reason, monotonic_counter.Unauthorized = 1, "not authorized");
+            Err(refusal.into())
         }
         Err(Failure::Failed(error)) => {
             // Counted where the keys were not read.

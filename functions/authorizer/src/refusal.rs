@@ -1,5 +1,7 @@
 //! Why somebody does not get in.
 
+use std::fmt;
+
 use lambda_runtime::Diagnostic;
 
 /// What is wrong with a request. Only the log says which it is: API Gateway tells the caller 401 or
@@ -49,7 +51,7 @@ pub enum Refusal {
 }
 
 /// Why the authorizer does not say yes.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum Failure {
     /// The caller has to mend it.
     #[error(transparent)]
@@ -57,6 +59,13 @@ pub enum Failure {
     /// Only we can mend it: nobody gets in, and nobody is told to sign in again.
     #[error(transparent)]
     Failed(#[from] chat::Error),
+}
+
+/// The runtime logs it by this.
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 /// API Gateway answers 401 to this very message, and 500 to any other.

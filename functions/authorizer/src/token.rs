@@ -1,4 +1,5 @@
-//! Tokens: JWTs ([RFC 7519]) by the rules of [RFC 8725].
+//! Tokens: JWTs ([RFC 7519]), verified as [RFC 8725] recommends. Any token that the issuer has signed
+//! for our audience counts, ID tokens as well as access tokens.
 //!
 //! [RFC 7519]: https://www.rfc-editor.org/rfc/rfc7519
 //! [RFC 8725]: https://www.rfc-editor.org/rfc/rfc8725
@@ -8,7 +9,7 @@ use std::time::Duration;
 use chat::{Identity, UserId};
 use chrono::DateTime;
 use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Validation, decode, decode_header};
+use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use serde_json::{Map, Value};
 
 use crate::keys::{Key, Keys};
@@ -27,8 +28,9 @@ pub struct Rules {
     ///
     /// [rule]: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-jwt-authorizer.html
     pub audience: Vec<String>,
-    /// The claim that is the user id. `email` counts only beside a true `email_verified`: else
-    /// whoever may choose an address could be anybody.
+    /// The claim that is the user id. One whose name ends in `email` counts only beside a true one of
+    /// that name with `_verified` after it (`email` and `email_verified`): else whoever may choose an
+    /// address could be anybody.
     pub user_claim: String,
 }
 
@@ -46,7 +48,7 @@ impl Verifier {
 
     /// Reads the keys, so that the first request need not. A failure is logged, and tried again then.
     pub async fn warm(&self) {
-        let _ = self.keys.find(None).await;
+        let _ = self.keys.find(None, Algorithm::RS256).await;
     }
 
     /// The user of a token, until it ends.
@@ -61,8 +63,15 @@ impl Verifier {
         if header.crit.is_some() {
             return Err(Refusal::Malformed.into());
         }
-        let key = self.keys.find(header.kid.as_deref()).await?;
-        let claims = self.claims(token, &key.ok_or(Refusal::UnknownKey)?)?;
+        let (id, algorithm) = (header.kid.as_deref(), header.alg);
+        let key = self.keys.find(id, algorithm).await?;
+        let claims = match self.claims(token, &key.ok_or(Refusal::UnknownKey)?) {
+            Err(Refusal::Signature) => {
+                let key = self.keys.find_anew(id, algorithm).await;
+                self.claims(token, &key.ok_or(Refusal::UnknownKey)?)?
+            }
+            claims => claims?,
+        };
         Ok(self.identity(&claims)?)
     }
 
@@ -96,16 +105,18 @@ impl Verifier {
 
     fn identity(&self, claims: &Map<String, Value>) -> Result<Identity, Refusal> {
         let claim = self.rules.user_claim.as_str();
-        if claim == "email" && !is_true(claims.get("email_verified")) {
+        if claim.ends_with("email") && !is_true(claims.get(&format!("{claim}_verified"))) {
             return Err(Refusal::NoUser);
         }
         let user_id = claims.get(claim).and_then(Value::as_str);
         let user_id = UserId::try_from(user_id.ok_or(Refusal::NoUser)?.to_owned());
         let end = claims.get("exp").and_then(Value::as_f64);
-        let end = end.and_then(|seconds| DateTime::from_timestamp(seconds as i64, 0));
+        let end =
+            end.map(|seconds| (seconds as i64).saturating_add(LEEWAY.as_secs().cast_signed()));
+        let end = end.and_then(|seconds| DateTime::from_timestamp(seconds, 0));
         Ok(Identity {
             user_id: user_id.map_err(|_| Refusal::NoUser)?,
-            expires_at: Some(end.ok_or(Refusal::Malformed)? + LEEWAY),
+            expires_at: Some(end.ok_or(Refusal::Malformed)?),
         })
     }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use aws_lambda_events::apigw::{ApiGatewayProxyResponse, ApiGatewayWebsocketProxyRequest};
 use aws_lambda_events::encodings::Body;
-use chat::config::{DatabaseConfig, PushConfig};
+use chat::config::{Auth, DatabaseConfig, PushConfig};
 use chat::frame::{BadFrame, ClientFrame, ErrorFrame, ServerFrame};
 use chat::{
     ClientMessageId, Code, ConnectionId, Deadline, Error, Identity, Push, Rejection, Result, Store,
@@ -38,6 +38,8 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// The management API.
     pub push: PushConfig,
+    /// `AUTH`: whether senders have proved who they are.
+    pub auth: Auth,
 }
 
 impl Config {
@@ -50,6 +52,7 @@ impl Config {
         Ok(Self {
             database: DatabaseConfig::from_env()?,
             push: PushConfig::from_env()?,
+            auth: Auth::from_env()?,
         })
     }
 }
@@ -60,6 +63,8 @@ pub struct Deps {
     pub store: Store,
     /// The management API.
     pub push: Push,
+    /// Whether senders have proved who they are.
+    pub auth: Auth,
 }
 
 /// A frame, as API Gateway hands it over.
@@ -174,7 +179,7 @@ async fn serve(
     deps: Arc<Deps>,
 ) -> Result<ServerFrame> {
     let now = Utc::now();
-    let sender_id = sender(request.identity.clone(), now)?;
+    let sender_id = sender(request.identity.clone(), deps.auth, now)?;
     match frame.map_err(|bad| bad.rejection)? {
         ClientFrame::Ping => Ok(ServerFrame::Pong {
             timestamp: time::format(now),
@@ -188,9 +193,11 @@ async fn serve(
     }
 }
 
-/// The user of the socket, if still believed.
-fn sender(identity: Option<Identity>, now: DateTime<Utc>) -> Result<UserId, Rejection> {
-    let identity = identity.ok_or_else(|| {
+/// The user of the socket, if still believed. What has no end has no token behind it: such a socket is
+/// from before authorization was turned on.
+fn sender(identity: Option<Identity>, auth: Auth, now: DateTime<Utc>) -> Result<UserId, Rejection> {
+    let is_believed = |identity: &Identity| auth == Auth::Open || identity.expires_at.is_some();
+    let identity = identity.filter(is_believed).ok_or_else(|| {
         Rejection::new(
             Code::NotConnected,
             "This connection has no user. Please connect again.",

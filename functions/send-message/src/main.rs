@@ -16,6 +16,7 @@ async fn main() -> Result<(), Error> {
     let deps = Arc::new(Deps {
         store,
         push: push.await?,
+        auth: config.auth,
     });
     run_concurrent(service_fn(move |event| handle(event, Arc::clone(&deps)))).await
 }
