@@ -21,7 +21,9 @@ use mongodb::options::IndexOptions;
 use mongodb::{Collection, Database, IndexModel};
 use serde::{Deserialize, Serialize};
 
-use crate::store::{CLIENT_MESSAGE_ID_INDEX, CONNECTIONS, DUPLICATE_KEY, MESSAGES, SEQ_INDEX};
+use crate::store::{
+    CLIENT_MESSAGE_ID_INDEX, CONNECTIONS, DUPLICATE_KEY, MESSAGES, RATE_LIMITS, SEQ_INDEX,
+};
 use crate::{ConversationId, Error, Result, UserId, time};
 
 /// Updates sent at once.
@@ -73,7 +75,7 @@ pub async fn run(
     })
 }
 
-/// The indexes of both collections. The unique ones on messages leave out documents of the old
+/// The indexes of all collections. The unique ones on messages leave out documents of the old
 /// system, several of which would collide: they have no `conversation_id` until they are numbered.
 async fn make_indexes(database: &Database) -> Result<()> {
     let index = |name: &str, keys: Document, options: IndexOptions| {
@@ -103,18 +105,20 @@ async fn make_indexes(database: &Database) -> Result<()> {
         ])
         .await
         .map_err(Error::unavailable("making of the indexes of messages"))?;
+    let expiring = || IndexOptions::builder().expire_after(Duration::ZERO).build();
     database
         .collection::<Document>(CONNECTIONS)
         .create_indexes([
             index("user_id_1", doc! {"user_id": 1}, IndexOptions::default()),
-            index(
-                "expires_at_1",
-                doc! {"expires_at": 1},
-                IndexOptions::builder().expire_after(Duration::ZERO).build(),
-            ),
+            index("expires_at_1", doc! {"expires_at": 1}, expiring()),
         ])
         .await
         .map_err(Error::unavailable("making of the indexes of connections"))?;
+    database
+        .collection::<Document>(RATE_LIMITS)
+        .create_indexes([index("full_at_1", doc! {"full_at": 1}, expiring())])
+        .await
+        .map_err(Error::unavailable("making of the index of rate limits"))?;
     Ok(())
 }
 

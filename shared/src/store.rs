@@ -1,10 +1,12 @@
-//! MongoDB: the open sockets and the log of messages.
+//! MongoDB: the open sockets, the log of messages, and how fast users send.
 //!
 //! - `connections`: one document per open socket
 //! - `messages`: the log, with the delivery contract: dense numbers, idempotent resends, times that
 //!   never decrease
+//! - `limits`: one document per user who has sent lately, the token bucket
 
 mod connections;
+mod limits;
 mod messages;
 
 use std::num::NonZeroUsize;
@@ -13,7 +15,7 @@ use std::time::Duration;
 
 use lru::LruCache;
 use mongodb::bson::doc;
-use mongodb::error::{Error as DriverError, ErrorKind};
+use mongodb::error::{Error as DriverError, ErrorKind, WriteFailure};
 use mongodb::options::{Acknowledgment, ClientOptions, ReadPreference};
 use mongodb::{Client, Collection, Database};
 use tracing::Instrument;
@@ -23,6 +25,8 @@ use crate::config::DatabaseConfig;
 use crate::{ConversationId, Error, Result};
 
 pub use connections::Connection;
+use limits::Bucket;
+pub use limits::RateLimit;
 pub use messages::{Appended, Page, Range};
 pub(crate) use messages::{CLIENT_MESSAGE_ID_INDEX, SEQ_INDEX};
 use messages::{Line, StoredMessage};
@@ -32,6 +36,9 @@ pub const MESSAGES: &str = "chat_messages";
 
 /// Name of the collection of open sockets.
 pub const CONNECTIONS: &str = "connections";
+
+/// Name of the collection of token buckets.
+pub const RATE_LIMITS: &str = "rate_limits";
 
 /// The server's error code for a key that a unique index has already.
 pub(crate) const DUPLICATE_KEY: i32 = 11_000;
@@ -43,11 +50,12 @@ const REMEMBERED_CONVERSATIONS: NonZeroUsize = NonZeroUsize::new(4_096).expect("
 /// no time-out of its own for an answer.
 const OPERATION_TIME: Duration = Duration::from_secs(5);
 
-/// The two collections. Made once at start and shared by all requests of a process.
+/// The collections. Made once at start and shared by all requests of a process.
 pub struct Store {
     database: Database,
     connections: Collection<Connection>,
     messages: Collection<StoredMessage>,
+    rate_limits: Collection<Bucket>,
     lines: Mutex<LruCache<ConversationId, Line>>,
 }
 
@@ -99,6 +107,7 @@ impl Store {
         Ok(Self {
             connections: database.collection(CONNECTIONS),
             messages: database.collection(MESSAGES),
+            rate_limits: database.collection(RATE_LIMITS),
             lines: Mutex::new(LruCache::new(REMEMBERED_CONVERSATIONS)),
             database,
         })
@@ -139,6 +148,15 @@ async fn perform<T>(
     })
 }
 
+/// Whether a unique index has refused a document.
+fn is_duplicate_key(error: &DriverError) -> bool {
+    match &*error.kind {
+        ErrorKind::Write(WriteFailure::WriteError(error)) => error.code == DUPLICATE_KEY,
+        ErrorKind::Command(error) => error.code == DUPLICATE_KEY,
+        _ => false,
+    }
+}
+
 /// Driver settings for a process that serves `config.concurrency` requests at once.
 ///
 /// # Errors
@@ -157,7 +175,7 @@ pub async fn client_options(config: &DatabaseConfig) -> Result<ClientOptions> {
                 _ => Error::unavailable("look-up of the database's address")(error),
             })?;
     options.app_name.get_or_insert("meetme-chat".to_owned());
-    // A request uses one connection at a time; the others are for retries beside stuck ones.
+    // A request uses two connections at most; the others are for retries beside stuck ones.
     options.max_pool_size.get_or_insert(config.concurrency + 3);
     options.max_idle_time.get_or_insert(Duration::from_secs(60));
     options

@@ -11,11 +11,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Document, doc};
-use mongodb::error::{Error as DriverError, ErrorKind, WriteFailure};
 use mongodb::options::ReadConcern;
 use serde::{Deserialize, Serialize};
 
-use super::{DUPLICATE_KEY, OPERATION_TIME, Store, perform};
+use super::{OPERATION_TIME, Store, is_duplicate_key, perform};
 use crate::{ClientMessageId, ConversationId, Deadline, Draft, Error, Message, Result, time};
 
 /// Name of the unique index on (`conversation_id`, `seq`).
@@ -368,12 +367,4 @@ fn backoff(conflicts: u32) -> Duration {
     };
     let bound_ms = (FIRST_MS << doublings.min(8)).min(LONGEST_MS);
     Duration::from_millis(fastrand::u64(0..=bound_ms))
-}
-
-fn is_duplicate_key(error: &DriverError) -> bool {
-    match &*error.kind {
-        ErrorKind::Write(WriteFailure::WriteError(error)) => error.code == DUPLICATE_KEY,
-        ErrorKind::Command(error) => error.code == DUPLICATE_KEY,
-        _ => false,
-    }
 }
