@@ -1,6 +1,7 @@
 //! Settings from environment variables, read once at start.
 
 use std::fmt;
+use std::str::FromStr;
 
 use crate::aws::AwsConfig;
 use crate::secret::SecretReference;
@@ -26,6 +27,20 @@ pub fn optional(variable: &'static str) -> Result<Option<String>> {
         Ok(value) => Ok(Some(value)),
         Err(std::env::VarError::NotPresent) => Ok(None),
         Err(std::env::VarError::NotUnicode(_)) => Err(invalid(variable, "is not UTF-8")),
+    }
+}
+
+/// The number that `variable` is, or `default` where it is not set or empty.
+///
+/// # Errors
+///
+/// [`Error::Config`]: it is not a number, or not one of this type.
+pub fn number<T: FromStr>(variable: &'static str, default: T) -> Result<T> {
+    match optional(variable)? {
+        None => Ok(default),
+        Some(text) => text
+            .parse()
+            .map_err(|_| invalid(variable, "is not a number, or is out of bounds")),
     }
 }
 
@@ -147,17 +162,11 @@ impl DatabaseConfig {
     ///
     /// [`Error::Config`]: a variable is missing or malformed.
     pub fn from_env() -> Result<Self> {
-        const CONCURRENCY: &str = "AWS_LAMBDA_MAX_CONCURRENCY";
         Ok(Self {
             uri: ConnectionString::from_env()?,
             database: optional("MONGODB_DATABASE")?
                 .unwrap_or_else(|| Self::DEFAULT_DATABASE.to_owned()),
-            concurrency: match optional(CONCURRENCY)? {
-                None => 1,
-                Some(number) => number
-                    .parse()
-                    .map_err(|_| invalid(CONCURRENCY, "is not a whole number"))?,
-            },
+            concurrency: number("AWS_LAMBDA_MAX_CONCURRENCY", 1)?,
         })
     }
 }

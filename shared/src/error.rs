@@ -1,6 +1,7 @@
 //! What can go wrong, with one variant for each thing a caller does about it.
 
 use std::fmt;
+use std::time::Duration;
 
 use lambda_runtime::Diagnostic;
 use serde::Serialize;
@@ -105,6 +106,8 @@ pub struct Rejection {
     pub code: Code,
     /// A sentence for the user. It repeats nothing of the input.
     pub message: String,
+    /// After how many milliseconds the same request may succeed, where that is known.
+    pub retry_after_ms: Option<u64>,
 }
 
 impl Rejection {
@@ -113,6 +116,17 @@ impl Rejection {
         Self {
             code,
             message: message.into(),
+            retry_after_ms: None,
+        }
+    }
+
+    /// A refusal of somebody who has to wait before they may send again.
+    pub fn rate_limited(wait: Duration) -> Self {
+        Self {
+            code: Code::RateLimited,
+            message: "You are sending too fast. Please wait a moment.".to_owned(),
+            // Rounded up: who comes back earlier is refused again.
+            retry_after_ms: Some(wait.as_nanos().div_ceil(1_000_000) as u64),
         }
     }
 }
@@ -137,6 +151,8 @@ pub enum Code {
     TokenExpired,
     /// The conversation is one of other users (HTTP only).
     Forbidden,
+    /// The user sends faster than the limit; wait for `retry_after_ms`.
+    RateLimited,
     /// The database or the time failed; nothing is wrong with the request.
     Unavailable,
 }
@@ -144,7 +160,7 @@ pub enum Code {
 impl Code {
     /// Whether the same request may succeed later.
     pub fn retryable(self) -> bool {
-        self == Self::Unavailable
+        matches!(self, Self::RateLimited | Self::Unavailable)
     }
 }
 

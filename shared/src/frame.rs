@@ -127,9 +127,11 @@ fn invalid(message: impl Into<String>) -> Rejection {
 ///  "timestamp":"…","status":"delivered","duplicate":false}
 /// {"type":"pong","timestamp":"…"}
 /// {"type":"error","code":"invalid_frame","message":"…","client_message_id":"…","retryable":false}
+/// {"type":"error","code":"rate_limited","message":"…","client_message_id":"…","retryable":true,
+///  "retry_after_ms":400}
 /// ```
 ///
-/// `client_message_id` is absent where the sender gave none.
+/// `client_message_id` is absent where the sender gave none, `retry_after_ms` in any other error.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ServerFrame {
@@ -188,6 +190,9 @@ pub struct ErrorFrame {
     pub client_message_id: Option<ClientMessageId>,
     /// Whether the same frame may succeed later.
     pub retryable: bool,
+    /// After how many milliseconds it may, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
 }
 
 impl ServerFrame {
@@ -199,6 +204,7 @@ impl ServerFrame {
             message: rejection.message,
             client_message_id,
             retryable: rejection.code.retryable(),
+            retry_after_ms: rejection.retry_after_ms,
         })
     }
 
@@ -276,6 +282,18 @@ mod tests {
         let answer: Value = serde_json::from_str(&answer).expect("JSON");
         assert_eq!(answer["client_message_id"], "m-1");
         assert_eq!(answer["retryable"], false);
+        assert_eq!(answer.get("retry_after_ms"), None);
+    }
+
+    #[test]
+    fn who_sends_too_fast_is_told_how_long_to_wait() {
+        let wait = std::time::Duration::from_micros(199_001);
+        let error = Error::Rejected(Rejection::rate_limited(wait));
+        let answer = ServerFrame::error(error, None).to_json();
+        let answer: Value = serde_json::from_str(&answer).expect("JSON");
+        assert_eq!(answer["code"], "rate_limited");
+        assert_eq!(answer["retryable"], true);
+        assert_eq!(answer["retry_after_ms"], 200);
     }
 
     /// The longest escape of a byte is `\u0000`; user ids hold no control characters, so theirs is

@@ -1,4 +1,4 @@
-//! The `@connections` management API: frames to open sockets.
+//! The `@connections` management API: frames to open sockets, and their end.
 //!
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html>
 
@@ -12,6 +12,7 @@ use aws_sdk_apigatewaymanagement::config::timeout::TimeoutConfig;
 use aws_sdk_apigatewaymanagement::config::{
     BehaviorVersion, Config, Region, StalledStreamProtectionConfig,
 };
+use aws_sdk_apigatewaymanagement::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_apigatewaymanagement::primitives::Blob;
 use aws_smithy_runtime::client::retries::classifiers::HttpStatusCodeClassifier;
 use bytes::Bytes;
@@ -23,13 +24,13 @@ use tracing::field::Empty;
 use crate::config::PushConfig;
 use crate::{Connection, ConnectionId, Deadline, Error, aws};
 
-/// Posts in flight at once for one message.
-const CONCURRENT_POSTS: usize = 32;
+/// Calls in flight at once for one message.
+const CONCURRENT_CALLS: usize = 32;
 
-/// How long one try of a post may take, if the request has that long.
+/// How long one try of a call may take, if the request has that long.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Tries of one post: the first, and retries of 429, 5xx and time-outs.
+/// Tries of one call: the first, and retries of 429, 5xx and time-outs.
 const ATTEMPTS: u32 = 4;
 
 /// The bound of the first pause between tries; it doubles with each.
@@ -50,13 +51,34 @@ pub struct Deliveries {
     pub failed: usize,
 }
 
-/// Why a frame did not reach a socket.
+/// What is done to a socket.
+#[derive(Debug, Clone)]
+enum Call {
+    /// It gets a text frame.
+    Post(Bytes),
+    /// It is closed.
+    Delete,
+}
+
+/// Why a call did not reach a socket.
 #[derive(Debug)]
 enum Miss {
     /// HTTP 410: the socket is closed for good.
     Gone,
     /// Anything else, after retries.
     Failed(Error),
+}
+
+impl<E> From<SdkError<E>> for Miss
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    fn from(error: SdkError<E>) -> Self {
+        match error.code() {
+            Some("GoneException") => Self::Gone,
+            _ => Self::Failed(Error::unavailable("push")(error)),
+        }
+    }
 }
 
 /// A client of the management API. Made once at start; connections are reused.
@@ -99,19 +121,38 @@ impl Push {
         now: DateTime<Utc>,
         deadline: Deadline,
     ) -> Deliveries {
-        let frame = Bytes::copy_from_slice(frame.as_bytes());
-        let mut posts = stream::iter(sockets)
-            .map(|socket| {
-                let frame = frame.clone();
-                async move {
-                    let delivery = self.deliver(&socket, frame, now, deadline);
-                    let outcome = traced(&socket.connection_id, delivery).await;
-                    (socket, outcome)
-                }
+        let call = Call::Post(Bytes::copy_from_slice(frame.as_bytes()));
+        self.call_all(sockets, &call, now, deadline).await
+    }
+
+    /// Closes all `sockets`, several at a time. Gives those that are closed now, or were before:
+    /// their rows are to be deleted.
+    pub async fn close_all(
+        &self,
+        sockets: Vec<Connection>,
+        now: DateTime<Utc>,
+        deadline: Deadline,
+    ) -> Vec<Connection> {
+        let calls = self.call_all(sockets, &Call::Delete, now, deadline).await;
+        [calls.delivered, calls.gone].concat()
+    }
+
+    async fn call_all(
+        &self,
+        sockets: Vec<Connection>,
+        call: &Call,
+        now: DateTime<Utc>,
+        deadline: Deadline,
+    ) -> Deliveries {
+        let mut calls = stream::iter(sockets)
+            .map(|socket| async move {
+                let delivery = self.deliver(&socket, call, now, deadline);
+                let outcome = traced(&socket.connection_id, delivery).await;
+                (socket, outcome)
             })
-            .buffer_unordered(CONCURRENT_POSTS);
+            .buffer_unordered(CONCURRENT_CALLS);
         let mut deliveries = Deliveries::default();
-        while let Some((socket, outcome)) = posts.next().await {
+        while let Some((socket, outcome)) = calls.next().await {
             match outcome {
                 Ok(()) => deliveries.delivered.push(socket),
                 Err(Miss::Gone) => deliveries.gone.push(socket),
@@ -136,9 +177,9 @@ impl Push {
         frame: &str,
         deadline: Deadline,
     ) -> Result<(), Error> {
-        let frame = Bytes::copy_from_slice(frame.as_bytes());
-        let post = self.post(&self.config.endpoint, connection_id, frame, deadline);
-        match traced(connection_id, post).await {
+        let call = Call::Post(Bytes::copy_from_slice(frame.as_bytes()));
+        let reply = self.call(&self.config.endpoint, connection_id, &call, deadline);
+        match traced(connection_id, reply).await {
             Ok(()) => Ok(()),
             Err(Miss::Gone) => Err(Error::unavailable("push")("the socket is closed")),
             Err(Miss::Failed(error)) => Err(error),
@@ -155,32 +196,32 @@ impl Push {
         connection_id: &ConnectionId,
         deadline: Deadline,
     ) -> Result<(), Error> {
-        let close = self.delete(&self.config.endpoint, connection_id, deadline);
+        let close = self.call(
+            &self.config.endpoint,
+            connection_id,
+            &Call::Delete,
+            deadline,
+        );
         match traced(connection_id, close).await {
             Ok(()) | Err(Miss::Gone) => Ok(()),
             Err(Miss::Failed(error)) => Err(error),
         }
     }
 
-    /// Posts to one socket. A 410 from a socket that has only just opened is no proof that it is
+    /// Calls one socket. A 410 from a socket that has only just opened is no proof that it is
     /// gone: deleting its row would leave a live socket without messages for hours.
     async fn deliver(
         &self,
         socket: &Connection,
-        frame: Bytes,
+        call: &Call,
         now: DateTime<Utc>,
         deadline: Deadline,
     ) -> Result<(), Miss> {
         for attempt in 0..ATTEMPTS {
-            let posted = self
-                .post(
-                    &socket.endpoint,
-                    &socket.connection_id,
-                    frame.clone(),
-                    deadline,
-                )
+            let called = self
+                .call(&socket.endpoint, &socket.connection_id, call, deadline)
                 .await;
-            match posted {
+            match called {
                 Err(Miss::Gone) if socket.age(now) < SETTLING => {}
                 outcome => return outcome,
             }
@@ -191,46 +232,29 @@ impl Push {
         Err(Miss::Failed(error))
     }
 
-    async fn post(
+    async fn call(
         &self,
         endpoint: &str,
         connection_id: &ConnectionId,
-        frame: Bytes,
+        call: &Call,
         deadline: Deadline,
     ) -> Result<(), Miss> {
-        self.client(endpoint)
-            .post_to_connection()
-            .connection_id(connection_id.as_str())
-            .data(Blob::new(frame))
-            .customize()
-            .config_override(within(deadline))
-            .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| match error.as_service_error() {
-                Some(refusal) if refusal.is_gone_exception() => Miss::Gone,
-                _ => Miss::Failed(Error::unavailable("push")(error)),
-            })
-    }
-
-    async fn delete(
-        &self,
-        endpoint: &str,
-        connection_id: &ConnectionId,
-        deadline: Deadline,
-    ) -> Result<(), Miss> {
-        self.client(endpoint)
-            .delete_connection()
-            .connection_id(connection_id.as_str())
-            .customize()
-            .config_override(within(deadline))
-            .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| match error.as_service_error() {
-                Some(refusal) if refusal.is_gone_exception() => Miss::Gone,
-                _ => Miss::Failed(Error::unavailable("closing of a socket")(error)),
-            })
+        let client = self.client(endpoint);
+        let id = connection_id.as_str();
+        let settings = within(deadline);
+        match call {
+            Call::Post(frame) => {
+                let post = client.post_to_connection().connection_id(id);
+                let post = post.data(Blob::new(frame.clone())).customize();
+                let outcome = post.config_override(settings).send().await;
+                outcome.map(|_| ()).map_err(Miss::from)
+            }
+            Call::Delete => {
+                let delete = client.delete_connection().connection_id(id).customize();
+                let outcome = delete.config_override(settings).send().await;
+                outcome.map(|_| ()).map_err(Miss::from)
+            }
+        }
     }
 
     /// The client of one endpoint. All endpoints of a scheme share one pool of connections.

@@ -53,6 +53,16 @@ impl Connection {
         }
     }
 
+    /// Whether it opened before `other`. Of two that opened in the same millisecond, the id decides.
+    pub fn is_older_than(&self, other: &Self) -> bool {
+        self.opened() < other.opened()
+    }
+
+    /// What sockets are ordered by.
+    pub fn opened(&self) -> impl Ord {
+        (self.connected_at, self.connection_id.as_str())
+    }
+
     fn is_live(&self, now: DateTime<Utc>) -> bool {
         self.expires_at > date(now)
     }
