@@ -1,5 +1,6 @@
 //! `sendMessage`, `ping` and `$default`: stores a message and delivers it.
 //!
+//! - [`limits`]: how fast a user may send
 //! - [`send`]: one message, from a valid frame to its ack
 //!
 //! Who a frame comes from is what the authorizer found out when the socket opened: API Gateway puts it
@@ -9,6 +10,7 @@
 //! one-way and takes the frames of old clients: a good one is answered with silence, a bad one with
 //! an error frame through `@connections`.
 
+pub mod limits;
 pub mod send;
 
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use aws_lambda_events::apigw::{ApiGatewayProxyResponse, ApiGatewayWebsocketProxy
 use aws_lambda_events::encodings::Body;
 use chat::config::{Auth, DatabaseConfig, PushConfig};
 use chat::frame::{BadFrame, ClientFrame, ErrorFrame, ServerFrame};
+use chat::store::RateLimit;
 use chat::{
     ClientMessageId, Code, ConnectionId, Deadline, Error, Identity, Push, Rejection, Result, Store,
     UserId, time,
@@ -26,6 +29,8 @@ use chrono::{DateTime, Utc};
 use lambda_runtime::LambdaEvent;
 use tracing::Instrument;
 use tracing::field::Empty;
+
+use limits::Limits;
 
 /// Time kept back on `$default`, where an error leaves by a push: a send that has run out of time
 /// must not end in silence, which means success there.
@@ -40,6 +45,8 @@ pub struct Config {
     pub push: PushConfig,
     /// `AUTH`: whether senders have proved who they are.
     pub auth: Auth,
+    /// `MESSAGE_RATE`, `MESSAGE_BURST`: how fast a user may send.
+    pub rate: RateLimit,
 }
 
 impl Config {
@@ -53,6 +60,7 @@ impl Config {
             database: DatabaseConfig::from_env()?,
             push: PushConfig::from_env()?,
             auth: Auth::from_env()?,
+            rate: limits::from_env()?,
         })
     }
 }
@@ -65,6 +73,8 @@ pub struct Deps {
     pub push: Push,
     /// Whether senders have proved who they are.
     pub auth: Auth,
+    /// How fast a user may send.
+    pub limits: Limits,
 }
 
 /// A frame, as API Gateway hands it over.
@@ -152,6 +162,8 @@ async fn answer(request: &Request, deadline: Deadline, deps: Arc<Deps>) -> Serve
             Error::Rejected(rejection) => tracing::info!(
                 code = ?rejection.code,
                 monotonic_counter.Refusals = 1,
+                monotonic_counter.RateLimited =
+                    u64::from(rejection.code == Code::RateLimited),
                 "frame refused"
             ),
             _ => tracing::error!(

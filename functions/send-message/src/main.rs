@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chat::{Push, Store};
 use lambda_runtime::{Error, run_concurrent, service_fn};
+use send_message::limits::Limits;
 use send_message::{Config, Deps, handle};
 
 #[tokio::main(flavor = "current_thread")]
@@ -17,6 +18,7 @@ async fn main() -> Result<(), Error> {
         store,
         push: push.await?,
         auth: config.auth,
+        limits: Limits::new(config.rate),
     });
     run_concurrent(service_fn(move |event| handle(event, Arc::clone(&deps)))).await
 }

@@ -9,19 +9,19 @@ use chat::{Code, ConnectionId, Deadline, Draft, Message, Rejection, Result, User
 use chrono::{DateTime, Utc};
 use tracing::Span;
 
-use crate::Deps;
+use crate::{Deps, limits};
 
-/// Time kept back from the delivery: a message whose pushes hang is stored all the same, and its ack
-/// must leave in time.
+/// Time kept back from the delivery and the counting: a message whose pushes hang is stored all the
+/// same, and its ack must leave in time.
 const ACK_RESERVE: Duration = Duration::from_millis(500);
 
 /// Stores the message of `frame`, which came from `sender_id` on the socket `origin`, then delivers it
-/// to the receiver's sockets and the sender's other ones. No failure of a delivery fails the send: the log is the truth, and a push only saves the
-/// client from asking.
+/// to the receiver's sockets and the sender's other ones, and counts it beside that. No failure of a
+/// delivery fails the send: the log is the truth, and a push only saves the client from asking.
 ///
 /// # Errors
 ///
-/// - [`Code::SenderMismatch`]: nothing is stored.
+/// - [`Code::SenderMismatch`], [`Code::RateLimited`]: nothing is stored.
 /// - [`Error::Unavailable`](chat::Error::Unavailable): the message may or may not be stored.
 pub async fn send(
     frame: SendFrame,
@@ -31,9 +31,27 @@ pub async fn send(
     deadline: Deadline,
     deps: Arc<Deps>,
 ) -> Result<Ack> {
-    let start = Instant::now();
     let draft = draft(frame, sender_id)?;
     Span::current().record("conversation_id", draft.conversation_id().as_str());
+    deps.limits.check(&draft.sender_id, now)?;
+    let counting = limits::debit(
+        draft.sender_id.clone(),
+        deadline.sooner(ACK_RESERVE),
+        Arc::clone(&deps),
+    );
+    let sending = store_and_deliver(draft, origin, now, deadline, deps);
+    let (ack, ()) = tokio::join!(sending, counting);
+    ack
+}
+
+async fn store_and_deliver(
+    draft: Draft,
+    origin: ConnectionId,
+    now: DateTime<Utc>,
+    deadline: Deadline,
+    deps: Arc<Deps>,
+) -> Result<Ack> {
+    let start = Instant::now();
     let appended = deps.store.append(&draft, now, deadline).await?;
     let message = appended.message;
     // A resend is pushed again: the first try may have ended between the insert and the push.
