@@ -220,12 +220,7 @@ impl PushConfig {
     }
 }
 
-/// `MANAGEMENT_ENDPOINT`, for a function that only records it.
-///
-/// # Errors
-///
-/// [`Error::Config`]: it is not set, or is not an `http` or `https` URL.
-pub fn management_endpoint() -> Result<String> {
+fn management_endpoint() -> Result<String> {
     const VARIABLE: &str = "MANAGEMENT_ENDPOINT";
     let endpoint = required(VARIABLE)?;
     if !endpoint.starts_with("https://") && !endpoint.starts_with("http://") {

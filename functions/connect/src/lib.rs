@@ -3,25 +3,35 @@
 //! The user is whom the authorizer has found. The handshake succeeds with 200, and with the subprotocol
 //! `chat.v1` if the client offers it; it fails with 400 (no user) or 503 (the database did not
 //! answer).
+//!
+//! - [`surplus`]: the sockets that a new one takes the place of
+
+pub mod surplus;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lambda_events::apigw::{ApiGatewayProxyResponse, ApiGatewayWebsocketProxyRequest};
-use chat::config::{DatabaseConfig, management_endpoint};
+use chat::config::{DatabaseConfig, PushConfig};
 use chat::identity::{SUBPROTOCOL, subprotocols};
-use chat::{Code, Connection, Deadline, Error, Identity, Rejection, Result, Store};
+use chat::{Code, Connection, Deadline, Error, Identity, Push, Rejection, Result, Store};
 use chrono::{DateTime, Utc};
 use http::header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 use lambda_runtime::LambdaEvent;
 use tracing::Instrument;
+
+/// Time kept back from the closing of other sockets: a socket that is recorded opens.
+const HANDSHAKE_RESERVE: Duration = Duration::from_millis(500);
 
 /// Settings from environment variables.
 #[derive(Debug)]
 pub struct Config {
     /// The database.
     pub database: DatabaseConfig,
-    /// `MANAGEMENT_ENDPOINT`: recorded with the socket, for pushes to it.
-    pub endpoint: String,
+    /// The management API; its endpoint is recorded with the socket, for pushes to it.
+    pub push: PushConfig,
+    /// `SOCKETS_PER_USER`: the open sockets that a user may have.
+    pub sockets_per_user: usize,
 }
 
 impl Config {
@@ -33,7 +43,8 @@ impl Config {
     pub fn from_env() -> Result<Self> {
         Ok(Self {
             database: DatabaseConfig::from_env()?,
-            endpoint: management_endpoint()?,
+            push: PushConfig::from_env()?,
+            sockets_per_user: surplus::limit_from_env()?,
         })
     }
 }
@@ -42,8 +53,10 @@ impl Config {
 pub struct Deps {
     /// The database.
     pub store: Store,
-    /// The management endpoint of our API.
-    pub endpoint: String,
+    /// The management API.
+    pub push: Push,
+    /// The open sockets that a user may have.
+    pub sockets_per_user: usize,
 }
 
 /// Answers one handshake.
@@ -112,13 +125,13 @@ async fn connect(
     let connection_id = event.request_context.connection_id.clone().ok_or_else(|| {
         Error::unavailable("reading of the event")("it has no requestContext.connectionId")
     })?;
-    let connection = Connection::new(connection_id.into(), identity, deps.endpoint.clone(), now);
-    deadline
-        .bound(
-            "connect",
-            async move { deps.store.connect(&connection).await },
-        )
-        .await
+    let endpoint = deps.push.endpoint().to_owned();
+    let connection = Connection::new(connection_id.into(), identity, endpoint, now);
+    let (row, recorder) = (connection.clone(), Arc::clone(&deps));
+    let recording = async move { recorder.store.connect(&row).await };
+    deadline.bound("connect", recording).await?;
+    surplus::close(connection, now, deadline.sooner(HANDSHAKE_RESERVE), deps).await;
+    Ok(())
 }
 
 /// Whether the client speaks our subprotocol. One that offers any insists on an answer; one that

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chat::Store;
+use chat::{Push, Store};
 use connect::{Config, Deps, handle};
 use lambda_runtime::{Error, run_concurrent, service_fn};
 
@@ -12,7 +12,9 @@ async fn main() -> Result<(), Error> {
     let config = Config::from_env()?;
     let deps = Arc::new(Deps {
         store: Store::open_warm(&config.database).await?,
-        endpoint: config.endpoint,
+        // Nothing is loaded before it is needed, which it rarely is.
+        push: Push::new(config.push),
+        sockets_per_user: config.sockets_per_user,
     });
     run_concurrent(service_fn(move |event| handle(event, Arc::clone(&deps)))).await
 }
