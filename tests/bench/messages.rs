@@ -1,9 +1,11 @@
 //! Send to receive, with one pair and with many, beside an insert and a bare echo.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use chat::aws::AwsConfig;
 use chat::config::{DatabaseConfig, PushConfig};
+use chat::store::RateLimit;
 use chat::{Deadline, Push, Store, UserId};
 use chrono::Utc;
 use mongodb::Collection;
@@ -39,6 +41,7 @@ pub async fn one_pair(stack: &Stack) -> usize {
         (Samples::default(), Samples::default(), Samples::default());
     let (mut pings, mut finds, mut pushes) =
         (Samples::default(), Samples::default(), Samples::default());
+    let mut debits = Samples::default();
     for round in 0..WARM_UP + ROUNDS {
         // In turn, so that whatever else the machine does hits all alike.
         let samples = [
@@ -48,6 +51,7 @@ pub async fn one_pair(stack: &Stack) -> usize {
             (&mut pings, parts.ping().await),
             (&mut finds, parts.find_sockets().await),
             (&mut pushes, parts.push().await),
+            (&mut debits, parts.debit().await),
         ];
         if round >= WARM_UP {
             for (samples, sample) in samples {
@@ -70,6 +74,8 @@ pub async fn one_pair(stack: &Stack) -> usize {
         finds.median_ms(),
         pushes.median_ms()
     );
+    println!("beside it, the counting          {}", debits.summary());
+    parts.cpu_of_debits().await;
     WARM_UP + ROUNDS
 }
 
@@ -82,6 +88,7 @@ struct Parts {
     store: Store,
     push: Push,
     users: [UserId; 2],
+    limit: RateLimit,
 }
 
 impl Parts {
@@ -110,6 +117,7 @@ impl Parts {
                 },
             }),
             users: [user("sender"), user("receiver")],
+            limit: RateLimit::new(RateLimit::MAX_RATE, RateLimit::MAX_BURST).expect("a limit"),
         }
     }
 
@@ -160,6 +168,23 @@ impl Parts {
         start.elapsed()
     }
 
+    async fn debit(&mut self) -> Duration {
+        let [sender, _] = &self.users;
+        let start = Instant::now();
+        let counted = self.store.debit(sender, self.limit).await;
+        counted.expect("counted");
+        start.elapsed()
+    }
+
+    /// Prints what one debit takes of the processors, the driver's part in this process included.
+    async fn cpu_of_debits(&mut self) {
+        let before = cpu_ms();
+        for _ in 0..ROUNDS {
+            self.debit().await;
+        }
+        print_cpu("CPU time of the counting        ", &before, ROUNDS);
+    }
+
     async fn push(&mut self) -> Duration {
         let [_, receiver] = &self.users;
         let sockets = self
@@ -205,25 +230,32 @@ pub async fn many_pairs(stack: &Stack) -> usize {
         "delivered, {PAIRS} pairs              {rate:.0} a second, {}",
         delivered.summary()
     );
-    let cpu: Vec<String> = cpu_ms()
-        .into_iter()
-        .zip(cpu_before)
-        .map(|((name, after), (_, before))| {
-            format!("{name} {:.2} ms", (after - before) / delivered.len() as f64)
-        })
-        .collect();
-    println!("CPU time of one of these         {}", cpu.join(", "));
+    let label = "CPU time of one of these        ";
+    print_cpu(label, &cpu_before, delivered.len());
     delivered.len()
 }
 
-/// CPU time that each busy process has used, by name: this one, and below it the gateway, the
-/// function, and the database if it is ours.
-fn cpu_ms() -> Vec<(String, f64)> {
+/// Prints what each busy process has used since `before`, for each of so many.
+fn print_cpu(label: &str, before: &BTreeMap<i32, (String, f64)>, count: usize) {
+    let each: Vec<String> = cpu_ms()
+        .into_iter()
+        .map(|(id, (name, after))| {
+            let before = before.get(&id).map_or(0.0, |(_, used)| *used);
+            (name, (after - before) / count as f64)
+        })
+        .filter(|(_, used)| *used > 0.005)
+        .map(|(name, used)| format!("{name} {used:.2} ms"))
+        .collect();
+    println!("{label} {}", each.join(", "));
+}
+
+/// Name of each process and the CPU time that it has used, by its id: this one, and below it the
+/// gateway, the functions, and the database if it is ours.
+fn cpu_ms() -> BTreeMap<i32, (String, f64)> {
     let us = std::process::id().cast_signed();
     std::iter::once(us)
         .chain(descendants(us))
-        .filter_map(name_and_cpu_ms)
-        .filter(|(_, used)| *used > 100.0)
+        .filter_map(|id| Some((id, name_and_cpu_ms(id)?)))
         .collect()
 }
 

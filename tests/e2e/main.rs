@@ -3,6 +3,7 @@
 //!
 //! - [`chat`]: messages arrive, on every device, from old clients and new ones
 //! - [`log`]: numbers without holes, times that never go back, resends
+//! - [`limits`]: how fast a user may send, and how many sockets they may have
 //! - [`history`]: pages, links, limits
 //! - [`refusals`]: every error code, on both routes and at the handshake
 //! - [`ids`]: user ids of all kinds, through query, path and database
@@ -22,6 +23,7 @@ mod chat;
 mod faults;
 mod history;
 mod ids;
+mod limits;
 mod log;
 mod migrate;
 mod migration;

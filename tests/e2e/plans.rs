@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chat::config::DatabaseConfig;
 use chat::frame::{ClientFrame, SendFrame};
-use chat::store::{Range, client_options};
+use chat::store::{Range, RateLimit, client_options};
 use chat::{Connection, ConversationId, Deadline, Draft, Identity, Store, UserId, migration};
 use chrono::Utc;
 use mongodb::bson::{Bson, Document, doc};
@@ -62,15 +62,23 @@ fn draft(text: &str, client_message_id: &str) -> Draft {
     }
 }
 
+fn limit() -> RateLimit {
+    RateLimit::new(5.0, 20).expect("a limit")
+}
+
 /// All stages of the plan that wins for a command that was sent.
 async fn stages(store: &Store, command: &Document) -> Vec<String> {
-    let keep = ["find", "filter", "sort", "limit", "projection"];
-    let find: Document = command
+    let keep = [
+        ["find", "filter", "sort", "limit", "projection"],
+        ["findAndModify", "query", "update", "upsert", "new"],
+    ]
+    .concat();
+    let command: Document = command
         .iter()
         .filter(|(key, _)| keep.contains(&key.as_str()))
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
-    let explain = doc! {"explain": find, "verbosity": "queryPlanner"};
+    let explain = doc! {"explain": command, "verbosity": "queryPlanner"};
     let plan = store.database().run_command(explain).await.expect("a plan");
     let planner = plan.get_document("queryPlanner").expect("a planner");
     let mut found = Vec::new();
@@ -124,15 +132,18 @@ async fn every_query_is_answered_from_an_index_without_a_sort() {
         .append(&draft("m", "id-0"), now, deadline)
         .await
         .expect("a duplicate");
+    for _first_and_second in 0..2 {
+        store.debit(&a, limit()).await.expect("counted");
+    }
 
     let finds: Vec<Document> = sent
         .lock()
         .expect("no panic")
         .iter()
-        .filter(|command| command.contains_key("find"))
+        .filter(|command| command.contains_key("find") || command.contains_key("findAndModify"))
         .cloned()
         .collect();
-    assert!(finds.len() >= 6, "{finds:?}");
+    assert!(finds.len() >= 8, "{finds:?}");
     for find in finds {
         let stages = stages(&store, &find).await;
         let by_index = [
@@ -162,6 +173,7 @@ fn shard_key(collection: &str) -> &'static str {
     match collection {
         "chat_messages" => "conversation_id",
         "connections" => "user_id",
+        "rate_limits" => "_id",
         other => panic!("no shard key for {other}"),
     }
 }
@@ -174,6 +186,7 @@ fn conditions(command: &Document) -> Vec<&Document> {
     }
     match command.keys().next().map(String::as_str) {
         Some("find") => vec![command.get_document("filter").expect("a filter")],
+        Some("findAndModify") => vec![command.get_document("query").expect("a filter")],
         Some("insert") => each("documents").map(document).collect(),
         Some("delete") => each("deletes")
             .map(|delete| document(delete).get_document("q").expect("a filter"))
@@ -205,6 +218,7 @@ async fn every_hot_query_names_its_shard() {
     };
     let socket = Connection::new(id(), identity, "https://x".to_owned(), now);
     store.connect(&socket).await.expect("connected");
+    store.debit(&a, limit()).await.expect("counted");
     for _send_and_resend in 0..2 {
         let draft = draft("m", "id");
         store.append(&draft, now, deadline).await.expect("stored");
@@ -224,7 +238,7 @@ async fn every_hot_query_names_its_shard() {
     assert!(left.is_empty());
 
     let sent = std::mem::take(&mut *sent.lock().expect("no panic"));
-    assert!(sent.len() >= 10, "{sent:?}");
+    assert!(sent.len() >= 11, "{sent:?}");
     for command in &sent {
         let collection = command.iter().next().and_then(|(_, name)| name.as_str());
         let key = shard_key(collection.expect("a name"));
@@ -258,6 +272,23 @@ async fn a_warm_process_appends_with_one_insert() {
         "the newest is not known yet"
     );
     assert_eq!(append("2").await, ["insert"]);
+    store.database().drop().await.expect("dropped");
+}
+
+#[tokio::test]
+async fn a_message_is_counted_by_one_operation_that_waits_for_no_other_server() {
+    let (store, sent) = recorded_store().await;
+    sent.lock().expect("no panic").clear();
+    for _first_and_second in 0..2 {
+        store.debit(&user("a"), limit()).await.expect("counted");
+    }
+    let sent = std::mem::take(&mut *sent.lock().expect("no panic"));
+    assert_eq!(sent.len(), 2, "{sent:?}");
+    for command in sent {
+        assert_eq!(command.get_str("findAndModify").ok(), Some("rate_limits"));
+        let concern = command.get_document("writeConcern").expect("a concern");
+        assert_eq!(concern.get_i32("w").ok(), Some(1), "{command}");
+    }
     store.database().drop().await.expect("dropped");
 }
 

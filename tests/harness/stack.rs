@@ -20,6 +20,16 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// The chat's template.
 pub const TEMPLATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/template.yaml");
 
+/// Limits that no test and no benchmark reaches; who is about limits gives others.
+pub const UNLIMITED: [&str; 6] = [
+    "--parameter",
+    "MessageRate=1000",
+    "--parameter",
+    "MessageBurst=1000000",
+    "--parameter",
+    "SocketsPerUser=100000",
+];
+
 /// What runs the functions: `CHAT_HOST`, so that one suite runs on all three.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Host {
@@ -132,6 +142,7 @@ impl Stack {
         command
             .args(["--chat", "--template", TEMPLATE])
             .args(["--ws-port", "0", "--http-port", "0"])
+            .args(UNLIMITED)
             .args(flags)
             .env_remove("MONGODB_URI")
             .stdin(Stdio::null())
