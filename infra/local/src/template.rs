@@ -2,6 +2,7 @@
 //!
 //! - [`yaml`]: the text as a tree whose nodes know their lines
 //! - `intrinsic`: `!Ref`, `!Sub`, `!If` and their kin
+//! - `rules`: what the template demands of its parameters
 //! - `resource`: the resources, their conditions and properties evaluated
 //! - `sam`: SAM's APIs and events as the `AWS::ApiGatewayV2` resources that they stand for
 //! - `api`: the WebSocket API and the HTTP API of those resources
@@ -13,6 +14,7 @@ pub mod authorizer;
 mod custom;
 mod intrinsic;
 mod resource;
+mod rules;
 mod sam;
 pub mod yaml;
 
@@ -103,9 +105,11 @@ impl Document {
     ///
     /// # Errors
     ///
-    /// A parameter has no value, or something that is needed to serve is missing or malformed.
+    /// A parameter has no value, the parameters break a rule of the template, or something that is
+    /// needed to serve is missing or malformed.
     pub fn evaluate(&self, parameters: &BTreeMap<String, String>) -> Result<Template> {
         let scope = Scope::new(&self.root, parameters)?;
+        rules::check(&self.root, &scope)?;
         let evaluated = self.evaluate_in(&scope);
         let unknown = scope.unknown();
         let mut template = match unknown.is_empty() {
@@ -342,6 +346,33 @@ mod tests {
             format!("{error:#}").contains("parameter LogLevel"),
             "{error:#}"
         );
+    }
+
+    #[test]
+    fn parameters_that_break_a_rule_of_our_template_are_refused_in_its_words() {
+        let uri = ("MongodbUri", "mongodb://db");
+        for (parameters, sentence) in [
+            (
+                &[][..],
+                "Give MongodbSecretArn, or else MongodbUri, and not both",
+            ),
+            (
+                &[uri, ("SubnetIds", "subnet-1, subnet-2")],
+                "SubnetIds need SecurityGroupIds",
+            ),
+        ] {
+            let error = evaluate(parameters).expect_err(sentence).to_string();
+            assert!(
+                error.starts_with("line ") && error.contains(sentence),
+                "{error}"
+            );
+        }
+        let both = [
+            uri,
+            ("SubnetIds", "subnet-1"),
+            ("SecurityGroupIds", "sg-1, sg-2"),
+        ];
+        evaluate(&both).expect("the rules hold");
     }
 
     fn read(text: &str) -> Result<Template> {

@@ -1,4 +1,4 @@
-//! Intrinsic functions: `Ref`, `Fn::Sub`, `Fn::GetAtt`, `Fn::Join` and the conditions.
+//! Intrinsic functions: `Ref`, `Fn::Sub`, `Fn::GetAtt`, `Fn::Join`, the conditions and those of rules.
 //!
 //! <https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference.html>
 
@@ -73,6 +73,11 @@ impl<'a> Scope<'a> {
         unknown
             .map(|(line, name)| format!("line {line}: {name} is not known here"))
             .collect()
+    }
+
+    /// Notes a function that is not known here.
+    pub fn note_unknown(&self, line: usize, name: &str) {
+        self.unknown.borrow_mut().insert((line, name.to_owned()));
     }
 
     /// The value of a node, with all functions applied.
@@ -154,10 +159,9 @@ impl<'a> Scope<'a> {
             },
             "Fn::FindInMap" => self.find_in_map(argument)?,
             "Fn::Equals" | "Fn::Not" | "Fn::And" | "Fn::Or" => self.test(name, argument)?.into(),
+            "Fn::RefAll" => self.values_of(&self.argument(argument)?),
             name => {
-                self.unknown
-                    .borrow_mut()
-                    .insert((argument.line, name.to_owned()));
+                self.note_unknown(argument.line, name);
                 Value::Null
             }
         })
@@ -187,7 +191,12 @@ impl<'a> Scope<'a> {
         followed
     }
 
-    fn truth(&self, node: &Node) -> Result<bool> {
+    /// Whether the condition in a node holds.
+    ///
+    /// # Errors
+    ///
+    /// It is no condition; the sentence gives the line.
+    pub fn truth(&self, node: &Node) -> Result<bool> {
         if let [(name, argument)] = node.entries() {
             match name.as_str() {
                 "Condition" => return self.condition(&self.argument(argument)?),
@@ -206,8 +215,44 @@ impl<'a> Scope<'a> {
             ("Fn::Not", [condition]) => Ok(!self.truth(condition)?),
             ("Fn::And", _) => Ok(truths().collect::<Result<Vec<_>>>()?.iter().all(|is| *is)),
             ("Fn::Or", _) => Ok(truths().collect::<Result<Vec<_>>>()?.iter().any(|is| *is)),
+            // These three are for rules only.
+            ("Fn::Contains", [list, one]) => Ok(self.texts(list)?.contains(&self.argument(one)?)),
+            ("Fn::EachMemberEquals", [list, one]) => {
+                let one = self.argument(one)?;
+                Ok(self.texts(list)?.iter().all(|member| *member == one))
+            }
+            ("Fn::EachMemberIn", [list, others]) => {
+                let others = self.texts(others)?;
+                Ok(self
+                    .texts(list)?
+                    .iter()
+                    .all(|member| others.contains(member)))
+            }
             _ => bail!("line {}: {name} is not a condition", argument.line),
         }
+    }
+
+    /// The values of all parameters of a type; those of lists one by one.
+    fn values_of(&self, kind: &str) -> Value {
+        let declared = self.root.get("Parameters").map_or(&[][..], Node::entries);
+        let list_of = format!("List<{kind}>");
+        let is_it = |node: &Node| [kind, &list_of].contains(&plain(node.get("Type")));
+        declared
+            .iter()
+            .filter(|(_, node)| is_it(node))
+            .filter_map(|(name, _)| self.parameters.get(name))
+            .flat_map(|value| match value {
+                Value::Array(values) => values.clone(),
+                value => vec![value.clone()],
+            })
+            .collect()
+    }
+
+    fn texts(&self, node: &Node) -> Result<Vec<String>> {
+        let values = self.evaluate(node)?;
+        let values = values.as_array();
+        let values = values.with_context(|| format!("line {}: a list is expected", node.line))?;
+        values.iter().map(text).collect()
     }
 
     fn argument(&self, node: &Node) -> Result<String> {
@@ -338,7 +383,7 @@ impl<'a> Scope<'a> {
 }
 
 /// The text of a node that is one; empty for anything else.
-fn plain(node: Option<&Node>) -> &str {
+pub fn plain(node: Option<&Node>) -> &str {
     match node.map(|node| &node.content) {
         Some(Content::Scalar(Value::String(text))) => text,
         _ => "",
@@ -396,7 +441,12 @@ pub fn text(value: &Value) -> Result<String> {
     }
 }
 
-fn list(node: &Node) -> Result<&[Node]> {
+/// The items of a list.
+///
+/// # Errors
+///
+/// It is none; the sentence gives the line.
+pub fn list(node: &Node) -> Result<&[Node]> {
     match &node.content {
         Content::List(items) => Ok(items),
         _ => bail!("line {}: a list is expected", node.line),
