@@ -496,6 +496,44 @@ async fn a_request_without_its_identity_sources_is_unauthorized() {
     observer.expect_nothing().await;
 }
 
+/// An authorizer without identity sources is asked about every request, and nothing is remembered;
+/// its event says null of them \[U\].
+#[tokio::test]
+async fn an_authorizer_without_identity_sources_is_asked_about_every_request() {
+    let mut observer = Observer::open(target::guarded().await).await;
+    let told = json!({"authorize": {"report": observer.id}});
+    let headers = [("X-Case", "one"), ("x-case", "two")];
+    for query in ["", "?token=t-1&a=1&a=2"] {
+        let answer = guarded(&format!("/asked{query}"), &headers, &told).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let event = observer.next().await;
+        assert_eq!(event["routeKey"], "GET /asked");
+        assert_eq!(event.get("identitySource"), Some(&Value::Null), "{event}");
+        assert_eq!(event["headers"]["x-case"], "one,two");
+        let expected = match query {
+            "" => None,
+            _ => Some(json!({"token": "t-1", "a": "1,2"})),
+        };
+        assert_eq!(event.get("queryStringParameters"), expected.as_ref());
+    }
+    for (authorize, status, text) in [
+        (json!({"return": {"isAuthorized": false}}), 403, "Forbidden"),
+        (
+            json!({"throw": {"type": "Error", "message": "Unauthorized"}}),
+            401,
+            "Unauthorized",
+        ),
+        (
+            json!({"throw": {"type": "Error", "message": "no keys"}}),
+            500,
+            "Internal Server Error",
+        ),
+    ] {
+        let told = json!({"authorize": authorize});
+        assert_refusal(&guarded("/asked", &headers, &told).await, status, text);
+    }
+}
+
 /// An authorizer that fails or answers in the other form makes 500.
 #[tokio::test]
 async fn an_authorizer_that_fails_makes_500() {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tests::gateway::Gateway;
 use tests::server::scratch_folder;
 
+use crate::authorizer::policy;
 use crate::frames::expect_overtaking;
 use crate::signed::Call;
 use crate::socket::{Handshake, Observer, connect};
@@ -110,6 +111,168 @@ async fn a_parameter_without_a_value_is_named() {
     let file = write("", "Parameters: {Flavour: {Type: String}}");
     let said = refusal(&file, &[]).await;
     assert!(said.contains("Flavour"), "{said}");
+}
+
+/// Parameters that break one of the template's `Rules` are refused in its own words.
+#[tokio::test]
+async fn parameters_that_break_a_rule_are_refused_in_its_words() {
+    let more =
+        "Parameters: {Auth: {Type: String, Default: jwt}, Issuer: {Type: String, Default: ''}}
+Rules:
+  TokensHaveAnIssuer:
+    RuleCondition: !Equals [!Ref Auth, jwt]
+    Assertions:
+      - Assert: !Not [!Equals [!Ref Issuer, '']]
+        AssertDescription: Give an Issuer, or open the doors";
+    let file = write(GUARDED, &format!("{more}\n{GUARDED_BY}"));
+    let said = refusal(&file, &[]).await;
+    let expected = "line 7: Give an Issuer, or open the doors (rule TokensHaveAnIssuer)";
+    assert!(said.contains(expected), "{said}");
+    for parameter in ["Auth=open", "Issuer=https://login.example"] {
+        let started = Gateway::start(&file, &["--parameter", parameter]).await;
+        started.unwrap_or_else(|error| panic!("{parameter}: {error:#}"));
+    }
+}
+
+/// A WebSocket API and an HTTP API whose authorizers have no identity sources, and are there only if
+/// the condition `IsGuarded` holds.
+const GUARDED: &str = "SocketApi:
+  Type: AWS::Serverless::WebSocketApi
+  Properties:
+    StageName: prod
+    RouteSelectionExpression: $request.body.action
+    Auth:
+      !If
+        - IsGuarded
+        - AuthType: CUSTOM
+          AuthArn: !GetAtt ProbeFunction.Arn
+        - !Ref AWS::NoValue
+    Routes:
+      reply:
+        FunctionArn: !GetAtt ProbeFunction.Arn
+        RouteResponseSelectionExpression: $default
+      $connect: {FunctionArn: !GetAtt ProbeFunction.Arn}
+ReplyResponse:
+  Type: AWS::ApiGatewayV2::RouteResponse
+  Properties:
+    {ApiId: !Ref SocketApi, RouteId: !Ref SocketApiReplyRoute, RouteResponseKey: $default}
+WebApi:
+  Type: AWS::ApiGatewayV2::Api
+  Properties: {Name: web, ProtocolType: HTTP}
+WebStage:
+  Type: AWS::ApiGatewayV2::Stage
+  Properties: {ApiId: !Ref WebApi, StageName: $default}
+WebAuthorizer:
+  Type: AWS::ApiGatewayV2::Authorizer
+  Condition: IsGuarded
+  Properties:
+    ApiId: !Ref WebApi
+    AuthorizerType: REQUEST
+    AuthorizerPayloadFormatVersion: '2.0'
+    EnableSimpleResponses: true
+    AuthorizerUri: !GetAtt ProbeFunction.Arn
+WebIntegration:
+  Type: AWS::ApiGatewayV2::Integration
+  Properties:
+    {ApiId: !Ref WebApi, IntegrationType: AWS_PROXY, IntegrationUri: !GetAtt ProbeFunction.Arn}
+WebRoute:
+  Type: AWS::ApiGatewayV2::Route
+  Properties:
+    ApiId: !Ref WebApi
+    RouteKey: GET /web
+    AuthorizationType: !If [IsGuarded, CUSTOM, NONE]
+    AuthorizerId: !If [IsGuarded, !Ref WebAuthorizer, !Ref AWS::NoValue]
+    Target: !Sub integrations/${WebIntegration}";
+
+/// What goes with it, except for the parameter.
+const GUARDED_BY: &str = "Conditions: {IsGuarded: !Equals [!Ref Auth, jwt]}
+Globals:
+  Function:
+    Environment:
+      Variables:
+        MANAGEMENT_ENDPOINT:
+          !Sub https://${SocketApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}/prod";
+
+/// The condition of an authorizer may depend on a parameter: `AuthorizationType: NONE`, and SAM's
+/// `Auth` that is no value, ask nobody.
+#[tokio::test]
+async fn who_is_asked_may_depend_on_a_parameter() {
+    let file = write(
+        GUARDED,
+        &format!("Parameters: {{Auth: {{Type: String}}}}\n{GUARDED_BY}"),
+    );
+    let unauthorized = json!({"throw": {"type": "Error", "message": "Unauthorized"}});
+    let told = json!({"authorize": unauthorized});
+    for (parameter, status) in [("Auth=jwt", 401), ("Auth=open", 200)] {
+        let gateway = Gateway::start(&file, &["--parameter", parameter]).await;
+        let gateway = gateway.expect("it serves the template");
+        let target = local_target(&gateway, &[]);
+        let answer = web::get(&target, "/web", &told).await;
+        assert_eq!(answer.status, status, "{parameter}");
+        let attempt = Handshake::new(&target, "").tell(&told).attempt().await;
+        let refused = attempt.map_or_else(|refusal| refusal.status.as_u16(), |_| 200);
+        assert_eq!(refused, status, "{parameter}");
+    }
+}
+
+/// An authorizer of `$connect` without identity sources is asked about every handshake. Its event
+/// has all that the client has sent, names of headers as they were written.
+#[tokio::test]
+async fn an_authorizer_without_identity_sources_is_asked_about_every_handshake() {
+    let file = write(
+        GUARDED,
+        &format!("Parameters: {{Auth: {{Type: String, Default: jwt}}}}\n{GUARDED_BY}"),
+    );
+    let gateway = Gateway::start(&file, &[]).await;
+    let gateway = gateway.expect("it serves the template");
+    let target = local_target(&gateway, &[]);
+    let mut observer = Observer::open(&target).await;
+    let told = json!({"authorize": {"report": observer.id}});
+    for (query, expected) in [
+        ("", json!({})),
+        ("token=t-1&a=1&a=2", json!({"token": "t-1", "a": "2"})),
+    ] {
+        let handshake = Handshake::new(&target, query)
+            .header("Authorization", "Bearer t-2")
+            .header("Sec-WebSocket-Protocol", "chat.v1, bearer.t-3");
+        handshake.tell(&told).open().await;
+        let event = observer.next().await;
+        assert_eq!(event["queryStringParameters"], expected);
+        assert_eq!(event["headers"]["Authorization"], "Bearer t-2");
+        // As this client writes it.
+        let subprotocols = &event["headers"]["Sec-Websocket-Protocol"];
+        assert_eq!(subprotocols, "chat.v1, bearer.t-3", "{event}");
+    }
+    for (authorize, status) in [
+        (
+            json!({"throw": {"type": "Error", "message": "Unauthorized"}}),
+            401,
+        ),
+        (json!({"return": policy("Deny", &json!({}))}), 403),
+        (
+            json!({"throw": {"type": "Error", "message": "no keys"}}),
+            500,
+        ),
+    ] {
+        let told = json!({"authorize": authorize});
+        let refusal = Handshake::new(&target, "").tell(&told).refused().await;
+        assert_eq!(refusal.status, status, "{authorize}");
+    }
+}
+
+/// An `AuthorizationType` that there is not lets nobody in: the template is refused.
+#[tokio::test]
+async fn an_unknown_authorization_type_is_refused() {
+    let resources = GUARDED.replace("[IsGuarded, CUSTOM, NONE]", "[IsGuarded, Custom, NONE]");
+    let file = write(
+        &resources,
+        &format!("Parameters: {{Auth: {{Type: String, Default: jwt}}}}\n{GUARDED_BY}"),
+    );
+    let said = refusal(&file, &[]).await;
+    assert!(
+        said.contains("WebRoute") && said.contains("no AuthorizationType Custom"),
+        "{said}"
+    );
 }
 
 /// The end by Ctrl-C is a clean one.

@@ -19,6 +19,9 @@ use super::{clf, header_text, new_id, query_pairs, trace_id};
 use crate::routing::HttpMatch;
 use crate::template::{ACCOUNT_ID, HttpApi, REGION};
 
+/// Whether an authorizer without identity sources gets null in place of an empty list. [U]
+const NO_IDENTITY_IS_NULL: bool = true;
+
 /// A request that has found its route.
 pub struct HttpRequest<'a> {
     /// The API.
@@ -50,7 +53,10 @@ impl HttpRequest<'_> {
         let mut event = self.common();
         event["type"] = "REQUEST".into();
         event["routeArn"] = self.arn().into();
-        event["identitySource"] = json!(identity);
+        event["identitySource"] = match identity {
+            [] if NO_IDENTITY_IS_NULL => Value::Null,
+            identity => json!(identity),
+        };
         event
     }
 

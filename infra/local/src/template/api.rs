@@ -416,8 +416,11 @@ impl<'a> Parts<'a> {
     }
 
     fn authorizer(&mut self, route: &Resource) -> Result<Option<Authorizer>> {
-        if !matches!(route.text("AuthorizationType"), Some("CUSTOM" | "JWT")) {
-            return Ok(None);
+        match route.text("AuthorizationType") {
+            None | Some("NONE" | "AWS_IAM") => return Ok(None),
+            Some("CUSTOM" | "JWT") => {}
+            // It must not be a way in.
+            Some(other) => bail!("{}: there is no AuthorizationType {other}", route.place()),
         }
         let id = route
             .text("AuthorizerId")
