@@ -106,6 +106,28 @@ async fn a_request_without_an_upgrade_is_refused_with_426() {
     assert_eq!(answer.status, 426);
 }
 
+/// A URL has at most 4,096 bytes; the status for longer ones is not documented \[U\].
+#[tokio::test]
+async fn a_url_above_4_096_bytes_is_refused_with_414() {
+    let target = target::open().await;
+    let token = |bytes: usize| format!("token={}", "t".repeat(bytes));
+    Handshake::new(target, &token(3_900)).open().await;
+    let refusal = Handshake::new(target, &token(4_100)).refused().await;
+    assert_eq!(refusal.status, 414);
+}
+
+/// A head has at most 10,240 bytes, as in HTTP APIs: not documented of handshakes \[U\].
+#[tokio::test]
+async fn a_head_above_10_240_bytes_is_refused_with_431() {
+    let target = target::open().await;
+    for name in ["Authorization", "Sec-WebSocket-Protocol"] {
+        let token = |bytes: usize| format!("bearer.{}", "t".repeat(bytes));
+        let with = |bytes: usize| Handshake::new(target, "").header(name, &token(bytes));
+        with(9_500).open().await;
+        assert_eq!(with(10_300).refused().await.status, 431, "{name}");
+    }
+}
+
 /// Handshake: subprotocol echoed only when returned.
 #[tokio::test]
 async fn a_subprotocol_is_spoken_only_if_the_function_returns_it() {

@@ -281,6 +281,24 @@ async fn a_request_for_no_route_is_not_found() {
     }
 }
 
+/// A head has at most 10,240 bytes; the status for larger ones is not documented \[U\].
+#[tokio::test]
+async fn a_request_with_a_head_above_10_240_bytes_is_refused_with_431() {
+    let target = target::open().await;
+    for (bytes, fits) in [(9_500, true), (10_300, false)] {
+        let token = "t".repeat(bytes);
+        let headed = web::to(target, "GET", "/echo", &Value::Null).header("authorization", &token);
+        let asked = web::to(target, "GET", &format!("/echo?t={token}"), &Value::Null);
+        for request in [headed, asked] {
+            let answer = web::finish(request).await;
+            match fits {
+                true => assert_eq!(answer.status, 200, "{answer:?}"),
+                false => assert_refusal(&answer, 431, "Request Header Fields Too Large"),
+            }
+        }
+    }
+}
+
 /// HTTP API: 500 body.
 #[tokio::test]
 async fn a_function_that_fails_or_answers_nonsense_makes_500() {

@@ -41,8 +41,14 @@ pub const HEAD_PATIENCE: Duration = Duration::from_secs(15);
 /// How long a client may take to send the body of a request.
 const BODY_PATIENCE: Duration = Duration::from_secs(30);
 
-/// The most that is read of a head, in bytes. API Gateway's own limit is below.
-const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// The most that is read of a head, in bytes.
+const MAX_READ_BYTES: usize = 64 * 1024;
+
+/// The largest head of a request, in bytes. Documented of HTTP APIs, and taken to hold of handshakes
+/// too. [U]
+///
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>
+pub const MAX_HEAD_BYTES: usize = 10_240;
 
 /// The two ends of a connection.
 #[derive(Debug, Clone, Copy)]
@@ -132,7 +138,7 @@ async fn serve_one<H, F>(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout((clients != Clients::Ours).then_some(HEAD_PATIENCE))
-        .max_buf_size(MAX_HEAD_BYTES)
+        .max_buf_size(MAX_READ_BYTES)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
@@ -146,6 +152,15 @@ async fn serve_one<H, F>(
     if let Err(error) = result {
         tracing::debug!("connection from {} ended: {error}", ends.peer);
     }
+}
+
+/// The size of a request's head as it was sent, but for its version.
+pub fn head_bytes(request: &Request<Incoming>) -> usize {
+    let headers = request.headers().iter();
+    let headers: usize = headers
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
+    request.method().as_str().len() + request.uri().to_string().len() + headers
 }
 
 /// Reads a body of at most `limit` bytes.

@@ -19,7 +19,7 @@ use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::{Ends, cors, json_response, read_body, response};
+use super::{Ends, MAX_HEAD_BYTES, cors, head_bytes, json_response, read_body, response};
 use crate::authorize::{self, Answer, Denied};
 use crate::event::http::HttpRequest;
 use crate::event::query_pairs;
@@ -31,11 +31,6 @@ use crate::template::authorizer::{Authorizer, LambdaAuthorizer, Payload};
 
 /// The largest request body: Lambda's limit, which binds before that of API Gateway.
 const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
-
-/// The largest head of a request, in bytes.
-///
-/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>
-const MAX_HEAD_BYTES: usize = 10_240;
 
 /// The status when a function misses the integration timeout. [U], widely reported
 const TIMED_OUT: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
@@ -69,10 +64,10 @@ async fn call(
     request: Request<Incoming>,
     ends: Ends,
 ) -> Response<Full<Bytes>> {
-    let (parts, body) = request.into_parts();
-    if head_bytes(&parts) > MAX_HEAD_BYTES {
+    if head_bytes(&request) > MAX_HEAD_BYTES {
         return message(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
     }
+    let (parts, body) = request.into_parts();
     if let Some(rules) = &api.cors
         && cors::is_preflight(&parts)
     {
@@ -86,15 +81,6 @@ async fn call(
         cors::apply(rules, &parts, answer.headers_mut());
     }
     answer
-}
-
-/// The size of a request's head as it was sent, but for its version.
-fn head_bytes(parts: &Parts) -> usize {
-    let headers = parts.headers.iter();
-    let headers: usize = headers
-        .map(|(name, value)| name.as_str().len() + value.len() + 4)
-        .sum();
-    parts.method.as_str().len() + parts.uri.to_string().len() + headers
 }
 
 async fn routed(

@@ -18,7 +18,10 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::{Ends, Head, aws_error, control, invoke, json_response, management, socket};
+use super::{
+    Ends, Head, MAX_HEAD_BYTES, aws_error, control, head_bytes, invoke, json_response, management,
+    socket,
+};
 use crate::authorize::{self, Denied};
 use crate::connections::Socket;
 use crate::edge;
@@ -43,6 +46,9 @@ const NOT_INVOCABLE: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
 
 /// The status of a handshake with too long a URL. [U]
 const TOO_LONG: StatusCode = StatusCode::URI_TOO_LONG;
+
+/// The status of a handshake with too large a head. [U]
+const TOO_LARGE: StatusCode = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
 
 /// The longest URL, in bytes.
 ///
@@ -169,10 +175,9 @@ async fn handshake(
         port: ends.port,
     };
     head.stop();
-    let url_bytes = "wss://".len() + socket.domain_name.len() + request.uri().to_string().len();
-    let decided = match url_bytes > MAX_URL_BYTES {
-        true => Err(Refused(TOO_LONG)),
-        false => decide(gateway, api, &socket, &handshake).await,
+    let decided = match check_size(&request, &socket.domain_name) {
+        Ok(()) => decide(gateway, api, &socket, &handshake).await,
+        Err(refused) => Err(refused),
     };
     let status = match &decided {
         Ok(_) => StatusCode::SWITCHING_PROTOCOLS,
@@ -194,6 +199,18 @@ async fn handshake(
     let served = socket::serve(Arc::clone(gateway), socket, outbox, upgrade);
     gateway.sockets.spawn(served);
     switching_protocols(&accept, subprotocol)
+}
+
+/// Refuses a handshake that is too large.
+fn check_size(request: &Request<Incoming>, host: &str) -> Result<(), Refused> {
+    let url_bytes = "wss://".len() + host.len() + request.uri().to_string().len();
+    if url_bytes > MAX_URL_BYTES {
+        return Err(Refused(TOO_LONG));
+    }
+    match head_bytes(request) > MAX_HEAD_BYTES {
+        true => Err(Refused(TOO_LARGE)),
+        false => Ok(()),
+    }
 }
 
 /// Throttle, authorizer and `$connect`, in this order. Gives what `$connect` answered.
