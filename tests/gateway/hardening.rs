@@ -4,12 +4,14 @@
 //! - [`frames`]: bad frames on an open socket
 //! - [`requests`]: bad HTTP on both ports
 //! - [`load`]: too much of what would be good by itself
+//! - [`tokens`]: tokens, good and bad, and the log
 //!
 //! Each test has a gateway of its own; [`Target::end`] looks at it once more after the attack.
 
 mod frames;
 mod load;
 mod requests;
+mod tokens;
 
 use std::path::Path;
 

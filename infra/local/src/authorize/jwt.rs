@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
+use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde_json::{Map, Value, json};
@@ -82,7 +83,7 @@ impl Keys {
     }
 
     async fn claims(&self, authorizer: &JwtAuthorizer, token: &str) -> Result<Map<String, Value>> {
-        let header = decode_header(token)?;
+        let header = decode_header(token).map_err(without_quotes)?;
         ensure!(
             ALGORITHMS.contains(&header.alg),
             "{:?} is not taken",
@@ -98,7 +99,8 @@ impl Keys {
         // `aud`, or `client_id` where a token has none.
         validation.validate_aud = false;
         let key = DecodingKey::from_jwk(key)?;
-        let claims: Map<String, Value> = decode(token, &key, &validation)?.claims;
+        let token = decode(token, &key, &validation).map_err(without_quotes)?;
+        let claims: Map<String, Value> = token.claims;
         let audience = claims.get("aud").or_else(|| claims.get("client_id"));
         let is_ours = |value: &Value| {
             let text = value.as_str();
@@ -142,6 +144,17 @@ impl Keys {
         let mut all = self.0.lock().expect("no holder panics");
         all.insert(issuer.to_owned(), (Instant::now(), keys.clone()));
         Ok(keys)
+    }
+}
+
+/// What is wrong with a token, which is logged, without the parts of the token that errors of parsers
+/// quote.
+fn without_quotes(error: jsonwebtoken::errors::Error) -> anyhow::Error {
+    match error.kind() {
+        ErrorKind::Json(_) | ErrorKind::Base64(_) | ErrorKind::Utf8(_) => {
+            anyhow!("it is malformed")
+        }
+        _ => error.into(),
     }
 }
 
