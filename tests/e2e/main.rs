@@ -9,6 +9,7 @@
 //! - [`ids`]: user ids of all kinds, through query, path and database
 //! - [`tokens`]: which tokens are good
 //! - [`auth`]: who gets in, writes and reads, by tokens
+//! - [`auth_local`]: `cargo local --auth`, and the warning without
 //! - [`sockets`]: sockets that are gone, and the `@connections` API
 //! - [`migration`]: documents of the old system
 //! - [`migrate`]: the function that runs the migration, as a deployment and an operator call it
@@ -19,6 +20,7 @@
 //! - [`program`]: `cargo local` as a program: arguments, start, end
 
 mod auth;
+mod auth_local;
 mod chat;
 mod faults;
 mod history;

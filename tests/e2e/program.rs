@@ -43,6 +43,8 @@ async fn help_names_every_flag() {
         "--log",
         "--log-format",
         "--xray-daemon",
+        "--auth",
+        "--user",
         "MONGODB_URI",
     ] {
         assert!(help.contains(flag), "{flag}: {help}");
@@ -84,6 +86,42 @@ async fn a_broken_template_is_named_with_its_line() {
             said.starts_with("error: ") && said.contains(expected),
             "{text}: {said}"
         );
+    }
+}
+
+#[tokio::test]
+async fn tokens_without_an_issuer_are_refused_in_the_words_of_the_template() {
+    let (good, said) = output(&["--chat", "--parameter", "Auth=jwt"]).await;
+    assert!(!good);
+    for sentence in [
+        "Auth=jwt needs JwtIssuer",
+        "Auth=jwt needs JwtAudience",
+        "Auth=jwt needs JwtKeysUrl, or else JwtSecretArn, and not both",
+    ] {
+        assert!(said.contains(sentence), "{sentence}: {said}");
+    }
+    assert!(said.starts_with("error: line "), "{said}");
+    assert_eq!(said.trim().lines().count(), 1, "{said}");
+}
+
+#[tokio::test]
+async fn arguments_about_tokens_that_make_no_sense_are_refused() {
+    for (arguments, expected) in [
+        (&["--auth"][..], "--chat"),
+        (&["--chat", "--user", "a"], "--auth"),
+        (&["--chat", "--auth", "--user", ""], "The user id is empty."),
+        (
+            &["--chat", "--auth", "--user", "a\tb"],
+            "The user id holds a control character.",
+        ),
+        (
+            &["--chat", "--auth", "--parameter", "JwtIssuer=https://x"],
+            "--auth sets JwtIssuer itself",
+        ),
+    ] {
+        let (good, said) = output(arguments).await;
+        assert!(!good, "{arguments:?}");
+        assert!(said.contains(expected), "{arguments:?}: {said}");
     }
 }
 

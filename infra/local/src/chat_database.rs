@@ -1,4 +1,4 @@
-//! The database of the chat, and what else `--chat` adds.
+//! The database of the chat.
 
 use std::path::{Path, PathBuf};
 
@@ -26,11 +26,10 @@ pub struct Flags {
 
 impl Flags {
     /// Parameters of the chat's template, with the connection string `uri`.
-    pub fn parameters(&self, uri: &str) -> [(String, String); 3] {
+    pub fn parameters(&self, uri: &str) -> [(String, String); 2] {
         [
             ("MongodbUri".to_owned(), uri.to_owned()),
             ("MongodbDatabase".to_owned(), self.database.clone()),
-            ("Auth".to_owned(), "open".to_owned()),
         ]
     }
 }
@@ -120,20 +119,4 @@ async fn start_own(server: &Server, flags: &Flags, template: &Path) -> Result<Da
     tracing::info!("database: {} in {}", server.name(), folder.display());
     let port = database::free_port()?;
     Database::start(server, &crate::this_program()?, &folder, port, flags.fresh).await
-}
-
-/// Lines to paste.
-pub fn show_hints(ws: &str, http: &str) {
-    println!(
-        "
-  Clients connect to ws://{ws}/?user_id=… or ws://{ws}/ws/chat/…
-  History is at http://{http}/chat/history?user1=…&user2=…
-
-  Try it, each line in a terminal of its own (npx wscat, or websocat):
-
-    npx wscat -c 'ws://{ws}/?user_id=student@example.com'
-    npx wscat -c 'ws://{ws}/?user_id=prof@example.com' \\
-      -x '{{\"action\":\"sendMessage\",\"receiver_id\":\"student@example.com\",\"message\":\"At 3PM?\"}}' -w 1
-    curl 'http://{http}/chat/history?user1=prof@example.com&user2=student@example.com'"
-    );
 }

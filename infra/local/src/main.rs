@@ -1,6 +1,8 @@
 //! `local-gateway`: serves a template on one machine. `cargo local` is this program with `--chat`.
 
+mod chat_auth;
 mod chat_database;
+mod chat_screen;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -8,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use chat_auth::Authorization;
 use chat_database::ChatDatabase;
 use clap::{Parser, Subcommand};
 use local::binaries;
@@ -119,6 +122,9 @@ struct Arguments {
     chat: bool,
 
     #[command(flatten)]
+    chat_auth: chat_auth::Flags,
+
+    #[command(flatten)]
     chat_database: chat_database::Flags,
 
     #[command(subcommand)]
@@ -189,7 +195,8 @@ async fn serve(arguments: Arguments) -> Result<()> {
     raise_file_limit();
     let path = find_template(&arguments)?;
     let document = Document::read(&path)?;
-    let template = document.evaluate(&parameters(&arguments, "not known yet"))?;
+    let authorization = arguments.chat_auth.choose(&arguments.parameters).await?;
+    let template = document.evaluate(&parameters(&arguments, &authorization, "not known yet"))?;
     for resource in &template.not_served {
         tracing::warn!("not served here: {resource}");
     }
@@ -197,6 +204,9 @@ async fn serve(arguments: Arguments) -> Result<()> {
     let listeners = Listeners::open(&arguments, &template).await?;
     if arguments.watch {
         watch::check_installed().await?;
+    }
+    if arguments.chat && matches!(authorization, Authorization::Off) {
+        tracing::warn!("{}", chat_auth::OFF);
     }
     let source = Source::prepare(&arguments, &template)?;
     let database = match arguments.chat {
@@ -212,7 +222,7 @@ async fn serve(arguments: Arguments) -> Result<()> {
             None => None,
         };
         let uri = database.as_ref().map_or("", |database| &database.uri);
-        let mut template = document.evaluate(&parameters(&arguments, uri))?;
+        let mut template = document.evaluate(&parameters(&arguments, &authorization, uri))?;
         template.set_addresses(&listeners.websocket_address()?, &listeners.http_address()?);
         let host = Host::start(&arguments, &template, source).await?;
         custom_resource::create_all(&template, &host.lambdas()).await?;
@@ -232,7 +242,8 @@ async fn serve(arguments: Arguments) -> Result<()> {
     };
     let gateway = Gateway::new(template, host.lambdas(), settings);
     gateway.set_faults(arguments.fault).context("--fault")?;
-    show_screen(&gateway.template, &listeners, arguments.chat)?;
+    let chat = arguments.chat.then_some(&authorization);
+    show_screen(&gateway.template, &listeners, chat)?;
     listeners.serve(&gateway);
     println!("ready");
 
@@ -258,10 +269,15 @@ async fn serve(arguments: Arguments) -> Result<()> {
 }
 
 /// Values for the template's parameters: the chat's own, unless the developer gives others.
-fn parameters(arguments: &Arguments, uri: &str) -> BTreeMap<String, String> {
+fn parameters(
+    arguments: &Arguments,
+    authorization: &Authorization,
+    uri: &str,
+) -> BTreeMap<String, String> {
     let mut parameters = BTreeMap::new();
     if arguments.chat {
         parameters.extend(arguments.chat_database.parameters(uri));
+        parameters.extend(authorization.parameters());
     }
     parameters.extend(arguments.parameters.iter().cloned());
     parameters
@@ -474,7 +490,11 @@ impl Interrupt {
 }
 
 /// Addresses, and lines to paste.
-fn show_screen(template: &Template, listeners: &Listeners, chat: bool) -> Result<()> {
+fn show_screen(
+    template: &Template,
+    listeners: &Listeners,
+    chat: Option<&Authorization>,
+) -> Result<()> {
     let (ws, http) = (listeners.websocket_address()?, listeners.http_address()?);
     println!();
     if let Some(api) = &template.websocket {
@@ -493,8 +513,8 @@ fn show_screen(template: &Template, listeners: &Listeners, chat: bool) -> Result
         "  Functions     http://{ws} (Invoke API: {})",
         names(template)
     );
-    if chat {
-        chat_database::show_hints(&ws, &http);
+    if let Some(authorization) = chat {
+        chat_screen::show(authorization, &ws, &http)?;
     }
     println!("\n  Ctrl-C stops everything.\n");
     Ok(())

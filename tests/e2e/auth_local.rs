@@ -1,0 +1,199 @@
+//! `cargo local --auth`: an issuer, its tokens on the screen, and a chat that takes them alone. And the
+//! warning of a chat that takes everybody.
+
+use hyper::StatusCode;
+use rustix::process::{Signal, kill_process};
+use serde_json::{Value, json};
+use tests::client::{encode, get_as};
+use tests::stack::{PATIENCE, pid_of};
+use tests::{Client, Stack, get, server};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+/// A chat with its screen and its log.
+struct Local {
+    screen: String,
+    child: Child,
+    log: JoinHandle<String>,
+}
+
+impl Local {
+    /// Starts a chat on a database of its own.
+    async fn start(flags: &[&str]) -> Self {
+        let mut command = Stack::command(flags);
+        command
+            .env("MONGODB_URI", server::uri().await)
+            .args(["--database", &server::database_name()]);
+        let mut child = command.spawn().expect("it can be started");
+        let mut stderr = child.stderr.take().expect("its log is a pipe");
+        let log = tokio::spawn(async move {
+            let mut text = String::new();
+            let read = stderr.read_to_string(&mut text).await;
+            read.expect("its log is UTF-8");
+            text
+        });
+        let stdout = child.stdout.take().expect("its screen is a pipe");
+        let screen = timeout(PATIENCE * 3, read_screen(BufReader::new(stdout).lines())).await;
+        let screen = screen.expect("it is ready in time");
+        Self { screen, child, log }
+    }
+
+    /// What is behind a label of the screen.
+    fn after(&self, label: &str) -> &str {
+        let (_, rest) = self.screen.split_once(label).unwrap_or_else(|| {
+            panic!("{label} is not on the screen: {}", self.screen);
+        });
+        rest.split_whitespace().next().expect("something follows")
+    }
+
+    /// Where clients connect.
+    fn ws(&self) -> &str {
+        self.after("  WebSocket ")
+    }
+
+    /// The token that the screen shows for a user.
+    fn token(&self, user: &str) -> &str {
+        let line = self.after(&format!("    as {user}:\n"));
+        let token = line.strip_prefix("TOKEN='").expect("a line to paste");
+        token.trim_end_matches('\'')
+    }
+
+    /// The status of the answer to a user who asks for the history of two.
+    async fn history(&self, token: &str, [one, other]: [&str; 2]) -> StatusCode {
+        let (one, other) = (encode(one), encode(other));
+        let query = format!("chat/history?user1={one}&user2={other}");
+        let url = format!("{}/{query}", self.after("  HTTP "));
+        match token {
+            "" => get(&url).await.status,
+            token => get_as(token, &url).await.status,
+        }
+    }
+
+    /// Stops it as Ctrl-C does; gives its log.
+    async fn stop(mut self) -> String {
+        kill_process(pid_of(&self.child), Signal::INT).expect("it runs");
+        let status = timeout(PATIENCE, self.child.wait()).await;
+        let status = status.expect("it ends in time").expect("it ends");
+        assert!(status.success(), "{status}");
+        self.log.await.expect("the log is read")
+    }
+}
+
+async fn read_screen(mut lines: Lines<BufReader<ChildStdout>>) -> String {
+    let mut screen = String::new();
+    while let Some(line) = lines.next_line().await.expect("UTF-8") {
+        if line == "ready" {
+            return screen;
+        }
+        screen += &line;
+        screen += "\n";
+    }
+    panic!("it ends before it is ready: {screen}");
+}
+
+/// A client with a token, as an app connects.
+async fn connect(chat: &Local, token: &str) -> Result<Client, StatusCode> {
+    let authorization = [("Authorization", &*format!("Bearer {token}"))];
+    let connected = Client::connect_with(chat.ws(), &authorization).await;
+    connected.map(|(client, _)| client)
+}
+
+#[tokio::test]
+async fn tokens_of_the_screen_let_their_users_in_and_nobody_else() {
+    // The ids are the users' own matter, whatever is special in URLs, JSON and shells.
+    let users = ["prof+1@example.com", "o'\"neill & søn"];
+    let flags = [
+        "--auth", "--user", users[0], "--user", users[1], "--user", "third", "--log", "trace",
+    ];
+    let chat = Local::start(&flags).await;
+    let [one, other, third] = [users[0], users[1], "third"].map(|user| chat.token(user).to_owned());
+    assert!(!chat.screen.contains("WARNING"), "{}", chat.screen);
+
+    let mut sender = connect(&chat, &one).await.expect("an app gets in");
+    let subprotocols = format!("chat.v1, bearer.{other}");
+    let offer = [("Sec-WebSocket-Protocol", &*subprotocols)];
+    let (mut receiver, headers) = Client::connect_with(chat.ws(), &offer)
+        .await
+        .expect("a browser gets in");
+    assert_eq!(headers["sec-websocket-protocol"], "chat.v1");
+    assert_eq!(sender.say(users[1], "At 3PM?").await["status"], "delivered");
+    assert_eq!(receiver.next().await["sender_id"], users[0]);
+
+    for (token, status) in [(&*one, 200), (&other, 200), (&third, 403), ("", 401)] {
+        assert_eq!(chat.history(token, users).await, status, "{token}");
+    }
+    // A token says who its bearer is; the URL cannot say something else.
+    let claim = |user: &str| format!("{}?user_id={}", chat.ws(), encode(user));
+    let bearer = [("Authorization", &*format!("Bearer {one}"))];
+    let refused = |opened: Result<_, StatusCode>| opened.map(|_| ()).expect_err("refused");
+    let own = Client::connect_with(&claim(users[0]), &bearer).await;
+    own.map(|_| ()).expect("the claim is right");
+    let anothers = Client::connect_with(&claim(users[1]), &bearer).await;
+    assert_eq!(refused(anothers), 403);
+    let none = Client::connect_with(&claim(users[0]), &[]).await;
+    assert_eq!(refused(none), 401);
+
+    let log = chat.stop().await;
+    for token in [one, other, third] {
+        for part in token.split('.') {
+            assert!(!log.contains(part), "{part}: {log}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_users_there_are_two_and_their_tokens_are_of_this_start_alone() {
+    let users = ["prof@example.com", "student@example.com"];
+    let (first, second) = tokio::join!(Local::start(&["--auth"]), Local::start(&["--auth"]));
+    for user in users {
+        let token = first.token(user);
+        connect(&first, token).await.map(|_| ()).expect("its own");
+        let elsewhere = connect(&second, token).await.map(|_| ());
+        assert_eq!(elsewhere, Err(StatusCode::UNAUTHORIZED), "{user}");
+        assert_eq!(first.history(token, users).await, 200);
+        assert_eq!(second.history(token, users).await, 401);
+    }
+    first.stop().await;
+    second.stop().await;
+}
+
+#[tokio::test]
+async fn the_claim_of_the_user_and_a_token_in_the_url_are_parameters_that_go_with_it() {
+    let flags = [
+        "--auth",
+        "--user",
+        "prof@example.com",
+        "--parameter",
+        "JwtUserClaim=email",
+        "--parameter",
+        "JwtInQuery=on",
+    ];
+    let chat = Local::start(&flags).await;
+    let token = chat.token("prof@example.com");
+    let url = format!("{}?token={token}", chat.ws());
+    let mut client = Client::connect(&url).await.expect("it gets in");
+    let ack: Value = client.say("prof@example.com", "a note").await;
+    assert_eq!(ack["type"], "ack", "{ack}");
+    assert_eq!(
+        ack["conversation_id"],
+        json!("direct:16:prof@example.com:prof@example.com")
+    );
+    let token = token.to_owned();
+    let log = chat.stop().await;
+    assert!(!log.contains(&token), "{log}");
+}
+
+#[tokio::test]
+async fn a_chat_without_authorization_warns_of_it() {
+    const WARNING: &str = "authorization is off: the user id of the URL is believed";
+    for flags in [&[][..], &["--parameter", "Auth=open"]] {
+        let chat = Local::start(flags).await;
+        assert!(chat.screen.contains(WARNING), "{}", chat.screen);
+        let anybody = Client::connect(&format!("{}?user_id=anybody", chat.ws())).await;
+        anybody.map(|_| ()).expect("everybody gets in");
+        let log = chat.stop().await;
+        assert!(log.contains(&format!("WARN {WARNING}")), "{log}");
+    }
+}
