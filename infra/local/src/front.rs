@@ -45,7 +45,7 @@ const BODY_PATIENCE: Duration = Duration::from_secs(30);
 const MAX_READ_BYTES: usize = 64 * 1024;
 
 /// The largest head of a request, in bytes. Documented of HTTP APIs, and taken to hold of handshakes
-/// too. [U]
+/// too \[U\].
 ///
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>
 pub const MAX_HEAD_BYTES: usize = 10_240;
