@@ -1,4 +1,5 @@
-//! Tries a deployed chat: `cargo run --bin smoke -- WEBSOCKET_URL HISTORY_URL`.
+//! Tries a deployed chat: `cargo run --bin smoke -- WEBSOCKET_URL HISTORY_URL`. With Auth=jwt, it needs
+//! two users and their tokens: `--users A B`, and `SMOKE_TOKENS` in the environment.
 //!
 //! - [`session`]: a socket that says what went wrong
 //! - [`history`]: the history over HTTP
@@ -11,14 +12,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use hyper::StatusCode;
 use serde_json::{Value, json};
-use session::Session;
+use session::{Entrance, Session};
 
 /// How long an answer may take; the first ones start functions.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Tries a deployed chat with two users of its own: connects, sends, receives, resends, reads the
-/// history, disconnects. It leaves two messages, between users whose ids begin with `smoke-`.
+/// Tries a deployed chat with two users: connects, sends, receives, resends, reads the history,
+/// disconnects. It leaves two messages between them.
+///
+/// A deployment with Auth=open takes users of this program's own, whose ids begin with `smoke-`. One
+/// with Auth=jwt needs two users of the issuer and a token of each.
 #[derive(Parser)]
 #[command(name = "smoke", version)]
 struct Arguments {
@@ -27,41 +32,122 @@ struct Arguments {
 
     /// Output HistoryUrl of the stack: https://….amazonaws.com/chat/history
     history_url: String,
+
+    /// The ids of two users
+    #[arg(long, num_args = 2, value_names = ["ID", "ID"], requires = "tokens")]
+    users: Vec<String>,
+
+    /// Their tokens, in the same order, with a comma between; better by the environment, which no
+    /// list of processes shows
+    #[arg(
+        long,
+        env = "SMOKE_TOKENS",
+        hide_env_values = true,
+        value_name = "TOKEN,TOKEN"
+    )]
+    #[arg(requires = "users", value_parser = tokens)]
+    tokens: Option<[String; 2]>,
+
+    /// Leave out the handshake as browsers make it: an emulator may not answer the subprotocol
+    #[arg(long, requires = "tokens")]
+    without_browser: bool,
+}
+
+fn tokens(text: &str) -> Result<[String; 2]> {
+    let (first, second) = text.split_once(',').context("it is not two tokens")?;
+    Ok([first, second].map(|token| token.trim().to_owned()))
+}
+
+/// A deployed chat.
+struct Chat {
+    websocket_url: String,
+    history_url: String,
+    /// Unlike that of any other run.
+    run: String,
+}
+
+/// Somebody who uses it.
+struct User {
+    id: String,
+    token: Option<String>,
+}
+
+impl User {
+    /// How an app comes in.
+    fn entrance(&self) -> Entrance<'_> {
+        let token = self.token.as_deref();
+        token.map_or(Entrance::Without, Entrance::Header)
+    }
+
+    async fn connect(&self, chat: &Chat) -> Result<Session> {
+        Session::open(&chat.websocket_url, &self.id, self.entrance()).await
+    }
 }
 
 #[tokio::main]
 async fn main() {
-    if let Err(error) = run(&Arguments::parse()).await {
+    if let Err(error) = run(Arguments::parse()).await {
         eprintln!("FAILED  {error:#}");
         std::process::exit(1);
     }
 }
 
-async fn run(arguments: &Arguments) -> Result<()> {
+async fn run(arguments: Arguments) -> Result<()> {
     let run = format!("{:08x}", fastrand::u32(..));
-    let users @ [prof, student] = &["prof", "student"].map(|name| format!("smoke-{run}-{name}"));
-    let connect = |user| Session::open(&arguments.websocket_url, user);
-    let mut a = step("a handshake", connect(prof)).await?;
-    let mut b = step("another one", connect(student)).await?;
+    let [prof, student] = &users(arguments.users, arguments.tokens, &run);
+    let chat = &Chat {
+        websocket_url: arguments.websocket_url,
+        history_url: arguments.history_url,
+        run,
+    };
+    talk(chat, prof, student).await?;
+    if let Some(token) = &prof.token {
+        be_refused(chat, prof, student).await?;
+        if !arguments.without_browser {
+            step("a handshake as browsers make it", browse(chat, prof, token)).await?;
+        }
+    }
+    println!(
+        "ok      all of it; two messages stay between {} and {}",
+        prof.id, student.id
+    );
+    Ok(())
+}
+
+/// The two users: those that are given, else two of this run's own.
+fn users(given: Vec<String>, tokens: Option<[String; 2]>, run: &str) -> [User; 2] {
+    let ids = <[String; 2]>::try_from(given);
+    let [prof, student] =
+        ids.unwrap_or_else(|_| ["prof", "student"].map(|name| format!("smoke-{run}-{name}")));
+    let [first, second] = tokens.map_or([None, None], |tokens| tokens.map(Some));
+    let user = |id, token| User { id, token };
+    [user(prof, first), user(student, second)]
+}
+
+/// Everything that two users do.
+async fn talk(chat: &Chat, prof: &User, student: &User) -> Result<()> {
+    let mut a = step("a handshake", prof.connect(chat)).await?;
+    let mut b = step("another one", student.connect(chat)).await?;
+    let frame = &chat.frame(student);
     let first = step(
         "a message, its push and its ack",
-        message(&mut a, &mut b, student),
+        message(&mut a, &mut b, frame),
     )
     .await?;
     step(
         "a resend, which is recognised",
-        resend(&mut a, student, &first),
+        resend(&mut a, frame, &first),
     )
     .await?;
+    let seq = first["seq"].as_i64().context("a number")?;
     step(
         "a frame of the old system",
-        old_frame(&mut a, &mut b, prof, student),
+        old_frame(&mut a, &mut b, [prof, student], seq + 1),
     )
     .await?;
     step("a ping", ping(&mut a)).await?;
-    step("the history", read(&arguments.history_url, users)).await?;
+    step("the history", read(chat, prof, student, seq - 1)).await?;
     step("a close", async { tokio::try_join!(a.close(), b.close()) }).await?;
-    println!("ok      all of it; two messages stay between {prof} and {student}");
     Ok(())
 }
 
@@ -77,28 +163,31 @@ async fn step<T>(name: impl Display, work: impl Future<Output = Result<T>>) -> R
     Ok(done)
 }
 
-fn frame(receiver: &str) -> Value {
-    json!({"action": "sendMessage", "receiver_id": receiver, "message": "At 3PM?",
-           "client_message_id": "smoke-1"})
+impl Chat {
+    /// The frame of the first message.
+    fn frame(&self, receiver: &User) -> Value {
+        json!({"action": "sendMessage", "receiver_id": receiver.id, "message": "At 3PM?",
+               "client_message_id": format!("smoke-{}", self.run)})
+    }
 }
 
 /// Gives the ack.
-async fn message(a: &mut Session, b: &mut Session, receiver: &str) -> Result<Value> {
-    a.send(&frame(receiver)).await?;
+async fn message(a: &mut Session, b: &mut Session, frame: &Value) -> Result<Value> {
+    a.send(frame).await?;
     let (ack, message) = tokio::try_join!(a.next("ack"), b.next("message"))?;
     ensure!(
-        ack["seq"] == 1 && ack["status"] == "delivered" && ack["duplicate"] == false,
+        ack["status"] == "delivered" && ack["duplicate"] == false,
         "{ack}"
     );
     ensure!(
-        message["message"] == "At 3PM?" && message["seq"] == 1,
+        message["message"] == "At 3PM?" && message["seq"] == ack["seq"],
         "{message}"
     );
     Ok(ack)
 }
 
-async fn resend(a: &mut Session, receiver: &str, first: &Value) -> Result<()> {
-    a.send(&frame(receiver)).await?;
+async fn resend(a: &mut Session, frame: &Value, first: &Value) -> Result<()> {
+    a.send(frame).await?;
     let ack = a.next("ack").await?;
     let same = ["seq", "message_id", "timestamp"]
         .iter()
@@ -108,12 +197,17 @@ async fn resend(a: &mut Session, receiver: &str, first: &Value) -> Result<()> {
 }
 
 /// The receiver of before answers, as a client of the old system does.
-async fn old_frame(a: &mut Session, b: &mut Session, prof: &str, student: &str) -> Result<()> {
-    b.send(&json!({"sender_id": student, "receiver_id": prof, "message": "Fine."}))
+async fn old_frame(
+    a: &mut Session,
+    b: &mut Session,
+    [prof, student]: [&User; 2],
+    seq: i64,
+) -> Result<()> {
+    b.send(&json!({"sender_id": student.id, "receiver_id": prof.id, "message": "Fine."}))
         .await?;
     let message = a.next("message").await?;
     ensure!(
-        message["message"] == "Fine." && message["seq"] == 2,
+        message["message"] == "Fine." && message["seq"] == seq,
         "{message}"
     );
     Ok(())
@@ -124,14 +218,53 @@ async fn ping(a: &mut Session) -> Result<()> {
     a.next("pong").await.map(drop)
 }
 
-async fn read(url: &str, [prof, student]: &[String; 2]) -> Result<()> {
-    let history = history::get(url, prof, student).await?;
+/// Both see the same, whichever user they name first.
+async fn read(chat: &Chat, prof: &User, student: &User, after: i64) -> Result<()> {
+    let url = &chat.history_url;
+    let [a, b] = [prof, student].map(|user| user.token.as_deref());
+    let history = history::get(url, [&prof.id, &student.id], after, a).await?;
     let texts = history.iter().map(|message| message["message"].as_str());
     ensure!(texts.eq([Some("At 3PM?"), Some("Fine.")]), "{history:?}");
-    let swapped = history::get(url, student, prof).await?;
+    let swapped = history::get(url, [&student.id, &prof.id], after, b).await?;
     ensure!(
         history == swapped,
         "it depends on the order of the users: {swapped:?}"
     );
     Ok(())
+}
+
+/// Nobody gets in without a token, or as somebody else.
+async fn be_refused(chat: &Chat, prof: &User, student: &User) -> Result<()> {
+    let handshake = |entrance| Session::refusal(&chat.websocket_url, &student.id, entrance);
+    step("a handshake without a token, refused", async {
+        handshake(Entrance::Without).await
+    })
+    .await?;
+    step("a handshake as somebody else, refused", async {
+        let status = handshake(prof.entrance()).await?;
+        ensure!(status == StatusCode::FORBIDDEN, "{status}");
+        Ok(())
+    })
+    .await?;
+    let history = |users, token| history::status(&chat.history_url, users, token);
+    step("the history without a token, refused", async {
+        let status = history([&prof.id, &student.id], None).await?;
+        ensure!(!status.is_success(), "{status}");
+        Ok(())
+    })
+    .await?;
+    step("the history of others, refused", async {
+        let users = [student.id.as_str(), "smoke-nobody"];
+        let status = history(users, prof.token.as_deref()).await?;
+        ensure!(status == StatusCode::FORBIDDEN, "{status}");
+        Ok(())
+    })
+    .await
+}
+
+/// Browsers can set no header but the subprotocol, and close a socket on which it is not answered.
+async fn browse(chat: &Chat, user: &User, token: &str) -> Result<()> {
+    let entrance = Entrance::Subprotocol(token);
+    let session = Session::open(&chat.websocket_url, &user.id, entrance).await?;
+    session.close().await
 }
