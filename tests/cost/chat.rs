@@ -110,7 +110,11 @@ impl Chat<'_> {
     pub fn month(&self) -> Bill {
         let usage = self.usage;
         let user_days = usage.users * DAYS;
-        let a_day = usage.messages + usage.pings() + 2.0 * usage.connects() + usage.history_reads;
+        let a_day = usage.messages
+            + usage.pings()
+            + 2.0 * usage.connects()
+            + usage.history_reads
+            + usage.authorizations();
         let traced = self.sampling.of_all(user_days * a_day, SECONDS);
         let connection =
             self.invocation(Kind::Connect, traced) + self.invocation(Kind::Disconnect, traced);
@@ -122,7 +126,8 @@ impl Chat<'_> {
             + self.ping(traced) * usage.pings()
             + connection * usage.connects()
             + minute * usage.connection_minutes()
-            + self.history_read(traced) * usage.history_reads;
+            + self.history_read(traced) * usage.history_reads
+            + self.invocation(Kind::Authorize, traced) * usage.authorizations();
         let fixed = Bill {
             database: self.database_month,
             watching: self.watching_month,
@@ -211,10 +216,11 @@ mod tests {
             "--history-reads=6",
         ]);
         let month = chat(&usage, &figures()).month();
-        // A day of a user: 40 sends, 36 pings, 1.5 sockets opened and closed, 6 pages.
+        // A day of a user: 40 sends, 36 pings, 1.5 sockets opened and closed, 6 pages, and a look at
+        // a token for each of these sockets and pages.
         assert!(close(
             month.requests,
-            30_000.0 * (40.0 + 36.0 + 3.0 + 6.0) * 0.2e-6
+            30_000.0 * (40.0 + 36.0 + 3.0 + 6.0 + 7.5) * 0.2e-6
         ));
         assert!(close(
             month.messages,
@@ -222,7 +228,7 @@ mod tests {
         ));
         assert!(close(month.minutes, 30_000.0 * 180.0 * 0.25e-6));
         assert!(close(month.http, 30_000.0 * 6.0 * 1e-6));
-        assert!(close(month.traces, 0.1 * 30_000.0 * 85.0 * 5e-6));
+        assert!(close(month.traces, 0.1 * 30_000.0 * 92.5 * 5e-6));
         assert!(close(month.database, 57.0));
         assert!(close(month.watching, 5.0));
     }

@@ -16,6 +16,8 @@ pub const PLATFORM_LOG_BYTES: f64 = 550.0;
 /// What functions are invoked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Kind {
+    /// A look at a token, before each handshake and each page of the history.
+    Authorize,
     /// A handshake.
     Connect,
     /// The end of a socket.
@@ -29,7 +31,8 @@ pub enum Kind {
 }
 
 /// Every kind.
-pub const KINDS: [Kind; 5] = [
+pub const KINDS: [Kind; 6] = [
+    Kind::Authorize,
     Kind::Connect,
     Kind::Disconnect,
     Kind::Send,
@@ -109,6 +112,7 @@ impl Kind {
     /// The word for it.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Authorize => "authorize",
             Self::Connect => "connect",
             Self::Disconnect => "disconnect",
             Self::Send => "send",
@@ -121,6 +125,8 @@ impl Kind {
     /// messages that go to a socket, all of whose calls are under way at once.
     pub fn network_ms(self, network: Network, pushes: f64) -> f64 {
         match self {
+            // The issuer's keys are remembered.
+            Self::Authorize => 0.0,
             Self::Connect | Self::Disconnect | Self::History => network.database_ms,
             // At most: who the sender is, the newest number, the insert, the sockets. A process that
             // remembers the first two saves them.

@@ -45,7 +45,7 @@ const SEND_LOG_BYTES: f64 = 450.0;
 #[command(name = "cost")]
 struct Arguments {
     /// Billed milliseconds of invocations, from REPORT lines of CloudWatch; what is measured
-    /// otherwise. Kinds: connect, disconnect, send, ping, history
+    /// otherwise. Kinds: authorize, connect, disconnect, send, ping, history
     #[arg(long, value_delimiter = ',', value_parser = billed, value_name = "KIND=MS")]
     billed_ms: Vec<(Kind, f64)>,
 
@@ -145,7 +145,7 @@ impl Arguments {
                 .error(
                     clap::error::ErrorKind::MissingRequiredArgument,
                     "measurements of a debug build mean nothing; run with --release, or give \
-                     --billed-ms for connect, disconnect, send, ping and history",
+                     --billed-ms for authorize, connect, disconnect, send, ping and history",
                 )
                 .exit(),
             false => measure::run(&self.usage).await,

@@ -101,8 +101,9 @@ pub fn bills(chat: &Chat, scan: &Scan) {
     let [one_by_one, at_once] = scan.broadcast_ms().map(|ms| ms / 1e3);
     println!(
         "\nThe sample scans the table of connections for each message and pushes one by one. By itself\n\
-         it has no ack, history, traces or pushes to the sender's other sockets: the last column has.\n\
-         What stores messages is in neither of its columns, and in ours by --database-usd-per-month.\n\
+         it has no ack, history, tokens, traces or pushes to the sender's other sockets: the last column\n\
+         has. What stores messages is in neither of its columns, and in ours by\n\
+         --database-usd-per-month.\n\
          As published it sends each message to all {:.0} open sockets: {one_by_one:.1} s one by one, \
          {at_once:.1} s at once,\nand ${:.2} a million messages.",
         scan.rows(),

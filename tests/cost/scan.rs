@@ -4,7 +4,7 @@
 //! The model is [simple-websockets-chat-app](https://github.com/aws-samples/simple-websockets-chat-app)
 //! with what a one-to-one chat needs: its rows also have a user id, and what is pushed goes to the
 //! receiver's sockets only. As it is, it has no ack, no pushes to the sender's other sockets, no
-//! history and no traces; [`Scan::same_work`] adds them, and only then do two bills differ by the scan
+//! history, no authorization and no traces; [`Scan::same_work`] adds them, and only then do two bills differ by the scan
 //! alone. What stores messages is in neither: it stores none, and the price of a MongoDB is an input.
 //!
 //! Where it is not settled by the sample's code or by the price list, the assumption below leans in
@@ -52,7 +52,7 @@ pub struct Scan<'a> {
     /// What the network adds.
     pub network: Network,
     /// Whether it does what this chat does: ack, push to the sender's other sockets, give the
-    /// history, trace.
+    /// history, look at tokens, trace.
     pub same_work: bool,
     /// Which invocations are traced then.
     pub sampling: Sampling,
@@ -151,6 +151,14 @@ impl Scan<'_> {
             }
     }
 
+    /// Looks at a token, of a user a day.
+    fn authorizations(&self) -> f64 {
+        match self.same_work {
+            true => self.usage.authorizations(),
+            false => 0.0,
+        }
+    }
+
     /// One message to every socket, which is what the sample does, one push after the other.
     pub fn broadcast(&self) -> Bill {
         let traced = self.sampling.of_more();
@@ -162,7 +170,10 @@ impl Scan<'_> {
     pub fn month(&self) -> Bill {
         let usage = self.usage;
         let user_days = usage.users * DAYS;
-        let a_day = usage.messages + 2.0 * usage.connects() + usage.history_reads;
+        let a_day = usage.messages
+            + 2.0 * usage.connects()
+            + usage.history_reads
+            + self.authorizations();
         let traced = self.sampling.of_all(user_days * a_day, SECONDS);
         let row = Bill {
             database: prices::DYNAMODB_WRITE,
@@ -182,7 +193,8 @@ impl Scan<'_> {
             + ping * usage.pings()
             + row * (2.0 * usage.connects())
             + minute * usage.connection_minutes()
-            + self.history_read(traced) * usage.history_reads;
+            + self.history_read(traced) * usage.history_reads
+            + self.invocation(NODE_MS, traced) * self.authorizations();
         day * user_days
     }
 }

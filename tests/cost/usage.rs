@@ -74,6 +74,11 @@ impl Usage {
         self.connection_minutes() / self.ping_minutes
     }
 
+    /// Looks at a token, of a user a day: one for each handshake and each page of the history.
+    pub fn authorizations(&self) -> f64 {
+        self.connects() + self.history_reads
+    }
+
     /// Sockets that are open at one moment, on an average over the whole day.
     pub fn open_sockets(&self) -> f64 {
         self.users * self.sockets * self.hours_online / 24.0
