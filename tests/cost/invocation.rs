@@ -128,9 +128,9 @@ impl Kind {
             // The issuer's keys are remembered.
             Self::Authorize => 0.0,
             Self::Connect | Self::Disconnect | Self::History => network.database_ms,
-            // At most: who the sender is, the newest number, the insert, the sockets. A process that
-            // remembers the first two saves them.
-            Self::Send => 4.0 * network.database_ms + pushes * network.post_ms,
+            // At most: the newest number, the insert, the sockets. A process that remembers the first
+            // saves it, and what limits the sender's rate waits beside the insert.
+            Self::Send => 3.0 * network.database_ms + pushes * network.post_ms,
             Self::Ping => 0.0,
         }
     }

@@ -1,11 +1,15 @@
-//! What invocations take on this machine: the whole chat runs, one event of a function at a time, as
-//! on Lambda.
+//! What invocations take on this machine: the whole chat runs, with tokens, one event of a function
+//! at a time, as on Lambda.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
+use ::tests::client::{Answer, Http, encode, get_as};
+use ::tests::issuer::{Issuer, Key};
 use ::tests::process::name_and_cpu_ms;
-use ::tests::stack::{Host, children};
-use ::tests::{Client, Stack, programs, server, until};
+use ::tests::stack::children;
+use ::tests::{Client, Stack, programs, until};
+use hyper::Method;
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
 
@@ -21,6 +25,10 @@ const COUNTED: usize = 1_000;
 /// What the gateway and the functions are to log: what they do on Lambda.
 const FLAGS: [&str; 4] = ["--log", "info", "--log-format", "json"];
 
+/// How the authorizer is invoked by itself: what the gateway says of a handshake or a page of the
+/// history is the time of both functions.
+const AUTHORIZER: &str = "2015-03-31/functions/AuthorizerFunction/invocations";
+
 /// Runs the chat for each kind of invocation in turn.
 ///
 /// # Panics
@@ -30,19 +38,26 @@ pub async fn run(usage: &Usage) -> Figures {
     eprintln!("building the functions …");
     programs::folder();
     eprintln!("starting the database and the chat …");
-    let uri = server::uri().await;
-    let stack = Stack::start_on(Host::Processes, uri, &server::database_name(), &FLAGS).await;
+    let issuer = Issuer::start(Key::rsa("cost"));
+    let stack = Stack::start_guarded(&issuer, &FLAGS).await;
     eprintln!("measuring …");
     let mut cpu_ms = BTreeMap::new();
     let mut run = Run {
+        authorizations_ms: Vec::new(),
         sockets: Vec::new(),
-        sender: stack.connect("sender").await,
-        receiver: stack.connect("receiver").await,
+        sender: connect(&stack, &issuer, "sender").await,
+        receiver: connect(&stack, &issuer, "receiver").await,
         text: "m".repeat(usage.message_bytes as usize),
-        page: format!("&limit={}", usage.history_messages as usize),
+        page: format!(
+            "?user1=sender&user2=receiver&limit={}",
+            usage.history_messages as usize
+        ),
+        http: Http::default(),
+        issuer,
         stack,
     };
     for kind in [
+        Kind::Authorize,
         Kind::Connect,
         Kind::Send,
         Kind::Ping,
@@ -55,12 +70,25 @@ pub async fn run(usage: &Usage) -> Figures {
         cpu_ms.insert(kind, (run.cpu_ms(kind) - before) / COUNTED as f64);
     }
     let log = run.stack.stop().await;
-    figures(&log, cpu_ms)
+    figures(&log, &run.authorizations_ms, cpu_ms)
+}
+
+async fn connect(stack: &Stack, issuer: &Issuer, user_id: &str) -> Client {
+    let url = format!("{}/?user_id={}", stack.ws, encode(user_id));
+    let bearer = format!("Bearer {}", issuer.token(user_id));
+    let opened = Client::connect_with(&url, &[("authorization", &bearer)]).await;
+    let (client, _) = opened.expect("the handshake succeeds");
+    client
 }
 
 /// A chat that is being measured.
 struct Run {
     stack: Stack,
+    issuer: Issuer,
+    /// Calls the authorizer.
+    http: Http,
+    /// How long each of its calls took, in milliseconds.
+    authorizations_ms: Vec<f64>,
     sender: Client,
     receiver: Client,
     /// Opened by the measurement of `connect`, closed by that of `disconnect`.
@@ -78,21 +106,42 @@ impl Run {
 
     async fn once(&mut self, kind: Kind) {
         match kind {
+            Kind::Authorize => self.authorize().await,
             Kind::Connect => {
                 let user_id = format!("user-{}", self.sockets.len());
-                self.sockets.push(self.stack.connect(&user_id).await);
+                let socket = connect(&self.stack, &self.issuer, &user_id).await;
+                self.sockets.push(socket);
             }
             Kind::Send => self.send().await,
             Kind::Ping => {
                 self.sender.send(&json!({"action": "ping"})).await;
                 assert_eq!(self.sender.next().await["type"], "pong");
             }
-            Kind::History => {
-                let page = self.stack.history("sender", "receiver", &self.page).await;
-                assert!(!page.messages().is_empty());
-            }
+            Kind::History => assert!(!self.history().await.messages().is_empty()),
             Kind::Disconnect => self.disconnect().await,
         }
+    }
+
+    /// Asks the authorizer as the HTTP API does.
+    async fn authorize(&mut self) {
+        let event = json!({
+            "version": "2.0",
+            "type": "REQUEST",
+            "headers": {"authorization": format!("Bearer {}", self.issuer.token("sender"))},
+            "requestContext": {"http": {"method": "GET", "path": "/chat/history"}},
+        });
+        let url = format!("{}/{AUTHORIZER}", self.stack.ws.replace("ws:", "http:"));
+        let body = event.to_string().into_bytes();
+        let start = Instant::now();
+        let answer = self.http.request(Method::POST, &url, body).await;
+        self.authorizations_ms
+            .push(start.elapsed().as_secs_f64() * 1e3);
+        assert_eq!(answer.json()["isAuthorized"], true, "{answer:?}");
+    }
+
+    async fn history(&self) -> Answer {
+        let url = format!("{}/chat/history{}", self.stack.http, self.page);
+        get_as(&self.issuer.token("sender"), &url).await
     }
 
     async fn send(&mut self) {
@@ -142,6 +191,7 @@ impl Run {
 /// The program that serves a kind of invocation.
 fn binary(kind: Kind) -> &'static str {
     match kind {
+        Kind::Authorize => "authorizer",
         Kind::Connect => "connect",
         Kind::Disconnect => "disconnect",
         Kind::Send | Kind::Ping => "send-message",
@@ -152,6 +202,7 @@ fn binary(kind: Kind) -> &'static str {
 /// The function of the template that serves it.
 fn function(kind: Kind) -> &'static str {
     match kind {
+        Kind::Authorize => "AuthorizerFunction",
         Kind::Connect => "ConnectFunction",
         Kind::Disconnect => "DisconnectFunction",
         Kind::Send | Kind::Ping => "SendMessageFunction",
@@ -160,11 +211,17 @@ fn function(kind: Kind) -> &'static str {
 }
 
 /// Reads what the gateway has logged.
-fn figures(log: &str, cpu_ms: BTreeMap<Kind, f64>) -> Figures {
+fn figures(log: &str, authorizations_ms: &[f64], cpu_ms: BTreeMap<Kind, f64>) -> Figures {
     let mut invocations = BTreeMap::new();
     let mut log_bytes = BTreeMap::new();
+    let authorization_ms = authorizations_ms.iter().sum::<f64>() / authorizations_ms.len() as f64;
     for kind in KINDS {
-        let all: Vec<f64> = log.lines().filter_map(|line| wall_ms(line, kind)).collect();
+        let told = log.lines().filter_map(|line| wall_ms(line, kind));
+        let all: Vec<f64> = match kind {
+            Kind::Authorize => authorizations_ms.to_vec(),
+            Kind::Connect | Kind::History => told.map(|both| both - authorization_ms).collect(),
+            Kind::Disconnect | Kind::Send | Kind::Ping => told.collect(),
+        };
         // The two clients connect first and leave last.
         let counted = &all[all.len() - COUNTED..];
         let measured = Invocations::Measured {
@@ -207,6 +264,8 @@ fn metrics(line: &str) -> BTreeSet<String> {
 /// `12:00:00.000  INFO sendMessage PJqB0fHsqRcCHlw= 120 bytes in 1.9 ms`.
 fn wall_ms(line: &str, kind: Kind) -> Option<f64> {
     let what = match kind {
+        // Of these it tells the time of the function behind as well.
+        Kind::Authorize => return None,
         Kind::Connect => "$connect",
         Kind::Disconnect => "$disconnect",
         Kind::Send => "sendMessage",

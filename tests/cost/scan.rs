@@ -170,10 +170,8 @@ impl Scan<'_> {
     pub fn month(&self) -> Bill {
         let usage = self.usage;
         let user_days = usage.users * DAYS;
-        let a_day = usage.messages
-            + 2.0 * usage.connects()
-            + usage.history_reads
-            + self.authorizations();
+        let a_day =
+            usage.messages + 2.0 * usage.connects() + usage.history_reads + self.authorizations();
         let traced = self.sampling.of_all(user_days * a_day, SECONDS);
         let row = Bill {
             database: prices::DYNAMODB_WRITE,
