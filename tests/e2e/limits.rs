@@ -216,7 +216,7 @@ async fn a_limit_that_is_none_is_named_by_its_variable() {
             Err(status) => assert_eq!((status.as_u16(), parameter), (502, "SocketsPerUser=0")),
         }
         let log = stack.stop().await;
-        let said = format!("variable: \"{variable}\", problem: \"{problem}");
+        let said = format!("environment variable {variable} {problem}");
         assert!(log.contains(&said), "{log}");
     }
 }
