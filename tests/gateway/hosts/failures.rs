@@ -161,13 +161,18 @@ async fn describe_broken(gateway: &Gateway) -> Result<Value, Value> {
     gateway.invoke("BrokenFunction", &told).await
 }
 
+/// Waits for the line about the broken function: its log is read beside the screen that says `ready`.
+async fn logs_no_start(gateway: &Gateway, reason: &str) {
+    let is_it =
+        |line: &str| line.contains("BrokenFunction does not start") && line.contains(reason);
+    until(async || gateway.log().lines().any(is_it)).await;
+}
+
 #[tokio::test]
 async fn a_function_that_ends_in_its_init_fails_its_events_until_it_is_mended() {
     let folder = binaries("exit 3");
     let gateway = start_broken(&folder).await;
-    let log = gateway.log();
-    assert!(log.contains("BrokenFunction does not start"), "{log}");
-    assert!(log.contains("exit status 3"), "{log}");
+    logs_no_start(&gateway, "exit status 3").await;
     describe(&gateway).await;
 
     let broken = async || describe_broken(&gateway).await;
@@ -183,9 +188,7 @@ async fn a_function_that_ends_in_its_init_fails_its_events_until_it_is_mended() 
 async fn a_function_that_never_asks_for_an_event_times_out_until_it_is_mended() {
     let folder = binaries("exec sleep 600");
     let gateway = start_broken(&folder).await;
-    let log = gateway.log();
-    assert!(log.contains("BrokenFunction does not start"), "{log}");
-    assert!(log.contains("timed out after 10.00 seconds"), "{log}");
+    logs_no_start(&gateway, "timed out after 10.00 seconds").await;
     describe(&gateway).await;
 
     let broken = async || describe_broken(&gateway).await;
