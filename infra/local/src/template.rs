@@ -267,10 +267,12 @@ fn file_name(folder: &Path) -> Result<String> {
 mod tests {
     use super::*;
 
+    /// Our template, with authorization off unless `parameters` say something else.
     fn evaluate(parameters: &[(&str, &str)]) -> Result<Template> {
         let pair = |(name, value): &(&str, &str)| (name.to_string(), value.to_string());
         let ours = Document::read(Path::new("../template.yaml")).expect("our template");
-        ours.evaluate(&parameters.iter().map(pair).collect())
+        let parameters = [("Auth", "open")].iter().chain(parameters);
+        ours.evaluate(&parameters.map(pair).collect())
     }
 
     #[test]
@@ -365,6 +367,14 @@ mod tests {
             assert!(
                 error.starts_with("line ") && error.contains(sentence),
                 "{error}"
+            );
+        }
+        let error = evaluate(&[uri, ("Auth", "jwt")]).expect_err("no issuer");
+        let said = error.to_string();
+        for parameter in ["JwtIssuer", "JwtAudience", "JwtKeysUrl"] {
+            assert!(
+                said.contains(&format!("Auth=jwt needs {parameter}")),
+                "{said}"
             );
         }
         let both = [
