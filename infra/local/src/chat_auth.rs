@@ -51,7 +51,8 @@ pub struct Flags {
     #[arg(long, requires = "chat", conflicts_with = "lambda_endpoint")]
     auth: bool,
 
-    /// User who gets a token, may be repeated [default: prof@example.com and student@example.com]
+    /// User who gets a token, may be repeated; if nobody is named, prof@example.com and
+    /// student@example.com do
     #[arg(long = "user", value_name = "USER_ID", requires = "auth", value_parser = user_id)]
     users: Vec<UserId>,
 }
