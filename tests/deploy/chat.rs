@@ -1,21 +1,27 @@
 //! A deployed chat, as its outputs name it.
 
+use hyper::StatusCode;
 use serde_json::Value;
-use tests::client::{Answer, encode};
+use tests::Client;
+use tests::client::{Answer, encode, get_as};
+use tests::issuer::Issuer;
 use tests::ministack::MiniStack;
-use tests::{Client, get};
 
-/// The URLs of a stack.
+/// The URLs of a stack, and the issuer of its users' tokens.
 pub struct Chat {
     /// Where WebSocket clients connect, without a query.
     pub websocket_url: String,
     /// Where the history is, without a query.
     pub history_url: String,
+    /// The log group of its functions.
+    pub function_logs: String,
+    /// Whose tokens it takes.
+    pub issuer: Issuer,
 }
 
 impl Chat {
     /// The chat of a stack that is deployed.
-    pub async fn of(emulator: &MiniStack, stack: &str) -> Self {
+    pub async fn of(emulator: &MiniStack, stack: &str, issuer: &Issuer) -> Self {
         let answer = emulator
             .aws(&["cloudformation", "describe-stacks", "--stack-name", stack])
             .await;
@@ -29,20 +35,44 @@ impl Chat {
         Self {
             websocket_url: output("WebSocketUrl"),
             history_url: output("HistoryUrl"),
+            function_logs: output("FunctionLogs"),
+            issuer: issuer.clone(),
         }
     }
 
     /// Connects a client as `user_id`.
     pub async fn connect(&self, user_id: &str) -> Client {
-        let url = format!("{}?user_id={}", self.websocket_url, encode(user_id));
-        Client::connect(&url).await.expect("the handshake succeeds")
+        let token = self.issuer.token(user_id);
+        let connected = connect_as(&token, &self.url_of(user_id)).await;
+        connected.expect("the handshake succeeds")
     }
 
-    /// The history of two users, with further `parameters` (`&limit=10`).
+    /// Where a user connects.
+    pub fn url_of(&self, user_id: &str) -> String {
+        format!("{}?user_id={}", self.websocket_url, encode(user_id))
+    }
+
+    /// The history of two users, as the first of them sees it, with further `parameters`
+    /// (`&limit=10`).
     pub async fn history(&self, user1: &str, user2: &str, parameters: &str) -> Answer {
+        self.history_as(user1, [user1, user2], parameters).await
+    }
+
+    /// The history of two users, as a third one sees it.
+    pub async fn history_as(
+        &self,
+        user_id: &str,
+        [user1, user2]: [&str; 2],
+        parameters: &str,
+    ) -> Answer {
         let (user1, user2) = (encode(user1), encode(user2));
-        let query = format!("user1={user1}&user2={user2}{parameters}");
-        get(&format!("{}?{query}", self.history_url)).await
+        let query = format!("?user1={user1}&user2={user2}{parameters}");
+        self.page(user_id, &query).await
+    }
+
+    async fn page(&self, user_id: &str, query: &str) -> Answer {
+        let token = self.issuer.token(user_id);
+        get_as(&token, &format!("{}{query}", self.history_url)).await
     }
 
     /// The numbers and texts of all messages of two users, walked to the oldest by links, in order.
@@ -50,11 +80,22 @@ impl Chat {
         let mut answer = self.history(user1, user2, "&limit=7").await;
         let mut log = entries(&answer);
         while let Some(query) = answer.link("prev") {
-            answer = get(&format!("{}{query}", self.history_url)).await;
+            answer = self.page(user1, &query).await;
             log.splice(0..0, entries(&answer));
         }
         log
     }
+}
+
+/// Opens a socket with a token in the header.
+///
+/// # Errors
+///
+/// The handshake is refused: the status.
+pub async fn connect_as(token: &str, url: &str) -> Result<Client, StatusCode> {
+    let bearer = format!("Bearer {token}");
+    let opened = Client::connect_with(url, &[("authorization", &bearer)]).await;
+    opened.map(|(client, _)| client)
 }
 
 /// The numbers and texts of a page.

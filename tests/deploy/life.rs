@@ -10,18 +10,30 @@ use local::database::free_port;
 use mongodb::bson::{DateTime, Document, doc};
 use mongodb::{Collection, Database};
 use serde_json::{Value, json};
+use tests::issuer::{Issuer, Key};
 use tests::ministack::MiniStack;
 use tests::{Client, programs, sam, server, until};
 use tokio::process::Command;
 
 use crate::adapt::release;
 use crate::chat::Chat;
+use crate::tokens;
 
-const PROFESSOR: &str = "prof@example.com";
-const STUDENT: &str = "student@example.com";
+pub const PROFESSOR: &str = "prof@example.com";
+pub const STUDENT: &str = "student@example.com";
 
 /// The password of a connection string that no output may show.
 const PASSWORD: &str = "correct-horse";
+
+/// Other than the defaults, and few: so floods are short.
+const LIMITS: [(&str, &str); 3] = [
+    ("MessageRate", "2"),
+    ("MessageBurst", "10"),
+    ("SocketsPerUser", "3"),
+];
+
+/// Messages that two runs of `smoke` leave.
+const SMOKE_MESSAGES: usize = 4;
 
 /// What exists, by kind, of all that the template makes.
 const INVENTORY: &str = r#"
@@ -51,12 +63,20 @@ async fn a_chat_is_deployed_used_upgraded_and_deleted_and_its_messages_stay() {
     let nothing = inventory(&emulator).await;
     leave_old_messages(&life.database, PROFESSOR, STUDENT, 9).await;
 
-    life.deploy("first", &[]).await;
-    let chat = Chat::of(&emulator, "chat").await;
+    a_stack_without_an_issuer_is_refused(&life).await;
+    assert_eq!(inventory(&emulator).await, nothing);
+
+    life.deploy("first", &LIMITS).await;
+    let chat = Chat::of(&emulator, "chat", &life.issuer).await;
     let mut log: Vec<_> = (0..9).map(|n| (n - 8, format!("old {n}"))).collect();
     assert_eq!(chat.log(PROFESSOR, STUDENT).await, log);
     log.extend(use_it(&chat, &life.database).await);
     assert_eq!(chat.log(STUDENT, PROFESSOR).await, log);
+    tokens::refuse_all_others(&emulator, &chat).await;
+    tokens::come_in_as_a_browser(&chat).await;
+    tokens::refuse_the_history_of_others(&chat).await;
+    tokens::close_the_oldest_socket(&chat, 3).await;
+    let flood = tokens::refuse_a_flood(&chat).await;
 
     a_stack_without_a_database_fails_with_the_reason(&life).await;
 
@@ -79,7 +99,8 @@ async fn a_chat_is_deployed_used_upgraded_and_deleted_and_its_messages_stay() {
     first.and(second).unwrap_or_else(|said| panic!("{said}"));
     assert_eq!(inventory(&emulator).await, nothing);
     let messages = messages(&life.database).count_documents(doc! {}).await;
-    assert_eq!(messages.expect("counted"), log.len() as u64 + 4);
+    let others = (late.len() + SMOKE_MESSAGES + flood) as u64;
+    assert_eq!(messages.expect("counted"), log.len() as u64 + others);
     life.database.drop().await.expect("dropped");
 }
 
@@ -88,6 +109,7 @@ struct Life<'a> {
     emulator: &'a MiniStack,
     database: Database,
     secret_arn: String,
+    issuer: Issuer,
 }
 
 impl<'a> Life<'a> {
@@ -108,6 +130,7 @@ impl<'a> Life<'a> {
             emulator,
             database: client.expect("a client").database(&server::database_name()),
             secret_arn: secret["ARN"].as_str().expect("a secret").to_owned(),
+            issuer: Issuer::start(Key::rsa("first")),
         }
     }
 
@@ -123,6 +146,9 @@ impl<'a> Life<'a> {
             ("Architecture", sam::ARCHITECTURE),
             ("MongodbSecretArn", &self.secret_arn),
             ("MongodbDatabase", self.database.name()),
+            ("JwtIssuer", &self.issuer.url),
+            ("JwtAudience", &self.issuer.audience),
+            ("JwtKeysUrl", &self.issuer.keys_url()),
         ];
         let parameters = [&usual, more].concat();
         let template = release(self.emulator, name).await;
@@ -227,7 +253,7 @@ async fn resend(sender: &mut Client, receiver: &mut Client) {
     }
 }
 
-/// Errors on both kinds of route, at the handshake and over HTTP.
+/// Errors on both kinds of route, and over HTTP.
 async fn be_refused(client: &mut Client, chat: &Chat) {
     for frame in [json!({"message": 7}), json!({"action": "sendMessage"})] {
         client.send(&frame).await;
@@ -237,9 +263,6 @@ async fn be_refused(client: &mut Client, chat: &Chat) {
             json!(["error", "invalid_frame"])
         );
     }
-    // On AWS with the status that the function says, 400: here always with 403.
-    let refused = Client::connect(&chat.websocket_url).await.err();
-    assert_eq!(refused, Some(StatusCode::FORBIDDEN));
     let answer = chat.history(PROFESSOR, "", "").await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     assert_eq!(answer.header("content-type"), "application/problem+json");
@@ -278,12 +301,25 @@ async fn open_sockets(database: &Database, user_id: &str) -> Vec<Document> {
     rows.expect("found")
 }
 
-/// The database of this one does not answer.
+/// By default nobody gets in without a token, so somebody must issue them.
+async fn a_stack_without_an_issuer_is_refused(life: &Life<'_>) {
+    let parameters = [
+        ("Architecture", sam::ARCHITECTURE),
+        ("MongodbSecretArn", life.secret_arn.as_str()),
+    ];
+    let template = release(life.emulator, "open-door").await;
+    let deployed = sam::deploy(life.emulator, &template, "open-door", &parameters).await;
+    let said = deployed.expect_err("nobody issues tokens");
+    assert!(said.contains("Auth=jwt needs JwtIssuer"), "{said}");
+}
+
+/// The database of this one does not answer. It asks for no tokens.
 async fn a_stack_without_a_database_fails_with_the_reason(life: &Life<'_>) {
     let (uri, port) = nowhere();
     let parameters = [
         ("Architecture", sam::ARCHITECTURE),
         ("MongodbUri", uri.as_str()),
+        ("Auth", "open"),
     ];
     let template = release(life.emulator, "unreachable").await;
     let deployed = sam::deploy(life.emulator, &template, "unreachable", &parameters).await;
@@ -325,10 +361,23 @@ async fn an_upgrade_without_a_database_goes_back(life: &Life<'_>) {
     life.set_secret(server::uri().await).await;
 }
 
-/// The program that tries a deployed chat, as the README says, has nothing to say against it.
+/// The program that tries a deployed chat, as the README says, has nothing to say against it. Its
+/// users have talked before.
 async fn smoke(chat: &Chat) {
+    let users = ["try@example.com", "retry@example.com"];
+    let tokens = users.map(|user_id| chat.issuer.token(user_id)).join(",");
+    for _ in 0..SMOKE_MESSAGES / 2 {
+        try_out(chat, users, &tokens).await;
+    }
+}
+
+async fn try_out(chat: &Chat, [prof, student]: [&str; 2], tokens: &str) {
     let output = Command::new(programs::folder().join("smoke"))
         .args([&chat.websocket_url, &chat.history_url])
+        .args(["--users", prof, student])
+        // The emulator does not answer the subprotocol.
+        .arg("--without-browser")
+        .env("SMOKE_TOKENS", tokens)
         .output()
         .await
         .expect("it runs");
@@ -386,8 +435,9 @@ async fn speak_until(client: &mut Client, done: &AtomicBool) -> Vec<(i64, String
     said
 }
 
-/// Sends a message until it is acknowledged, as clients do: the emulator ends the processes of a
-/// function that it updates, where AWS lets them finish. Returns its number and its text.
+/// Sends a message until it is acknowledged, as clients do: it may come too soon after the others,
+/// and the emulator ends the processes of a function that it updates, where AWS lets them finish.
+/// Returns its number and its text.
 async fn say(client: &mut Client, text: &str) -> (i64, String) {
     let frame = json!({
         "action": "sendMessage",
@@ -402,7 +452,10 @@ async fn say(client: &mut Client, text: &str) -> (i64, String) {
             assert_eq!(answer["status"], "delivered", "{answer}");
             return (answer["seq"].as_i64().expect("a number"), text.to_owned());
         }
-        assert!(answer["errorType"].is_string(), "{answer}");
+        match answer["code"] == "rate_limited" {
+            true => tokens::wait_as_told(&answer).await,
+            false => assert!(answer["errorType"].is_string(), "{answer}"),
+        }
     }
 }
 

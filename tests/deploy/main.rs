@@ -4,9 +4,11 @@
 //! - [`adapt`]: the one step between the built template and the emulator, each change with its reason
 //! - [`chat`]: a deployed chat, as its outputs name it
 //! - [`life`]: it is deployed, used, upgraded and deleted, beside a stack that cannot be deployed
+//! - [`tokens`]: who gets in, who does not, and how much they may do there
 //! - [`checks`]: the template as linters see it
 
 mod adapt;
 mod chat;
 mod checks;
 mod life;
+mod tokens;
