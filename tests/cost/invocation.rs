@@ -127,7 +127,9 @@ impl Kind {
         match self {
             // The issuer's keys are remembered.
             Self::Authorize => 0.0,
-            Self::Connect | Self::Disconnect | Self::History => network.database_ms,
+            Self::Disconnect | Self::History => network.database_ms,
+            // The row of the socket, then the user's other sockets.
+            Self::Connect => 2.0 * network.database_ms,
             // At most: the newest number, the insert, the sockets. A process that remembers the first
             // saves it, and what limits the sender's rate waits beside the insert.
             Self::Send => 3.0 * network.database_ms + pushes * network.post_ms,
