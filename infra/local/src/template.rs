@@ -95,10 +95,20 @@ impl Document {
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read the template {}", path.display()))?;
-        let root =
-            Node::parse(&text).with_context(|| format!("{} is not a template", path.display()))?;
-        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        Ok(Self { root, folder })
+        Self::parse(&text, path.parent().unwrap_or(Path::new("")))
+            .with_context(|| format!("{} is not a template", path.display()))
+    }
+
+    /// Reads the text of a template that lies in `folder`.
+    ///
+    /// # Errors
+    ///
+    /// It is not YAML; the sentence gives the line.
+    pub fn parse(text: &str, folder: &Path) -> Result<Self> {
+        Ok(Self {
+            root: Node::parse(text)?,
+            folder: folder.to_owned(),
+        })
     }
 
     /// Evaluates the template with `parameters` in place of its defaults.

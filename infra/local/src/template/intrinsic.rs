@@ -21,7 +21,10 @@ pub const STACK_ID: &str = "arn:aws:cloudformation:us-east-1:123456789012:stack/
                         00000000-0000-0000-0000-000000000000";
 
 /// How many references may follow one another.
-const MAX_DEPTH: usize = 50;
+const MAX_DEPTH: usize = 20;
+
+/// How many may be followed in all: a few that each name the next one twice would take for ever.
+const MAX_FOLLOWED: usize = 100_000;
 
 /// What names stand for.
 pub struct Scope<'a> {
@@ -29,8 +32,10 @@ pub struct Scope<'a> {
     parameters: BTreeMap<String, Value>,
     /// Functions that are not known here, with their lines.
     unknown: RefCell<BTreeSet<(usize, String)>>,
-    /// How many conditions and mappings refer to one another at the moment.
+    /// How many conditions, mappings and aliases refer to one another at the moment.
     depth: Cell<usize>,
+    /// How many have been followed so far.
+    followed: Cell<usize>,
 }
 
 impl<'a> Scope<'a> {
@@ -63,6 +68,7 @@ impl<'a> Scope<'a> {
             parameters,
             unknown: RefCell::default(),
             depth: Cell::new(0),
+            followed: Cell::new(0),
         })
     }
 
@@ -185,6 +191,8 @@ impl<'a> Scope<'a> {
     /// Follows a reference within the template, which may lead back to itself.
     fn deeper<T>(&self, follow: impl FnOnce() -> Result<T>) -> Result<T> {
         ensure!(self.depth.get() < MAX_DEPTH, "it refers to itself");
+        ensure!(self.followed.get() < MAX_FOLLOWED, "it refers to too much");
+        self.followed.set(self.followed.get() + 1);
         self.depth.set(self.depth.get() + 1);
         let followed = follow();
         self.depth.set(self.depth.get() - 1);
@@ -330,7 +338,7 @@ impl<'a> Scope<'a> {
         };
         // Here there is but one version of a function.
         let qualifier = match part {
-            "Alias" => self.argument(alias)?,
+            "Alias" => self.deeper(|| self.argument(alias))?,
             _ => "1".to_owned(),
         };
         Ok(Some(format!("{}:{qualifier}", function_arn(id))))
@@ -507,6 +515,46 @@ mod tests {
                 "{expression}"
             );
         }
+    }
+
+    /// What comes of a template whose value is `!FindInMap [M, a, x]`.
+    fn find(rest: &str) -> String {
+        let text = format!("{rest}Value: !FindInMap [M, a, x]\n");
+        let root = Node::parse(&text).expect("YAML");
+        let scope = Scope::new(&root, &BTreeMap::new()).expect("no parameters");
+        let value = scope.evaluate(root.get("Value").expect("it is there"));
+        format!("{:#}", value.expect_err("it cannot be evaluated"))
+    }
+
+    #[test]
+    fn what_refers_to_itself_is_refused() {
+        for text in [
+            "Mappings: {M: {a: {x: !FindInMap [M, a, x]}}}\n",
+            "Conditions: {C: !Not [!Condition C]}\n\
+             Mappings: {M: {a: {x: !If [C, 1, 2]}}}\n",
+            "Resources: {F: {Type: AWS::Serverless::Function, \
+             Properties: {AutoPublishAlias: !Ref F.Alias}}}\n\
+             Mappings: {M: {a: {x: !Ref F.Alias}}}\n",
+        ] {
+            let refusal = find(text);
+            assert!(refusal.contains("refers to itself"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn what_doubles_with_each_step_is_refused() {
+        let condition = |step| {
+            format!(
+                "  C{step}: !And [!Condition C{0}, !Condition C{0}]\n",
+                step + 1
+            )
+        };
+        let conditions: String = (0..18).map(condition).collect();
+        let refusal = find(&format!(
+            "Conditions:\n{conditions}  C18: !Equals [a, a]\n\
+             Mappings: {{M: {{a: {{x: !If [C0, 1, 2]}}}}}}\n"
+        ));
+        assert!(refusal.contains("refers to too much"), "{refusal}");
     }
 
     #[test]

@@ -3,9 +3,13 @@
 //! The short forms of intrinsic functions (`!Ref x`) become the long ones (`{"Ref": x}`), so that
 //! there is one form to evaluate.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
+use saphyr_parser::{Event, Parser};
 use serde_json::Value;
+
+/// How deep a template may be nested: what reads it takes some stack for each level.
+const MAX_DEPTH: usize = 64;
 
 /// A node of the tree.
 #[derive(Debug, Clone)]
@@ -30,6 +34,7 @@ pub enum Content {
 impl Node {
     /// Reads the first document of `text`.
     pub fn parse(text: &str) -> Result<Self> {
+        check_depth(text)?;
         let documents = MarkedYaml::load_from_str(text)?;
         match documents.into_iter().next() {
             Some(document) => Self::from_yaml(document),
@@ -113,6 +118,41 @@ impl Node {
         match &self.content {
             Content::Map(entries) => entries,
             _ => &[],
+        }
+    }
+}
+
+fn check_depth(text: &str) -> Result<()> {
+    let mut depth = 0;
+    for event in Parser::new_from_str(text) {
+        let (event, place) = event?;
+        match event {
+            Event::SequenceStart(..) | Event::MappingStart(..) => depth += 1,
+            Event::SequenceEnd | Event::MappingEnd => depth -= 1,
+            _ => {}
+        }
+        let line = place.start.line();
+        ensure!(depth <= MAX_DEPTH, "line {line}: it is nested too deeply");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_that_is_nested_too_deeply_is_refused_before_it_takes_the_stack() {
+        let fits = format!("{}x", "- ".repeat(MAX_DEPTH));
+        assert!(Node::parse(&fits).is_ok());
+        for text in [
+            format!("- {fits}"),
+            format!("{}x", "- ".repeat(100_000)),
+            "[".repeat(100_000),
+            format!("a: {}", "{a: ".repeat(100_000)),
+            (0..1_000).map(|depth| " ".repeat(depth) + "a:\n").collect(),
+        ] {
+            assert!(Node::parse(&text).is_err(), "{}", &text[..10]);
         }
     }
 }
