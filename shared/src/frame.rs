@@ -46,7 +46,17 @@ pub struct BadFrame {
 }
 
 impl ClientFrame {
+    /// The longest text of a frame in bytes of UTF-8: what API Gateway takes at once ([quotas]).
+    /// Whoever else calls the function gets no more read, either.
+    ///
+    /// [quotas]: https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
+    pub const MAX_BYTES: usize = 131_072;
+
     /// Reads the text of a frame.
+    ///
+    /// What is longer than [`ClientFrame::MAX_BYTES`] or nested more than 127 levels deep (the limit
+    /// of `serde_json`) is refused without being read to its end, so neither memory nor stack grow
+    /// with it.
     ///
     /// # Errors
     ///
@@ -85,6 +95,9 @@ impl ClientFrame {
 }
 
 fn object(text: &str) -> Result<Map<String, Value>, Rejection> {
+    if text.len() > ClientFrame::MAX_BYTES {
+        return Err(invalid("The frame is too long."));
+    }
     match serde_json::from_str(text) {
         Ok(Value::Object(fields)) => Ok(fields),
         Ok(_) => Err(invalid("The frame must be a JSON object.")),
@@ -222,8 +235,11 @@ mod tests {
     use super::*;
     use crate::Draft;
 
-    /// What API Gateway delivers at once, in bytes.
-    const GATEWAY_MAX_BYTES: usize = 131_072;
+    /// What API Gateway delivers at once, in bytes: as much as it takes.
+    const GATEWAY_MAX_BYTES: usize = ClientFrame::MAX_BYTES;
+
+    /// Far less than a level for each of the brackets below would need.
+    const SMALL_STACK_BYTES: usize = 512 * 1_024;
 
     fn code_of(text: &str) -> Code {
         ClientFrame::parse(text)
@@ -272,6 +288,61 @@ mod tests {
         let long = "x".repeat(Draft::MAX_MESSAGE_BYTES + 1);
         let frame = json!({"receiver_id": "b", "message": long}).to_string();
         assert_eq!(code_of(&frame), Code::MessageTooLong);
+    }
+
+    #[test]
+    fn a_frame_longer_than_the_gateway_takes_is_refused_before_it_is_read() {
+        let ping = r#"{"action":"ping"}"#;
+        let padded = |bytes: usize| ping.to_owned() + &" ".repeat(bytes - ping.len());
+        assert!(ClientFrame::parse(&padded(ClientFrame::MAX_BYTES)).is_ok());
+        let bad = ClientFrame::parse(&padded(ClientFrame::MAX_BYTES + 1)).expect_err("too long");
+        assert_eq!(bad.rejection.code, Code::InvalidFrame);
+        assert_eq!(bad.rejection.message, "The frame is too long.");
+    }
+
+    #[test]
+    fn a_deeply_nested_frame_is_refused_and_costs_no_stack() {
+        let nested = |inner: &str| format!(r#"{{"receiver_id":"b","message":{inner}}}"#);
+        let parse = move || {
+            for text in [
+                "[".repeat(100_000),
+                nested(&"[".repeat(100_000)),
+                nested(&format!("{}{}", "[".repeat(60_000), "]".repeat(60_000))),
+                r#"{"a":"#.repeat(20_000),
+                nested(&r#"[{"$and":"#.repeat(10_000)),
+            ] {
+                assert_eq!(code_of(&text), Code::InvalidFrame);
+            }
+        };
+        let thread = std::thread::Builder::new().stack_size(SMALL_STACK_BYTES);
+        let thread = thread.spawn(parse).expect("a thread");
+        thread.join().expect("it does not panic");
+    }
+
+    #[test]
+    fn an_answer_repeats_nothing_of_a_bad_frame_but_its_id() {
+        const MARKER: &str = "xyzzy\u{7}";
+        let fields = ["action", "sender_id", "receiver_id", "message", MARKER];
+        for field in fields {
+            for value in [json!(MARKER), json!([MARKER]), json!({MARKER: MARKER})] {
+                let frame = json!({field: value, "client_message_id": "mine"}).to_string();
+                let bad = ClientFrame::parse(&frame).expect_err(&frame);
+                let answer =
+                    ServerFrame::error(bad.rejection.into(), bad.client_message_id).to_json();
+                assert!(!answer.contains("xyzzy"), "{answer}");
+                assert!(answer.contains("mine"), "{answer}");
+            }
+        }
+        for id in [
+            json!([MARKER]),
+            json!({MARKER: 1}),
+            json!(MARKER.repeat(99)),
+        ] {
+            let frame = json!({"receiver_id": "b", "message": "m", "client_message_id": id});
+            let bad = ClientFrame::parse(&frame.to_string()).expect_err("a bad id");
+            let answer = ServerFrame::error(bad.rejection.into(), bad.client_message_id).to_json();
+            assert!(!answer.contains("xyzzy"), "{answer}");
+        }
     }
 
     #[test]

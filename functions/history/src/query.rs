@@ -23,12 +23,22 @@ pub struct Query {
 }
 
 impl Query {
+    /// The longest query string in bytes, still encoded: API Gateway takes as much for the request
+    /// line and all headers together ([quotas]). It bounds the number of parameters as well.
+    ///
+    /// [quotas]: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
+    pub const MAX_BYTES: usize = 10_240;
+
     /// Reads a query string. Parameters that are not ours are ignored.
     ///
     /// # Errors
     ///
-    /// A sentence that names the parameter: it is missing, repeated, not UTF-8, or out of range.
+    /// A sentence that names the parameter: it is missing, repeated, not UTF-8, or out of range. Or
+    /// the query string is too long, and is not decoded at all.
     pub fn parse(query: &str) -> Result<Self, Rejection> {
+        if query.len() > Self::MAX_BYTES {
+            return Err(invalid("The query is too long."));
+        }
         let asked_limit = number(query, "limit")?;
         let limit = match asked_limit {
             None => MAX_LIMIT,
@@ -112,6 +122,31 @@ mod tests {
         assert_eq!(query.user1.as_str(), "a+b%20c");
         assert_eq!(query.user2.as_str(), "學 x");
         assert_eq!((query.limit, query.asked_limit), (MAX_LIMIT, None));
+    }
+
+    #[test]
+    fn a_query_longer_than_the_gateway_takes_is_refused_before_it_is_decoded() {
+        let padded = |bytes: usize| format!("{:&<bytes$}", "user1=a&user2=b");
+        assert!(Query::parse(&padded(Query::MAX_BYTES)).is_ok());
+        let too_long = padded(Query::MAX_BYTES + 1);
+        assert_eq!(refusal(&too_long), "The query is too long.");
+    }
+
+    #[test]
+    fn a_refusal_repeats_nothing_of_the_query() {
+        for query in [
+            "user1=xyzzy",
+            "user1=xyzzy&user2=xyzzy%00",
+            "user1=xyzzy&user1=xyzzy&user2=b",
+            "user1=xyzzy%FF&user2=b",
+            "user1[xyzzy]=xyzzy&user2=xyzzy",
+            "user1=a&user2=b&limit=xyzzy",
+            "user1=a&user2=b&after=xyzzy",
+            "user1=a&user2=b&before=xyzzy&xyzzy=xyzzy",
+        ] {
+            let sentence = refusal(query);
+            assert!(!sentence.contains("xyzzy"), "{sentence}");
+        }
     }
 
     #[test]
