@@ -111,6 +111,10 @@ async fn a_token_that_is_not_good_in_every_way_is_refused() {
         (json!({"nbf": "now"}), Refusal::Malformed),
         (json!({"iss": "https://evil.example"}), Refusal::Issuer),
         (json!({"iss": format!("{}/", issuer.url)}), Refusal::Issuer),
+        (
+            json!({"iss": ["https://evil.example", issuer.url]}),
+            Refusal::Issuer,
+        ),
         (json!({"iss": null}), Refusal::Malformed),
         (json!({"iss": 7}), Refusal::Malformed),
         (json!({"aud": "others"}), Refusal::Audience),

@@ -85,6 +85,10 @@ impl Verifier {
         validation.validate_aud = false;
         let decoded = decode::<Map<String, Value>>(token, &key.decoding, &validation);
         let claims = decoded.map_err(|error| refusal(error.kind()))?.claims;
+        // The library takes a list with ours in it as well, which is no `iss`.
+        if claims.get("iss").and_then(Value::as_str) != Some(&self.rules.issuer) {
+            return Err(Refusal::Issuer);
+        }
         match self.is_for_us(&claims) {
             true => Ok(claims),
             false => Err(Refusal::Audience),
