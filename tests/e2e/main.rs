@@ -6,7 +6,9 @@
 //! - [`limits`]: how fast a user may send, and how many sockets they may have
 //! - [`history`]: pages, links, limits
 //! - [`refusals`]: every error code, on both routes and at the handshake
+//! - [`hardening`]: operators, deep and large input, input that an answer could repeat
 //! - [`ids`]: user ids of all kinds, through query, path and database
+//! - [`secrets`]: what a run writes down, and what not
 //! - [`tokens`]: which tokens are good
 //! - [`auth`]: who gets in, writes and reads, by tokens
 //! - [`auth_local`]: `cargo local --auth`, and the warning without
@@ -23,6 +25,7 @@ mod auth;
 mod auth_local;
 mod chat;
 mod faults;
+mod hardening;
 mod history;
 mod ids;
 mod limits;
@@ -33,6 +36,7 @@ mod outage;
 mod plans;
 mod program;
 mod refusals;
+mod secrets;
 mod sockets;
 mod telemetry;
 mod tokens;

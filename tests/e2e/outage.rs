@@ -86,7 +86,7 @@ async fn a_function_that_is_killed_is_started_again() {
 }
 
 /// The descendant of a process that runs a program.
-fn descendant(ancestor: Pid, program: &str) -> Pid {
+pub fn descendant(ancestor: Pid, program: &str) -> Pid {
     descendants(ancestor.as_raw_nonzero().get())
         .into_iter()
         .filter(|id| {

@@ -1,0 +1,314 @@
+//! Input that is made to do harm: operators of the database's query language, deep and large input,
+//! input that an answer could repeat.
+
+use hyper::StatusCode;
+use mongodb::bson::{Document, doc};
+use serde_json::{Value, json};
+use tests::client::{Answer, encode};
+use tests::{Client, Stack, get};
+
+/// What an answer must not repeat.
+const MARKER: &str = "xyzzy-marker";
+
+/// Ids that mean something to a database, a template or a shell, and nothing here.
+const ODD_IDS: &[&str] = &[
+    r#"{"$gt":""}"#,
+    r#"{"$ne":null}"#,
+    r#"["a","b"]"#,
+    "$where",
+    "$user_id",
+    "user_id[$gt]",
+    "a.b",
+    "__proto__",
+    "' || '1'=='1",
+    "${jndi:ldap://x}",
+    "null",
+];
+
+/// Values of all types but string, operators among them.
+fn values_of_other_types() -> Vec<Value> {
+    vec![
+        json!({"$gt": ""}),
+        json!({"$ne": null}),
+        json!({"$in": ["a", "b"]}),
+        json!({"$regex": ".*"}),
+        json!({"$where": "true"}),
+        json!({"$oid": "6b030f6496dc982c8b31a53e"}),
+        json!({"$or": [{"user_id": {"$gt": ""}}, {"$and": [{"seq": {"$gt": 0}}]}]}),
+        json!({}),
+        json!([]),
+        json!(["b"]),
+        json!([{"$gt": ""}]),
+        json!(7),
+        json!(-0.5),
+        json!(true),
+        json!(null),
+    ]
+}
+
+/// Two people who have nothing to do with the attacker `a`, and what they said.
+async fn bystanders(stack: &Stack) -> Value {
+    let mut x = stack.connect("x").await;
+    let mut y = stack.connect("y").await;
+    x.say("y", "between us").await;
+    y.next().await;
+    x.close().await;
+    y.close().await;
+    stack.history("x", "y", "").await.json()
+}
+
+async fn count(stack: &Stack, collection: &str) -> u64 {
+    let collection = stack.database.collection::<Document>(collection);
+    collection.count_documents(doc! {}).await.expect("a count")
+}
+
+/// A request for the history with a query string as it is.
+async fn raw_history(stack: &Stack, query: &str) -> Answer {
+    get(&format!("{}/chat/history?{query}", stack.http)).await
+}
+
+/// Percent-encodes the brackets and quotes that a URL may not hold.
+fn as_url(query: &str) -> String {
+    let encoded = |c: char| match c {
+        '{' | '}' | '"' | ' ' | '|' | '<' | '>' => encode(&c.to_string()),
+        _ => c.to_string(),
+    };
+    query.chars().map(encoded).collect()
+}
+
+#[tokio::test]
+async fn no_operator_in_any_field_of_a_frame_reaches_a_query() {
+    let stack = Stack::start().await;
+    let theirs = bystanders(&stack).await;
+    let mut a = stack.connect("a").await;
+    for field in [
+        "action",
+        "sender_id",
+        "receiver_id",
+        "message",
+        "client_message_id",
+    ] {
+        for value in values_of_other_types() {
+            for action in [None, Some("sendMessage")] {
+                let mut frame = json!({"receiver_id": "y", "message": "m"});
+                if let Some(action) = action {
+                    frame["action"] = action.into();
+                }
+                frame[field] = value.clone();
+                a.send(&frame).await;
+                let answer = a.next().await;
+                assert_eq!(answer["code"], "invalid_frame", "{frame}: {answer}");
+            }
+        }
+    }
+    // Beside the good fields, operators are fields that nobody knows.
+    a.send(&json!({
+        "action": "sendMessage", "receiver_id": "b", "message": "m", "$where": "true",
+        "receiver_id[$gt]": "", "$or": [{"receiver_id": "y"}], "client_message_id": "1",
+    }))
+    .await;
+    assert_eq!(a.next().await["conversation_id"], "direct:1:a:b");
+    assert_eq!(stack.history("x", "y", "").await.json(), theirs);
+    assert_eq!(count(&stack, "chat_messages").await, 2);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn no_operator_in_a_handshake_is_another_user() {
+    let stack = Stack::start().await;
+    bystanders(&stack).await;
+    for query in [
+        "user_id[$gt]=",
+        "user_id[$ne]=x",
+        "user_id%5B%24gt%5D=",
+        "user_id[]=x",
+        "user_id[0]=x",
+        "user_id.$gt=",
+        "user_id=x&user_id=y",
+        "user_id=a&user_id[$gt]=&user_id=x",
+        "user_id=a&user_id=a",
+        "user_id=a&user%5Fid=x",
+        "USER_ID=x",
+        "",
+    ] {
+        let refused = Client::connect(&format!("{}/?{query}", stack.ws)).await;
+        assert_eq!(refused.err(), Some(StatusCode::BAD_REQUEST), "{query}");
+    }
+    assert_eq!(count(&stack, "connections").await, 0);
+
+    // Beside the good parameter, they are parameters that nobody knows.
+    let url = format!("{}/?user_id=a&user_id[$gt]=&user_id[]=x", stack.ws);
+    let _a = Client::connect(&url).await.expect("connected");
+    let connections = stack.database.collection::<Document>("connections");
+    let row = connections.find_one(doc! {}).await.expect("read");
+    let row = row.expect("a row");
+    assert_eq!(row.get_str("user_id").ok(), Some("a"));
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn no_operator_in_a_query_reads_the_history_of_others() {
+    let stack = Stack::start().await;
+    bystanders(&stack).await;
+    for query in [
+        "user1[$gt]=&user2[$gt]=",
+        "user1[$gt]=&user2=y",
+        "user1%5B%24gt%5D=&user2=y",
+        "user1%5b$ne%5d=a&user2=y",
+        "user1=a&user2[$ne]=a",
+        "user1[]=x&user2[]=y",
+        "user1[0]=x&user2[0]=y",
+        "user1.$gt=&user2=y",
+        "user1=a&user1=x&user2=y",
+        "user1=x&user1=x&user2=y",
+        "user1=a&user%31=x&user2=y",
+        "user1=a&user2=a&user2=y",
+        "USER1=x&user2=y",
+        "user1=x%00&user2=y",
+        "user1=x;user2=y",
+    ] {
+        let answer = raw_history(&stack, query).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{query}");
+    }
+    // Exact strings, whatever they look like: users who have said nothing.
+    for query in [
+        r#"user1={"$gt":""}&user2=y"#,
+        r#"user1={"$gt":""}&user2={"$gt":""}"#,
+        "user1=%7B%22%24gt%22%3A%22%22%7D&user2=y",
+        "user1=%257B%2522%2524gt%2522%253A%2522%2522%257D&user2=y",
+        r#"user1=["x","y"]&user2=y"#,
+        "user1=x,y&user2=y",
+        "user1=.*&user2=y",
+        "user1=x%26user2=y&user2=y",
+        "user1=$where&user2=y",
+        "user1=X&user2=Y",
+        "user1=x+&user2=y",
+        "user1=1:x&user2=y",
+        "user1=x:y&user2=y",
+    ] {
+        let answer = raw_history(&stack, &as_url(query)).await;
+        assert_eq!(answer.status, StatusCode::OK, "{query}");
+        assert_eq!(answer.json(), json!([]), "{query}");
+    }
+    for name in ["limit", "after", "before"] {
+        for value in [r#"{"$gt":0}"#, "1,2", "[1]", "1e3", "0x1", "null", "true"] {
+            let query = as_url(&format!("user1=x&user2=y&{name}={value}"));
+            let answer = raw_history(&stack, &query).await;
+            assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{query}");
+        }
+        let query = format!("user1=x&user2=y&{name}[$gt]=9&{name}[]=9");
+        let answer = raw_history(&stack, &query).await;
+        assert_eq!(answer.messages().len(), 1, "{query}");
+    }
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_user_named_like_an_operator_is_an_ordinary_user() {
+    let stack = Stack::start().await;
+    let theirs = bystanders(&stack).await;
+    let mut friend = stack.connect("friend").await;
+    for id in ODD_IDS {
+        let mut odd = stack.connect(id).await;
+        // The text and the client's own id look like the user id.
+        for duplicate in [false, true] {
+            odd.send(&json!({
+                "action": "sendMessage", "sender_id": id, "receiver_id": "friend", "message": id,
+                "client_message_id": id,
+            }))
+            .await;
+            let ack = odd.next().await;
+            assert_eq!(ack["duplicate"], duplicate, "{ack}");
+            assert_eq!(ack["seq"], 1, "{ack}");
+            assert_eq!(friend.next().await["sender_id"], *id);
+        }
+        assert_eq!(friend.say(id, "back").await["seq"], 2);
+        assert_eq!(odd.next().await["message"], "back");
+        let messages = stack.history(id, "friend", "").await.messages();
+        let texts: Vec<_> = messages.iter().map(|message| &message["message"]).collect();
+        assert_eq!(texts, [*id, "back"]);
+        odd.close().await;
+    }
+    assert_eq!(stack.history("x", "y", "").await.json(), theirs);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn huge_and_deep_input_is_refused_and_nobody_falls_over() {
+    let stack = Stack::start().await;
+    let mut a = stack.connect("a").await;
+    // Just below what API Gateway takes as one WebSocket frame.
+    let deep = 32_000;
+    for text in [
+        "[".repeat(deep),
+        r#"{"a":"#.repeat(deep / 5),
+        format!(r#"{{"receiver_id":"b","message":{}"#, "[".repeat(deep)),
+        format!(r#"{{"action":"sendMessage","x":{}"#, "[".repeat(deep)),
+        format!(r#"{{"client_message_id":"{}"}}"#, "x".repeat(deep)),
+        format!(r#"{{"receiver_id":{}}}"#, "9".repeat(deep)),
+        format!("\u{feff}{}", " ".repeat(deep)),
+    ] {
+        a.send_text(text).await;
+        assert_eq!(a.next().await["code"], "invalid_frame");
+    }
+    for query in [
+        format!("user1=a&user2={}", "x".repeat(9_000)),
+        format!("user1={}&user2=b", "%25".repeat(3_000)),
+        format!("user1=a&{}", "user2=&".repeat(1_200)),
+        format!("user1=a&user2=b&after={}", "9".repeat(9_000)),
+    ] {
+        let answer = raw_history(&stack, &query).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", &query[..20]);
+    }
+    let many = format!("user1=a&user2=b{}", "&x".repeat(4_500));
+    assert_eq!(raw_history(&stack, &many).await.json(), json!([]));
+    let ack = a.say("b", "still here").await;
+    assert_eq!(ack["seq"], 1, "{ack}");
+    let log = stack.stop().await;
+    assert!(!log.contains("starts it again"), "no process ends: {log}");
+}
+
+#[tokio::test]
+async fn answers_repeat_nothing_of_what_is_refused() {
+    let stack = Stack::start().await;
+    let mut a = stack.connect("a").await;
+    let mut frames = vec![
+        MARKER.to_owned(),
+        format!("{{\"{MARKER}"),
+        json!([MARKER]).to_string(),
+        json!({MARKER: MARKER}).to_string(),
+        json!({"sender_id": MARKER, "receiver_id": "b", "message": MARKER}).to_string(),
+        json!({"receiver_id": format!("{MARKER}\n"), "message": MARKER}).to_string(),
+        json!({"receiver_id": "b", "message": MARKER.repeat(1_500)}).to_string(),
+    ];
+    for field in ["action", "sender_id", "receiver_id", "client_message_id"] {
+        for value in [json!([MARKER]), json!({MARKER: MARKER})] {
+            let mut frame = json!({"receiver_id": "b", "message": MARKER});
+            frame[field] = value;
+            frames.push(frame.to_string());
+        }
+    }
+    for frame in frames {
+        a.send_text(&frame).await;
+        let answer = a.next().await;
+        assert_eq!(answer["type"], "error", "{frame}: {answer}");
+        assert!(!answer.to_string().contains(MARKER), "{answer}");
+    }
+    for query in [
+        format!("user1={MARKER}"),
+        format!("user1={MARKER}&user2={MARKER}%00"),
+        format!("user1={MARKER}&user1={MARKER}&user2=b"),
+        format!("user1={MARKER}%FF&user2={MARKER}"),
+        format!("user1[{MARKER}]={MARKER}&user2={MARKER}"),
+        format!("user1=a&user2=b&limit={MARKER}"),
+        format!("user1=a&user2=b&after={MARKER}"),
+        format!("user1=a&user2=b&before={MARKER}&{MARKER}={MARKER}"),
+    ] {
+        let answer = raw_history(&stack, &query).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{query}");
+        let body = String::from_utf8_lossy(&answer.body).into_owned();
+        assert!(!body.contains(MARKER), "{body}");
+        assert!(!format!("{:?}", answer.headers).contains(MARKER));
+    }
+    stack.stop().await;
+}
