@@ -96,7 +96,7 @@ async fn a_flood_is_refused_while_another_user_chats_undisturbed() {
 #[tokio::test]
 async fn who_waits_as_long_as_told_may_send_again() {
     let limits = ["MessageRate=2", "MessageBurst=3"];
-    let stack = start(Host::chosen(), &limits, &["--concurrency", "1"]).await;
+    let stack = start(Host::Processes, &limits, &["--concurrency", "1"]).await;
     let mut a = stack.connect("a").await;
     let mut b = stack.connect("b").await;
     let mut sent = 0;
@@ -167,7 +167,7 @@ async fn the_limit_holds_over_processes_and_sockets() {
 #[tokio::test]
 async fn on_default_the_refusal_is_pushed() {
     let limits = ["MessageRate=1", "MessageBurst=2"];
-    let stack = start(Host::chosen(), &limits, &["--concurrency", "1"]).await;
+    let stack = start(Host::Processes, &limits, &["--concurrency", "1"]).await;
     let mut a = stack.connect("a").await;
     let mut b = stack.connect("b").await;
     let old = json!({"sender_id": "a", "receiver_id": "b", "message": "m"});
