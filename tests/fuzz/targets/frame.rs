@@ -1,0 +1,65 @@
+//! The text of a frame, from a client: whatever it is, it is taken with valid fields, or refused with
+//! an answer that repeats nothing of it but its id.
+
+#![no_main]
+
+use chat::frame::{ClientFrame, SendFrame, ServerFrame};
+use chat::{ClientMessageId, Draft, UserId};
+use libfuzzer_sys::fuzz_target;
+use serde_json::{Value, json};
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    match ClientFrame::parse(text) {
+        Ok(ClientFrame::Ping) => {}
+        Ok(ClientFrame::Send(frame)) => check_accepted(text, &frame),
+        Err(bad) => {
+            let id = bad.client_message_id.clone();
+            let answer = ServerFrame::error(bad.rejection.into(), bad.client_message_id).to_json();
+            let answer: Value = serde_json::from_str(&answer).expect("an answer is JSON");
+            let id = id.as_ref().map(ClientMessageId::as_str);
+            assert_eq!(answer["client_message_id"].as_str(), id);
+            // Our own sentences, with a number at most.
+            let sentence = answer["message"].as_str().expect("a sentence");
+            assert!(sentence.len() < 100 && sentence.is_ascii(), "{sentence}");
+        }
+    }
+});
+
+fn check_accepted(text: &str, frame: &SendFrame) {
+    for user in frame.sender_id.iter().chain([&frame.receiver_id]) {
+        let id = user.as_str();
+        assert!((1..=UserId::MAX_BYTES).contains(&id.len()));
+        assert!(!id.chars().any(char::is_control));
+    }
+    assert!((1..=Draft::MAX_MESSAGE_BYTES).contains(&frame.message.as_str().len()));
+    if let Some(id) = &frame.client_message_id {
+        assert!((1..=ClientMessageId::MAX_BYTES).contains(&id.as_str().len()));
+    }
+    // Nothing is trimmed or replaced: the fields are those of the JSON, and say the same again.
+    let fields: Value = serde_json::from_str(text).expect("an accepted frame is JSON");
+    for (name, value) in as_json(frame).as_object().expect("an object") {
+        assert_eq!(fields.get(name).unwrap_or(&Value::Null), value, "{name}");
+    }
+    match ClientFrame::parse(&without_nulls(as_json(frame)).to_string()) {
+        Ok(ClientFrame::Send(again)) => assert_eq!(as_json(&again), as_json(frame)),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn as_json(frame: &SendFrame) -> Value {
+    json!({
+        "sender_id": frame.sender_id,
+        "receiver_id": frame.receiver_id,
+        "message": frame.message.as_str(),
+        "client_message_id": frame.client_message_id,
+    })
+}
+
+fn without_nulls(mut fields: Value) -> Value {
+    let map = fields.as_object_mut().expect("an object");
+    map.retain(|_, value| !value.is_null());
+    fields
+}

@@ -1,0 +1,78 @@
+//! The query string of a request for the history: what is accepted comes back from the links to the
+//! other pages as it was.
+
+#![no_main]
+
+use chat::store::Page;
+use chat::{Message, UserId};
+use history::page;
+use history::query::{MAX_LIMIT, Query};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    match Query::parse(text) {
+        Ok(query) => check_accepted(&query),
+        Err(rejection) => {
+            // Our own sentences, with a number at most.
+            let sentence = rejection.message;
+            assert!(sentence.len() < 100 && sentence.is_ascii(), "{sentence}");
+        }
+    }
+});
+
+fn check_accepted(query: &Query) {
+    for user in [&query.user1, &query.user2] {
+        assert!((1..=UserId::MAX_BYTES).contains(&user.as_str().len()));
+        assert!(!user.as_str().chars().any(char::is_control));
+    }
+    assert!((1..=MAX_LIMIT).contains(&query.limit));
+    let page = Page {
+        messages: vec![message(query, i64::MIN), message(query, i64::MAX)],
+        older: true,
+        newer: true,
+    };
+    let links = page::links(query, &page).expect("there is more on both sides");
+    let targets: Vec<&str> = links
+        .split(", ")
+        .map(|link| {
+            let target = link.strip_prefix("<?").expect("a relative link");
+            target.split_once('>').expect("it ends").0
+        })
+        .collect();
+    let [prev, next] = targets[..] else {
+        panic!("two links: {links}");
+    };
+    let (prev, next) = (again(prev), again(next));
+    for link in [&prev, &next] {
+        assert_eq!((&link.user1, &link.user2), (&query.user1, &query.user2));
+        assert_eq!(
+            (link.asked_limit, link.limit),
+            (query.asked_limit, query.limit)
+        );
+    }
+    assert_eq!(
+        (prev.range.after, prev.range.before),
+        (None, Some(i64::MIN))
+    );
+    assert_eq!(next.range.after, Some(i64::MAX));
+}
+
+fn again(link: &str) -> Query {
+    Query::parse(link).expect("a link of ours is accepted")
+}
+
+fn message(query: &Query, seq: i64) -> Message {
+    Message {
+        message_id: "0".repeat(24),
+        conversation_id: query.conversation_id(),
+        seq,
+        sender_id: query.user1.to_string(),
+        receiver_id: query.user2.to_string(),
+        message: "m".to_owned(),
+        timestamp: "2026-01-01T00:00:00.000Z".to_owned(),
+        client_message_id: None,
+    }
+}
