@@ -201,9 +201,12 @@ impl Document {
         let mut environment = BTreeMap::new();
         for variables in [globals, properties] {
             let variables = variables["Environment"]["Variables"].as_object();
-            let known = variables.into_iter().flatten();
-            for (name, value) in known.filter(|(_, value)| !value.is_null()) {
-                environment.insert(name.clone(), intrinsic::text(value)?);
+            for (name, value) in variables.into_iter().flatten() {
+                match value {
+                    // `AWS::NoValue`, which takes a global one away.
+                    Value::Null => environment.remove(name),
+                    value => environment.insert(name.clone(), intrinsic::text(value)?),
+                };
             }
         }
         let function_name = setting("FunctionName").as_str().unwrap_or(&resource.id);
@@ -313,6 +316,8 @@ mod tests {
             send.environment["MANAGEMENT_ENDPOINT"],
             "http://127.0.0.1:1/prod"
         );
+        let authorizer = &template.functions["AuthorizerFunction"];
+        assert_eq!(authorizer.environment.get("MONGODB_URI"), None);
     }
 
     #[test]
