@@ -1,11 +1,11 @@
 //! Nobody gets in, writes or reads as someone else: the whole chat, with an issuer of tokens.
 
 use chrono::Utc;
-use hyper::StatusCode;
 use hyper::header::SEC_WEBSOCKET_PROTOCOL;
+use hyper::{Method, StatusCode};
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
-use tests::client::{encode, get_as, request};
+use tests::client::{Answer, encode, get_as, request, send};
 use tests::issuer::{Issuer, Key, RSA_PUBLIC_PEM, unsigned};
 use tests::{Client, Stack, get, until};
 
@@ -287,6 +287,42 @@ async fn a_third_user_reads_nothing_by_any_form_of_the_parameters() {
     stack.stop().await;
 }
 
+/// A page of another origin reads nothing, whatever token it has.
+#[tokio::test]
+async fn only_pages_of_listed_origins_read_the_history() {
+    const OURS: &str = "https://meetme.example.com";
+    let issuer = Issuer::start(Key::ec("k"));
+    let flags = [
+        "--parameter",
+        "AllowedOrigins=https://other.example.com,https://meetme.example.com",
+    ];
+    let stack = Stack::start_guarded(&issuer, &flags).await;
+    let url = history_url(&stack, &format!("user1={PROF}&user2={STUDENT}"));
+    let bearer = format!("Bearer {}", issuer.token(PROF));
+    let allowed = async |origin: &str| {
+        let preflight = [
+            ("origin", origin),
+            ("access-control-request-method", "GET"),
+            ("access-control-request-headers", "authorization"),
+        ];
+        let preflight = send(Method::OPTIONS, &url, &preflight).await;
+        let headers = [("origin", origin), ("authorization", bearer.as_str())];
+        let answer = send(Method::GET, &url, &headers).await;
+        assert_eq!(answer.status, 200, "{origin}");
+        let told = |answer: &Answer, name: &str| answer.header(name).to_owned();
+        [
+            told(&preflight, "access-control-allow-origin"),
+            told(&preflight, "access-control-allow-headers"),
+            told(&answer, "access-control-allow-origin"),
+        ]
+    };
+    assert_eq!(allowed(OURS).await, [OURS, "authorization", OURS]);
+    for origin in ["https://evil.example", "null", "http://meetme.example.com"] {
+        assert_eq!(allowed(origin).await, ["", "", ""], "{origin}");
+    }
+    stack.stop().await;
+}
+
 /// A token that ends in some two seconds: it has expired, but clocks may differ.
 fn ending(issuer: &Issuer, user_id: &str) -> String {
     let mut claims = issuer.claims(user_id);
@@ -409,7 +445,7 @@ async fn code_of_a_frame(stack: &Stack, authorizer: Value) -> Value {
     });
     let http = stack.ws.replace("ws:", "http:");
     let url = format!("{http}/2015-03-31/functions/SendMessageFunction/invocations");
-    let answer = request(hyper::Method::POST, &url, event.to_string().into_bytes()).await;
+    let answer = request(Method::POST, &url, event.to_string().into_bytes()).await;
     let body = answer.json()["body"].as_str().expect("a body").to_owned();
     let frame: Value = serde_json::from_str(&body).expect("a frame");
     frame["code"].clone()

@@ -234,8 +234,17 @@ pub async fn get(url: &str) -> Answer {
 
 /// Sends a GET request with a token on a connection of its own.
 pub async fn get_as(token: &str, url: &str) -> Answer {
-    let request = Request::get(url).header("authorization", format!("Bearer {token}"));
-    let request = request.body(Full::default()).expect("a URL and a token");
+    let bearer = format!("Bearer {token}");
+    send(Method::GET, url, &[("authorization", &bearer)]).await
+}
+
+/// Sends a request without a body, with these headers, on a connection of its own.
+pub async fn send(method: Method, url: &str, headers: &[(&str, &str)]) -> Answer {
+    let request = Request::builder().method(method).uri(url);
+    let request = headers.iter().fold(request, |request, (name, value)| {
+        request.header(*name, *value)
+    });
+    let request = request.body(Full::default()).expect("a URL and headers");
     Http::default().send(request).await
 }
 
