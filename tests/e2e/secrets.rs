@@ -33,15 +33,10 @@ impl Chat {
     async fn start(log_format: &str) -> Self {
         let (database, uri) = database_with_password(log_format).await;
         let issuer = Issuer::start(Key::ed("k"));
-        let parameters = [
-            "Auth=jwt".to_owned(),
-            format!("JwtIssuer={}", issuer.url),
-            format!("JwtAudience={}", issuer.audience),
-            format!("JwtKeysUrl={}", issuer.keys_url()),
-            "JwtInQuery=on".to_owned(),
-        ];
-        let parameters = parameters.iter();
-        let parameters = parameters.flat_map(|parameter| ["--parameter", parameter.as_str()]);
+        let parameters = issuer.parameters();
+        let parameters = parameters.iter().map(String::as_str);
+        let parameters = parameters.chain(["JwtInQuery=on"]);
+        let parameters = parameters.flat_map(|parameter| ["--parameter", parameter]);
         let flags = ["--log", "trace", "--log-format", log_format];
         let flags: Vec<&str> = flags.into_iter().chain(parameters).collect();
         Self {

@@ -161,6 +161,16 @@ impl Issuer {
         format!("{}/keys", self.url)
     }
 
+    /// Parameters of the chat's template by which it takes tokens of this issuer alone.
+    pub fn parameters(&self) -> [String; 4] {
+        [
+            "Auth=jwt".to_owned(),
+            format!("JwtIssuer={}", self.url),
+            format!("JwtAudience={}", self.audience),
+            format!("JwtKeysUrl={}", self.keys_url()),
+        ]
+    }
+
     /// Claims about a user that are good for an hour.
     pub fn claims(&self, user_id: &str) -> Value {
         let now = Utc::now().timestamp();

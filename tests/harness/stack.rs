@@ -92,12 +92,7 @@ impl Stack {
 
     /// Starts a chat that takes tokens of `issuer` alone, with further `flags` of `cargo local`.
     pub async fn start_guarded(issuer: &Issuer, flags: &[&str]) -> Self {
-        let parameters = [
-            "Auth=jwt".to_owned(),
-            format!("JwtIssuer={}", issuer.url),
-            format!("JwtAudience={}", issuer.audience),
-            format!("JwtKeysUrl={}", issuer.keys_url()),
-        ];
+        let parameters = issuer.parameters();
         let parameters = parameters.iter();
         let guarded = parameters.flat_map(|parameter| ["--parameter", parameter.as_str()]);
         let flags: Vec<&str> = guarded.chain(flags.iter().copied()).collect();
