@@ -26,7 +26,7 @@ use crate::{ConversationId, Error, Result};
 
 pub use connections::Connection;
 use limits::Bucket;
-pub use limits::RateLimit;
+pub use limits::{Balance, RateLimit};
 pub use messages::{Appended, Page, Range};
 pub(crate) use messages::{CLIENT_MESSAGE_ID_INDEX, SEQ_INDEX};
 use messages::{Line, StoredMessage};

@@ -171,7 +171,7 @@ impl Parts {
     async fn debit(&mut self) -> Duration {
         let [sender, _] = &self.users;
         let start = Instant::now();
-        let counted = self.store.debit(sender, self.limit).await;
+        let counted = self.store.debit(sender, 1, self.limit).await;
         counted.expect("counted");
         start.elapsed()
     }

@@ -133,7 +133,7 @@ async fn every_query_is_answered_from_an_index_without_a_sort() {
         .await
         .expect("a duplicate");
     for _first_and_second in 0..2 {
-        store.debit(&a, limit()).await.expect("counted");
+        store.debit(&a, 1, limit()).await.expect("counted");
     }
 
     let finds: Vec<Document> = sent
@@ -218,7 +218,7 @@ async fn every_hot_query_names_its_shard() {
     };
     let socket = Connection::new(id(), identity, "https://x".to_owned(), now);
     store.connect(&socket).await.expect("connected");
-    store.debit(&a, limit()).await.expect("counted");
+    store.debit(&a, 1, limit()).await.expect("counted");
     for _send_and_resend in 0..2 {
         let draft = draft("m", "id");
         store.append(&draft, now, deadline).await.expect("stored");
@@ -280,7 +280,7 @@ async fn a_message_is_counted_by_one_operation_that_waits_for_no_other_server() 
     let (store, sent) = recorded_store().await;
     sent.lock().expect("no panic").clear();
     for _first_and_second in 0..2 {
-        store.debit(&user("a"), limit()).await.expect("counted");
+        store.debit(&user("a"), 1, limit()).await.expect("counted");
     }
     let sent = std::mem::take(&mut *sent.lock().expect("no panic"));
     assert_eq!(sent.len(), 2, "{sent:?}");

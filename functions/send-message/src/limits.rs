@@ -2,17 +2,21 @@
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use chat::config::{invalid, number};
-use chat::store::RateLimit;
+use chat::store::{Balance, RateLimit};
 use chat::{Deadline, Rejection, Result, UserId};
 use chrono::{DateTime, Utc};
 use lru::LruCache;
 
 use crate::Deps;
 
-/// Users of whom a warm process remembers that they have to wait.
+/// Users of whom a warm process remembers how near to the limit they are.
 const REMEMBERED_USERS: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
+
+/// Messages of a user that a process sends, at most, before it tells the database of them.
+const MOST_UNCOUNTED: u32 = 4;
 
 /// Reads `MESSAGE_RATE` (messages a second, default 5) and `MESSAGE_BURST` (messages at once,
 /// default 20).
@@ -33,71 +37,96 @@ pub fn from_env() -> Result<RateLimit> {
     })
 }
 
-/// The limit, and who has reached it.
+/// The limit, and what this process knows of who is how near to it.
 ///
-/// Each message is counted in the database beside its insert and delivery, which costs no time: the
+/// Messages are counted in the database beside their insert and delivery, which costs no time: the
 /// message that finds the bucket empty is on its way already. It passes, and this process refuses
 /// the user's further ones by itself until the wait is over. What passed is a debt that makes the
-/// wait longer, for all processes. So a user who floods gets through, in any time, what burst and
-/// rate allow and one message more for each execution at once.
+/// wait longer, for all processes.
+///
+/// While the bucket is far from empty, several messages are counted at once, which costs the database
+/// one write instead of several. So a user who floods gets through, in any time, what burst and rate
+/// allow and a few messages more for each execution at once: [`MOST_UNCOUNTED`] and one.
 pub struct Limits {
     rate: RateLimit,
-    /// Until when a user has to wait.
-    waits: Mutex<LruCache<UserId, DateTime<Utc>>>,
+    accounts: Mutex<LruCache<UserId, Account>>,
+}
+
+/// What a process knows of a user's bucket; nothing of a user who is new to it, and whose first message
+/// is counted at once.
+#[derive(Default)]
+struct Account {
+    /// Until when the user has to wait.
+    wait_until: Option<DateTime<Utc>>,
+    /// Messages of which the database does not know yet.
+    uncounted: u32,
+    /// How many there may be of those.
+    allowance: u32,
+}
+
+impl Account {
+    /// The rest of the wait, if there is one.
+    fn wait(&self, now: DateTime<Utc>, longest: Duration) -> Option<Duration> {
+        let wait = (self.wait_until? - now).to_std().ok()?;
+        // Longer than the longest wait: the clock has been set back.
+        (!wait.is_zero() && wait <= longest).then_some(wait)
+    }
 }
 
 impl Limits {
-    /// With nobody known who has to wait.
+    /// With nobody known.
     pub fn new(rate: RateLimit) -> Self {
         Self {
             rate,
-            waits: Mutex::new(LruCache::new(REMEMBERED_USERS)),
+            accounts: Mutex::new(LruCache::new(REMEMBERED_USERS)),
         }
     }
 
-    /// Lets a user send who does not have to wait, as far as this process knows.
+    /// Lets a user send who does not have to wait, as far as this process knows. Gives how many
+    /// messages are to be counted with this one and itself: none if it can wait for the next ones.
     ///
     /// # Errors
     ///
     /// [`Code::RateLimited`](chat::Code::RateLimited), with the rest of the wait.
-    pub fn check(&self, user_id: &UserId, now: DateTime<Utc>) -> Result<(), Rejection> {
-        let mut waits = self.waits.lock().expect("no holder panics");
-        let Some(until) = waits.get(user_id) else {
-            return Ok(());
-        };
-        match (*until - now).to_std() {
-            // Longer than the longest wait: the clock has been set back.
-            Ok(wait) if !wait.is_zero() && wait <= self.rate.longest_wait() => {
-                Err(Rejection::rate_limited(wait))
-            }
-            _ => {
-                waits.pop(user_id);
-                Ok(())
-            }
+    pub fn admit(&self, user_id: &UserId, now: DateTime<Utc>) -> Result<u32, Rejection> {
+        let mut accounts = self.accounts.lock().expect("no holder panics");
+        let account = accounts.get_or_insert_mut_ref(user_id, Account::default);
+        if let Some(wait) = account.wait(now, self.rate.longest_wait()) {
+            return Err(Rejection::rate_limited(wait));
+        }
+        account.wait_until = None;
+        account.uncounted += 1;
+        match account.uncounted <= account.allowance {
+            true => Ok(0),
+            false => Ok(std::mem::take(&mut account.uncounted)),
         }
     }
 
-    /// Remembers that a user has to wait until a moment. Answers to debits at once may arrive in any
-    /// order, and the longest wait is that of the last one.
-    fn remember(&self, user_id: UserId, until: DateTime<Utc>) {
-        let mut waits = self.waits.lock().expect("no holder panics");
-        let known = waits.get_or_insert_mut(user_id, || until);
-        *known = until.max(*known);
+    /// Remembers what is left to a user. Answers to debits at once may arrive in any order, and the
+    /// longest wait is that of the last one.
+    fn learn(&self, user_id: &UserId, balance: Balance, now: DateTime<Utc>) {
+        let mut accounts = self.accounts.lock().expect("no holder panics");
+        let account = accounts.get_or_insert_mut_ref(user_id, Account::default);
+        account.allowance = (balance.left / 4).min(MOST_UNCOUNTED);
+        if !balance.wait.is_zero() {
+            account.wait_until = account.wait_until.max(Some(now + balance.wait));
+        }
     }
 }
 
-/// Counts one message of a user. A message that cannot be counted is sent all the same.
-pub async fn debit(user_id: UserId, deadline: Deadline, deps: Arc<Deps>) {
+/// Counts messages of a user, if there are any. What cannot be counted is sent all the same.
+pub async fn debit(user_id: UserId, messages: u32, deadline: Deadline, deps: Arc<Deps>) {
+    if messages == 0 {
+        return;
+    }
     let debit = async move {
         let limits = &deps.limits;
-        let wait = deps.store.debit(&user_id, limits.rate).await?;
-        if !wait.is_zero() {
-            limits.remember(user_id, Utc::now() + wait);
-        }
+        let balance = deps.store.debit(&user_id, messages, limits.rate).await?;
+        limits.learn(&user_id, balance, Utc::now());
         Ok(())
     };
     if let Err(error) = deadline.bound("debit", debit).await {
-        tracing::warn!(cause = error.chain(), "message not counted");
+        tracing::warn!(messages, cause = error.chain(), "messages not counted");
     }
 }
 
@@ -121,25 +150,52 @@ mod tests {
         now + TimeDelta::milliseconds(milliseconds)
     }
 
+    fn wait(milliseconds: u64) -> Balance {
+        let wait = Duration::from_millis(milliseconds);
+        Balance { left: 0, wait }
+    }
+
     #[test]
     fn a_user_waits_until_the_last_known_moment_and_no_longer() {
         let (limits, now) = (limits(), Utc::now());
-        limits.remember(user("a"), after(now, 400));
-        limits.remember(user("a"), after(now, 200));
-        let refused = |milliseconds| limits.check(&user("a"), after(now, milliseconds));
-        let wait = Duration::from_millis(400);
-        assert_eq!(refused(0), Err(Rejection::rate_limited(wait)));
-        let wait = Duration::from_millis(1);
-        assert_eq!(refused(399), Err(Rejection::rate_limited(wait)));
-        assert_eq!(limits.check(&user("b"), now), Ok(()));
-        assert_eq!(refused(400), Ok(()));
-        assert_eq!(refused(0), Ok(()), "it is forgotten");
+        limits.learn(&user("a"), wait(400), now);
+        limits.learn(&user("a"), wait(200), now);
+        let admitted = |milliseconds| limits.admit(&user("a"), after(now, milliseconds));
+        let refused = |milliseconds| {
+            let wait = Duration::from_millis(milliseconds);
+            Err(Rejection::rate_limited(wait))
+        };
+        assert_eq!(admitted(0), refused(400));
+        assert_eq!(admitted(399), refused(1));
+        assert_eq!(limits.admit(&user("b"), now), Ok(1));
+        assert_eq!(admitted(400), Ok(1));
+        assert_eq!(admitted(0), Ok(1), "it is forgotten");
     }
 
     #[test]
     fn a_clock_that_is_set_back_locks_nobody_out() {
         let (limits, now) = (limits(), Utc::now());
-        limits.remember(user("a"), after(now, 400));
-        assert_eq!(limits.check(&user("a"), after(now, -3_600_000)), Ok(()));
+        limits.learn(&user("a"), wait(400), now);
+        assert_eq!(limits.admit(&user("a"), after(now, -3_600_000)), Ok(1));
+    }
+
+    #[test]
+    fn messages_are_counted_several_at_once_while_many_are_left() {
+        for (left, expected) in [
+            (1_000, [0, 0, 0, 0, 5, 0, 0, 0, 0, 5]),
+            (19, [0, 0, 0, 0, 5, 0, 0, 0, 0, 5]),
+            (11, [0, 0, 3, 0, 0, 3, 0, 0, 3, 0]),
+            (4, [0, 2, 0, 2, 0, 2, 0, 2, 0, 2]),
+            (3, [1; 10]),
+            (0, [1; 10]),
+        ] {
+            let (limits, now) = (limits(), Utc::now());
+            let first = limits.admit(&user("a"), now);
+            assert_eq!(first, Ok(1), "nothing is known yet");
+            let wait = Duration::ZERO;
+            limits.learn(&user("a"), Balance { left, wait }, now);
+            let counted = [(); 10].map(|()| limits.admit(&user("a"), now).expect("no wait"));
+            assert_eq!(counted, expected, "{left} left");
+        }
     }
 }

@@ -16,7 +16,8 @@ use crate::{Deps, limits};
 const ACK_RESERVE: Duration = Duration::from_millis(500);
 
 /// Stores the message of `frame`, which came from `sender_id` on the socket `origin`, then delivers it
-/// to the receiver's sockets and the sender's other ones, and counts it beside that. No failure of a
+/// to the receiver's sockets and the sender's other ones, and counts it for
+/// the user's limit beside that. No failure of a
 /// delivery fails the send: the log is the truth, and a push only saves the client from asking.
 ///
 /// # Errors
@@ -33,9 +34,10 @@ pub async fn send(
 ) -> Result<Ack> {
     let draft = draft(frame, sender_id)?;
     Span::current().record("conversation_id", draft.conversation_id().as_str());
-    deps.limits.check(&draft.sender_id, now)?;
+    let messages = deps.limits.admit(&draft.sender_id, now)?;
     let counting = limits::debit(
         draft.sender_id.clone(),
+        messages,
         deadline.sooner(ACK_RESERVE),
         Arc::clone(&deps),
     );

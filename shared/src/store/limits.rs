@@ -51,9 +51,13 @@ impl RateLimit {
         })
     }
 
-    /// How long a user has to wait whose bucket is full again in `full_in`.
-    fn wait(self, full_in: Duration) -> Duration {
-        (full_in + self.interval).saturating_sub(self.filling)
+    /// What is left to a user whose bucket is full again in `full_in`.
+    fn balance(self, full_in: Duration) -> Balance {
+        let left = self.filling.saturating_sub(full_in).as_millis() / self.interval.as_millis();
+        Balance {
+            left: left as u32,
+            wait: (full_in + self.interval).saturating_sub(self.filling),
+        }
     }
 
     /// The longest time that a user can have to wait.
@@ -61,14 +65,23 @@ impl RateLimit {
         Self::LARGEST_DEBT + self.interval
     }
 
-    /// The change of a document by one message, on the server's clock.
-    fn debit(self) -> Document {
+    /// The change of a document by so many messages, on the server's clock.
+    fn debit(self, messages: u32) -> Document {
         // A bucket without a document is full: `$max` leaves out a field that is missing.
         let since = doc! {"$max": ["$full_at", "$$NOW"]};
         let farthest = later("$$NOW", self.filling + Self::LARGEST_DEBT);
-        let full_at = doc! {"$min": [later(since, self.interval), farthest]};
+        let full_at = doc! {"$min": [later(since, self.interval * messages), farthest]};
         doc! {"$set": {"full_at": full_at, "debited_at": "$$NOW"}}
     }
+}
+
+/// What a user has left after a debit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Balance {
+    /// Messages that may follow at once.
+    pub left: u32,
+    /// Time before the next message; zero if that may follow at once.
+    pub wait: Duration,
 }
 
 /// The expression of a moment so long after another one.
@@ -100,14 +113,18 @@ impl Bucket {
 }
 
 impl Store {
-    /// Counts one message of a user, in one operation. Gives the time that they have to wait before
-    /// the next; zero if that may follow at once.
+    /// Counts messages of a user, in one operation. Gives what is left to them.
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`](crate::Error::Unavailable): it may or may not be counted.
-    pub async fn debit(&self, user_id: &UserId, limit: RateLimit) -> Result<Duration> {
-        let debit = || debit_once(&self.rate_limits, user_id, limit);
+    /// [`Error::Unavailable`](crate::Error::Unavailable): they may or may not be counted.
+    pub async fn debit(
+        &self,
+        user_id: &UserId,
+        messages: u32,
+        limit: RateLimit,
+    ) -> Result<Balance> {
+        let debit = || debit_once(&self.rate_limits, user_id, limit.debit(messages));
         let debit = async {
             match debit().await {
                 // The first two debits of a user at once: the other one has made the document.
@@ -115,10 +132,14 @@ impl Store {
                 outcome => outcome,
             }
         };
-        let bucket = perform("debit of a message", debit).await?;
+        let bucket = perform("debit of messages", debit).await?;
         // MongoDB always has a document to give back. The embedded server has none if another first
         // debit comes between, and has counted this one all the same.
-        Ok(bucket.map_or(Duration::ZERO, |bucket| limit.wait(bucket.full_in())))
+        let unknown = Balance {
+            left: 0,
+            wait: Duration::ZERO,
+        };
+        Ok(bucket.map_or(unknown, |bucket| limit.balance(bucket.full_in())))
     }
 }
 
@@ -126,11 +147,11 @@ impl Store {
 async fn debit_once(
     rate_limits: &Collection<Bucket>,
     user_id: &UserId,
-    limit: RateLimit,
+    debit: Document,
 ) -> Result<Option<Bucket>, DriverError> {
     let primary = WriteConcern::builder().w(Acknowledgment::Nodes(1)).build();
     rate_limits
-        .find_one_and_update(doc! {"_id": user_id.as_str()}, vec![limit.debit()])
+        .find_one_and_update(doc! {"_id": user_id.as_str()}, vec![debit])
         .upsert(true)
         .return_document(ReturnDocument::After)
         .write_concern(primary)
@@ -163,11 +184,15 @@ mod tests {
     #[test]
     fn the_next_message_waits_once_the_bucket_is_empty() {
         let limit = RateLimit::new(5.0, 20).expect("a limit");
-        let wait_ms = |full_in_ms| limit.wait(Duration::from_millis(full_in_ms)).as_millis();
-        assert_eq!(wait_ms(200), 0, "one is gone");
-        assert_eq!(wait_ms(3_800), 0, "one is left");
-        assert_eq!(wait_ms(4_000), 200, "none is left");
-        assert_eq!(wait_ms(4_600), 800, "three too many");
+        let balance = |full_in_ms| {
+            let Balance { left, wait } = limit.balance(Duration::from_millis(full_in_ms));
+            (left, wait.as_millis())
+        };
+        assert_eq!(balance(0), (20, 0));
+        assert_eq!(balance(200), (19, 0), "one is gone");
+        assert_eq!(balance(3_800), (1, 0), "one is left");
+        assert_eq!(balance(4_000), (0, 200), "none is left");
+        assert_eq!(balance(4_600), (0, 800), "three too many");
     }
 
     /// What the server makes of `full_at` at `now`, both in milliseconds.
@@ -195,7 +220,7 @@ mod tests {
                 sent += 1;
                 let allowed = u64::from(burst) + now / interval;
                 prop_assert!(sent <= allowed, "{sent} of {allowed} at {now}");
-                let wait = limit.wait(Duration::from_millis(full_at - now));
+                let wait = limit.balance(Duration::from_millis(full_at - now)).wait;
                 prop_assert!(wait <= limit.interval);
                 now += wait.as_millis() as u64;
             }
@@ -206,7 +231,8 @@ mod tests {
         fn a_debt_is_bounded(rate in 0.01..1_000.0_f64, burst in 1..50_u32, debits in 1..1_000) {
             let limit = RateLimit::new(rate, burst).expect("a limit");
             let full_at = (0..debits).fold(0, |full_at, _| debited(limit, full_at, 0));
-            prop_assert!(limit.wait(Duration::from_millis(full_at)) <= limit.longest_wait());
+            let balance = limit.balance(Duration::from_millis(full_at));
+            prop_assert!(balance.wait <= limit.longest_wait());
         }
     }
 }
