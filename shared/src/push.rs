@@ -36,10 +36,6 @@ const ATTEMPTS: u32 = 4;
 /// The bound of the first pause between tries; it doubles with each.
 const FIRST_BACKOFF: Duration = Duration::from_millis(25);
 
-/// A socket younger than this may still be on its way up: API Gateway answers 410 until `$connect`
-/// has returned and the client has its 101.
-const SETTLING: Duration = Duration::from_secs(5);
-
 /// What became of a frame at its sockets.
 #[derive(Debug, Default)]
 pub struct Deliveries {
@@ -49,6 +45,15 @@ pub struct Deliveries {
     pub gone: Vec<Connection>,
     /// How many could not be reached now; the client finds the message in the history.
     pub failed: usize,
+}
+
+impl Deliveries {
+    /// Adds those at other sockets.
+    pub fn extend(&mut self, others: Self) {
+        self.delivered.extend(others.delivered);
+        self.gone.extend(others.gone);
+        self.failed += others.failed;
+    }
 }
 
 /// What is done to a socket.
@@ -222,7 +227,7 @@ impl Push {
                 .call(&socket.endpoint, &socket.connection_id, call, deadline)
                 .await;
             match called {
-                Err(Miss::Gone) if socket.age(now) < SETTLING => {}
+                Err(Miss::Gone) if socket.is_settling(now) => {}
                 outcome => return outcome,
             }
             let pause = FIRST_BACKOFF * 2_u32.pow(attempt);

@@ -8,7 +8,8 @@ use chrono::{TimeDelta, Utc};
 use hyper::StatusCode;
 use local::front;
 use mongodb::bson::{DateTime, Document, doc};
-use tests::{Stack, until};
+use tests::stack::Host;
+use tests::{Stack, server, until};
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_util::sync::CancellationToken;
@@ -51,6 +52,64 @@ async fn the_row_of_a_vanished_socket_goes_on_the_first_410_and_the_others_still
     assert_eq!(sender.say("b", "hi").await["status"], "delivered");
     assert_eq!(receiver.next().await["message"], "hi");
     assert_eq!(connection_ids(&stack, "b").await, alive);
+    stack.stop().await;
+}
+
+/// Lets all rows look as if their sockets had been open for a minute.
+async fn age_rows(stack: &Stack) {
+    let connections = stack.database.collection::<Document>("connections");
+    let minute_ago = Utc::now() - TimeDelta::minutes(1);
+    let older = doc! {"connected_at": DateTime::from_millis(minute_ago.timestamp_millis())};
+    let aged = connections.update_many(doc! {}, doc! {"$set": older}).await;
+    aged.expect("updated");
+}
+
+#[tokio::test]
+async fn sockets_that_a_process_knows_get_messages_before_the_database_has_named_them() {
+    let one_process = ["--concurrency", "1"];
+    let (uri, database) = (server::uri().await, server::database_name());
+    let stack = Stack::start_on(Host::Processes, uri, &database, &one_process).await;
+    let (mut a, mut b) = (stack.connect("a").await, stack.connect("b").await);
+    age_rows(&stack).await;
+    assert_eq!(a.say("b", "now it is known").await["status"], "delivered");
+    assert_eq!(b.next().await["seq"], 1);
+
+    let mut new = stack.connect("b").await;
+    assert_eq!(a.say("b", "to both, once").await["status"], "delivered");
+    for socket in [&mut b, &mut new] {
+        assert_eq!(socket.next().await["seq"], 2);
+        socket.expect_nothing().await;
+    }
+
+    let connections = stack.database.collection::<Document>("connections");
+    let deleted = connections.delete_many(doc! {"user_id": "b"}).await;
+    assert_eq!(deleted.expect("deleted").deleted_count, 2);
+    assert_eq!(a.say("b", "from memory").await["status"], "delivered");
+    assert_eq!(b.next().await["seq"], 3);
+    new.expect_nothing().await;
+    assert_eq!(a.say("b", "to nobody").await["status"], "stored");
+    b.expect_nothing().await;
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_known_socket_that_has_vanished_is_forgotten_on_its_410() {
+    let one_process = ["--concurrency", "1"];
+    let (uri, database) = (server::uri().await, server::database_name());
+    let flags = ["--fault", r#"{"disconnect":{"drop":1}}"#];
+    let flags = [one_process, flags].concat();
+    let stack = Stack::start_on(Host::Processes, uri, &database, &flags).await;
+    let (mut a, mut b) = (stack.connect("a").await, stack.connect("b").await);
+    let gone = stack.connect("b").await;
+    age_rows(&stack).await;
+    assert_eq!(a.say("b", "to both").await["status"], "delivered");
+    gone.close().await;
+    assert_eq!(connection_ids(&stack, "b").await.len(), 2);
+    assert_eq!(a.say("b", "to one").await["status"], "delivered");
+    assert_eq!(connection_ids(&stack, "b").await.len(), 1);
+    for seq in 1..=2 {
+        assert_eq!(b.next().await["seq"], seq);
+    }
     stack.stop().await;
 }
 

@@ -2,6 +2,7 @@
 //!
 //! - [`limits`]: how fast a user may send
 //! - [`send`]: one message, from a valid frame to its ack
+//! - [`sockets`]: the sockets that users had last
 //!
 //! Who a frame comes from is what the authorizer found out when the socket opened: API Gateway puts it
 //! into each event.
@@ -12,6 +13,7 @@
 
 pub mod limits;
 pub mod send;
+pub mod sockets;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +33,7 @@ use tracing::Instrument;
 use tracing::field::Empty;
 
 use limits::Limits;
+use sockets::Sockets;
 
 /// Time kept back on `$default`, where an error leaves by a push: a send that has run out of time
 /// must not end in silence, which means success there.
@@ -75,6 +78,8 @@ pub struct Deps {
     pub auth: Auth,
     /// How fast a user may send.
     pub limits: Limits,
+    /// What is known of users' sockets.
+    pub sockets: Sockets,
 }
 
 /// A frame, as API Gateway hands it over.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chat::{Push, Store};
 use lambda_runtime::{Error, run_concurrent, service_fn};
 use send_message::limits::Limits;
+use send_message::sockets::Sockets;
 use send_message::{Config, Deps, handle};
 
 #[tokio::main(flavor = "current_thread")]
@@ -19,6 +20,7 @@ async fn main() -> Result<(), Error> {
         push: push.await?,
         auth: config.auth,
         limits: Limits::new(config.rate),
+        sockets: Sockets::default(),
     });
     run_concurrent(service_fn(move |event| handle(event, Arc::clone(&deps)))).await
 }

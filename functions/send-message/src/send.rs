@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use chat::frame::{Ack, SendFrame, ServerFrame, Status};
 use chat::push::Deliveries;
-use chat::{Code, ConnectionId, Deadline, Draft, Message, Rejection, Result, UserId};
+use chat::{Code, Connection, ConnectionId, Deadline, Draft, Message, Rejection, Result, UserId};
 use chrono::{DateTime, Utc};
 use tracing::Span;
 
@@ -119,7 +119,7 @@ impl Delivery {
     /// Delivers, within the deadline; what has not been delivered by then waits in the history.
     async fn run(self) -> Deliveries {
         let deadline = self.deadline;
-        let delivered = deadline.bound("delivery", async move { self.deliver().await });
+        let delivered = deadline.bound("delivery", async move { Ok(self.deliver().await) });
         delivered.await.unwrap_or_else(|error| {
             tracing::error!(
                 cause = error.chain(),
@@ -130,24 +130,58 @@ impl Delivery {
         })
     }
 
+    /// To the sockets that this process knows at once, and to the others when the database has named
+    /// them.
+    async fn deliver(self) -> Deliveries {
+        let frame = ServerFrame::Message(self.message.clone()).to_json();
+        let known = self.addressed(self.deps.sockets.of(self.users(), self.now));
+        let (mut deliveries, others) = tokio::join!(
+            self.push(known.clone(), &frame),
+            self.deliver_to_others(&known, &frame),
+        );
+        match others {
+            Ok(others) => deliveries.extend(others),
+            Err(error) => tracing::error!(
+                cause = error.chain(),
+                monotonic_counter.PushesFailed = 1,
+                "message stored but not delivered to all"
+            ),
+        }
+        if !deliveries.gone.is_empty() {
+            self.deps.sockets.forget(&deliveries.gone);
+            if let Err(error) = self.deps.store.forget(&deliveries.gone).await {
+                tracing::warn!(cause = error.chain(), "rows of gone sockets stay for now");
+            }
+        }
+        deliveries
+    }
+
     /// Sockets are looked up after the insert: a receiver who connects later finds the message in
     /// the history, one who has connected before is found here.
-    async fn deliver(self) -> Result<Deliveries> {
-        let users = [&self.draft.receiver_id, &self.draft.sender_id];
-        let mut sockets = self.deps.store.sockets_of(users, self.now).await?;
-        // Who writes to themselves gets the message on every socket, as in the old system.
+    async fn deliver_to_others(&self, known: &[Connection], frame: &str) -> Result<Deliveries> {
+        let sockets = self.deps.store.sockets_of(self.users(), self.now).await?;
+        self.deps.sockets.remember(self.users(), &sockets);
+        let mut others = self.addressed(sockets);
+        others.retain(|socket| !known.contains(socket));
+        Ok(self.push(others, frame).await)
+    }
+
+    async fn push(&self, sockets: Vec<Connection>, frame: &str) -> Deliveries {
+        let push = &self.deps.push;
+        push.fan_out(sockets, frame, self.now, self.deadline).await
+    }
+
+    fn users(&self) -> [&UserId; 2] {
+        [&self.draft.receiver_id, &self.draft.sender_id]
+    }
+
+    /// Those that the message is for: who writes to themselves gets it on every socket, as in the
+    /// old system.
+    fn addressed(&self, mut sockets: Vec<Connection>) -> Vec<Connection> {
         if self.draft.receiver_id != self.draft.sender_id {
             sockets.retain(|socket| socket.connection_id != self.origin);
         }
-        let frame = ServerFrame::Message(self.message).to_json();
-        let push = &self.deps.push;
-        let deliveries = push.fan_out(sockets, &frame, self.now, self.deadline).await;
-        if !deliveries.gone.is_empty()
-            && let Err(error) = self.deps.store.forget(&deliveries.gone).await
-        {
-            tracing::warn!(cause = error.chain(), "rows of gone sockets stay for now");
-        }
-        Ok(deliveries)
+        sockets
     }
 }
 

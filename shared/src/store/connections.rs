@@ -17,7 +17,7 @@ use crate::{ConnectionId, Identity, Result, UserId};
 ///  "endpoint": "https://….execute-api.eu-west-1.amazonaws.com/prod",
 ///  "connected_at": {"$date": "…"}, "expires_at": {"$date": "…"}}
 /// ```
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Connection {
     /// The socket.
     #[serde(rename = "_id")]
@@ -33,6 +33,10 @@ pub struct Connection {
 impl Connection {
     /// How long a row is kept: API Gateway ends every socket after 2 hours, and the rest is slack.
     const LIFETIME: Duration = Duration::from_secs(2 * 60 * 60 + 10 * 60);
+
+    /// A socket younger than this may still be on its way up: API Gateway answers 410 until
+    /// `$connect` has returned and the client has its 101.
+    const SETTLING: Duration = Duration::from_secs(5);
 
     /// A socket that opens at `connected_at`. It gets messages no longer than its user's token
     /// lasts.
@@ -63,14 +67,15 @@ impl Connection {
         (self.connected_at, self.connection_id.as_str())
     }
 
-    fn is_live(&self, now: DateTime<Utc>) -> bool {
+    /// Whether it may get messages at `now`: it does not outlive its user's token.
+    pub fn is_live(&self, now: DateTime<Utc>) -> bool {
         self.expires_at > date(now)
     }
 
-    /// How long ago it opened; zero if clocks disagree.
-    pub fn age(&self, now: DateTime<Utc>) -> Duration {
-        let millis = now.timestamp_millis() - self.connected_at.timestamp_millis();
-        Duration::from_millis(millis.try_into().unwrap_or(0))
+    /// Whether it may still be on its way up.
+    pub fn is_settling(&self, now: DateTime<Utc>) -> bool {
+        let age_ms = now.timestamp_millis() - self.connected_at.timestamp_millis();
+        age_ms < Self::SETTLING.as_millis() as i64
     }
 }
 
