@@ -4,13 +4,15 @@
 //! - `messages`: the log, with the delivery contract: dense numbers, idempotent resends, times that
 //!   never decrease
 //! - `limits`: one document per user who has sent lately, the token bucket
+//! - `batch`: several requests of a process served by one operation
 
+mod batch;
 mod connections;
 mod limits;
 mod messages;
 
 use std::num::NonZeroUsize;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lru::LruCache;
@@ -22,8 +24,9 @@ use tracing::Instrument;
 use tracing::field::Empty;
 
 use crate::config::DatabaseConfig;
-use crate::{ConversationId, Error, Result};
+use crate::{ConversationId, Error, Result, UserId};
 
+use batch::Batch;
 pub use connections::Connection;
 use limits::Bucket;
 pub use limits::{Balance, RateLimit};
@@ -57,6 +60,8 @@ pub struct Store {
     messages: Collection<StoredMessage>,
     rate_limits: Collection<Bucket>,
     lines: Mutex<LruCache<ConversationId, Line>>,
+    inserts: Batch<Arc<StoredMessage>, bool>,
+    look_ups: Batch<[UserId; 2], Vec<Connection>>,
 }
 
 impl Store {
@@ -109,6 +114,8 @@ impl Store {
             messages: database.collection(MESSAGES),
             rate_limits: database.collection(RATE_LIMITS),
             lines: Mutex::new(LruCache::new(REMEMBERED_CONVERSATIONS)),
+            inserts: Batch::default(),
+            look_ups: Batch::default(),
             database,
         })
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
 use mongodb::bson::{self, doc};
+use mongodb::error::Error as DriverError;
 use serde::{Deserialize, Serialize};
 
 use super::{OPERATION_TIME, Store, perform};
@@ -148,14 +149,27 @@ impl Store {
         users: [&UserId; 2],
         now: DateTime<Utc>,
     ) -> Result<Vec<Connection>> {
-        let users = users.map(UserId::as_str);
-        let find = self
-            .connections
-            .find(doc! {"user_id": {"$in": users.as_slice()}})
-            .max_time(OPERATION_TIME);
-        let find = async move { find.await?.try_collect().await };
-        let mut sockets: Vec<Connection> = perform("look-up of a user's sockets", find).await?;
+        let look_up = self.look_ups.serve(users.map(Clone::clone), async |pairs| {
+            match self.find_sockets(&pairs).await {
+                Ok(sockets) => pairs.iter().map(|pair| Ok(of(pair, &sockets))).collect(),
+                Err(error) => pairs.iter().map(|_| Err(error.clone())).collect(),
+            }
+        });
+        let mut sockets = perform("look-up of a user's sockets", look_up).await?;
         sockets.retain(|socket| socket.is_live(now));
         Ok(sockets)
     }
+
+    async fn find_sockets(&self, pairs: &[[UserId; 2]]) -> Result<Vec<Connection>, DriverError> {
+        let users: Vec<&str> = pairs.iter().flatten().map(UserId::as_str).collect();
+        let find = self.connections.find(doc! {"user_id": {"$in": users}});
+        find.max_time(OPERATION_TIME).await?.try_collect().await
+    }
+}
+
+/// Those of `sockets` that belong to a pair of users.
+fn of(pair: &[UserId; 2], sockets: &[Connection]) -> Vec<Connection> {
+    let sockets = sockets.iter();
+    let of_pair = sockets.filter(|socket| pair.contains(&socket.user_id));
+    of_pair.cloned().collect()
 }

@@ -11,10 +11,12 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Document, doc};
+use mongodb::error::{Error as DriverError, ErrorKind};
 use mongodb::options::ReadConcern;
+use mongodb::results::InsertManyResult;
 use serde::{Deserialize, Serialize};
 
-use super::{OPERATION_TIME, Store, is_duplicate_key, perform};
+use super::{DUPLICATE_KEY, OPERATION_TIME, Store, perform};
 use crate::{ClientMessageId, ConversationId, Deadline, Draft, Error, Message, Result, time};
 
 /// Name of the unique index on (`conversation_id`, `seq`).
@@ -147,13 +149,13 @@ impl Store {
                 Some(last) => last,
                 None => self.newest(&conversation_id).await?,
             };
-            let message = last.followed_by(draft, id, now);
+            let message = Arc::new(last.followed_by(draft, id, now));
             // Nobody waits for the answer any more: nothing may be stored behind their back.
             deadline.check(NUMBERING)?;
-            if self.insert(&message).await? {
+            if self.insert(Arc::clone(&message)).await? {
                 *newest = Some(Newest::of(&message));
                 return Ok(Appended {
-                    message: message.into(),
+                    message: Arc::unwrap_or_clone(message).into(),
                     duplicate: false,
                     conflicts,
                 });
@@ -176,15 +178,15 @@ impl Store {
         Arc::clone(line)
     }
 
-    /// Inserts a message; `false` if its number or its `client_message_id` is taken.
-    async fn insert(&self, message: &StoredMessage) -> Result<bool> {
-        let insert = async {
-            match self.messages.insert_one(message).await {
-                Ok(_) => Ok(true),
-                Err(error) if is_duplicate_key(&error) => Ok(false),
-                Err(error) => Err(error),
-            }
-        };
+    /// Inserts a message; `false` if its number or its `client_message_id` is taken. Messages of one
+    /// operation are of different conversations, and none depends on another.
+    async fn insert(&self, message: Arc<StoredMessage>) -> Result<bool> {
+        let insert = self.inserts.serve(message, async |messages| {
+            let documents = messages.iter().map(Arc::as_ref);
+            let insert = self.messages.insert_many(documents).ordered(false).await;
+            let outcomes = (0..messages.len()).map(|index| inserted(&insert, index));
+            outcomes.collect()
+        });
         perform("insert of a message", insert).await
     }
 
@@ -337,6 +339,26 @@ impl Store {
             .max_time(OPERATION_TIME);
         let found = perform("look-up of further messages", find).await?;
         Ok(found.is_some())
+    }
+}
+
+/// What became of one of several messages; `false` if something of it was taken.
+fn inserted(
+    insert: &Result<InsertManyResult, DriverError>,
+    index: usize,
+) -> Result<bool, DriverError> {
+    let Err(error) = insert else {
+        return Ok(true);
+    };
+    let ErrorKind::InsertMany(failure) = &*error.kind else {
+        return Err(error.clone());
+    };
+    let mut failures = failure.write_errors.iter().flatten();
+    match failures.find(|failure| failure.index == index) {
+        Some(failure) if failure.code == DUPLICATE_KEY => Ok(false),
+        // It is stored, but perhaps not by the majority.
+        None if failure.write_concern_error.is_none() => Ok(true),
+        _ => Err(error.clone()),
     }
 }
 
