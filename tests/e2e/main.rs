@@ -18,6 +18,7 @@
 //! - [`outage`]: the database or a function ends, and comes back
 //! - [`faults`]: pushes that are lost, refused or doubled
 //! - [`plans`]: the queries that the store really sends use indexes
+//! - [`operations`]: how often a request asks the database
 //! - [`telemetry`]: log lines, metrics and traces of requests
 //! - [`program`]: `cargo local` as a program: arguments, start, end
 
@@ -32,6 +33,7 @@ mod limits;
 mod log;
 mod migrate;
 mod migration;
+mod operations;
 mod outage;
 mod plans;
 mod program;
