@@ -1,16 +1,13 @@
 //! Start, memory and size of the functions.
 
 use std::io::Write;
-use std::process::Stdio;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
-use local::lambda::runtime::{Queue, RuntimeApi};
 use serde_json::json;
+use tests::function::Function;
 use tests::{Stack, programs};
-use tokio::net::TcpListener;
 use tokio::process::Command;
 
 use crate::figures::Samples;
@@ -71,38 +68,23 @@ fn resident_mb(stack: &Stack, name: &str) -> f64 {
 pub async fn start(uri: &str) {
     let mut starts = Samples::default();
     for _ in 0..STARTS {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address").to_string();
-        let api = RuntimeApi::new(
-            "arn:aws:lambda:us-east-1:1:function:f".to_owned(),
-            Duration::from_secs(10),
-            Queue::new(),
-            false,
-        );
-        tokio::spawn(Arc::clone(&api).serve(listener));
-        let start = Instant::now();
-        let mut child = Command::new(programs::folder().join("send-message"))
-            .env_clear()
-            .env("AWS_LAMBDA_RUNTIME_API", address)
-            .env("AWS_LAMBDA_FUNCTION_NAME", "send-message")
-            .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
-            .env("AWS_REGION", "us-east-1")
-            .env("AWS_ACCESS_KEY_ID", "local")
-            .env("AWS_SECRET_ACCESS_KEY", "local")
-            .env("AUTH", "open")
-            .env("MANAGEMENT_ENDPOINT", "http://127.0.0.1:9/prod")
-            .env("MONGODB_URI", uri)
-            .stdout(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("it starts");
-        api.first_poll().await;
-        starts.add(start.elapsed());
-        child.kill().await.expect("it runs");
-        api.process_exited(None);
+        starts.add(spawn_to_first_poll(&mut send_message(), uri).await);
     }
     println!("send-message, spawn to first poll  {}", starts.summary());
+}
+
+/// The command of `send-message`.
+pub fn send_message() -> Command {
+    Command::new(programs::folder().join("send-message"))
+}
+
+/// The time from the start of a function to its first request for an event.
+pub async fn spawn_to_first_poll(command: &mut Command, uri: &str) -> Duration {
+    let start = Instant::now();
+    let function = Function::start(command, uri, "meetme", "http://127.0.0.1:9/prod").await;
+    let elapsed = start.elapsed();
+    function.kill().await;
+    elapsed
 }
 
 /// Prints the deflated size of each binary, which is what a zip of it has but for a header.

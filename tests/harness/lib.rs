@@ -4,6 +4,7 @@
 //! - [`server`]: one database server for a run, a database for each test
 //! - [`stack`]: the whole chat as a process of its own
 //! - [`gateway`]: the local gateway as a process of its own, on any template
+//! - [`function`]: one process of a function, without a gateway
 //! - [`issuer`]: an issuer of tokens
 //! - [`management`]: the `@connections` API through the SDK
 //! - [`client`]: a WebSocket client and an HTTP client
@@ -15,6 +16,7 @@
 //! - [`sam`]: builds, deploys and deletes as the README says
 
 pub mod client;
+pub mod function;
 pub mod gateway;
 pub mod issuer;
 pub mod management;

@@ -1,0 +1,83 @@
+//! One process of a function behind a Runtime API of its own, without a gateway.
+
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use local::lambda::runtime::{Outcome, Queue, RuntimeApi};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+
+/// A running process that has asked for its first event. It is killed when it is dropped.
+pub struct Function {
+    queue: Arc<Queue>,
+    api: Arc<RuntimeApi>,
+    child: Child,
+}
+
+impl Function {
+    /// Starts `command` with what Lambda has in the environment, and the settings of `send-message`;
+    /// returns when it asks for its first event.
+    ///
+    /// # Panics
+    ///
+    /// It ends before.
+    pub async fn start(
+        command: &mut Command,
+        uri: &str,
+        database: &str,
+        management_endpoint: &str,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address").to_string();
+        let queue = Queue::new();
+        let api = RuntimeApi::new(
+            "arn:aws:lambda:us-east-1:1:function:f".to_owned(),
+            Duration::from_secs(10),
+            Arc::clone(&queue),
+            false,
+        );
+        tokio::spawn(Arc::clone(&api).serve(listener));
+        command
+            .env_clear()
+            .env("AWS_LAMBDA_RUNTIME_API", address)
+            .env("AWS_LAMBDA_FUNCTION_NAME", "send-message")
+            .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
+            .env("AWS_REGION", "us-east-1")
+            .env("AWS_DEFAULT_REGION", "us-east-1")
+            .env("AWS_ACCESS_KEY_ID", "local")
+            .env("AWS_SECRET_ACCESS_KEY", "local")
+            .env("AUTH", "open")
+            .env("MANAGEMENT_ENDPOINT", management_endpoint)
+            .env("MONGODB_URI", uri)
+            .env("MONGODB_DATABASE", database)
+            .stdout(Stdio::null())
+            .kill_on_drop(true);
+        let mut child = command.spawn().expect("it starts");
+        tokio::select! {
+            () = api.first_poll() => {}
+            ended = child.wait() => panic!("it ended before it asked for an event: {ended:?}"),
+        }
+        Self { queue, api, child }
+    }
+
+    /// What it makes of an event.
+    ///
+    /// # Panics
+    ///
+    /// It ends meanwhile.
+    pub async fn invoke(&self, event: &Value) -> Outcome {
+        let payload = Bytes::from(event.to_string());
+        let waiting = self.queue.push(payload, None).expect("the queue is empty");
+        waiting.outcome.await.expect("it answers")
+    }
+
+    /// Kills it and waits for its end.
+    pub async fn kill(mut self) {
+        self.child.kill().await.expect("it runs");
+        self.api.process_exited(None);
+    }
+}
