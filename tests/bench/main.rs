@@ -6,11 +6,13 @@
 //! - [`processes`]: start, memory and size of the functions
 //! - [`scale`]: many sockets on the gateway with a function that does nothing
 //! - [`echo`]: a server that only sends back, to compare with
+//! - [`cpu`]: the CPU time of processes
 //! - [`figures`]: medians and percentiles
 //!
 //! Everything runs on this machine: clients, gateway, functions, database. Figures of one run can be
 //! compared with each other; those of two machines cannot.
 
+mod cpu;
 mod echo;
 mod figures;
 mod messages;

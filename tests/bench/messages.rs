@@ -1,6 +1,5 @@
 //! Send to receive, with one pair and with many, beside an insert and a bare echo.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use chat::aws::AwsConfig;
@@ -11,10 +10,9 @@ use chrono::Utc;
 use mongodb::Collection;
 use mongodb::bson::{Document, doc, oid::ObjectId};
 use serde_json::json;
-use tests::process::name_and_cpu_ms;
-use tests::stack::descendants;
 use tests::{Client, Stack};
 
+use crate::cpu::Cpu;
 use crate::echo::Echo;
 use crate::figures::Samples;
 
@@ -178,11 +176,12 @@ impl Parts {
 
     /// Prints what one debit takes of the processors, the driver's part in this process included.
     async fn cpu_of_debits(&mut self) {
-        let before = cpu_ms();
+        let before = Cpu::now();
         for _ in 0..ROUNDS {
             self.debit().await;
         }
-        print_cpu("CPU time of the counting        ", &before, ROUNDS);
+        let used = before.used_since();
+        println!("CPU time of the counting         {}", used.each(ROUNDS));
     }
 
     async fn push(&mut self) -> Duration {
@@ -213,7 +212,7 @@ pub async fn many_pairs(stack: &Stack) -> usize {
         let receiver = stack.connect(&receiver_id).await;
         pairs.push((sender, receiver, receiver_id));
     }
-    let cpu_before = cpu_ms();
+    let before = Cpu::now();
     let start = Instant::now();
     let chats: Vec<_> = pairs
         .into_iter()
@@ -230,33 +229,12 @@ pub async fn many_pairs(stack: &Stack) -> usize {
         "delivered, {PAIRS} pairs              {rate:.0} a second, {}",
         delivered.summary()
     );
-    let label = "CPU time of one of these        ";
-    print_cpu(label, &cpu_before, delivered.len());
+    let used = before.used_since();
+    println!(
+        "CPU time of one of these         {}",
+        used.each(delivered.len())
+    );
     delivered.len()
-}
-
-/// Prints what each busy process has used since `before`, for each of so many.
-fn print_cpu(label: &str, before: &BTreeMap<i32, (String, f64)>, count: usize) {
-    let each: Vec<String> = cpu_ms()
-        .into_iter()
-        .map(|(id, (name, after))| {
-            let before = before.get(&id).map_or(0.0, |(_, used)| *used);
-            (name, (after - before) / count as f64)
-        })
-        .filter(|(_, used)| *used > 0.005)
-        .map(|(name, used)| format!("{name} {used:.2} ms"))
-        .collect();
-    println!("{label} {}", each.join(", "));
-}
-
-/// Name of each process and the CPU time that it has used, by its id: this one, and below it the
-/// gateway, the functions, and the database if it is ours.
-fn cpu_ms() -> BTreeMap<i32, (String, f64)> {
-    let us = std::process::id().cast_signed();
-    std::iter::once(us)
-        .chain(descendants(us))
-        .filter_map(|id| Some((id, name_and_cpu_ms(id)?)))
-        .collect()
 }
 
 async fn chat_until(

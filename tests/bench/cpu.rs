@@ -1,0 +1,49 @@
+//! The CPU time of this process, and of those below it: gateway, functions, and the database if it is
+//! ours.
+
+use std::collections::BTreeMap;
+
+use tests::process::name_and_cpu_ms;
+use tests::stack::descendants;
+
+/// What each process has used since it started, by its id.
+pub struct Cpu(BTreeMap<i32, (String, f64)>);
+
+impl Cpu {
+    /// Until now.
+    pub fn now() -> Self {
+        let us = std::process::id().cast_signed();
+        let ids = std::iter::once(us).chain(descendants(us));
+        let used = ids.filter_map(|id| Some((id, name_and_cpu_ms(id)?)));
+        Self(used.collect())
+    }
+
+    /// What has been used since then.
+    pub fn used_since(&self) -> Used {
+        let mut used = Used::default();
+        for (id, (name, now)) in Self::now().0 {
+            let then = self.0.get(&id).map_or(0.0, |(_, then)| *then);
+            *used.0.entry(name).or_default() += now - then;
+        }
+        used
+    }
+}
+
+/// What processes have used in some time, in milliseconds, by their names.
+#[derive(Default)]
+pub struct Used(BTreeMap<String, f64>);
+
+impl Used {
+    /// `send-message 0.87 ms, …`: for each of `count`, without processes that did next to nothing.
+    pub fn each(&self, count: usize) -> String {
+        let each = self
+            .0
+            .iter()
+            .map(|(name, used)| (name, used / count as f64));
+        let busy = each.filter(|(_, used)| *used > 0.005);
+        let busy: Vec<String> = busy
+            .map(|(name, used)| format!("{name} {used:.2} ms"))
+            .collect();
+        busy.join(", ")
+    }
+}
