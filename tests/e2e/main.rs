@@ -20,10 +20,12 @@
 //! - [`plans`]: the queries that the store really sends use indexes
 //! - [`operations`]: how often a request asks the database
 //! - [`telemetry`]: log lines, metrics and traces of requests
+//! - [`baseline`]: what the benchmarks compare the chat with does what it is compared for
 //! - [`program`]: `cargo local` as a program: arguments, start, end
 
 mod auth;
 mod auth_local;
+mod baseline;
 mod chat;
 mod faults;
 mod hardening;

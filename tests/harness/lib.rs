@@ -12,15 +12,19 @@
 //! - [`process`]: processes that end with ours; memory and CPU time of a process, and how many files
 //!   it may open
 //! - [`tools`]: programs of others, installed once
+//! - [`node`]: packages for Node, installed once, and bundles of them
+//! - [`baseline`]: the server that the chat replaces, and functions in other languages
 //! - [`ministack`]: an emulator of AWS as a process of its own
 //! - [`sam`]: builds, deploys and deletes as the README says
 
+pub mod baseline;
 pub mod client;
 pub mod function;
 pub mod gateway;
 pub mod issuer;
 pub mod management;
 pub mod ministack;
+pub mod node;
 pub mod process;
 pub mod programs;
 pub mod raw;

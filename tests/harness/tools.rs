@@ -3,7 +3,8 @@
 //!
 //! They come from the Python package index, each in the version named here, once into virtual
 //! environments in a cache of the user's: it survives `cargo clean` and is shared by all clones.
-//! What demands different versions of the same packages has environments of its own.
+//! What demands different versions of the same packages has environments of its own. [`crate::node`]
+//! does the same with packages for Node.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -53,6 +54,22 @@ static CARGO: Environment = Environment {
     folder: OnceLock::new(),
 };
 
+/// The server that the chat replaces, with what makes it fast, and what a function in Python needs.
+static BASELINE: Environment = Environment {
+    alone: &[],
+    together: &[
+        "awslambdaric==4.2.2",
+        "boto3==1.44.5",
+        "fastapi==0.165.0",
+        "httptools==0.9.0",
+        "pymongo==4.20.0",
+        "uvicorn==0.54.0",
+        "uvloop==0.23.0",
+        "websockets==17.4",
+    ],
+    folder: OnceLock::new(),
+};
+
 /// Written last: without it an installation is only half done.
 const MARKER: &str = "complete";
 
@@ -87,6 +104,11 @@ pub fn checkov() -> PathBuf {
 /// MiniStack.
 pub fn ministack() -> PathBuf {
     MINISTACK.program("ministack")
+}
+
+/// Python, with what `tests/baseline` imports.
+pub fn baseline_python() -> PathBuf {
+    BASELINE.program("python")
 }
 
 /// A PATH on which Python, the AWS CLI and cargo-lambda come first: then `cargo lambda` works too.
@@ -134,20 +156,10 @@ impl Environment {
     }
 
     fn find_or_install(&self) -> Result<PathBuf> {
-        let cache = cache_folder()?;
         let packages = [self.alone, self.together].concat();
-        let root = cache.join(format!("tools-{}", packages.join("-").replace("==", "-")));
-        if !is_complete(&root) {
-            // Test programs may come here at once: one of them installs.
-            std::fs::create_dir_all(&cache)
-                .with_context(|| format!("cannot make {}", cache.display()))?;
-            let turn = File::create(cache.join("tools.lock"))?;
-            turn.lock()?;
-            if !is_complete(&root) {
-                self.install(&root).context(HELP)?;
-            }
-        }
-        Ok(root)
+        let name = format!("tools-{}", packages.join("-").replace("==", "-"));
+        // Python is a link to that of the machine, which may have gone since.
+        install_once(&name, "bin/python", |root| self.install(root).context(HELP))
     }
 
     fn install(&self, root: &Path) -> Result<()> {
@@ -172,17 +184,44 @@ impl Environment {
         if !self.together.is_empty() {
             pip(self.together)?;
         }
-        File::create(root.join(MARKER))?;
         Ok(())
     }
 }
 
-/// Python is a link to that of the machine, which may have gone since.
-fn is_complete(root: &Path) -> bool {
-    root.join(MARKER).is_file() && root.join("bin/python").is_file()
+/// Installs into the folder `name` of the cache, unless that is complete and has `program`; gives
+/// its path.
+///
+/// # Errors
+///
+/// Those of `install`, and that nothing can be written there.
+pub(crate) fn install_once(
+    name: &str,
+    program: &str,
+    install: impl FnOnce(&Path) -> Result<()>,
+) -> Result<PathBuf> {
+    let cache = cache_folder()?;
+    let root = cache.join(name);
+    let is_complete = || root.join(MARKER).is_file() && root.join(program).is_file();
+    if !is_complete() {
+        // Test programs may come here at once: one of them installs.
+        std::fs::create_dir_all(&cache)
+            .with_context(|| format!("cannot make {}", cache.display()))?;
+        let turn = File::create(cache.join("tools.lock"))?;
+        turn.lock()?;
+        if !is_complete() {
+            install(&root)?;
+            File::create(root.join(MARKER))?;
+        }
+    }
+    Ok(root)
 }
 
-fn run(command: &mut Command) -> Result<()> {
+/// Runs a command whose output is the developer's to see.
+///
+/// # Errors
+///
+/// It cannot be run, or it fails.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
     let program = command.get_program().to_owned();
     let status = command
         .stdin(Stdio::null())

@@ -1,0 +1,99 @@
+//! What the chat is compared with: the server that it replaces, and functions in other languages.
+//! Their sources are in `tests/baseline`.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use anyhow::Result;
+use local::database::free_port;
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::task::spawn_blocking;
+
+use crate::client::encode;
+use crate::{Client, node, process, server, tools, until};
+
+/// The sources.
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/baseline");
+
+/// A running server of the old kind. It ends when it is dropped, or when this process ends.
+pub struct OldServer {
+    /// Where HTTP callers go: `http://127.0.0.1:…`.
+    pub http: String,
+    child: Child,
+}
+
+impl OldServer {
+    /// Starts one on a free port, on a database.
+    ///
+    /// # Panics
+    ///
+    /// It is not ready in time.
+    pub async fn start(uri: &str, database: &str) -> Self {
+        let python = blocking(tools::baseline_python).await;
+        let port = free_port().expect("a port");
+        let mut command = Command::from(process::tied(&python, "TERM"));
+        let child = command
+            .arg(format!("{FOLDER}/server.py"))
+            .env("MONGODB_URI", uri)
+            .env("MONGODB_DATABASE", database)
+            .env("PORT", port.to_string())
+            .stdin(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("it starts");
+        let mut old = Self {
+            http: format!("http://127.0.0.1:{port}"),
+            child,
+        };
+        until(async || old.answers(port).await).await;
+        old
+    }
+
+    async fn answers(&mut self, port: u16) -> bool {
+        let ended = self.child.try_wait().expect("it can be waited for");
+        assert!(ended.is_none(), "the old server ended: {ended:?}");
+        TcpStream::connect(("127.0.0.1", port)).await.is_ok()
+    }
+
+    /// Connects a client as `user_id`.
+    pub async fn connect(&self, user_id: &str) -> Client {
+        let base = self.http.replace("http:", "ws:");
+        let url = format!("{base}/ws/chat/{}", encode(user_id));
+        Client::connect(&url).await.expect("the handshake succeeds")
+    }
+}
+
+/// The command of the minimal function in Python, in the runtime that Lambda has for it.
+pub async fn python_function() -> Command {
+    let mut command = Command::new(blocking(tools::baseline_python).await);
+    // Nothing is written beside the sources.
+    command.args(["-B", "-m", "awslambdaric", "handler.handler"]);
+    command.current_dir(FOLDER);
+    command
+}
+
+/// The command of the minimal function for Node, bundled into one file.
+///
+/// # Errors
+///
+/// There is no Node, or no package index; the sentence says what to do.
+pub async fn node_function() -> Result<Command> {
+    let (node, bundle) = blocking(|| {
+        let node = node::program()?;
+        let bundle = server::scratch_folder().join("handler.mjs");
+        node::bundle(&Path::new(FOLDER).join("handler.mjs"), &bundle)?;
+        anyhow::Ok((node, bundle))
+    })
+    .await?;
+    let mut command = Command::new(node);
+    // The SDK warns of versions of Node whose time will end.
+    command.args(["--no-warnings", "runtime.mjs"]).arg(bundle);
+    command.current_dir(FOLDER);
+    Ok(command)
+}
+
+/// Calls what may install something first.
+async fn blocking<T: Send + 'static>(install: impl FnOnce() -> T + Send + 'static) -> T {
+    spawn_blocking(install).await.expect("no panic")
+}
