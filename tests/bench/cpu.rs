@@ -34,6 +34,13 @@ impl Cpu {
 pub struct Used(BTreeMap<String, f64>);
 
 impl Used {
+    /// Adds what they have used in another time.
+    pub fn merge(&mut self, other: Self) {
+        for (name, used) in other.0 {
+            *self.0.entry(name).or_default() += used;
+        }
+    }
+
     /// `send-message 0.87 ms, …`: for each of `count`, without processes that did next to nothing.
     pub fn each(&self, count: usize) -> String {
         let each = self

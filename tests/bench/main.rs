@@ -1,8 +1,9 @@
 //! The figures of the README: `cargo run --release --bin bench`, or only some of them:
-//! `cargo run --release --bin bench messages pages start sizes scale`.
+//! `cargo run --release --bin bench messages pages start compare sizes scale`.
 //!
 //! - [`messages`]: send to receive, with one pair and with many, beside an insert and a bare echo
 //! - [`pages`]: the newest and the oldest page of a long conversation
+//! - [`compare`]: beside the server that the chat replaces, and beside functions in other languages
 //! - [`processes`]: start, memory and size of the functions
 //! - [`scale`]: many sockets on the gateway with a function that does nothing
 //! - [`echo`]: a server that only sends back, to compare with
@@ -10,8 +11,10 @@
 //! - [`figures`]: medians and percentiles
 //!
 //! Everything runs on this machine: clients, gateway, functions, database. Figures of one run can be
-//! compared with each other; those of two machines cannot.
+//! compared with each other; those of two machines cannot. What the chat is compared with (in
+//! `tests/baseline`) is installed by pip and npm; without Node its row is left out.
 
+mod compare;
 mod cpu;
 mod echo;
 mod figures;
@@ -33,7 +36,7 @@ async fn main() {
     if chosen == [echo::ARGUMENT] {
         return echo::serve().await;
     }
-    let parts = ["messages", "pages", "start", "sizes", "scale"];
+    let parts = ["messages", "pages", "start", "compare", "sizes", "scale"];
     if let Some(unknown) = chosen.iter().find(|part| !parts.contains(&part.as_str())) {
         eprintln!(
             "error: there is no part {unknown}; there are {}",
@@ -44,7 +47,10 @@ async fn main() {
     let wanted = |part: &str| chosen.is_empty() || chosen.iter().any(|name| name == part);
     eprintln!("building the functions …");
     programs::folder();
-    if ["messages", "pages", "start"].into_iter().any(wanted) {
+    if ["messages", "pages", "start", "compare"]
+        .into_iter()
+        .any(wanted)
+    {
         chat(wanted).await;
     }
     if wanted("sizes") {
@@ -73,6 +79,10 @@ async fn chat(wanted: impl Fn(&str) -> bool) {
     }
     if wanted("start") {
         processes::start(uri).await;
+    }
+    if wanted("compare") {
+        compare::servers(&stack).await;
+        compare::starts(uri).await;
     }
     stack.stop().await;
 }

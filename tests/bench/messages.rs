@@ -17,13 +17,13 @@ use crate::echo::Echo;
 use crate::figures::Samples;
 
 /// Rounds that are not counted.
-const WARM_UP: usize = 200;
+pub const WARM_UP: usize = 200;
 
 /// Rounds with one pair.
-const ROUNDS: usize = 2_000;
+pub const ROUNDS: usize = 2_000;
 
 /// Pairs that chat at once.
-const PAIRS: usize = 32;
+pub const PAIRS: usize = 32;
 
 /// How long they do.
 const TIME: Duration = Duration::from_secs(10);
