@@ -1,0 +1,527 @@
+//! The delivery contract, as rules over what a run did and saw and what the database holds.
+//!
+//! Each rule is a function of its own, and each way to break it a variant of [`Violation`]. The rules
+//! know nothing of how the chat works: they hold for any that keeps the contract.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::history::conversation_id;
+use crate::history::{
+    Ack, Frame, Held, History, Key, Message, Outcome, Read, Sent, Socket, Stored,
+};
+
+#[cfg(test)]
+mod tests;
+
+/// A broken promise, with what is needed to find it in the history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields are those of the frames")]
+pub enum Violation {
+    /// A message was acknowledged, and is not stored.
+    Lost { key: Key, seq: i64 },
+    /// An acknowledgement says something else than what is stored.
+    AckDiffers { ack: Ack, stored: Arc<Message> },
+    /// More than one acknowledgement says that it is the one that stored the message.
+    NewTwice { key: Key, seq: i64 },
+    /// One message is stored more than once.
+    StoredTwice { key: Key, seqs: Vec<i64> },
+    /// A number is missing in a conversation, and larger ones are not.
+    Hole { conversation_id: String, seq: i64 },
+    /// A number is there more than once in a conversation, or is not one of 1, 2, 3, ….
+    BadNumber { conversation_id: String, seq: i64 },
+    /// A message has an earlier timestamp than the one before it, or one in another form.
+    BadTime { conversation_id: String, seq: i64 },
+    /// A message is stored that nobody has sent.
+    Invented { conversation_id: String, seq: i64 },
+    /// A message is stored otherwise than it was sent.
+    Altered { key: Key, seq: i64 },
+    /// A message is stored although every attempt to send it was refused.
+    RefusedButStored { key: Key, seq: i64, code: String },
+    /// A good message was refused for good, or one that is no good was not refused as it must be.
+    WrongAnswer {
+        key: Key,
+        expected: Option<String>,
+        outcome: Outcome,
+    },
+    /// A message has a number that somebody had seen before the message was first sent.
+    OutOfOrder { key: Key, seq: i64, seen: i64 },
+    /// A page does not hold the numbers that follow the one that it was asked to begin after.
+    PageSkips {
+        reader: String,
+        conversation_id: String,
+        after: i64,
+        seq: i64,
+        start: Duration,
+    },
+    /// A page holds more messages than were asked for.
+    PageTooLong {
+        reader: String,
+        conversation_id: String,
+        after: i64,
+        start: Duration,
+    },
+    /// A page ends before a number that somebody had seen before it was asked for.
+    PageStale {
+        reader: String,
+        conversation_id: String,
+        after: i64,
+        seen: i64,
+        start: Duration,
+    },
+    /// A message was read otherwise than it is stored.
+    PageDiffers {
+        reader: String,
+        conversation_id: String,
+        seq: i64,
+        start: Duration,
+    },
+    /// A socket got a message that is neither from its user nor to it.
+    Misdelivered {
+        socket: u64,
+        user_id: String,
+        conversation_id: String,
+        seq: i64,
+    },
+    /// A socket got a message otherwise than it is stored.
+    PushDiffers {
+        socket: u64,
+        conversation_id: String,
+        seq: i64,
+    },
+    /// A frame has not the fields of its type, or a page is no list of messages.
+    Malformed { source: String, text: String },
+    /// A device that follows the contract does not end with the log: here is the first difference.
+    LogDiffers {
+        device: String,
+        conversation_id: String,
+        seq: i64,
+    },
+}
+
+/// Checks a run against what the database holds after it: the violations, rule by rule.
+pub fn check(history: &History, stored: &[Stored]) -> Vec<Violation> {
+    let facts = Facts::new(history, stored);
+    let rules = [
+        numbers,
+        times,
+        stored_once,
+        stored_as_sent,
+        refused,
+        answered,
+        acknowledged,
+        new_once,
+        in_order,
+        pages,
+        pushes,
+        well_formed,
+        logs,
+    ];
+    rules.iter().flat_map(|rule| rule(&facts)).collect()
+}
+
+/// What was sent, stored and seen, arranged for the rules.
+struct Facts<'a> {
+    history: &'a History,
+    sent: HashMap<&'a Key, &'a Sent>,
+    stored: HashMap<Key, Vec<&'a Stored>>,
+    /// Each conversation in the order of its numbers.
+    logs: BTreeMap<&'a str, Vec<&'a Stored>>,
+    /// The largest number of each conversation that anybody had seen at a time, in order.
+    seen: HashMap<&'a str, Vec<(Duration, i64)>>,
+}
+
+impl<'a> Facts<'a> {
+    fn new(history: &'a History, stored: &'a [Stored]) -> Self {
+        let mut facts = Self {
+            history,
+            sent: history.sends.iter().map(|sent| (&sent.key, sent)).collect(),
+            stored: HashMap::new(),
+            logs: BTreeMap::new(),
+            seen: seen(history),
+        };
+        for message in stored {
+            if let Some(key) = message.key() {
+                facts.stored.entry(key).or_default().push(message);
+            }
+            let log = facts.logs.entry(&message.conversation_id).or_default();
+            log.push(message);
+        }
+        for log in facts.logs.values_mut() {
+            log.sort_by_key(|message| message.seq);
+        }
+        facts
+    }
+
+    fn stored_as(&self, key: &Key) -> &[&'a Stored] {
+        self.stored.get(key).map_or(&[], Vec::as_slice)
+    }
+
+    fn log(&self, conversation_id: &str) -> &[&'a Stored] {
+        self.logs.get(conversation_id).map_or(&[], Vec::as_slice)
+    }
+
+    fn is_stored(&self, message: &Message) -> bool {
+        let log = self.log(&message.conversation_id);
+        let first = log.partition_point(|stored| stored.seq < message.seq);
+        let place = log[first..].iter();
+        let mut place = place.take_while(|stored| stored.seq == message.seq);
+        place.any(|stored| *stored == message)
+    }
+
+    /// The largest number of a conversation that anybody had seen before a time; 0 if none.
+    fn seen_before(&self, conversation_id: &str, time: Duration) -> i64 {
+        let seen = self
+            .seen
+            .get(conversation_id)
+            .map_or(&[][..], Vec::as_slice);
+        let later = seen.partition_point(|(at, _)| *at < time);
+        seen[..later].last().map_or(0, |(_, seq)| *seq)
+    }
+
+    fn acks(&self) -> impl Iterator<Item = (Option<Key>, &'a Ack)> {
+        frames(self.history).filter_map(|(socket, _, frame)| match frame {
+            Frame::Ack(ack) => Some((ack_key(socket, ack), ack)),
+            _ => None,
+        })
+    }
+}
+
+fn frames(history: &History) -> impl Iterator<Item = (&Socket, Duration, &Frame)> {
+    let sockets = history.sockets.iter();
+    sockets.flat_map(|socket| {
+        let received = socket.received.iter();
+        received.map(move |received| (socket, received.at, &received.frame))
+    })
+}
+
+/// What an acknowledgement is about: the sender is the user of the socket.
+fn ack_key(socket: &Socket, ack: &Ack) -> Option<Key> {
+    Some(Key {
+        conversation_id: ack.conversation_id.clone(),
+        sender_id: socket.user_id.clone(),
+        client_message_id: ack.client_message_id.clone()?,
+    })
+}
+
+fn seen(history: &History) -> HashMap<&str, Vec<(Duration, i64)>> {
+    let mut seen: HashMap<&str, Vec<(Duration, i64)>> = HashMap::new();
+    let mut see = |conversation_id, at, seq| {
+        seen.entry(conversation_id).or_default().push((at, seq));
+    };
+    for (_, at, frame) in frames(history) {
+        match frame {
+            Frame::Message(message) => see(message.conversation_id.as_str(), at, message.seq),
+            Frame::Ack(ack) => see(ack.conversation_id.as_str(), at, ack.seq),
+            _ => {}
+        }
+    }
+    for read in &history.reads {
+        if let Some(last) = read.messages.last() {
+            see(read.conversation_id.as_str(), read.end, last.seq);
+        }
+    }
+    for seen in seen.values_mut() {
+        seen.sort_unstable();
+        let mut largest = 0;
+        for (_, seq) in seen {
+            largest = largest.max(*seq);
+            *seq = largest;
+        }
+    }
+    seen
+}
+
+/// The numbers of a conversation are 1, 2, 3, … without holes.
+fn numbers(facts: &Facts) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for (conversation_id, log) in &facts.logs {
+        let conversation_id = || (*conversation_id).to_owned();
+        let mut next = 1;
+        for seq in log.iter().map(|message| message.seq) {
+            if seq > next {
+                let conversation_id = conversation_id();
+                found.push(Violation::Hole {
+                    conversation_id,
+                    seq: next,
+                });
+            } else if seq < next {
+                let conversation_id = conversation_id();
+                found.push(Violation::BadNumber {
+                    conversation_id,
+                    seq,
+                });
+            }
+            next = next.max(seq + 1);
+        }
+    }
+    found
+}
+
+/// Timestamps never decrease with the number, and have the one form in which text sorts as time.
+fn times(facts: &Facts) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for log in facts.logs.values() {
+        let mut latest = "";
+        for message in log {
+            let time = chat::time::parse(&message.timestamp).map(chat::time::format);
+            let is_good =
+                time.as_ref() == Some(&message.timestamp) && *latest <= *message.timestamp;
+            if !is_good {
+                found.push(Violation::BadTime {
+                    conversation_id: message.conversation_id.clone(),
+                    seq: message.seq,
+                });
+            }
+            latest = latest.max(&message.timestamp);
+        }
+    }
+    found
+}
+
+/// What has the same `client_message_id`, sender and conversation is one message.
+fn stored_once(facts: &Facts) -> Vec<Violation> {
+    let twice = facts.stored.iter().filter(|(_, stored)| stored.len() > 1);
+    let violations = twice.map(|(key, stored)| Violation::StoredTwice {
+        key: key.clone(),
+        seqs: stored.iter().map(|message| message.seq).collect(),
+    });
+    violations.collect()
+}
+
+/// What is stored was sent, to that receiver, with that text.
+fn stored_as_sent(facts: &Facts) -> Vec<Violation> {
+    let stored = facts.logs.values().flatten();
+    let violations = stored.filter_map(|message| {
+        let seq = message.seq;
+        let invented = || Violation::Invented {
+            conversation_id: message.conversation_id.clone(),
+            seq,
+        };
+        let Some(key) = message.key() else {
+            return Some(invented());
+        };
+        let Some(sent) = facts.sent.get(&key) else {
+            return Some(invented());
+        };
+        let is_same = message.receiver_id == sent.receiver_id
+            && message.message == sent.message
+            && message.conversation_id == conversation_id(&key.sender_id, &sent.receiver_id);
+        (!is_same).then_some(Violation::Altered { key, seq })
+    });
+    violations.collect()
+}
+
+/// What was refused by every attempt is not stored.
+fn refused(facts: &Facts) -> Vec<Violation> {
+    let sends = facts.history.sends.iter();
+    let violations = sends.filter_map(|sent| {
+        let Outcome::Failed(code) = sent.outcome() else {
+            return None;
+        };
+        let stored = facts.stored_as(&sent.key).first()?;
+        Some(Violation::RefusedButStored {
+            key: sent.key.clone(),
+            seq: stored.seq,
+            code,
+        })
+    });
+    violations.collect()
+}
+
+/// What is no good is refused with its code, and nothing else is refused for good.
+fn answered(facts: &Facts) -> Vec<Violation> {
+    let sends = facts.history.sends.iter();
+    let wrong = sends.filter(|sent| match sent.outcome() {
+        Outcome::Ok => sent.refusal.is_some(),
+        // The run may have ended while the sender had to wait.
+        Outcome::Failed(code) if code == "rate_limited" => false,
+        Outcome::Failed(code) => sent.refusal != Some(code),
+        Outcome::Unknown(_) | Outcome::Malformed(_) => false,
+    });
+    let violations = wrong.map(|sent| Violation::WrongAnswer {
+        key: sent.key.clone(),
+        expected: sent.refusal.clone(),
+        outcome: sent.outcome(),
+    });
+    violations.collect()
+}
+
+/// What was acknowledged is stored, as every acknowledgement says.
+fn acknowledged(facts: &Facts) -> Vec<Violation> {
+    let violations = facts.acks().filter_map(|(key, ack)| {
+        let key = key?;
+        let stored = facts.stored_as(&key);
+        match stored.first() {
+            None => Some(Violation::Lost { key, seq: ack.seq }),
+            Some(_) if stored.iter().any(|stored| says(ack, stored)) => None,
+            Some(first) => Some(Violation::AckDiffers {
+                ack: ack.clone(),
+                stored: Arc::new((*first).clone()),
+            }),
+        }
+    });
+    violations.collect()
+}
+
+fn says(ack: &Ack, stored: &Stored) -> bool {
+    (ack.seq, &ack.message_id, &ack.timestamp)
+        == (stored.seq, &stored.message_id, &stored.timestamp)
+}
+
+/// At most one acknowledgement of a message says that it was not stored before.
+fn new_once(facts: &Facts) -> Vec<Violation> {
+    let mut new: HashMap<Key, Vec<i64>> = HashMap::new();
+    for (key, ack) in facts.acks().filter(|(_, ack)| !ack.duplicate) {
+        if let Some(key) = key {
+            new.entry(key).or_default().push(ack.seq);
+        }
+    }
+    let twice = new.into_iter().filter(|(_, seqs)| seqs.len() > 1);
+    let violations = twice.map(|(key, seqs)| Violation::NewTwice { key, seq: seqs[0] });
+    violations.collect()
+}
+
+/// A message gets a larger number than any that was seen before it was sent.
+fn in_order(facts: &Facts) -> Vec<Violation> {
+    let sends = facts.history.sends.iter();
+    let violations = sends.flat_map(|sent| {
+        let seen = facts.seen_before(&sent.key.conversation_id, sent.start());
+        let stored = facts.stored_as(&sent.key).iter();
+        let early = stored.filter(move |stored| stored.seq <= seen);
+        early.map(move |stored| Violation::OutOfOrder {
+            key: sent.key.clone(),
+            seq: stored.seq,
+            seen,
+        })
+    });
+    violations.collect()
+}
+
+/// A reader never skips: a page holds what follows, up to its limit or beyond all that was seen
+/// before it was asked for, as it is stored.
+fn pages(facts: &Facts) -> Vec<Violation> {
+    let reads = facts.history.reads.iter();
+    let good = reads.filter(|read| read.outcome == Outcome::Ok);
+    good.flat_map(|read| page(facts, read)).collect()
+}
+
+fn page(facts: &Facts, read: &Read) -> Vec<Violation> {
+    let mut found = Vec::new();
+    let reader = || read.reader.clone();
+    let conversation_id = || read.conversation_id.clone();
+    let (after, start) = (read.after, read.start);
+    let mut expected = after + 1..;
+    let numbers = read.messages.iter().map(|message| message.seq);
+    if let Some(seq) = numbers
+        .zip(&mut expected)
+        .find_map(|(seq, next)| (seq != next).then_some(next))
+    {
+        found.push(Violation::PageSkips {
+            reader: reader(),
+            conversation_id: conversation_id(),
+            after,
+            seq,
+            start,
+        });
+    }
+    if read.messages.len() > read.limit {
+        found.push(Violation::PageTooLong {
+            reader: reader(),
+            conversation_id: conversation_id(),
+            after,
+            start,
+        });
+    }
+    let seen = facts.seen_before(&read.conversation_id, start);
+    let end = read.messages.last().map_or(after, |last| last.seq);
+    if read.messages.len() < read.limit && end < seen {
+        found.push(Violation::PageStale {
+            reader: reader(),
+            conversation_id: conversation_id(),
+            after,
+            seen,
+            start,
+        });
+    }
+    let differing = read
+        .messages
+        .iter()
+        .filter(|message| !facts.is_stored(message));
+    found.extend(differing.map(|message| Violation::PageDiffers {
+        reader: reader(),
+        conversation_id: conversation_id(),
+        seq: message.seq,
+        start,
+    }));
+    found
+}
+
+/// A socket gets messages from its user and to it alone, as they are stored.
+fn pushes(facts: &Facts) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for (socket, _, frame) in frames(facts.history) {
+        let Frame::Message(message) = frame else {
+            continue;
+        };
+        let (conversation_id, seq) = (message.conversation_id.clone(), message.seq);
+        if ![&message.sender_id, &message.receiver_id].contains(&&socket.user_id) {
+            found.push(Violation::Misdelivered {
+                socket: socket.id,
+                user_id: socket.user_id.clone(),
+                conversation_id,
+                seq,
+            });
+        } else if !facts.is_stored(message) {
+            found.push(Violation::PushDiffers {
+                socket: socket.id,
+                conversation_id,
+                seq,
+            });
+        }
+    }
+    found
+}
+
+/// Frames have the fields of their type, and pages are lists of messages.
+fn well_formed(facts: &Facts) -> Vec<Violation> {
+    let frames = frames(facts.history).filter_map(|(socket, _, frame)| match frame {
+        Frame::Malformed(text) => Some((format!("socket {}", socket.id), text)),
+        _ => None,
+    });
+    let reads = facts.history.reads.iter();
+    let pages = reads.filter_map(|read| match &read.outcome {
+        Outcome::Malformed(text) => Some((read.reader.clone(), text)),
+        _ => None,
+    });
+    let all = frames.chain(pages);
+    all.map(|(source, text)| Violation::Malformed {
+        source,
+        text: text.clone(),
+    })
+    .collect()
+}
+
+/// Who follows the contract ends with exactly the log.
+fn logs(facts: &Facts) -> Vec<Violation> {
+    let held = facts.history.held.iter();
+    held.filter_map(|held| log(facts, held)).collect()
+}
+
+fn log(facts: &Facts, held: &Held) -> Option<Violation> {
+    let stored = facts.log(&held.conversation_id);
+    let same = held
+        .messages
+        .iter()
+        .zip(stored)
+        .take_while(|(held, stored)| &***held == **stored);
+    let same = same.count();
+    let first = held.messages.get(same).map(|message| message.seq);
+    let first = first.or_else(|| stored.get(same).map(|message| message.seq));
+    first.map(|seq| Violation::LogDiffers {
+        device: held.device.clone(),
+        conversation_id: held.conversation_id.clone(),
+        seq,
+    })
+}

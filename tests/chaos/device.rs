@@ -1,0 +1,131 @@
+//! A device of a user: it keeps a socket open and follows the contract in its conversations. One
+//! without conversations only listens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+use crate::client::backoff;
+use crate::copies::Copies;
+use crate::history::Frame;
+use crate::outbox::{Outbox, Task};
+use crate::recorder::Recorder;
+use crate::session::Session;
+use crate::workload::Phase;
+
+/// How long a device keeps a socket before it opens another one, as devices do that move.
+const LIFETIME_MS: std::ops::Range<u64> = 20_000..60_000;
+
+/// A device.
+pub struct Device {
+    /// Base address of the WebSocket API.
+    pub ws: String,
+    /// Whose it is.
+    pub user_id: String,
+    /// What it sends.
+    pub outbox: Outbox,
+    /// What it holds.
+    pub copies: Arc<Copies>,
+    /// Its share of the run's chance.
+    pub rng: fastrand::Rng,
+    /// How far the run is.
+    pub phase: watch::Receiver<Phase>,
+    /// Dropped when nothing more is to be sent.
+    pub busy: Option<mpsc::Sender<()>>,
+    /// Where all is written down.
+    pub recorder: Arc<Recorder>,
+}
+
+impl Device {
+    /// Runs until the run ends.
+    pub async fn run(mut self) {
+        let mut failures = 0;
+        while !self.is_over() {
+            match Session::open(&self.ws, &self.user_id, &self.recorder).await {
+                Some(session) => {
+                    failures = 0;
+                    self.serve(session).await;
+                }
+                None => {
+                    failures += 1;
+                    self.pause(failures).await;
+                }
+            }
+        }
+        self.outbox.give_up();
+    }
+
+    fn is_over(&self) -> bool {
+        *self.phase.borrow() == Phase::End
+    }
+
+    /// Waits before the next handshake, unless the run ends.
+    async fn pause(&mut self, failures: u32) {
+        let end = Instant::now() + backoff(failures, &mut self.rng);
+        self.settle_down();
+        tokio::select! {
+            () = sleep_until(end) => {}
+            _ = self.phase.changed() => {}
+        }
+    }
+
+    async fn serve(&mut self, mut session: Session) {
+        // While there was no socket, messages may have come.
+        self.copies.read_on();
+        let lifetime = Duration::from_millis(self.rng.u64(LIFETIME_MS));
+        let end = Instant::now() + lifetime;
+        let why = self.talk(&mut session, end).await;
+        self.outbox.socket_ended(&why);
+        let properly = self.rng.bool();
+        session.end(why, properly).await;
+    }
+
+    /// Sends and receives on a socket as long as it lasts; gives the reason of its end.
+    async fn talk(&mut self, session: &mut Session, end: Instant) -> String {
+        loop {
+            if self.is_over() {
+                return "the run ends".to_owned();
+            }
+            let may_write = self.settle_down();
+            match self.outbox.task(session.id(), may_write) {
+                Task::Wait => {}
+                Task::Reconnect => return "no answer on it".to_owned(),
+                Task::Send(frame) => {
+                    if let Err(why) = session.send(frame).await {
+                        return why;
+                    }
+                }
+            }
+            let wake = self.outbox.wake(may_write);
+            tokio::select! {
+                frame = session.next() => match frame {
+                    Ok(frame) => self.hear(&frame),
+                    Err(why) => return why,
+                },
+                () = sleep_until(wake.unwrap_or(end)) => {}
+                () = sleep_until(end) => return "the device moves on".to_owned(),
+                _ = self.phase.changed() => {}
+            }
+        }
+    }
+
+    fn hear(&mut self, frame: &Frame) {
+        if let Frame::Message(message) = frame {
+            self.copies.add(message);
+        }
+        if let Some(own) = self.outbox.hear(frame) {
+            self.copies.add(&own);
+        }
+    }
+
+    /// Whether new messages may be written. If not, and none is left, this is told.
+    fn settle_down(&mut self) -> bool {
+        let may_write = *self.phase.borrow() == Phase::Chat;
+        if !may_write && self.outbox.is_empty() {
+            self.busy = None;
+        }
+        may_write
+    }
+}

@@ -1,0 +1,332 @@
+//! What a run did and saw.
+//!
+//! All times are since the start of the run, by a clock that never goes back. Each operation has its
+//! start, its end and its outcome; of a frame that came in, the time is that of its arrival.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use chat::{ConversationId, UserId};
+use futures_util::TryStreamExt;
+use mongodb::bson::{Document, doc, oid::ObjectId};
+use mongodb::options::ReadConcern;
+use mongodb::{Collection, Database};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, from_value};
+
+/// Everything that a run did and saw.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct History {
+    /// The messages that were sent, each with all its attempts.
+    pub sends: Vec<Sent>,
+    /// The attempts to open a socket.
+    pub handshakes: Vec<Handshake>,
+    /// The sockets that opened, with all that they received.
+    pub sockets: Vec<Socket>,
+    /// The pages of conversations that were read, by pollers and by devices that lacked something.
+    pub reads: Vec<Read>,
+    /// What each device holds of each of its conversations at the end.
+    pub held: Vec<Held>,
+}
+
+/// A message on its way into the log.
+#[derive(Debug, Clone, Serialize)]
+pub struct Sent {
+    /// What it is known by.
+    pub key: Key,
+    /// Who shall get it.
+    pub receiver_id: String,
+    /// The text.
+    pub message: String,
+    /// The code with which the chat must refuse it, if it is no good.
+    pub refusal: Option<String>,
+    /// Each time that it was sent, in order; at least one.
+    pub attempts: Vec<Attempt>,
+}
+
+impl Sent {
+    /// When it was sent for the first time.
+    pub fn start(&self) -> Duration {
+        self.attempts.first().expect("it was sent").start
+    }
+
+    /// When its fate was known, or given up.
+    pub fn end(&self) -> Duration {
+        self.attempts.last().expect("it was sent").end
+    }
+
+    /// What is known of it: acknowledged by any attempt; refused by every one of them; or unknown.
+    pub fn outcome(&self) -> Outcome {
+        let outcomes = || self.attempts.iter().map(|attempt| &attempt.outcome);
+        let told = |sought: fn(&&Outcome) -> bool| outcomes().find(sought).cloned();
+        told(|outcome| matches!(outcome, Outcome::Ok))
+            .or_else(|| told(|outcome| matches!(outcome, Outcome::Unknown(_))))
+            .or_else(|| outcomes().last().cloned())
+            .expect("it was sent")
+    }
+}
+
+/// What the contract knows a message by, however often it is sent.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Key {
+    /// The conversation.
+    pub conversation_id: String,
+    /// Who sends it.
+    pub sender_id: String,
+    /// The sender's own id for it.
+    pub client_message_id: String,
+}
+
+/// One time that a message was sent.
+#[derive(Debug, Clone, Serialize)]
+pub struct Attempt {
+    /// The socket on which it left: [`Socket::id`].
+    pub socket: u64,
+    /// Just before it left.
+    pub start: Duration,
+    /// When its answer came, or was given up.
+    pub end: Duration,
+    /// What the answer said.
+    pub outcome: Outcome,
+}
+
+/// How an operation ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum Outcome {
+    /// It is done.
+    Ok,
+    /// It is not done and never will be: the code or status of the refusal.
+    Failed(String),
+    /// It may or may not be done: why that is not known.
+    Unknown(String),
+    /// It was answered by something that is no answer: its text.
+    Malformed(String),
+}
+
+/// One attempt to open a socket.
+#[derive(Debug, Clone, Serialize)]
+pub struct Handshake {
+    /// Who wanted it.
+    pub user_id: String,
+    /// Just before it began.
+    pub start: Duration,
+    /// When it was over.
+    pub end: Duration,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// An open socket.
+#[derive(Debug, Clone, Serialize)]
+pub struct Socket {
+    /// The number of the socket in this run.
+    pub id: u64,
+    /// Whose it is.
+    pub user_id: String,
+    /// When it was open.
+    pub opened: Duration,
+    /// When it ended.
+    pub ended: Duration,
+    /// Why.
+    pub why: String,
+    /// The frames that came, in order.
+    pub received: Vec<Received>,
+}
+
+/// A frame that came in.
+#[derive(Debug, Clone, Serialize)]
+pub struct Received {
+    /// When.
+    pub at: Duration,
+    /// The frame.
+    pub frame: Frame,
+}
+
+/// A frame of the server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum Frame {
+    /// A message.
+    Message(Arc<Message>),
+    /// An acknowledgement.
+    Ack(Ack),
+    /// The chat cannot or will not do what was asked.
+    Error(Refusal),
+    /// The answer to a ping.
+    Pong,
+    /// What is not of the chat, having no `type`: an error of the gateway itself.
+    Gateway(String),
+    /// What has a `type` and not the fields that go with it, or is no JSON object.
+    Malformed(String),
+}
+
+impl Frame {
+    /// Reads the text of a frame.
+    pub fn parse(text: &str) -> Self {
+        Self::try_parse(text).unwrap_or_else(|| Self::Malformed(text.to_owned()))
+    }
+
+    fn try_parse(text: &str) -> Option<Self> {
+        let value: Value = serde_json::from_str(text).ok()?;
+        let Some(kind) = value.as_object()?.get("type") else {
+            return Some(Self::Gateway(text.to_owned()));
+        };
+        match kind.as_str()? {
+            "message" => from_value(value).ok().map(Self::Message),
+            "ack" => from_value(value).ok().map(Self::Ack),
+            "error" => from_value(value).ok().map(Self::Error),
+            "pong" => Some(Self::Pong),
+            _ => None,
+        }
+    }
+}
+
+/// A message as it is stored, pushed and read. Equal ones share their memory during a run.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Message {
+    /// The id of the stored document.
+    pub message_id: String,
+    /// The conversation; pages of the history leave it out, and whoever reads them adds it.
+    #[serde(default)]
+    pub conversation_id: String,
+    /// The place in the conversation.
+    pub seq: i64,
+    /// Who sent it.
+    pub sender_id: String,
+    /// Who it is for.
+    pub receiver_id: String,
+    /// The text.
+    pub message: String,
+    /// When it was stored.
+    pub timestamp: String,
+    /// The sender's own id for it.
+    pub client_message_id: Option<String>,
+}
+
+impl Message {
+    /// What the contract knows it by, if its sender gave it an id.
+    pub fn key(&self) -> Option<Key> {
+        Some(Key {
+            conversation_id: self.conversation_id.clone(),
+            sender_id: self.sender_id.clone(),
+            client_message_id: self.client_message_id.clone()?,
+        })
+    }
+}
+
+/// What an acknowledgement says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ack {
+    /// The sender's own id for the message.
+    pub client_message_id: Option<String>,
+    /// The id of the stored document.
+    pub message_id: String,
+    /// The conversation.
+    pub conversation_id: String,
+    /// The place in the conversation.
+    pub seq: i64,
+    /// When it was stored.
+    pub timestamp: String,
+    /// Whether an earlier attempt had stored it.
+    pub duplicate: bool,
+}
+
+/// What an error frame says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The stable code.
+    pub code: String,
+    /// The sender's own id for the message, if the frame was about one.
+    pub client_message_id: Option<String>,
+    /// Whether the same frame may succeed later.
+    pub retryable: bool,
+    /// After how many milliseconds it may.
+    pub retry_after_ms: Option<u64>,
+}
+
+/// One page that was asked for.
+#[derive(Debug, Clone, Serialize)]
+pub struct Read {
+    /// Who asked: a poller, or a device.
+    pub reader: String,
+    /// The conversation.
+    pub conversation_id: String,
+    /// The number after which the page was to begin.
+    pub after: i64,
+    /// The most messages that it was to hold.
+    pub limit: usize,
+    /// Just before it was asked for.
+    pub start: Duration,
+    /// When it was there, or given up.
+    pub end: Duration,
+    /// Whether it came.
+    pub outcome: Outcome,
+    /// The page.
+    pub messages: Vec<Arc<Message>>,
+}
+
+/// What a device that follows the contract holds of a conversation at the end.
+#[derive(Debug, Clone, Serialize)]
+pub struct Held {
+    /// The device.
+    pub device: String,
+    /// The conversation.
+    pub conversation_id: String,
+    /// Its messages, in the order of their numbers.
+    pub messages: Vec<Arc<Message>>,
+    /// How many messages came that it had already, and were dropped.
+    pub dropped: u64,
+    /// How many it had to fetch from the history.
+    pub fetched: u64,
+}
+
+/// A message as the database holds it.
+pub type Stored = Message;
+
+/// The id of the conversation of two users.
+///
+/// # Panics
+///
+/// One of them is no valid user id.
+pub fn conversation_id(a: &str, b: &str) -> String {
+    let user = |id: &str| UserId::try_from(id.to_owned()).expect("a valid user id");
+    ConversationId::direct(&user(a), &user(b)).to_string()
+}
+
+/// Reads all messages, by conversation and number.
+///
+/// # Errors
+///
+/// The database does not answer, or holds a document that is no message of the new system.
+pub async fn read_stored(database: &Database) -> Result<Vec<Stored>> {
+    let messages: Collection<Document> = database.collection("chat_messages");
+    let find = messages.find(doc! {});
+    let cursor = find.read_concern(ReadConcern::majority()).await?;
+    let documents: Vec<Document> = cursor.try_collect().await?;
+    let stored: Result<Vec<Stored>> = documents.iter().map(stored).collect();
+    let mut stored = stored?;
+    stored.sort_by(|a, b| (&a.conversation_id, a.seq).cmp(&(&b.conversation_id, b.seq)));
+    Ok(stored)
+}
+
+fn stored(document: &Document) -> Result<Stored> {
+    let id: ObjectId = document.get_object_id("_id")?;
+    let text = |name| {
+        let text = document.get_str(name);
+        let text = text.with_context(|| format!("{name} of message {}", id.to_hex()));
+        text.map(str::to_owned)
+    };
+    Ok(Stored {
+        message_id: id.to_hex(),
+        conversation_id: text("conversation_id")?,
+        seq: document.get_i64("seq")?,
+        sender_id: text("sender_id")?,
+        receiver_id: text("receiver_id")?,
+        message: text("message")?,
+        timestamp: text("timestamp")?,
+        client_message_id: match document.contains_key("client_message_id") {
+            true => Some(text("client_message_id")?),
+            false => None,
+        },
+    })
+}

@@ -1,0 +1,270 @@
+//! What a device sends: one message after another, each until its fate is known.
+//!
+//! A message is acknowledged, or refused for good. After anything else (no answer in time, an error
+//! that is worth a retry, a broken socket) it is sent again under the same `client_message_id`, after
+//! a pause.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::client::backoff;
+use crate::history::{Ack, Attempt, Frame, Key, Message, Outcome, Refusal, Sent};
+use crate::pages::Conversation;
+use crate::recorder::Recorder;
+use crate::texts;
+
+/// How long a device waits for an answer. Functions have longer, so that some messages are sent again
+/// while an attempt is still under way.
+const PATIENCE_MS: std::ops::Range<u64> = 2_000..6_000;
+
+/// The share of messages that the chat must refuse.
+const BAD: f64 = 0.01;
+
+/// What a device has to do now.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Nothing before [`Outbox::wake`].
+    Wait,
+    /// Send a frame.
+    Send(String),
+    /// Leave this socket and open another one.
+    Reconnect,
+}
+
+/// The messages of a device.
+pub struct Outbox {
+    user_id: String,
+    /// Tells the devices of a user apart in the ids of their messages.
+    device: usize,
+    conversations: Vec<Conversation>,
+    /// Between two messages.
+    interval: Duration,
+    due: Instant,
+    count: u64,
+    current: Option<Current>,
+    rng: fastrand::Rng,
+    recorder: Arc<Recorder>,
+}
+
+/// The message whose fate is not known yet.
+struct Current {
+    sent: Sent,
+    frame: String,
+    /// Attempts that have failed.
+    failures: u32,
+    is_under_way: bool,
+    /// When the newest attempt is given up if it is under way, or the next one is made.
+    until: Instant,
+}
+
+impl Current {
+    fn end_attempt(&mut self, outcome: Outcome, now: Duration) {
+        let attempt = self.sent.attempts.last_mut().expect("there was one");
+        attempt.outcome = outcome;
+        attempt.end = now;
+    }
+
+    fn is(&self, client_message_id: Option<&String>) -> bool {
+        client_message_id == Some(&self.sent.key.client_message_id)
+    }
+}
+
+impl Outbox {
+    /// One of a device that says something in one of its conversations every `interval`, or as soon
+    /// as it can when it is late; never if it has no conversations.
+    pub fn new(
+        (user_id, device): (String, usize),
+        conversations: Vec<Conversation>,
+        interval: Duration,
+        mut rng: fastrand::Rng,
+        recorder: Arc<Recorder>,
+    ) -> Self {
+        Self {
+            user_id,
+            device,
+            conversations,
+            interval,
+            due: Instant::now() + interval.mul_f64(rng.f64()),
+            count: 0,
+            current: None,
+            rng,
+            recorder,
+        }
+    }
+
+    /// Whether there is no message whose fate is not known.
+    pub fn is_empty(&self) -> bool {
+        self.current.is_none()
+    }
+
+    /// When there is something to do, if it `may_write` more messages. `None`: not before a frame
+    /// comes in.
+    pub fn wake(&self, may_write: bool) -> Option<Instant> {
+        match &self.current {
+            Some(current) => Some(current.until),
+            None => (may_write && !self.conversations.is_empty()).then_some(self.due),
+        }
+    }
+
+    /// What is to be done now, on the socket of this number.
+    pub fn task(&mut self, socket: u64, may_write: bool) -> Task {
+        if self
+            .wake(may_write)
+            .is_none_or(|wake| wake > Instant::now())
+        {
+            return Task::Wait;
+        }
+        if self
+            .current
+            .as_ref()
+            .is_some_and(|current| current.is_under_way)
+        {
+            self.fail(Outcome::Unknown("no answer in time".to_owned()), None);
+            // The frame, its answer or the whole socket may be lost: both ways to go on are safe.
+            return if self.rng.bool() {
+                Task::Reconnect
+            } else {
+                Task::Wait
+            };
+        }
+        Task::Send(self.attempt(socket))
+    }
+
+    /// Begins an attempt; gives its frame.
+    fn attempt(&mut self, socket: u64) -> String {
+        let now = self.recorder.now();
+        let patience = Duration::from_millis(self.rng.u64(PATIENCE_MS));
+        let mut current = self.current.take().unwrap_or_else(|| self.write());
+        current.sent.attempts.push(Attempt {
+            socket,
+            start: now,
+            end: now,
+            outcome: Outcome::Unknown("the run ended".to_owned()),
+        });
+        current.is_under_way = true;
+        current.until = Instant::now() + patience;
+        let frame = current.frame.clone();
+        self.current = Some(current);
+        self.recorder.counts.attempts.fetch_add(1, Relaxed);
+        frame
+    }
+
+    /// A new message. The ids of the two users' messages are alike on purpose.
+    fn write(&mut self) -> Current {
+        let conversation = self.conversations[self.rng.usize(..self.conversations.len())].clone();
+        let receiver_id = conversation.peer_of(&self.user_id).to_owned();
+        let client_message_id = format!("{}-{}", self.device, self.count);
+        self.count += 1;
+        self.recorder.counts.sent.fetch_add(1, Relaxed);
+        let mut frame = json!({
+            "action": "sendMessage",
+            "receiver_id": receiver_id,
+            "message": format!("{client_message_id} {}", texts::text(&mut self.rng)),
+            "client_message_id": client_message_id,
+        });
+        let refusal = (self.rng.f64() < BAD).then(|| texts::spoil(&mut frame, &mut self.rng));
+        let message = frame["message"].as_str().unwrap_or_default().to_owned();
+        Current {
+            frame: frame.to_string(),
+            sent: Sent {
+                key: Key {
+                    conversation_id: conversation.id,
+                    sender_id: self.user_id.clone(),
+                    client_message_id,
+                },
+                receiver_id,
+                message,
+                refusal: refusal.map(str::to_owned),
+                attempts: Vec::new(),
+            },
+            failures: 0,
+            is_under_way: false,
+            until: Instant::now(),
+        }
+    }
+
+    /// Takes note of a frame that came in; gives the device's own message if it is acknowledged.
+    pub fn hear(&mut self, frame: &Frame) -> Option<Arc<Message>> {
+        let current = self.current.as_ref()?;
+        match frame {
+            Frame::Ack(ack) if current.is(ack.client_message_id.as_ref()) => {
+                let message = own_message(&current.sent, ack);
+                self.settle(Outcome::Ok);
+                self.recorder.counts.acked.fetch_add(1, Relaxed);
+                return Some(self.recorder.share(message));
+            }
+            Frame::Error(refusal) if current.is(refusal.client_message_id.as_ref()) => {
+                self.refused(refusal);
+            }
+            // It does not say what it is about: an attempt is under way, or it is late.
+            Frame::Gateway(text) => self.fail(Outcome::Unknown(text.clone()), None),
+            _ => {}
+        }
+        None
+    }
+
+    fn refused(&mut self, refusal: &Refusal) {
+        let code = refusal.code.clone();
+        let pause = refusal.retry_after_ms.map(Duration::from_millis);
+        match (refusal.retryable, code.as_str()) {
+            (false, _) => self.settle(Outcome::Failed(code)),
+            // The one code with which the message may be stored all the same.
+            (true, "unavailable") => self.fail(Outcome::Unknown(code), pause),
+            (true, _) => self.fail(Outcome::Failed(code), pause),
+        }
+    }
+
+    /// Takes note that the socket is gone.
+    pub fn socket_ended(&mut self, why: &str) {
+        self.fail(Outcome::Unknown(why.to_owned()), None);
+    }
+
+    /// Ends the attempt that is under way, if one is, and plans another one.
+    fn fail(&mut self, outcome: Outcome, pause: Option<Duration>) {
+        let now = self.recorder.now();
+        let current = self.current.as_mut().filter(|current| current.is_under_way);
+        let Some(current) = current else {
+            return;
+        };
+        current.end_attempt(outcome, now);
+        current.is_under_way = false;
+        current.failures += 1;
+        let pause = pause.unwrap_or_else(|| backoff(current.failures, &mut self.rng));
+        current.until = Instant::now() + pause;
+    }
+
+    /// Writes down a message whose fate is known, and plans the next one.
+    fn settle(&mut self, outcome: Outcome) {
+        let mut current = self.current.take().expect("there is one");
+        current.end_attempt(outcome, self.recorder.now());
+        self.recorder
+            .record(|history| history.sends.push(current.sent));
+        self.due += self.interval.mul_f64(0.5 + self.rng.f64());
+    }
+
+    /// Writes down what is left at the end of the run.
+    pub fn give_up(&mut self) {
+        if let Some(current) = self.current.take() {
+            self.recorder
+                .record(|history| history.sends.push(current.sent));
+        }
+    }
+}
+
+/// What the sender knows of a message that is acknowledged.
+fn own_message(sent: &Sent, ack: &Ack) -> Message {
+    Message {
+        message_id: ack.message_id.clone(),
+        conversation_id: ack.conversation_id.clone(),
+        seq: ack.seq,
+        sender_id: sent.key.sender_id.clone(),
+        receiver_id: sent.receiver_id.clone(),
+        message: sent.message.clone(),
+        timestamp: ack.timestamp.clone(),
+        client_message_id: ack.client_message_id.clone(),
+    }
+}

@@ -1,0 +1,68 @@
+//! A reader that asks for what follows the last number it has, again and again.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use crate::client::backoff;
+use crate::pages::{Conversation, Pages};
+use crate::workload::{PATIENCE, Phase};
+
+/// Limits of pages: small ones make it stop in the middle of what is new.
+const LIMITS: [usize; 4] = [1, 3, 50, 1_000];
+
+/// The pause after a page that was not full.
+const PAUSE_MS: std::ops::Range<u64> = 50..250;
+
+/// A poller.
+pub struct Poller {
+    /// What it reads.
+    pub conversation: Conversation,
+    /// How it does.
+    pub pages: Pages,
+    /// Its share of the run's chance.
+    pub rng: fastrand::Rng,
+    /// How far the run is.
+    pub phase: watch::Receiver<Phase>,
+}
+
+impl Poller {
+    /// Reads until the run ends, and then up to the end of the log.
+    pub async fn run(mut self) {
+        let mut last = 0;
+        let mut phase = self.phase.clone();
+        tokio::select! {
+            () = self.poll(&mut last) => unreachable!("it goes on"),
+            _ = phase.wait_for(|phase| *phase == Phase::End) => {}
+        }
+        // Pages that do not come break no promise: they are in the history as such.
+        let _ = timeout(PATIENCE, self.read_on(&mut last)).await;
+    }
+
+    async fn poll(&mut self, last: &mut i64) {
+        loop {
+            self.read_on(last).await;
+            let pause_ms = self.rng.u64(PAUSE_MS);
+            sleep(Duration::from_millis(pause_ms)).await;
+        }
+    }
+
+    /// Reads what follows the last number, up to a page that is not full.
+    async fn read_on(&mut self, last: &mut i64) {
+        let mut failures = 0;
+        loop {
+            let limit = LIMITS[self.rng.usize(..LIMITS.len())];
+            let Some(page) = self.pages.read(&self.conversation, *last, limit).await else {
+                failures += 1;
+                sleep(backoff(failures, &mut self.rng)).await;
+                continue;
+            };
+            *last = page.last().map_or(*last, |message| message.seq);
+            failures = 0;
+            if page.len() < limit {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! One socket of a user from its handshake to its end, written down.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tests::client::encode;
+use tokio::time::{Instant, timeout_at};
+
+use crate::client::Line;
+use crate::history::{Frame, Handshake, Outcome, Received, Socket};
+use crate::recorder::Recorder;
+
+/// After how long a silence a client asks whether anybody is there, and then gives up.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// An open socket.
+pub struct Session {
+    line: Line,
+    socket: Socket,
+    silent_until: Instant,
+    has_asked: bool,
+    recorder: Arc<Recorder>,
+}
+
+impl Session {
+    /// Opens a socket of a user at a base address; nothing if that fails.
+    pub async fn open(ws: &str, user_id: &str, recorder: &Arc<Recorder>) -> Option<Self> {
+        let url = format!("{ws}/?user_id={}", encode(user_id));
+        let start = recorder.now();
+        let opened = Line::open(&url).await;
+        let end = recorder.now();
+        let outcome = opened.as_ref().err().cloned().unwrap_or(Outcome::Ok);
+        let user_id = user_id.to_owned();
+        recorder.record(|history| {
+            history.handshakes.push(Handshake {
+                user_id: user_id.clone(),
+                start,
+                end,
+                outcome,
+            });
+        });
+        Some(Self {
+            line: opened.ok()?,
+            socket: Socket {
+                id: recorder.next_socket(),
+                user_id,
+                opened: end,
+                ended: end,
+                why: String::new(),
+                received: Vec::new(),
+            },
+            silent_until: Instant::now() + SILENCE,
+            has_asked: false,
+            recorder: Arc::clone(recorder),
+        })
+    }
+
+    /// The number of the socket.
+    pub fn id(&self) -> u64 {
+        self.socket.id
+    }
+
+    /// The next frame. It may be dropped before it is done, and nothing is lost.
+    ///
+    /// # Errors
+    ///
+    /// Why the socket is of no use any more.
+    pub async fn next(&mut self) -> Result<Frame, String> {
+        loop {
+            match timeout_at(self.silent_until, self.line.next()).await {
+                Ok(text) => return text.map(|text| self.hear(&text)),
+                Err(_) if self.has_asked => return Err("it is silent".to_owned()),
+                Err(_) => {
+                    self.silent_until += SILENCE;
+                    self.has_asked = true;
+                    self.send(r#"{"action":"ping"}"#.to_owned()).await?;
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, text: &str) -> Frame {
+        self.silent_until = Instant::now() + SILENCE;
+        self.has_asked = false;
+        let frame = self.recorder.share_frame(Frame::parse(text));
+        self.socket.received.push(Received {
+            at: self.recorder.now(),
+            frame: frame.clone(),
+        });
+        frame
+    }
+
+    /// Sends a frame.
+    ///
+    /// # Errors
+    ///
+    /// Why the socket is of no use any more.
+    pub async fn send(&mut self, text: String) -> Result<(), String> {
+        self.line.send(text).await
+    }
+
+    /// Closes the socket, properly or by dropping the connection.
+    pub async fn end(mut self, why: String, properly: bool) {
+        if properly {
+            self.line.close().await;
+        }
+        self.socket.ended = self.recorder.now();
+        self.socket.why = why;
+        self.recorder
+            .record(|history| history.sockets.push(self.socket));
+    }
+}
