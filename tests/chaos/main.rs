@@ -19,6 +19,8 @@ mod session;
 mod texts;
 mod workload;
 
+#[cfg(test)]
+mod undisturbed;
 
 use std::time::Duration;
 
