@@ -17,7 +17,6 @@ mod tests;
 
 /// A broken promise, with what is needed to find it in the history.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the fields are those of the frames")]
 pub enum Violation {
     /// A message was acknowledged, and is not stored.
     Lost { key: Key, seq: i64 },

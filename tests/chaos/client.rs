@@ -117,3 +117,47 @@ pub fn backoff(failures: u32, rng: &mut fastrand::Rng) -> Duration {
     let bound_ms = (FIRST_MS << failures.min(10)).min(LONGEST_MS);
     Duration::from_millis(rng.u64(0..=bound_ms))
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// An address where every caller is answered with these bytes, and no more.
+    async fn server(answer: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(async move {
+            while let Ok((mut caller, _)) = listener.accept().await {
+                // What is left unread would make the end of the connection a reset.
+                let _ = caller.read(&mut [0; 4_096]).await;
+                let _ = caller.write_all(answer.as_bytes()).await;
+            }
+        });
+        address.to_string()
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_known_and_a_broken_connection_leaves_all_open() {
+        let refusing =
+            server("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n").await;
+        let breaking = server("").await;
+        let nobody = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let absent = nobody.local_addr().expect("an address").to_string();
+        drop(nobody);
+        let failed = Outcome::Failed("503 Service Unavailable".to_owned());
+
+        let refused = Line::open(&format!("ws://{refusing}/")).await.err();
+        assert_eq!(refused.as_ref(), Some(&failed));
+        let refused = Http::new().get(&format!("http://{refusing}/")).await;
+        assert_eq!(refused.err(), Some(failed));
+        for address in [breaking, absent] {
+            let broken = Line::open(&format!("ws://{address}/")).await.err();
+            assert!(matches!(broken, Some(Outcome::Unknown(_))), "{broken:?}");
+            let broken = Http::new().get(&format!("http://{address}/")).await.err();
+            assert!(matches!(broken, Some(Outcome::Unknown(_))), "{broken:?}");
+        }
+    }
+}

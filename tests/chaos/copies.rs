@@ -164,3 +164,79 @@ impl Copies {
         held.collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::conversation_id;
+    use crate::recorder::Recorder;
+
+    fn copies() -> Copies {
+        let recorder = Arc::new(Recorder::new());
+        let pages = Pages::new("a".to_owned(), "http://127.0.0.1:9".to_owned(), recorder);
+        Copies::new("a".to_owned(), &[Conversation::of("a", "b")], pages)
+    }
+
+    fn message(seq: i64) -> Arc<Message> {
+        Arc::new(Message {
+            message_id: format!("{seq:024x}"),
+            conversation_id: conversation_id("a", "b"),
+            seq,
+            sender_id: "b".to_owned(),
+            receiver_id: "a".to_owned(),
+            message: "m".to_owned(),
+            timestamp: "2026-11-22T11:15:03.123Z".to_owned(),
+            client_message_id: None,
+        })
+    }
+
+    fn numbers(copies: &Copies) -> Vec<i64> {
+        let copies = copies.copies.lock().expect("no holder panics");
+        copies[0]
+            .messages
+            .iter()
+            .map(|message| message.seq)
+            .collect()
+    }
+
+    #[test]
+    fn what_is_known_is_dropped_and_what_leaves_a_hole_makes_it_read_on() {
+        let copies = copies();
+        for seq in [1, 2, 1, 2] {
+            copies.add(&message(seq));
+        }
+        assert!(copies.next_behind().is_none());
+        copies.add(&message(5));
+        assert_eq!(numbers(&copies), [1, 2]);
+        let (index, _, last) = copies.next_behind().expect("it lacks something");
+        assert_eq!(last, 2);
+
+        // A push comes in while the page is on its way.
+        copies.add(&message(3));
+        copies.take_page(index, &[message(3), message(4), message(5)]);
+        assert_eq!(numbers(&copies), [1, 2, 3, 4, 5]);
+        assert!(copies.next_behind().is_none());
+        let held = &copies.held()[0];
+        assert_eq!((held.dropped, held.fetched), (2, 2));
+    }
+
+    #[test]
+    fn a_hole_that_shows_while_a_page_is_on_its_way_is_not_forgotten() {
+        let copies = copies();
+        copies.read_on();
+        let (index, _, last) = copies.next_behind().expect("it may lack something");
+        copies.add(&message(3));
+        copies.take_page(index, &[message(1)]);
+        assert_eq!((last, numbers(&copies)), (0, vec![1]));
+        assert!(copies.next_behind().is_some());
+    }
+
+    #[test]
+    fn a_full_page_has_a_next_one() {
+        let copies = copies();
+        let page: Vec<Arc<Message>> = (1..=PAGE as i64).map(message).collect();
+        copies.take_page(0, &page);
+        let (_, _, last) = copies.next_behind().expect("there may be more");
+        assert_eq!(last, PAGE as i64);
+    }
+}

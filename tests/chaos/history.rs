@@ -58,12 +58,12 @@ impl Sent {
 
     /// What is known of it: acknowledged by any attempt; refused by every one of them; or unknown.
     pub fn outcome(&self) -> Outcome {
-        let outcomes = || self.attempts.iter().map(|attempt| &attempt.outcome);
-        let told = |sought: fn(&&Outcome) -> bool| outcomes().find(sought).cloned();
-        told(|outcome| matches!(outcome, Outcome::Ok))
-            .or_else(|| told(|outcome| matches!(outcome, Outcome::Unknown(_))))
-            .or_else(|| outcomes().last().cloned())
-            .expect("it was sent")
+        let mut outcomes = self.attempts.iter().map(|attempt| &attempt.outcome);
+        let told = outcomes.clone().find(|outcome| **outcome == Outcome::Ok);
+        let is_open = |outcome: &&Outcome| matches!(outcome, Outcome::Unknown(_));
+        let told = told.or_else(|| outcomes.clone().find(is_open));
+        let told = told.or_else(|| outcomes.next_back());
+        told.expect("it was sent").clone()
     }
 }
 

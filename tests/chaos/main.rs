@@ -43,13 +43,27 @@ async fn main() -> anyhow::Result<()> {
     });
     for _ in 0..SECONDS {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        eprintln!("{:?}", workload.progress());
+        let progress = workload.progress();
+        eprintln!(
+            "{:.0} s: {} messages sent in {} attempts, {} acknowledged; {} pages, {} sockets",
+            workload.now().as_secs_f64(),
+            progress.sent,
+            progress.attempts,
+            progress.acked,
+            progress.reads,
+            progress.sockets
+        );
     }
     let history = workload.finish().await;
     let stored = history::read_stored(&stack.database).await?;
     let violations = check::check(&history, &stored);
     stack.stop().await;
-    println!("{} messages stored", stored.len());
+    let waits = history.sends.iter().map(|sent| sent.end() - sent.start());
+    println!(
+        "{} messages stored, the longest wait {:.1} s",
+        stored.len(),
+        waits.max().unwrap_or_default().as_secs_f64()
+    );
     anyhow::ensure!(violations.is_empty(), "{violations:#?}");
     Ok(())
 }

@@ -18,8 +18,12 @@ use crate::recorder::Recorder;
 use crate::texts;
 
 /// How long a device waits for an answer. Functions have longer, so that some messages are sent again
-/// while an attempt is still under way.
+/// while an attempt is still under way. The second time it waits twice as long, and so on: where all
+/// devices are waiting, their attempts would else keep the chat busy with answers that come too late.
 const PATIENCE_MS: std::ops::Range<u64> = 2_000..6_000;
+
+/// After so many failed attempts, patience grows no further.
+const MOST_PATIENCE: u32 = 4;
 
 /// The share of messages that the chat must refuse.
 const BAD: f64 = 0.01;
@@ -137,7 +141,7 @@ impl Outbox {
     /// Begins an attempt; gives its frame.
     fn attempt(&mut self, socket: u64) -> String {
         let now = self.recorder.now();
-        let patience = Duration::from_millis(self.rng.u64(PATIENCE_MS));
+        let mut patience = Duration::from_millis(self.rng.u64(PATIENCE_MS));
         let mut current = self.current.take().unwrap_or_else(|| self.write());
         current.sent.attempts.push(Attempt {
             socket,
@@ -145,6 +149,7 @@ impl Outbox {
             end: now,
             outcome: Outcome::Unknown("the run ended".to_owned()),
         });
+        patience *= 1 + current.failures.min(MOST_PATIENCE);
         current.is_under_way = true;
         current.until = Instant::now() + patience;
         let frame = current.frame.clone();
@@ -266,5 +271,137 @@ fn own_message(sent: &Sent, ack: &Ack) -> Message {
         message: sent.message.clone(),
         timestamp: ack.timestamp.clone(),
         client_message_id: ack.client_message_id.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::History;
+
+    /// An outbox of `a`, who writes to `b` without a pause, and its recorder.
+    fn outbox() -> (Outbox, Arc<Recorder>) {
+        let recorder = Arc::new(Recorder::new());
+        let conversations = vec![Conversation::of("a", "b")];
+        let rng = fastrand::Rng::with_seed(7);
+        let author = ("a".to_owned(), 0);
+        let shared = Arc::clone(&recorder);
+        let outbox = Outbox::new(author, conversations, Duration::ZERO, rng, shared);
+        (outbox, recorder)
+    }
+
+    fn sent(outbox: &mut Outbox) -> String {
+        match outbox.task(1, true) {
+            Task::Send(frame) => frame,
+            other => panic!("it has a frame to send, not {other:?}"),
+        }
+    }
+
+    /// As if the time for which it waits were over.
+    fn time_passes(outbox: &mut Outbox) {
+        let current = outbox.current.as_mut().expect("a message");
+        current.until = Instant::now();
+    }
+
+    fn frame(text: &str) -> Frame {
+        Frame::parse(text)
+    }
+
+    fn ack() -> Frame {
+        frame(
+            r#"{"type":"ack","client_message_id":"0-0","message_id":"m","conversation_id":"c","seq":5,
+                "timestamp":"t","status":"stored","duplicate":false}"#,
+        )
+    }
+
+    fn outcomes(history: &History) -> Vec<Vec<Outcome>> {
+        let sends = history.sends.iter();
+        let outcomes = sends.map(|sent| sent.attempts.iter().map(|one| one.outcome.clone()));
+        outcomes.map(Iterator::collect).collect()
+    }
+
+    #[test]
+    fn a_message_is_sent_again_as_it_was_until_it_is_acknowledged_and_then_the_next_one() {
+        let (mut outbox, recorder) = outbox();
+        let first = sent(&mut outbox);
+        let failures: [fn(&mut Outbox); 4] = [
+            |outbox| outbox.socket_ended("it ends"),
+            |outbox| drop(outbox.hear(&frame(r#"{"message":"Internal server error"}"#))),
+            |outbox| {
+                let error = r#"{"type":"error","code":"unavailable","client_message_id":"0-0","retryable":true}"#;
+                outbox.hear(&frame(error));
+            },
+            |outbox| {
+                time_passes(outbox);
+                assert!(matches!(outbox.task(1, true), Task::Wait | Task::Reconnect));
+            },
+        ];
+        for fail in failures {
+            fail(&mut outbox);
+            time_passes(&mut outbox);
+            assert_eq!(sent(&mut outbox), first);
+        }
+        let own = outbox.hear(&ack()).expect("it is acknowledged");
+        assert_eq!((own.seq, own.sender_id.as_str()), (5, "a"));
+        assert_ne!(sent(&mut outbox), first);
+
+        let outcomes = &outcomes(&recorder.take())[0];
+        let (last, others) = outcomes.split_last().expect("there were attempts");
+        assert_eq!(*last, Outcome::Ok);
+        assert_eq!(others.len(), 4);
+        let is_unknown = |outcome: &Outcome| matches!(outcome, Outcome::Unknown(_));
+        assert!(others.iter().all(is_unknown), "{others:?}");
+    }
+
+    #[test]
+    fn an_ack_that_comes_late_counts() {
+        let (mut outbox, recorder) = outbox();
+        sent(&mut outbox);
+        outbox.socket_ended("it ends");
+        assert!(outbox.hear(&ack()).is_some());
+        assert!(outbox.is_empty());
+        assert_eq!(outcomes(&recorder.take()), [[Outcome::Ok]]);
+        assert!(
+            outbox.hear(&ack()).is_none(),
+            "the second one is of nothing"
+        );
+    }
+
+    #[test]
+    fn what_is_refused_for_good_is_not_sent_again() {
+        let (mut outbox, recorder) = outbox();
+        sent(&mut outbox);
+        let other = r#"{"type":"error","code":"message_empty","client_message_id":"0-9","retryable":false}"#;
+        outbox.hear(&frame(other));
+        assert!(!outbox.is_empty(), "it was about another message");
+        outbox.hear(&frame(&other.replace("0-9", "0-0")));
+        assert!(outbox.is_empty());
+        let refused = Outcome::Failed("message_empty".to_owned());
+        assert_eq!(outcomes(&recorder.take()), [[refused]]);
+    }
+
+    #[test]
+    fn who_has_to_wait_waits_and_has_not_sent() {
+        let (mut outbox, recorder) = outbox();
+        sent(&mut outbox);
+        let error = r#"{"type":"error","code":"rate_limited","client_message_id":"0-0","retryable":true,
+                        "retry_after_ms":60000}"#;
+        outbox.hear(&frame(error));
+        let wake = outbox.wake(true).expect("it will try again");
+        assert!(wake > Instant::now() + Duration::from_secs(50));
+        outbox.give_up();
+        let refused = Outcome::Failed("rate_limited".to_owned());
+        assert_eq!(outcomes(&recorder.take()), [[refused]]);
+    }
+
+    #[test]
+    fn at_the_end_nothing_new_is_written_but_what_is_open_is_sent_again() {
+        let (mut outbox, _) = outbox();
+        assert_eq!(outbox.task(1, false), Task::Wait);
+        assert_eq!(outbox.wake(false), None);
+        let first = sent(&mut outbox);
+        outbox.socket_ended("it ends");
+        time_passes(&mut outbox);
+        assert_eq!(outbox.task(2, false), Task::Send(first));
     }
 }
