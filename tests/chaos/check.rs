@@ -510,17 +510,27 @@ fn logs(facts: &Facts) -> Vec<Violation> {
 
 fn log(facts: &Facts, held: &Held) -> Option<Violation> {
     let stored = facts.log(&held.conversation_id);
-    let same = held
-        .messages
-        .iter()
-        .zip(stored)
-        .take_while(|(held, stored)| &***held == **stored);
+    let pairs = held.messages.iter().zip(stored);
+    let same = pairs.take_while(|(held, stored)| ***held == ***stored);
     let same = same.count();
-    let first = held.messages.get(same).map(|message| message.seq);
-    let first = first.or_else(|| stored.get(same).map(|message| message.seq));
-    first.map(|seq| Violation::LogDiffers {
+    let first = match held.messages.get(same) {
+        Some(message) => message.seq,
+        // What was given up unacknowledged may have been stored after the device had read the rest.
+        None => {
+            stored[same..]
+                .iter()
+                .find(|message| !is_open(facts, message))?
+                .seq
+        }
+    };
+    Some(Violation::LogDiffers {
         device: held.device.clone(),
         conversation_id: held.conversation_id.clone(),
-        seq,
+        seq: first,
     })
+}
+
+fn is_open(facts: &Facts, message: &Stored) -> bool {
+    let sent = message.key().and_then(|key| facts.sent.get(&key).copied());
+    sent.is_some_and(|sent| matches!(sent.outcome(), Outcome::Unknown(_)))
 }

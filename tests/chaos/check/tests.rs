@@ -534,6 +534,15 @@ fn nothing_is_wrong_in_a_run_without_messages() {
 }
 
 #[test]
+fn what_is_given_up_may_be_stored_when_nobody_looks_any_more() {
+    let mut run = Run::good(7, 10);
+    run.send(0, 0, false);
+    assert_eq!(run.check(), []);
+    run.send(0, 0, true);
+    assert_eq!(kinds(&run.check()), ["LogDiffers".to_owned()].into());
+}
+
+#[test]
 fn attempts_tell_together_what_is_known_of_a_message() {
     let mut run = Run::good(7, 0);
     let unknown = || Outcome::Unknown("no answer".to_owned());
