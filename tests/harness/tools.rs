@@ -1,5 +1,5 @@
-//! Programs of others that the tests run: clients of AWS, SAM, linters, an emulator, and commands of
-//! cargo.
+//! Programs of others that the tests run: clients of AWS, SAM, linters, an emulator, commands of
+//! cargo, and a library that sets clocks wrong.
 //!
 //! They come from the Python package index, each in the version named here, once into virtual
 //! environments in a cache of the user's: it survives `cargo clean` and is shared by all clones.
@@ -70,6 +70,13 @@ static BASELINE: Environment = Environment {
     folder: OnceLock::new(),
 };
 
+/// What gives a program another clock, compiled for Linux on x86-64.
+static FAKETIME: Environment = Environment {
+    alone: &["libfaketime==3.0.1"],
+    together: &[],
+    folder: OnceLock::new(),
+};
+
 /// Written last: without it an installation is only half done.
 const MARKER: &str = "complete";
 
@@ -109,6 +116,20 @@ pub fn ministack() -> PathBuf {
 /// Python, with what `tests/baseline` imports.
 pub fn baseline_python() -> PathBuf {
     BASELINE.program("python")
+}
+
+/// The library of libfaketime, to be loaded into a program; nothing on machines that it is not
+/// compiled for.
+pub fn faketime() -> Option<PathBuf> {
+    const LIBRARY: &str = "site-packages/libfaketime/vendor/libfaketime/src/libfaketime.so.1";
+    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        return None;
+    }
+    let libraries = FAKETIME.bin().with_file_name("lib");
+    let versions = std::fs::read_dir(libraries).into_iter().flatten().flatten();
+    versions
+        .map(|python| python.path().join(LIBRARY))
+        .find(|library| library.is_file())
 }
 
 /// A PATH on which Python, the AWS CLI and cargo-lambda come first: then `cargo lambda` works too.
