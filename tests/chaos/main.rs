@@ -1,69 +1,121 @@
-//! The delivery contract, checked on clients that write and read many conversations at once:
-//! `cargo run --bin chaos`.
+//! Checks the delivery contract while somebody tries hard to break it:
+//! `cargo run --release --bin chaos`.
 //!
+//! - [`trial`]: a run, from its start to the verdict
+//! - [`fault`], [`schedule`]: what is done to the chat, and when
+//! - [`nemesis`]: carries out a schedule
+//! - [`cluster`]: the chat, whose processes are killed, stopped and started again
+//! - [`skew`]: functions whose clocks are wrong
 //! - [`workload`]: the clients, with [`device`], [`outbox`], [`copies`] and [`poller`]
 //! - [`session`], [`pages`], [`client`], [`texts`]: what they do it with
 //! - [`recorder`], [`history`]: what they did and saw, written down
 //! - [`check`]: the contract, as rules over a history and what the database holds
+//! - [`report`]: the figures of a run
 
 mod check;
 mod client;
+mod cluster;
 mod copies;
 mod device;
+mod fault;
 mod history;
+mod nemesis;
 mod outbox;
 mod pages;
 mod poller;
 mod recorder;
+mod report;
+mod schedule;
 mod session;
+mod skew;
 mod texts;
+mod trial;
 mod workload;
 
 #[cfg(test)]
 mod undisturbed;
 
+use std::process::ExitCode;
 use std::time::Duration;
 
-use tests::Stack;
-use workload::{Settings, Workload};
+use clap::{Parser, value_parser};
+use tests::process;
+use tokio_util::sync::CancellationToken;
+use trial::Trial;
 
-/// How long clients chat.
-const SECONDS: u64 = 10;
+/// Messages a second, unless the caller says otherwise: a debug build on two cores can do that.
+const RATE: u64 = 25;
+
+/// Checks the delivery contract of the chat under faults: processes are killed and stopped, pushes and
+/// sockets are lost, clocks are wrong. Ends with code 1 if the contract does not hold.
+#[derive(Parser)]
+#[command(name = "chaos")]
+struct Arguments {
+    /// Decides about faults and their times, about clocks, and about what clients do [default: any]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+
+    /// How long it goes on; in a minute there is every kind of fault
+    #[arg(long, default_value_t = 60, value_name = "N", value_parser = value_parser!(u64).range(10..))]
+    seconds: u64,
+
+    /// Messages that are sent in that time [default: 25 a second]
+    #[arg(long, value_name = "N")]
+    messages: Option<u64>,
+
+    /// Conversations in which they are sent
+    #[arg(long, default_value_t = 24, value_name = "N")]
+    conversations: usize,
+
+    /// Only shows what would be done, and when
+    #[arg(long)]
+    schedule: bool,
+}
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let stack = Stack::start().await;
-    let workload = Workload::start(Settings {
-        ws: stack.ws.clone(),
-        http: stack.http.clone(),
-        conversations: 24,
-        messages: 84 * SECONDS,
-        seconds: SECONDS,
-        seed: fastrand::u64(..),
-    });
-    for _ in 0..SECONDS {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let progress = workload.progress();
-        eprintln!(
-            "{:.0} s: {} messages sent in {} attempts, {} acknowledged; {} pages, {} sockets",
-            workload.now().as_secs_f64(),
-            progress.sent,
-            progress.attempts,
-            progress.acked,
-            progress.reads,
-            progress.sockets
-        );
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let trial = Trial {
+        seed: arguments.seed.unwrap_or_else(|| fastrand::u64(..)),
+        length: Duration::from_secs(arguments.seconds),
+        messages: arguments.messages.unwrap_or(RATE * arguments.seconds),
+        conversations: arguments.conversations,
+    };
+    println!("seed {}", trial.seed);
+    if arguments.schedule {
+        for planned in trial.schedule() {
+            println!("{planned}");
+        }
+        return ExitCode::SUCCESS;
     }
-    let history = workload.finish().await;
-    let stored = history::read_stored(&stack.database).await?;
-    let violations = check::check(&history, &stored);
-    stack.stop().await;
-    let waits = history.sends.iter().map(|sent| sent.end() - sent.start());
-    println!(
-        "{} messages stored, the longest wait {:.1} s",
-        stored.len(),
-        waits.max().unwrap_or_default().as_secs_f64()
-    );
-    anyhow::ensure!(violations.is_empty(), "{violations:#?}");
-    Ok(())
+    process::raise_file_limit();
+    match trial.run(stop_on_interrupt()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!(
+                "error: {problem:#}\nthe same faults again: {}",
+                trial.command()
+            );
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Is cancelled by Ctrl-C; a second one ends the program at once.
+fn stop_on_interrupt() -> CancellationToken {
+    let stop = CancellationToken::new();
+    let token = stop.clone();
+    tokio::spawn(async move {
+        let interrupted = async || {
+            tokio::signal::ctrl_c()
+                .await
+                .expect("it can be listened for")
+        };
+        interrupted().await;
+        eprintln!("ends early; Ctrl-C again ends at once, without a verdict");
+        token.cancel();
+        interrupted().await;
+        std::process::exit(130);
+    });
+    stop
 }

@@ -1,0 +1,191 @@
+//! The chat under test: a database, the gateway, and the functions as processes of the gateway. They
+//! may be killed, stopped and started again; their addresses stay the same.
+
+mod database;
+mod gateway;
+
+use std::net::TcpListener;
+use std::num::NonZero;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use chat::config::DatabaseConfig;
+use database::OwnDatabase;
+use gateway::Gateway;
+use rustix::process::Pid;
+use tests::stack::descendants;
+use tests::{process, server};
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::client::{Http, Line};
+
+/// How long anything may take to come back before the run fails.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How long one try may take to find everything healthy, on a machine that is busy with the rest.
+const HEALTHY: Duration = Duration::from_secs(10);
+
+/// The whole of it.
+pub struct Cluster {
+    /// Where WebSocket clients connect: `ws://127.0.0.1:…`.
+    pub ws: String,
+    /// Where HTTP callers go: `http://127.0.0.1:…`.
+    pub http: String,
+    gateway: Mutex<Gateway>,
+    database: Option<Mutex<OwnDatabase>>,
+    config: DatabaseConfig,
+}
+
+impl Cluster {
+    /// Starts everything, with its files in `folder` and the functions from `binaries`. The database is
+    /// that of `MONGODB_URI` if it is set, else one of our own.
+    ///
+    /// # Errors
+    ///
+    /// Something does not start.
+    pub async fn start(folder: &Path, binaries: &Path) -> Result<Self> {
+        let given = std::env::var("MONGODB_URI").ok();
+        let (uri, database) = match given.filter(|uri| !uri.is_empty()) {
+            Some(uri) => (uri, None),
+            None => {
+                let own = OwnDatabase::start(&folder.join("database")).await?;
+                (own.uri()?, Some(Mutex::new(own)))
+            }
+        };
+        let name = server::database_name();
+        let gateway = Gateway::start(folder, binaries, &uri, &name).await?;
+        Ok(Self {
+            ws: format!("ws://127.0.0.1:{}", gateway.ws_port),
+            http: format!("http://127.0.0.1:{}", gateway.http_port),
+            gateway: Mutex::new(gateway),
+            database,
+            config: DatabaseConfig::new(&uri, &name),
+        })
+    }
+
+    /// The gateway, as soon as nobody else has something to do with it: so it runs.
+    pub async fn gateway(&self) -> MutexGuard<'_, Gateway> {
+        self.gateway.lock().await
+    }
+
+    /// The database, as soon as nobody else has something to do with it: so it runs.
+    ///
+    /// # Errors
+    ///
+    /// It is not ours.
+    pub async fn database(&self) -> Result<MutexGuard<'_, OwnDatabase>> {
+        let database = self.database.as_ref().context("the database is not ours")?;
+        Ok(database.lock().await)
+    }
+
+    /// A process of a function, by its program; `number` picks one of them. If there is none, the next
+    /// event of the function starts one.
+    ///
+    /// # Errors
+    ///
+    /// There is none within [`PATIENCE`], or the gateway has ended by itself.
+    pub async fn process(&self, program: &str, number: usize) -> Result<Pid> {
+        let start = Instant::now();
+        loop {
+            let processes = named(self.gateway().await.pid()?, program);
+            if let Some(count) = NonZero::new(processes.len()) {
+                return Ok(processes[number % count]);
+            }
+            ensure!(
+                start.elapsed() < PATIENCE,
+                "there is no process of {program}"
+            );
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Whether the database is ours.
+    pub fn owns_database(&self) -> bool {
+        self.database.is_some()
+    }
+
+    /// The messages and sockets, to be looked at.
+    ///
+    /// # Errors
+    ///
+    /// The connection string is malformed.
+    pub async fn data(&self) -> Result<mongodb::Database> {
+        let options = chat::store::client_options(&self.config).await;
+        let options = options.map_err(|error| anyhow!(error.chain()))?;
+        let client = mongodb::Client::with_options(options)?;
+        Ok(client.database(&self.config.database))
+    }
+
+    /// Waits until everything answers again: a page of the history, a handshake, a frame.
+    ///
+    /// # Errors
+    ///
+    /// It does not within [`PATIENCE`].
+    pub async fn until_healthy(&self) -> Result<()> {
+        let start = Instant::now();
+        loop {
+            let answered = timeout(HEALTHY, self.answers()).await;
+            let why = match answered.map_err(|_| "it takes too long".to_owned()) {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(why)) | Err(why) => why,
+            };
+            if start.elapsed() > PATIENCE {
+                bail!("the chat does not recover: {why}");
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn answers(&self) -> Result<(), String> {
+        let page = format!(
+            "{}/chat/history?user1=nemesis&user2=nobody&limit=1",
+            self.http
+        );
+        let read = Http::new().get(&page).await;
+        read.map_err(|outcome| format!("history: {outcome:?}"))?;
+        let socket = Line::open(&format!("{}/?user_id=nemesis", self.ws)).await;
+        let mut socket = socket.map_err(|outcome| format!("handshake: {outcome:?}"))?;
+        socket.send(r#"{"action":"ping"}"#.to_owned()).await?;
+        let answer = socket.next().await?;
+        socket.close().await;
+        match answer.contains("pong") {
+            true => Ok(()),
+            false => Err(format!("ping: {answer}")),
+        }
+    }
+
+    /// Stops everything; the messages of a database that is not ours are dropped.
+    ///
+    /// # Errors
+    ///
+    /// Something does not stop.
+    pub async fn stop(&self) -> Result<()> {
+        self.gateway.lock().await.stop().await?;
+        match &self.database {
+            Some(database) => database.lock().await.kill().await,
+            None => Ok(self.data().await?.drop().await?),
+        }
+    }
+}
+
+/// The processes below one that run a program.
+fn named(ancestor: Pid, program: &str) -> Vec<Pid> {
+    let below = descendants(ancestor.as_raw_nonzero().get()).into_iter();
+    let is_named =
+        |id: &i32| process::name_and_cpu_ms(*id).is_some_and(|(name, _)| name == program);
+    below.filter(is_named).filter_map(Pid::from_raw).collect()
+}
+
+/// A port for the whole run. The system gives none of these to connections that go out: one of a client
+/// could have it just when the server is down, or even reach itself.
+fn fixed_port(taken: &[u16]) -> Result<u16> {
+    for _ in 0..1_000 {
+        let port = fastrand::u16(10_000..32_000);
+        if !taken.contains(&port) && TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("there is no free port from 10,000 to 32,000")
+}

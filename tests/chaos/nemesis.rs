@@ -1,0 +1,243 @@
+//! Carries out a schedule, and writes down what it did.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use local::faults::Faults;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::cluster::Cluster;
+use crate::fault::{Action, Kind, Planned};
+
+/// A fault that was carried out. Times are since the start of the run.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    /// What kind it was.
+    pub kind: Kind,
+    /// When it began.
+    pub began: Duration,
+    /// When it had been undone.
+    pub ended: Duration,
+    /// When everything answered again.
+    pub healthy: Duration,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [began, ended, healthy] =
+            [self.began, self.ended, self.healthy].map(|time| time.as_secs_f64());
+        let kind = self.kind;
+        write!(
+            formatter,
+            "{began:8.2} s to {ended:8.2} s, healthy {healthy:8.2} s  {kind}"
+        )
+    }
+}
+
+/// Who does it.
+pub struct Nemesis {
+    cluster: Arc<Cluster>,
+    start: Instant,
+    stop: CancellationToken,
+    /// The faults that go on, by their place in the schedule.
+    going_on: Mutex<BTreeMap<usize, Planned>>,
+    done: Mutex<Vec<Fault>>,
+}
+
+impl Nemesis {
+    /// A nemesis for a run that began at `start`. It ends all faults early when `stop` is cancelled.
+    pub fn new(cluster: Arc<Cluster>, start: Instant, stop: CancellationToken) -> Arc<Self> {
+        Arc::new(Self {
+            cluster,
+            start,
+            stop,
+            going_on: Mutex::default(),
+            done: Mutex::default(),
+        })
+    }
+
+    /// Carries out a schedule, and waits for the end of the run. Afterwards the chat is healthy.
+    ///
+    /// # Errors
+    ///
+    /// Something does not come back.
+    pub async fn carry_out(
+        self: &Arc<Self>,
+        schedule: Vec<Planned>,
+        length: Duration,
+    ) -> Result<Vec<Fault>> {
+        let mut faults = JoinSet::new();
+        for (place, planned) in schedule.into_iter().enumerate() {
+            let nemesis = Arc::clone(self);
+            faults.spawn(async move {
+                let done = nemesis.carry_out_one(place, &planned).await;
+                done.with_context(|| planned.kind.to_string())
+            });
+        }
+        while let Some(outcome) = faults.join_next().await {
+            outcome??;
+        }
+        self.wait_until(length).await;
+        self.cluster.until_healthy().await?;
+        Ok(std::mem::take(
+            &mut *self.done.lock().expect("no holder panics"),
+        ))
+    }
+
+    /// The kinds of the faults that go on now.
+    pub fn going_on(&self) -> Vec<Kind> {
+        let going_on = self.going_on.lock().expect("no holder panics");
+        going_on.values().map(|planned| planned.kind).collect()
+    }
+
+    async fn carry_out_one(&self, place: usize, planned: &Planned) -> Result<()> {
+        self.wait_until(planned.at).await;
+        if self.stop.is_cancelled() {
+            return Ok(());
+        }
+        let began = self.act(place, planned).await?;
+        let ended = self.start.elapsed();
+        self.cluster.until_healthy().await?;
+        self.done.lock().expect("no holder panics").push(Fault {
+            kind: planned.kind,
+            began,
+            ended,
+            healthy: self.start.elapsed(),
+        });
+        Ok(())
+    }
+
+    /// Begins a fault, waits, and undoes it. Gives the time at which it began.
+    async fn act(&self, place: usize, planned: &Planned) -> Result<Duration> {
+        let (began, lasts) = (|| self.begin(place, planned), planned.lasts);
+        match &planned.action {
+            Action::KillDatabase => {
+                let mut database = self.cluster.database().await?;
+                let fault = began();
+                database.kill().await?;
+                self.wait(lasts).await;
+                database.restart().await?;
+                Ok(fault.began)
+            }
+            Action::KillGateway => {
+                let mut gateway = self.cluster.gateway().await;
+                let fault = began();
+                gateway.kill().await?;
+                self.wait(lasts).await;
+                gateway.restart().await?;
+                Ok(fault.began)
+            }
+            Action::PauseDatabase => {
+                let database = self.cluster.database().await?;
+                self.pause(database.pid()?, lasts, began()).await
+            }
+            Action::PauseGateway => {
+                let gateway = self.cluster.gateway().await;
+                self.pause(gateway.pid()?, lasts, began()).await
+            }
+            Action::PauseFunction { program, number } => {
+                // The gateway is free meanwhile: others may do something to it.
+                let pid = self.cluster.process(program, *number).await?;
+                self.pause(pid, lasts, began()).await
+            }
+            Action::Cut => {
+                let gateway = self.cluster.gateway().await;
+                let fault = began();
+                gateway.cut().await?;
+                Ok(fault.began)
+            }
+            Action::Switch { cut, .. } => {
+                let fault = began();
+                self.switch(*cut).await?;
+                self.wait(lasts).await;
+                let began = fault.began;
+                drop(fault);
+                self.switch(false).await?;
+                Ok(began)
+            }
+        }
+    }
+
+    /// Stops a process for a while.
+    async fn pause(&self, pid: Pid, lasts: Duration, fault: GoingOn<'_>) -> Result<Duration> {
+        // One of a function may end by itself, before or meanwhile.
+        let _ = kill_process(pid, Signal::STOP);
+        self.wait(lasts).await;
+        let _ = kill_process(pid, Signal::CONT);
+        Ok(fault.began)
+    }
+
+    /// Notes that a fault goes on, as long as the result lives.
+    fn begin(&self, place: usize, planned: &Planned) -> GoingOn<'_> {
+        let mut going_on = self.going_on.lock().expect("no holder panics");
+        going_on.insert(place, planned.clone());
+        GoingOn {
+            nemesis: self,
+            place,
+            began: self.start.elapsed(),
+        }
+    }
+
+    /// Sets the gateway's switches for all faults that go on now, and breaks all sockets if asked to.
+    async fn switch(&self, cut: bool) -> Result<()> {
+        let mut gateway = self.cluster.gateway().await;
+        // What goes on is known only now: it may have been somebody else's turn before.
+        let switches = {
+            let going_on = self.going_on.lock().expect("no holder panics");
+            let actions = going_on.values().map(|planned| &planned.action);
+            let faults = actions.filter_map(|action| match action {
+                Action::Switch { faults, .. } => Some(faults),
+                _ => None,
+            });
+            faults.fold(Faults::default(), merge)
+        };
+        gateway.set(switches).await?;
+        match cut {
+            true => gateway.cut().await,
+            false => Ok(()),
+        }
+    }
+
+    /// Waits until a moment of the run.
+    async fn wait_until(&self, at: Duration) {
+        self.wait(at.saturating_sub(self.start.elapsed())).await;
+    }
+
+    /// Waits, but not longer than the run goes on.
+    async fn wait(&self, time: Duration) {
+        let _ = tokio::time::timeout(time, self.stop.cancelled()).await;
+    }
+}
+
+/// A fault that goes on.
+struct GoingOn<'a> {
+    nemesis: &'a Nemesis,
+    place: usize,
+    began: Duration,
+}
+
+impl Drop for GoingOn<'_> {
+    fn drop(&mut self) {
+        let mut going_on = self.nemesis.going_on.lock().expect("no holder panics");
+        going_on.remove(&self.place);
+    }
+}
+
+/// Both of two sets of switches; where both set one, the rougher.
+fn merge(mut all: Faults, more: &Faults) -> Faults {
+    all.seed = more.seed;
+    all.disconnect.drop = all.disconnect.drop.max(more.disconnect.drop);
+    all.disconnect.delay_ms = all.disconnect.delay_ms.max(more.disconnect.delay_ms);
+    all.pushes.drop = all.pushes.drop.max(more.pushes.drop);
+    all.pushes.duplicate = all.pushes.duplicate.max(more.pushes.duplicate);
+    all.pushes.delay_ms = all.pushes.delay_ms.max(more.pushes.delay_ms);
+    all.posts.extend(&more.posts);
+    all.kill.extend_from_slice(&more.kill);
+    all.cut = all.cut.max(more.cut);
+    all
+}

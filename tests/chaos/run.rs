@@ -1,0 +1,44 @@
+//! The command `chaos`, for a minute: `CHAOS_SEED=N` does the same again.
+
+use std::process::{Command, Stdio};
+
+/// What is far from what any machine does in a minute, and far from nothing.
+const LEAST_MESSAGES: u64 = 200;
+
+/// Kinds of faults, and clocks that are wrong.
+const LEAST_KINDS: usize = 21;
+
+/// The figure behind a label of the report.
+fn figure(printed: &str, label: &str) -> u64 {
+    let line = printed.lines().find(|line| line.starts_with(label));
+    let line = line.unwrap_or_else(|| panic!("{label}: {printed}"));
+    let figure = line[label.len()..].split_whitespace().next();
+    figure.expect("a figure").parse().expect("a number")
+}
+
+#[test]
+fn the_contract_holds_for_a_minute_under_every_kind_of_fault() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_chaos"));
+    if let Ok(seed) = std::env::var("CHAOS_SEED") {
+        command.args(["--seed", &seed]);
+    }
+    // How it goes is shown at once: it may be that it does not come to an end.
+    let output = command.stderr(Stdio::inherit()).output().expect("it runs");
+    let printed = String::from_utf8(output.stdout).expect("it is UTF-8");
+    println!("{printed}");
+    assert!(output.status.success(), "{}", output.status);
+    assert!(figure(&printed, "messages acknowledged") >= LEAST_MESSAGES);
+    assert_eq!(figure(&printed, "violations of the contract"), 0);
+    let kinds = printed
+        .lines()
+        .skip_while(|line| !line.starts_with("faults"));
+    let kinds: Vec<&str> = kinds
+        .skip(1)
+        .take_while(|line| line.starts_with("  "))
+        .collect();
+    assert!(kinds.len() >= LEAST_KINDS, "{kinds:?}");
+    for kind in kinds {
+        let count = kind[30..].split_whitespace().next().expect("a count");
+        assert_ne!(count, "0", "{kind}");
+    }
+}

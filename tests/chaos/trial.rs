@@ -1,0 +1,183 @@
+//! A run, from its start to the verdict.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use tests::{programs, server};
+use tokio_util::sync::CancellationToken;
+
+use crate::check::{Violation, check};
+use crate::cluster::Cluster;
+use crate::fault::Planned;
+use crate::history::{History, read_stored};
+use crate::nemesis::{Fault, Nemesis};
+use crate::report::Report;
+use crate::schedule;
+use crate::skew::Binaries;
+use crate::workload::{Settings, Workload};
+
+/// Time between lines that say how it goes.
+const PROGRESS: Duration = Duration::from_secs(5);
+
+/// Violations that are shown; all are in a file.
+const SHOWN: usize = 20;
+
+/// What the number of violations is called, as wide as the figures are.
+const VERDICT: &str = "violations of the contract       ";
+
+/// What is to be done.
+pub struct Trial {
+    /// Decides all that is left to chance, but for what the machine does.
+    pub seed: u64,
+    /// How long it goes on.
+    pub length: Duration,
+    /// How many messages are sent in that time.
+    pub messages: u64,
+    /// In how many conversations.
+    pub conversations: usize,
+}
+
+impl Trial {
+    /// What is done to the chat, and when. A database that is not ours is left alone.
+    pub fn schedule(&self) -> Vec<Planned> {
+        let given = std::env::var("MONGODB_URI").is_ok_and(|uri| !uri.is_empty());
+        schedule::of(self.seed, self.length, !given)
+    }
+
+    /// The command that does the same again.
+    pub fn command(&self) -> String {
+        let release = if cfg!(debug_assertions) {
+            ""
+        } else {
+            "--release "
+        };
+        format!(
+            "cargo run {release}--bin chaos -- --seed {} --seconds {} --messages {} --conversations {}",
+            self.seed,
+            self.length.as_secs(),
+            self.messages,
+            self.conversations
+        )
+    }
+
+    /// Does it and prints figures; ends early, but with a verdict, when `stop` is cancelled. Its files
+    /// are removed unless they tell of something.
+    ///
+    /// # Errors
+    ///
+    /// The contract was broken, or something did not come back; the sentence names the files.
+    pub async fn run(&self, stop: CancellationToken) -> Result<()> {
+        eprintln!("building …");
+        programs::folder();
+        let scratch = server::scratch_folder();
+        let outcome = self.run_in(&scratch, stop).await;
+        if outcome.is_ok() {
+            fs::remove_dir_all(&scratch)?;
+            return Ok(());
+        }
+        let kept = programs::folder().join(format!("chaos-{}", self.seed));
+        let _ = fs::remove_dir_all(&kept);
+        fs::rename(&scratch, &kept)?;
+        outcome.with_context(|| format!("see {}", kept.display()))
+    }
+
+    async fn run_in(&self, folder: &Path, stop: CancellationToken) -> Result<()> {
+        let binaries = Binaries::prepare(folder, self.seed)?;
+        if !binaries.are_skewed {
+            eprintln!("all clocks are right: libfaketime does not work here");
+        }
+        let outcome = self.run_on(folder, &binaries, stop).await;
+        binaries.clean()?;
+        outcome
+    }
+
+    async fn run_on(
+        &self,
+        folder: &Path,
+        binaries: &Binaries,
+        stop: CancellationToken,
+    ) -> Result<()> {
+        let cluster = Arc::new(Cluster::start(folder, &binaries.folder).await?);
+        if !cluster.owns_database() {
+            eprintln!("the database is not ours: there are no faults of the database");
+        }
+        let workload = Workload::start(self.settings(&cluster));
+        let start = Instant::now() - workload.now();
+        let nemesis = Nemesis::new(Arc::clone(&cluster), start, stop);
+        let faults = tokio::select! {
+            faults = nemesis.carry_out(self.schedule(), self.length) => faults?,
+            () = tell(&workload, &nemesis) => unreachable!("it goes on"),
+        };
+        eprintln!("all is healed; clients get what they lack …");
+        let history = workload.finish().await;
+        let stored = read_stored(&cluster.data().await?).await?;
+        cluster.stop().await?;
+        print!(
+            "{}",
+            Report {
+                history: &history,
+                stored: stored.len(),
+                faults: &faults,
+                clocks: &binaries.started()?,
+            }
+        );
+        let violations = check(&history, &stored);
+        println!("{VERDICT}  {}", violations.len());
+        if violations.is_empty() {
+            return Ok(());
+        }
+        write_down(folder, &history, &faults, &violations)?;
+        bail!("the contract was broken {} times", violations.len())
+    }
+
+    fn settings(&self, cluster: &Cluster) -> Settings {
+        Settings {
+            ws: cluster.ws.clone(),
+            http: cluster.http.clone(),
+            conversations: self.conversations,
+            messages: self.messages,
+            seconds: self.length.as_secs(),
+            seed: self.seed,
+        }
+    }
+}
+
+/// Says how it goes, again and again.
+async fn tell(workload: &Workload, nemesis: &Nemesis) {
+    loop {
+        tokio::time::sleep(PROGRESS).await;
+        let progress = workload.progress();
+        let faults = nemesis.going_on().into_iter().map(|kind| kind.to_string());
+        eprintln!(
+            "{:5.0} s  {} sent, {} acknowledged, {} attempts, {} sockets, {} pages  [{}]",
+            workload.now().as_secs_f64(),
+            progress.sent,
+            progress.acked,
+            progress.attempts,
+            progress.sockets,
+            progress.reads,
+            faults.collect::<Vec<_>>().join(", ")
+        );
+    }
+}
+
+/// Shows violations, and writes files to find their causes in.
+fn write_down(
+    folder: &Path,
+    history: &History,
+    faults: &[Fault],
+    violations: &[Violation],
+) -> Result<()> {
+    for violation in violations.iter().take(SHOWN) {
+        eprintln!("{violation:?}");
+    }
+    let faults: Vec<String> = faults.iter().map(Fault::to_string).collect();
+    let write = |name: &str, text: Vec<u8>| fs::write(folder.join(name), text);
+    write("violations.txt", format!("{violations:#?}").into_bytes())?;
+    write("faults.txt", faults.join("\n").into_bytes())?;
+    write("history.json", serde_json::to_vec(history)?)?;
+    Ok(())
+}
