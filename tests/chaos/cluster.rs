@@ -4,9 +4,10 @@
 mod database;
 mod gateway;
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::num::NonZero;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -33,6 +34,8 @@ pub struct Cluster {
     pub ws: String,
     /// Where HTTP callers go: `http://127.0.0.1:…`.
     pub http: String,
+    /// The gateway's log, with the lines of the functions.
+    log: PathBuf,
     gateway: Mutex<Gateway>,
     database: Option<Mutex<OwnDatabase>>,
     config: DatabaseConfig,
@@ -59,6 +62,7 @@ impl Cluster {
         Ok(Self {
             ws: format!("ws://127.0.0.1:{}", gateway.ws_port),
             http: format!("http://127.0.0.1:{}", gateway.http_port),
+            log: gateway.log.clone(),
             gateway: Mutex::new(gateway),
             database,
             config: DatabaseConfig::new(&uri, &name),
@@ -116,6 +120,24 @@ impl Cluster {
         let options = options.map_err(|error| anyhow!(error.chain()))?;
         let client = mongodb::Client::with_options(options)?;
         Ok(client.database(&self.config.database))
+    }
+
+    /// How many processes of each function were killed while the gateway lived on, by its log.
+    ///
+    /// # Errors
+    ///
+    /// The log cannot be read.
+    pub fn killed(&self) -> Result<BTreeMap<String, usize>> {
+        let mut killed = BTreeMap::new();
+        let log = std::fs::read(&self.log)?;
+        for line in String::from_utf8_lossy(&log).lines() {
+            let Some((before, _)) = line.split_once(" ended (signal: 9") else {
+                continue;
+            };
+            let function = before.split_whitespace().next_back().unwrap_or_default();
+            *killed.entry(function.to_owned()).or_default() += 1;
+        }
+        Ok(killed)
     }
 
     /// Waits until everything answers again: a page of the history, a handshake, a frame.

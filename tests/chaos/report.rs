@@ -19,6 +19,8 @@ pub struct Report<'a> {
     pub stored: usize,
     /// What was done to it.
     pub faults: &'a [Fault],
+    /// How many processes of each function were killed.
+    pub killed: &'a BTreeMap<String, usize>,
     /// How many processes of functions ran with which clock.
     pub clocks: &'a BTreeMap<String, usize>,
 }
@@ -124,6 +126,13 @@ impl Report<'_> {
                 write!(out, "{first_ack:8.2} s{wait:8.2} s{healthy:8.2} s")?;
             }
             writeln!(out)?;
+        }
+        for (function, count) in self.killed {
+            writeln!(
+                out,
+                "  {:LABEL$}{count:4}",
+                format!("process of {function} killed")
+            )?;
         }
         for (clock, count) in self.clocks {
             writeln!(

@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 /// What is far from what any machine does in a minute, and far from nothing.
-const LEAST_MESSAGES: u64 = 200;
+const LEAST_MESSAGES: u64 = 100;
 
 /// Kinds of faults, and clocks that are wrong.
 const LEAST_KINDS: usize = 21;

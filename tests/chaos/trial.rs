@@ -121,6 +121,7 @@ impl Trial {
                 history: &history,
                 stored: stored.len(),
                 faults: &faults,
+                killed: &cluster.killed()?,
                 clocks: &binaries.started()?,
             }
         );

@@ -29,7 +29,8 @@ pub struct Gateway {
     pub ws_port: u16,
     /// Where HTTP callers go.
     pub http_port: u16,
-    log: PathBuf,
+    /// Its log.
+    pub log: PathBuf,
     binaries: PathBuf,
     uri: String,
     database: String,
