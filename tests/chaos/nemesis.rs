@@ -9,9 +9,10 @@ use anyhow::{Context, Result};
 use local::faults::Faults;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, PATIENCE};
 use crate::fault::{Action, Kind, Planned};
 
 /// A fault that was carried out. Times are since the start of the run.
@@ -71,6 +72,14 @@ impl Nemesis {
         schedule: Vec<Planned>,
         length: Duration,
     ) -> Result<Vec<Fault>> {
+        let all = timeout(length + PATIENCE, self.carry_out_all(schedule)).await;
+        all.context("the chat does not recover")??;
+        self.wait_until(length).await;
+        let mut done = self.done.lock().expect("no holder panics");
+        Ok(std::mem::take(&mut done))
+    }
+
+    async fn carry_out_all(self: &Arc<Self>, schedule: Vec<Planned>) -> Result<()> {
         let mut faults = JoinSet::new();
         for (place, planned) in schedule.into_iter().enumerate() {
             let nemesis = Arc::clone(self);
@@ -82,11 +91,7 @@ impl Nemesis {
         while let Some(outcome) = faults.join_next().await {
             outcome??;
         }
-        self.wait_until(length).await;
-        self.cluster.until_healthy().await?;
-        Ok(std::mem::take(
-            &mut *self.done.lock().expect("no holder panics"),
-        ))
+        Ok(())
     }
 
     /// The kinds of the faults that go on now.
@@ -102,7 +107,7 @@ impl Nemesis {
         }
         let began = self.act(place, planned).await?;
         let ended = self.start.elapsed();
-        self.cluster.until_healthy().await?;
+        self.cluster.until_healthy().await;
         self.done.lock().expect("no holder panics").push(Fault {
             kind: planned.kind,
             began,
@@ -210,7 +215,7 @@ impl Nemesis {
 
     /// Waits, but not longer than the run goes on.
     async fn wait(&self, time: Duration) {
-        let _ = tokio::time::timeout(time, self.stop.cancelled()).await;
+        let _ = timeout(time, self.stop.cancelled()).await;
     }
 }
 

@@ -20,8 +20,8 @@ use tokio::time::{Instant, timeout};
 
 use super::{PATIENCE, fixed_port};
 
-/// Processes of a function, so that a stopped one delays some and others overtake it.
-const CONCURRENCY: &str = "4";
+/// Processes of a function at most: some may be stopped, or wait for what is.
+const CONCURRENCY: &str = "12";
 
 /// The gateway, with the functions below it.
 pub struct Gateway {
