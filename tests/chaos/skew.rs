@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use ::tests::{programs, tools};
 use anyhow::{Context, Result, ensure};
 use fastrand::Rng;
-use tests::{programs, tools};
 
 /// How wrong clocks are, as libfaketime takes it; the empty one is right.
 const SKEWS: [&str; 5] = ["-90s", "-2s", "", "+2s", "+90s"];
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn processes_get_clocks_that_are_wrong_each_by_its_own() {
-        let folder = tests::server::scratch_folder().join("skew");
+        let folder = ::tests::server::scratch_folder().join("skew");
         let binaries = Binaries::prepare(&folder, 7).expect("prepared");
         if !binaries.are_skewed {
             assert!(cfg!(not(all(target_os = "linux", target_arch = "x86_64"))));
