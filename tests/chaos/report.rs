@@ -9,7 +9,7 @@ use crate::history::{Frame, History, Outcome, Sent};
 use crate::nemesis::Fault;
 
 /// Width of what a figure is called.
-const LABEL: usize = 33;
+const LABEL: usize = 38;
 
 /// What figures are made of.
 pub struct Report<'a> {
@@ -17,6 +17,8 @@ pub struct Report<'a> {
     pub history: &'a History,
     /// How many messages the database holds.
     pub stored: usize,
+    /// How often the contract was broken.
+    pub violations: usize,
     /// What was done to it.
     pub faults: &'a [Fault],
     /// How many processes of each function were killed.
@@ -30,7 +32,9 @@ impl Display for Report<'_> {
         self.operations(out)?;
         self.repairs(out)?;
         self.latencies(out)?;
-        self.carried_out(out)
+        self.carried_out(out)?;
+        writeln!(out)?;
+        line(out, "violations of the contract", self.violations)
     }
 }
 

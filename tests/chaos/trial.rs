@@ -25,9 +25,6 @@ const PROGRESS: Duration = Duration::from_secs(5);
 /// Violations that are shown; all are in a file.
 const SHOWN: usize = 20;
 
-/// What the number of violations is called, as wide as the figures are.
-const VERDICT: &str = "violations of the contract       ";
-
 /// What is to be done.
 pub struct Trial {
     /// Decides all that is left to chance, but for what the machine does.
@@ -115,18 +112,16 @@ impl Trial {
         let history = workload.finish().await;
         let stored = read_stored(&cluster.data().await?).await?;
         cluster.stop().await?;
-        print!(
-            "{}",
-            Report {
-                history: &history,
-                stored: stored.len(),
-                faults: &faults,
-                killed: &cluster.killed()?,
-                clocks: &binaries.started()?,
-            }
-        );
         let violations = check(&history, &stored);
-        println!("{VERDICT}  {}", violations.len());
+        let report = Report {
+            history: &history,
+            stored: stored.len(),
+            violations: violations.len(),
+            faults: &faults,
+            killed: &cluster.killed()?,
+            clocks: &binaries.started()?,
+        };
+        print!("{report}");
         if violations.is_empty() {
             return Ok(());
         }
