@@ -7,9 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::history::conversation_id;
 use crate::history::{
-    Ack, Frame, Held, History, Key, Message, Outcome, Read, Sent, Socket, Stored,
+    Ack, Frame, Held, History, Key, Message, Outcome, Read, Sent, Socket, Stored, conversation_id,
 };
 
 #[cfg(test)]
@@ -47,35 +46,13 @@ pub enum Violation {
     /// A message has a number that somebody had seen before the message was first sent.
     OutOfOrder { key: Key, seq: i64, seen: i64 },
     /// A page does not hold the numbers that follow the one that it was asked to begin after.
-    PageSkips {
-        reader: String,
-        conversation_id: String,
-        after: i64,
-        seq: i64,
-        start: Duration,
-    },
+    PageSkips { page: PageId, seq: i64 },
     /// A page holds more messages than were asked for.
-    PageTooLong {
-        reader: String,
-        conversation_id: String,
-        after: i64,
-        start: Duration,
-    },
+    PageTooLong { page: PageId },
     /// A page ends before a number that somebody had seen before it was asked for.
-    PageStale {
-        reader: String,
-        conversation_id: String,
-        after: i64,
-        seen: i64,
-        start: Duration,
-    },
+    PageStale { page: PageId, seen: i64 },
     /// A message was read otherwise than it is stored.
-    PageDiffers {
-        reader: String,
-        conversation_id: String,
-        seq: i64,
-        start: Duration,
-    },
+    PageDiffers { page: PageId, seq: i64 },
     /// A socket got a message that is neither from its user nor to it.
     Misdelivered {
         socket: u64,
@@ -97,6 +74,15 @@ pub enum Violation {
         conversation_id: String,
         seq: i64,
     },
+}
+
+/// Which of all reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageId {
+    reader: String,
+    conversation_id: String,
+    after: i64,
+    start: Duration,
 }
 
 /// Checks a run against what the database holds after it: the violations, rule by rule.
@@ -179,7 +165,7 @@ impl<'a> Facts<'a> {
         seen[..later].last().map_or(0, |(_, seq)| *seq)
     }
 
-    fn acks(&self) -> impl Iterator<Item = (Option<Key>, &'a Ack)> {
+    fn acks(&self) -> impl Iterator<Item = (Key, &'a Ack)> {
         frames(self.history).filter_map(|(socket, _, frame)| match frame {
             Frame::Ack(ack) => Some((ack_key(socket, ack), ack)),
             _ => None,
@@ -195,13 +181,14 @@ fn frames(history: &History) -> impl Iterator<Item = (&Socket, Duration, &Frame)
     })
 }
 
-/// What an acknowledgement is about: the sender is the user of the socket.
-fn ack_key(socket: &Socket, ack: &Ack) -> Option<Key> {
-    Some(Key {
+/// What an acknowledgement is about: the sender is the user of the socket. All messages are sent with
+/// an id, so that an acknowledgement without one is of nothing that is stored.
+fn ack_key(socket: &Socket, ack: &Ack) -> Key {
+    Key {
         conversation_id: ack.conversation_id.clone(),
         sender_id: socket.user_id.clone(),
-        client_message_id: ack.client_message_id.clone()?,
-    })
+        client_message_id: ack.client_message_id.clone().unwrap_or_default(),
+    }
 }
 
 fn seen(history: &History) -> HashMap<&str, Vec<(Duration, i64)>> {
@@ -331,26 +318,28 @@ fn refused(facts: &Facts) -> Vec<Violation> {
 
 /// What is no good is refused with its code, and nothing else is refused for good.
 fn answered(facts: &Facts) -> Vec<Violation> {
-    let sends = facts.history.sends.iter();
-    let wrong = sends.filter(|sent| match sent.outcome() {
-        Outcome::Ok => sent.refusal.is_some(),
-        // The run may have ended while the sender had to wait.
-        Outcome::Failed(code) if code == "rate_limited" => false,
-        Outcome::Failed(code) => sent.refusal != Some(code),
-        Outcome::Unknown(_) | Outcome::Malformed(_) => false,
-    });
-    let violations = wrong.map(|sent| Violation::WrongAnswer {
-        key: sent.key.clone(),
-        expected: sent.refusal.clone(),
-        outcome: sent.outcome(),
-    });
-    violations.collect()
+    let mut found = Vec::new();
+    for sent in &facts.history.sends {
+        let outcomes = sent.attempts.iter().map(|attempt| &attempt.outcome);
+        let wrong = outcomes.filter(|outcome| match outcome {
+            Outcome::Ok => sent.refusal.is_some(),
+            // It only says to wait.
+            Outcome::Failed(code) if code == "rate_limited" => false,
+            Outcome::Failed(code) => sent.refusal.as_ref() != Some(code),
+            Outcome::Unknown(_) | Outcome::Malformed(_) => false,
+        });
+        found.extend(wrong.map(|outcome| Violation::WrongAnswer {
+            key: sent.key.clone(),
+            expected: sent.refusal.clone(),
+            outcome: outcome.clone(),
+        }));
+    }
+    found
 }
 
 /// What was acknowledged is stored, as every acknowledgement says.
 fn acknowledged(facts: &Facts) -> Vec<Violation> {
     let violations = facts.acks().filter_map(|(key, ack)| {
-        let key = key?;
         let stored = facts.stored_as(&key);
         match stored.first() {
             None => Some(Violation::Lost { key, seq: ack.seq }),
@@ -373,9 +362,7 @@ fn says(ack: &Ack, stored: &Stored) -> bool {
 fn new_once(facts: &Facts) -> Vec<Violation> {
     let mut new: HashMap<Key, Vec<i64>> = HashMap::new();
     for (key, ack) in facts.acks().filter(|(_, ack)| !ack.duplicate) {
-        if let Some(key) = key {
-            new.entry(key).or_default().push(ack.seq);
-        }
+        new.entry(key).or_default().push(ack.seq);
     }
     let twice = new.into_iter().filter(|(_, seqs)| seqs.len() > 1);
     let violations = twice.map(|(key, seqs)| Violation::NewTwice { key, seq: seqs[0] });
@@ -408,51 +395,29 @@ fn pages(facts: &Facts) -> Vec<Violation> {
 
 fn page(facts: &Facts, read: &Read) -> Vec<Violation> {
     let mut found = Vec::new();
-    let reader = || read.reader.clone();
-    let conversation_id = || read.conversation_id.clone();
-    let (after, start) = (read.after, read.start);
-    let mut expected = after + 1..;
-    let numbers = read.messages.iter().map(|message| message.seq);
-    if let Some(seq) = numbers
-        .zip(&mut expected)
-        .find_map(|(seq, next)| (seq != next).then_some(next))
-    {
-        found.push(Violation::PageSkips {
-            reader: reader(),
-            conversation_id: conversation_id(),
-            after,
-            seq,
-            start,
-        });
+    let page = || PageId {
+        reader: read.reader.clone(),
+        conversation_id: read.conversation_id.clone(),
+        after: read.after,
+        start: read.start,
+    };
+    let mut expected = (read.after + 1..).zip(&read.messages);
+    if let Some((seq, _)) = expected.find(|(seq, message)| message.seq != *seq) {
+        found.push(Violation::PageSkips { page: page(), seq });
     }
     if read.messages.len() > read.limit {
-        found.push(Violation::PageTooLong {
-            reader: reader(),
-            conversation_id: conversation_id(),
-            after,
-            start,
-        });
+        found.push(Violation::PageTooLong { page: page() });
     }
-    let seen = facts.seen_before(&read.conversation_id, start);
-    let end = read.messages.last().map_or(after, |last| last.seq);
+    let seen = facts.seen_before(&read.conversation_id, read.start);
+    let end = read.messages.last().map_or(read.after, |last| last.seq);
     if read.messages.len() < read.limit && end < seen {
-        found.push(Violation::PageStale {
-            reader: reader(),
-            conversation_id: conversation_id(),
-            after,
-            seen,
-            start,
-        });
+        found.push(Violation::PageStale { page: page(), seen });
     }
-    let differing = read
-        .messages
-        .iter()
-        .filter(|message| !facts.is_stored(message));
+    let messages = read.messages.iter();
+    let differing = messages.filter(|message| !facts.is_stored(message));
     found.extend(differing.map(|message| Violation::PageDiffers {
-        reader: reader(),
-        conversation_id: conversation_id(),
+        page: page(),
         seq: message.seq,
-        start,
     }));
     found
 }

@@ -69,6 +69,23 @@ async fn nothing_is_wrong_and_every_client_has_done_its_part() {
 }
 
 #[tokio::test]
+async fn whatever_is_lost_or_altered_afterwards_is_found() {
+    let (history, mut stored) = run(50, 100, 2).await;
+    assert_eq!(check(&history, &stored), []);
+    for index in 0..stored.len() {
+        let lost = stored.remove(index);
+        assert_ne!(check(&history, &stored), [], "{lost:?}");
+        let altered = Stored {
+            message: format!("{}!", lost.message),
+            ..lost.clone()
+        };
+        stored.insert(index, altered);
+        assert_ne!(check(&history, &stored), [], "{lost:?}");
+        stored[index] = lost;
+    }
+}
+
+#[tokio::test]
 async fn as_fast_as_it_goes_is_as_right() {
     let (history, stored) = run(100, 0, 1).await;
     assert_eq!(check(&history, &stored), []);

@@ -300,7 +300,10 @@ type Mutation = fn(&mut Run);
 
 /// Every kind of violation, with ways to seed it.
 const MUTATIONS: &[(&str, &[Mutation])] = &[
-    ("Lost", &[lose_the_last]),
+    (
+        "Lost",
+        &[lose_the_last, |run| run.any_ack().client_message_id = None],
+    ),
     (
         "AckDiffers",
         &[
