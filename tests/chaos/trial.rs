@@ -111,7 +111,6 @@ impl Trial {
         eprintln!("all is healed; clients get what they lack …");
         let history = workload.finish().await;
         let stored = read_stored(&cluster.data().await?).await?;
-        cluster.stop().await?;
         let violations = check(&history, &stored);
         let report = Report {
             history: &history,
@@ -122,8 +121,9 @@ impl Trial {
             clocks: &binaries.started()?,
         };
         print!("{report}");
+        let stopped = cluster.stop().await;
         if violations.is_empty() {
-            return Ok(());
+            return stopped;
         }
         write_down(folder, &history, &faults, &violations)?;
         bail!("the contract was broken {} times", violations.len())
