@@ -1,14 +1,18 @@
 //! The figures of the README: `cargo run --release --bin bench`, or only some of them:
-//! `cargo run --release --bin bench messages pages start compare sizes scale`.
+//! `cargo run --release --bin bench messages pages start compare sizes scale load`.
 //!
 //! - [`messages`]: send to receive, with one pair and with many, beside an insert and a bare echo
 //! - [`pages`]: the newest and the oldest page of a long conversation
 //! - [`compare`]: beside the server that the chat replaces, and beside functions in other languages
 //! - [`processes`]: start, memory and size of the functions
 //! - [`scale`]: many sockets on the gateway with a function that does nothing
+//! - [`load`]: the whole chat with 10,000 open sockets, cut at once, with 200 senders in one
+//!   conversation, beside a slow reader and bad frames, and with a conversation of 1,000,000
+//!   messages; it writes the memory of each process meanwhile to `tests/bench/memory.svg`
 //! - [`echo`]: a server that only sends back, to compare with
 //! - [`cpu`]: the CPU time of processes
 //! - [`figures`]: medians and percentiles
+//! - [`plot`]: line charts
 //!
 //! Everything runs on this machine: clients, gateway, functions, database. Figures of one run can be
 //! compared with each other; those of two machines cannot. What the chat is compared with (in
@@ -18,8 +22,10 @@ mod compare;
 mod cpu;
 mod echo;
 mod figures;
+mod load;
 mod messages;
 mod pages;
+mod plot;
 mod processes;
 mod scale;
 
@@ -36,7 +42,9 @@ async fn main() {
     if chosen == [echo::ARGUMENT] {
         return echo::serve().await;
     }
-    let parts = ["messages", "pages", "start", "compare", "sizes", "scale"];
+    let parts = [
+        "messages", "pages", "start", "compare", "sizes", "scale", "load",
+    ];
     if let Some(unknown) = chosen.iter().find(|part| !parts.contains(&part.as_str())) {
         eprintln!(
             "error: there is no part {unknown}; there are {}",
@@ -60,6 +68,9 @@ async fn main() {
         scale::idle_sockets().await;
         scale::full_speed().await;
         scale::slow_client().await;
+    }
+    if wanted("load") {
+        load::run().await;
     }
 }
 

@@ -26,7 +26,7 @@ pub const ROUNDS: usize = 2_000;
 pub const PAIRS: usize = 32;
 
 /// How long they do.
-const TIME: Duration = Duration::from_secs(10);
+pub const TIME: Duration = Duration::from_secs(10);
 
 /// About the length of a chat message.
 pub const TEXT: &str = "Let's meet at 3PM in front of the library, second floor.";
@@ -205,25 +205,10 @@ impl Parts {
 
 /// Measures many pairs at once; returns how many messages were sent.
 pub async fn many_pairs(stack: &Stack) -> usize {
-    let mut pairs = Vec::new();
-    for pair in 0..PAIRS {
-        let receiver_id = format!("receiver-{pair}");
-        let sender = stack.connect(&format!("sender-{pair}")).await;
-        let receiver = stack.connect(&receiver_id).await;
-        pairs.push((sender, receiver, receiver_id));
-    }
+    let pairs = connect_pairs(stack, "one-of-many").await;
     let before = Cpu::now();
     let start = Instant::now();
-    let chats: Vec<_> = pairs
-        .into_iter()
-        .map(|(sender, receiver, receiver_id)| {
-            tokio::spawn(chat_until(start + TIME, sender, receiver, receiver_id))
-        })
-        .collect();
-    let mut delivered = Samples::default();
-    for chat in chats {
-        delivered.merge(chat.await.expect("it does not panic"));
-    }
+    let delivered = all_chat(pairs).await;
     let rate = delivered.len() as f64 / start.elapsed().as_secs_f64();
     println!(
         "delivered, {PAIRS} pairs              {rate:.0} a second, {}",
@@ -235,6 +220,37 @@ pub async fn many_pairs(stack: &Stack) -> usize {
         used.each(delivered.len())
     );
     delivered.len()
+}
+
+/// A sender, a receiver, and the receiver's id.
+type Pair = (Client, Client, String);
+
+/// Connects all pairs, whose users are called after `name`.
+pub async fn connect_pairs(stack: &Stack, name: &str) -> Vec<Pair> {
+    let mut pairs = Vec::new();
+    for pair in 0..PAIRS {
+        let receiver_id = format!("{name}-receiver-{pair}");
+        let sender = stack.connect(&format!("{name}-sender-{pair}")).await;
+        let receiver = stack.connect(&receiver_id).await;
+        pairs.push((sender, receiver, receiver_id));
+    }
+    pairs
+}
+
+/// Lets all pairs chat for [`TIME`], each sending when its last message has arrived.
+pub async fn all_chat(pairs: Vec<Pair>) -> Samples {
+    let start = Instant::now();
+    let chats: Vec<_> = pairs
+        .into_iter()
+        .map(|(sender, receiver, receiver_id)| {
+            tokio::spawn(chat_until(start + TIME, sender, receiver, receiver_id))
+        })
+        .collect();
+    let mut delivered = Samples::default();
+    for chat in chats {
+        delivered.merge(chat.await.expect("it does not panic"));
+    }
+    delivered
 }
 
 async fn chat_until(

@@ -1,0 +1,102 @@
+//! The whole chat under load, and the memory of each process meanwhile.
+//!
+//! - [`crowd`]: many open sockets, of which some chat, and all of them back after a cut
+//! - [`tally`]: what the people of the crowd have done together
+//! - [`socket`]: a client that is small, and survives a refusal
+//! - [`devices`]: many sockets of two users that write into one conversation
+//! - [`neighbours`]: pairs that chat beside a client that does not read, and beside a flood of bad
+//!   frames
+//! - [`memory`]: memory of each process and open sockets, once a second
+//!
+//! The pages of a very long conversation are those of [`pages`](crate::pages).
+
+mod crowd;
+mod devices;
+mod memory;
+mod neighbours;
+mod socket;
+mod tally;
+
+use serde_json::Value;
+use tests::stack::Host;
+use tests::{Stack, process, server};
+
+use crate::pages;
+use crowd::Crowd;
+use memory::Recorder;
+
+/// Open sockets, each of a user of its own.
+const SOCKETS: usize = 10_000;
+
+/// Users of these who chat, each with one other.
+const CHATTING: usize = 1_000;
+
+/// Files that each process opens besides sockets, and some to spare.
+const OTHER_FILES: usize = 500;
+
+/// Messages of the long conversation.
+const LONG_CONVERSATION: i64 = 1_000_000;
+
+/// Where the plot goes.
+const PLOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/bench/memory.svg");
+
+/// Runs all of it, on a chat of its own.
+pub async fn run() {
+    let files = process::raise_file_limit() as usize;
+    assert!(
+        files >= SOCKETS + OTHER_FILES,
+        "a process may open {files} files only, too few for {SOCKETS} sockets: see ulimit -n"
+    );
+    eprintln!("starting the database and the chat …");
+    let (uri, database) = (server::uri().await, server::database_name());
+    let stack = Stack::start_on(Host::InFlight, uri, &database, &["--log", "warn"]).await;
+    println!("the load is on one process of each function, with up to 32 events in flight");
+    let recorder = Recorder::start(&stack);
+    crowd(&stack, &recorder).await;
+    recorder.phase("200 sockets, 2 users");
+    devices::write_at_once(&stack).await;
+    recorder.phase("slow reader");
+    neighbours::slow_reader(&stack).await;
+    recorder.phase("bad frames");
+    neighbours::flood(&stack).await;
+    recorder.phase("1,000,000 messages");
+    pages::fill(&stack, LONG_CONVERSATION).await;
+    recorder.phase("their pages");
+    pages::walk(&stack, LONG_CONVERSATION).await;
+    let record = recorder.finish().await;
+    record.print();
+    std::fs::write(PLOT, record.plot()).expect("the folder is writable");
+    println!("plot of it                       {PLOT}");
+    stack.stop().await;
+    conflicts(uri).await;
+}
+
+/// The conversation of many sockets once more, on ten processes: these take each other's numbers,
+/// where one process lets its senders stand in line.
+async fn conflicts(uri: &str) {
+    eprintln!("starting the chat on ten processes of each function …");
+    let (database, flags) = (server::database_name(), ["--log-format", "json"]);
+    let stack = Stack::start_on(Host::Processes, uri, &database, &flags).await;
+    devices::write_at_once(&stack).await;
+    let log = stack.stop().await;
+    let lines = log.lines().filter_map(|line| line.split_once(" | "));
+    let metrics = lines.filter_map(|(_, line)| serde_json::from_str::<Value>(line).ok());
+    let conflicts = metrics.filter_map(|line| line["NumberConflicts"].as_u64());
+    println!(
+        "of that on ten processes         {} number conflicts",
+        conflicts.sum::<u64>()
+    );
+}
+
+async fn crowd(stack: &Stack, recorder: &Recorder) {
+    recorder.phase("all connect");
+    let crowd = Crowd::connect(stack, SOCKETS, CHATTING).await;
+    recorder.phase("1,000 chat");
+    crowd.chat().await;
+    recorder.phase("all cut, back");
+    crowd.storm(stack).await;
+    recorder.phase("1,000 chat");
+    crowd.chat().await;
+    recorder.phase("all leave");
+    crowd.leave(stack).await;
+}

@@ -1,0 +1,354 @@
+//! Many open sockets, of which some chat, and all of them back after a cut.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::TryStreamExt;
+use hyper::Method;
+use mongodb::bson::{Document, doc};
+use serde_json::{Value, json};
+use tests::{Stack, client};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+use tokio::time::sleep_until;
+
+use super::socket::Socket;
+use super::tally::{Tally, Times, add, get, reach};
+use crate::messages::TEXT;
+
+/// Handshakes at once where all connect at the rate that the chat stands.
+const HANDSHAKES: usize = 32;
+
+/// How long they chat.
+const CHAT: Duration = Duration::from_secs(30);
+
+/// Between two messages of a user, at random: least and most.
+const INTERVAL_MS: std::ops::Range<u64> = 3_000..9_000;
+
+/// Clients whose sockets are cut come back after a time up to this, at random.
+const RETURN: Duration = Duration::from_secs(20);
+
+/// A refused handshake is tried again after a time up to this, at random; it doubles with each.
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+
+/// What all are to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Listen,
+    Chat,
+    Leave,
+}
+
+/// What all people have in common.
+struct Place {
+    url: String,
+    /// When their clock began: messages say when they were sent.
+    start: Instant,
+    tally: Tally,
+    handshakes: Semaphore,
+}
+
+/// The people, each of whom is a task.
+pub struct Crowd {
+    place: Arc<Place>,
+    mode: watch::Sender<Mode>,
+    people: Vec<JoinHandle<Person>>,
+    chatting: usize,
+}
+
+impl Crowd {
+    /// Opens `sockets`, of users of which the first `chatting` will chat in pairs, and prints how
+    /// fast that goes.
+    pub async fn connect(stack: &Stack, sockets: usize, chatting: usize) -> Self {
+        let place = Arc::new(Place {
+            url: stack.ws.clone(),
+            start: Instant::now(),
+            tally: Tally::default(),
+            handshakes: Semaphore::new(HANDSHAKES),
+        });
+        let mode = watch::Sender::new(Mode::Listen);
+        let live = |number| {
+            let person = Person::new(number, number < chatting, Arc::clone(&place));
+            tokio::spawn(person.live(mode.subscribe()))
+        };
+        let people = (0..sockets).map(live).collect();
+        let tally = &place.tally;
+        let took = reach("sockets are open", sockets, async || get(&tally.open)).await;
+        let Times {
+            handshakes,
+            refusals,
+            ..
+        } = tally.take_times();
+        println!(
+            "{sockets} sockets connect             {:.0} handshakes a second, {}; refused: {}",
+            sockets as f64 / took.as_secs_f64(),
+            handshakes.summary(),
+            refusals.values().sum::<usize>()
+        );
+        Self {
+            place,
+            mode,
+            people,
+            chatting,
+        }
+    }
+
+    /// Lets some of them chat, and prints what became of their messages.
+    ///
+    /// # Panics
+    ///
+    /// A message does not arrive.
+    pub async fn chat(&self) {
+        let tally = &self.place.tally;
+        let counters = [&tally.sent, &tally.acked, &tally.delivered, &tally.resent];
+        let before = counters.map(get);
+        self.mode.send_replace(Mode::Chat);
+        tokio::time::sleep(CHAT).await;
+        self.mode.send_replace(Mode::Listen);
+        let missing = |some| get(&tally.sent).saturating_sub(get(some));
+        reach("acks are missing", 0, async || missing(&tally.acked)).await;
+        reach("messages are missing", 0, async || {
+            missing(&tally.delivered)
+        })
+        .await;
+        let after = counters.map(get);
+        let [sent, acked, delivered, resent] = std::array::from_fn(|i| after[i] - before[i]);
+        println!(
+            "{} of {} sockets chat {} s   sent {sent}, acknowledged {acked}, delivered {delivered}, \
+             resent {resent}; send to receive {}",
+            self.chatting,
+            self.people.len(),
+            CHAT.as_secs(),
+            tally.take_times().deliveries.summary()
+        );
+    }
+
+    /// Cuts all sockets at once, and prints how all come back.
+    ///
+    /// # Panics
+    ///
+    /// The rows of the database are not those of the open sockets in the end.
+    pub async fn storm(&self, stack: &Stack) {
+        let (tally, sockets) = (&self.place.tally, self.people.len());
+        let opened = get(&tally.opened);
+        let cut = format!("{}/_local/cut", stack.ws.replace("ws:", "http:"));
+        let cut = client::request(Method::POST, &cut, vec![]).await;
+        assert_eq!(cut.json()["cut"], sockets, "all are cut");
+        let back = async || get(&tally.opened) - opened;
+        let took = reach("sockets are back", sockets, back).await;
+        let rows = stack.database.collection::<Document>("connections");
+        let count = async || rows.count_documents(doc! {}).await.expect("counted") as usize;
+        let forgotten = reach("rows are left", sockets, count).await;
+        assert_eq!(get(&tally.open), sockets);
+        assert_eq!(users(stack).await, sockets, "each user has one row");
+        let Times {
+            handshakes,
+            refusals,
+            ..
+        } = tally.take_times();
+        println!(
+            "all cut, back within {} s        all {sockets} are back after {:.1} s, handshakes {}; \
+             refused and tried again: {refusals:?}; {:.1} s later one row for each socket is left",
+            RETURN.as_secs(),
+            took.as_secs_f64(),
+            handshakes.summary(),
+            forgotten.as_secs_f64()
+        );
+    }
+
+    /// Closes all sockets.
+    ///
+    /// # Panics
+    ///
+    /// A socket has missed a message or got one twice, or rows are left.
+    pub async fn leave(self, stack: &Stack) {
+        self.mode.send_replace(Mode::Leave);
+        let mut people = Vec::new();
+        for person in self.people {
+            people.push(person.await.expect("nobody panics"));
+        }
+        for pair in people[..self.chatting].chunks(2) {
+            assert!(!pair[0].seen.is_empty(), "they have chatted");
+            assert_eq!(pair[0].seen, pair[1].seen, "both have seen the same");
+            let numbers = 1..=pair[0].seen.len() as i64;
+            assert!(pair[0].seen.iter().copied().eq(numbers), "without a hole");
+        }
+        let rows = stack.database.collection::<Document>("connections");
+        let count = async || rows.count_documents(doc! {}).await.expect("counted") as usize;
+        let took = reach("rows are left", 0, count).await;
+        println!(
+            "all close their sockets          no row is left after {:.1} s",
+            took.as_secs_f64()
+        );
+    }
+}
+
+/// How many users have a row.
+async fn users(stack: &Stack) -> usize {
+    let rows = stack.database.collection::<Document>("connections");
+    let rows = rows.find(doc! {}).await.expect("found");
+    let rows: Vec<Document> = rows.try_collect().await.expect("read");
+    let users = rows.iter().map(|row| row.get_str("user_id"));
+    users
+        .collect::<Result<BTreeSet<_>, _>>()
+        .expect("text")
+        .len()
+}
+
+/// A user with one socket, who keeps it open.
+struct Person {
+    user_id: String,
+    /// With whom this one chats.
+    partner: Option<String>,
+    place: Arc<Place>,
+    /// The numbers of all messages of the conversation that this one has sent or got.
+    seen: BTreeSet<i64>,
+    /// The message that is not acknowledged yet.
+    pending: Option<Value>,
+}
+
+impl Person {
+    fn new(number: usize, chats: bool, place: Arc<Place>) -> Self {
+        let user = |number| format!("user-{number}");
+        Self {
+            user_id: user(number),
+            // 0 and 1, 2 and 3, …
+            partner: chats.then(|| user(number ^ 1)),
+            place,
+            seen: BTreeSet::new(),
+            pending: None,
+        }
+    }
+
+    async fn live(mut self, mut mode: watch::Receiver<Mode>) -> Self {
+        let mut wait = Duration::ZERO;
+        loop {
+            let socket = self.come(wait).await;
+            if let Some(socket) = self.stay(socket, &mut mode).await {
+                socket.close().await;
+                return self;
+            }
+            self.place.tally.has_ended();
+            wait = up_to(RETURN);
+        }
+    }
+
+    /// Opens a socket after `wait`, as often as it takes.
+    async fn come(&self, mut wait: Duration) -> Socket {
+        let is_first = wait.is_zero();
+        let mut bound = FIRST_BACKOFF;
+        loop {
+            tokio::time::sleep(wait).await;
+            let _turn = match is_first {
+                true => Some(self.place.handshakes.acquire().await.expect("never closed")),
+                false => None,
+            };
+            let start = Instant::now();
+            let opened = Socket::open(&self.place.url, &self.user_id).await;
+            let refusal = match opened {
+                Ok(socket) => {
+                    self.place.tally.handshake(Ok(start.elapsed()));
+                    return socket;
+                }
+                Err(refusal) => refusal,
+            };
+            self.place.tally.handshake(Err(refusal));
+            wait = up_to(bound);
+            bound = (bound * 2).min(RETURN);
+        }
+    }
+
+    /// Uses a socket until it ends; gives it back when it is time to leave.
+    async fn stay(
+        &mut self,
+        mut socket: Socket,
+        mode: &mut watch::Receiver<Mode>,
+    ) -> Option<Socket> {
+        let mut next = soon();
+        loop {
+            let now = *mode.borrow_and_update();
+            if now == Mode::Leave {
+                return Some(socket);
+            }
+            let chats = now == Mode::Chat && self.partner.is_some() || self.pending.is_some();
+            tokio::select! {
+                frame = socket.next() => self.take(&frame?),
+                changed = mode.changed() => {
+                    changed.expect("the crowd is there");
+                    // They do not all begin at once.
+                    next = soon();
+                }
+                () = sleep_until(next.into()), if chats => {
+                    next = Instant::now() + Duration::from_millis(fastrand::u64(INTERVAL_MS));
+                    let message = self.message();
+                    socket.send(message).await;
+                }
+            }
+        }
+    }
+
+    /// The message that has not been acknowledged, else a new one.
+    fn message(&mut self) -> Value {
+        let place = &self.place;
+        if self.pending.is_some() {
+            add(&place.tally.resent);
+        } else {
+            add(&place.tally.sent);
+        }
+        let message = self.pending.get_or_insert_with(|| {
+            json!({
+                "action": "sendMessage",
+                "receiver_id": self.partner,
+                "message": format!("{TEXT} {}", place.start.elapsed().as_micros()),
+                "client_message_id": format!("{:016x}", fastrand::u64(..)),
+            })
+        });
+        message.clone()
+    }
+
+    fn take(&mut self, frame: &Value) {
+        let tally = &self.place.tally;
+        let seq = || frame["seq"].as_i64().expect("a number");
+        match frame["type"].as_str() {
+            // A resend is pushed again; what is known is dropped.
+            Some("message") => {
+                if self.seen.insert(seq()) {
+                    tally.delivery(self.place.start.elapsed() - sent_at(frame));
+                }
+            }
+            Some("ack") if is_about(frame, self.pending.as_ref()) => {
+                self.pending = None;
+                assert!(self.seen.insert(seq()), "a number twice: {frame}");
+                add(&tally.acked);
+            }
+            // Of a message that was sent again and acknowledged since.
+            Some("ack") => {}
+            _ => eprintln!("{}: {frame}", self.user_id),
+        }
+    }
+}
+
+fn is_about(ack: &Value, message: Option<&Value>) -> bool {
+    message.is_some_and(|message| message["client_message_id"] == ack["client_message_id"])
+}
+
+/// What the text of a message says about when it was sent.
+fn sent_at(frame: &Value) -> Duration {
+    let text = frame["message"].as_str().unwrap_or_default();
+    let micros = text
+        .rsplit(' ')
+        .next()
+        .and_then(|micros| micros.parse().ok());
+    Duration::from_micros(micros.expect("the text ends with a time"))
+}
+
+/// Full jitter: any time up to `bound`.
+fn up_to(bound: Duration) -> Duration {
+    bound.mul_f64(fastrand::f64())
+}
+
+/// When the first message is sent.
+fn soon() -> Instant {
+    Instant::now() + up_to(Duration::from_millis(INTERVAL_MS.end))
+}

@@ -1,0 +1,203 @@
+//! Pairs that chat beside a client that does not read, and beside a flood of bad frames.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::AtomicUsize;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use tests::{Client, Stack, process};
+use tokio::net::TcpSocket;
+use tokio::time::MissedTickBehavior;
+
+use super::socket::Socket;
+use super::tally::{add, get};
+use crate::figures::Samples;
+use crate::messages::{TIME, all_chat, connect_pairs};
+
+/// Who does not read, and who writes to that user.
+const SILENT: [&str; 2] = ["silent", "insistent"];
+
+/// The longest message: what is not read fills the buffers on the way soon.
+const LONG: usize = 16_384;
+
+/// Between two messages to the client that does not read.
+const INTERVAL: Duration = Duration::from_millis(50);
+
+/// The receive buffer of that client, in bytes: the kernel's own would take much longer to fill.
+const RECEIVE_BUFFER: u32 = 8 * 1_024;
+
+/// Sockets that send bad frames.
+const FLOODERS: usize = 8;
+
+/// How many of these each has on the way: one that waits for its answer, and as many as the gateway
+/// takes from a socket.
+const ON_THE_WAY: [usize; 2] = [1, 128];
+
+/// Prints what a client that does not read costs the others, and how it gets what it has missed.
+///
+/// # Panics
+///
+/// It does not get everything in the end.
+pub async fn slow_reader(stack: &Stack) {
+    let without = chat(stack, "alone").await;
+    let mut silent = connect_silent(stack).await;
+    let mut insistent = stack.connect(SILENT[1]).await;
+    while insist(&mut insistent).await == "delivered" {}
+    let mut missed = 0;
+    let with = tokio::select! {
+        with = chat(stack, "beside-silent") => with,
+        () = insist_on(&mut insistent, &mut missed) => unreachable!("it goes on"),
+    };
+    compare("beside a client that reads not", &with, &without);
+    println!("pushes that it did not take      {missed}");
+    catch_up(stack, &mut silent, &mut insistent).await;
+}
+
+async fn connect_silent(stack: &Stack) -> Socket {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(RECEIVE_BUFFER).expect("set");
+    let address = stack.ws.trim_start_matches("ws://").parse();
+    let stream = socket.connect(address.expect("an address")).await;
+    let stream = stream.expect("accepted");
+    let opened = Socket::upgrade(stream, &stack.ws, SILENT[0]).await;
+    opened.expect("connected")
+}
+
+/// Sends one message to the client that does not read; gives the status of its ack.
+async fn insist(insistent: &mut Client) -> String {
+    let ack = insistent.say(SILENT[0], &"x".repeat(LONG)).await;
+    let status = ack["status"].as_str();
+    status.unwrap_or_else(|| panic!("no ack: {ack}")).to_owned()
+}
+
+async fn insist_on(insistent: &mut Client, missed: &mut usize) {
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        ticks.tick().await;
+        *missed += usize::from(insist(insistent).await == "stored");
+    }
+}
+
+/// The client reads again, until it gets what is sent now; then it asks for what lies in between.
+async fn catch_up(stack: &Stack, silent: &mut Socket, insistent: &mut Client) {
+    let mut seen = BTreeSet::new();
+    let last = tokio::select! {
+        () = read_on(silent, &mut seen) => panic!("the socket of a slow reader is closed"),
+        last = deliver_at_last(insistent) => last,
+    };
+    while !seen.contains(&last) {
+        seen.insert(number(&silent.next().await.expect("the socket is open")));
+    }
+    let pushed = seen.len();
+    // As a client does that sees a hole: all after the last number before it.
+    let mut after = (0..).find(|number| !seen.contains(&(number + 1)));
+    while let Some(number) = after.filter(|number| *number < last) {
+        let parameters = format!("&after={number}");
+        let page = stack.history(SILENT[0], SILENT[1], &parameters).await;
+        let numbers: Vec<i64> = page.messages().iter().map(self::number).collect();
+        seen.extend(&numbers);
+        after = numbers.last().copied();
+    }
+    assert!(seen.iter().copied().eq(1..=last), "it has all of them");
+    println!(
+        "when it reads again              it has all {last}: {pushed} were pushed, the others read \
+         from the history"
+    );
+}
+
+async fn read_on(silent: &mut Socket, seen: &mut BTreeSet<i64>) {
+    while let Some(frame) = silent.next().await {
+        seen.insert(number(&frame));
+    }
+}
+
+/// Sends until a message is delivered; gives its number.
+async fn deliver_at_last(insistent: &mut Client) -> i64 {
+    loop {
+        let ack = insistent.say(SILENT[0], "Are you there?").await;
+        if ack["status"] == "delivered" {
+            return number(&ack);
+        }
+    }
+}
+
+fn number(frame: &Value) -> i64 {
+    frame["seq"].as_i64().expect("a number")
+}
+
+/// Prints what bad frames cost those who send good ones.
+///
+/// # Panics
+///
+/// A bad frame is answered with anything but an error.
+pub async fn flood(stack: &Stack) {
+    let without = chat(stack, "before-flood").await;
+    for on_the_way in ON_THE_WAY {
+        let (gateway, refused) = (stack.pid().as_raw_nonzero().get(), AtomicUsize::new(0));
+        let before = memory_mb(gateway);
+        let (name, start) = (format!("beside-{on_the_way}"), Instant::now());
+        let with = tokio::select! {
+            with = chat(stack, &name) => with,
+            () = send_bad_frames(stack, on_the_way, &refused) => unreachable!("it goes on"),
+        };
+        let rate = get(&refused) as f64 / start.elapsed().as_secs_f64();
+        compare("beside a flood of bad frames", &with, &without);
+        println!(
+            "{FLOODERS} sockets, each {on_the_way:>3} on the way    {rate:.0} bad frames refused a second; memory of the \
+             gateway {before:.1} MB before, {:.1} MB after",
+            memory_mb(gateway)
+        );
+    }
+}
+
+fn memory_mb(id: i32) -> f64 {
+    process::memory_kb(id.cast_unsigned()) as f64 / 1_024.0
+}
+
+/// Sends bad frames of all kinds on all sockets, with so many of each always on the way, and counts
+/// the answers.
+async fn send_bad_frames(stack: &Stack, on_the_way: usize, refused: &AtomicUsize) {
+    let too_long = "x".repeat(LONG + 1);
+    let bad = [
+        r#"{"action":"sendMessage","receiver_id":"#.to_owned(),
+        json!({"action": "sendMessage", "receiver_id": "a", "message": too_long}).to_string(),
+        json!({"action": "dance", "receiver_id": "a", "message": "m"}).to_string(),
+        json!({"action": "sendMessage", "receiver_id": 7, "message": ["m"]}).to_string(),
+    ];
+    let floods = (0..FLOODERS).map(|number| {
+        let mut bad = bad.iter().cycle();
+        async move {
+            let user = format!("flooder-{number}");
+            let mut socket = Socket::open(&stack.ws, &user).await.expect("connected");
+            for frame in bad.by_ref().take(on_the_way) {
+                socket.send(frame).await;
+            }
+            for frame in bad {
+                let answer = socket.next().await.expect("the socket stays open");
+                assert_eq!(answer["type"], "error", "{answer}");
+                add(refused);
+                socket.send(frame).await;
+            }
+        }
+    });
+    join_all(floods).await;
+}
+
+/// Lets pairs chat that there were not before.
+async fn chat(stack: &Stack, name: &str) -> Samples {
+    all_chat(connect_pairs(stack, name).await).await
+}
+
+fn compare(label: &str, with: &Samples, without: &Samples) {
+    let rate = |samples: &Samples| samples.len() as f64 / TIME.as_secs_f64();
+    println!(
+        "{label:<32} {:.0} delivered a second instead of {:.0}, ratio {:.2}; {} instead of {}",
+        rate(with),
+        rate(without),
+        rate(with) / rate(without),
+        with.summary(),
+        without.summary()
+    );
+}

@@ -1,0 +1,111 @@
+//! What the people of a crowd have done together.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::figures::Samples;
+
+/// How long a number may stay the same before the wait for it fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Between two looks at a number.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Between two lines of progress.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Counters that all people share, and the times that they have measured.
+#[derive(Default)]
+pub struct Tally {
+    /// Sockets that are open now.
+    pub open: AtomicUsize,
+    /// Handshakes that have succeeded so far.
+    pub opened: AtomicUsize,
+    /// Messages sent, resends not counted.
+    pub sent: AtomicUsize,
+    /// Messages acknowledged.
+    pub acked: AtomicUsize,
+    /// Messages that their receiver's socket has got for the first time.
+    pub delivered: AtomicUsize,
+    /// Messages sent again.
+    pub resent: AtomicUsize,
+    times: Mutex<Times>,
+}
+
+/// What has been measured since it was last taken.
+#[derive(Default)]
+pub struct Times {
+    /// Handshakes, from the connection to the 101.
+    pub handshakes: Samples,
+    /// Messages, from the send to the receiver.
+    pub deliveries: Samples,
+    /// Handshakes that did not open a socket, by the reason.
+    pub refusals: BTreeMap<String, usize>,
+}
+
+impl Tally {
+    /// Notes a handshake that took so long.
+    pub fn handshake(&self, outcome: Result<Duration, String>) {
+        let mut times = self.times.lock().expect("no holder panics");
+        match outcome {
+            Ok(elapsed) => {
+                times.handshakes.add(elapsed);
+                add(&self.open);
+                add(&self.opened);
+            }
+            Err(reason) => *times.refusals.entry(reason).or_default() += 1,
+        }
+    }
+
+    /// Notes that an open socket has ended.
+    pub fn has_ended(&self) {
+        self.open.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Notes that a message has reached its receiver.
+    pub fn delivery(&self, elapsed: Duration) {
+        let mut times = self.times.lock().expect("no holder panics");
+        times.deliveries.add(elapsed);
+        add(&self.delivered);
+    }
+
+    /// What has been measured since the last call.
+    pub fn take_times(&self) -> Times {
+        std::mem::take(&mut *self.times.lock().expect("no holder panics"))
+    }
+}
+
+/// One more.
+pub fn add(counter: &AtomicUsize) {
+    counter.fetch_add(1, Ordering::SeqCst);
+}
+
+/// The number now.
+pub fn get(counter: &AtomicUsize) -> usize {
+    counter.load(Ordering::SeqCst)
+}
+
+/// Waits until `number` is `wanted`, with lines of progress; gives how long that took.
+///
+/// # Panics
+///
+/// It is not on its way there any more.
+pub async fn reach(what: &str, wanted: usize, mut number: impl AsyncFnMut() -> usize) -> Duration {
+    let start = Instant::now();
+    let (mut last, mut changed, mut told) = (number().await, start, start);
+    while last != wanted {
+        tokio::time::sleep(POLL_INTERVAL).await;
+        let now = number().await;
+        if now != last {
+            (last, changed) = (now, Instant::now());
+        }
+        assert!(changed.elapsed() < PATIENCE, "{last} {what}, not {wanted}");
+        if told.elapsed() >= PROGRESS_INTERVAL {
+            told = Instant::now();
+            eprintln!("{last} of {wanted} {what} …");
+        }
+    }
+    start.elapsed()
+}
