@@ -23,6 +23,8 @@ pub struct Tally {
     pub open: AtomicUsize,
     /// Handshakes that have succeeded so far.
     pub opened: AtomicUsize,
+    /// Handshakes that have not.
+    pub refused: AtomicUsize,
     /// Messages sent, resends not counted.
     pub sent: AtomicUsize,
     /// Messages acknowledged.
@@ -55,7 +57,10 @@ impl Tally {
                 add(&self.open);
                 add(&self.opened);
             }
-            Err(reason) => *times.refusals.entry(reason).or_default() += 1,
+            Err(reason) => {
+                *times.refusals.entry(reason).or_default() += 1;
+                add(&self.refused);
+            }
         }
     }
 
