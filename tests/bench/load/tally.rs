@@ -11,7 +11,7 @@ use crate::figures::Samples;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Between two looks at a number.
-const POLL_INTERVAL: Duration = Duration::from_millis(100);
+pub const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Between two lines of progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
