@@ -6,7 +6,7 @@
 /// Width of the picture, in pixels.
 const WIDTH: f64 = 960.0;
 
-/// Where the charts begin and end, from the left; the legends are behind.
+/// Where the charts begin and end, from the left; the legends are on their right.
 const LEFT: f64 = 64.0;
 const RIGHT: f64 = 820.0;
 

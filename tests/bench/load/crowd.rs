@@ -33,7 +33,7 @@ const RETURN: Duration = Duration::from_secs(20);
 const PATIENCE: Duration = Duration::from_secs(35);
 
 /// What is refused, a handshake or a message, is tried again after a time up to this, at random; it
-/// doubles with each.
+/// doubles with each, up to [`RETURN`].
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 
 /// How long `$disconnect` may take: what the gateway waits for a function.
@@ -357,7 +357,7 @@ impl Person {
             // An error of ours, or of the gateway, which names no message.
             _ => {
                 self.next = Instant::now() + up_to(self.backoff);
-                self.backoff *= 2;
+                self.backoff = (self.backoff * 2).min(RETURN);
             }
         }
     }

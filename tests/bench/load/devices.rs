@@ -29,8 +29,9 @@ const TIME: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(35);
 
 /// A message that could not be stored is sent again after a time up to this, at random; it doubles
-/// with each.
+/// with each, up to a bound.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(20);
 
 /// What one socket did: numbers and ids of its messages, and the times of their acks.
 #[derive(Default)]
@@ -72,7 +73,7 @@ pub async fn write_at_once(stack: &Stack) {
     let numbers: std::collections::BTreeSet<i64> = numbers.collect();
     assert!(numbers.into_iter().eq(expected), "numbers have no holes");
     println!(
-        "{} senders, one conversation    {:.0} messages a second, {:.0} pushes a second; ack {}; \
+        "{} senders, one conversation    {:.1} messages a second, {:.0} pushes a second; ack {}; \
          resent {}; numbers dense, each stored once",
         2 * SOCKETS,
         all.numbers.len() as f64 / took.as_secs_f64(),
@@ -101,7 +102,7 @@ async fn write(mut socket: Socket, receiver: &str, end: Instant, pushes: Arc<Ato
                 Ok(None) => tokio::time::sleep(backoff.mul_f64(fastrand::f64())).await,
                 Err(_) => {}
             }
-            backoff *= 2;
+            backoff = (backoff * 2).min(LONGEST_BACKOFF);
             sent.resent += 1;
         };
         sent.acks.add(start.elapsed());
