@@ -8,7 +8,7 @@
 //!   frames
 //! - [`memory`]: memory of each process and open sockets, once a second
 //!
-//! The pages of a very long conversation are those of [`pages`](crate::pages).
+//! The pages of a very long conversation are those of [`pages`].
 
 mod crowd;
 mod devices;
@@ -20,6 +20,7 @@ mod tally;
 use serde_json::Value;
 use tests::stack::Host;
 use tests::{Stack, process, server};
+use tokio::signal::ctrl_c;
 
 use crate::pages;
 use crowd::Crowd;
@@ -40,8 +41,17 @@ const LONG_CONVERSATION: i64 = 1_000_000;
 /// Where the plot goes.
 const PLOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/bench/memory.svg");
 
-/// Runs all of it, on a chat of its own.
+/// Runs all of it, on a chat of its own, until Ctrl-C at most.
 pub async fn run() {
+    tokio::select! {
+        () = measure() => {}
+        // The gateway has been killed with what was dropped: it would run a `$disconnect` for each
+        // socket, against a database that ends with us.
+        _ = ctrl_c() => std::process::exit(130),
+    }
+}
+
+async fn measure() {
     let files = process::raise_file_limit() as usize;
     assert!(
         files >= SOCKETS + OTHER_FILES,
@@ -52,7 +62,7 @@ pub async fn run() {
     let stack = Stack::start_on(Host::InFlight, uri, &database, &["--log", "warn"]).await;
     println!("the load is on one process of each function, with up to 32 events in flight");
     let recorder = Recorder::start(&stack);
-    crowd(&stack, &recorder).await;
+    come_and_go(&stack, &recorder).await;
     recorder.phase("200 sockets, 2 users");
     devices::write_at_once(&stack).await;
     recorder.phase("slow reader");
@@ -88,7 +98,7 @@ async fn conflicts(uri: &str) {
     );
 }
 
-async fn crowd(stack: &Stack, recorder: &Recorder) {
+async fn come_and_go(stack: &Stack, recorder: &Recorder) {
     recorder.phase("all connect");
     let crowd = Crowd::connect(stack, SOCKETS, CHATTING).await;
     recorder.phase("1,000 chat");
