@@ -46,7 +46,7 @@ pub fn from_env() -> Result<RateLimit> {
 ///
 /// While the bucket is far from empty, several messages are counted at once, which costs the database
 /// one write instead of several. So a user who floods gets through, in any time, what burst and rate
-/// allow and a few messages more for each execution at once: [`MOST_UNCOUNTED`] and one.
+/// allow and five messages more for each execution at once.
 pub struct Limits {
     rate: RateLimit,
     accounts: Mutex<LruCache<UserId, Account>>,
