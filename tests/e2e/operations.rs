@@ -1,4 +1,4 @@
-//! How often a request asks the database.
+//! How often a request asks the database, and what if there is no answer.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -10,16 +10,37 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::sockets::age_rows;
+
 /// Commands by their names.
 type Counts = BTreeMap<String, usize>;
 
 /// What a driver says to keep its connections, whether or not there are requests.
 const UPKEEP: [&str; 4] = ["hello", "isMaster", "ping", "endSessions"];
 
-/// A way to the database on which commands are counted.
+/// A way to the database on which commands are counted, and may be held up.
 struct Meter {
     uri: String,
+    way: Way,
+}
+
+/// What happens to commands.
+#[derive(Clone, Default)]
+struct Way {
     counts: Arc<Mutex<Counts>>,
+    /// Those that never arrive, and let their connection hang.
+    held: Arc<Mutex<Option<&'static str>>>,
+}
+
+impl Way {
+    fn holds(&self, command: &str) -> bool {
+        *self.held.lock().expect("no holder panics") == Some(command)
+    }
+
+    fn count(&self, command: String) {
+        let mut counts = self.counts.lock().expect("no holder panics");
+        *counts.entry(command).or_default() += 1;
+    }
 }
 
 impl Meter {
@@ -27,29 +48,35 @@ impl Meter {
     async fn start() -> Self {
         let uri = server::uri().await;
         let (_, rest) = uri.split_once("://").expect("a connection string");
-        let address = rest.split(['/', '?']).next().expect("one part at least");
+        let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+        let address = host.split(['/', '?']).next().expect("one part at least");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let own = listener.local_addr().expect("an address").to_string();
         let meter = Self {
             uri: uri.replace(address, &own),
-            counts: Arc::default(),
+            way: Way::default(),
         };
-        let (address, counts) = (address.to_owned(), Arc::clone(&meter.counts));
+        let (address, way) = (address.to_owned(), meter.way.clone());
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let server = TcpStream::connect(&address).await.expect("it listens");
                 let (from_client, mut to_client) = client.into_split();
                 let (mut from_server, to_server) = server.into_split();
-                tokio::spawn(forward(from_client, to_server, Arc::clone(&counts)));
+                tokio::spawn(forward(from_client, to_server, way.clone()));
                 tokio::spawn(async move { copy(&mut from_server, &mut to_client).await });
             }
         });
         meter
     }
 
+    /// Lets commands of this name hang from now on.
+    fn hold(&self, command: &'static str) {
+        *self.way.held.lock().expect("no holder panics") = Some(command);
+    }
+
     /// What has been asked since the last time.
     fn take(&self) -> Counts {
-        let mut counts = std::mem::take(&mut *self.counts.lock().expect("no holder panics"));
+        let mut counts = std::mem::take(&mut *self.way.counts.lock().expect("no holder panics"));
         counts.retain(|command, _| !UPKEEP.contains(&command.as_str()));
         counts
     }
@@ -58,22 +85,17 @@ impl Meter {
 /// Forwards messages of the [wire protocol] until the connection ends, and counts their commands.
 ///
 /// [wire protocol]: https://www.mongodb.com/docs/manual/reference/mongodb-wire-protocol/
-async fn forward(
-    mut client: OwnedReadHalf,
-    mut server: OwnedWriteHalf,
-    counts: Arc<Mutex<Counts>>,
-) {
+async fn forward(mut client: OwnedReadHalf, mut server: OwnedWriteHalf, way: Way) {
     while let Ok(length) = client.read_u32_le().await {
         let mut rest = vec![0; length as usize - 4];
         if client.read_exact(&mut rest).await.is_err() {
             return;
         }
         if let Some(command) = command(&rest) {
-            *counts
-                .lock()
-                .expect("no holder panics")
-                .entry(command)
-                .or_default() += 1;
+            if way.holds(&command) {
+                return std::future::pending().await;
+            }
+            way.count(command);
         }
         if server.write_all(&length.to_le_bytes()).await.is_err()
             || server.write_all(&rest).await.is_err()
@@ -155,5 +177,26 @@ async fn a_page_of_the_history_is_one_look_up_or_two() {
         stack.history("a", "b", parameters).await.messages();
         assert_eq!(meter.take(), counts([("find", finds)]), "{parameters}");
     }
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_look_up_that_hangs_hides_no_delivery() {
+    let meter = Meter::start().await;
+    let one_process = ["--concurrency", "1"];
+    let database = server::database_name();
+    let stack = Stack::start_on(Host::Processes, &meter.uri, &database, &one_process).await;
+    let (mut a, mut b) = (stack.connect("a").await, stack.connect("b").await);
+    age_rows(&stack).await;
+    a.say("b", "now the process knows the sockets").await;
+    b.next().await;
+
+    meter.hold("find");
+    let ack = a.say("b", "m").await;
+    assert_eq!(
+        (&ack["seq"], &ack["status"]),
+        (&json!(2), &json!("delivered"))
+    );
+    assert_eq!(b.next().await["seq"], 2);
     stack.stop().await;
 }

@@ -56,7 +56,7 @@ async fn the_row_of_a_vanished_socket_goes_on_the_first_410_and_the_others_still
 }
 
 /// Lets all rows look as if their sockets had been open for a minute.
-async fn age_rows(stack: &Stack) {
+pub async fn age_rows(stack: &Stack) {
     let connections = stack.database.collection::<Document>("connections");
     let minute_ago = Utc::now() - TimeDelta::minutes(1);
     let older = doc! {"connected_at": DateTime::from_millis(minute_ago.timestamp_millis())};

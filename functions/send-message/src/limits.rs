@@ -45,8 +45,8 @@ pub fn from_env() -> Result<RateLimit> {
 /// wait longer, for all processes.
 ///
 /// While the bucket is far from empty, several messages are counted at once, which costs the database
-/// one write instead of several. So a user who floods gets through, in any time, what burst and rate
-/// allow and five messages more for each execution at once.
+/// one write instead of several. So a user who floods gets through what burst and rate allow
+/// and five messages more for each execution.
 pub struct Limits {
     rate: RateLimit,
     accounts: Mutex<LruCache<UserId, Account>>,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use chat::frame::{Ack, SendFrame, ServerFrame, Status};
 use chat::push::Deliveries;
-use chat::{Code, Connection, ConnectionId, Deadline, Draft, Message, Rejection, Result, UserId};
+use chat::{Code, Connection, ConnectionId, Deadline, Draft, Rejection, Result, UserId};
 use chrono::{DateTime, Utc};
 use tracing::Span;
 
@@ -56,17 +56,17 @@ async fn store_and_deliver(
     let start = Instant::now();
     let appended = deps.store.append(&draft, now, deadline).await?;
     let message = appended.message;
-    // A resend is pushed again: the first try may have ended between the insert and the push.
     let receiver_id = draft.receiver_id.clone();
+    // A resend is pushed again: the first try may have ended between the insert and the push.
     let delivery = Delivery {
-        draft,
-        message: message.clone(),
+        users: [draft.receiver_id, draft.sender_id],
+        frame: ServerFrame::Message(message.clone()).to_json(),
         origin,
         now,
         deadline: deadline.sooner(ACK_RESERVE),
         deps,
     };
-    let deliveries = delivery.run().await;
+    let deliveries = Arc::new(delivery).run().await;
     let status = status(&deliveries, &receiver_id);
     tracing::info!(
         seq = message.seq,
@@ -107,8 +107,9 @@ fn draft(frame: SendFrame, sender_id: UserId) -> Result<Draft, Rejection> {
 
 /// A stored message on its way to its sockets.
 struct Delivery {
-    draft: Draft,
-    message: Message,
+    /// The receiver and the sender.
+    users: [UserId; 2],
+    frame: String,
     origin: ConnectionId,
     now: DateTime<Utc>,
     deadline: Deadline,
@@ -116,29 +117,15 @@ struct Delivery {
 }
 
 impl Delivery {
-    /// Delivers, within the deadline; what has not been delivered by then waits in the history.
-    async fn run(self) -> Deliveries {
-        let deadline = self.deadline;
-        let delivered = deadline.bound("delivery", async move { Ok(self.deliver().await) });
-        delivered.await.unwrap_or_else(|error| {
-            tracing::error!(
-                cause = error.chain(),
-                monotonic_counter.PushesFailed = 1,
-                "message stored but not delivered"
-            );
-            Deliveries::default()
-        })
-    }
-
-    /// To the sockets that this process knows at once, and to the others when the database has named
+    /// Delivers, within the deadline; what has not been delivered by then waits in the history. Goes
+    /// to the sockets that this process knows at once, and to the others when the database has named
     /// them.
-    async fn deliver(self) -> Deliveries {
-        let frame = ServerFrame::Message(self.message.clone()).to_json();
+    async fn run(self: Arc<Self>) -> Deliveries {
         let known = self.addressed(self.deps.sockets.of(self.users(), self.now));
-        let (mut deliveries, others) = tokio::join!(
-            self.push(known.clone(), &frame),
-            self.deliver_to_others(&known, &frame),
-        );
+        let to_others = Arc::clone(&self).deliver_to_others(known.clone());
+        // Pushes end by themselves when the time is over, a look-up does not.
+        let (mut deliveries, others) =
+            tokio::join!(self.push(known), self.deadline.bound("delivery", to_others),);
         match others {
             Ok(others) => deliveries.extend(others),
             Err(error) => tracing::error!(
@@ -148,37 +135,45 @@ impl Delivery {
             ),
         }
         if !deliveries.gone.is_empty() {
-            self.deps.sockets.forget(&deliveries.gone);
-            if let Err(error) = self.deps.store.forget(&deliveries.gone).await {
-                tracing::warn!(cause = error.chain(), "rows of gone sockets stay for now");
-            }
+            self.forget(deliveries.gone.clone()).await;
         }
         deliveries
     }
 
     /// Sockets are looked up after the insert: a receiver who connects later finds the message in
     /// the history, one who has connected before is found here.
-    async fn deliver_to_others(&self, known: &[Connection], frame: &str) -> Result<Deliveries> {
+    async fn deliver_to_others(self: Arc<Self>, known: Vec<Connection>) -> Result<Deliveries> {
         let sockets = self.deps.store.sockets_of(self.users(), self.now).await?;
         self.deps.sockets.remember(self.users(), &sockets);
         let mut others = self.addressed(sockets);
-        others.retain(|socket| !known.contains(socket));
-        Ok(self.push(others, frame).await)
+        others.retain(|socket| !known.iter().any(|known| known.is_same(socket)));
+        Ok(self.push(others).await)
     }
 
-    async fn push(&self, sockets: Vec<Connection>, frame: &str) -> Deliveries {
+    async fn push(&self, sockets: Vec<Connection>) -> Deliveries {
         let push = &self.deps.push;
-        push.fan_out(sockets, frame, self.now, self.deadline).await
+        push.fan_out(sockets, &self.frame, self.now, self.deadline)
+            .await
+    }
+
+    async fn forget(&self, gone: Vec<Connection>) {
+        self.deps.sockets.forget(&gone);
+        let deps = Arc::clone(&self.deps);
+        let forget = async move { deps.store.forget(&gone).await };
+        if let Err(error) = self.deadline.bound("forget", forget).await {
+            tracing::warn!(cause = error.chain(), "rows of gone sockets stay for now");
+        }
     }
 
     fn users(&self) -> [&UserId; 2] {
-        [&self.draft.receiver_id, &self.draft.sender_id]
+        self.users.each_ref()
     }
 
     /// Those that the message is for: who writes to themselves gets it on every socket, as in the
     /// old system.
     fn addressed(&self, mut sockets: Vec<Connection>) -> Vec<Connection> {
-        if self.draft.receiver_id != self.draft.sender_id {
+        let [receiver_id, sender_id] = &self.users;
+        if receiver_id != sender_id {
             sockets.retain(|socket| socket.connection_id != self.origin);
         }
         sockets

@@ -50,7 +50,7 @@ impl Sockets {
         let mut remembered = self.lock();
         for socket in gone {
             if let Some(sockets) = remembered.get_mut(&socket.user_id) {
-                sockets.retain(|other| other != socket);
+                sockets.retain(|other| !other.is_same(socket));
             }
         }
     }

@@ -5,16 +5,24 @@
 //!
 //! [group commit]: https://dev.mysql.com/doc/refman/8.4/en/innodb-performance-group_commit.html
 
+use std::pin::pin;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use mongodb::error::{Error as DriverError, Result};
 use tokio::sync::{Semaphore, oneshot};
+use tokio::time::timeout;
 
 /// Operations at once. While they are under way, what comes in waits and becomes the next one.
 const OPERATIONS: usize = 2;
 
+/// How long others wait for an operation. One that takes longer may hang, since the driver has no
+/// time-out of its own for an answer: it goes on, and no longer keeps the others from starting.
+const LONGEST_TURN: Duration = Duration::from_millis(500);
+
 /// Where items wait to be served together.
 pub(super) struct Batch<Item, Answer> {
+    /// The first of them has come with the one who will serve them all.
     waiting: Mutex<Vec<Waiting<Item, Answer>>>,
     turns: Semaphore,
 }
@@ -38,29 +46,61 @@ impl<Item, Answer> Batch<Item, Answer> {
         item: Item,
         serve: impl AsyncFnOnce(Vec<Item>) -> Vec<Result<Answer>>,
     ) -> Result<Answer> {
-        let (sender, mut answer) = oneshot::channel();
-        self.lock().push((item, sender));
-        let abandoned = |_| DriverError::custom("the operation was abandoned");
-        let turn = tokio::select! {
-            biased;
-            // Another one has served it.
-            answer = &mut answer => return answer.map_err(abandoned)?,
-            turn = self.turns.acquire() => turn.expect("it is never closed"),
-        };
-        let (items, senders): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut *self.lock()).into_iter().unzip();
-        if !items.is_empty() {
-            for (sender, answer) in senders.into_iter().zip(serve(items).await) {
-                // Who waits no longer wants no answer.
-                let _ = sender.send(answer);
-            }
+        let (sender, answer) = oneshot::channel();
+        if self.is_first(item, sender) {
+            self.serve_all(serve).await;
         }
-        drop(turn);
+        let abandoned = |_| DriverError::custom("the operation was abandoned");
         answer.await.map_err(abandoned)?
+    }
+
+    /// Lets an item wait. Whether it is the first that does.
+    fn is_first(&self, item: Item, sender: oneshot::Sender<Result<Answer>>) -> bool {
+        let mut waiting = self.lock();
+        waiting.push((item, sender));
+        waiting.len() == 1
+    }
+
+    /// Serves those who wait when it is their turn.
+    async fn serve_all(&self, serve: impl AsyncFnOnce(Vec<Item>) -> Vec<Result<Answer>>) {
+        let group = Group(Some(self));
+        let turn = self.turns.acquire().await.expect("it is never closed");
+        let (items, senders): (Vec<_>, Vec<_>) = group.take().into_iter().unzip();
+        let mut serving = pin!(serve(items));
+        let answers = match timeout(LONGEST_TURN, &mut serving).await {
+            Ok(answers) => answers,
+            Err(_) => {
+                drop(turn);
+                serving.await
+            }
+        };
+        for (sender, answer) in senders.into_iter().zip(answers) {
+            // Who waits no longer wants no answer.
+            let _ = sender.send(answer);
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Waiting<Item, Answer>>> {
         self.waiting.lock().expect("no holder panics")
+    }
+}
+
+/// Those who wait for the same turn. If the one who is to serve them gives up before it comes, they are
+/// told so: else they would wait for ever.
+struct Group<'a, Item, Answer>(Option<&'a Batch<Item, Answer>>);
+
+impl<Item, Answer> Group<'_, Item, Answer> {
+    fn take(mut self) -> Vec<Waiting<Item, Answer>> {
+        let batch = self.0.take().expect("it is taken once");
+        std::mem::take(&mut *batch.lock())
+    }
+}
+
+impl<Item, Answer> Drop for Group<'_, Item, Answer> {
+    fn drop(&mut self) {
+        if let Some(batch) = self.0 {
+            batch.lock().clear();
+        }
     }
 }
 
@@ -107,15 +147,47 @@ mod tests {
         assert_eq!(operations.into_inner(), OPERATIONS + 1);
     }
 
+    /// Serves nobody, ever.
+    async fn never(_: Vec<u32>) -> Vec<Result<u32>> {
+        std::future::pending().await
+    }
+
+    async fn echo(items: Vec<u32>) -> Vec<Result<u32>> {
+        items.into_iter().map(Ok).collect()
+    }
+
     #[tokio::test]
-    async fn who_gives_up_takes_nobody_along() {
+    async fn operations_that_hang_keep_the_others_waiting_for_a_moment_only() {
         let batch = Batch::default();
-        let never = async |_: Vec<u32>| std::future::pending().await;
-        let given_up = batch.serve(1, never);
-        assert!(futures_util::FutureExt::now_or_never(given_up).is_none());
-        let answer = batch.serve(2, async |items: Vec<u32>| {
-            items.into_iter().map(Ok).collect()
-        });
-        assert_eq!(answer.await.ok(), Some(2));
+        let hanging = join_all((0..OPERATIONS).map(|_| batch.serve(0, never)));
+        let others = async {
+            tokio::task::yield_now().await;
+            let answer = timeout(LONGEST_TURN * 10, batch.serve(1, echo)).await;
+            answer.expect("it is served")
+        };
+        let answer = tokio::select! {
+            _ = hanging => unreachable!("they hang"),
+            answer = others => answer,
+        };
+        assert_eq!(answer.ok(), Some(1));
+    }
+
+    #[tokio::test]
+    async fn who_gives_up_leaves_nobody_waiting_for_ever() {
+        let batch = Batch::default();
+        let mut hanging: Vec<_> = (0..OPERATIONS)
+            .map(|_| Box::pin(batch.serve(0, never)))
+            .collect();
+        let mut leader = Box::pin(batch.serve(1, echo));
+        let mut follower = Box::pin(batch.serve(2, echo));
+        for operation in &mut hanging {
+            assert!(futures_util::poll!(operation).is_pending());
+        }
+        assert!(futures_util::poll!(&mut leader).is_pending());
+        assert!(futures_util::poll!(&mut follower).is_pending());
+        drop(leader);
+        assert!(follower.await.is_err());
+        drop(hanging);
+        assert_eq!(batch.serve(3, echo).await.ok(), Some(3));
     }
 }

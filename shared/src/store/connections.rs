@@ -18,7 +18,7 @@ use crate::{ConnectionId, Identity, Result, UserId};
 ///  "endpoint": "https://….execute-api.eu-west-1.amazonaws.com/prod",
 ///  "connected_at": {"$date": "…"}, "expires_at": {"$date": "…"}}
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Connection {
     /// The socket.
     #[serde(rename = "_id")]
@@ -71,6 +71,11 @@ impl Connection {
     /// Whether it may get messages at `now`: it does not outlive its user's token.
     pub fn is_live(&self, now: DateTime<Utc>) -> bool {
         self.expires_at > date(now)
+    }
+
+    /// Whether it is the same socket, whatever else is known of it.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.connection_id == other.connection_id
     }
 
     /// Whether it may still be on its way up.

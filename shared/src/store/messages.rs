@@ -178,8 +178,8 @@ impl Store {
         Arc::clone(line)
     }
 
-    /// Inserts a message; `false` if its number or its `client_message_id` is taken. Messages of one
-    /// operation are of different conversations, and none depends on another.
+    /// Inserts a message; `false` if its number or its `client_message_id` is taken. None of the
+    /// messages of one operation depends on another.
     async fn insert(&self, message: Arc<StoredMessage>) -> Result<bool> {
         let insert = self.inserts.serve(message, async |messages| {
             let documents = messages.iter().map(Arc::as_ref);
