@@ -444,9 +444,9 @@ async fn calls_of_a_sampled_request_are_subsegments_of_its_trace() {
     };
     let mut operations = told("database", "operation");
     // It runs beside the others, so it may end anywhere among them.
-    let debit = (json!("debit of a message"), json!(false));
+    let debit = (json!("debit of messages"), json!(false));
     let place = operations.iter().position(|operation| *operation == debit);
-    operations.remove(place.expect("the message is counted"));
+    operations.remove(place.expect("messages are counted"));
     assert_eq!(
         operations,
         [
