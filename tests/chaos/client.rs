@@ -5,11 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use http_body_util::{BodyExt, Full};
-use hyper::{Request, StatusCode};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper::{Method, StatusCode};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -78,35 +74,23 @@ impl Line {
 }
 
 /// An HTTP client that keeps its connections.
-pub struct Http(Client<HttpConnector, Full<Bytes>>);
+#[derive(Default)]
+pub struct Http(::tests::client::Http);
 
 impl Http {
-    /// Without any connection yet.
-    pub fn new() -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        Self(Client::builder(TokioExecutor::new()).build(connector))
-    }
-
     /// The body of the answer to a GET request.
     ///
     /// # Errors
     ///
     /// Another status than 200; or there was no answer.
     pub async fn get(&self, url: &str) -> Result<Bytes, Outcome> {
-        let got = timeout(PATIENCE, self.try_get(url)).await;
+        let got = timeout(PATIENCE, self.0.try_request(Method::GET, url, Vec::new())).await;
         let got = got.map_err(|_| Outcome::Unknown("no answer".to_owned()))?;
-        match got.map_err(|error| Outcome::Unknown(error.to_string()))? {
-            (StatusCode::OK, body) => Ok(body),
-            (status, _) => Err(Outcome::Failed(status.to_string())),
+        let answer = got.map_err(|error| Outcome::Unknown(error.to_string()))?;
+        match answer.status {
+            StatusCode::OK => Ok(answer.body),
+            status => Err(Outcome::Failed(status.to_string())),
         }
-    }
-
-    async fn try_get(&self, url: &str) -> anyhow::Result<(StatusCode, Bytes)> {
-        let request = Request::get(url).body(Full::default())?;
-        let answer = self.0.request(request).await?;
-        let status = answer.status();
-        Ok((status, answer.into_body().collect().await?.to_bytes()))
     }
 }
 
@@ -151,12 +135,15 @@ mod tests {
 
         let refused = Line::open(&format!("ws://{refusing}/")).await.err();
         assert_eq!(refused.as_ref(), Some(&failed));
-        let refused = Http::new().get(&format!("http://{refusing}/")).await;
+        let refused = Http::default().get(&format!("http://{refusing}/")).await;
         assert_eq!(refused.err(), Some(failed));
         for address in [breaking, absent] {
             let broken = Line::open(&format!("ws://{address}/")).await.err();
             assert!(matches!(broken, Some(Outcome::Unknown(_))), "{broken:?}");
-            let broken = Http::new().get(&format!("http://{address}/")).await.err();
+            let broken = Http::default()
+                .get(&format!("http://{address}/"))
+                .await
+                .err();
             assert!(matches!(broken, Some(Outcome::Unknown(_))), "{broken:?}");
         }
     }

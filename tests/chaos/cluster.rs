@@ -150,7 +150,7 @@ impl Cluster {
     /// Whether everything answers now.
     async fn answers(&self) -> bool {
         let page = "chat/history?user1=nemesis&user2=nobody&limit=1";
-        let page = Http::new().get(&format!("{}/{page}", self.http)).await;
+        let page = Http::default().get(&format!("{}/{page}", self.http)).await;
         let socket = Line::open(&format!("{}/?user_id=nemesis", self.ws)).await;
         let (Ok(_), Ok(mut socket)) = (page, socket) else {
             return false;

@@ -49,7 +49,7 @@ impl Pages {
         Self {
             reader,
             base,
-            http: Http::new(),
+            http: Http::default(),
             recorder,
         }
     }

@@ -1,5 +1,6 @@
 //! A WebSocket client and an HTTP client.
 
+use anyhow::Result;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use http_body_util::{BodyExt, Full};
@@ -217,13 +218,27 @@ impl Default for Http {
 impl Http {
     /// Sends a request.
     pub async fn request(&self, method: Method, url: &str, body: Vec<u8>) -> Answer {
-        let request = Request::builder().method(method).uri(url);
-        let request = request.body(Full::new(Bytes::from(body))).expect("a URL");
-        self.send(request).await
+        let answer = self.try_request(method, url, body).await;
+        answer.expect("an answer")
     }
 
-    async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
-        answer(self.0.request(request).await.expect("an answer")).await
+    /// Sends a request to somebody who may not answer.
+    ///
+    /// # Errors
+    ///
+    /// There is no answer, or it breaks off.
+    pub async fn try_request(&self, method: Method, url: &str, body: Vec<u8>) -> Result<Answer> {
+        let request = Request::builder().method(method).uri(url);
+        self.send(request.body(Full::new(Bytes::from(body)))?).await
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Answer> {
+        let (parts, body) = self.0.request(request).await?.into_parts();
+        Ok(Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: body.collect().await?.to_bytes(),
+        })
     }
 }
 
@@ -245,19 +260,11 @@ pub async fn send(method: Method, url: &str, headers: &[(&str, &str)]) -> Answer
         request.header(*name, *value)
     });
     let request = request.body(Full::default()).expect("a URL and headers");
-    Http::default().send(request).await
+    let answer = Http::default().send(request).await;
+    answer.expect("an answer")
 }
 
 /// Sends a request on a connection of its own.
 pub async fn request(method: Method, url: &str, body: Vec<u8>) -> Answer {
     Http::default().request(method, url, body).await
-}
-
-async fn answer(response: hyper::Response<hyper::body::Incoming>) -> Answer {
-    let (parts, body) = response.into_parts();
-    Answer {
-        status: parts.status,
-        headers: parts.headers,
-        body: body.collect().await.expect("the body comes").to_bytes(),
-    }
 }

@@ -5,13 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::{Method, Request};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
+use hyper::Method;
 use local::faults::Faults;
 use rustix::process::Pid;
+use tests::client::Http;
 use tests::stack::{TEMPLATE, UNLIMITED};
 use tests::{process, programs};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -143,13 +140,11 @@ impl Gateway {
 
     async fn control(&self, method: Method, path: &str, body: Vec<u8>) -> Result<()> {
         let url = format!("http://127.0.0.1:{}/_local/{path}", self.ws_port);
-        let request = Request::builder().method(method).uri(url);
-        let request = request.body(Full::new(Bytes::from(body)))?;
-        let client = Client::builder(TokioExecutor::new()).build_http();
-        let answer = timeout(PATIENCE, client.request(request)).await;
+        let http = Http::default();
+        let answer = timeout(PATIENCE, http.try_request(method, &url, body)).await;
         let status = answer
             .with_context(|| format!("no answer to {path}"))??
-            .status();
+            .status;
         match status.is_success() {
             true => Ok(()),
             false => bail!("the gateway refuses {path}: {status}"),
