@@ -6,6 +6,7 @@ mod chat_screen;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -185,7 +186,10 @@ async fn main() {
         None => serve(arguments).await,
     };
     if let Err(error) = result {
-        eprintln!("error: {error:#}");
+        // In one write: functions that still end share standard error, and their lines come between
+        // the pieces that `eprintln` writes.
+        let line = format!("error: {error:#}\n");
+        let _ = std::io::stderr().write_all(line.as_bytes());
         std::process::exit(1);
     }
 }
