@@ -10,21 +10,19 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use mongodb::error::{Error as DriverError, Result};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-/// Operations at once. While they are under way, what comes in waits and becomes the next one.
-const OPERATIONS: usize = 2;
-
 /// How long others wait for an operation. One that takes longer may hang, since the driver has no
-/// time-out of its own for an answer: it goes on, and no longer keeps the others from starting.
+/// time-out of its own for an answer: it goes on, and no longer keeps the next one from starting.
 const LONGEST_TURN: Duration = Duration::from_millis(500);
 
 /// Where items wait to be served together.
 pub(super) struct Batch<Item, Answer> {
     /// The first of them has come with the one who will serve them all.
     waiting: Mutex<Vec<Waiting<Item, Answer>>>,
-    turns: Semaphore,
+    /// Held during an operation: what comes in meanwhile becomes the next one.
+    turn: tokio::sync::Mutex<()>,
 }
 
 type Waiting<Item, Answer> = (Item, oneshot::Sender<Result<Answer>>);
@@ -33,7 +31,7 @@ impl<Item, Answer> Default for Batch<Item, Answer> {
     fn default() -> Self {
         Self {
             waiting: Mutex::default(),
-            turns: Semaphore::new(OPERATIONS),
+            turn: tokio::sync::Mutex::default(),
         }
     }
 }
@@ -64,7 +62,7 @@ impl<Item, Answer> Batch<Item, Answer> {
     /// Serves those who wait when it is their turn.
     async fn serve_all(&self, serve: impl AsyncFnOnce(Vec<Item>) -> Vec<Result<Answer>>) {
         let group = Group(Some(self));
-        let turn = self.turns.acquire().await.expect("it is never closed");
+        let turn = self.turn.lock().await;
         let (items, senders): (Vec<_>, Vec<_>) = group.take().into_iter().unzip();
         let mut serving = pin!(serve(items));
         let answers = match timeout(LONGEST_TURN, &mut serving).await {
@@ -143,8 +141,8 @@ mod tests {
                 Err(error) => assert_eq!(error.get_custom(), Some(&item)),
             }
         }
-        // The first ones find nobody else, and all the others wait meanwhile.
-        assert_eq!(operations.into_inner(), OPERATIONS + 1);
+        // The first one finds nobody else, and all the others wait meanwhile.
+        assert_eq!(operations.into_inner(), 2);
     }
 
     /// Serves nobody, ever.
@@ -157,16 +155,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn operations_that_hang_keep_the_others_waiting_for_a_moment_only() {
+    async fn an_operation_that_hangs_keeps_the_others_waiting_for_a_moment_only() {
         let batch = Batch::default();
-        let hanging = join_all((0..OPERATIONS).map(|_| batch.serve(0, never)));
+        let hanging = batch.serve(0, never);
         let others = async {
             tokio::task::yield_now().await;
             let answer = timeout(LONGEST_TURN * 10, batch.serve(1, echo)).await;
             answer.expect("it is served")
         };
         let answer = tokio::select! {
-            _ = hanging => unreachable!("they hang"),
+            _ = hanging => unreachable!("it hangs"),
             answer = others => answer,
         };
         assert_eq!(answer.ok(), Some(1));
@@ -175,14 +173,10 @@ mod tests {
     #[tokio::test]
     async fn who_gives_up_leaves_nobody_waiting_for_ever() {
         let batch = Batch::default();
-        let mut hanging: Vec<_> = (0..OPERATIONS)
-            .map(|_| Box::pin(batch.serve(0, never)))
-            .collect();
+        let mut hanging = Box::pin(batch.serve(0, never));
         let mut leader = Box::pin(batch.serve(1, echo));
         let mut follower = Box::pin(batch.serve(2, echo));
-        for operation in &mut hanging {
-            assert!(futures_util::poll!(operation).is_pending());
-        }
+        assert!(futures_util::poll!(&mut hanging).is_pending());
         assert!(futures_util::poll!(&mut leader).is_pending());
         assert!(futures_util::poll!(&mut follower).is_pending());
         drop(leader);
