@@ -42,13 +42,14 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts everything, with its files in `folder` and the functions from `binaries`. The database is
-    /// that of `MONGODB_URI` if it is set, else one of our own.
+    /// Starts everything, with its files in `folder` and the functions from `binaries`, each of them one
+    /// process if that is to take so many events `in_flight`. The database is that of `MONGODB_URI` if it
+    /// is set, else one of our own.
     ///
     /// # Errors
     ///
     /// Something does not start.
-    pub async fn start(folder: &Path, binaries: &Path) -> Result<Self> {
+    pub async fn start(folder: &Path, binaries: &Path, in_flight: Option<u32>) -> Result<Self> {
         let given = std::env::var("MONGODB_URI").ok();
         let (uri, database) = match given.filter(|uri| !uri.is_empty()) {
             Some(uri) => (uri, None),
@@ -58,7 +59,7 @@ impl Cluster {
             }
         };
         let name = server::database_name();
-        let gateway = Gateway::start(folder, binaries, &uri, &name).await?;
+        let gateway = Gateway::start(folder, binaries, in_flight, &uri, &name).await?;
         Ok(Self {
             ws: format!("ws://127.0.0.1:{}", gateway.ws_port),
             http: format!("http://127.0.0.1:{}", gateway.http_port),

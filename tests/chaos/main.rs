@@ -67,6 +67,11 @@ struct Arguments {
     #[arg(long, default_value_t = 24, value_name = "N")]
     conversations: usize,
 
+    /// One process of each function, which takes so many events at once and lets them share operations
+    /// of the database [default: processes that take one event at a time]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(2..))]
+    in_flight: Option<u32>,
+
     /// Only shows what would be done, and when
     #[arg(long)]
     schedule: bool,
@@ -80,6 +85,7 @@ async fn main() -> ExitCode {
         length: Duration::from_secs(arguments.seconds),
         messages: arguments.messages.unwrap_or(RATE * arguments.seconds),
         conversations: arguments.conversations,
+        in_flight: arguments.in_flight,
     };
     println!("seed {}", trial.seed);
     if arguments.schedule {

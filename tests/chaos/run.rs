@@ -1,6 +1,10 @@
 //! The command `chaos`, for a minute: `CHAOS_SEED=N` does the same again.
 
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
+
+/// Held by the run that has the machine for itself.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// What is far from what any machine does in a minute, and far from nothing.
 const LEAST_MESSAGES: u64 = 100;
@@ -21,7 +25,19 @@ fn figure(printed: &str, label: &str) -> u64 {
 
 #[test]
 fn the_contract_holds_for_a_minute_under_every_kind_of_fault() {
+    holds_for_a_minute(&[]);
+}
+
+#[test]
+fn it_holds_where_the_requests_of_a_process_share_operations() {
+    holds_for_a_minute(&["--in-flight", "32"]);
+}
+
+fn holds_for_a_minute(flags: &[&str]) {
+    // Another run that fails is no reason not to go on.
+    let _turn = TURN.lock();
     let mut command = Command::new(env!("CARGO_BIN_EXE_chaos"));
+    command.args(flags);
     if let Ok(seed) = std::env::var("CHAOS_SEED") {
         command.args(["--seed", &seed]);
     }

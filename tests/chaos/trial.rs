@@ -35,6 +35,9 @@ pub struct Trial {
     pub messages: u64,
     /// In how many conversations.
     pub conversations: usize,
+    /// How many events the one process of a function takes at once; nothing for processes that take
+    /// one each.
+    pub in_flight: Option<u32>,
 }
 
 impl Trial {
@@ -51,12 +54,16 @@ impl Trial {
         } else {
             "--release "
         };
+        let in_flight = self
+            .in_flight
+            .map(|events| format!(" --in-flight {events}"));
         format!(
-            "cargo run {release}--bin chaos -- --seed {} --seconds {} --messages {} --conversations {}",
+            "cargo run {release}--bin chaos -- --seed {} --seconds {} --messages {} --conversations {}{}",
             self.seed,
             self.length.as_secs(),
             self.messages,
-            self.conversations
+            self.conversations,
+            in_flight.unwrap_or_default()
         )
     }
 
@@ -97,7 +104,7 @@ impl Trial {
         binaries: &Binaries,
         stop: CancellationToken,
     ) -> Result<()> {
-        let cluster = Arc::new(Cluster::start(folder, &binaries.folder).await?);
+        let cluster = Arc::new(Cluster::start(folder, &binaries.folder, self.in_flight).await?);
         if !cluster.owns_database() {
             eprintln!("the database is not ours: there are no faults of the database");
         }

@@ -29,6 +29,8 @@ pub struct Gateway {
     /// Its log.
     pub log: PathBuf,
     binaries: PathBuf,
+    /// How its functions are run: a flag with its value.
+    host: [String; 2],
     uri: String,
     database: String,
     switches: Faults,
@@ -37,18 +39,29 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts it, with its log in `folder`, on two ports that it keeps.
+    /// Starts it, with its log in `folder`, on two ports that it keeps. A function is one process that
+    /// takes so many events `in_flight`, or several that take one.
     ///
     /// # Errors
     ///
     /// It does not start.
-    pub async fn start(folder: &Path, binaries: &Path, uri: &str, database: &str) -> Result<Self> {
+    pub async fn start(
+        folder: &Path,
+        binaries: &Path,
+        in_flight: Option<u32>,
+        uri: &str,
+        database: &str,
+    ) -> Result<Self> {
         let ws_port = fixed_port(&[])?;
         let mut gateway = Self {
             ws_port,
             http_port: fixed_port(&[ws_port])?,
             log: folder.join("gateway.log"),
             binaries: binaries.to_owned(),
+            host: match in_flight {
+                Some(events) => ["--in-flight".to_owned(), events.to_string()],
+                None => ["--concurrency".to_owned(), CONCURRENCY.to_owned()],
+            },
             uri: uri.to_owned(),
             database: database.to_owned(),
             switches: Faults::default(),
@@ -158,7 +171,8 @@ impl Gateway {
             .args(["--chat", "--template", TEMPLATE])
             .args(["--ws-port", &self.ws_port.to_string()])
             .args(["--http-port", &self.http_port.to_string()])
-            .args(["--concurrency", CONCURRENCY, "--database", &self.database])
+            .args(&self.host)
+            .args(["--database", &self.database])
             .arg("--binaries")
             .arg(&self.binaries)
             .args(["--fault", &serde_json::to_string(&self.switches)?])
