@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tests::baseline::{OldServer, node_function, python_function};
 use tests::{Client, Stack, server};
+use tokio::process::Command;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::cpu::{Cpu, Used};
 use crate::figures::Samples;
 use crate::messages::{PAIRS, ROUNDS, TEXT, WARM_UP};
 use crate::processes::{send_message, spawn_to_first_poll};
+use crate::relay;
 
 /// How often each server has its turn with many pairs; the first turn is not counted.
 const TURNS: usize = 4;
@@ -230,23 +232,32 @@ fn acks(frame: &Message) -> usize {
 }
 
 /// Compares the time from the start of a function to its first request for an event, when its
-/// connection to the database is open.
+/// connection to the database is open: to the database itself, and to a [`relay`].
 pub async fn starts(uri: &str) {
-    let mut others = vec![("Python", python_function().await, Samples::default())];
+    let mut functions = vec![
+        ("ours", send_message()),
+        ("Python", python_function().await),
+    ];
     match node_function().await {
-        Ok(command) => others.push(("Node", command, Samples::default())),
+        Ok(command) => functions.push(("Node", command)),
         Err(error) => eprintln!("the start of Node is left out: {error:#}"),
     }
-    let mut ours = Samples::default();
+    println!("spawn to first poll");
+    starts_of(&mut functions, uri).await;
+    println!("the same, where the database serves a new connection at once");
+    starts_of(&mut functions, &relay::start(uri).await).await;
+}
+
+async fn starts_of(functions: &mut [(&str, Command)], uri: &str) {
+    let mut starts: Vec<_> = functions.iter().map(|_| Samples::default()).collect();
     for _ in 0..STARTS {
-        ours.add(spawn_to_first_poll(&mut send_message(), uri).await);
-        for (_, command, samples) in &mut others {
+        for ((_, command), samples) in functions.iter_mut().zip(&mut starts) {
             samples.add(spawn_to_first_poll(command, uri).await);
         }
     }
-    println!("spawn to first poll, ours        {}", ours.summary());
-    for (name, _, samples) in others {
-        let (summary, ratio) = (samples.summary(), samples.median_ms() / ours.median_ms());
-        println!("the same, {name:<22} {summary}, {ratio:.1} times as long at p50");
+    let ours = starts[0].median_ms();
+    for ((name, _), samples) in functions.iter().zip(&starts) {
+        let (summary, ratio) = (samples.summary(), samples.median_ms() / ours);
+        println!("  {name:<30} {summary}, {ratio:.1} times ours at p50");
     }
 }

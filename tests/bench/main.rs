@@ -11,6 +11,7 @@
 //!   messages; it writes the memory of each process meanwhile to `tests/bench/memory.svg`
 //! - [`echo`]: a server that only sends back, to compare with
 //! - [`cpu`]: the CPU time of processes
+//! - [`relay`]: a way to the database on which a new connection is served at once
 //! - [`figures`]: medians and percentiles
 //! - [`plot`]: line charts
 //!
@@ -27,6 +28,7 @@ mod messages;
 mod pages;
 mod plot;
 mod processes;
+mod relay;
 mod scale;
 
 use tests::stack::Host;

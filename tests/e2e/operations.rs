@@ -47,9 +47,7 @@ impl Meter {
     /// One to the run's server.
     async fn start() -> Self {
         let uri = server::uri().await;
-        let (_, rest) = uri.split_once("://").expect("a connection string");
-        let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-        let address = host.split(['/', '?']).next().expect("one part at least");
+        let address = server::address(uri);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let own = listener.local_addr().expect("an address").to_string();
         let meter = Self {

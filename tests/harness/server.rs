@@ -31,6 +31,17 @@ pub async fn uri() -> &'static str {
     .await
 }
 
+/// The address in a connection string to one server: its host and port.
+///
+/// # Panics
+///
+/// It is no connection string.
+pub fn address(uri: &str) -> &str {
+    let (_, rest) = uri.split_once("://").expect("a connection string");
+    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    host.split(['/', '?']).next().expect("one part at least")
+}
+
 /// Starts a server of a test's own, which it may stop and start again.
 pub async fn start_in(folder: &Path, port: u16) -> Database {
     let server = tokio::task::spawn_blocking(Server::find_or_install)
