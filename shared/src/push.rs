@@ -118,15 +118,15 @@ impl Push {
     /// Sends one text frame to all `sockets`, several at a time. One dead socket costs the others
     /// nothing.
     ///
-    /// `frame` is UTF-8 JSON of at most 131,072 bytes.
+    /// `frame` is UTF-8 JSON of at most 131,072 bytes, which all calls share.
     pub async fn fan_out(
         &self,
         sockets: Vec<Connection>,
-        frame: &str,
+        frame: impl Into<Bytes>,
         now: DateTime<Utc>,
         deadline: Deadline,
     ) -> Deliveries {
-        let call = Call::Post(Bytes::copy_from_slice(frame.as_bytes()));
+        let call = Call::Post(frame.into());
         self.call_all(sockets, &call, now, deadline).await
     }
 
@@ -179,10 +179,10 @@ impl Push {
     pub async fn reply(
         &self,
         connection_id: &ConnectionId,
-        frame: &str,
+        frame: impl Into<Bytes>,
         deadline: Deadline,
     ) -> Result<(), Error> {
-        let call = Call::Post(Bytes::copy_from_slice(frame.as_bytes()));
+        let call = Call::Post(frame.into());
         let reply = self.call(&self.config.endpoint, connection_id, &call, deadline);
         match traced(connection_id, reply).await {
             Ok(()) => Ok(()),

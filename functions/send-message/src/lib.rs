@@ -143,7 +143,7 @@ async fn respond(request: Request, deadline: Deadline, deps: Arc<Deps>) -> ApiGa
     }
     if let ServerFrame::Error(_) = answer {
         let frame = answer.to_json();
-        let sent = deps.push.reply(&request.connection_id, &frame, deadline);
+        let sent = deps.push.reply(&request.connection_id, frame, deadline);
         if let Err(error) = sent.await {
             tracing::warn!(cause = error.chain(), "error frame not delivered");
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use chat::frame::{Ack, SendFrame, ServerFrame, Status};
 use chat::push::Deliveries;
 use chat::{Code, Connection, ConnectionId, Deadline, Draft, Rejection, Result, UserId};
@@ -60,7 +61,7 @@ async fn store_and_deliver(
     // A resend is pushed again: the first try may have ended between the insert and the push.
     let delivery = Delivery {
         users: [draft.receiver_id, draft.sender_id],
-        frame: ServerFrame::Message(message.clone()).to_json(),
+        frame: ServerFrame::Message(message.clone()).to_json().into(),
         origin,
         now,
         deadline: deadline.sooner(ACK_RESERVE),
@@ -109,7 +110,7 @@ fn draft(frame: SendFrame, sender_id: UserId) -> Result<Draft, Rejection> {
 struct Delivery {
     /// The receiver and the sender.
     users: [UserId; 2],
-    frame: String,
+    frame: Bytes,
     origin: ConnectionId,
     now: DateTime<Utc>,
     deadline: Deadline,
@@ -152,7 +153,7 @@ impl Delivery {
 
     async fn push(&self, sockets: Vec<Connection>) -> Deliveries {
         let push = &self.deps.push;
-        push.fan_out(sockets, &self.frame, self.now, self.deadline)
+        push.fan_out(sockets, self.frame.clone(), self.now, self.deadline)
             .await
     }
 
