@@ -1,0 +1,212 @@
+// Clients for the tests on real sockets: each lives in a tab, and every snapshot that it shows is checked.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Chat } from "../src/index.js";
+import { memoryStorage } from "./memory.js";
+import { startServer, until } from "./server.js";
+import { Tab } from "./stand-ins.js";
+
+/** Waits of the library, in ms, short enough for a test. What a test is about it sets itself. */
+export const TIMING = {
+  backoff: 20,
+  backoffMax: 100,
+  sendBackoff: 10,
+  stable: 50,
+  connect: 1_000,
+  ack: 300,
+  pong: 200,
+  wakePong: 150,
+  handOverRetry: 20,
+  handOverRetryMax: 60,
+  drain: 300,
+  token: 1_000,
+  request: 1_000,
+  gather: 5,
+  save: 50,
+  storage: 500,
+};
+
+/** What Node has to warn of, such as listeners that pile up. */
+const warnings = [];
+process.on("warning", (warning) => warnings.push(warning));
+
+/** How far an entry has come. It may go back among the first three, and nowhere else. */
+const RANK = { failed: 0, queued: 0, sending: 0, stored: 1, delivered: 2, read: 3 };
+
+/** A test with a server and clients of its own, and the checks of all snapshots at its end. */
+export function scenario(name, ...rest) {
+  const [options, body] = rest.length > 1 ? rest : [{}, rest[0]];
+  test(name, { timeout: 20_000 }, async (t) => {
+    const world = new World(t, await startServer(options));
+    try {
+      await body(world);
+    } finally {
+      await world.end();
+    }
+    world.check();
+  });
+}
+
+/** A server, and those who use it. */
+export class World {
+  clients = [];
+
+  constructor(t, server) {
+    Object.assign(this, { t, server, servers: [server] });
+  }
+
+  /** A client that does not connect yet. */
+  client(user, options) {
+    const client = new Client(this.server, user, options);
+    this.clients.push(client);
+    return client;
+  }
+
+  /** A client that is online. */
+  async online(user, options) {
+    const client = this.client(user, options);
+    client.chat.connect();
+    await client.until("online");
+    return client;
+  }
+
+  /** A server beside the first one. */
+  async another(options) {
+    const server = await startServer(options);
+    this.servers.push(server);
+    return server;
+  }
+
+  async end() {
+    for (const { chat, tab } of this.clients) if (tab.alive) await chat.close();
+    for (const server of this.servers) await server.stop();
+  }
+
+  check() {
+    for (const { problems } of this.clients) if (problems.length) throw problems[0];
+    assert.deepEqual(warnings.splice(0).map(String), [], "warnings of Node");
+  }
+}
+
+/** The library in a tab, with all that it shows. */
+export class Client {
+  states = [];
+  problems = [];
+  logs = [];
+  views = new Map();
+
+  constructor(server, user, { tab = new Tab({ storage: memoryStorage() }), timing, ...options } = {}) {
+    Object.assign(this, { server, user, tab });
+    const { socketUrl, historyUrl } = server;
+    const log = (...line) => this.logs.push(line);
+    this.chat = new Chat({ socketUrl, historyUrl, user, log, ...tab.options, timing: { ...TIMING, ...timing }, ...options });
+    this.chat.onState((state) => this.states.push(state));
+  }
+
+  /** The conversation with `peer`, opened. */
+  with(peer) {
+    if (!this.views.has(peer)) this.views.set(peer, new View(this, peer));
+    return this.views.get(peer);
+  }
+
+  get state() {
+    return this.chat.state.state;
+  }
+
+  until(state, timeout) {
+    return until(() => this.state === state, () => `${this.user} is ${state}, not ${this.state}`, timeout);
+  }
+}
+
+/** A conversation as it is shown. */
+export class View {
+  snapshots = [];
+
+  constructor(client, peer) {
+    Object.assign(this, { client, peer, talk: client.chat.with(peer) });
+    this.stop = this.talk.onChange((snapshot) => {
+      try {
+        this.#check(snapshot, this.snapshots.at(-1));
+      } catch (problem) {
+        client.problems.push(problem);
+      }
+      this.snapshots.push(snapshot);
+    });
+  }
+
+  get now() {
+    return this.snapshots.at(-1);
+  }
+
+  get entries() {
+    return this.now.entries;
+  }
+
+  get texts() {
+    return this.entries.map(({ text }) => text);
+  }
+
+  /** The newest entry with a text. */
+  entry(text) {
+    return this.entries.findLast((entry) => entry.text === text);
+  }
+
+  /** Waits until the newest page is there. */
+  async loaded() {
+    const { user, server } = this.client;
+    const asked = ({ query, status }) => status === 200 && query.user1 === user && query.user2 === this.peer;
+    await until(() => server.requests.some(asked) && !this.now.loading, `${user} has the newest page`);
+    return this;
+  }
+
+  /** Waits until exactly these texts are shown, in this order, all with a number. */
+  async shows(texts, timeout) {
+    const stored = () => this.texts.join("\n") === texts.join("\n") && this.entries.every(({ seq }) => seq !== undefined);
+    await until(stored, "the texts are stored and shown", timeout).catch(() => {
+      const shown = this.entries.map(({ text, seq }) => (seq === undefined ? `${text} (not stored)` : text));
+      assert.deepEqual(shown, texts, `what ${this.client.user} is shown`);
+    });
+  }
+
+  /** Waits until this view shows what the server's log has. */
+  async showsLog(timeout) {
+    await this.shows(this.client.server.texts(this.client.user, this.peer), timeout);
+    const part = ({ seq, timestamp }) => ({ seq, timestamp });
+    assert.deepEqual(this.entries.map(part), this.client.server.log(this.client.user, this.peer).map(part));
+  }
+
+  /** What holds in any snapshot, and from one to the next. */
+  #check(snapshot, before) {
+    const { entries } = snapshot;
+    const about = `${this.client.user} is shown ${JSON.stringify(entries.map(({ key, seq, text, state }) => ({ key, seq, text: text.slice(0, 20), state })))}`;
+    assert.ok(Object.isFrozen(snapshot) && Object.isFrozen(entries), "a snapshot is frozen");
+    assert.equal(new Set(entries.map(({ key }) => key)).size, entries.length, `a key twice: ${about}`);
+    const numbers = entries.map(({ seq }) => seq);
+    const numbered = numbers.filter((seq) => seq !== undefined);
+    assert.deepEqual(numbers.slice(0, numbered.length), numbered, `an echo before a numbered entry: ${about}`);
+    numbered.forEach((seq, index) => assert.ok(index === 0 || seq > numbered[index - 1], `numbers do not ascend: ${about}`));
+    const ids = entries.map(({ clientId }) => clientId).filter((id) => id !== undefined);
+    assert.equal(new Set(ids).size, ids.length, `a client id twice: ${about}`);
+    if (before) this.#compare(entries, before.entries, about);
+  }
+
+  #compare(entries, before, about) {
+    const now = new Map(entries.map((entry) => [entry.key, entry]));
+    const forgotten = this.client.state === "signed-out" && !entries.length;
+    for (const old of forgotten ? [] : before) {
+      const entry = now.get(old.key);
+      if (!entry) {
+        assert.ok(old.state === "failed" || !old.own || old.seq !== undefined, `an entry vanished: ${old.text.slice(0, 20)}; ${about}`);
+        continue;
+      }
+      assert.ok(Object.isFrozen(entry), "an entry is frozen");
+      assert.ok(RANK[entry.state] >= RANK[old.state], `${old.state} became ${entry.state}: ${about}`);
+      assert.ok(old.seq === undefined || entry.seq === old.seq, `a number changed: ${about}`);
+      const same = ["seq", "text", "state", "error", "timestamp", "sender"].every((field) => entry[field] === old[field]);
+      // One that waited and went out again within a turn looks the same, and has changed.
+      if (same && entry.state !== "sending") assert.equal(entry, old, `an entry that did not change is another object: ${about}`);
+    }
+  }
+}

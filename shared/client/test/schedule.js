@@ -1,0 +1,190 @@
+// One generated schedule: what a user, a peer, the network and the server do, and what must hold.
+
+import assert from "node:assert/strict";
+import { isMainThread, workerData } from "node:worker_threads";
+
+import { Chat } from "../src/index.js";
+import { memoryStorage } from "./memory.js";
+import { MOVES } from "../src/entry.js";
+import { World } from "./world.js";
+
+const MINUTE = 60_000;
+
+/** Checks each snapshot of a conversation against the one before. */
+export class Watcher {
+  seen = new Map();
+
+  constructor(talk, watched = () => {}) {
+    this.talk = talk;
+    this.stop = talk.onChange((snapshot) => {
+      this.last = snapshot;
+      try {
+        this.check(snapshot);
+      } catch (error) {
+        this.error ??= error;
+      }
+      watched(snapshot);
+    });
+  }
+
+  check({ entries, read }) {
+    const keys = new Set(entries.map((e) => e.key));
+    assert.equal(keys.size, entries.length, "two entries have one key");
+    const ordered = entries.every(({ seq = Infinity }, i) => !i || entries[i - 1].seq < seq || seq === Infinity);
+    if (!ordered) assert.fail(`order: ${entries.map((e) => e.seq)}`);
+    for (const key of this.seen.keys()) if (!keys.has(key)) assert.fail(`an entry has vanished: ${key}`);
+    for (const entry of entries) this.compare(this.seen.get(entry.key), entry);
+    assert.ok(read >= (this.read ?? 0));
+    this.read = read;
+  }
+
+  compare(before, entry) {
+    this.seen.set(entry.key, entry);
+    if (!before || before === entry) return;
+    assert.ok(Object.isFrozen(entry));
+    assert.ok(reachable(before.state, entry.state), `${before.state} -> ${entry.state}`);
+    assert.ok(before.seq === undefined || before.seq === entry.seq);
+    const same = ["state", "seq", "timestamp", "error", "text", "done"].every((name) => before[name] === entry[name]);
+    // One that went out and came back within a turn has changed twice.
+    assert.ok(!same || entry.state === "queued" || entry.state === "sending", "an unchanged entry is a new object");
+  }
+}
+
+function reachable(from, to, seen = new Set()) {
+  if (from === to) return true;
+  seen.add(from);
+  return MOVES[from].some((next) => !seen.has(next) && reachable(next, to, seen));
+}
+
+export const texts = (items) => items.map((m) => m.message ?? m.text);
+
+export const chatIn = (world, more) =>
+  new Chat(world.options({
+    log(level, event, fields) {
+      if (level === "error") world.error ??= new Error(`${event}: ${fields.message ?? fields.error?.stack}`);
+    },
+    ...more,
+  }));
+
+const FAULTS = ["refuse", "losePush", "doublePush", "rateLimit", "unavailable", "cutBefore", "cutAfter", "loseAck", "echoPush", "networkError", "serverError", "nonsense", "expire"];
+
+export async function schedule(seed) {
+  const world = new World(seed);
+  const { random } = world;
+  const pick = (list) => list[Math.floor(random() * list.length)];
+  for (const fault of FAULTS) if (random() < 0.5) world.faults[fault] = random() * 0.3;
+  world.latency = [1, pick([10, 200, 3_000])];
+  const peers = ["ann", "bob"];
+  const old = Math.floor(random() * 80);
+  for (const peer of peers) {
+    const log = world.log(peer);
+    for (let i = 0; i < old; i++) log.push({ sender_id: pick([peer, "me"]), receiver_id: "", message: `old ${i}`, timestamp: "", seq: i - old + 1 + 20 });
+    for (const m of log) m.receiver_id = m.sender_id === "me" ? peer : "me";
+  }
+  const storage = memoryStorage();
+  let chat = chatIn(world, { storage });
+  let watchers = peers.map((peer) => new Watcher(chat.with(peer)));
+  const sent = peers.map(() => []);
+  let count = 0;
+
+  const check = () => {
+    for (const error of [world.error, ...watchers.map((watcher) => watcher.error)]) if (error) throw error;
+  };
+  const restart = async () => {
+    await chat.close();
+    check();
+    assert.equal(world.clientTimers, 0);
+    assert.equal(world.window.listeners + world.document.listeners, 0);
+    chat = chatIn(world, { storage });
+    watchers = peers.map((peer) => new Watcher(chat.with(peer)));
+    chat.connect();
+    await world.advance(0);
+  };
+  const actions = {
+    send() {
+      const i = Math.floor(random() * peers.length);
+      const text = `${random() < 0.1 ? "fatal" : "text"} ${count++}`;
+      const entry = chat.with(peers[i]).send(text);
+      sent[i].push({ text, id: entry.clientId });
+    },
+    write: () => world.write(pick(peers), `from peer ${count++}`),
+    pass: () => world.advance(random() * pick([20, 500, 15_000, 10 * MINUTE])),
+    cut: () => pick(world.open)?.end(pick([1001, 1006, 1011, 1012])),
+    wake: () => world.wake(),
+    replaced: () => pick(world.open)?.end(1000),
+    network: async () => {
+      world.window.dispatchEvent(new Event("offline"));
+      await world.advance(random() * 30_000);
+      world.window.dispatchEvent(new Event("online"));
+    },
+    older: () => void chat.with(pick(peers)).older(1 + Math.floor(random() * 60)).catch(() => {}),
+    read: () => chat.with(pick(peers)).markRead(),
+    connect: () => chat.connect(),
+    handOver: () => world.advance(116 * MINUTE),
+    die: async () => {
+      world.dead = true;
+      await world.advance(random() * MINUTE);
+      world.dead = false;
+    },
+    clock: () => (world.wrongClock += pick([-50 * 365 * 86_400_000, -1_000, 3_600_000])),
+    retry: () => watchers.forEach(({ last }, i) => last.entries.filter((e) => e.state === "failed" && random() < 0.5).forEach((e) => {
+      e.retry();
+      sent[i].push(...sent[i].splice(sent[i].findIndex(({ id }) => id === e.clientId), 1));
+    })),
+    restart,
+  };
+  const often = ["send", "send", "send", "send", "write", "write", "pass", "pass", "pass", "cut"];
+  const rare = Object.keys(actions);
+  for (let i = 0; i < 30; i++) {
+    await actions[random() < 0.75 ? pick(often) : pick(rare)]();
+    await world.advance(random() < 0.5 ? 0 : random() * 50);
+    check();
+  }
+
+  world.faults = {};
+  world.wake();
+  chat.connect();
+  await world.advance(3 * MINUTE);
+  world.wake();
+  await world.advance(3 * MINUTE);
+  assert.equal(chat.state.state, "online");
+  for (const [i, peer] of peers.entries()) {
+    while ((await settled(world, chat.with(peer).older(50))).more);
+    await world.advance(10);
+    const log = world.log(peer);
+    const { last } = watchers[i];
+    if (process.env.SEED) console.log(peer, last.entries.filter((e) => e.own && e.clientId).map((e) => [e.text, e.state, e.error?.code]), chat.state);
+    assert.deepEqual(texts(last.entries.filter((e) => e.seq !== undefined)), texts(log), `${peer}: shown and log`);
+    const good = sent[i].filter(({ text }) => text.startsWith("text"));
+    assert.deepEqual(texts(log.filter((m) => m.client_message_id)), texts(good), `${peer}: order of sending`);
+    const failed = last.entries.filter((e) => e.state === "failed");
+    assert.equal(last.entries.length, log.length + failed.length);
+    assert.deepEqual(texts(failed).sort(), texts(sent[i]).filter((text) => text.startsWith("fatal")).sort());
+    for (const entry of last.entries.filter((e) => e.done))
+      assert.equal(await entry.done.then(() => "stored", () => "failed"), entry.seq === undefined ? "failed" : "stored");
+  }
+  await restart();
+  await chat.close();
+  assert.equal(world.clientTimers, 0);
+  assert.equal(world.open.length, 0, "a connection is left open");
+}
+
+/** Returns what a promise gives while time passes. */
+export async function settled(world, promise) {
+  let result;
+  promise.then((value) => (result = { value }), (error) => (result = { error }));
+  for (let i = 0; i < 1_000 && !result; i++) await world.advance(50);
+  if (result?.error) throw result.error;
+  return result.value;
+}
+
+if (!isMainThread && workerData?.step) {
+  for (let seed = workerData.first; seed < workerData.last; seed += workerData.step) {
+    try {
+      await schedule(seed);
+    } catch (error) {
+      error.message = `SEED=${seed}: ${error.message}`;
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,346 @@
+// The chat's server in this process: real sockets by `ws`, and the history over HTTP on the same port. It follows
+// the protocol of the README, and fails on command: a test sets the rules `onHandshake`, `onFrame`, `onPush` and
+// `onHistory`, each a function that returns nothing for the usual course.
+
+import { Buffer } from "node:buffer";
+import { randomBytes } from "node:crypto";
+import { createServer } from "node:http";
+import { createRequire } from "node:module";
+import { setTimeout as after } from "node:timers/promises";
+
+const { WebSocketServer } = createRequire(import.meta.url)("ws");
+
+/** Size limit of a frame of a client, as API Gateway has it: longer ones close the connection with 1009. */
+const MAX_FRAME_BYTES = 32_768;
+const MAX_TEXT_BYTES = 16_384;
+
+/** Returns a server that listens on a free port. With `guarded`, handshakes and histories need a token. */
+export async function startServer(options = {}) {
+  const server = new ChatServer(options);
+  await server.listen();
+  return server;
+}
+
+/** Returns a rule that answers as `rule` for the first `count` calls. */
+export function times(count, rule) {
+  let left = count;
+  return (...call) => (left-- > 0 ? (typeof rule === "function" ? rule(...call) : rule) : undefined);
+}
+
+/** Waits until `condition` returns something true, and returns it. `what` names it in the error: a text, or a function that
+ * returns one. */
+export async function until(condition, what, timeout = 5_000) {
+  const end = performance.now() + timeout;
+  for (;;) {
+    const result = await condition();
+    if (result) return result;
+    if (performance.now() > end) throw new Error(`waited ${timeout} ms for: ${typeof what === "function" ? what() : what}`);
+    await after(2);
+  }
+}
+
+/** The id of the conversation of two users, as the server derives it. */
+export function conversationId(one, other) {
+  const [first, second] = [one, other].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+  return `direct:${Buffer.byteLength(first)}:${first}:${second}`;
+}
+
+/** A token that says its user and lifetime, as a JWT does. Its signature is a dot and a word. */
+export function token(user, { lifetime = 3_600, issued = Date.now() / 1_000, ...claims } = {}) {
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const [iat, exp] = [Math.floor(issued), Math.floor(issued + lifetime)];
+  return `${part({ alg: "none" })}.${part({ sub: user, iat, exp, jti: randomBytes(4).toString("hex"), ...claims })}.signed`;
+}
+
+export class ChatServer {
+  /** Entries of each conversation, oldest first. */
+  logs = new Map();
+  /** Open connections, oldest first. */
+  connections = [];
+  /** Connections that have ever been open. */
+  past = [];
+  /** Handshakes: `{at, user, protocols, status}`. */
+  handshakes = [];
+  /** Frames of clients: `{at, user, connection, frame, text}`. */
+  frames = [];
+  /** Requests of the history: `{at, user, query, status}`. */
+  requests = [];
+  /** TCP connections of handshakes, some of which are never answered. */
+  #upgrading = new Set();
+  /** Whether connections are dead from their start: nothing that comes is read, not even a close. */
+  dead = false;
+  /** Tokens that are refused. */
+  revoked = new Set();
+
+  /** `(request) => {status} | {delay} | {hang} | {protocol}`: what happens at a handshake. */
+  onHandshake = () => undefined;
+  /**
+   * `(frame, connection) => fault`: what happens to a frame. `delay`: ms before it is processed; `stall`: it is taken
+   * and nothing more happens; `cut`: "before" or "after" the insert; `error`: fields of the error frame that answers it;
+   * `answer`: text instead of the answer; `mute`: it is stored and not acknowledged; `ackDelay`: ms between insert and ack; `pushFirst`: it is pushed to its own
+   * connection too, before the ack; `status`: that of the ack; `close`: a code.
+   */
+  onFrame = () => undefined;
+  /** `(message, connection) => [ms, …]`: when a push arrives, after so many ms each. Empty: never. */
+  onPush = () => undefined;
+  /**
+   * `(query) => fault`: what happens to a request of the history. `delay`: ms before the answer; `fresh`: the page is read
+   * after the delay, not before; `status` and `body`: those of the answer; `cut`; `hang`.
+   */
+  onHistory = () => undefined;
+
+  constructor({ guarded = false } = {}) {
+    this.guarded = guarded;
+    this.http = createServer((request, response) => this.#serve(request, response));
+    this.sockets = new WebSocketServer({ noServer: true, handleProtocols: (offered) => offered.has("chat.v1") && "chat.v1" });
+    this.http.on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head));
+  }
+
+  async listen(port = 0) {
+    await new Promise((resolve) => this.http.listen(port, "127.0.0.1", resolve));
+    this.port = this.http.address().port;
+    this.socketUrl = this.guarded ? `ws://127.0.0.1:${this.port}/prod` : `ws://127.0.0.1:${this.port}/?user_id={user}`;
+    this.historyUrl = `http://127.0.0.1:${this.port}`;
+  }
+
+  /** Ends all connections and stops listening; the log stays, and `listen(port)` starts it again. */
+  async stop() {
+    const closed = new Promise((resolve) => this.http.close(resolve));
+    this.cut();
+    for (const socket of this.#upgrading) socket.destroy();
+    this.http.closeAllConnections();
+    await closed;
+  }
+
+  /** Entries of a conversation, oldest first. */
+  log(one, other) {
+    const id = conversationId(one, other);
+    if (!this.logs.has(id)) this.logs.set(id, []);
+    return this.logs.get(id);
+  }
+
+  /** Texts of a conversation, oldest first. */
+  texts(one, other) {
+    return this.log(one, other).map((entry) => entry.message);
+  }
+
+  /** Open connections of a user. */
+  of(user) {
+    return this.connections.filter((connection) => connection.user === user);
+  }
+
+  /** Messages among the frames of a user. */
+  sends(user) {
+    return this.frames.filter((taken) => taken.user === user && taken.frame?.action === "sendMessage");
+  }
+
+  /** Stores a message as if another client had sent it, and pushes it unless told otherwise. */
+  post(sender, receiver, message, { push = true, id } = {}) {
+    const entry = this.#insert(sender, { receiver_id: receiver, message, client_message_id: id });
+    if (push) this.#push(entry);
+    return entry;
+  }
+
+  /** Adds messages of the old system: numbers from 0 downwards, the last text is number 0. */
+  addOld(sender, receiver, texts) {
+    const log = this.log(sender, receiver);
+    const old = texts.map((message, index) => this.#entry(sender, { receiver_id: receiver, message }, index + 1 - texts.length));
+    log.unshift(...old);
+  }
+
+  /** Breaks connections, without a close frame: those of `user`, or all. */
+  cut(user) {
+    for (const connection of [...this.connections]) if (!user || connection.user === user) connection.ws.terminate();
+  }
+
+  /** Closes connections with a code: those of `user`, or all. */
+  close(code, user) {
+    for (const connection of [...this.connections]) if (!user || connection.user === user) connection.ws.close(code);
+  }
+
+  /** Sends a text to the connections of a user, whatever it is. */
+  say(user, text) {
+    for (const connection of this.of(user)) this.#send(connection, text);
+  }
+
+  /** Makes the connections of a user half dead: they take frames, and nothing comes back. */
+  stall(user) {
+    for (const connection of this.of(user)) connection.stalled = true;
+  }
+
+  // Handshakes
+
+  async #upgrade(request, socket, head) {
+    socket.on("error", () => {});
+    this.#upgrading.add(socket);
+    const protocols = (request.headers["sec-websocket-protocol"] ?? "").split(",").map((text) => text.trim());
+    const url = new URL(request.url, "ws://here");
+    const bearer = protocols.find((text) => text.startsWith("bearer."))?.slice(7);
+    const user = this.guarded ? this.#userOf(bearer) : url.searchParams.get("user_id");
+    const handshake = { at: performance.now(), user, protocols, token: bearer, url: request.url };
+    this.handshakes.push(handshake);
+    const fault = (await this.onHandshake(handshake)) ?? {};
+    if (fault.delay) await after(fault.delay);
+    if (fault.hang) return;
+    const status = fault.status ?? (user ? 101 : this.guarded ? 401 : 400);
+    handshake.status = status;
+    if (status !== 101) {
+      socket.end(`HTTP/1.1 ${status} Refused\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`);
+      return;
+    }
+    if (socket.destroyed) return;
+    this.sockets.handleUpgrade(request, socket, head, (ws) => this.#open(ws, user, bearer));
+  }
+
+  #open(ws, user, bearer) {
+    const connection = { ws, user, token: bearer, opened: performance.now(), sent: [], code: undefined };
+    this.connections.push(connection);
+    this.past.push(connection);
+    ws.on("error", () => {});
+    ws.on("close", (code) => {
+      connection.code = code;
+      this.connections = this.connections.filter((other) => other !== connection);
+    });
+    ws.on("message", (data) => this.#take(connection, String(data)));
+    if (this.dead) ws.pause();
+  }
+
+  /** The user of a token that is good. */
+  #userOf(bearer) {
+    try {
+      const claims = JSON.parse(Buffer.from(bearer.split(".")[1], "base64url").toString());
+      return this.revoked.has(bearer) ? null : claims.sub;
+    } catch {
+      return null;
+    }
+  }
+
+  // Frames
+
+  async #take(connection, text) {
+    let frame;
+    try {
+      frame = JSON.parse(text);
+    } catch {}
+    const { user } = connection;
+    this.frames.push({ at: performance.now(), user, connection, frame, text });
+    if (connection.stalled) return;
+    if (Buffer.byteLength(text) > MAX_FRAME_BYTES) return connection.ws.close(1009);
+    const fault = (await this.onFrame(frame, connection)) ?? {};
+    if (fault.delay) await after(fault.delay);
+    if (fault.stall) return;
+    if (fault.close) return connection.ws.close(fault.close);
+    if (fault.cut === "before") return connection.ws.terminate();
+    if (fault.error) return this.#error(connection, fault.error, frame);
+    if (frame?.action === "ping") return this.#send(connection, fault.answer ?? { type: "pong", timestamp: new Date().toISOString() });
+    await this.#store(connection, frame, fault);
+  }
+
+  async #store(connection, frame, fault) {
+    const problem = problemOf(frame);
+    if (problem) return this.#error(connection, { code: problem, retryable: false }, frame);
+    const { user } = connection;
+    const log = this.log(user, frame.receiver_id);
+    const before = log.find((entry) => entry.sender_id === user && entry.client_message_id && entry.client_message_id === frame.client_message_id);
+    const entry = before ?? this.#insert(user, frame);
+    if (fault.pushFirst) this.#send(connection, { type: "message", ...entry });
+    const delivered = this.#push(entry, connection);
+    if (fault.cut === "after") return connection.ws.terminate();
+    if (fault.mute) return;
+    if (fault.ackDelay) await after(fault.ackDelay);
+    if (fault.answer !== undefined) return this.#send(connection, fault.answer);
+    const { message_id, conversation_id, seq, timestamp, client_message_id } = entry;
+    const status = fault.status ?? (delivered ? "delivered" : "stored");
+    this.#send(connection, { type: "ack", client_message_id, message_id, conversation_id, seq, timestamp, status, duplicate: Boolean(before) });
+  }
+
+  /** Answers with an error; as the real one, it closes a connection whose token has expired, with 1000. */
+  #error(connection, fields, frame) {
+    const { client_message_id } = frame ?? {};
+    this.#send(connection, { type: "error", message: "That did not work.", retryable: true, client_message_id, ...fields });
+    if (fields.code === "token_expired") connection.ws.close(1000);
+  }
+
+  #insert(sender, frame) {
+    const log = this.log(sender, frame.receiver_id);
+    const entry = this.#entry(sender, frame, Math.max(0, log.at(-1)?.seq ?? 0) + 1);
+    log.push(entry);
+    return entry;
+  }
+
+  #entry(sender_id, { receiver_id, message, client_message_id }, seq) {
+    const conversation_id = conversationId(sender_id, receiver_id);
+    const [message_id, timestamp] = [randomBytes(12).toString("hex"), new Date().toISOString()];
+    return { message_id, conversation_id, seq, sender_id, receiver_id, message, timestamp, client_message_id };
+  }
+
+  /** Pushes to the receiver and to the sender's other connections; true if the receiver has one. */
+  #push(entry, origin) {
+    const { sender_id, receiver_id } = entry;
+    const toSelf = sender_id === receiver_id;
+    for (const connection of this.connections) {
+      if (connection.user !== receiver_id && connection.user !== sender_id) continue;
+      if (connection === origin && !toSelf) continue;
+      for (const ms of this.onPush(entry, connection) ?? [0]) {
+        if (ms) setTimeout(() => this.#send(connection, { type: "message", ...entry }), ms).unref();
+        else this.#send(connection, { type: "message", ...entry });
+      }
+    }
+    return this.of(receiver_id).length > 0;
+  }
+
+  #send(connection, frame) {
+    if (connection.stalled || connection.ws.readyState !== 1) return;
+    const text = typeof frame === "string" ? frame : JSON.stringify(frame);
+    connection.sent.push(text);
+    connection.ws.send(text);
+  }
+
+  // The history
+
+  async #serve(request, response) {
+    const url = new URL(request.url, "http://here");
+    const query = Object.fromEntries(url.searchParams);
+    const user = this.guarded ? this.#userOf(request.headers.authorization?.replace(/^Bearer /, "")) : undefined;
+    const asked = { at: performance.now(), user, query, url: request.url, authorization: request.headers.authorization };
+    this.requests.push(asked);
+    // What the page holds is decided when the request comes, as if the answer were then on its way.
+    const page = this.#page(query);
+    const fault = (await this.onHistory(query, asked)) ?? {};
+    if (fault.delay) await after(fault.delay);
+    if (fault.hang) return;
+    if (fault.cut) return response.destroy();
+    const refused = this.guarded && (!user ? 401 : user !== query.user1 && user !== query.user2 ? 403 : undefined);
+    asked.status = fault.status ?? (refused || (url.pathname === "/chat/history" ? 200 : 404));
+    const { body, links } = fault.fresh ? this.#page(query) : page;
+    if (asked.status === 200 && links) response.setHeader("link", links);
+    response.writeHead(asked.status, { "content-type": "application/json" });
+    response.end(fault.body ?? (asked.status === 200 ? body : JSON.stringify({ status: asked.status, title: "Refused" })));
+  }
+
+  #page({ user1 = "", user2 = "", limit = 1_000, after: from, before }) {
+    const log = this.log(user1, user2);
+    const range = log.filter(({ seq }) => (from === undefined || seq > Number(from)) && (before === undefined || seq < Number(before)));
+    const forward = from !== undefined;
+    const entries = forward ? range.slice(0, Number(limit)) : range.slice(-Number(limit));
+    const [first, last] = [entries[0]?.seq, entries.at(-1)?.seq];
+    const user = (id) => encodeURIComponent(id);
+    const link = (rest, rel) => `<?user1=${user(user1)}&user2=${user(user2)}&limit=${limit}&${rest}>; rel="${rel}"`;
+    const links = [];
+    if (log.some(({ seq }) => seq < first)) links.push(link(`before=${first}`, "prev"));
+    if (log.some(({ seq }) => seq > last)) links.push(link(`after=${last}`, "next"));
+    const body = JSON.stringify(entries.map(({ conversation_id, ...shown }) => shown));
+    return { body, links: links.join(", ") };
+  }
+}
+
+/** The error code of a message frame that is bad. */
+function problemOf(frame) {
+  if (typeof frame !== "object" || frame === null || (frame.action !== undefined && frame.action !== "sendMessage")) return "invalid_frame";
+  const { receiver_id, message, client_message_id = "1" } = frame;
+  if (typeof receiver_id !== "string" || typeof message !== "string" || typeof client_message_id !== "string") return "invalid_frame";
+  if (!receiver_id || Buffer.byteLength(receiver_id) > 254 || /\p{Cc}/u.test(receiver_id)) return "invalid_user_id";
+  if (!client_message_id || Buffer.byteLength(client_message_id) > 128) return "invalid_frame";
+  if (!message) return "message_empty";
+  return Buffer.byteLength(message) > MAX_TEXT_BYTES ? "message_too_long" : undefined;
+}

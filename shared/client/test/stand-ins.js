@@ -1,0 +1,323 @@
+// Small stand-ins for what a browser gives a page: a tab with its timers, sockets, events and locks, which can die at
+// any moment. Real IndexedDB, Web Locks and tabs are in the tests of the page.
+
+import { createRequire } from "node:module";
+
+const { WebSocket } = createRequire(import.meta.url)("ws");
+
+/** Web Locks over several tabs: exclusive and shared ones, with `ifAvailable` and `signal`. */
+export class Locks {
+  #held = [];
+  #queue = [];
+
+  /** The `navigator.locks` of a tab. */
+  of(tab) {
+    return {
+      request: (name, ...rest) => this.#request(tab, name, rest.length > 1 ? rest[0] : {}, rest.at(-1)),
+      query: async () => ({ held: this.#held.map(info), pending: this.#queue.map(info) }),
+    };
+  }
+
+  /** Frees what a tab holds and waits for, as its death does. */
+  release(tab) {
+    this.#queue = this.#queue.filter((request) => request.tab !== tab);
+    for (const request of this.heldBy(tab)) this.#free(request);
+  }
+
+  /** Locks that a tab holds. */
+  heldBy(tab) {
+    return this.#held.filter((request) => request.tab === tab);
+  }
+
+  #request(tab, name, { ifAvailable = false, signal, mode = "exclusive" }, callback) {
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason);
+      const request = { tab, name, mode, callback, resolve, reject };
+      if (ifAvailable && !this.#isFree(request)) return resolve(Promise.resolve(null).then(callback));
+      const abort = () => {
+        this.#queue = this.#queue.filter((other) => other !== request);
+        reject(signal.reason);
+        this.#grant();
+      };
+      request.granted = () => signal?.removeEventListener("abort", abort);
+      signal?.addEventListener("abort", abort);
+      this.#queue.push(request);
+      this.#grant();
+    });
+  }
+
+  /** Whether no other request holds the lock, or waits for it since before. */
+  #isFree({ name, mode }, before = this.#queue) {
+    const others = [...this.#held, ...before].filter((other) => other.name === name);
+    return others.every((other) => other.mode === "shared" && mode === "shared");
+  }
+
+  #grant() {
+    for (const request of [...this.#queue]) {
+      if (!this.#isFree(request, this.#queue.slice(0, this.#queue.indexOf(request)))) continue;
+      this.#queue.splice(this.#queue.indexOf(request), 1);
+      this.#held.push(request);
+      request.granted();
+      Promise.resolve(info(request))
+        .then(request.callback)
+        .then(request.resolve, request.reject)
+        .finally(() => this.#free(request));
+    }
+  }
+
+  #free(request) {
+    if (!this.#held.includes(request)) return;
+    this.#held.splice(this.#held.indexOf(request), 1);
+    this.#grant();
+  }
+}
+
+const info = ({ name, mode }) => ({ name, mode });
+
+/**
+ * IndexedDB of a browser: databases that outlive tabs, of the operations that the library uses. `fail(operation)` may
+ * return an error, `"hang"` for an answer that never comes, or nothing.
+ */
+export class Databases {
+  /** Stores of each database: name, then store, then key. */
+  data = new Map();
+  fail = () => undefined;
+  #open = new Set();
+
+  open(name) {
+    const request = {};
+    this.#answer("open", request, () => {
+      const fresh = !this.data.has(name);
+      if (fresh) this.data.set(name, new Map());
+      const database = this.#database(name);
+      request.result = database;
+      if (fresh) request.onupgradeneeded?.();
+      this.#open.add(database);
+    });
+    return request;
+  }
+
+  deleteDatabase(name) {
+    const request = {};
+    const attempt = () => {
+      for (const database of this.#open) if (database.name === name) database.onversionchange?.();
+      if ([...this.#open].some((database) => database.name === name)) return setTimeout(attempt, 5);
+      this.#answer("deleteDatabase", request, () => this.data.delete(name));
+    };
+    attempt();
+    return request;
+  }
+
+  #database(name) {
+    const stores = this.data.get(name);
+    const open = this.#open;
+    let turn = Promise.resolve();
+    return {
+      name,
+      createObjectStore: (store, { keyPath }) => stores.set(store, Object.assign(new Map(), { keyPath })),
+      close() {
+        open.delete(this);
+      },
+      transaction: (store) => {
+        const failure = this.fail("transaction");
+        if (failure instanceof Error) throw failure;
+        const transaction = this.#transaction(stores.get(store), turn);
+        turn = transaction.ended;
+        return transaction;
+      },
+    };
+  }
+
+  /** A transaction: it waits for the one before, and ends when a turn leaves no request. Failed, it undoes its writes. */
+  #transaction(store, before) {
+    const saved = new Map(store);
+    let pending = 0;
+    let end;
+    const transaction = { error: null, ended: new Promise((resolve) => (end = resolve)) };
+    const settle = () => {
+      if (pending) return;
+      if (transaction.error) {
+        store.clear();
+        for (const [key, value] of saved) store.set(key, value);
+        transaction.onabort?.();
+      } else transaction.oncomplete?.();
+      end();
+    };
+    const ask = (operation, work) => {
+      const request = {};
+      pending++;
+      before.then(() =>
+        this.#answer(operation, request, () => (request.result = work()), (error) => {
+          if (error) transaction.error = error;
+          setImmediate(() => (pending--, settle()));
+        }),
+      );
+      return request;
+    };
+    transaction.objectStore = () => ({
+      get: (key) => ask("get", () => structuredClone(store.get(key))),
+      getAll: () => ask("getAll", () => structuredClone([...store.values()])),
+      put: (value) => ((value = structuredClone(value)), ask("put", () => void store.set(value[store.keyPath], value))),
+      delete: (key) => ask("delete", () => void store.delete(key)),
+    });
+    return transaction;
+  }
+
+  #answer(operation, request, work, done = () => {}) {
+    const failure = this.fail(operation);
+    if (failure === "hang") return;
+    setImmediate(() => {
+      if (failure) request.error = failure;
+      else work();
+      if (failure) request.onerror?.();
+      else request.onsuccess?.();
+      done(failure);
+    });
+  }
+}
+
+/** An event target that counts its listeners. */
+class Target extends EventTarget {
+  listeners = new Set();
+
+  addEventListener(type, listener, options) {
+    this.listeners.add(`${type} ${id(listener)}`);
+    options?.signal?.addEventListener("abort", () => this.listeners.delete(`${type} ${id(listener)}`));
+    super.addEventListener(type, listener, options);
+  }
+
+  removeEventListener(type, listener, options) {
+    this.listeners.delete(`${type} ${id(listener)}`);
+    super.removeEventListener(type, listener, options);
+  }
+
+  fire(type, fields = {}) {
+    this.dispatchEvent(Object.assign(new Event(type), fields));
+  }
+}
+
+const ids = new WeakMap();
+function id(listener) {
+  if (!ids.has(listener)) ids.set(listener, Math.random());
+  return ids.get(listener);
+}
+
+/** A tab of a browser. `options` goes into the constructor of `Chat`. */
+export class Tab {
+  alive = true;
+  timers = new Set();
+  /** Sockets that were opened, oldest first. */
+  sockets = [];
+  channels = new Set();
+  window = new Target();
+  document = Object.assign(new Target(), { visibilityState: "visible", hidden: false, hasFocus: () => !this.document.hidden });
+
+  constructor({ locks = new Locks(), storage } = {}) {
+    this.sharedLocks = locks;
+    this.storage = storage && mortal(storage, this);
+  }
+
+  get options() {
+    const { window, document, storage } = this;
+    return {
+      ...{ window, document, ...(storage && { storage }) },
+      locks: this.sharedLocks.of(this),
+      WebSocket: this.#webSocket(),
+      BroadcastChannel: this.#broadcastChannel(),
+      fetch: (...call) => (this.alive ? fetch(...call) : new Promise(() => {})),
+      setTimeout: (callback, ms) => {
+        const timer = setTimeout(() => {
+          this.timers.delete(timer);
+          callback();
+        }, ms);
+        this.timers.add(timer);
+        return timer;
+      },
+      clearTimeout: (timer) => {
+        this.timers.delete(timer);
+        clearTimeout(timer);
+      },
+    };
+  }
+
+  /** The tab goes into the background. */
+  hide() {
+    Object.assign(this.document, { visibilityState: "hidden", hidden: true });
+    this.document.fire("visibilitychange");
+  }
+
+  /** The user comes back to the tab. */
+  show() {
+    Object.assign(this.document, { visibilityState: "visible", hidden: false });
+    this.document.fire("visibilitychange");
+    this.window.fire("focus");
+  }
+
+  /** The process ends with whatever is under way: nothing runs any more, and the browser frees its locks. */
+  die() {
+    this.alive = false;
+    for (const timer of this.timers) clearTimeout(timer);
+    for (const socket of this.sockets) {
+      socket.removeAllListeners();
+      socket.on("error", () => {});
+      socket.terminate();
+    }
+    for (const channel of this.channels) channel.close();
+    this.sharedLocks.release(this);
+  }
+
+  #webSocket() {
+    const tab = this;
+    return class extends WebSocket {
+      constructor(...call) {
+        super(...call);
+        tab.sockets.push(this);
+      }
+    };
+  }
+
+  #broadcastChannel() {
+    const tab = this;
+    return class extends BroadcastChannel {
+      constructor(name) {
+        super(name);
+        tab.channels.add(this);
+      }
+
+      postMessage(message) {
+        if (tab.alive) super.postMessage(message);
+      }
+
+      close() {
+        tab.channels.delete(this);
+        super.close();
+      }
+    };
+  }
+}
+
+/** A storage of which a tab that is dead gets nothing more. What it had begun goes on. */
+function mortal(storage, tab) {
+  return wrap(storage, (name, call) => (tab.alive ? call() : new Promise(() => {})));
+}
+
+/** A storage whose every operation goes through `around(name, call, arguments)`. */
+export function wrap(storage, around) {
+  return new Proxy(storage, {
+    get(target, name) {
+      const value = target[name];
+      if (typeof value !== "function") return value;
+      return (...call) => around(String(name), () => value.apply(target, call), call);
+    },
+  });
+}
+
+/** Random numbers from 0 to 1 that are the same for the same seed (mulberry32). */
+export function seeded(seed) {
+  return () => {
+    seed = (seed + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}

@@ -1,0 +1,228 @@
+// A world without real time: a clock and timers that are driven by hand, and a server that loses,
+// doubles, delays and cuts as a seeded random says.
+
+import { conversationId } from "../src/id.js";
+
+/** A small seeded generator (mulberry32). */
+export function seeded(seed) {
+  let a = seed >>> 0;
+  return () => {
+    a = (a + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(a ^ (a >>> 15), a | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+const flush = async (turns = 12) => {
+  for (let i = 0; i < turns; i++) await null;
+};
+
+class Target extends EventTarget {
+  listeners = 0;
+  addEventListener(...args) {
+    this.listeners++;
+    super.addEventListener(...args);
+  }
+  removeEventListener(...args) {
+    this.listeners--;
+    super.removeEventListener(...args);
+  }
+}
+
+export class World {
+  time = 0;
+  timers = new Map();
+  ids = 0;
+  sockets = [];
+  logs = new Map();
+  names = new Map();
+  frames = [];
+  requests = [];
+  window = new Target();
+  document = Object.assign(new Target(), { visibilityState: "visible" });
+  /** The chance of each fault, from 0 to 1. */
+  faults = {};
+  latency = [5, 5];
+  wrongClock = 0;
+
+  constructor(seed = 1) {
+    this.random = seeded(seed);
+    const world = this;
+    this.WebSocket = class {
+      readyState = 0;
+      constructor(url, protocols) {
+        Object.assign(this, { url, protocols, at: world.time, out: world.time, back: world.time });
+        world.user = decodeURIComponent(new URL(url).searchParams.get("user_id"));
+        world.sockets.push(this);
+        const refused = world.stall || world.happens("refuse");
+        if (!world.stall) world.later(() => this.readyState === 0 && (refused ? this.end(1006) : this.begin()));
+      }
+      begin() {
+        this.readyState = 1;
+        this.onopen?.({});
+      }
+      /** The server or the network ends it. */
+      end(code) {
+        if (this.readyState === 3) return;
+        this.readyState = 3;
+        this.onclose?.({ code });
+      }
+      send(text) {
+        if (this.readyState !== 1) throw new Error("not open");
+        this.sent = world.time;
+        world.frames.push({ socket: this, time: world.time, frame: JSON.parse(text) });
+        if (!world.dead) world.later(() => this.readyState === 1 && world.serve(this, JSON.parse(text)));
+      }
+      push(frame) {
+        if (!world.dead) world.later(() => this.readyState === 1 && this.onmessage?.({ data: JSON.stringify(frame) }));
+      }
+      close() {
+        this.readyState = 3;
+        this.closedAt = world.time;
+      }
+    };
+  }
+
+  options(more = {}) {
+    return {
+      socketUrl: "ws://server/?user_id={user}", historyUrl: "http://server", user: "me", random: this.random,
+      now: () => this.time + this.wrongClock,
+      setTimeout: (use, ms) => this.set(use, ms),
+      clearTimeout: (id) => this.timers.delete(id),
+      WebSocket: this.WebSocket, fetch: (url, init) => this.fetch(url, init),
+      window: this.window, document: this.document, locks: null, BroadcastChannel: null, ...more,
+    };
+  }
+
+  happens(fault) {
+    return this.random() < (this.faults[fault] ?? 0);
+  }
+
+  set(use, ms) {
+    this.timers.set(++this.ids, { at: this.time + Math.max(0, ms), use });
+    return this.ids;
+  }
+
+  /** As `set`, for what the world does by itself. */
+  later(use) {
+    const [least, most] = this.latency;
+    const id = this.set(use, least + this.random() * (most - least));
+    this.timers.get(id).world = true;
+  }
+
+  /** How many timers the client has. */
+  get clientTimers() {
+    return [...this.timers.values()].filter((timer) => !timer.world).length;
+  }
+
+  async advance(ms) {
+    const end = this.time + ms;
+    await flush(30);
+    for (;;) {
+      let next;
+      for (const [id, timer] of this.timers) if (timer.at <= end && (!next || timer.at < next.at)) next = { id, ...timer };
+      if (!next) break;
+      this.timers.delete(next.id);
+      this.time = Math.max(this.time, next.at);
+      next.use();
+      await flush();
+    }
+    this.time = end;
+  }
+
+  /** Time passes while the machine sleeps: timers run late, after it. */
+  async sleep(ms) {
+    this.time += ms;
+    await this.advance(0);
+  }
+
+  wake() {
+    this.document.dispatchEvent(new Event("visibilitychange"));
+  }
+
+  id(peer) {
+    if (!this.names.has(peer)) this.names.set(peer, conversationId("me", peer));
+    return this.names.get(peer);
+  }
+
+  log(peer) {
+    if (!this.logs.has(peer)) this.logs.set(peer, []);
+    return this.logs.get(peer);
+  }
+
+  store(sender, receiver, text, clientId) {
+    const peer = sender === "me" ? receiver : sender;
+    const log = this.log(peer);
+    const known = log.find((m) => clientId !== undefined && m.client_message_id === clientId && m.sender_id === sender);
+    if (known) return { message: known, duplicate: true };
+    const message = {
+      sender_id: sender, receiver_id: receiver, message: text, timestamp: new Date(this.time).toISOString(),
+      message_id: `${peer}-${log.length}`, seq: (log.at(-1)?.seq ?? 0) + 1, client_message_id: clientId,
+    };
+    log.push(message);
+    return { message, duplicate: false };
+  }
+
+  /** The peer writes. */
+  write(peer, text) {
+    this.pushAll(peer, this.store(peer, "me", text, undefined).message);
+  }
+
+  pushAll(peer, message, except) {
+    const frame = { type: "message", conversation_id: this.id(peer), ...message };
+    for (const socket of this.open) {
+      if (socket === except || this.happens("losePush")) continue;
+      socket.push(frame);
+      if (this.happens("doublePush")) socket.push(frame);
+    }
+  }
+
+  get open() {
+    return this.sockets.filter((socket) => socket.readyState === 1);
+  }
+
+  serve(socket, frame) {
+    if (frame.action === "ping") return socket.push({ type: "pong", timestamp: "" });
+    const { receiver_id: peer, message: text, client_message_id: id } = frame;
+    const refuse = (code, retryable, more = {}) =>
+      socket.push({ type: "error", code, message: code, client_message_id: id, retryable, ...more });
+    if (text.startsWith("fatal")) return refuse("invalid_frame", false);
+    if (this.happens("rateLimit")) return refuse("rate_limited", true, { retry_after_ms: 1_500 });
+    if (this.happens("unavailable")) return refuse("unavailable", true);
+    if (this.happens("expire")) return refuse("token_expired", false), socket.end(1006);
+    if (this.happens("cutBefore")) return socket.end(1006);
+    const { message, duplicate } = this.store("me", peer, text, id);
+    this.pushAll(peer, message, this.happens("echoPush") ? undefined : socket);
+    if (this.happens("cutAfter")) return socket.end(1006);
+    if (this.happens("loseAck")) return;
+    const status = this.random() < 0.5 ? "delivered" : "stored";
+    const { message_id, seq, timestamp } = message;
+    socket.push({ type: "ack", client_message_id: id, message_id, conversation_id: this.id(peer), seq, timestamp, status, duplicate });
+  }
+
+  fetch(url, { headers = {}, signal } = {}) {
+    const query = new URL(url).searchParams;
+    const number = (name) => (query.has(name) ? Number(query.get(name)) : undefined);
+    const request = { peer: query.get("user2"), after: number("after"), before: number("before"), limit: number("limit"), headers, time: this.time };
+    this.requests.push(request);
+    const early = this.random() < 0.5 && this.page(request);
+    return new Promise((resolve, reject) => {
+      signal?.addEventListener("abort", () => reject(signal.reason));
+      this.later(() => {
+        if (this.happens("networkError")) return reject(new TypeError("fetch failed"));
+        const status = this.status ?? (this.happens("serverError") ? 503 : 200);
+        const { items, link } = early || this.page(request);
+        const body = this.happens("nonsense") ? [{}, 7, null] : items;
+        resolve({ status, headers: new Headers(link ? { link } : {}), json: async () => JSON.parse(JSON.stringify(body)) });
+      });
+    });
+  }
+
+  page({ peer, after, before, limit = 1_000 }) {
+    const all = this.log(peer).filter((m) => m.seq > (after ?? -Infinity) && m.seq < (before ?? Infinity));
+    const items = after === undefined ? all.slice(-limit) : all.slice(0, limit);
+    const rel = after === undefined ? "prev" : "next";
+    return { items, link: items.length < all.length ? `<?x>; rel="${rel}"` : undefined };
+  }
+}
