@@ -30,12 +30,13 @@ use xray::Daemon;
 
 /// Our own crates. Only they may log below INFO: there the runtime and the SDK show whole events and
 /// requests, and with them the text of messages. (Release builds have no line below INFO at all.)
-const OURS: [&str; 6] = [
+const OURS: [&str; 7] = [
     "chat",
     "connect",
     "disconnect",
     "history",
     "migrate",
+    "page",
     "send_message",
 ];
 

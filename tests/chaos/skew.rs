@@ -24,7 +24,7 @@ const DRAWS: usize = 64;
 const SKEWED: [&str; 4] = ["connect", "disconnect", "history", "send-message"];
 
 /// Functions that are left as they are: what they do does not depend on those others.
-const PLAIN: [&str; 2] = ["authorizer", "migrate"];
+const PLAIN: [&str; 3] = ["authorizer", "migrate", "page"];
 
 /// The functions of a run.
 pub struct Binaries {

@@ -6,6 +6,7 @@ use tests::Client;
 use tests::client::{Answer, encode, get_as};
 use tests::issuer::Issuer;
 use tests::ministack::MiniStack;
+use tests::page;
 
 /// The URLs of a stack, and the issuer of its users' tokens.
 pub struct Chat {
@@ -13,6 +14,8 @@ pub struct Chat {
     pub websocket_url: String,
     /// Where the history is, without a query.
     pub history_url: String,
+    /// Where the page is.
+    pub page_url: String,
     /// The log group of its functions.
     pub function_logs: String,
     /// Whose tokens it takes.
@@ -35,6 +38,7 @@ impl Chat {
         Self {
             websocket_url: output("WebSocketUrl"),
             history_url: output("HistoryUrl"),
+            page_url: output("PageUrl"),
             function_logs: output("FunctionLogs"),
             issuer: issuer.clone(),
         }
@@ -50,6 +54,13 @@ impl Chat {
     /// Where a user connects.
     pub fn url_of(&self, user_id: &str) -> String {
         format!("{}?user_id={}", self.websocket_url, encode(user_id))
+    }
+
+    /// What the page is told.
+    pub async fn page_config(&self) -> Value {
+        let files = page::load(&self.page_url).await;
+        let files = files.expect("the page and what it loads are served");
+        serde_json::from_str(&files[page::CONFIG].text).expect("settings are JSON")
     }
 
     /// The history of two users, as the first of them sees it, with further `parameters`

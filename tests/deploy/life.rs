@@ -71,6 +71,7 @@ async fn a_chat_is_deployed_used_upgraded_and_deleted_and_its_messages_stay() {
     let mut log: Vec<_> = (0..9).map(|n| (n - 8, format!("old {n}"))).collect();
     assert_eq!(chat.log(PROFESSOR, STUDENT).await, log);
     log.extend(use_it(&chat, &life.database).await);
+    the_page_is_told_where_to_connect(&chat).await;
     assert_eq!(chat.log(STUDENT, PROFESSOR).await, log);
     tokens::refuse_all_others(&emulator, &chat).await;
     tokens::come_in_as_a_browser(&chat).await;
@@ -86,6 +87,7 @@ async fn a_chat_is_deployed_used_upgraded_and_deleted_and_its_messages_stay() {
     leave_old_messages(&life.database, PROFESSOR, "late@example.com", 2).await;
     log.extend(upgrade_while_they_talk(&life, &chat).await);
     assert_eq!(chat.log(PROFESSOR, STUDENT).await, log);
+    the_page_is_told_the_edge(&chat).await;
     smoke(&chat).await;
     let late = [(-1, "old 0".to_owned()), (0, "old 1".to_owned())];
     assert_eq!(chat.log(PROFESSOR, "late@example.com").await, late);
@@ -102,6 +104,25 @@ async fn a_chat_is_deployed_used_upgraded_and_deleted_and_its_messages_stay() {
     let others = (late.len() + SMOKE_MESSAGES + flood) as u64;
     assert_eq!(messages.expect("counted"), log.len() as u64 + others);
     life.database.drop().await.expect("dropped");
+}
+
+/// By a token, at the address of the WebSocket API.
+async fn the_page_is_told_where_to_connect(chat: &Chat) {
+    let expected = json!({
+        "socketUrl": chat.websocket_url,
+        "auth": "jwt",
+        "userClaim": "sub",
+    });
+    assert_eq!(chat.page_config().await, expected);
+}
+
+/// With an edge there is one domain for all, and the path of the old system with the user in it.
+async fn the_page_is_told_the_edge(chat: &Chat) {
+    let config = chat.page_config().await;
+    let socket_url = config["socketUrl"].as_str().expect("a URL");
+    let domain = socket_url.strip_prefix("wss://");
+    let domain = domain.and_then(|rest| rest.strip_suffix("/ws/chat/{user}"));
+    assert!(domain.is_some_and(|it| !it.contains('/')), "{config}");
 }
 
 /// What all steps of the test work with.

@@ -111,6 +111,14 @@ async fn tokens_of_the_screen_let_their_users_in_and_nobody_else() {
     let [one, other, third] = [users[0], users[1], "third"].map(|user| chat.token(user).to_owned());
     assert!(!chat.screen.contains("WARNING"), "{}", chat.screen);
 
+    for (user, token) in users.iter().zip([&one, &other]) {
+        let link = format!(
+            "    as {user}:\n    {}/#token={token}\n",
+            chat.after("  HTTP ")
+        );
+        assert!(chat.screen.contains(&link), "{}", chat.screen);
+    }
+
     let mut sender = connect(&chat, &one).await.expect("an app gets in");
     let subprotocols = format!("chat.v1, bearer.{other}");
     let offer = [("Sec-WebSocket-Protocol", &*subprotocols)];
@@ -191,6 +199,8 @@ async fn a_chat_without_authorization_warns_of_it() {
     for flags in [&[][..], &["--parameter", "Auth=open"]] {
         let chat = Local::start(flags).await;
         assert!(chat.screen.contains(WARNING), "{}", chat.screen);
+        let page = format!("  Open {}/\n", chat.after("  HTTP "));
+        assert!(chat.screen.contains(&page), "{}", chat.screen);
         let anybody = Client::connect(&format!("{}?user_id=anybody", chat.ws())).await;
         anybody.map(|_| ()).expect("everybody gets in");
         let log = chat.stop().await;

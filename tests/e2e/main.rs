@@ -7,6 +7,7 @@
 //! - [`history`]: pages, links, limits
 //! - [`refusals`]: every error code, on both routes and at the handshake
 //! - [`hardening`]: operators, deep and large input, input that an answer could repeat
+//! - [`page`]: the files of the web page and their headers
 //! - [`ids`]: user ids of all kinds, through query, path and database
 //! - [`secrets`]: what a run writes down, and what not
 //! - [`tokens`]: which tokens are good
@@ -37,6 +38,7 @@ mod migrate;
 mod migration;
 mod operations;
 mod outage;
+mod page;
 mod plans;
 mod program;
 mod refusals;

@@ -8,6 +8,7 @@
 //! - [`issuer`]: an issuer of tokens
 //! - [`management`]: the `@connections` API through the SDK
 //! - [`client`]: a WebSocket client and an HTTP client
+//! - [`page`]: the web page, loaded as a browser does it
 //! - [`raw`]: a TCP connection on which a test says what it likes
 //! - [`process`]: processes that end with ours; memory and CPU time of a process, and how many files
 //!   it may open
@@ -25,6 +26,7 @@ pub mod issuer;
 pub mod management;
 pub mod ministack;
 pub mod node;
+pub mod page;
 pub mod process;
 pub mod programs;
 pub mod raw;

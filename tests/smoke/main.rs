@@ -15,12 +15,13 @@ use clap::Parser;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 use session::{Entrance, Session};
+use tests::page;
 
 /// How long an answer may take; the first ones start functions.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Tries a deployed chat with two users: connects, sends, receives, resends, reads the history,
-/// disconnects. It leaves two messages between them.
+/// disconnects; loads the page. It leaves two messages between them.
 ///
 /// A deployment with Auth=open takes users of this program's own, whose ids begin with `smoke-`. One
 /// with Auth=jwt needs two users of the issuer and a token of each.
@@ -101,6 +102,7 @@ async fn run(arguments: Arguments) -> Result<()> {
         run,
     };
     talk(chat, prof, student).await?;
+    step("the page and what it loads", load_page(chat)).await?;
     if let Some(token) = &prof.token {
         be_refused(chat, prof, student).await?;
         if !arguments.without_browser {
@@ -229,6 +231,22 @@ async fn read(chat: &Chat, prof: &User, student: &User, after: i64) -> Result<()
     ensure!(
         history == swapped,
         "it depends on the order of the users: {swapped:?}"
+    );
+    Ok(())
+}
+
+/// The page of the same API loads whole, and may connect to where it is told to.
+async fn load_page(chat: &Chat) -> Result<()> {
+    let api = chat.history_url.strip_suffix("chat/history");
+    let api = api.context("HISTORY_URL does not end with /chat/history")?;
+    let files = page::load(api).await?;
+    let config: Value = serde_json::from_str(&files[page::CONFIG].text)?;
+    let socket = config["socketUrl"].as_str().context("a socketUrl")?;
+    let origin = socket.split('/').take(3).collect::<Vec<_>>().join("/");
+    let policy = files[""].header("content-security-policy");
+    ensure!(
+        policy.contains(&format!("connect-src 'self' {origin};")),
+        "{policy} does not allow {socket}"
     );
     Ok(())
 }

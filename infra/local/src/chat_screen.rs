@@ -26,7 +26,9 @@ pub fn show(authorization: &Authorization, ws: &str, http: &str) -> Result<()> {
         Authorization::Given => println!(
             "
   Clients connect to ws://{ws}/ with a token of the issuer in the parameters.
-  History is at http://{http}/chat/history?user1=…&user2=…"
+  History is at http://{http}/chat/history?user1=…&user2=…
+
+  Open http://{http}/"
         ),
         Authorization::Own(issuer) => show_tokens(ws, http, issuer)?,
     }
@@ -47,7 +49,9 @@ fn show_open(ws: &str, http: &str) {
     npx wscat -c 'ws://{ws}/?user_id=student@example.com'
     npx wscat -c 'ws://{ws}/?user_id=prof@example.com' \\
       -x '{{\"action\":\"sendMessage\",\"receiver_id\":\"student@example.com\",\"message\":\"At 3PM?\"}}' -w 1
-    curl 'http://{http}/chat/history?user1=prof@example.com&user2=student@example.com'"
+    curl 'http://{http}/chat/history?user1=prof@example.com&user2=student@example.com'
+
+  Open http://{http}/"
     );
 }
 
@@ -61,9 +65,11 @@ fn show_tokens(ws: &str, http: &str, issuer: &Issuer) -> Result<()> {
   Tokens, good for {HOURS} hours and until this ends. Paste one into each terminal:
 "
     );
+    let mut tokens = Vec::new();
     for user in &issuer.users {
         let token = issuer.token(user, Utc::now())?;
         println!("    as {user}:\n    TOKEN='{token}'");
+        tokens.push((user, token));
     }
     let (one, other) = (issuer.users.first(), issuer.users.last());
     let id = |user: Option<&UserId>| user.map_or("", UserId::as_str).to_owned();
@@ -87,5 +93,9 @@ fn show_tokens(ws: &str, http: &str, issuer: &Issuer) -> Result<()> {
         encoded(one),
         encoded(other)
     );
+    println!("\n  Open, each user in a window or tab of its own:\n");
+    for (user, token) in tokens {
+        println!("    as {user}:\n    http://{http}/#token={token}");
+    }
     Ok(())
 }

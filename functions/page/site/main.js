@@ -1,0 +1,229 @@
+/** The page: signs in, and wires the chat to the list and the open conversation. */
+
+import { Chat } from "./client/index.js";
+import { closeDraft } from "./composer.js";
+import { buttonOf, byId, keyOf, local, session } from "./dom.js";
+import { addressOf, refreshList, showList } from "./list.js";
+import { askWho, problemOf, sessionOf, storedSession, storeSession } from "./session.js";
+import { change, closeTalk, openPeer, openTalk } from "./talk.js";
+import { onNewDay } from "./text.js";
+
+const app = byId("app");
+const broken = byId("broken");
+const menu = byId("menu", HTMLDetailsElement);
+const QUIET_MS = 2_000;
+const banner = byId("banner");
+const sentence = /** @type {Element} */ (banner.querySelector("[role]"));
+const retryIn = byId("retry-in");
+const retryNow = buttonOf(banner);
+
+/** @type {Record<string, string>} */
+const SENTENCES = {
+  connecting: "Connecting…",
+  waiting: "Not connected.",
+  offline: "You are offline. Messages are sent when you are back.",
+  replaced: "Open elsewhere.",
+};
+const BUTTONS = { waiting: "Now", offline: "Try now", replaced: "Continue here" };
+
+/** Since when there is no connection. */
+let since = 0;
+let bannerTimer = 0;
+
+/** @type {Config} */
+let config;
+/** @type {Chat | undefined} */
+let chat;
+/** @type {() => void} */
+let stopChat = () => {};
+
+/** A token that came in the address. @type {string | undefined} */
+let given;
+
+async function load() {
+  const response = await fetch("page/config.json").catch(() => undefined);
+  const settings = response?.ok && (await response.json().catch(() => undefined));
+  broken.hidden = Boolean(settings);
+  if (!settings) return;
+  config = settings;
+  begin();
+}
+
+/** Signs in by the link, by what this tab knows, or by asking. */
+function begin() {
+  const problem = useToken();
+  const known = storedSession();
+  if (known && !problem && Boolean(known.token) === (config.auth === "jwt")) start(known);
+  else askWho(config, problem, start);
+}
+
+/** Takes the token out of the address at once, so that it is neither seen nor kept there. */
+function takeToken() {
+  const token = /^#token=([^&]*)/.exec(location.hash)?.[1];
+  if (token === undefined) return;
+  given = token;
+  clearAddress();
+}
+
+const clearAddress = () => history.replaceState(null, "", location.pathname + location.search);
+
+/** Makes the token of the address the session. Returns what is wrong with it. */
+function useToken() {
+  if (given === undefined) return "";
+  try {
+    storeSession(sessionOf(decodeURIComponent(given), config));
+    return "";
+  } catch (error) {
+    return /** @type {Error} */ (error).message;
+  } finally {
+    given = undefined;
+  }
+}
+
+/** Opens the chat of a session. @param {Session} who */
+function start(who) {
+  storeSession(who);
+  // What belongs to another user must not stay in the page.
+  if (chat && chat.user !== who.user) return location.reload();
+  stopChat();
+  chat?.close();
+  const opened = (chat = new Chat({
+    socketUrl: config.socketUrl,
+    historyUrl: "",
+    user: who.user,
+    token: config.auth === "jwt" ? token : undefined,
+  }));
+  byId("me").textContent = who.user;
+  byId("sign-in").hidden = true;
+  app.hidden = false;
+  const stops = [showBanner(opened), showList(opened), opened.onState(onState)];
+  stopChat = () => {
+    for (const one of stops) one();
+    closeTalk();
+  };
+  opened.connect();
+  route();
+}
+
+/** The token of this tab; asks for another when its lifetime is over. @param {{signal: AbortSignal}} call */
+async function token({ signal }) {
+  const known = storedSession();
+  if (known?.token && !(Date.now() >= (known.until ?? Infinity))) return known.token;
+  return new Promise((/** @type {(token: string) => void} */ resolve, reject) => {
+    signal?.addEventListener("abort", () => reject(signal.reason));
+    askAgain("Your sign-in has ended.", (who) => {
+      storeSession(who);
+      if (who.user !== chat?.user) location.reload();
+      resolve(who.token ?? "");
+    });
+  });
+}
+
+/** @param {string} reason @param {(who: Session) => void} then */
+function askAgain(reason, then) {
+  askWho(config, `${reason} Paste a new token to go on; nothing that you typed is lost.`, then);
+}
+
+/** @param {Chat["state"]} state */
+function onState({ state, error }) {
+  byId("memory").hidden = chat?.persistent !== false;
+  if (state !== "signed-out") return;
+  if (error) askAgain("The server does not accept your sign-in.", start);
+  else leave();
+}
+
+/** Removes all that this browser keeps of the user; other tabs hear of it and do the same. */
+function leave() {
+  const user = chat?.user ?? "";
+  chat = undefined;
+  closeDraft();
+  stopChat();
+  stopChat = () => {};
+  local.wipe(keyOf("draft", user));
+  session.wipe(keyOf("place", user));
+  storeSession(null);
+  menu.open = false;
+  app.hidden = true;
+  clearAddress();
+  askWho(config, "", start);
+}
+
+/** Shows what the address names. */
+function route() {
+  takeToken();
+  if (given && config) return begin();
+  if (!chat) return;
+  const peer = peerOfAddress();
+  app.classList.toggle("open", peer !== "");
+  byId("choose").hidden = peer !== "";
+  if (!peer) closeTalk();
+  else if (peer !== openPeer()) openTalk(chat, peer);
+  refreshList();
+}
+
+function peerOfAddress() {
+  try {
+    const peer = decodeURIComponent(/^#chat=(.*)/.exec(location.hash)?.[1] ?? "");
+    return problemOf(peer) || peer === chat?.user ? "" : peer;
+  } catch {
+    return "";
+  }
+}
+
+/** @param {Chat} chat @returns {() => void} stops */
+function showBanner(chat) {
+  const stopListening = chat.onState(() => drawBanner(chat));
+  retryNow.onclick = () => chat.connect();
+  return () => {
+    stopListening();
+    clearTimeout(bannerTimer);
+    banner.hidden = true;
+    since = 0;
+  };
+}
+
+/** Nothing for the first two seconds, except what only the user can end. @param {Chat} chat */
+function drawBanner(chat) {
+  clearTimeout(bannerTimer);
+  const { state, retryAt, error } = chat.state;
+  // While a token is asked for, that says it all.
+  const text = byId("sign-in").hidden && (SENTENCES[state] ?? (state === "closed" && error?.message));
+  since = text ? since || Date.now() : 0;
+  const quiet = state === "replaced" ? 0 : since + QUIET_MS - Date.now();
+  banner.hidden = !text || quiet > 0;
+  if (!text) return;
+  // Only a change is set: a status is read aloud each time.
+  if (!banner.hidden && sentence.textContent !== text) sentence.textContent = text;
+  const seconds = Math.max(0, Math.ceil(((retryAt ?? 0) - Date.now()) / 1000));
+  retryIn.textContent = seconds ? `Next try in ${seconds} s.` : "";
+  retryNow.textContent = BUTTONS[/** @type {"waiting"} */ (state)] ?? "";
+  retryNow.hidden = !retryNow.textContent;
+  bannerTimer = setTimeout(() => drawBanner(chat), quiet > 0 ? quiet : 1_000);
+}
+
+byId("new", HTMLFormElement).addEventListener("submit", (event) => {
+  event.preventDefault();
+  const peer = byId("peer", HTMLInputElement);
+  const why = byId("peer-why");
+  why.textContent = peer.value === chat?.user ? "This is you. Enter the user id of somebody else." : problemOf(peer.value);
+  if (why.textContent) return;
+  location.hash = addressOf(peer.value);
+  peer.value = "";
+});
+
+byId("sign-out").addEventListener("click", () => chat?.forget());
+buttonOf(broken).addEventListener("click", load);
+addEventListener("hashchange", route);
+addEventListener("click", ({ target }) => {
+  if (!menu.contains(/** @type {Node} */ (target))) menu.open = false;
+});
+onNewDay(() => (change(), refreshList()));
+
+// Safari lays its keyboard over the page.
+visualViewport?.addEventListener("resize", () => {
+  const { height, scale } = /** @type {VisualViewport} */ (visualViewport);
+  if (scale === 1) document.documentElement.style.setProperty("--height", `${height}px`);
+});
+
+takeToken();
+load();

@@ -1,0 +1,283 @@
+//! Makes one script of the modules of the page and of the client library, so that a visit costs one
+//! invocation for all of them and not one for each, and text that they share is compressed once.
+//!
+//! The modules stand one after another, in the order in which a browser would run them, without their
+//! imports and comments. So a name at the top of a module is a name of the whole script: two modules
+//! cannot declare the same one. These forms are known, at the beginning of a line, and any other is
+//! refused:
+//!
+//! ```js
+//! import { a, b } from "./x.js";
+//! export { a, b } from "./x.js";
+//! export function a() {}    // async function, class, const; all of them without export, too, and let
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What begins a declaration. Only functions, classes and constants are exported: others see the value
+/// that a variable had when they were made.
+const DECLARATIONS: [&str; 5] = ["async function ", "function ", "class ", "const ", "let "];
+
+/// Returns the script that does what the module `entry` does. `read` gives the source of a module by its
+/// name: a path with slashes.
+///
+/// # Errors
+///
+/// A module cannot be read, has a form of import or export that is not known here, declares a name that
+/// another one declares, or imports itself by way of others. The sentence names the module.
+pub fn bundle(
+    entry: &str,
+    read: &dyn Fn(&str) -> Result<String, String>,
+) -> Result<String, String> {
+    let mut bundle = Bundle {
+        read,
+        script: String::new(),
+        done: BTreeSet::new(),
+        open: Vec::new(),
+        declared: BTreeMap::new(),
+    };
+    bundle.add(entry)?;
+    Ok(bundle.script)
+}
+
+struct Bundle<'a> {
+    read: &'a dyn Fn(&str) -> Result<String, String>,
+    script: String,
+    /// Modules that are in the script.
+    done: BTreeSet<String>,
+    /// Modules whose imports are being added, each one imported by the one before.
+    open: Vec<String>,
+    /// The names at the top of modules, and whose they are.
+    declared: BTreeMap<String, String>,
+}
+
+impl Bundle<'_> {
+    fn add(&mut self, name: &str) -> Result<(), String> {
+        if self.done.contains(name) {
+            return Ok(());
+        }
+        if self.open.iter().any(|open| open == name) {
+            return Err(format!("{} -> {name} is a circle", self.open.join(" -> ")));
+        }
+        let source = (self.read)(name)?;
+        let module = Module::parse(name, &without_comments(&source, Indent::Kept))?;
+        self.open.push(name.to_owned());
+        for import in &module.imports {
+            self.add(import)?;
+        }
+        self.open.pop();
+        for declared in module.declared {
+            if let Some(other) = self.declared.insert(declared.clone(), name.to_owned()) {
+                return Err(format!(
+                    "{name}: `{declared}` is declared in {other} as well"
+                ));
+            }
+        }
+        self.done.insert(name.to_owned());
+        self.script += &without_comments(&module.body, Indent::Gone);
+        Ok(())
+    }
+}
+
+/// A module, taken apart.
+#[derive(Default)]
+struct Module {
+    /// Names of the modules that it imports.
+    imports: Vec<String>,
+    /// The names that it declares at its top.
+    declared: Vec<String>,
+    /// Its text without imports.
+    body: String,
+}
+
+impl Module {
+    fn parse(name: &str, text: &str) -> Result<Self, String> {
+        let mut module = Self::default();
+        let mut lines = text.lines();
+        while let Some(line) = lines.next() {
+            if line.starts_with("import ") || line.starts_with("export {") {
+                let mut statement = line.to_owned();
+                while !statement.ends_with(';') {
+                    statement += lines.next().ok_or_else(|| refusal(name, line))?.trim();
+                }
+                let target = linked(&statement).ok_or_else(|| refusal(name, &statement))?;
+                module.imports.push(join(name, target));
+                continue;
+            }
+            let exported = line.strip_prefix("export ");
+            let statement = exported.unwrap_or(line);
+            match declared(statement) {
+                Some(names) => module.declared.extend(names),
+                None if exported.is_some() => return Err(refusal(name, line)),
+                None => {}
+            }
+            if exported.is_some() && statement.starts_with("let ") {
+                return Err(refusal(name, line));
+            }
+            module.body += statement;
+            module.body.push('\n');
+        }
+        Ok(module)
+    }
+}
+
+/// The module that a statement takes names from, as they are.
+fn linked(statement: &str) -> Option<&str> {
+    let (names, target) = statement.strip_suffix("\";")?.split_once(" from \"")?;
+    let names = names
+        .strip_prefix("import {")
+        .or(names.strip_prefix("export {"))?;
+    let names = names.strip_suffix('}')?;
+    (!names.contains(" as ")).then_some(target)
+}
+
+fn refusal(name: &str, line: &str) -> String {
+    format!("{name}: `{line}` is no form of import or export that the page's bundle knows")
+}
+
+/// The names that a line declares.
+fn declared(line: &str) -> Option<Vec<String>> {
+    let mut kinds = DECLARATIONS.iter();
+    let rest = kinds.find_map(|kind| line.strip_prefix(kind))?;
+    let is_name = |letter: char| letter.is_alphanumeric() || "_$".contains(letter);
+    let names = match rest
+        .find(['}', ']'])
+        .filter(|_| rest.starts_with(['{', '[']))
+    {
+        Some(end) => &rest[1..end],
+        None => &rest[..rest.find(|letter| !is_name(letter)).unwrap_or(rest.len())],
+    };
+    let names = names.split(|letter| !is_name(letter));
+    let names = names.filter(|name| !name.is_empty()).map(str::to_owned);
+    Some(names.collect())
+}
+
+/// The name of the module that `target` means in the module `name`.
+fn join(name: &str, target: &str) -> String {
+    let mut segments: Vec<&str> = name.split('/').collect();
+    segments.pop();
+    for segment in target.split('/') {
+        match segment {
+            "." => {}
+            ".." => drop(segments.pop()),
+            part => segments.push(part),
+        }
+    }
+    segments.join("/")
+}
+
+/// What becomes of the spaces before a line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Indent {
+    /// They stay.
+    Kept,
+    /// They go.
+    Gone,
+}
+
+/// The text of a module or of a stylesheet without comments and empty lines. It knows the comments that the
+/// sources have: blocks anywhere, and lines that begin with `//`.
+pub fn without_comments(source: &str, indent: Indent) -> String {
+    let mut text = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some((before, block)) = rest.split_once("/*") {
+        text += before;
+        let after = block.split_once("*/").map_or("", |(_, after)| after);
+        // One space was between the comment and what it is about.
+        rest = after.strip_prefix(' ').unwrap_or(after);
+    }
+    text += rest;
+    let lines = text.lines().map(|line| match indent {
+        Indent::Kept => line.trim_end(),
+        Indent::Gone => line.trim(),
+    });
+    let lines = lines
+        .filter(|line| !matches!(line.trim_start(), "") && !line.trim_start().starts_with("//"));
+    lines.flat_map(|line| [line, "\n"]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bundles `main.js` of these modules.
+    fn bundled(modules: &[(&str, &str)]) -> Result<String, String> {
+        let read = |name: &str| {
+            let found = modules.iter().find(|(known, _)| *known == name);
+            let source = found.map(|(_, source)| (*source).to_owned());
+            source.ok_or_else(|| format!("there is no {name}"))
+        };
+        bundle("main.js", &read)
+    }
+
+    #[test]
+    fn a_module_comes_once_and_after_those_that_it_imports() {
+        let script = bundled(&[
+            (
+                "main.js",
+                "import { a } from \"./a.js\";\nimport { b } from \"./lib/b.js\";\na(b);\n",
+            ),
+            (
+                "a.js",
+                "import { b } from \"./lib/b.js\";\nexport async function a() {\n  const c = b;\n  return c;\n}\n",
+            ),
+            (
+                "lib/b.js",
+                "import {\n  x,\n} from \"../x.js\";\nexport const b = 1;\nexport { x } from \"../x.js\";\nlet c;\n",
+            ),
+            ("x.js", "export class x {}\n"),
+        ]);
+        let expected = "class x {}\nconst b = 1;\nlet c;\nasync function a() {\nconst c = b;\nreturn c;\n}\na(b);\n";
+        assert_eq!(script.as_deref(), Ok(expected));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused_with_its_place() {
+        for statement in [
+            "import a from \"./a.js\";",
+            "import * as a from \"./a.js\";",
+            "import \"./a.js\";",
+            "import { a } from './a.js';",
+            "import { a } from \"./a.js\"",
+            "export default 1;",
+            "export let a = 1;",
+            "export { a };",
+            "export * from \"./a.js\";",
+            "import { a as b } from \"./a.js\";",
+        ] {
+            let refused = bundled(&[("main.js", statement), ("a.js", "export const a = 1;")]);
+            let sentence = refused.expect_err(statement);
+            assert!(sentence.starts_with("main.js: "), "{sentence}");
+        }
+        let circle = bundled(&[
+            (
+                "main.js",
+                "import { a } from \"./a.js\";\nexport const b = 1;",
+            ),
+            (
+                "a.js",
+                "import { b } from \"./main.js\";\nexport const a = 1;",
+            ),
+        ]);
+        assert_eq!(
+            circle,
+            Err("main.js -> a.js -> main.js is a circle".to_owned())
+        );
+        for twice in ["const a = 1;", "let { b, a } = c;", "function a() {}"] {
+            let twice = format!("import {{ x }} from \"./a.js\";\n{twice}");
+            let refused = bundled(&[("main.js", &twice), ("a.js", "export const a = 1;")]);
+            let expected = "main.js: `a` is declared in a.js as well";
+            assert_eq!(refused.as_deref(), Err(&expected.to_owned()));
+        }
+        let missing = bundled(&[("main.js", "import { a } from \"./a.js\";")]);
+        assert_eq!(missing, Err("there is no a.js".to_owned()));
+    }
+
+    #[test]
+    fn comments_and_indentation_go() {
+        let source = "/**\n * What it does.\n */\nexport const a = \"http://b\"; // stays\n  // goes\n\
+                      \x20 /** @type {number} */ c = 1;\nd = /** @type {X} */ (e);\n/* without an end";
+        let expected = "export const a = \"http://b\"; // stays\nc = 1;\nd = (e);\n";
+        assert_eq!(without_comments(source, Indent::Gone), expected);
+    }
+}

@@ -1,0 +1,133 @@
+//! `GET /` and `GET /page/{file+}`: the web page and what it loads.
+//!
+//! - [`config`]: what the page is told of its deployment, and what it may connect to
+//! - [`files`]: the files, which are inside of the binary
+//! - `site`, `bundle`: how the build makes them of the sources
+
+#[cfg(debug_assertions)]
+mod bundle;
+pub mod config;
+pub mod files;
+#[cfg(debug_assertions)]
+mod site;
+
+use std::sync::Arc;
+
+use chat::Result;
+use lambda_http::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, ETAG, IF_NONE_MATCH, VARY};
+use lambda_http::http::{HeaderMap, HeaderName, StatusCode, response};
+use lambda_http::{Body, Request, RequestExt, Response};
+
+pub use config::Config;
+use files::File;
+
+/// The file behind `GET /`.
+const INDEX: &str = "index.html";
+
+/// The path of the settings below `/page/`.
+const CONFIG: &str = "config.json";
+
+/// What the handler works with.
+pub struct Deps {
+    /// `config.json`.
+    pub config: File,
+    /// The header `content-security-policy`.
+    pub policy: String,
+}
+
+impl Deps {
+    /// What follows from the settings.
+    pub fn new(config: &Config) -> Self {
+        Self {
+            config: File::new(CONFIG, &config.json()),
+            policy: config.policy(),
+        }
+    }
+}
+
+/// Responds with one file: 200 with its text, 304 if the caller has it already, or 404.
+///
+/// # Errors
+///
+/// None: a failure is an HTTP status.
+pub async fn handle(request: Request, deps: Arc<Deps>) -> Result<Response<Body>> {
+    let parameters = request.path_parameters_ref();
+    let name = parameters.and_then(|parameters| parameters.first("file"));
+    Ok(respond(name.unwrap_or(INDEX), request.headers(), &deps))
+}
+
+fn respond(name: &str, headers: &HeaderMap, deps: &Deps) -> Response<Body> {
+    if name == CONFIG {
+        return deliver(&deps.config, headers, &deps.policy);
+    }
+    match files::find(name) {
+        Some(file) => deliver(&file, headers, &deps.policy),
+        None => {
+            tracing::info!("there is no such file");
+            let response = with_headers(StatusCode::NOT_FOUND, &deps.policy)
+                .header("content-type", "text/plain; charset=utf-8");
+            finish(response, "There is no such file.\n".into())
+        }
+    }
+}
+
+/// The file in the form that the caller takes, or nothing if the caller has it.
+fn deliver(file: &File, headers: &HeaderMap, policy: &str) -> Response<Body> {
+    let is_known = lists(headers, IF_NONE_MATCH, |tag| tag == file.etag || tag == "*");
+    let status = match is_known {
+        true => StatusCode::NOT_MODIFIED,
+        false => StatusCode::OK,
+    };
+    let response = with_headers(status, policy)
+        .header("content-type", file.content_type)
+        // A cache asks each time, and mostly learns that nothing has changed: files of two releases
+        // are never mixed.
+        .header("cache-control", "no-cache")
+        .header(ETAG, &file.etag)
+        .header(VARY, ACCEPT_ENCODING.as_str());
+    if is_known {
+        return finish(response, Body::Empty);
+    }
+    let takes_gzip = lists(headers, ACCEPT_ENCODING, |coding| {
+        let mut parts = coding.split(';').map(str::trim);
+        parts.next() == Some("gzip") && !parts.any(is_never)
+    });
+    match file.gzip.filter(|_| takes_gzip) {
+        Some(bytes) => finish(
+            response.header(CONTENT_ENCODING, "gzip"),
+            Body::Binary(bytes.to_vec()),
+        ),
+        None => finish(response, Body::Text(file.text.clone())),
+    }
+}
+
+/// Whether a header that is a list with commas has an item for which `fits` holds.
+fn lists(headers: &HeaderMap, name: HeaderName, fits: impl Fn(&str) -> bool) -> bool {
+    let values = headers.get_all(name).into_iter();
+    let mut items = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    items.any(|item| fits(item.trim()))
+}
+
+/// Whether a parameter of a coding says that it is not taken: `q=0`.
+fn is_never(parameter: &str) -> bool {
+    let quality = parameter.strip_prefix("q=");
+    quality.is_some_and(|quality| quality.parse() == Ok(0.0))
+}
+
+/// A response with the headers that every one has.
+fn with_headers(status: StatusCode, policy: &str) -> response::Builder {
+    Response::builder()
+        .status(status)
+        .header("content-security-policy", policy)
+        .header("cross-origin-opener-policy", "same-origin")
+        .header("referrer-policy", "no-referrer")
+        .header("x-content-type-options", "nosniff")
+}
+
+fn finish(response: response::Builder, body: Body) -> Response<Body> {
+    response
+        .body(body)
+        .expect("all headers are valid: they are checked when the settings are read")
+}

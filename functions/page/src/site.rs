@@ -1,0 +1,34 @@
+//! The files that are served, as texts made of the sources.
+
+use std::path::Path;
+
+use crate::bundle::{Indent, bundle, without_comments};
+
+/// The folders of the sources in the package: the page's own, and the client library's.
+pub const FOLDERS: [&str; 2] = ["site", "../../shared/client/src"];
+
+/// How the page's modules name the folder of the client library.
+const CLIENT: &str = "client/";
+
+/// Returns the text of a file that is served, made of the sources around the folder `package`.
+///
+/// # Errors
+///
+/// A source cannot be read or used; the sentence names it.
+pub fn text(name: &str, package: &Path) -> Result<String, String> {
+    let read = |name: &str| source(name, package);
+    match name.rsplit_once('.') {
+        Some((_, "js")) => bundle(name, &read),
+        Some((_, "css")) => Ok(without_comments(&read(name)?, Indent::Gone)),
+        _ => read(name),
+    }
+}
+
+fn source(name: &str, package: &Path) -> Result<String, String> {
+    let [page, client] = FOLDERS.map(|folder| package.join(folder));
+    let path = match name.strip_prefix(CLIENT) {
+        Some(module) => client.join(module),
+        None => page.join(name),
+    };
+    std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
+}
