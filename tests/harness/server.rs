@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use chat::config::DatabaseConfig;
 use chat::{Store, migration};
 use local::database::{Database, Server, free_port};
@@ -51,6 +51,21 @@ pub async fn start_in(folder: &Path, port: u16) -> Database {
     Database::start(&server, &programs::local(), folder, port, false)
         .await
         .expect("the database starts")
+}
+
+/// The command of a server of a test's own, as its words: for tests that are no part of this process.
+///
+/// # Errors
+///
+/// There is no server and none can be built, or a folder has a name that is not UTF-8.
+pub fn command() -> Result<Vec<String>> {
+    let folder = scratch_folder().join("own");
+    std::fs::create_dir_all(&folder)?;
+    let words = Server::find_or_install()?.command(&folder, free_port()?);
+    let words = words.into_iter().map(|word| word.into_string());
+    words
+        .collect::<Result<_, _>>()
+        .map_err(|word| anyhow!("{word:?} is not UTF-8"))
 }
 
 /// A folder for this process. Those of processes that have ended are removed.

@@ -79,6 +79,14 @@ impl Server {
         }
     }
 
+    /// The command that runs it on `port` with its data in `folder`, as its words.
+    pub fn command(&self, folder: &Path, port: u16) -> Vec<OsString> {
+        let program = self.path().as_os_str().to_owned();
+        std::iter::once(program)
+            .chain(self.arguments(folder, port))
+            .collect()
+    }
+
     fn path(&self) -> &Path {
         match self {
             Self::Mongod(path) | Self::Embedded(path) => path,

@@ -1,0 +1,43 @@
+// The files of the page: their types, what they weigh, and what they may not use.
+
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { it } from "node:test";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+
+import { find } from "./browser.js";
+
+const SITE = fileURLToPath(new URL("../../functions/page/site", import.meta.url));
+const CLIENT = fileURLToPath(new URL("../../shared/client/src", import.meta.url));
+const TYPES = fileURLToPath(new URL("types.d.ts", import.meta.url));
+
+const texts = async () => Promise.all((await readdir(SITE)).map(async (name) => [name, await readFile(join(SITE, name), "utf8")]));
+
+it("the types of the modules agree, with each other and with the library", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "meetme-page-"));
+  try {
+    // As they are served: the library is in the folder `client` beside the page's modules.
+    await cp(SITE, folder, { recursive: true });
+    await cp(CLIENT, join(folder, "client"), { recursive: true });
+    await cp(TYPES, join(folder, "types.d.ts"));
+    const compilerOptions = { strict: true, checkJs: true, noEmit: true, target: "es2023", lib: ["es2023", "dom", "dom.iterable"], module: "esnext", moduleResolution: "bundler", types: [] };
+    await writeFile(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, include: ["*.js", "types.d.ts"] }));
+    const tsc = find("typescript", ({ bin }) => bin.tsc);
+    const { stdout } = await promisify(execFile)(process.execPath, [tsc, "-p", folder]).catch((error) => error);
+    assert.equal(stdout, "");
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+});
+
+it("no module makes markup from text, and nothing comes from elsewhere", async () => {
+  for (const [name, text] of await texts()) {
+    assert.doesNotMatch(text, /innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|\bstyle="/, name);
+    const addresses = text.match(/\b(?:href|src)="[^"]*"|@import|url\(|from "[^"]*"|import\("/g) ?? [];
+    for (const address of addresses) assert.match(address, /="(page\/[\w.]+|#|data:[^"]*)"$|^from "\.\/(client\/)?[\w.]+"$/, name);
+  }
+});
