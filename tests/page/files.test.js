@@ -1,4 +1,4 @@
-// The files of the page: their types, what they weigh, and what they may not use.
+// The files of the page: their types, their names, and what they may not use.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -9,13 +9,13 @@ import { it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
-import { find } from "./browser.js";
+import { find, launch } from "./browser.js";
 
 const SITE = fileURLToPath(new URL("../../functions/page/site", import.meta.url));
 const CLIENT = fileURLToPath(new URL("../../shared/client/src", import.meta.url));
 const TYPES = fileURLToPath(new URL("types.d.ts", import.meta.url));
 
-const texts = async () => Promise.all((await readdir(SITE)).map(async (name) => [name, await readFile(join(SITE, name), "utf8")]));
+const texts = async (folder = SITE) => Promise.all((await readdir(folder)).map(async (name) => [name, await readFile(join(folder, name), "utf8")]));
 
 it("the types of the modules agree, with each other and with the library", async () => {
   const folder = await mkdtemp(join(tmpdir(), "meetme-page-"));
@@ -39,5 +39,20 @@ it("no module makes markup from text, and nothing comes from elsewhere", async (
     assert.doesNotMatch(text, /innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|\bstyle="/, name);
     const addresses = text.match(/\b(?:href|src)="[^"]*"|@import|url\(|from "[^"]*"|import\("/g) ?? [];
     for (const address of addresses) assert.match(address, /="(page\/[\w.]+|#|data:[^"]*)"$|^from "\.\/(client\/)?[\w.]+"$/, name);
+  }
+});
+
+// The modules are served as one script. So a name of one would stand before that of the browser in all others.
+it("no module declares at its top what the browser has under the same name", async () => {
+  const sources = [...(await texts()), ...(await texts(CLIENT))].map(([, text]) => text).join("\n");
+  const declarations = sources.matchAll(/^(?:export )?(?:async function|function|class|const|let) (\w+|\{[^}]*\}|\[[^\]]*\])/gm);
+  const names = [...declarations].flatMap(([, declared]) => declared.match(/\w+/g));
+  assert.ok(names.includes("Chat") && names.includes("openTalk"), "declarations are found");
+  const browser = await launch();
+  try {
+    const page = await browser.newPage();
+    assert.deepEqual(await page.evaluate((names) => names.filter((name) => name in globalThis), names), []);
+  } finally {
+    await browser.close();
   }
 });

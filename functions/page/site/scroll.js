@@ -4,7 +4,7 @@ import { byId } from "./dom.js";
 
 const log = byId("log");
 export const rows = byId("rows");
-const top = byId("top");
+export const upper = byId("top");
 const end = byId("end");
 
 /** Whether the reader is at the bottom and stays there. */
@@ -84,14 +84,14 @@ export function watchScroll(onScroll, onTop, onEnd) {
   new ResizeObserver(() => stuck && toBottom()).observe(log);
   const near = new IntersectionObserver(
     (changes) => {
-      for (const { target, isIntersecting } of changes) if (isIntersecting) (target === top ? onTop : onEnd)();
+      for (const { target, isIntersecting } of changes) if (isIntersecting) (target === upper ? onTop : onEnd)();
     },
     { root: log, rootMargin: "100% 0px" },
   );
   return () => {
     // An observer reports changes only, and one that begins reports what is.
     near.disconnect();
-    near.observe(top);
+    near.observe(upper);
     near.observe(end);
   };
 }

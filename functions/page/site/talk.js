@@ -2,7 +2,7 @@
 
 import { closeDraft, focusInput, openDraft, saveDraft } from "./composer.js";
 import { buttonOf, byId, el, keyed, keyOf, rove, session } from "./dom.js";
-import { highestInView, holding, isAtBottom, place, rows, toBottom, toPlace, toThird, watchScroll } from "./scroll.js";
+import { highestInView, holding, isAtBottom, place, rows, toBottom, toPlace, toThird, upper, watchScroll } from "./scroll.js";
 import { clock, dayLabel, dayOf, linked, millis, onlyEmoji } from "./text.js";
 
 /** At most so many messages are elements of the page; the far end is dropped. */
@@ -22,7 +22,6 @@ const STATES = {
 
 const section = byId("talk");
 const trouble = byId("trouble");
-const upper = byId("top");
 const newer = byId("newer", HTMLButtonElement);
 const live = byId("live");
 
@@ -31,7 +30,7 @@ let talk;
 /** @type {Snapshot} */
 let now;
 /** @type {() => void} */
-let stop = () => {};
+let stopTalk = () => {};
 let placeKey = "";
 /** The place to return to, once its message is there: what this browser has kept may be older. */
 let wanted = "";
@@ -74,7 +73,7 @@ export function openTalk(chat, peer) {
   byId("name").textContent = peer;
   section.hidden = false;
   toBottom();
-  stop = opened.onChange((snapshot) => {
+  stopTalk = opened.onChange((snapshot) => {
     if (talk !== opened) return;
     now = snapshot;
     if (announced === Infinity && isLoaded(snapshot)) arrive();
@@ -93,7 +92,7 @@ export function closeTalk() {
   leavePlace();
   saveDraft();
   closeDraft();
-  stop();
+  stopTalk();
   clearTimeout(reading);
   talk = undefined;
   last = wanted = "";

@@ -14,8 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What begins a declaration. Only functions, classes and constants are exported: others see the value
-/// that a variable had when they were made.
+/// What begins a declaration.
 const DECLARATIONS: [&str; 5] = ["async function ", "function ", "class ", "const ", "let "];
 
 /// Returns the script that does what the module `entry` does. `read` gives the source of a module by its
@@ -60,7 +59,7 @@ impl Bundle<'_> {
             return Err(format!("{} -> {name} is a circle", self.open.join(" -> ")));
         }
         let source = (self.read)(name)?;
-        let module = Module::parse(name, &without_comments(&source, Indent::Kept))?;
+        let module = Module::parse(name, &without_comments(&source))?;
         self.open.push(name.to_owned());
         for import in &module.imports {
             self.add(import)?;
@@ -74,7 +73,7 @@ impl Bundle<'_> {
             }
         }
         self.done.insert(name.to_owned());
-        self.script += &without_comments(&module.body, Indent::Gone);
+        self.script += &without_indentation(&module.body);
         Ok(())
     }
 }
@@ -104,16 +103,12 @@ impl Module {
                 module.imports.push(join(name, target));
                 continue;
             }
-            let exported = line.strip_prefix("export ");
-            let statement = exported.unwrap_or(line);
-            match declared(statement) {
-                Some(names) => module.declared.extend(names),
-                None if exported.is_some() => return Err(refusal(name, line)),
-                None => {}
-            }
-            if exported.is_some() && statement.starts_with("let ") {
-                return Err(refusal(name, line));
-            }
+            let statement = match line.strip_prefix("export ") {
+                None => line,
+                Some(declaration) if is_constant(declaration) => declaration,
+                Some(_) => return Err(refusal(name, line)),
+            };
+            module.declared.extend(declared(statement));
             module.body += statement;
             module.body.push('\n');
         }
@@ -135,21 +130,28 @@ fn refusal(name: &str, line: &str) -> String {
     format!("{name}: `{line}` is no form of import or export that the page's bundle knows")
 }
 
-/// The names that a line declares.
-fn declared(line: &str) -> Option<Vec<String>> {
+/// Whether a line declares something that keeps its value: others see the value that it had when they began.
+fn is_constant(line: &str) -> bool {
+    !line.starts_with("let ") && !declared(line).is_empty()
+}
+
+/// The names that a line declares, if it declares any.
+fn declared(line: &str) -> Vec<String> {
     let mut kinds = DECLARATIONS.iter();
-    let rest = kinds.find_map(|kind| line.strip_prefix(kind))?;
-    let is_name = |letter: char| letter.is_alphanumeric() || "_$".contains(letter);
-    let names = match rest
-        .find(['}', ']'])
-        .filter(|_| rest.starts_with(['{', '[']))
-    {
-        Some(end) => &rest[1..end],
-        None => &rest[..rest.find(|letter| !is_name(letter)).unwrap_or(rest.len())],
+    let Some(rest) = kinds.find_map(|kind| line.strip_prefix(kind)) else {
+        return Vec::new();
     };
-    let names = names.split(|letter| !is_name(letter));
-    let names = names.filter(|name| !name.is_empty()).map(str::to_owned);
-    Some(names.collect())
+    let is_name = |letter: char| letter.is_alphanumeric() || "_$".contains(letter);
+    // One name, or several that are taken out of a value: `{ a, b }`.
+    let end = match rest.starts_with(['{', '[']) {
+        true => rest.find(['}', ']']),
+        false => rest.find(|letter| !is_name(letter)),
+    };
+    let names = rest[..end.unwrap_or(rest.len())].split(|letter| !is_name(letter));
+    names
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The name of the module that `target` means in the module `name`.
@@ -166,18 +168,9 @@ fn join(name: &str, target: &str) -> String {
     segments.join("/")
 }
 
-/// What becomes of the spaces before a line.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Indent {
-    /// They stay.
-    Kept,
-    /// They go.
-    Gone,
-}
-
-/// The text of a module or of a stylesheet without comments and empty lines. It knows the comments that the
-/// sources have: blocks anywhere, and lines that begin with `//`.
-pub fn without_comments(source: &str, indent: Indent) -> String {
+/// The text of a module or of a stylesheet without comments. It knows those that the sources have: blocks
+/// anywhere, and lines that begin with `//`. So no string of a source may hold `/*`.
+pub fn without_comments(source: &str) -> String {
     let mut text = String::with_capacity(source.len());
     let mut rest = source;
     while let Some((before, block)) = rest.split_once("/*") {
@@ -187,12 +180,15 @@ pub fn without_comments(source: &str, indent: Indent) -> String {
         rest = after.strip_prefix(' ').unwrap_or(after);
     }
     text += rest;
-    let lines = text.lines().map(|line| match indent {
-        Indent::Kept => line.trim_end(),
-        Indent::Gone => line.trim(),
-    });
-    let lines = lines
-        .filter(|line| !matches!(line.trim_start(), "") && !line.trim_start().starts_with("//"));
+    let lines = text.lines();
+    let lines = lines.filter(|line| !line.trim_start().starts_with("//"));
+    lines.flat_map(|line| [line, "\n"]).collect()
+}
+
+/// The text without empty lines and without the spaces around lines.
+pub fn without_indentation(text: &str) -> String {
+    let lines = text.lines().map(str::trim);
+    let lines = lines.filter(|line| !line.is_empty());
     lines.flat_map(|line| [line, "\n"]).collect()
 }
 
@@ -278,6 +274,6 @@ mod tests {
         let source = "/**\n * What it does.\n */\nexport const a = \"http://b\"; // stays\n  // goes\n\
                       \x20 /** @type {number} */ c = 1;\nd = /** @type {X} */ (e);\n/* without an end";
         let expected = "export const a = \"http://b\"; // stays\nc = 1;\nd = (e);\n";
-        assert_eq!(without_comments(source, Indent::Gone), expected);
+        assert_eq!(without_indentation(&without_comments(source)), expected);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::bundle::{Indent, bundle, without_comments};
+use crate::bundle::{bundle, without_comments, without_indentation};
 
 /// The folders of the sources in the package: the page's own, and the client library's.
 pub const FOLDERS: [&str; 2] = ["site", "../../shared/client/src"];
@@ -19,7 +19,7 @@ pub fn text(name: &str, package: &Path) -> Result<String, String> {
     let read = |name: &str| source(name, package);
     match name.rsplit_once('.') {
         Some((_, "js")) => bundle(name, &read),
-        Some((_, "css")) => Ok(without_comments(&read(name)?, Indent::Gone)),
+        Some((_, "css")) => Ok(without_indentation(&without_comments(&read(name)?))),
         _ => read(name),
     }
 }
