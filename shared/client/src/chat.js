@@ -6,7 +6,7 @@ import { conversationId, newId, peerOf, userId } from "./id.js";
 import { Link } from "./link.js";
 import { listenersOf } from "./listeners.js";
 import { openSockets } from "./sockets.js";
-import { indexedDbStorage, NO_STORAGE, withFallback } from "./storage.js";
+import { storageOf, withFallback } from "./storage.js";
 import { tabsOf } from "./tabs.js";
 import { tokensOf } from "./token.js";
 
@@ -41,8 +41,7 @@ export class Chat {
     this.user = env.user;
     this.#stateListeners = listenersOf(env);
     this.#listListeners = listenersOf(env);
-    const storage = env.storage ?? (globalThis.indexedDB ? indexedDbStorage(env.user) : NO_STORAGE);
-    this.#storage = withFallback(storage, env, (error) => env.log("warn", "storage_lost", { error }));
+    this.#storage = withFallback(env.storage ?? storageOf(env.user), env, (error) => env.log("warn", "storage_lost", { error }));
     this.#link = new Link(env.random, env.timing, this.#emit);
     this.#tokens = tokensOf(env);
     this.#page = historyOf(this.#tokens, env);

@@ -10,7 +10,7 @@ const merge = (a, b) => (a ? { ...(Number(a.high) > Number(b.high) ? a : b), rea
 const nothing = async () => {};
 
 /** Keeps nothing: the chat itself has in memory what it shows and sends. @type {Storage} */
-export const NO_STORAGE = {
+const NO_STORAGE = {
   persistent: false,
   load: async () => [],
   putConversation: nothing,
@@ -20,6 +20,18 @@ export const NO_STORAGE = {
   clear: nothing,
   close: nothing,
 };
+
+/**
+ * Returns the store of a user on this machine. Where it is forbidden, some browsers throw as soon as they are asked for it.
+ * @param {string} user
+ */
+export function storageOf(user) {
+  try {
+    return globalThis.indexedDB ? indexedDbStorage(user) : NO_STORAGE;
+  } catch {
+    return NO_STORAGE;
+  }
+}
 
 /**
  * @template T

@@ -384,6 +384,16 @@ for (const [what, options] of Object.entries(REFUSING)) {
   });
 }
 
+test("where a browser throws as soon as it is asked for IndexedDB, the chat keeps nothing and works", async (t) => {
+  const before = Object.getOwnPropertyDescriptor(globalThis, "indexedDB");
+  t.after(() => (before ? Object.defineProperty(globalThis, "indexedDB", before) : delete globalThis.indexedDB));
+  Object.defineProperty(globalThis, "indexedDB", { configurable: true, get: refuse });
+  const chat = new Chat({ socketUrl: "", historyUrl: "", user: "ann", WebSocket: class {} });
+  assert.equal(chat.persistent, false);
+  assert.equal(chat.with("ben").send("one").state, "queued");
+  await chat.close();
+});
+
 scenario("a WebSocket that cannot be made is tried again, and the state says why", async (world) => {
   const ann = world.client("ann", { WebSocket: class { constructor() { throw new Error("not allowed"); } } });
   const entry = ann.with("ben").talk.send("typed");
