@@ -22,8 +22,6 @@ pub struct File {
     pub headers: HeaderMap,
     /// Its text, decompressed.
     pub text: String,
-    /// How many bytes came.
-    pub transferred_bytes: usize,
 }
 
 impl File {
@@ -69,7 +67,6 @@ async fn fetch(url: &str) -> Result<File> {
     Ok(File {
         headers: parts.headers,
         text,
-        transferred_bytes: body.len(),
     })
 }
 

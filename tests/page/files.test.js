@@ -20,7 +20,7 @@ const texts = async (folder = SITE) => Promise.all((await readdir(folder)).map(a
 it("the types of the modules agree, with each other and with the library", async () => {
   const folder = await mkdtemp(join(tmpdir(), "meetme-page-"));
   try {
-    // As they are served: the library is in the folder `client` beside the page's modules.
+    // As the page's modules name it: the library is in the folder `client` beside them.
     await cp(SITE, folder, { recursive: true });
     await cp(CLIENT, join(folder, "client"), { recursive: true });
     await cp(TYPES, join(folder, "types.d.ts"));
