@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use chat::aws::AwsConfig;
-use chat::config::{DatabaseConfig, PushConfig};
-use chat::store::RateLimit;
+use chat::store::{RateLimit, StoreConfig};
 use chat::{Deadline, Push, Store, UserId};
+use chat_lambda::aws::AwsConfig;
+use chat_lambda::config::PushConfig;
 use chrono::Utc;
 use mongodb::Collection;
 use mongodb::bson::{Document, doc, oid::ObjectId};
@@ -102,14 +102,14 @@ impl Parts {
             .create_index(mongodb::IndexModel::builder().keys(keys).build())
             .await
             .expect("made");
-        let config = DatabaseConfig::new(&stack.uri, stack.database.name());
+        let config = StoreConfig::new(&stack.uri, stack.database.name());
         Self {
             sender: stack.connect("sender").await,
             receiver: stack.connect("receiver").await,
             echo: Client::connect(&bare.url).await.expect("connected"),
             inserts,
             store: Store::open(&config).await.expect("a store"),
-            push: Push::new(PushConfig {
+            push: PushConfig {
                 endpoint: stack.management_endpoint(),
                 aws: AwsConfig {
                     region: "us-east-1".to_owned(),
@@ -117,7 +117,8 @@ impl Parts {
                     secret_access_key: "local".to_owned().into(),
                     session_token: None,
                 },
-            }),
+            }
+            .push(),
             users: [user("sender"), user("receiver")],
             limit: RateLimit::new(RateLimit::MAX_RATE, RateLimit::MAX_BURST).expect("a limit"),
         }

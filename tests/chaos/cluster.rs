@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use chat::config::DatabaseConfig;
+use chat::store::StoreConfig;
 use database::OwnDatabase;
 use gateway::Gateway;
 use rustix::process::Pid;
@@ -38,7 +38,7 @@ pub struct Cluster {
     log: PathBuf,
     gateway: Mutex<Gateway>,
     database: Option<Mutex<OwnDatabase>>,
-    config: DatabaseConfig,
+    config: StoreConfig,
 }
 
 impl Cluster {
@@ -66,7 +66,7 @@ impl Cluster {
             log: gateway.log.clone(),
             gateway: Mutex::new(gateway),
             database,
-            config: DatabaseConfig::new(&uri, &name),
+            config: StoreConfig::new(&uri, &name),
         })
     }
 

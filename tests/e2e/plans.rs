@@ -3,9 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chat::config::DatabaseConfig;
 use chat::frame::{ClientFrame, SendFrame};
-use chat::store::{Range, RateLimit, client_options};
+use chat::store::{Range, RateLimit, StoreConfig, client_options};
 use chat::{Connection, ConversationId, Deadline, Draft, Identity, Store, UserId, migration};
 use chrono::Utc;
 use mongodb::bson::{Bson, Document, doc};
@@ -20,7 +19,7 @@ type Sent = Arc<Mutex<Vec<Document>>>;
 async fn recorded_store() -> (Store, Sent) {
     let uri = server::uri().await;
     let database = server::database_name();
-    let mut options = client_options(&DatabaseConfig::new(uri, &database))
+    let mut options = client_options(&StoreConfig::new(uri, &database))
         .await
         .expect("options");
     let sent = Sent::default();
@@ -302,7 +301,7 @@ async fn a_connection_string_cannot_weaken_what_an_ack_means() {
         "readPreference=secondary",
     ] {
         let uri = format!("mongodb://127.0.0.1:1/?{weak}");
-        let options = client_options(&DatabaseConfig::new(&uri, "meetme"))
+        let options = client_options(&StoreConfig::new(&uri, "meetme"))
             .await
             .expect("options");
         let concern = options.write_concern.expect("a write concern");

@@ -8,9 +8,10 @@ use std::time::Duration;
 use authorizer::keys::{Keys, Source, Timing};
 use authorizer::refusal::{Failure, Refusal};
 use authorizer::token::{LEEWAY, Rules, Verifier};
-use chat::aws::AwsConfig;
-use chat::secret::SecretReference;
-use chat::{Identity, web};
+use chat::Identity;
+use chat_lambda::aws::AwsConfig;
+use chat_lambda::http_client;
+use chat_lambda::secrets_manager::SecretReference;
 use chrono::Utc;
 use serde_json::{Value, json};
 use tests::issuer::{Issuer, Key, RSA_PUBLIC_PEM, unsigned};
@@ -33,7 +34,7 @@ fn verifier(issuer: &Issuer, timing: Timing) -> Verifier {
 fn verifier_by(issuer: &Issuer, timing: Timing, user_claim: &str) -> Verifier {
     let source = Source::Published {
         url: issuer.keys_url().parse().expect("a URL"),
-        client: Box::new(web::client()),
+        client: Box::new(http_client::new()),
     };
     Verifier::new(Keys::new(source, timing), rules(issuer, user_claim))
 }

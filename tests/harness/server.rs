@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
-use chat::config::DatabaseConfig;
+use chat::store::StoreConfig;
 use chat::{Store, migration};
 use local::database::{Database, Server, free_port};
 use rustix::process::{Pid, test_kill_process};
@@ -100,7 +100,7 @@ pub fn database_name() -> String {
 ///
 /// The database does not answer.
 pub async fn migrated_store(uri: &str, database: &str) -> Result<Store> {
-    let store = Store::open(&DatabaseConfig::new(uri, database)).await?;
+    let store = Store::open(&StoreConfig::new(uri, database)).await?;
     migration::run(store.database(), |_, _| Ok(())).await?;
     Ok(store)
 }

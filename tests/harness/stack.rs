@@ -111,10 +111,9 @@ impl Stack {
             .env("MONGODB_URI", uri)
             .args(["--database", database]);
         let (child, log, ws, http) = launch(command).await.expect("the chat starts");
-        let options =
-            chat::store::client_options(&chat::config::DatabaseConfig::new(uri, database))
-                .await
-                .expect("the database has an address");
+        let options = chat::store::client_options(&chat::store::StoreConfig::new(uri, database))
+            .await
+            .expect("the database has an address");
         let client = mongodb::Client::with_options(options).expect("the options are consistent");
         Self {
             ws,

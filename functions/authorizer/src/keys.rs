@@ -12,8 +12,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use chat::secret::SecretReference;
-use chat::{Error, Result, web};
+use chat::{Error, Result};
+use chat_lambda::http_client::Client;
+use chat_lambda::secrets_manager::SecretReference;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Request, Uri};
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
@@ -49,7 +50,7 @@ pub enum Source {
         /// Its address.
         url: Uri,
         /// Who fetches it.
-        client: Box<web::Client>,
+        client: Box<Client>,
     },
     /// The text of a secret, for HS256.
     Secret(Box<SecretReference>),
@@ -245,7 +246,7 @@ impl Ring {
     }
 }
 
-async fn fetch(client: &web::Client, url: &Uri) -> Result<Vec<u8>> {
+async fn fetch(client: &Client, url: &Uri) -> Result<Vec<u8>> {
     let request = Request::get(url.clone())
         .header("accept", "application/json")
         .body(Full::default())

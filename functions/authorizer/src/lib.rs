@@ -17,9 +17,10 @@ pub mod token;
 
 use std::sync::Arc;
 
-use chat::config::{Auth, invalid, optional, required};
-use chat::secret::SecretReference;
-use chat::{Identity, Result, UserId, web};
+use chat::{Identity, Result, UserId};
+use chat_lambda::config::{Auth, invalid, optional, required};
+use chat_lambda::http_client;
+use chat_lambda::secrets_manager::SecretReference;
 use hyper::Uri;
 use lambda_runtime::LambdaEvent;
 use serde_json::Value;
@@ -101,7 +102,7 @@ fn source() -> Result<Source> {
     match (optional(URL)?, optional(SECRET)?) {
         (Some(url), None) => Ok(Source::Published {
             url: keys_url(&url).map_err(|problem| invalid(URL, problem))?,
-            client: Box::new(web::client()),
+            client: Box::new(http_client::new()),
         }),
         (None, Some(_)) => Ok(Source::Secret(Box::new(SecretReference::from_env(SECRET)?))),
         (None, None) => Err(invalid(

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use authorizer::{Authorizer, Config, handle};
+use chat_lambda::telemetry;
 use lambda_runtime::{Error, run_concurrent, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    chat::log::start();
+    telemetry::start();
     let authorizer = Authorizer::new(Config::from_env()?);
     authorizer.warm().await;
     let authorizer = Arc::new(authorizer);

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use chat_lambda::HandlerError;
 use lambda_runtime::Diagnostic;
 
 /// What is wrong with a request. Only the log says which it is: API Gateway tells the caller 401 or
@@ -76,7 +77,7 @@ impl From<Failure> for Diagnostic {
                 error_type: "Unauthorized".to_owned(),
                 error_message: "Unauthorized".to_owned(),
             },
-            Failure::Failed(error) => error.into(),
+            Failure::Failed(error) => HandlerError::from(error).into(),
         }
     }
 }

@@ -8,13 +8,15 @@
 
 pub mod surplus;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lambda_events::apigw::{ApiGatewayProxyResponse, ApiGatewayWebsocketProxyRequest};
-use chat::config::{DatabaseConfig, PushConfig};
 use chat::identity::{SUBPROTOCOL, subprotocols};
-use chat::{Code, Connection, Deadline, Error, Identity, Push, Rejection, Result, Store};
+use chat::{Code, Connection, Deadline, Error, Push, Rejection, Result, Store};
+use chat_lambda::config::{DatabaseConfig, PushConfig};
+use chat_lambda::{deadline, event};
 use chrono::{DateTime, Utc};
 use http::header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 use lambda_runtime::LambdaEvent;
@@ -59,16 +61,12 @@ pub struct Deps {
     pub sockets_per_user: usize,
 }
 
-/// Answers one handshake.
-///
-/// # Errors
-///
-/// None: a failure is an HTTP status of the handshake.
+/// Answers one handshake. A failure is an HTTP status of the handshake.
 pub async fn handle(
     event: LambdaEvent<ApiGatewayWebsocketProxyRequest>,
     deps: Arc<Deps>,
-) -> Result<ApiGatewayProxyResponse> {
-    let deadline = Deadline::of(&event.context);
+) -> Result<ApiGatewayProxyResponse, Infallible> {
+    let deadline = deadline::from(&event.context);
     let connection_id = event.payload.request_context.connection_id.as_deref();
     let span = tracing::info_span!("connect", connection_id);
     let status = answer(&event.payload, deadline, deps).instrument(span);
@@ -116,17 +114,15 @@ async fn connect(
     deadline: Deadline,
     deps: Arc<Deps>,
 ) -> Result<()> {
-    let identity = Identity::read(&event.request_context.authorizer.fields).ok_or_else(|| {
+    let identity = event::identity(&event.request_context).ok_or_else(|| {
         Rejection::new(
             Code::InvalidUserId,
             "Connect with ?user_id= and one valid user id.",
         )
     })?;
-    let connection_id = event.request_context.connection_id.clone().ok_or_else(|| {
-        Error::unavailable("reading of the event")("it has no requestContext.connectionId")
-    })?;
+    let connection_id = event::connection_id(&event.request_context)?;
     let endpoint = deps.push.endpoint().to_owned();
-    let connection = Connection::new(connection_id.into(), identity, endpoint, now);
+    let connection = Connection::new(connection_id, identity, endpoint, now);
     let (row, recorder) = (connection.clone(), Arc::clone(&deps));
     let recording = async move { recorder.store.connect(&row).await };
     deadline.bound("connect", recording).await?;

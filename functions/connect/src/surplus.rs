@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use chat::config::{invalid, number};
 use chat::{Connection, Deadline, Result};
+use chat_lambda::config::{invalid, number};
 use chrono::{DateTime, Utc};
 
 use crate::Deps;

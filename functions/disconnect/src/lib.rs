@@ -6,8 +6,9 @@
 use std::sync::Arc;
 
 use aws_lambda_events::apigw::{ApiGatewayProxyResponse, ApiGatewayWebsocketProxyRequest};
-use chat::config::DatabaseConfig;
-use chat::{ConnectionId, Deadline, Error, Identity, Result, Store, UserId};
+use chat::{ConnectionId, Deadline, Result, Store, UserId};
+use chat_lambda::config::DatabaseConfig;
+use chat_lambda::{HandlerError, deadline, event};
 use lambda_runtime::LambdaEvent;
 use tracing::Instrument;
 
@@ -23,7 +24,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`]: a variable is missing or malformed.
+    /// [`Error::Config`](chat::Error::Config): a variable is missing or malformed.
     pub fn from_env() -> Result<Self> {
         Ok(Self {
             database: DatabaseConfig::from_env()?,
@@ -41,21 +42,18 @@ pub struct Deps {
 ///
 /// # Errors
 ///
-/// [`Error::Unavailable`]: the row stays until a push or its expiry removes it. Nobody reads the
+/// [`Error::Unavailable`](chat::Error::Unavailable): the row stays until a push or its expiry removes it. Nobody reads the
 /// answer, but the failure shows in the function's error count.
 pub async fn handle(
     event: LambdaEvent<ApiGatewayWebsocketProxyRequest>,
     deps: Arc<Deps>,
-) -> Result<ApiGatewayProxyResponse> {
-    let deadline = Deadline::of(&event.context);
+) -> Result<ApiGatewayProxyResponse, HandlerError> {
+    let deadline = deadline::from(&event.context);
     let context = event.payload.request_context;
-    let connection_id: ConnectionId = context
-        .connection_id
-        .ok_or_else(|| Error::unavailable("reading of the event")("it has no connection id"))?
-        .into();
+    let connection_id = event::connection_id(&context)?;
     let span = tracing::info_span!("disconnect", connection_id = connection_id.as_str());
     let close_code = context.disconnect_status_code;
-    let user_id = Identity::read(&context.authorizer.fields).map(|identity| identity.user_id);
+    let user_id = event::identity(&context).map(|identity| identity.user_id);
     disconnect(connection_id, user_id, close_code, deadline, deps)
         .instrument(span)
         .await?;

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use chat::Store;
+use chat_lambda::telemetry;
 use disconnect::{Config, Deps, handle};
 use lambda_runtime::{Error, run_concurrent, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    chat::log::start();
+    telemetry::start();
     let config = Config::from_env()?;
     let deps = Arc::new(Deps {
-        store: Store::open_warm(&config.database).await?,
+        store: config.database.connect_store().await?,
     });
     run_concurrent(service_fn(move |event| handle(event, Arc::clone(&deps)))).await
 }

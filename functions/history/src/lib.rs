@@ -8,10 +8,12 @@ pub mod page;
 pub mod problem;
 pub mod query;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
-use chat::config::{Auth, DatabaseConfig};
 use chat::{Code, Deadline, Identity, Rejection, Result, Store, UserId};
+use chat_lambda::config::{Auth, DatabaseConfig};
+use chat_lambda::deadline;
 use lambda_http::http::StatusCode;
 use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt, Response};
@@ -54,12 +56,8 @@ pub struct Deps {
 
 /// Answers one request: 200 with a JSON array, oldest message first, or a problem document with
 /// 400, 403 or 503.
-///
-/// # Errors
-///
-/// None: a failure is an HTTP status.
-pub async fn handle(request: Request, deps: Arc<Deps>) -> Result<Response<String>> {
-    let deadline = Deadline::of(&request.lambda_context());
+pub async fn handle(request: Request, deps: Arc<Deps>) -> Result<Response<String>, Infallible> {
+    let deadline = deadline::from(&request.lambda_context());
     let span = tracing::info_span!("history", conversation_id = Empty);
     let response = async {
         let answer = answer(request, deadline, deps).await;

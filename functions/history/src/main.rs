@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use chat::Store;
+use chat_lambda::telemetry;
 use history::{Config, Deps, handle};
 use lambda_http::{Error, run_concurrent, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    chat::log::start();
+    telemetry::start();
     let config = Config::from_env()?;
     let deps = Arc::new(Deps {
-        store: Store::open_warm(&config.database).await?,
+        store: config.database.connect_store().await?,
         auth: config.auth,
     });
     run_concurrent(service_fn(move |request| {

@@ -10,7 +10,8 @@ use aws_lambda_events::cloudformation::{
 };
 use bytes::Bytes;
 use chat::migration::Summary;
-use chat::{Error, Result, web};
+use chat::{Error, Result};
+use chat_lambda::http_client::{self, Client};
 use http_body_util::Full;
 use hyper::Request;
 
@@ -95,7 +96,7 @@ fn shortened(reason: &str) -> String {
 
 /// Sends an answer until it is taken.
 async fn send(url: &str, body: Bytes) -> Result<()> {
-    let client = web::client();
+    let client = http_client::new();
     let mut pause = FIRST_PAUSE;
     let mut tries = 1;
     loop {
@@ -110,7 +111,7 @@ async fn send(url: &str, body: Bytes) -> Result<()> {
     }
 }
 
-async fn try_once(client: &web::Client, url: &str, body: Bytes) -> Result<()> {
+async fn try_once(client: &Client, url: &str, body: Bytes) -> Result<()> {
     const ANSWERING: &str = "answer to CloudFormation";
     // Without a content type: the signature in the URL is for none.
     let request = Request::put(url)

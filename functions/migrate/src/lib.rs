@@ -19,9 +19,10 @@ pub mod answer;
 use std::sync::Arc;
 
 use aws_lambda_events::cloudformation::CloudFormationCustomResourceRequest as ResourceRequest;
-use chat::config::DatabaseConfig;
 use chat::migration::Summary;
 use chat::{Deadline, Error};
+use chat_lambda::config::DatabaseConfig;
+use chat_lambda::deadline;
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::{Value, json};
 
@@ -111,7 +112,7 @@ fn is_roll_back(old: &Value, new: &Value) -> bool {
 /// - `Unavailable`, of an operator's request: the migration failed.
 /// - `Unavailable`, of CloudFormation's: the answer was not delivered. Lambda tries the event again.
 pub async fn handle(event: LambdaEvent<Value>, deps: Arc<Deps>) -> Result<Value, Diagnostic> {
-    let deadline = Deadline::told(&event.context);
+    let deadline = deadline::if_known(&event.context);
     match Request::try_from(event.payload)? {
         Request::Run => match migrate(&deps, deadline).await {
             Ok(summary) => Ok(json!(summary)),

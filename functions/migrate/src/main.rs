@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use chat::config::DatabaseConfig;
+use chat_lambda::config::DatabaseConfig;
+use chat_lambda::telemetry;
 use lambda_runtime::{Error, run_concurrent, service_fn};
 use migrate::{Deps, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    chat::log::start();
+    telemetry::start();
     let deps = Arc::new(Deps {
         database: DatabaseConfig::from_env(),
     });

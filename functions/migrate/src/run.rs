@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use chat::config::{ConnectionString, DatabaseConfig};
 use chat::migration::{self, Summary};
 use chat::{Deadline, Error, Result, Store};
+use chat_lambda::config::{ConnectionString, DatabaseConfig};
 use tokio::sync::watch;
 
 /// Time kept back for the answer to CloudFormation, with all its tries; half of the time if there is
@@ -99,7 +99,7 @@ async fn open(config: &DatabaseConfig) -> Result<Store> {
     };
     let end = Deadline::after(patience);
     loop {
-        match Store::open(config).await {
+        match config.open_store().await {
             Err(error @ Error::Unavailable { .. }) if end.remaining() > RIGHTS_PAUSE => {
                 tracing::warn!(cause = error.chain(), "trying again");
                 tokio::time::sleep(RIGHTS_PAUSE).await;

@@ -1,7 +1,7 @@
 //! What the page is told of its deployment, and what it may connect to.
 
 use chat::Result;
-use chat::config::{Auth, invalid, optional, required};
+use chat_lambda::config::{Auth, invalid, optional, required};
 use lambda_http::http::Uri;
 use serde_json::json;
 

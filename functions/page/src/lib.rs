@@ -11,9 +11,9 @@ pub mod files;
 #[cfg(debug_assertions)]
 mod site;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
-use chat::Result;
 use lambda_http::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, ETAG, IF_NONE_MATCH, VARY};
 use lambda_http::http::{HeaderMap, HeaderName, StatusCode, response};
 use lambda_http::{Body, Request, RequestExt, Response};
@@ -46,11 +46,7 @@ impl Deps {
 }
 
 /// Responds with one file: 200 with its text, 304 if the caller has it already, or 404.
-///
-/// # Errors
-///
-/// None: a failure is an HTTP status.
-pub async fn handle(request: Request, deps: Arc<Deps>) -> Result<Response<Body>> {
+pub async fn handle(request: Request, deps: Arc<Deps>) -> Result<Response<Body>, Infallible> {
     let parameters = request.path_parameters_ref();
     let name = parameters.and_then(|parameters| parameters.first("file"));
     Ok(respond(name.unwrap_or(INDEX), request.headers(), &deps))

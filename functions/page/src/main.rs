@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use chat_lambda::telemetry;
 use lambda_http::{Error, run_concurrent, service_fn};
 use page::{Config, Deps, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    chat::log::start();
+    telemetry::start();
     let deps = Arc::new(Deps::new(&Config::from_env()?));
     run_concurrent(service_fn(move |request| {
         handle(request, Arc::clone(&deps))

@@ -20,13 +20,14 @@ use std::time::Duration;
 
 use aws_lambda_events::apigw::{ApiGatewayProxyResponse, ApiGatewayWebsocketProxyRequest};
 use aws_lambda_events::encodings::Body;
-use chat::config::{Auth, DatabaseConfig, PushConfig};
 use chat::frame::{BadFrame, ClientFrame, ErrorFrame, ServerFrame};
 use chat::store::RateLimit;
 use chat::{
     ClientMessageId, Code, ConnectionId, Deadline, Error, Identity, Push, Rejection, Result, Store,
     UserId, time,
 };
+use chat_lambda::config::{Auth, DatabaseConfig, PushConfig};
+use chat_lambda::{HandlerError, deadline, event};
 use chrono::{DateTime, Utc};
 use lambda_runtime::LambdaEvent;
 use tracing::Instrument;
@@ -97,14 +98,10 @@ impl TryFrom<ApiGatewayWebsocketProxyRequest> for Request {
     type Error = Error;
 
     fn try_from(event: ApiGatewayWebsocketProxyRequest) -> Result<Self> {
-        const READING: &str = "reading of the event";
         let context = event.request_context;
         Ok(Self {
-            connection_id: context
-                .connection_id
-                .ok_or_else(|| Error::unavailable(READING)("it has no connection id"))?
-                .into(),
-            identity: Identity::read(&context.authorizer.fields),
+            connection_id: event::connection_id(&context)?,
+            identity: event::identity(&context),
             two_way: context.route_key.as_deref() != Some("$default"),
             body: event.body.unwrap_or_default(),
         })
@@ -120,8 +117,8 @@ impl TryFrom<ApiGatewayWebsocketProxyRequest> for Request {
 pub async fn handle(
     event: LambdaEvent<ApiGatewayWebsocketProxyRequest>,
     deps: Arc<Deps>,
-) -> Result<ApiGatewayProxyResponse> {
-    let deadline = Deadline::of(&event.context);
+) -> Result<ApiGatewayProxyResponse, HandlerError> {
+    let deadline = deadline::from(&event.context);
     let request = Request::try_from(event.payload)?;
     let span = tracing::info_span!(
         "frame",

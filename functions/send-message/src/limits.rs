@@ -4,9 +4,9 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chat::config::{invalid, number};
 use chat::store::{Balance, RateLimit};
 use chat::{Deadline, Rejection, Result, UserId};
+use chat_lambda::config::{invalid, number};
 use chrono::{DateTime, Utc};
 use lru::LruCache;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chat::{Push, Store};
+use chat_lambda::telemetry;
 use lambda_runtime::{Error, run_concurrent, service_fn};
 use send_message::limits::Limits;
 use send_message::sockets::Sockets;
@@ -10,11 +10,11 @@ use send_message::{Config, Deps, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    chat::log::start();
+    telemetry::start();
     let config = Config::from_env()?;
     // The two wait for different things: the loading of certificates and the network.
-    let push = tokio::task::spawn_blocking(move || Push::warm(config.push));
-    let store = Store::open_warm(&config.database).await?;
+    let push = tokio::task::spawn_blocking(move || config.push.push().prepare());
+    let store = config.database.connect_store().await?;
     let deps = Arc::new(Deps {
         store,
         push: push.await?,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use chat::config::DatabaseConfig;
+use chat::store::StoreConfig;
 use clap::Args;
 use local::database::{self, Database, Server};
 
@@ -12,7 +12,7 @@ use local::database::{self, Database, Server};
 #[command(next_help_heading = "With --chat")]
 pub struct Flags {
     /// Name of the database
-    #[arg(long, default_value = DatabaseConfig::DEFAULT_DATABASE, value_name = "NAME")]
+    #[arg(long, default_value = StoreConfig::DEFAULT_DATABASE, value_name = "NAME")]
     database: String,
 
     /// Where our own database keeps its data [default: .local in the workspace of the template]

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use chat::Store;
-use chat::config::DatabaseConfig;
+use chat::store::StoreConfig;
 
 use crate::binaries::cargo;
 use crate::supervise::Supervised;
@@ -222,8 +222,8 @@ async fn until_it_answers(uri: &str) {
 ///
 /// It does not, or the connection string is malformed.
 pub async fn ping(uri: &str) -> Result<()> {
-    let config = DatabaseConfig::new(uri, "admin");
-    let pinged = async { Store::open(&config).await?.warm().await };
+    let config = StoreConfig::new(uri, "admin");
+    let pinged = async { Store::open(&config).await?.ping().await };
     pinged.await.map_err(|error| anyhow!(error.chain()))
 }
 

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use lambda_runtime::Diagnostic;
 use serde::Serialize;
 
 /// A result whose error is [`Error`].
@@ -80,21 +79,6 @@ impl Error {
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.chain())
-    }
-}
-
-/// Gives Lambda a fixed `errorType` for each variant: alarms key on it.
-impl From<Error> for Diagnostic {
-    fn from(error: Error) -> Self {
-        let error_type = match error {
-            Error::Rejected(_) => "Rejected",
-            Error::Unavailable { .. } => "Unavailable",
-            Error::Config { .. } => "Config",
-        };
-        Diagnostic {
-            error_type: error_type.to_owned(),
-            error_message: error.to_string(),
-        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The chat itself, free of any Lambda event type.
+//! The chat itself. It knows neither Lambda nor HTTP servers.
 //!
 //! - [`id`]: user, conversation, connection and client message ids, and what makes one valid
 //! - [`identity`]: who a request comes from, as the authorizer has found out
@@ -8,11 +8,7 @@
 //! - [`store`]: MongoDB: open sockets, and the log of messages with its delivery contract
 //! - [`migration`]: indexes, and places in their conversations for documents of the old system
 //! - [`push`]: the `@connections` management API
-//! - [`config`]: settings from environment variables
-//! - [`secret`]: AWS Secrets Manager, where a deployment keeps its connection string
-//! - [`aws`]: what clients of AWS services share
-//! - [`web`]: other addresses than those of AWS
-//! - [`log`]: log lines, metrics and traces
+//! - [`secret`]: a value that no log may show
 //! - [`error`]: what can go wrong, by what the caller does about it
 
 pub mod id;
@@ -29,15 +25,7 @@ pub mod migration;
 
 pub mod push;
 
-pub mod config;
-
 pub mod secret;
-
-pub mod aws;
-
-pub mod web;
-
-pub mod log;
 
 pub mod error;
 

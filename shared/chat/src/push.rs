@@ -9,20 +9,18 @@ use std::time::Duration;
 use aws_sdk_apigatewaymanagement::Client;
 use aws_sdk_apigatewaymanagement::config::retry::RetryConfig;
 use aws_sdk_apigatewaymanagement::config::timeout::TimeoutConfig;
-use aws_sdk_apigatewaymanagement::config::{
-    BehaviorVersion, Config, Region, StalledStreamProtectionConfig,
-};
+use aws_sdk_apigatewaymanagement::config::{Builder, Config, Region};
 use aws_sdk_apigatewaymanagement::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_apigatewaymanagement::primitives::Blob;
 use aws_smithy_runtime::client::retries::classifiers::HttpStatusCodeClassifier;
+use aws_types::SdkConfig;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 use tracing::Instrument;
 use tracing::field::Empty;
 
-use crate::config::PushConfig;
-use crate::{Connection, ConnectionId, Deadline, Error, aws};
+use crate::{Connection, ConnectionId, Deadline, Error};
 
 /// Calls in flight at once for one message.
 const CONCURRENT_CALLS: usize = 32;
@@ -89,30 +87,33 @@ where
 /// A client of the management API. Made once at start; connections are reused.
 #[derive(Debug)]
 pub struct Push {
-    config: PushConfig,
+    /// The base URL of the API that invoked this function.
+    endpoint: String,
+    sdk: SdkConfig,
     clients: Mutex<HashMap<String, Client>>,
 }
 
 impl Push {
-    /// Prepares the client; nothing is connected yet.
-    pub fn new(config: PushConfig) -> Self {
+    /// Prepares the client of the API at `endpoint`, with the stage unless behind a custom domain.
+    /// `sdk` signs the calls, and reaches all endpoints. Nothing is loaded or connected yet.
+    pub fn new(endpoint: String, sdk: SdkConfig) -> Self {
         Self {
-            config,
+            endpoint,
+            sdk,
             clients: Mutex::default(),
         }
     }
 
-    /// Prepares the client and builds what the configured endpoint needs. Under `https` that loads
-    /// the root certificates, some milliseconds of work that belong into the start of a process.
-    pub fn warm(config: PushConfig) -> Self {
-        let push = Self::new(config);
-        push.client(&push.config.endpoint);
-        push
+    /// Builds what the API's own endpoint needs. Under `https` that loads the root certificates, some
+    /// milliseconds of work that belong into the start of a process.
+    pub fn prepare(self) -> Self {
+        self.client(&self.endpoint);
+        self
     }
 
     /// The management endpoint of the API that invoked this function.
     pub fn endpoint(&self) -> &str {
-        &self.config.endpoint
+        &self.endpoint
     }
 
     /// Sends one text frame to all `sockets`, several at a time. One dead socket costs the others
@@ -183,7 +184,7 @@ impl Push {
         deadline: Deadline,
     ) -> Result<(), Error> {
         let call = Call::Post(frame.into());
-        let reply = self.call(&self.config.endpoint, connection_id, &call, deadline);
+        let reply = self.call(&self.endpoint, connection_id, &call, deadline);
         match traced(connection_id, reply).await {
             Ok(()) => Ok(()),
             Err(Miss::Gone) => Err(Error::unavailable("push")("the socket is closed")),
@@ -201,12 +202,7 @@ impl Push {
         connection_id: &ConnectionId,
         deadline: Deadline,
     ) -> Result<(), Error> {
-        let close = self.call(
-            &self.config.endpoint,
-            connection_id,
-            &Call::Delete,
-            deadline,
-        );
+        let close = self.call(&self.endpoint, connection_id, &Call::Delete, deadline);
         match traced(connection_id, close).await {
             Ok(()) | Err(Miss::Gone) => Ok(()),
             Err(Miss::Failed(error)) => Err(error),
@@ -274,29 +270,25 @@ impl Push {
     }
 
     fn sdk_config(&self, endpoint: &str) -> Config {
-        // A socket may be held by an API in another region, whose calls are signed for that region.
-        let region = region(endpoint).unwrap_or(&self.config.aws.region);
-        Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(region.to_owned()))
-            .credentials_provider(self.config.aws.credentials())
+        let mut config = Builder::from(&self.sdk)
             .endpoint_url(endpoint)
-            .http_client(aws::http_client(endpoint))
             .retry_config(
                 RetryConfig::standard()
                     .with_max_attempts(ATTEMPTS)
                     .with_initial_backoff(FIRST_BACKOFF),
             )
             // The SDK knows a 429 by the error's name, which a proxy in between would not give.
-            .retry_classifier(HttpStatusCodeClassifier::new_from_codes(&[429_u16][..]))
-            // Bodies are small and the attempt timeout covers them.
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .build()
+            .retry_classifier(HttpStatusCodeClassifier::new_from_codes(&[429_u16][..]));
+        // A socket may be held by an API in another region, whose calls are signed for that region.
+        if let Some(region) = region(endpoint) {
+            config = config.region(Region::new(region.to_owned()));
+        }
+        config.build()
     }
 }
 
 /// Settings of one call: it ends with the request, and a try of it sooner.
-fn within(deadline: Deadline) -> aws_sdk_apigatewaymanagement::config::Builder {
+fn within(deadline: Deadline) -> Builder {
     let left = deadline.remaining();
     let timeouts = TimeoutConfig::builder()
         .operation_timeout(left)

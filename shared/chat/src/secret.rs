@@ -1,145 +1,26 @@
-//! AWS Secrets Manager, where a deployment keeps its connection string.
-//!
-//! <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html>
+//! A value that no log may show.
 
-use std::time::Duration;
+use std::fmt;
 
-use aws_sdk_secretsmanager::Client;
-use aws_sdk_secretsmanager::config::timeout::TimeoutConfig;
-use aws_sdk_secretsmanager::config::{
-    BehaviorVersion, Config, Region, StalledStreamProtectionConfig,
-};
+/// A value that no log may show: `Debug` prints `[secret]`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
 
-use crate::aws::{self, AwsConfig};
-use crate::config::{Secret, invalid, optional, required};
-use crate::{Error, Result};
-
-/// How long all tries may take together: Lambda gives the start of a process ten seconds.
-const PATIENCE: Duration = Duration::from_secs(6);
-
-/// How long one try may take.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// A secret by reference.
-#[derive(Debug, Clone)]
-pub struct SecretReference {
-    variable: &'static str,
-    arn: String,
-    region: String,
-    endpoint: Option<String>,
-    aws: AwsConfig,
-}
-
-impl SecretReference {
-    /// Reads the ARN in `variable` and what a fetch needs. `AWS_ENDPOINT_URL_SECRETS_MANAGER` and
-    /// `AWS_ENDPOINT_URL` change the address of the service, [as everywhere].
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Config`]: a variable is missing or malformed.
-    ///
-    /// [as everywhere]: https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
-    pub fn from_env(variable: &'static str) -> Result<Self> {
-        let endpoint = match optional("AWS_ENDPOINT_URL_SECRETS_MANAGER")? {
-            Some(endpoint) => Some(endpoint),
-            None => optional("AWS_ENDPOINT_URL")?,
-        };
-        Self::new(
-            variable,
-            required(variable)?,
-            endpoint,
-            AwsConfig::from_env()?,
-        )
-    }
-
-    /// The secret `arn`, which `variable` holds, at `endpoint` or else at AWS's own address.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Config`]: it is no ARN of a secret.
-    pub fn new(
-        variable: &'static str,
-        arn: String,
-        endpoint: Option<String>,
-        aws: AwsConfig,
-    ) -> Result<Self> {
-        let region = region(&arn).ok_or_else(|| {
-            let form = "is not arn:aws:secretsmanager:{region}:{account}:secret:{name}";
-            invalid(variable, form)
-        })?;
-        Ok(Self {
-            variable,
-            region: region.to_owned(),
-            arn,
-            endpoint,
-            aws,
-        })
-    }
-
-    /// Fetches the current value.
-    ///
-    /// # Errors
-    ///
-    /// - [`Error::Unavailable`]: the service did not answer, or refused.
-    /// - [`Error::Config`]: the secret is binary.
-    pub async fn fetch(&self) -> Result<Secret> {
-        let fetched = Client::from_conf(self.sdk_config())
-            .get_secret_value()
-            .secret_id(&self.arn)
-            .send()
-            .await
-            .map_err(Error::unavailable("reading of the secret"))?;
-        match fetched.secret_string {
-            Some(value) => Ok(value.into()),
-            None => Err(invalid(self.variable, "names a secret without text")),
-        }
-    }
-
-    fn sdk_config(&self) -> Config {
-        let timeouts = TimeoutConfig::builder()
-            .operation_timeout(PATIENCE)
-            .operation_attempt_timeout(ATTEMPT_TIMEOUT);
-        let config = Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(self.region.clone()))
-            .credentials_provider(self.aws.credentials())
-            .timeout_config(timeouts.build())
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-        let config = match &self.endpoint {
-            Some(endpoint) => config
-                .endpoint_url(endpoint)
-                .http_client(aws::http_client(endpoint)),
-            None => config.http_client(aws::https_client()),
-        };
-        config.build()
+impl Secret {
+    /// Returns the value, for the one call that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
     }
 }
 
-/// The region of a secret's ARN.
-fn region(arn: &str) -> Option<&str> {
-    let mut parts = arn.split(':');
-    let is_secret = parts.next() == Some("arn")
-        && parts.next().is_some()
-        && parts.next() == Some("secretsmanager");
-    let region = parts.next().filter(|region| !region.is_empty());
-    region.filter(|_| is_secret)
+impl From<String> for Secret {
+    fn from(value: String) -> Self {
+        Self(value)
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_region_is_that_of_the_secret() {
-        let arn = "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:chat-AbCdEf";
-        assert_eq!(region(arn), Some("cn-north-1"));
-        for bad in [
-            "",
-            "chat",
-            "arn:aws:s3:::bucket",
-            "arn:aws:secretsmanager::1:secret:a",
-        ] {
-            assert_eq!(region(bad), None, "{bad}");
-        }
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
     }
 }

@@ -23,7 +23,7 @@ use mongodb::{Client, Collection, Database};
 use tracing::Instrument;
 use tracing::field::Empty;
 
-use crate::config::DatabaseConfig;
+use crate::secret::Secret;
 use crate::{ConversationId, Error, Result, UserId};
 
 use batch::Batch;
@@ -53,6 +53,41 @@ const REMEMBERED_CONVERSATIONS: NonZeroUsize = NonZeroUsize::new(4_096).expect("
 /// no time-out of its own for an answer.
 const OPERATION_TIME: Duration = Duration::from_secs(5);
 
+/// Settings of the store.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// The connection string: `mongodb://` or `mongodb+srv://`. It may hold a password.
+    pub uri: Secret,
+    /// The environment variable that the connection string comes from, for errors.
+    pub variable: &'static str,
+    /// The name of the database.
+    pub database: String,
+    /// Requests served at once by one process. The connection pool grows with it.
+    pub concurrency: u32,
+}
+
+impl StoreConfig {
+    /// The name of the database where none is configured.
+    pub const DEFAULT_DATABASE: &str = "meetme";
+
+    /// Returns the settings of a program that does one thing at a time.
+    pub fn new(uri: &str, database: &str) -> Self {
+        Self {
+            uri: uri.to_owned().into(),
+            variable: "MONGODB_URI",
+            database: database.to_owned(),
+            concurrency: 1,
+        }
+    }
+
+    fn invalid(&self, problem: &str) -> Error {
+        Error::Config {
+            variable: self.variable,
+            problem: problem.to_owned(),
+        }
+    }
+}
+
 /// The collections. Made once at start and shared by all requests of a process.
 pub struct Store {
     database: Database,
@@ -68,34 +103,17 @@ impl Store {
     /// Prepares a client with settings that fit Lambda; what the connection string says wins, except
     /// that writes always wait for the majority and reads always go to the primary.
     ///
-    /// Nothing is connected yet, except that a secret is read and a `mongodb+srv` name resolved.
+    /// Nothing is connected yet, except that a `mongodb+srv` name is resolved.
     ///
     /// # Errors
     ///
     /// - [`Error::Config`]: the connection string is malformed.
-    /// - [`Error::Unavailable`]: its name could not be resolved, or its secret not be read.
-    pub async fn open(config: &DatabaseConfig) -> Result<Self> {
+    /// - [`Error::Unavailable`]: its name could not be resolved.
+    pub async fn open(config: &StoreConfig) -> Result<Self> {
         let options = client_options(config).await?;
         // The driver's sentence may quote the connection string, and with it a password.
-        Self::with_options(options, &config.database).map_err(|_| {
-            config
-                .uri
-                .invalid("has settings that contradict each other")
-        })
-    }
-
-    /// Opens a store and its first connection, for the start of a function. Without a database the
-    /// process starts all the same: later requests try again.
-    ///
-    /// # Errors
-    ///
-    /// As [`Store::open`].
-    pub async fn open_warm(config: &DatabaseConfig) -> Result<Self> {
-        let store = Self::open(config).await?;
-        if let Err(error) = store.warm().await {
-            tracing::warn!(cause = error.chain(), "starting without the database");
-        }
-        Ok(store)
+        Self::with_options(options, &config.database)
+            .map_err(|_| config.invalid("has settings that contradict each other"))
     }
 
     /// Like [`Store::open`], with driver settings that the caller made.
@@ -120,13 +138,13 @@ impl Store {
         })
     }
 
-    /// Opens the first connection, so that its cost falls into the start of a process and not into
-    /// its first request.
+    /// Pings the server. That opens the first connection, so that its cost falls into the start of a
+    /// process and not into its first request.
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`]: no server answers. A process may go on: later requests try again.
-    pub async fn warm(&self) -> Result<()> {
+    /// [`Error::Unavailable`]: no server responds. A process may go on: later requests try again.
+    pub async fn ping(&self) -> Result<()> {
         let ping = self.database.run_command(doc! {"ping": 1});
         perform("ping of the database", ping).await?;
         Ok(())
@@ -169,18 +187,14 @@ fn is_duplicate_key(error: &DriverError) -> bool {
 /// # Errors
 ///
 /// As [`Store::open`].
-pub async fn client_options(config: &DatabaseConfig) -> Result<ClientOptions> {
-    let uri = config.uri.resolve().await?;
-    let mut options =
-        ClientOptions::parse(uri.expose().trim())
-            .await
-            .map_err(|error| match *error.kind {
-                // The driver's sentence may quote the connection string, and with it a password.
-                ErrorKind::InvalidArgument { .. } => {
-                    config.uri.invalid("holds no valid connection string")
-                }
-                _ => Error::unavailable("look-up of the database's address")(error),
-            })?;
+pub async fn client_options(config: &StoreConfig) -> Result<ClientOptions> {
+    let mut options = ClientOptions::parse(config.uri.expose().trim())
+        .await
+        .map_err(|error| match *error.kind {
+            // The driver's sentence may quote the connection string, and with it a password.
+            ErrorKind::InvalidArgument { .. } => config.invalid("holds no valid connection string"),
+            _ => Error::unavailable("look-up of the database's address")(error),
+        })?;
     options.app_name.get_or_insert("meetme-chat".to_owned());
     // A request uses two connections at most; the others are for retries beside stuck ones.
     options.max_pool_size.get_or_insert(config.concurrency + 3);
@@ -197,4 +211,15 @@ pub async fn client_options(config: &DatabaseConfig) -> Result<ClientOptions> {
     concern.w_timeout.get_or_insert(OPERATION_TIME);
     options.selection_criteria = Some(ReadPreference::Primary.into());
     Ok(options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_does_not_show_in_debug_output() {
+        let config = StoreConfig::new("mongodb://user:hunter2@host", "meetme");
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
 }

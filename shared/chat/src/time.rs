@@ -1,10 +1,9 @@
 //! The one form of a timestamp, and the time that a request has left.
 
 use std::future::Future;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, SecondsFormat, SubsecRound, Utc};
-use lambda_runtime::Context;
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -37,37 +36,9 @@ pub fn parse(text: &str) -> Option<DateTime<Utc>> {
 pub struct Deadline(Instant);
 
 impl Deadline {
-    /// Time kept back for writing the reply.
-    const RESERVE: Duration = Duration::from_millis(500);
-
-    /// The time given where the runtime's deadline cannot be used: `cargo lambda watch` reports a
-    /// constant one that lies in 1970.
-    const FALLBACK: Duration = Duration::from_secs(8);
-
-    /// Longer than any function may run, which is 15 minutes, and clocks may differ: a deadline
-    /// beyond it is not a real one.
-    const LONGEST: Duration = Duration::from_secs(16 * 60);
-
-    /// The deadline of the invocation that `context` describes.
-    pub fn of(context: &Context) -> Self {
-        Self::told(context).unwrap_or_else(|| Self::after(Self::FALLBACK))
-    }
-
-    /// The same for work that may take long: `None` where the runtime's deadline cannot be used.
-    pub fn told(context: &Context) -> Option<Self> {
-        Self::usable(context.deadline(), SystemTime::now()).map(Self::after)
-    }
-
-    /// A deadline `time` from now, where there is no invocation.
+    /// Returns a deadline `time` from now.
     pub fn after(time: Duration) -> Self {
         Self(Instant::now() + time)
-    }
-
-    fn usable(deadline: SystemTime, now: SystemTime) -> Option<Duration> {
-        match deadline.duration_since(now) {
-            Ok(left) if left <= Self::LONGEST => Some(left.saturating_sub(Self::RESERVE)),
-            _ => None,
-        }
     }
 
     /// A moment `time` before this one, so that something can still follow.
@@ -150,19 +121,5 @@ mod tests {
             assert_eq!(parse(old).map(format).as_deref(), Some(ours), "{old}");
         }
         assert_eq!(parse("yesterday"), None);
-    }
-
-    #[test]
-    fn a_deadline_in_1970_or_in_the_far_future_is_not_used() {
-        let now = SystemTime::now();
-        let in_1970 = SystemTime::UNIX_EPOCH + Duration::from_secs(600);
-        assert_eq!(Deadline::usable(in_1970, now), None);
-        let never = now + Duration::from_secs(1_000_000);
-        assert_eq!(Deadline::usable(never, now), None);
-        let usual = now + Duration::from_secs(10);
-        assert_eq!(
-            Deadline::usable(usual, now),
-            Some(Duration::from_secs(10) - Deadline::RESERVE)
-        );
     }
 }

@@ -10,7 +10,8 @@ use std::sync::LazyLock;
 use authorizer::keys::{Keys, Source, Timing};
 use authorizer::request::Request;
 use authorizer::token::{Rules, Verifier};
-use chat::{Identity, web};
+use chat::Identity;
+use chat_lambda::http_client;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use libfuzzer_sys::fuzz_target;
@@ -39,7 +40,7 @@ static SETUP: LazyLock<Setup> = LazyLock::new(|| {
     let good = keys.iter().map(|(header, key)| sign(header, key, &claims));
     let source = Source::Published {
         url: publish(&keys).parse().expect("a URL"),
-        client: Box::new(web::client()),
+        client: Box::new(http_client::new()),
     };
     let rules = Rules {
         issuer: ISSUER.to_owned(),

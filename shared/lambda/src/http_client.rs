@@ -1,4 +1,4 @@
-//! A plain HTTP client, for what is no service of AWS: other people's addresses.
+//! HTTP client for endpoints outside AWS: the issuer's JWKS, CloudFormation's response URL.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -12,7 +12,7 @@ pub type Client = legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// A client for `http` and `https`. It keeps no connection: what it is for is rare, and one that ends
 /// while a process of Lambda is frozen would be found out only by the next request.
-pub fn client() -> Client {
+pub fn new() -> Client {
     let provider = rustls::crypto::ring::default_provider();
     let connector = HttpsConnectorBuilder::new()
         .with_provider_and_webpki_roots(provider)

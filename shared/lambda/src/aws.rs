@@ -1,14 +1,20 @@
-//! What clients of AWS services share: credentials, region, and the HTTP clients.
+//! Credentials, region and HTTP client for the AWS SDK.
 
 use std::sync::OnceLock;
 
 use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_types::SdkConfig;
+use aws_types::region::Region;
+use chat::Result;
+use chat::secret::Secret;
 
-use crate::Result;
-use crate::config::{Secret, optional, required};
+use crate::config::{optional, required};
 
 /// The identity of a function, as Lambda gives it.
 #[derive(Debug, Clone)]
@@ -28,7 +34,7 @@ impl AwsConfig {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`](crate::Error::Config): a variable is missing or malformed.
+    /// [`Error::Config`](chat::Error::Config): a variable is missing or malformed.
     pub fn from_env() -> Result<Self> {
         Ok(Self {
             region: required("AWS_REGION")?,
@@ -38,8 +44,21 @@ impl AwsConfig {
         })
     }
 
-    /// The credentials, for a client of the SDK.
-    pub(crate) fn credentials(&self) -> Credentials {
+    /// Returns the settings of an SDK client, for the service at `endpoint` or else at AWS's own
+    /// address.
+    pub fn sdk_config(&self, endpoint: Option<&str>) -> SdkConfig {
+        let mut config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(self.region.clone()))
+            .credentials_provider(SharedCredentialsProvider::new(self.credentials()))
+            .http_client(http_client(endpoint))
+            // Bodies are small, and the timeout of an attempt covers them.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+        config.set_endpoint_url(endpoint.map(str::to_owned));
+        config.build()
+    }
+
+    fn credentials(&self) -> Credentials {
         let session_token = self.session_token.as_ref();
         Credentials::new(
             &self.access_key_id,
@@ -51,19 +70,17 @@ impl AwsConfig {
     }
 }
 
-/// The HTTP client for an endpoint, one for all clients of a process.
-pub(crate) fn http_client(endpoint: &str) -> SharedHttpClient {
+/// Returns the HTTP client for an endpoint, shared by all SDK clients of a process.
+///
+/// The root certificates take some milliseconds to load, so this happens once, and not for an
+/// endpoint without TLS.
+fn http_client(endpoint: Option<&str>) -> SharedHttpClient {
     static HTTP: OnceLock<SharedHttpClient> = OnceLock::new();
-    match endpoint.starts_with("https://") {
-        true => https_client(),
-        false => HTTP.get_or_init(|| Builder::new().build_http()).clone(),
-    }
-}
-
-/// The HTTP client for AWS's own addresses. The root certificates take some milliseconds to load, so
-/// this happens once and only if they are needed.
-pub(crate) fn https_client() -> SharedHttpClient {
     static HTTPS: OnceLock<SharedHttpClient> = OnceLock::new();
+    let is_plain = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
+    if is_plain {
+        return HTTP.get_or_init(|| Builder::new().build_http()).clone();
+    }
     let build = || {
         Builder::new()
             .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))

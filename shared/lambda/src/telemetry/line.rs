@@ -13,6 +13,7 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 
+use chat::time;
 use chrono::Utc;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
@@ -20,7 +21,6 @@ use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::fields::Fields;
-use crate::time;
 
 /// Writes the lines to standard output, where Lambda collects them.
 pub(super) struct Lines {

@@ -19,7 +19,7 @@ use std::env;
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::{Targets, filter_fn};
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -27,18 +27,6 @@ use emf::Metrics;
 use invocation::Invocations;
 use line::Lines;
 use xray::Daemon;
-
-/// Our own crates. Only they may log below INFO: there the runtime and the SDK show whole events and
-/// requests, and with them the text of messages. (Release builds have no line below INFO at all.)
-const OURS: [&str; 7] = [
-    "chat",
-    "connect",
-    "disconnect",
-    "history",
-    "migrate",
-    "page",
-    "send_message",
-];
 
 /// Starts it as the environment asks:
 ///
@@ -51,14 +39,18 @@ const OURS: [&str; 7] = [
 pub fn start() {
     let level = variable("AWS_LAMBDA_LOG_LEVEL")
         .and_then(|level| level.parse().ok())
-        .unwrap_or(LevelFilter::INFO);
-    let events = Targets::new()
-        .with_default(level.min(LevelFilter::INFO))
-        .with_targets(OURS.map(|target| (target, level)));
+        .unwrap_or(LevelFilter::INFO)
+        // Below INFO the runtime and the SDK show whole events and requests, and with them the text
+        // of messages. We log nothing there.
+        .min(LevelFilter::INFO);
     // Spans are there at any level: they give lines their ids.
-    let shown = filter_fn(move |metadata| match metadata.is_span() {
-        true => *metadata.level() <= LevelFilter::INFO,
-        false => events.would_enable(metadata.target(), metadata.level()),
+    let shown = filter_fn(move |metadata| {
+        let most = if metadata.is_span() {
+            LevelFilter::INFO
+        } else {
+            level
+        };
+        *metadata.level() <= most
     });
     let json =
         variable("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("json"));

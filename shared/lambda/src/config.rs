@@ -1,11 +1,13 @@
 //! Settings from environment variables, read once at start.
 
-use std::fmt;
 use std::str::FromStr;
 
+use chat::secret::Secret;
+use chat::store::StoreConfig;
+use chat::{Error, Push, Result, Store};
+
 use crate::aws::AwsConfig;
-use crate::secret::SecretReference;
-use crate::{Error, Result};
+use crate::secrets_manager::SecretReference;
 
 /// The value of `variable`.
 ///
@@ -52,29 +54,6 @@ pub fn invalid(variable: &'static str, problem: impl Into<String>) -> Error {
     }
 }
 
-/// A value that no log may show: `Debug` prints `[secret]`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The value, for the one call that needs it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<String> for Secret {
-    fn from(value: String) -> Self {
-        Self(value)
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[secret]")
-    }
-}
-
 /// Where the connection string of the database is: in `MONGODB_URI`, or in the secret that
 /// `MONGODB_SECRET_ARN` names. It begins with `mongodb://` or `mongodb+srv://` and may hold a
 /// password.
@@ -109,12 +88,7 @@ impl ConnectionString {
         }
     }
 
-    /// The string itself.
-    ///
-    /// # Errors
-    ///
-    /// As [`SecretReference::fetch`].
-    pub(crate) async fn resolve(&self) -> Result<Secret> {
+    async fn resolve(&self) -> Result<Secret> {
         match self {
             Self::Given(uri) => Ok(uri.clone()),
             // Boxed: the types of the SDK's futures are deep, and would be part of all that wait.
@@ -122,11 +96,11 @@ impl ConnectionString {
         }
     }
 
-    /// An [`Error::Config`] about the string, which names where it comes from.
-    pub(crate) fn invalid(&self, problem: &str) -> Error {
+    /// The variable that it comes from.
+    fn variable(&self) -> &'static str {
         match self {
-            Self::Given(_) => invalid(Self::VARIABLE, problem),
-            Self::Referred(_) => invalid(Self::SECRET_VARIABLE, problem),
+            Self::Given(_) => Self::VARIABLE,
+            Self::Referred(_) => Self::SECRET_VARIABLE,
         }
     }
 }
@@ -144,18 +118,6 @@ pub struct DatabaseConfig {
 }
 
 impl DatabaseConfig {
-    /// The default of `MONGODB_DATABASE`.
-    pub const DEFAULT_DATABASE: &str = "meetme";
-
-    /// Settings for a program that does one thing at a time.
-    pub fn new(uri: &str, database: &str) -> Self {
-        Self {
-            uri: ConnectionString::Given(uri.to_owned().into()),
-            database: database.to_owned(),
-            concurrency: 1,
-        }
-    }
-
     /// Reads the settings.
     ///
     /// # Errors
@@ -165,9 +127,39 @@ impl DatabaseConfig {
         Ok(Self {
             uri: ConnectionString::from_env()?,
             database: optional("MONGODB_DATABASE")?
-                .unwrap_or_else(|| Self::DEFAULT_DATABASE.to_owned()),
+                .unwrap_or_else(|| StoreConfig::DEFAULT_DATABASE.to_owned()),
             concurrency: number("AWS_LAMBDA_MAX_CONCURRENCY", 1)?,
         })
+    }
+
+    /// Opens the store. Nothing is connected yet, except that a secret is read and a `mongodb+srv`
+    /// name resolved.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`], and [`Error::Unavailable`] if the secret cannot be read.
+    pub async fn open_store(&self) -> Result<Store> {
+        let config = StoreConfig {
+            uri: self.uri.resolve().await?,
+            variable: self.uri.variable(),
+            database: self.database.clone(),
+            concurrency: self.concurrency,
+        };
+        Store::open(&config).await
+    }
+
+    /// Opens the store and its first connection, for the start of a function. Without a database the
+    /// process starts all the same: later requests try again.
+    ///
+    /// # Errors
+    ///
+    /// As [`DatabaseConfig::open_store`].
+    pub async fn connect_store(&self) -> Result<Store> {
+        let store = self.open_store().await?;
+        if let Err(error) = store.ping().await {
+            tracing::warn!(cause = error.chain(), "starting without the database");
+        }
+        Ok(store)
     }
 }
 
@@ -218,6 +210,12 @@ impl PushConfig {
             aws: AwsConfig::from_env()?,
         })
     }
+
+    /// Returns the client of the management API. Nothing is loaded or connected yet.
+    pub fn push(&self) -> Push {
+        let sdk = self.aws.sdk_config(Some(&self.endpoint));
+        Push::new(self.endpoint.clone(), sdk)
+    }
 }
 
 fn management_endpoint() -> Result<String> {
@@ -227,15 +225,4 @@ fn management_endpoint() -> Result<String> {
         return Err(invalid(VARIABLE, "does not start with https:// or http://"));
     }
     Ok(endpoint.trim_end_matches('/').to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_secret_does_not_show_in_debug_output() {
-        let config = DatabaseConfig::new("mongodb://user:hunter2@host", "meetme");
-        assert!(!format!("{config:?}").contains("hunter2"));
-    }
 }

@@ -1,0 +1,28 @@
+//! The glue between the chat and AWS Lambda, shared by all functions.
+//!
+//! - [`config`]: settings from environment variables
+//! - [`event`]: the connection and the user of an event
+//! - [`deadline`]: the deadline of an invocation
+//! - [`error`]: the error of a handler, as Lambda reports it
+//! - [`aws`]: credentials, region and HTTP client for the AWS SDK
+//! - [`secrets_manager`]: AWS Secrets Manager, which holds a deployment's connection string
+//! - [`http_client`]: HTTP client for endpoints outside AWS
+//! - [`telemetry`]: log lines, metrics and traces
+
+pub mod config;
+
+pub mod event;
+
+pub mod deadline;
+
+pub mod error;
+
+pub mod aws;
+
+pub mod secrets_manager;
+
+pub mod http_client;
+
+pub mod telemetry;
+
+pub use error::HandlerError;

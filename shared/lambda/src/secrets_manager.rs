@@ -1,0 +1,136 @@
+//! AWS Secrets Manager, where a deployment keeps its connection string.
+//!
+//! <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html>
+
+use std::time::Duration;
+
+use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::config::timeout::TimeoutConfig;
+use aws_sdk_secretsmanager::config::{Builder, Region};
+use chat::secret::Secret;
+use chat::{Error, Result};
+
+use crate::aws::AwsConfig;
+use crate::config::{invalid, optional, required};
+
+/// How long all tries may take together: Lambda gives the start of a process ten seconds.
+const TIMEOUT: Duration = Duration::from_secs(6);
+
+/// How long one try may take.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A secret by reference.
+#[derive(Debug, Clone)]
+pub struct SecretReference {
+    variable: &'static str,
+    arn: String,
+    region: String,
+    endpoint: Option<String>,
+    aws: AwsConfig,
+}
+
+impl SecretReference {
+    /// Reads the ARN in `variable` and what a fetch needs. `AWS_ENDPOINT_URL_SECRETS_MANAGER` and
+    /// `AWS_ENDPOINT_URL` change the address of the service, [as everywhere].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`]: a variable is missing or malformed.
+    ///
+    /// [as everywhere]: https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
+    pub fn from_env(variable: &'static str) -> Result<Self> {
+        let endpoint = match optional("AWS_ENDPOINT_URL_SECRETS_MANAGER")? {
+            Some(endpoint) => Some(endpoint),
+            None => optional("AWS_ENDPOINT_URL")?,
+        };
+        Self::new(
+            variable,
+            required(variable)?,
+            endpoint,
+            AwsConfig::from_env()?,
+        )
+    }
+
+    /// The secret `arn`, which `variable` holds, at `endpoint` or else at AWS's own address.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`]: it is no ARN of a secret.
+    pub fn new(
+        variable: &'static str,
+        arn: String,
+        endpoint: Option<String>,
+        aws: AwsConfig,
+    ) -> Result<Self> {
+        let region = region(&arn).ok_or_else(|| {
+            let form = "is not arn:aws:secretsmanager:{region}:{account}:secret:{name}";
+            invalid(variable, form)
+        })?;
+        Ok(Self {
+            variable,
+            region: region.to_owned(),
+            arn,
+            endpoint,
+            aws,
+        })
+    }
+
+    /// Fetches the current value.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Unavailable`]: the service did not answer, or refused.
+    /// - [`Error::Config`]: the secret is binary.
+    pub async fn fetch(&self) -> Result<Secret> {
+        let fetched = self
+            .client()
+            .get_secret_value()
+            .secret_id(&self.arn)
+            .send()
+            .await
+            .map_err(Error::unavailable("reading of the secret"))?;
+        match fetched.secret_string {
+            Some(value) => Ok(value.into()),
+            None => Err(invalid(self.variable, "names a secret without text")),
+        }
+    }
+
+    fn client(&self) -> Client {
+        let timeouts = TimeoutConfig::builder()
+            .operation_timeout(TIMEOUT)
+            .operation_attempt_timeout(ATTEMPT_TIMEOUT);
+        let config = Builder::from(&self.aws.sdk_config(self.endpoint.as_deref()))
+            .region(Region::new(self.region.clone()))
+            .timeout_config(timeouts.build());
+        Client::from_conf(config.build())
+    }
+}
+
+/// The region of a secret's ARN.
+fn region(arn: &str) -> Option<&str> {
+    let mut parts = arn.split(':');
+    let is_secret = parts.next() == Some("arn")
+        && parts.next().is_some()
+        && parts.next() == Some("secretsmanager");
+    let region = parts.next().filter(|region| !region.is_empty());
+    region.filter(|_| is_secret)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_region_is_that_of_the_secret() {
+        let arn = "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:chat-AbCdEf";
+        assert_eq!(region(arn), Some("cn-north-1"));
+        for bad in [
+            "",
+            "chat",
+            "arn:aws:s3:::bucket",
+            "arn:aws:secretsmanager::1:secret:a",
+        ] {
+            assert_eq!(region(bad), None, "{bad}");
+        }
+    }
+}
