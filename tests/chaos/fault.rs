@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use fastrand::Rng;
-use local::faults::{Disconnects, Faults, Kill, Moment, Pushes};
+use local_gateway::faults::{Disconnects, Faults, Kill, Moment, Pushes};
 
 /// Milliseconds after which a process is killed that has got an event: before its insert, and about it.
 const KILL_DELAYS_MS: [u64; 5] = [0, 1, 2, 4, 8];

@@ -396,7 +396,7 @@ async fn handshakes_above_the_throttle_are_refused_with_429() {
 fn the_readme_lists_every_test() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |path: &Path| std::fs::read_to_string(path).expect("it is in the repository");
-    let readme = read(&folder.join("../infra/local/README.md"));
+    let readme = read(&folder.join("../infra/gateway/README.md"));
     let modules = std::fs::read_dir(folder.join("conformance")).expect("this folder");
     let mut count = 0;
     for module in modules.flatten() {

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use local::template::yaml::Node;
+use local_gateway::template::yaml::Node;
 use serde_json::{Value, json};
 use tests::ministack::MiniStack;
 use tests::{sam, server};

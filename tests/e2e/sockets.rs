@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use chrono::{TimeDelta, Utc};
 use hyper::StatusCode;
-use local::front;
+use local_gateway::front;
 use mongodb::bson::{DateTime, Document, doc};
 use tests::stack::Host;
 use tests::{Stack, server, until};

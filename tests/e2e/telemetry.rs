@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use hyper::StatusCode;
-use local::lambda::runtime::{Queue, RuntimeApi};
+use local_gateway::lambda::runtime::{Queue, RuntimeApi};
 use mongodb::bson::{DateTime, Document, doc};
 use serde_json::{Value, json};
 use tests::gateway::Gateway;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use local::lambda::runtime::{Outcome, Queue, RuntimeApi};
+use local_gateway::lambda::runtime::{Outcome, Queue, RuntimeApi};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};

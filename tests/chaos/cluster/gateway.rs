@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
 use hyper::Method;
-use local::faults::Faults;
+use local_gateway::faults::Faults;
 use rustix::process::Pid;
 use tests::client::Http;
 use tests::stack::{TEMPLATE, UNLIMITED};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
-use local::front;
+use local_gateway::front;
 use serde_json::json;
 use tests::gateway::{Gateway, try_invoke};
 use tests::until;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use chat::store::StoreConfig;
 use clap::Args;
-use local::database::{self, Database, Server};
+use local_gateway::database::{self, Database, Server};
 
 /// Flags that mean something with `--chat`.
 #[derive(Args)]
