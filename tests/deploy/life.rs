@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use chrono::{TimeDelta, Utc};
 use futures_util::TryStreamExt;
 use hyper::StatusCode;
-use local_gateway::database::free_port;
+use local_gateway::process::ports::free_port;
 use mongodb::bson::{DateTime, Document, doc};
 use mongodb::{Collection, Database};
 use serde_json::{Value, json};

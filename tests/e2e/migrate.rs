@@ -8,8 +8,8 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
-use local_gateway::database::free_port;
-use local_gateway::front;
+use local_gateway::http::server::{read_body, serve};
+use local_gateway::process::ports::free_port;
 use mongodb::Database;
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
@@ -102,7 +102,7 @@ impl Answers {
             let (statuses, taken) = (statuses.clone(), Arc::clone(&taken));
             async move {
                 let (parts, body) = request.into_parts();
-                let body = front::read_body(body, 4_096).await.expect("it fits");
+                let body = read_body(body, 4_096).await.expect("it fits");
                 let mut taken = taken.lock().expect("no holder panics");
                 let status = statuses.get(taken.len()).copied().unwrap_or(200);
                 let content_type = parts.headers.get("content-type");
@@ -117,7 +117,7 @@ impl Answers {
             }
         };
         let stop = CancellationToken::new();
-        tokio::spawn(front::serve(listener, stop.clone(), handler));
+        tokio::spawn(serve(listener, stop.clone(), handler));
         Self {
             url: format!("http://{address}/answer?signature=secret"),
             came,

@@ -1,7 +1,7 @@
 //! The database or a function ends, and comes back.
 
 use hyper::StatusCode;
-use local_gateway::database::free_port;
+use local_gateway::process::ports::free_port;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tests::stack::descendants;

@@ -4,7 +4,8 @@
 //! here shows nowhere.
 
 use hyper::{Method, StatusCode};
-use local_gateway::database::{Database, free_port};
+use local_gateway::database::Database;
+use local_gateway::process::ports::free_port;
 use mongodb::bson::doc;
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use chrono::{TimeDelta, Utc};
 use hyper::StatusCode;
-use local_gateway::front;
+use local_gateway::http::server::{response, serve};
 use mongodb::bson::{DateTime, Document, doc};
 use tests::stack::Host;
 use tests::{Stack, server, until};
@@ -156,9 +156,9 @@ async fn failing_endpoint(statuses: Vec<StatusCode>) -> (String, Arc<AtomicUsize
     let answer = move |_, _| {
         let count = counter.fetch_add(1, Ordering::SeqCst);
         let status = statuses.get(count).copied().unwrap_or(StatusCode::OK);
-        async move { front::response(status, Bytes::new()) }
+        async move { response(status, Bytes::new()) }
     };
-    tokio::spawn(front::serve(listener, CancellationToken::new(), answer));
+    tokio::spawn(serve(listener, CancellationToken::new(), answer));
     (endpoint, requests)
 }
 

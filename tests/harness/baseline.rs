@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::Result;
-use local_gateway::database::free_port;
+use local_gateway::process::ports::free_port;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::task::spawn_blocking;

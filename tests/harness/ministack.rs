@@ -7,7 +7,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command as StdCommand, Stdio};
 
-use local_gateway::database::free_port;
+use local_gateway::process::ports::free_port;
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::process::Command;

@@ -54,7 +54,7 @@ pub async fn load(url: &str) -> Result<BTreeMap<String, File>> {
 
 async fn fetch(url: &str) -> Result<File> {
     let request = Request::get(url).header(ACCEPT_ENCODING, "gzip");
-    let response = local_gateway::client::send(request.body(Default::default())?).await;
+    let response = local_gateway::http::client::send(request.body(Default::default())?).await;
     let response = response.with_context(|| url.to_owned())?;
     let (parts, body) = response.into_parts();
     ensure!(parts.status == StatusCode::OK, "{url}: {}", parts.status);

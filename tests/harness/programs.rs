@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use local_gateway::binaries::cargo;
+use local_gateway::process::build::cargo;
 
 /// The folder of all binaries of the workspace, built in the profile of this program.
 pub fn folder() -> &'static Path {

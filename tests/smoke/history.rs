@@ -44,7 +44,7 @@ async fn ask(
     if let Some(token) = token {
         request = request.header(AUTHORIZATION, format!("Bearer {token}"));
     }
-    let response = local_gateway::client::send(request.body(Default::default())?).await?;
+    let response = local_gateway::http::client::send(request.body(Default::default())?).await?;
     let text = String::from_utf8_lossy(response.body()).into_owned();
     Ok((response.status(), text))
 }

@@ -8,11 +8,11 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use hyper::{HeaderMap, StatusCode};
+use hyper::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::event::{Pairs, header_text};
 use crate::gateway::Gateway;
+use crate::http::headers::Pairs;
 use crate::lambda::InvokeError;
 use crate::template::authorizer::{IdentitySource, LambdaAuthorizer};
 
@@ -91,14 +91,6 @@ pub fn identity(
             .filter(|value| !value.is_empty()),
     });
     values.collect()
-}
-
-/// Headers as pairs.
-pub fn header_pairs(headers: &HeaderMap) -> Pairs {
-    let pairs = headers.iter();
-    pairs
-        .map(|(name, value)| (name.to_string(), header_text(value.as_bytes())))
-        .collect()
 }
 
 /// Asks the function of an authorizer.

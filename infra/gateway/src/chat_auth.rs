@@ -9,7 +9,7 @@ use http_body_util::Full;
 use hyper::{Response, StatusCode};
 use jsonwebtoken::jwk::{Jwk, ThumbprintHash};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use local_gateway::front::{json_response, serve};
+use local_gateway::http::server::{json_response, serve};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use serde_json::{Value, json};
@@ -215,7 +215,7 @@ mod tests {
         };
         let token = issuer.token(user, Utc::now()).expect("signed");
         let address = format!("{}{KEYS_PATH}", issuer.url);
-        let keys = local_gateway::client::get(&address)
+        let keys = local_gateway::http::client::get(&address)
             .await
             .expect("published");
         let keys: Value = serde_json::from_slice(&keys).expect("JSON");

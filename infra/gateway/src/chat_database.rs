@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use chat::store::StoreConfig;
 use clap::Args;
 use local_gateway::database::{self, Database, Server};
+use local_gateway::process::ports::free_port;
 
 /// Flags that mean something with `--chat`.
 #[derive(Args)]
@@ -117,6 +118,6 @@ async fn start_own(server: &Server, flags: &Flags, template: &Path) -> Result<Da
     std::fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
     let folder = data.canonicalize()?.join(server.folder_name());
     tracing::info!("database: {} in {}", server.name(), folder.display());
-    let port = database::free_port()?;
+    let port = free_port()?;
     Database::start(server, &crate::this_program()?, &folder, port, flags.fresh).await
 }

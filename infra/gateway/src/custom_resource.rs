@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::event::new_id;
-use crate::front::{self, response};
+use crate::http::server::{self, response};
 use crate::lambda::{Lambda, Lambdas};
 use crate::template::{CustomResource, STACK_ID, Template};
 
@@ -151,7 +151,7 @@ impl Mailbox {
             let (sender, path) = (sender.clone(), path.clone());
             async move { response(take(request, &path, &sender).await, Bytes::new()) }
         };
-        tokio::spawn(front::serve(listener, stop.clone(), handler));
+        tokio::spawn(server::serve(listener, stop.clone(), handler));
         Ok(Self {
             url,
             answers,
@@ -173,7 +173,7 @@ async fn take(request: Request<Incoming>, path: &str, answers: &mpsc::Sender<Byt
     if request.method() != Method::PUT {
         return StatusCode::METHOD_NOT_ALLOWED;
     }
-    match front::read_body(request.into_body(), 16 * MAX_ANSWER_BYTES).await {
+    match server::read_body(request.into_body(), 16 * MAX_ANSWER_BYTES).await {
         Ok(body) => {
             // The first one counts.
             let _ = answers.try_send(body);

@@ -6,7 +6,6 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -15,8 +14,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use chat::Store;
 use chat::store::StoreConfig;
 
-use crate::binaries::cargo;
-use crate::supervise::Supervised;
+use crate::process::build::cargo;
+use crate::process::supervise::Supervised;
 
 const EMBEDDED_CRATE: &str = "secantus-mdb";
 const EMBEDDED_VERSION: &str = "0.5.3-beta.196";
@@ -225,16 +224,6 @@ pub async fn ping(uri: &str) -> Result<()> {
     let config = StoreConfig::new(uri, "admin");
     let pinged = async { Store::open(&config).await?.ping().await };
     pinged.await.map_err(|error| anyhow!(error.chain()))
-}
-
-/// A port that nobody listens on right now.
-///
-/// # Errors
-///
-/// There is none.
-pub fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("no free port")?;
-    Ok(listener.local_addr()?.port())
 }
 
 /// Builds the embedded server.

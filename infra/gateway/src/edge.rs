@@ -5,7 +5,7 @@
 
 use percent_encoding::percent_decode_str;
 
-use crate::event::{Pairs, query_pairs};
+use crate::http::headers::{Pairs, query_pairs};
 
 /// What comes before the user id.
 pub const OLD_PATH: &str = "/ws/chat/";

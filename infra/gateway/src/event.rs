@@ -9,14 +9,12 @@ pub mod websocket;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
 use chrono::{DateTime, Utc};
-use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
+
+use crate::http::headers::Pairs;
 
 /// Whether the map with single values has the last of several. [U]
 const LAST_VALUE_COUNTS: bool = true;
-
-/// Names and values, in order: headers, or a query string decoded.
-pub type Pairs = Vec<(String, String)>;
 
 /// An id of the shape of API Gateway's request and connection ids: 16 characters of URL-safe base64
 /// ending in `=`.
@@ -31,25 +29,6 @@ pub fn trace_id() -> String {
     let seconds = Utc::now().timestamp();
     let random = fastrand::u128(..) >> 32;
     format!("Root=1-{seconds:08x}-{random:024x}")
-}
-
-/// Decodes a query string; `+` is a space.
-pub fn query_pairs(query: &str) -> Pairs {
-    let decode = |part: &str| {
-        let spaces = part.replace('+', " ");
-        percent_decode_str(&spaces).decode_utf8_lossy().into_owned()
-    };
-    query
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .map(|(name, value)| (decode(name), decode(value)))
-        .collect()
-}
-
-/// The bytes of a header as text.
-pub fn header_text(value: &[u8]) -> String {
-    String::from_utf8_lossy(value).into_owned()
 }
 
 /// Common log format: `09/Feb/2026:18:11:43 +0000`.

@@ -13,9 +13,10 @@ use crate::authorize::Remembered;
 use crate::authorize::jwt::Keys;
 use crate::connections::Connections;
 use crate::faults::{Faults, Moment, Switches};
-use crate::front::{self, Clients};
+use crate::front;
+use crate::http::server::{self, Clients};
+use crate::http::sigv4::AccessKey;
 use crate::lambda::{InvokeError, Lambda, Lambdas};
-use crate::signature::AccessKey;
 use crate::template::Template;
 use crate::throttle::Buckets;
 
@@ -81,7 +82,7 @@ impl Gateway {
         let (gateway, stop) = (Arc::clone(self), self.closed.clone());
         let handler =
             move |request, ends| front::websocket::answer(Arc::clone(&gateway), request, ends);
-        tokio::spawn(front::serve_with(
+        tokio::spawn(server::serve_with(
             listener,
             stop,
             Clients::Recorded,
@@ -93,7 +94,12 @@ impl Gateway {
     pub fn serve_http(self: &Arc<Self>, listener: TcpListener) {
         let (gateway, stop) = (Arc::clone(self), self.closed.clone());
         let handler = move |request, ends| front::http::answer(Arc::clone(&gateway), request, ends);
-        tokio::spawn(front::serve_with(listener, stop, Clients::Anybody, handler));
+        tokio::spawn(server::serve_with(
+            listener,
+            stop,
+            Clients::Anybody,
+            handler,
+        ));
     }
 
     /// Closes all sockets with 1001, runs their `$disconnect`, and waits for frames in flight. Until

@@ -11,17 +11,15 @@
 //! - [`response`]: what they answer
 //! - [`connections`]: the open sockets
 //! - [`gateway`]: what the fronts share, and the calls of functions
-//! - [`front`]: the two listeners: WebSocket with `@connections`, and HTTP
+//! - [`front`]: the handlers of the two listeners: WebSocket with `@connections`, and HTTP
+//! - [`http`]: an HTTP server and an HTTP client, headers, signatures
+//! - [`process`]: programs that run beside the gateway
 //! - [`authorize`]: what authorizers decide
-//! - [`signature`]: signatures of requests
 //! - [`throttle`]: how many requests a route takes
 //! - [`faults`]: faults on demand
 //! - [`lambda`]: the functions: processes of ours, or another Invoke API
 //! - [`custom_resource`]: makes custom resources, as a deployment does
-//! - [`client`]: an HTTP client
-//! - [`binaries`]: builds the functions
 //! - [`database`]: finds, installs and runs the chat's database
-//! - [`supervise`]: ties a program's life to ours
 //! - [`logs`]: what the developer reads while it runs
 
 pub mod template;
@@ -40,9 +38,11 @@ pub mod gateway;
 
 pub mod front;
 
-pub mod authorize;
+pub mod http;
 
-pub mod signature;
+pub mod process;
+
+pub mod authorize;
 
 pub mod throttle;
 
@@ -52,12 +52,6 @@ pub mod lambda;
 
 pub mod custom_resource;
 
-pub mod client;
-
-pub mod binaries;
-
 pub mod database;
-
-pub mod supervise;
 
 pub mod logs;

@@ -14,16 +14,16 @@ use anyhow::{Context, Result, anyhow, bail};
 use chat_auth::Authorization;
 use chat_database::ChatDatabase;
 use clap::{Parser, Subcommand};
-use local_gateway::binaries;
 use local_gateway::faults::{Faults, Switches};
 use local_gateway::gateway::{Gateway, Settings};
+use local_gateway::http::sigv4::AccessKey;
 use local_gateway::lambda::endpoint::Names;
 use local_gateway::lambda::pool::{self, Concurrency, Functions};
 use local_gateway::lambda::watch::{self, Watch};
 use local_gateway::lambda::{Lambdas, endpoint};
-use local_gateway::signature::AccessKey;
+use local_gateway::process::{build, supervise};
 use local_gateway::template::{Document, Template};
-use local_gateway::{custom_resource, logs, supervise};
+use local_gateway::{custom_resource, logs};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -373,7 +373,7 @@ async fn listen(port: u16, flag: &str) -> Result<TcpListener> {
 
 /// Where the functions come from.
 enum Source {
-    Binaries(binaries::Binaries),
+    Binaries(build::Binaries),
     Watch,
     Endpoint(String),
 }
@@ -385,9 +385,9 @@ impl Source {
         }
         let functions = template.functions.values();
         let binaries = match &arguments.binaries {
-            Some(folder) => binaries::find(folder, functions)?,
+            Some(folder) => build::find(folder, functions)?,
             // cargo lambda watch finds them built, which is quicker and shows what goes on.
-            None => binaries::build(functions, arguments.release)?,
+            None => build::build(functions, arguments.release)?,
         };
         Ok(if arguments.watch {
             Self::Watch
@@ -533,7 +533,7 @@ fn names(template: &Template) -> String {
 fn home_of(template: &Path) -> Result<PathBuf> {
     let folder = template.canonicalize()?;
     let folder = folder.parent().context("a file is in a folder")?;
-    Ok(binaries::workspace_of(folder).unwrap_or_else(|_| folder.to_owned()))
+    Ok(build::workspace_of(folder).unwrap_or_else(|_| folder.to_owned()))
 }
 
 #[cfg(test)]

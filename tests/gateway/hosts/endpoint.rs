@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
-use local_gateway::front;
+use local_gateway::http::server::{response, serve};
 use serde_json::json;
 use tests::gateway::{Gateway, try_invoke};
 use tests::until;
@@ -38,10 +38,10 @@ where
         let answer = answer(request);
         async move {
             let (status, body) = answer.await;
-            front::response(status, Bytes::from_static(body.as_bytes()))
+            response(status, Bytes::from_static(body.as_bytes()))
         }
     };
-    tokio::spawn(front::serve(listener, CancellationToken::new(), handler));
+    tokio::spawn(serve(listener, CancellationToken::new(), handler));
     url
 }
 

@@ -13,7 +13,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde_json::{Map, Value, json};
 
 use super::Denied;
-use crate::client;
+use crate::http::client;
 use crate::template::authorizer::JwtAuthorizer;
 
 /// How long the keys of an issuer are remembered. API Gateway does so for up to two hours; a

@@ -15,7 +15,8 @@ use hyper::http::request::Parts;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use super::{clf, header_text, new_id, query_pairs, trace_id};
+use super::{clf, new_id, trace_id};
+use crate::http::headers::{header_text, query_pairs};
 use crate::routing::HttpMatch;
 use crate::template::{ACCOUNT_ID, HttpApi, REGION};
 

@@ -5,8 +5,9 @@
 use chrono::Utc;
 use serde_json::{Value, json};
 
-use super::{Pairs, clf, new_id, put_maps, trace_id};
+use super::{clf, new_id, put_maps, trace_id};
 use crate::connections::Socket;
+use crate::http::headers::Pairs;
 use crate::template::{ACCOUNT_ID, REGION, WebSocketApi};
 
 /// What a client asks with.

@@ -14,10 +14,10 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{json_response, read_body};
 use crate::connections::End;
 use crate::faults::Faults;
 use crate::gateway::Gateway;
+use crate::http::server::{json_response, read_body};
 
 /// The largest request, in bytes.
 const MAX_BODY_BYTES: usize = 64 * 1024;

@@ -19,11 +19,12 @@ use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::{Ends, MAX_HEAD_BYTES, cors, head_bytes, json_response, read_body, response};
+use super::cors;
 use crate::authorize::{self, Answer, Denied};
 use crate::event::http::HttpRequest;
-use crate::event::query_pairs;
 use crate::gateway::Gateway;
+use crate::http::headers::{header_pairs, query_pairs};
+use crate::http::server::{Ends, MAX_HEAD_BYTES, head_bytes, json_response, read_body, response};
 use crate::lambda::InvokeError;
 use crate::routing::match_http;
 use crate::template::HttpApi;
@@ -155,7 +156,7 @@ async fn authorize(
     request: &HttpRequest<'_>,
 ) -> Result<Value, Denied> {
     let route = request.found.route;
-    let headers = authorize::header_pairs(&request.parts.headers);
+    let headers = header_pairs(&request.parts.headers);
     let query = query_pairs(request.parts.uri.query().unwrap_or_default());
     let identity = |sources: &[_]| {
         let identity = authorize::identity(sources, &headers, &query, &route.key);

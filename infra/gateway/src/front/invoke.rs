@@ -13,8 +13,8 @@ use hyper::{Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
-use super::{aws_error, read_body, response};
 use crate::gateway::Gateway;
+use crate::http::server::{aws_error, read_body, response};
 use crate::lambda::InvokeError;
 use crate::template::function_arn;
 

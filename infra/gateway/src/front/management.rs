@@ -17,11 +17,11 @@ use percent_encoding::percent_decode_str;
 use serde_json::json;
 
 use super::socket::MAX_MESSAGE_BYTES;
-use super::{aws_error, json_response, read_body, response};
 use crate::connections::{End, NotSent, Socket};
 use crate::faults::Moment;
 use crate::gateway::Gateway;
-use crate::signature;
+use crate::http::server::{aws_error, json_response, read_body, response};
+use crate::http::sigv4;
 
 /// The status of a deletion. [U]: 204 in the model of the API; some have seen 200.
 const DELETED: StatusCode = StatusCode::NO_CONTENT;
@@ -47,7 +47,7 @@ pub async fn answer(
 ) -> Response<Full<Bytes>> {
     let (parts, body) = request.into_parts();
     let keys = &gateway.settings.access_keys;
-    if let Err(refusal) = signature::check_claim(&parts, keys) {
+    if let Err(refusal) = sigv4::check_claim(&parts, keys) {
         tracing::info!("{} @connections 403", parts.method);
         return aws_error(StatusCode::FORBIDDEN, refusal.kind, &refusal.message);
     }
@@ -69,7 +69,7 @@ async fn checked(
     body: &Bytes,
 ) -> Response<Full<Bytes>> {
     let keys = &gateway.settings.access_keys;
-    if let Err(refusal) = signature::verify(parts, body, "execute-api", keys) {
+    if let Err(refusal) = sigv4::verify(parts, body, "execute-api", keys) {
         return aws_error(StatusCode::FORBIDDEN, refusal.kind, &refusal.message);
     }
     if !URL_SAFE.decode(id).is_ok_and(|bytes| !bytes.is_empty()) {

@@ -18,16 +18,16 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::{
-    Ends, Head, MAX_HEAD_BYTES, aws_error, control, head_bytes, invoke, json_response, management,
-    socket,
-};
+use super::{control, invoke, management, socket};
 use crate::authorize::{self, Denied};
 use crate::connections::Socket;
 use crate::edge;
+use crate::event::new_id;
 use crate::event::websocket::{self as event, Handshake};
-use crate::event::{Pairs, header_text, new_id, query_pairs};
 use crate::gateway::Gateway;
+use crate::http::headers::{Pairs, header_text, query_pairs};
+use crate::http::recorder::Head;
+use crate::http::server::{Ends, MAX_HEAD_BYTES, aws_error, head_bytes, json_response};
 use crate::lambda::InvokeError;
 use crate::response::ProxyResponse;
 use crate::template::WebSocketApi;

@@ -14,8 +14,8 @@ use hyper::{Request, Response, StatusCode, Uri};
 use tokio::sync::Semaphore;
 
 use super::{FunctionError, InvokeError, Lambda, Lambdas};
-use crate::client;
-use crate::signature::{self, AccessKey};
+use crate::http::client;
+use crate::http::sigv4::{self, AccessKey};
 use crate::template::Template;
 
 /// Invocations of a function under way at once. `cargo lambda watch` hangs for good near a hundred.
@@ -153,7 +153,7 @@ impl RemoteFunction {
             .header(CONTENT_TYPE, "application/json")
             .header("x-amz-invocation-type", invocation_type)
             .body(Full::new(payload.clone()))?;
-        let signed = signature::sign(request, &payload, "lambda", &self.access_key)?;
+        let signed = sigv4::sign(request, &payload, "lambda", &self.access_key)?;
         client::send(signed).await
     }
 }

@@ -21,10 +21,10 @@ use tokio_util::task::TaskTracker;
 
 use super::runtime::{Queue, RuntimeApi};
 use super::{FunctionError, InvokeError, Lambda, Lambdas};
-use crate::binaries::Binaries;
+use crate::http::sigv4::AccessKey;
 use crate::logs;
-use crate::signature::AccessKey;
-use crate::supervise::Group;
+use crate::process::build::Binaries;
+use crate::process::supervise::Group;
 use crate::template::{self, Function, Template};
 
 /// How long a process may take to end by itself.

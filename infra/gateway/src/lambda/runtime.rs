@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::FunctionError;
 use crate::event::{new_id, trace_id};
-use crate::front;
+use crate::http::server;
 
 /// Events that may wait for a process.
 const QUEUE_EVENTS: usize = 10_000;
@@ -195,7 +195,7 @@ impl RuntimeApi {
     /// Serves the process until [`RuntimeApi::process_exited`].
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
         let stopped = self.stopped.clone();
-        front::serve(listener, stopped, move |request, _| {
+        server::serve(listener, stopped, move |request, _| {
             let api = Arc::clone(&self);
             async move { api.answer(request).await }
         })
@@ -317,7 +317,7 @@ impl RuntimeApi {
         match (request.method(), parts.as_slice()) {
             (&Method::GET, ["invocation", "next"]) => self.next().await,
             (&Method::POST, ["invocation", id, outcome @ ("response" | "error")]) => {
-                let body = front::read_body(request.into_body(), MAX_READ_BYTES).await;
+                let body = server::read_body(request.into_body(), MAX_READ_BYTES).await;
                 let outcome = match (*outcome, body) {
                     ("response", Ok(body)) => Ok(body),
                     (_, Ok(body)) => Err(FunctionError::from_json(&body)),
@@ -327,7 +327,7 @@ impl RuntimeApi {
                 self.complete(id, outcome)
             }
             (&Method::POST, ["init", "error"]) => {
-                if let Ok(body) = front::read_body(request.into_body(), MAX_READ_BYTES).await {
+                if let Ok(body) = server::read_body(request.into_body(), MAX_READ_BYTES).await {
                     self.fail_init(FunctionError::from_json(&body));
                 }
                 status(StatusCode::ACCEPTED)
@@ -438,5 +438,5 @@ fn invocation_id() -> String {
 
 fn status(status: StatusCode) -> Response<Full<Bytes>> {
     let body = json!({"status": status.as_str(), "requestId": new_id()});
-    front::json_response(status, &body)
+    server::json_response(status, &body)
 }

@@ -11,9 +11,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tokio::net::TcpStream;
 
-use crate::binaries::{self, workspace_of};
-use crate::signature::AccessKey;
-use crate::supervise::Supervised;
+use crate::http::sigv4::AccessKey;
+use crate::process::build::{self, workspace_of};
+use crate::process::ports::free_port;
+use crate::process::supervise::Supervised;
 use crate::template::{REGION, Template};
 
 /// How long it may take until its port is open.
@@ -44,7 +45,7 @@ impl Watch {
         release: bool,
         supervisor: &Path,
     ) -> Result<Self> {
-        let port = crate::database::free_port()?;
+        let port = free_port()?;
         let environment = environment(template, access_key, log_level, log_format);
         let arguments = [
             "lambda",
@@ -57,7 +58,7 @@ impl Watch {
         let mut arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
         arguments.extend(["--invoke-port".into(), port.to_string().into()]);
         arguments.extend(release.then(|| "--release".into()));
-        let cargo = binaries::cargo();
+        let cargo = build::cargo();
         let mut program =
             Supervised::command(supervisor, Path::new(cargo.get_program()), &arguments);
         for (name, value) in cargo.get_envs() {
@@ -112,7 +113,7 @@ impl Watch {
 ///
 /// There is none; the sentence says how to install it.
 pub async fn check_installed() -> Result<()> {
-    let mut command = tokio::process::Command::from(binaries::cargo());
+    let mut command = tokio::process::Command::from(build::cargo());
     let version = command.args(["lambda", "--version"]).output().await;
     match version {
         Ok(output) if output.status.success() => Ok(()),

@@ -10,8 +10,7 @@ use hyper::HeaderMap;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::authorize::header_pairs;
-use crate::event::{Pairs, header_text};
+use super::headers::{Pairs, header_pairs, header_text};
 
 /// The most that is kept of a head, in bytes.
 const MAX_BYTES: usize = 64 * 1024;
