@@ -86,14 +86,14 @@ export class Stack {
 
 /** Starts a chat and waits until it is ready. `flags` are those of `cargo local`, `uri` that of the database's server. */
 export async function startChat({ flags = [], env = {}, database, uri = process.env.MONGODB_URI } = {}) {
-  const program = process.env.LOCAL_GATEWAY ?? resolve(ROOT, "target/debug/local-gateway");
+  const program = process.env.CHAT_LOCAL ?? resolve(ROOT, "target/debug/chat-local");
   if (!uri) throw new Error(`MONGODB_URI is not set: ${HOW}`);
   if (!existsSync(program)) throw new Error(`there is no ${program}: ${HOW}`);
   const parameters = UNLIMITED.flatMap((parameter) => ["--parameter", parameter]);
   const child = spawn(
     program,
     [
-      ...["--chat", "--template", resolve(ROOT, "infra/template.yaml")],
+      ...["--template", resolve(ROOT, "infra/template.yaml")],
       ...["--binaries", process.env.BINARIES ?? resolve(ROOT, "target/debug")],
       ...["--ws-port", "--http-port"].flatMap((port) => (flags.includes(port) ? [] : [port, "0"])),
       ...["--database", database ?? `client_${randomBytes(8).toString("hex")}`],

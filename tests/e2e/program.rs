@@ -55,7 +55,7 @@ async fn help_names_every_flag() {
 async fn a_port_in_use_is_said_in_one_sentence() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("an address").port().to_string();
-    let (good, said) = output(&["--chat", "--ws-port", &port]).await;
+    let (good, said) = output(&["--ws-port", &port]).await;
     assert!(!good);
     assert!(
         said.contains(&format!("port {port} is in use")) && said.contains("--ws-port"),
@@ -91,7 +91,7 @@ async fn a_broken_template_is_named_with_its_line() {
 
 #[tokio::test]
 async fn tokens_without_an_issuer_are_refused_in_the_words_of_the_template() {
-    let (good, said) = output(&["--chat", "--parameter", "Auth=jwt"]).await;
+    let (good, said) = output(&["--parameter", "Auth=jwt"]).await;
     assert!(!good);
     for sentence in [
         "Auth=jwt needs JwtIssuer",
@@ -107,15 +107,14 @@ async fn tokens_without_an_issuer_are_refused_in_the_words_of_the_template() {
 #[tokio::test]
 async fn arguments_about_tokens_that_make_no_sense_are_refused() {
     for (arguments, expected) in [
-        (&["--auth"][..], "--chat"),
-        (&["--chat", "--user", "a"], "--auth"),
-        (&["--chat", "--auth", "--user", ""], "The user id is empty."),
+        (&["--user", "a"][..], "--auth"),
+        (&["--auth", "--user", ""], "The user id is empty."),
         (
-            &["--chat", "--auth", "--user", "a\tb"],
+            &["--auth", "--user", "a\tb"],
             "The user id holds a control character.",
         ),
         (
-            &["--chat", "--auth", "--parameter", "JwtIssuer=https://x"],
+            &["--auth", "--parameter", "JwtIssuer=https://x"],
             "--auth sets JwtIssuer itself",
         ),
     ] {
@@ -130,15 +129,7 @@ async fn functions_that_cannot_start_end_it_with_the_reason() {
     let folder = server::scratch_folder().join("no-functions");
     std::fs::create_dir_all(&folder).expect("a folder");
     let folder = folder.to_str().expect("UTF-8");
-    let flags = [
-        "--chat",
-        "--ws-port",
-        "0",
-        "--http-port",
-        "0",
-        "--binaries",
-        folder,
-    ];
+    let flags = ["--ws-port", "0", "--http-port", "0", "--binaries", folder];
     let (good, said) = output(&flags).await;
     assert!(!good);
     assert!(

@@ -3,8 +3,8 @@
 //! Debug builds log more than what is released, at `trace` all that there is: what does not show
 //! here shows nowhere.
 
+use chat_local::database::Database;
 use hyper::{Method, StatusCode};
-use local_gateway::database::Database;
 use local_gateway::process::ports::free_port;
 use mongodb::bson::doc;
 use rustix::process::{Signal, kill_process};

@@ -33,10 +33,11 @@ impl Chat {
     async fn start(flags: &[&str]) -> Self {
         let uri = server::uri().await;
         let name = server::database_name();
-        let mut command = Gateway::command(Path::new(TEMPLATE)).await.expect("built");
+        let command = Gateway::command_of(programs::local, Path::new(TEMPLATE)).await;
+        let mut command = command.expect("built");
         command
             .env("MONGODB_URI", uri)
-            .args(["--chat", "--database", &name, "--binaries"])
+            .args(["--database", &name, "--binaries"])
             .arg(programs::folder())
             .args(flags);
         let gateway = Gateway::launch(command).await.expect("the chat starts");

@@ -1,7 +1,7 @@
 //! The local gateway as a process of its own, on any template.
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -55,8 +55,17 @@ impl Gateway {
     ///
     /// The programs do not build.
     pub async fn command(template: &Path) -> Result<Command> {
-        let local = spawn_blocking(programs::local).await?;
-        let mut command = process::tied(&local, "INT");
+        Self::command_of(programs::gateway, template).await
+    }
+
+    /// The same of another program that takes the gateway's flags.
+    ///
+    /// # Errors
+    ///
+    /// The programs do not build.
+    pub async fn command_of(program: fn() -> PathBuf, template: &Path) -> Result<Command> {
+        let program = spawn_blocking(program).await?;
+        let mut command = process::tied(&program, "INT");
         command
             .args(["--ws-port", "0", "--http-port", "0", "--template"])
             .arg(template);

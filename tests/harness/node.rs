@@ -101,7 +101,7 @@ pub async fn test(folder: &str) -> Result<()> {
             .arg(format!("--test-timeout={TEST_TIMEOUT_MS}"))
             .args(files)
             .env("NODE_PATH", node_path()?)
-            .env("LOCAL_GATEWAY", programs::local())
+            .env("CHAT_LOCAL", programs::local())
             .env("BINARIES", programs::folder())
             .env("MONGODB_URI", uri)
             .env(

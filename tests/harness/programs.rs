@@ -28,7 +28,12 @@ pub fn folder() -> &'static Path {
     })
 }
 
-/// The local gateway.
-pub fn local() -> PathBuf {
+/// The gateway, which knows nothing of the chat.
+pub fn gateway() -> PathBuf {
     folder().join("local-gateway")
+}
+
+/// The chat on this machine: `cargo local`.
+pub fn local() -> PathBuf {
+    folder().join("chat-local")
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow};
 use chat::store::StoreConfig;
 use chat::{Store, migration};
-use local_gateway::database::{Database, Server};
+use chat_local::database::{Database, Server};
 use local_gateway::process::ports::free_port;
 use rustix::process::{Pid, test_kill_process};
 use tokio::sync::OnceCell;

@@ -134,7 +134,7 @@ impl Stack {
         let mut command = Command::new(programs::local());
         host.apply(&mut command);
         command
-            .args(["--chat", "--template", TEMPLATE])
+            .args(["--template", TEMPLATE])
             .args(["--ws-port", "0", "--http-port", "0"])
             .args(UNLIMITED)
             .args(flags)

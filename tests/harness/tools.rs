@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
-use local_gateway::database::cache_folder;
+use chat_local::database::cache_folder;
 
 /// What others use with API Gateway and Lambda; `cargo lambda` without zig, which is large: so it
 /// runs and invokes functions, and builds them for this machine only.

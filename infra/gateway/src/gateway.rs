@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use bytes::Bytes;
+use hyper::StatusCode;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -14,11 +15,16 @@ use crate::authorize::jwt::Keys;
 use crate::connections::Connections;
 use crate::faults::{Faults, Moment, Switches};
 use crate::front;
+use crate::http::headers::Pairs;
 use crate::http::server::{self, Clients};
 use crate::http::sigv4::AccessKey;
 use crate::lambda::{InvokeError, Lambda, Lambdas};
 use crate::template::Template;
 use crate::throttle::Buckets;
+
+/// Returns what a handshake at a path with a query means: `None` at a path that it leaves to the
+/// stage, else the query of a handshake to the stage, or the status of a refusal.
+pub type PathRewrite = fn(path: &str, query: &str) -> Option<Result<Pairs, StatusCode>>;
 
 /// What a developer may set.
 pub struct Settings {
@@ -28,8 +34,8 @@ pub struct Settings {
     pub lifetime: Duration,
     /// Who may call `@connections`.
     pub access_keys: Vec<AccessKey>,
-    /// Whether sockets of the chat are also opened at `/`, and at `/ws/chat/{user_id}` as of old.
-    pub chat_paths: bool,
+    /// Other paths at which sockets are opened.
+    pub path_rewrite: Option<PathRewrite>,
     /// What is to go wrong.
     pub faults: Switches,
 }

@@ -5,7 +5,6 @@
 //! observed to do is done here; what is unsure is marked `[U]`.
 //!
 //! - [`template`]: what to serve
-//! - [`edge`]: the URLs of the old chat
 //! - [`routing`]: which route a frame or a request takes
 //! - [`event`]: the events that functions get
 //! - [`response`]: what they answer
@@ -19,12 +18,11 @@
 //! - [`faults`]: faults on demand
 //! - [`lambda`]: the functions: processes of ours, or another Invoke API
 //! - [`custom_resource`]: makes custom resources, as a deployment does
-//! - [`database`]: finds, installs and runs the chat's database
 //! - [`logs`]: what the developer reads while it runs
+//! - [`startup`]: from a template to a gateway that runs
+//! - [`cli`]: flags and signals
 
 pub mod template;
-
-pub mod edge;
 
 pub mod routing;
 
@@ -52,6 +50,8 @@ pub mod lambda;
 
 pub mod custom_resource;
 
-pub mod database;
-
 pub mod logs;
+
+pub mod startup;
+
+pub mod cli;

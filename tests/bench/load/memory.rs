@@ -148,7 +148,7 @@ fn memory_mb(gateway: i32) -> BTreeMap<String, f64> {
             _ if id == us => "clients".to_owned(),
             _ if id == gateway => "gateway".to_owned(),
             // Those that end the others if the gateway cannot, and the function of the start.
-            _ if ["local-gateway", "migrate"].contains(&name.as_str()) => continue,
+            _ if ["chat-local", "migrate"].contains(&name.as_str()) => continue,
             _ if functions.contains(&id) => name,
             _ => "database".to_owned(),
         };

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use local_gateway::database::{Database, Server};
+use chat_local::database::{Database, Server};
 use rustix::process::{Pid, Signal, kill_process};
 use tests::programs;
 

@@ -168,7 +168,7 @@ impl Gateway {
         let log = File::options().create(true).append(true).open(&self.log)?;
         let mut command = Command::from(process::tied(&programs::local(), "INT"));
         command
-            .args(["--chat", "--template", TEMPLATE])
+            .args(["--template", TEMPLATE])
             .args(["--ws-port", &self.ws_port.to_string()])
             .args(["--http-port", &self.http_port.to_string()])
             .args(&self.host)

@@ -21,7 +21,6 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use super::{control, invoke, management, socket};
 use crate::authorize::{self, Denied};
 use crate::connections::Socket;
-use crate::edge;
 use crate::event::new_id;
 use crate::event::websocket::{self as event, Handshake};
 use crate::gateway::Gateway;
@@ -54,9 +53,6 @@ const TOO_LARGE: StatusCode = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
 ///
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html>
 const MAX_URL_BYTES: usize = 4_096;
-
-/// The status of a handshake whose path names no user, as it is at the edge.
-const NO_USER: StatusCode = StatusCode::BAD_REQUEST;
 
 /// Answers a request to the WebSocket port.
 pub async fn answer(
@@ -103,8 +99,7 @@ pub async fn answer(
     handshake(&gateway, api, request, ends, query, accept).await
 }
 
-/// The query of a handshake, refused if its path is not that of the stage. The chat is at the root
-/// and at its old path as well.
+/// The query of a handshake, refused if its path is not that of the stage and is not rewritten.
 fn handshake_query(
     gateway: &Gateway,
     api: &WebSocketApi,
@@ -112,11 +107,11 @@ fn handshake_query(
 ) -> Result<Pairs, Refused> {
     let query = request.uri().query().unwrap_or_default();
     let path = request.uri().path();
-    let is_chat = gateway.settings.chat_paths;
-    if is_chat && path.starts_with(edge::OLD_PATH) {
-        return edge::rewrite(path, query).ok_or(Refused(NO_USER));
+    let rewritten = gateway.settings.path_rewrite;
+    if let Some(query) = rewritten.and_then(|rewrite| rewrite(path, query)) {
+        return query.map_err(Refused);
     }
-    if path.trim_matches('/') == api.stage.name || is_chat && path == "/" {
+    if path.trim_matches('/') == api.stage.name {
         return Ok(query_pairs(query));
     }
     Err(Refused(WRONG_STAGE))

@@ -18,7 +18,10 @@ pub type Binaries = BTreeMap<String, PathBuf>;
 /// # Errors
 ///
 /// A build fails, or makes no binary of a function's name.
-pub fn build<'a>(functions: impl Iterator<Item = &'a Function>, release: bool) -> Result<Binaries> {
+pub async fn build<'a>(
+    functions: impl Iterator<Item = &'a Function>,
+    release: bool,
+) -> Result<Binaries> {
     let mut workspaces: BTreeMap<PathBuf, Vec<&Function>> = BTreeMap::new();
     for function in functions {
         let workspace = workspace_of(&function.folder)?;
@@ -26,7 +29,7 @@ pub fn build<'a>(functions: impl Iterator<Item = &'a Function>, release: bool) -
     }
     let mut binaries = Binaries::new();
     for (workspace, functions) in workspaces {
-        let built = build_workspace(&workspace, &functions, release)?;
+        let built = build_workspace(&workspace, &functions, release).await?;
         for function in functions {
             let path = built.get(&function.binary).with_context(|| {
                 format!("{} has no binary {}", workspace.display(), function.binary)
@@ -38,20 +41,22 @@ pub fn build<'a>(functions: impl Iterator<Item = &'a Function>, release: bool) -
 }
 
 /// Builds some binaries of a workspace; gives their paths by their names.
-fn build_workspace(
+async fn build_workspace(
     workspace: &Path,
     functions: &[&Function],
     release: bool,
 ) -> Result<BTreeMap<String, PathBuf>> {
     let names = functions.iter().map(|function| function.binary.as_str());
-    let output = cargo()
+    let output = tokio::process::Command::from(cargo())
         .current_dir(workspace)
         .args(["build", "--message-format", "json-render-diagnostics"])
         .args(names.flat_map(|name| ["--bin", name]))
         .args(release.then_some("--release"))
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
+        .kill_on_drop(true)
         .output()
+        .await
         .context("cannot run cargo")?;
     if !output.status.success() {
         bail!("the functions do not build; cargo says why above");

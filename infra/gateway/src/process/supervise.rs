@@ -20,6 +20,15 @@ use tokio::signal::unix::{SignalKind, signal};
 /// How long a program may take to end by itself, before it is killed.
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
 
+/// Returns the path of this program, which is to know [`run`] and [`run_group`] as commands.
+///
+/// # Errors
+///
+/// The system does not tell.
+pub fn this_program() -> Result<PathBuf> {
+    std::env::current_exe().context("where is this program?")
+}
+
 /// A program that ends when we do.
 pub struct Supervised {
     supervisor: Child,

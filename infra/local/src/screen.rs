@@ -6,7 +6,7 @@ use chrono::Utc;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
-use crate::chat_auth::{Authorization, HOURS, Issuer, OFF};
+use crate::auth::{Authorization, HOURS, Issuer, OFF};
 
 /// What is written in a query otherwise than it reads. Names of e-mail addresses stay as they are.
 const SPECIAL: &AsciiSet = &NON_ALPHANUMERIC

@@ -42,13 +42,13 @@ const USERS: [&str; 2] = ["prof@example.com", "student@example.com"];
 
 /// Flags of authorization.
 #[derive(Args)]
-#[command(next_help_heading = "With --chat")]
+#[command(next_help_heading = "The chat")]
 #[group(skip)]
 pub struct Flags {
     /// Let in only who has a token: makes a key, publishes its public half, and shows a token for each
     /// --user. Without it, the user id of the URL is believed
     // Functions that run elsewhere cannot be told where the key is.
-    #[arg(long, requires = "chat", conflicts_with = "lambda_endpoint")]
+    #[arg(long, conflicts_with = "lambda_endpoint")]
     auth: bool,
 
     /// User who gets a token, may be repeated; if nobody is named, prof@example.com and
@@ -190,14 +190,21 @@ fn published(keys: &Value, path: &str) -> Response<Full<Bytes>> {
 mod tests {
     use clap::Parser;
     use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
+    use local_gateway::cli;
 
     use super::*;
-    use crate::Arguments;
+
+    #[derive(Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        gateway: cli::Flags,
+        #[command(flatten)]
+        auth: Flags,
+    }
 
     async fn choose(arguments: &[&str]) -> Result<Authorization> {
-        let program = ["local-gateway", "--chat"];
-        let arguments = Arguments::try_parse_from([&program, arguments].concat())?;
-        arguments.chat_auth.choose(&arguments.parameters).await
+        let arguments = Arguments::try_parse_from([&["chat-local"], arguments].concat())?;
+        arguments.auth.choose(&arguments.gateway.parameters).await
     }
 
     async fn own(arguments: &[&str]) -> Issuer {

@@ -1,8 +1,12 @@
 //! Finds, installs and runs the database.
 //!
+//! - [`choice`]: which one it is
+//!
 //! In this order: `MONGODB_URI`; `mongod` on the PATH; the MongoDB-compatible server
 //! [SecantusDB](https://github.com/jdrumgoole/SecantusDB) (the crate `secantus-mdb`), built once into a cache of the user's.
 //! That server is GPL software: a separate program that is fetched, never linked.
+
+pub mod choice;
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -14,8 +18,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use chat::Store;
 use chat::store::StoreConfig;
 
-use crate::process::build::cargo;
-use crate::process::supervise::Supervised;
+use local_gateway::process::build::cargo;
+use local_gateway::process::supervise::Supervised;
 
 const EMBEDDED_CRATE: &str = "secantus-mdb";
 const EMBEDDED_VERSION: &str = "0.5.3-beta.196";
@@ -154,7 +158,7 @@ impl Database {
         }
         let arguments = server.arguments(folder, port);
         let mut supervised = Supervised::start(supervisor, server.path(), &arguments, log)?;
-        let uri = format!("mongodb://127.0.0.1:{port}/?directConnection=true");
+        let uri = uri(port);
         let answers = tokio::time::timeout(START_PATIENCE, until_it_answers(&uri));
         tokio::select! {
             status = supervised.ended() => bail!(
@@ -207,6 +211,11 @@ async fn open_log(path: &Path, folder: &Path) -> Result<File> {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     Ok(log)
+}
+
+/// Returns the connection string of a server on a port of this machine.
+fn uri(port: u16) -> String {
+    format!("mongodb://127.0.0.1:{port}/?directConnection=true")
 }
 
 async fn until_it_answers(uri: &str) {

@@ -1,19 +1,30 @@
 //! The URLs of the old system at the WebSocket API: `/ws/chat/{user_id}` means `?user_id=`.
 //!
 //! On AWS the function `EdgeFunction` of the chat's template does this. One table of cases,
-//! `edge/cases.json`, is the test of both.
+//! `path_rewrite/cases.json`, is the test of both.
 
+use hyper::StatusCode;
+use local_gateway::http::headers::{Pairs, query_pairs};
 use percent_encoding::percent_decode_str;
-
-use crate::http::headers::{Pairs, query_pairs};
 
 /// What comes before the user id.
 pub const OLD_PATH: &str = "/ws/chat/";
 
+/// The status of a handshake whose path names no user, as it is behind CloudFront.
+const NO_USER: StatusCode = StatusCode::BAD_REQUEST;
+
+/// Opens the chat at `/`, and at its old path; leaves other paths to the stage.
+pub fn rewrite(path: &str, query: &str) -> Option<Result<Pairs, StatusCode>> {
+    if path.starts_with(OLD_PATH) {
+        return Some(old_query(path, query).ok_or(NO_USER));
+    }
+    (path == "/").then(|| Ok(query_pairs(query)))
+}
+
 /// The query that a path below [`OLD_PATH`] means, decoded: its own one and the user id. `None` if
 /// the path names no user: it ends there or goes on below, or what it names is not percent-encoded
 /// UTF-8.
-pub fn rewrite(path: &str, query: &str) -> Option<Pairs> {
+fn old_query(path: &str, query: &str) -> Option<Pairs> {
     let encoded = path.strip_prefix(OLD_PATH)?;
     if encoded.is_empty() || encoded.contains('/') || !is_percent_encoded(encoded) {
         return None;

@@ -1,0 +1,284 @@
+//! The command line: flags, signals, and what the developer sees.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
+use rustix::process::{Resource, getrlimit, setrlimit};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::level_filters::LevelFilter;
+
+use crate::faults::Faults;
+use crate::http::sigv4::AccessKey;
+use crate::lambda::pool::Concurrency;
+use crate::logs;
+use crate::process::supervise;
+
+/// Processes of a function, unless the developer says otherwise.
+const PROCESSES: u32 = 10;
+
+/// Flags of a gateway, for programs to flatten into their own.
+#[derive(Args)]
+#[group(skip)]
+pub struct Flags {
+    /// The template [default: template.yaml, template.yml or infra/template.yaml, here or above]
+    #[arg(long, value_name = "FILE")]
+    pub template: Option<PathBuf>,
+
+    /// Value of a parameter of the template; may be repeated
+    #[arg(long = "parameter", value_name = "KEY=VALUE", value_parser = pair)]
+    pub parameters: Vec<(String, String)>,
+
+    /// Port of the WebSocket API, @connections and the Invoke API; 0 takes any free one
+    #[arg(long, default_value_t = 3001, value_name = "PORT")]
+    pub ws_port: u16,
+
+    /// Port of the HTTP API; 0 takes any free one
+    #[arg(long, default_value_t = 3000, value_name = "PORT")]
+    pub http_port: u16,
+
+    /// Build the functions with optimisations
+    #[arg(long)]
+    pub release: bool,
+
+    /// Take the functions from this folder instead of building them
+    #[arg(long, value_name = "FOLDER")]
+    pub binaries: Option<PathBuf>,
+
+    /// Processes of a function, each with one event at a time, started as they are needed
+    /// [default: 10]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub concurrency: Option<u32>,
+
+    /// Instead: one process of a function, with so many events at once
+    /// (AWS_LAMBDA_MAX_CONCURRENCY)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    #[arg(conflicts_with = "concurrency")]
+    pub in_flight: Option<u32>,
+
+    /// Instead: run the functions by `cargo lambda watch`, which builds them again when their source
+    /// changes
+    #[arg(long, conflicts_with_all = ["concurrency", "in_flight", "binaries", "lambda_endpoint"])]
+    pub watch: bool,
+
+    /// Instead: invoke the functions by the Lambda Invoke API at this address, such as that of
+    /// `cargo lambda watch`
+    #[arg(long, value_name = "URL")]
+    #[arg(conflicts_with_all = ["concurrency", "in_flight", "binaries", "release"])]
+    pub lambda_endpoint: Option<String>,
+
+    /// Close sockets after so many seconds of silence
+    #[arg(long, default_value = "600", value_name = "SECONDS", value_parser = seconds)]
+    pub idle_timeout: Duration,
+
+    /// Close sockets after so many seconds
+    #[arg(long, default_value = "7200", value_name = "SECONDS", value_parser = seconds)]
+    pub lifetime: Duration,
+
+    /// Key that may call @connections, may be repeated; functions get the first
+    #[arg(
+        long = "access-key",
+        default_value = "local:local",
+        value_name = "ID:SECRET"
+    )]
+    pub access_keys: Vec<AccessKey>,
+
+    /// Faults on demand, as JSON: see the README of this program
+    #[arg(long, default_value = "{}", value_name = "JSON")]
+    pub fault: Faults,
+
+    /// Least level of log lines: error, warn, info, debug or trace
+    #[arg(long, default_value = "info", value_name = "LEVEL")]
+    pub log: LevelFilter,
+
+    /// Format of the functions' log lines; in JSON they are as on Lambda, with metrics among them
+    #[arg(long, default_value = "text", value_name = "FORMAT")]
+    pub log_format: LogFormat,
+
+    /// Address of an X-Ray daemon (HOST:PORT): functions are told it, and send it their traces
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["watch", "lambda_endpoint"])]
+    pub xray_daemon: Option<String>,
+}
+
+/// Format of the log lines of functions.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// As on Lambda.
+    Json,
+}
+
+impl LogFormat {
+    /// What functions are told.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text => "Text",
+            Self::Json => "JSON",
+        }
+    }
+}
+
+impl Flags {
+    /// Starts the log, and raises the limit of open files.
+    pub fn apply_to_process(&self) {
+        logs::start(self.log);
+        raise_file_limit();
+    }
+
+    /// Returns the template that is asked for, else the nearest one.
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    pub fn find_template(&self) -> Result<PathBuf> {
+        if let Some(path) = &self.template {
+            return Ok(path.clone());
+        }
+        let here = std::env::current_dir().context("there is no current folder")?;
+        let names = ["template.yaml", "template.yml", "infra/template.yaml"];
+        let candidates = here
+            .ancestors()
+            .flat_map(|folder| names.map(|name| folder.join(name)));
+        let mut found = candidates.filter(|path| path.is_file());
+        found
+            .next()
+            .context("there is no template.yaml here or above: name one with --template")
+    }
+
+    /// Returns `defaults` with the parameters of the command line in their place.
+    pub fn parameters(&self, mut defaults: BTreeMap<String, String>) -> BTreeMap<String, String> {
+        defaults.extend(self.parameters.iter().cloned());
+        defaults
+    }
+
+    /// Returns how many processes a function has, and how many events each takes.
+    pub fn concurrency(&self) -> Concurrency {
+        match self.in_flight {
+            Some(events) => Concurrency::InFlight(events),
+            None => Concurrency::Processes(self.concurrency.unwrap_or(PROCESSES)),
+        }
+    }
+}
+
+fn pair(text: &str) -> Result<(String, String)> {
+    let (key, value) = text.split_once('=').context("a parameter is KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+fn seconds(text: &str) -> Result<Duration> {
+    let duration = Duration::try_from_secs_f64(text.parse()?)?;
+    if duration.is_zero() {
+        bail!("it must be more than 0");
+    }
+    Ok(duration)
+}
+
+/// Each socket is a file; the usual limit is for programs with few.
+fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!("the limit of open files stays: {error}");
+    }
+}
+
+/// Commands that the program runs itself with, to tie other programs to its life. Whoever flattens
+/// [`Flags`] takes them as subcommands.
+#[derive(Subcommand)]
+pub enum Internal {
+    /// Runs a program that ends when standard input does
+    #[command(hide = true)]
+    Supervise {
+        /// The program.
+        program: PathBuf,
+        /// Its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Kills its process group when standard input ends
+    #[command(hide = true)]
+    SuperviseGroup,
+}
+
+impl Internal {
+    /// Runs the command.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`supervise::run`] and [`supervise::run_group`].
+    pub async fn run(self) -> Result<()> {
+        match self {
+            Self::Supervise { program, arguments } => supervise::run(program, arguments).await,
+            Self::SuperviseGroup => supervise::run_group().await,
+        }
+    }
+}
+
+/// Ends the program with an error on standard error.
+pub fn exit_with(error: &anyhow::Error) -> ! {
+    // In one write: functions that still end share standard error, and their lines come between
+    // the pieces that `eprintln` writes.
+    let line = format!("error: {error:#}\n");
+    let _ = std::io::stderr().write_all(line.as_bytes());
+    std::process::exit(1);
+}
+
+/// Ctrl-C, or a polite kill.
+pub struct Interrupt {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Interrupt {
+    /// Takes the signals from here on.
+    ///
+    /// # Errors
+    ///
+    /// The system does not allow it.
+    pub fn listen() -> Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for a signal.
+    pub async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        flags: Flags,
+    }
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+        let flags = Arguments::parse_from(["local-gateway"]).flags;
+        assert!(
+            flags
+                .find_template()
+                .expect("ours")
+                .ends_with("infra/template.yaml")
+        );
+        assert!(Arguments::try_parse_from(["local-gateway", "--idle-timeout", "0"]).is_err());
+        assert!(Arguments::try_parse_from(["local-gateway", "--parameter", "Stage"]).is_err());
+    }
+}

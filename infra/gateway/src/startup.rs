@@ -1,0 +1,338 @@
+//! From a template to a gateway that runs, step by step: [`Startup::open`], [`Startup::build`],
+//! [`Startup::start`].
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow};
+use tokio::net::TcpListener;
+
+use crate::cli::Flags;
+use crate::custom_resource;
+use crate::faults::{Faults, Switches};
+use crate::gateway::{Gateway, PathRewrite, Settings};
+use crate::lambda::Lambdas;
+use crate::lambda::endpoint::{self, Names};
+use crate::lambda::pool::{self, Functions};
+use crate::lambda::watch::{self, Watch};
+use crate::process::build::{self, Binaries};
+use crate::process::supervise::this_program;
+use crate::template::{Document, Template};
+
+/// What to serve, and how.
+pub struct Options {
+    /// The flags of the command line.
+    pub flags: Flags,
+    /// Values for parameters of the template that the command line does not give.
+    pub parameters: BTreeMap<String, String>,
+    /// Other paths of the WebSocket API than its stage.
+    pub path_rewrite: Option<PathRewrite>,
+}
+
+/// A gateway that does not run yet: its template is valid and its ports are open.
+pub struct Startup {
+    flags: Flags,
+    template_path: PathBuf,
+    template: Template,
+    listeners: Listeners,
+    path_rewrite: Option<PathRewrite>,
+    source: Option<Source>,
+}
+
+impl Startup {
+    /// Reads the template and opens the ports.
+    ///
+    /// # Errors
+    ///
+    /// The template is malformed, or a port is in use.
+    pub async fn open(options: Options) -> Result<Self> {
+        let Options {
+            flags,
+            parameters,
+            path_rewrite,
+        } = options;
+        let template_path = flags.find_template()?;
+        let document = Document::read(&template_path)?;
+        let mut template = document.evaluate(&flags.parameters(parameters))?;
+        for resource in &template.not_served {
+            tracing::warn!("not served here: {resource}");
+        }
+        // A port in use shows before minutes of building.
+        let listeners = Listeners::open(&flags, &template).await?;
+        template.set_addresses(&listeners.websocket_address()?, &listeners.http_address()?);
+        if flags.watch {
+            watch::check_installed().await?;
+        }
+        Ok(Self {
+            flags,
+            template_path,
+            template,
+            listeners,
+            path_rewrite,
+            source: None,
+        })
+    }
+
+    /// The folder of what belongs to the template: its workspace, else its own.
+    ///
+    /// # Errors
+    ///
+    /// The template has gone.
+    pub fn home(&self) -> Result<PathBuf> {
+        let path = self.template_path.canonicalize()?;
+        let folder = path.parent().context("a file is in a folder")?;
+        Ok(build::workspace_of(folder).unwrap_or_else(|_| folder.to_owned()))
+    }
+
+    /// Builds the functions, or finds them.
+    ///
+    /// # Errors
+    ///
+    /// They do not build, or one is missing.
+    pub async fn build(&mut self) -> Result<()> {
+        self.source = Some(Source::prepare(&self.flags, &self.template).await?);
+        Ok(())
+    }
+
+    /// Starts the functions, makes the custom resources, and serves.
+    ///
+    /// # Errors
+    ///
+    /// A function does not start, or a custom resource is not made.
+    pub async fn start(self) -> Result<Running> {
+        let Self {
+            flags,
+            template,
+            listeners,
+            path_rewrite,
+            source,
+            ..
+        } = self;
+        let source = source.context("the functions are not built")?;
+        let host = Host::start(&flags, &template, source).await?;
+        custom_resource::create_all(&template, &host.lambdas()).await?;
+        let settings = Settings {
+            idle_timeout: flags.idle_timeout,
+            lifetime: flags.lifetime,
+            access_keys: flags.access_keys,
+            path_rewrite,
+            faults: Switches::new(Faults::default()),
+        };
+        let running = Running {
+            websocket: listeners.websocket_address()?,
+            http: listeners.http_address()?,
+            gateway: Gateway::new(template, host.lambdas(), settings),
+            host,
+        };
+        running.gateway.set_faults(flags.fault).context("--fault")?;
+        listeners.serve(&running.gateway);
+        Ok(running)
+    }
+}
+
+/// A gateway that serves.
+pub struct Running {
+    /// The address of the WebSocket API, of @connections and of the Invoke API: `127.0.0.1:3001`.
+    pub websocket: String,
+    /// The address of the HTTP API; empty if there is none.
+    pub http: String,
+    gateway: Arc<Gateway>,
+    host: Host,
+}
+
+impl Running {
+    /// Opens the ports, builds the functions and starts them.
+    ///
+    /// # Errors
+    ///
+    /// Those of the steps of [`Startup`].
+    pub async fn start(options: Options) -> Result<Self> {
+        let mut startup = Startup::open(options).await?;
+        startup.build().await?;
+        startup.start().await
+    }
+
+    /// The addresses for the start-up screen, a line each.
+    pub fn addresses(&self) -> String {
+        let (ws, http) = (&self.websocket, &self.http);
+        let template = &self.gateway.template;
+        let mut lines = Vec::new();
+        if let Some(api) = &template.websocket {
+            let stage = &api.stage.name;
+            lines.push(format!("  WebSocket     ws://{ws}/{stage}"));
+            lines.push(format!("  @connections  http://{ws}/{stage}"));
+        }
+        if let Some(api) = &template.http {
+            let stage = match api.stage.name.as_str() {
+                "$default" => String::new(),
+                name => format!("/{name}"),
+            };
+            lines.push(format!("  HTTP          http://{http}{stage}"));
+        }
+        let names: Vec<&str> = template.functions.keys().map(String::as_str).collect();
+        let names = names.join(", ");
+        lines.push(format!("  Functions     http://{ws} (Invoke API: {names})"));
+        lines.join("\n")
+    }
+
+    /// Waits until it has ended by itself, which it should not.
+    pub async fn ended(&mut self) -> anyhow::Error {
+        self.host.ended().await
+    }
+
+    /// Closes all sockets, and stops the functions.
+    ///
+    /// # Errors
+    ///
+    /// `cargo lambda watch` cannot be waited for.
+    pub async fn end(self) -> Result<()> {
+        self.gateway.end().await;
+        self.host.end().await
+    }
+}
+
+/// The ports that a template needs.
+struct Listeners {
+    websocket: TcpListener,
+    http: Option<TcpListener>,
+}
+
+impl Listeners {
+    async fn open(flags: &Flags, template: &Template) -> Result<Self> {
+        Ok(Self {
+            // It has the Invoke API, whatever the template has.
+            websocket: listen(flags.ws_port, "--ws-port").await?,
+            http: match &template.http {
+                Some(_) => Some(listen(flags.http_port, "--http-port").await?),
+                None => None,
+            },
+        })
+    }
+
+    fn websocket_address(&self) -> Result<String> {
+        Ok(self.websocket.local_addr()?.to_string())
+    }
+
+    fn http_address(&self) -> Result<String> {
+        match &self.http {
+            Some(http) => Ok(http.local_addr()?.to_string()),
+            None => Ok(String::new()),
+        }
+    }
+
+    fn serve(self, gateway: &Arc<Gateway>) {
+        gateway.serve_websocket(self.websocket);
+        if let Some(http) = self.http {
+            gateway.serve_http(http);
+        }
+    }
+}
+
+async fn listen(port: u16, flag: &str) -> Result<TcpListener> {
+    TcpListener::bind(("127.0.0.1", port))
+        .await
+        .map_err(|error| match error.kind() {
+            std::io::ErrorKind::AddrInUse => anyhow!(
+                "port {port} is in use: stop what listens there, or choose another with {flag}"
+            ),
+            _ => anyhow!(error).context(format!("cannot listen on port {port}")),
+        })
+}
+
+/// Where the functions come from.
+enum Source {
+    Binaries(Binaries),
+    Watch,
+    Endpoint(String),
+}
+
+impl Source {
+    async fn prepare(flags: &Flags, template: &Template) -> Result<Self> {
+        if let Some(url) = &flags.lambda_endpoint {
+            return Ok(Self::Endpoint(url.clone()));
+        }
+        let functions = template.functions.values();
+        let binaries = match &flags.binaries {
+            Some(folder) => build::find(folder, functions)?,
+            // cargo lambda watch finds them built, which is quicker and shows what goes on.
+            None => build::build(functions, flags.release).await?,
+        };
+        Ok(if flags.watch {
+            Self::Watch
+        } else {
+            Self::Binaries(binaries)
+        })
+    }
+}
+
+/// What runs the functions.
+enum Host {
+    Own(Functions),
+    Watch(Watch, Lambdas),
+    Endpoint(Lambdas),
+}
+
+impl Host {
+    async fn start(flags: &Flags, template: &Template, source: Source) -> Result<Self> {
+        let program = this_program()?;
+        let access_key = flags
+            .access_keys
+            .first()
+            .context("there is no access key")?;
+        let log_level = flags.log.to_string();
+        let log_format = flags.log_format.name();
+        Ok(match source {
+            Source::Binaries(binaries) => {
+                let settings = pool::Settings {
+                    concurrency: flags.concurrency(),
+                    log_level,
+                    log_format,
+                    xray_daemon: flags.xray_daemon.clone(),
+                    access_key: access_key.clone(),
+                };
+                Self::Own(Functions::start(template, &binaries, settings, &program).await?)
+            }
+            Source::Watch => {
+                let release = flags.release;
+                let log = (log_level.as_str(), log_format);
+                let watch = Watch::start(template, access_key, log, release, &program).await?;
+                let names = Names::Binaries;
+                let lambdas = endpoint::functions(template, &watch.url, names, access_key)?;
+                endpoint::warm_up(template, &lambdas).await;
+                Self::Watch(watch, lambdas)
+            }
+            Source::Endpoint(url) => {
+                let names = Names::Functions;
+                let lambdas = endpoint::functions(template, &url, names, access_key);
+                let lambdas = lambdas.context("--lambda-endpoint")?;
+                endpoint::warm_up(template, &lambdas).await;
+                Self::Endpoint(lambdas)
+            }
+        })
+    }
+
+    fn lambdas(&self) -> Lambdas {
+        match self {
+            Self::Own(functions) => functions.lambdas(),
+            Self::Watch(_, lambdas) | Self::Endpoint(lambdas) => lambdas.clone(),
+        }
+    }
+
+    /// Waits until it has ended by itself, which it should not.
+    async fn ended(&mut self) -> anyhow::Error {
+        match self {
+            Self::Watch(watch, _) => watch.ended().await,
+            Self::Own(_) | Self::Endpoint(_) => std::future::pending().await,
+        }
+    }
+
+    async fn end(self) -> Result<()> {
+        match self {
+            Self::Own(functions) => functions.end().await,
+            Self::Watch(watch, _) => watch.stop().await?,
+            Self::Endpoint(_) => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,104 @@
+//! `cargo local`: the whole chat on one machine.
+
+use anyhow::Result;
+use chat_local::auth::{self, Authorization};
+use chat_local::database::choice::{self, Choice};
+use chat_local::{path_rewrite, screen};
+use clap::Parser;
+use local_gateway::cli::{self, Internal, Interrupt};
+use local_gateway::startup::{Options, Startup};
+
+/// The MeetMe chat on one machine: API Gateway, Lambda and a database.
+///
+/// The database is MONGODB_URI if that is set, else mongod if it is on the PATH, else a
+/// MongoDB-compatible server that is built once.
+#[derive(Parser)]
+#[command(name = "chat-local", version)]
+struct Arguments {
+    #[command(flatten)]
+    gateway: cli::Flags,
+
+    #[command(flatten)]
+    auth: auth::Flags,
+
+    #[command(flatten)]
+    database: choice::Flags,
+
+    #[command(subcommand)]
+    command: Option<Internal>,
+}
+
+#[tokio::main]
+async fn main() {
+    let mut arguments = Arguments::parse();
+    let result = match arguments.command.take() {
+        Some(command) => command.run().await,
+        None => serve(arguments).await,
+    };
+    if let Err(error) = result {
+        cli::exit_with(&error);
+    }
+}
+
+async fn serve(arguments: Arguments) -> Result<()> {
+    let flags = arguments.gateway;
+    flags.apply_to_process();
+    let authorization = arguments.auth.choose(&flags.parameters).await?;
+    let mut database = Choice::new(arguments.database)?;
+    let parameters = database.parameters().into_iter();
+    let options = Options {
+        flags,
+        parameters: parameters.chain(authorization.parameters()).collect(),
+        path_rewrite: Some(path_rewrite::rewrite),
+    };
+    let mut startup = Startup::open(options).await?;
+    if matches!(authorization, Authorization::Off) {
+        tracing::warn!("{}", auth::OFF);
+    }
+    startup.build().await?;
+    database.install()?;
+
+    // Until here Ctrl-C ends us and the builds at once; from here on it is a request to stop.
+    let mut interrupt = Interrupt::listen()?;
+    let start = async {
+        let database = database.start(&startup.home()?).await?;
+        anyhow::Ok((startup.start().await?, database))
+    };
+    let (mut running, mut database) = tokio::select! {
+        started = start => started?,
+        // What has been started ends with us.
+        () = interrupt.wait() => return Ok(()),
+    };
+    println!("\n{}", running.addresses());
+    screen::show(&authorization, &running.websocket, &running.http)?;
+    println!("\n  Ctrl-C stops everything.\n");
+    println!("ready");
+
+    let outcome = tokio::select! {
+        () = interrupt.wait() => Ok(()),
+        problem = database.ended() => Err(problem),
+        problem = running.ended() => Err(problem),
+    };
+    tracing::info!("stopping");
+    let stop = async {
+        running.end().await?;
+        database.stop().await
+    };
+    tokio::select! {
+        stopped = stop => outcome.and(stopped),
+        // Asked twice: what is left ends with us.
+        () = interrupt.wait() => std::process::exit(130),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+}
