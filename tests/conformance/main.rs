@@ -12,6 +12,8 @@
 //! - [`frames`]: sizes, kinds, timers, concurrency
 //! - [`connections`]: the `@connections` API
 //! - [`http`]: the HTTP API
+//! - [`cors`]: CORS of the HTTP API
+//! - [`http_authorizers`]: Lambda and JWT authorizers of the HTTP API
 //! - [`template`]: what only a local gateway does with a template
 
 mod handshake;
@@ -29,6 +31,10 @@ mod frames;
 mod connections;
 
 mod http;
+
+mod cors;
+
+mod http_authorizers;
 
 mod template;
 
