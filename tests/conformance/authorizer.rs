@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::socket::{Handshake, Observer};
 use crate::target;
 
-/// An authorizer's result with this effect and context.
+/// Returns an authorizer's result with this effect and context.
 pub fn policy(effect: &str, context: &Value) -> Value {
     json!({
         "principalId": "user-7",
@@ -17,47 +17,47 @@ pub fn policy(effect: &str, context: &Value) -> Value {
     })
 }
 
-/// The status of a refusal by what the authorizer does.
-async fn refused(authorize: Value) -> u16 {
+/// Returns the status of a handshake that is rejected by an authorizer with these instructions.
+async fn status_of(authorize: Value) -> u16 {
     let target = target::guarded().await;
-    let told = json!({"authorize": authorize});
-    let handshake = Handshake::new(target, "token=any").tell(&told);
-    handshake.refused().await.status.as_u16()
+    let instructions = json!({"authorize": authorize});
+    let handshake = Handshake::new(target, "token=any").instruct(&instructions);
+    handshake.rejection().await.status.as_u16()
 }
 
-/// Handshake: authorizer 401.
+/// An authorizer that fails with the message `Unauthorized` rejects the handshake with 401.
 #[tokio::test]
-async fn an_authorizer_that_throws_unauthorized_refuses_with_401() {
+async fn an_authorizer_that_fails_with_unauthorized_rejects_with_401() {
     let throw = json!({"throw": {"type": "Error", "message": "Unauthorized"}});
-    assert_eq!(refused(throw).await, 401);
+    assert_eq!(status_of(throw).await, 401);
 }
 
-/// Handshake: authorizer 403. The function of `$connect` does not see the event.
+/// A `Deny` policy rejects the handshake with 403, and `$connect` is not invoked.
 #[tokio::test]
-async fn an_authorizer_that_denies_refuses_with_403() {
+async fn a_deny_policy_rejects_with_403() {
     let target = target::guarded().await;
     let mut observer = Observer::open(target).await;
-    let told = json!({
+    let instructions = json!({
         "authorize": {"return": policy("Deny", &json!({}))},
         "connect": {"report": observer.id},
     });
-    let handshake = Handshake::new(target, "token=any").tell(&told);
-    assert_eq!(handshake.refused().await.status, 403);
+    let handshake = Handshake::new(target, "token=any").instruct(&instructions);
+    assert_eq!(handshake.rejection().await.status, 403);
     observer.expect_nothing().await;
 }
 
-/// What is not allowed is denied: a policy for another resource lets nobody in.
+/// A policy that does not allow this resource rejects the handshake with 403.
 #[tokio::test]
-async fn a_policy_for_something_else_refuses_with_403() {
+async fn a_policy_for_another_resource_rejects_with_403() {
     let mut result = policy("Allow", &json!({}));
     result["policyDocument"]["Statement"][0]["Resource"] =
         "arn:aws:execute-api:us-east-1:123456789012:other/stage/$connect".into();
-    assert_eq!(refused(json!({"return": result})).await, 403);
+    assert_eq!(status_of(json!({"return": result})).await, 403);
 }
 
-/// Handshake: authorizer 500.
+/// An authorizer that fails otherwise, or returns no policy, rejects the handshake with 500.
 #[tokio::test]
-async fn an_authorizer_that_fails_or_answers_nonsense_refuses_with_500() {
+async fn an_authorizer_that_fails_or_returns_no_policy_rejects_with_500() {
     for authorize in [
         json!({"throw": {"type": "Error", "message": "the database is away"}}),
         json!({"exit": 1}),
@@ -65,46 +65,53 @@ async fn an_authorizer_that_fails_or_answers_nonsense_refuses_with_500() {
         json!({"return": {"isAuthorized": true}}),
         json!({"return": {"principalId": "user-7"}}),
     ] {
-        assert_eq!(refused(authorize.clone()).await, 500, "{authorize}");
+        assert_eq!(status_of(authorize.clone()).await, 500, "{authorize}");
     }
 }
 
-/// Context values must be scalars; what comes of others is not documented \[U\].
+/// A context value that is an object or an array rejects the handshake with 500 \[U\]. AWS
+/// documents only that context values must be scalars.
 #[tokio::test]
-async fn a_context_value_that_is_no_scalar_refuses_with_500() {
+async fn a_context_value_that_is_not_a_scalar_rejects_with_500() {
     for value in [json!({"deep": 1}), json!(["a"])] {
         let result = policy("Allow", &json!({"tenant": value}));
-        assert_eq!(refused(json!({"return": result})).await, 500, "{value}");
+        assert_eq!(status_of(json!({"return": result})).await, 500, "{value}");
     }
 }
 
-/// Handshake: missing identity source 401 without invocation.
+/// A handshake without the identity source is rejected with 401, and the authorizer is not invoked.
 #[tokio::test]
-async fn a_missing_identity_source_refuses_with_401_and_asks_nobody() {
+async fn a_missing_identity_source_rejects_with_401_without_an_invocation() {
     let target = target::guarded().await;
     let mut observer = Observer::open(target).await;
-    let told = json!({"authorize": {"report": observer.id}});
-    let without = Handshake::new(target, "other=1").tell(&told);
-    assert_eq!(without.refused().await.status, 401);
+    let instructions = json!({"authorize": {"report": observer.id}});
+    let without = Handshake::new(target, "other=1").instruct(&instructions);
+    assert_eq!(without.rejection().await.status, 401);
     observer.expect_nothing().await;
 
-    Handshake::new(target, "token=any").tell(&told).open().await;
+    Handshake::new(target, "token=any")
+        .instruct(&instructions)
+        .open()
+        .await;
     assert_eq!(observer.next().await["type"], "REQUEST");
 }
 
-/// Events: authorizer flattened on all three, with `principalId` and `integrationLatency`; context
-/// values are strings \[U\].
+/// `requestContext.authorizer` of CONNECT, MESSAGE and DISCONNECT has the context values as strings
+/// \[U\], beside `principalId` and `integrationLatency`.
 #[tokio::test]
-async fn the_authorizers_result_is_flat_in_all_three_events() {
+async fn the_authorizers_context_is_flat_in_all_three_events() {
     let target = target::guarded().await;
     let mut observer = Observer::open(target).await;
     let context = json!({"tenant": "acme", "level": 7, "admin": true});
-    let told = json!({
+    let instructions = json!({
         "authorize": {"return": policy("Allow", &context)},
         "connect": {"report": observer.id},
         "disconnect": {"report": observer.id},
     });
-    let mut socket = Handshake::new(target, "token=any").tell(&told).open().await;
+    let mut socket = Handshake::new(target, "token=any")
+        .instruct(&instructions)
+        .open()
+        .await;
     let message = socket.event().await;
     socket.close(None).await;
     for event in [observer.next().await, message, observer.next().await] {
@@ -123,13 +130,17 @@ async fn the_authorizers_result_is_flat_in_all_three_events() {
     }
 }
 
-/// The keys of the authorizer's event exactly, and what tells it from others.
+/// The authorizer's event has exactly these keys. Unlike CONNECT, it has the headers of the
+/// upgrade.
 #[tokio::test]
 async fn the_authorizers_event_has_these_keys_and_no_others() {
     let target = target::guarded().await;
     let mut observer = Observer::open(target).await;
-    let told = json!({"authorize": {"report": observer.id}});
-    Handshake::new(target, "token=t-1").tell(&told).open().await;
+    let instructions = json!({"authorize": {"report": observer.id}});
+    Handshake::new(target, "token=t-1")
+        .instruct(&instructions)
+        .open()
+        .await;
     let event = observer.next().await;
     crate::events::assert_keys(
         &event,

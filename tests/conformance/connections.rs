@@ -15,51 +15,51 @@ use crate::socket::{Handshake, Observer, connect};
 use crate::target::{self, Target};
 use crate::web;
 
-/// A well-formed id that nobody has.
-const NOBODY: &str = "AAAAAAAAAAAAAAA=";
+/// A well-formed id of no connection.
+const UNKNOWN_ID: &str = "AAAAAAAAAAAAAAA=";
 
-/// The largest message, in bytes.
-const MESSAGE: usize = 128 * 1_024;
+/// Size limit of a message, in bytes.
+const MAX_MESSAGE_BYTES: usize = 128 * 1_024;
 
-/// Posts that a client who reads nothing may have outstanding: twice what fits into the buffers of
-/// two TCP stacks.
-const MANY: usize = 1_000;
+/// Upper bound of the posts that may be accepted for a client that does not read: twice as many as
+/// fit into the buffers of two TCP stacks.
+const MAX_ACCEPTED_POSTS: usize = 1_000;
 
-/// Checks an error's status, its name in the header, and that its body is JSON or empty.
-fn assert_error(answer: &Answer, status: u16, name: &str) {
-    assert_eq!(answer.status, status, "{answer:?}");
-    let given = answer.header("x-amzn-errortype");
-    assert_eq!(given.split(':').next(), Some(name), "{answer:?}");
-    if !answer.body.is_empty() {
-        answer.json();
+/// Checks the status of an error, its name in the header, and that its body is JSON or empty.
+fn assert_error(response: &Answer, status: u16, name: &str) {
+    assert_eq!(response.status, status, "{response:?}");
+    let error_type = response.header("x-amzn-errortype");
+    assert_eq!(error_type.split(':').next(), Some(name), "{response:?}");
+    if !response.body.is_empty() {
+        response.json();
     }
 }
 
-/// The answers to a post, a get and a delete for one id.
+/// Sends a post, a get and a delete for one id, and returns the responses.
 async fn all_methods(target: &Target, id: &str) -> Vec<Answer> {
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for method in ["POST", "GET", "DELETE"] {
-        answers.push(Call::new(method, id).send(target).await);
+        responses.push(Call::new(method, id).send(target).await);
     }
-    answers
+    responses
 }
 
-/// @connections: post.
+/// A post arrives as a text frame.
 #[tokio::test]
 async fn a_post_arrives_as_a_text_frame() {
     let target = target::open().await;
     let mut socket = connect(target).await;
     let id = socket.id().await;
     for text in ["{\"x\":1}", "not JSON, é"] {
-        let answer = Call::new("POST", &id).body(text).send(target).await;
-        assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 0));
+        let response = Call::new("POST", &id).body(text).send(target).await;
+        assert_eq!((response.status.as_u16(), response.body.len()), (200, 0));
         assert_eq!(socket.next_text().await, text);
     }
 }
 
-/// Invalid UTF-8 sent by the back end is replaced by U+FFFD.
+/// Invalid UTF-8 in a post is replaced by U+FFFD.
 #[tokio::test]
-async fn a_post_that_is_not_utf8_is_mended() {
+async fn invalid_utf8_in_a_post_is_replaced() {
     let target = target::open().await;
     let mut socket = connect(target).await;
     let id = socket.id().await;
@@ -68,20 +68,20 @@ async fn a_post_that_is_not_utf8_is_mended() {
     assert_eq!(socket.next_text().await, "a\u{FFFD}b");
 }
 
-/// @connections: get; GET camelCase ISO times.
+/// A get returns `connectedAt` and `lastActiveAt`, in ISO 8601, and `identity`.
 #[tokio::test]
-async fn a_get_describes_the_socket() {
+async fn a_get_describes_the_connection() {
     let target = target::open().await;
     let mut socket = Handshake::new(target, "")
-        .tell(&json!({"x": 1}))
+        .instruct(&json!({"x": 1}))
         .open()
         .await;
     let event = socket.event().await;
     let context = &event["requestContext"];
     let id = context["connectionId"].as_str().expect("an id");
-    let answer = Call::new("GET", id).send(target).await;
-    assert_eq!(answer.status, 200);
-    let description = answer.json();
+    let response = Call::new("GET", id).send(target).await;
+    assert_eq!(response.status, 200);
+    let description = response.json();
     crate::events::assert_keys(&description, &["connectedAt", "lastActiveAt", "identity"]);
     assert_eq!(description["identity"], context["identity"]);
     let connected_at = time(&description["connectedAt"]);
@@ -90,16 +90,16 @@ async fn a_get_describes_the_socket() {
     assert!(time(&description["lastActiveAt"]) >= connected_at);
 }
 
-/// An ISO 8601 time in UTC.
+/// Parses an ISO 8601 time in UTC.
 fn time(value: &Value) -> DateTime<Utc> {
     let text = value.as_str().expect("a string");
     assert!(text.ends_with('Z'), "{text}");
     text.parse().expect("ISO 8601")
 }
 
-/// The Rust SDK understands what a get answers.
+/// The Rust SDK parses the response to a get.
 #[tokio::test]
-async fn the_sdk_reads_the_description() {
+async fn the_sdk_parses_the_response_to_a_get() {
     let target = target::open().await;
     let mut socket = connect(target).await;
     let id = socket.id().await;
@@ -110,16 +110,19 @@ async fn the_sdk_reads_the_description() {
     assert!(identity.source_ip().is_some());
 }
 
-/// @connections: delete; DELETE → client close 1000 → DISCONNECT 1000.
+/// A delete closes the connection with 1000, and its DISCONNECT event has 1000.
 #[tokio::test]
-async fn a_delete_closes_the_socket_with_1000() {
+async fn a_delete_closes_the_connection_with_1000() {
     let target = target::open().await;
     let mut observer = Observer::open(target).await;
-    let told = json!({"disconnect": {"report": observer.id}});
-    let mut socket = Handshake::new(target, "").tell(&told).open().await;
+    let instructions = json!({"disconnect": {"report": observer.id}});
+    let mut socket = Handshake::new(target, "")
+        .instruct(&instructions)
+        .open()
+        .await;
     let id = socket.id().await;
-    let answer = Call::new("DELETE", &id).send(target).await;
-    assert!(answer.status.is_success(), "{answer:?}");
+    let response = Call::new("DELETE", &id).send(target).await;
+    assert!(response.status.is_success(), "{response:?}");
     assert_eq!(socket.closed().await, 1000);
     let event = observer.next().await;
     assert_eq!(event["requestContext"]["disconnectStatusCode"], 1000);
@@ -129,16 +132,16 @@ async fn a_delete_closes_the_socket_with_1000() {
     );
 }
 
-/// DeleteConnection → 204 by the model \[U\].
+/// A delete returns 204, as in the service model of the SDKs \[U\].
 #[tokio::test]
-async fn a_delete_answers_204() {
+async fn a_delete_returns_204() {
     let target = target::open().await;
     let mut socket = connect(target).await;
     let id = socket.id().await;
     assert_eq!(Call::new("DELETE", &id).send(target).await.status, 204);
 }
 
-/// @connections: `%3D` and `=`; also `%40` and `@`.
+/// `=` and `@` in the path may be percent-encoded.
 #[tokio::test]
 async fn an_id_may_be_percent_encoded_or_not() {
     let target = target::open().await;
@@ -147,8 +150,8 @@ async fn an_id_may_be_percent_encoded_or_not() {
     for id in [id.clone(), id.replace('=', "%3D"), id.replace('=', "%3d")] {
         for folder in ["@connections", "%40connections"] {
             let call = Call::new("POST", &id).body(id.clone());
-            let answer = Call { folder, ..call }.send(target).await;
-            assert_eq!(answer.status, 200, "{folder}/{id}");
+            let response = Call { folder, ..call }.send(target).await;
+            assert_eq!(response.status, 200, "{folder}/{id}");
             assert_eq!(socket.next_text().await, id);
         }
     }
@@ -157,143 +160,151 @@ async fn an_id_may_be_percent_encoded_or_not() {
     assert_eq!(socket.next_text().await, "sdk");
 }
 
-/// @connections: 410 after close.
+/// A call for a closed connection returns 410.
 #[tokio::test]
-async fn a_closed_socket_is_gone() {
+async fn a_closed_connection_is_gone() {
     let target = target::open().await;
     let mut observer = Observer::open(target).await;
-    let told = json!({"disconnect": {"report": observer.id}});
-    let mut socket = Handshake::new(target, "").tell(&told).open().await;
+    let instructions = json!({"disconnect": {"report": observer.id}});
+    let mut socket = Handshake::new(target, "")
+        .instruct(&instructions)
+        .open()
+        .await;
     let id = socket.id().await;
     socket.close(Some(1000)).await;
     observer.next().await;
-    for answer in all_methods(target, &id).await {
-        assert_error(&answer, 410, "GoneException");
+    for response in all_methods(target, &id).await {
+        assert_error(&response, 410, "GoneException");
     }
     let post = sdk(target).post_to_connection().connection_id(&id);
     let error = post.data(Blob::new("late")).send().await.expect_err("gone");
     assert!(error.into_service_error().is_gone_exception());
 }
 
-/// 410 during `$connect`, and no longer once the client is up.
+/// A call for a connection returns 410 while its `$connect` function runs, and 200 once the client
+/// is connected.
 #[tokio::test]
-async fn a_socket_is_gone_until_its_connect_has_returned() {
+async fn a_connection_is_gone_until_its_connect_function_has_returned() {
     let target = target::open().await;
     let (mut observer, gate) = (Observer::open(target).await, Observer::open(target).await);
-    let told = json!({"connect": {"report": observer.id, "await_gone": gate.id}});
-    let opening = tokio::spawn(Handshake::new(target, "").tell(&told).open());
+    let instructions = json!({"connect": {"report": observer.id, "await_gone": gate.id}});
+    let opening = tokio::spawn(Handshake::new(target, "").instruct(&instructions).open());
     let event = observer.next().await;
     let id = event["requestContext"]["connectionId"]
         .as_str()
         .expect("an id");
-    for answer in all_methods(target, id).await {
-        assert_error(&answer, 410, "GoneException");
+    for response in all_methods(target, id).await {
+        assert_error(&response, 410, "GoneException");
     }
     gate.close().await;
     let mut socket = opening.await.expect("the handshake does not panic");
-    // The gateway may still be busy with the 101 when the client has it, but not with a frame.
+    // The client may have the 101 before the gateway has registered the connection. The response to
+    // a frame shows that it is registered.
     socket.expect_nothing().await;
-    let answer = Call::new("POST", id).body("now").send(target).await;
-    assert_eq!(answer.status, 200);
+    let response = Call::new("POST", id).body("now").send(target).await;
+    assert_eq!(response.status, 200);
     assert_eq!(socket.next_text().await, "now");
 }
 
-/// Nothing can be sent to a connection whose `$disconnect` runs.
+/// A call for a connection returns 410 while its `$disconnect` function runs.
 #[tokio::test]
-async fn a_socket_is_gone_while_its_disconnect_runs() {
+async fn a_connection_is_gone_while_its_disconnect_function_runs() {
     let target = target::open().await;
     let (mut observer, gate) = (Observer::open(target).await, Observer::open(target).await);
-    let told = json!({"disconnect": {"report": observer.id, "await_gone": gate.id}});
-    let mut socket = Handshake::new(target, "").tell(&told).open().await;
+    let instructions = json!({"disconnect": {"report": observer.id, "await_gone": gate.id}});
+    let mut socket = Handshake::new(target, "")
+        .instruct(&instructions)
+        .open()
+        .await;
     let id = socket.id().await;
     socket.close(Some(1000)).await;
     observer.next().await;
-    for answer in all_methods(target, &id).await {
-        assert_error(&answer, 410, "GoneException");
+    for response in all_methods(target, &id).await {
+        assert_error(&response, 410, "GoneException");
     }
     gate.close().await;
 }
 
-/// @connections: 410 unknown id.
+/// A call for an unknown id returns 410.
 #[tokio::test]
-async fn an_id_that_nobody_has_is_gone() {
+async fn an_unknown_id_is_gone() {
     let target = target::open().await;
-    for answer in all_methods(target, NOBODY).await {
-        assert_error(&answer, 410, "GoneException");
+    for response in all_methods(target, UNKNOWN_ID).await {
+        assert_error(&response, 410, "GoneException");
     }
 }
 
-/// @connections: 400 malformed id.
+/// A call for a malformed id returns 400.
 #[tokio::test]
-async fn an_id_of_another_shape_is_a_bad_request() {
+async fn a_malformed_id_is_a_bad_request() {
     let target = target::open().await;
     for id in ["nobody", "not%20an%20id", "AAAAAAAAAAAAAAAA%2F%3D"] {
-        for answer in all_methods(target, id).await {
-            assert_error(&answer, 400, "BadRequestException");
-            let message = answer.json()["message"].clone();
+        for response in all_methods(target, id).await {
+            assert_error(&response, 400, "BadRequestException");
+            let message = response.json()["message"].clone();
             let message = message.as_str().expect("a string");
             assert!(message.starts_with("Invalid connectionId"), "{message}");
         }
     }
 }
 
-/// @connections: 413 at 131,073 B.
+/// A post above 128 KB returns 413.
 #[tokio::test]
 async fn a_post_above_128_kilobytes_is_too_large() {
     let target = target::open().await;
     let mut socket = connect(target).await;
     let id = socket.id().await;
-    let largest = "x".repeat(MESSAGE);
-    let answer = Call::new("POST", &id)
+    let largest = "x".repeat(MAX_MESSAGE_BYTES);
+    let response = Call::new("POST", &id)
         .body(largest.clone())
         .send(target)
         .await;
-    assert_eq!(answer.status, 200);
+    assert_eq!(response.status, 200);
     assert_eq!(socket.next_text().await, largest);
 
-    let answer = Call::new("POST", &id)
+    let response = Call::new("POST", &id)
         .body(largest + "x")
         .send(target)
         .await;
-    assert_error(&answer, 413, "PayloadTooLargeException");
-    assert!(answer.json()["message"].is_string());
+    assert_error(&response, 413, "PayloadTooLargeException");
+    assert!(response.json()["message"].is_string());
     socket.expect_nothing().await;
 }
 
-/// @connections: 429 on slow client (bounded outbox); what was accepted arrives, and other clients
-/// notice nothing.
+/// A post to a client that does not read returns 429 when its bounded outbox is full. Accepted
+/// posts arrive, and other clients are unaffected.
 #[tokio::test]
-async fn a_client_that_does_not_read_gets_no_more_posts() {
+async fn a_client_that_does_not_read_gets_a_limited_number_of_posts() {
     let target = target::open().await;
     let (mut slow, mut other) = (connect(target).await, connect(target).await);
     let (management, id) = (sdk(target), slow.id().await);
     let post = async |number: usize| {
-        let text = format!("{number:08}{}", "x".repeat(MESSAGE - 8));
+        let text = format!("{number:08}{}", "x".repeat(MAX_MESSAGE_BYTES - 8));
         let post = management.post_to_connection().connection_id(&id);
         post.data(Blob::new(text)).send().await
     };
     let mut accepted = 0;
-    let refusal = loop {
+    let rejection = loop {
         match post(accepted).await {
             Ok(_) => accepted += 1,
             Err(error) => break error.into_service_error(),
         }
-        assert!(accepted < MANY, "the outbox has no bound");
+        assert!(accepted < MAX_ACCEPTED_POSTS, "the outbox is not bounded");
     };
-    assert!(refusal.is_limit_exceeded_exception(), "{refusal:?}");
+    assert!(rejection.is_limit_exceeded_exception(), "{rejection:?}");
     other.expect_nothing().await;
 
     for number in 0..accepted {
         let text = slow.next_text().await;
         assert_eq!(text[..8].parse(), Ok(number));
     }
-    post(accepted).await.expect("there is room again");
-    assert_eq!(slow.next_text().await.len(), MESSAGE);
+    post(accepted).await.expect("the outbox has room again");
+    assert_eq!(slow.next_text().await.len(), MAX_MESSAGE_BYTES);
 }
 
-/// @connections: 403 bad signature. Nothing arrives.
+/// A call without a valid signature returns 403, and nothing is sent to the client.
 #[tokio::test]
-async fn a_request_that_is_not_well_signed_is_forbidden() {
+async fn a_call_without_a_valid_signature_is_forbidden() {
     let target = target::open().await;
     let mut socket = connect(target).await;
     let id = socket.id().await;
@@ -303,24 +314,24 @@ async fn a_request_that_is_not_well_signed_is_forbidden() {
         time,
         ..call.clone()
     };
-    let elsewhere = |change: fn(&mut Target)| {
+    let signed_with = |change: fn(&mut Target)| {
         let mut target = target.clone();
         change(&mut target);
         call.signed(&target)
     };
-    for (what, request) in [
+    for (case, request) in [
         ("unsigned", call.unsigned(target)),
         (
             "wrong secret",
-            elsewhere(|caller| caller.secret_access_key = "other".into()),
+            signed_with(|caller| caller.secret_access_key = "other".into()),
         ),
         (
             "unknown key",
-            elsewhere(|caller| caller.access_key_id = "AKIAOTHER".into()),
+            signed_with(|caller| caller.access_key_id = "AKIAOTHER".into()),
         ),
         (
             "wrong region",
-            elsewhere(|caller| caller.region = "xx-north-9".into()),
+            signed_with(|caller| caller.region = "xx-north-9".into()),
         ),
         (
             "wrong service",
@@ -331,21 +342,21 @@ async fn a_request_that_is_not_well_signed_is_forbidden() {
             .signed(target),
         ),
         ("old", at(SystemTime::now() - hour).signed(target)),
-        ("of the future", at(SystemTime::now() + hour).signed(target)),
+        ("in the future", at(SystemTime::now() + hour).signed(target)),
         ("other body", with_body(call.signed(target), "evil")),
         ("other method", with_method(call.signed(target), "DELETE")),
         (
             "other id",
             with_id(
-                Call::new("POST", NOBODY).body("good").signed(target),
+                Call::new("POST", UNKNOWN_ID).body("good").signed(target),
                 &call,
                 target,
             ),
         ),
     ] {
-        let answer = web::send(request).await;
-        assert_eq!(answer.status, 403, "{what}: {answer:?}");
-        answer.json();
+        let response = web::send(request).await;
+        assert_eq!(response.status, 403, "{case}: {response:?}");
+        response.json();
     }
     socket.expect_nothing().await;
     assert_eq!(call.send(target).await.status, 200);
@@ -361,7 +372,7 @@ fn with_method(mut request: Request<Full<Bytes>>, method: &str) -> Request<Full<
     request
 }
 
-/// The request with the address of another.
+/// Replaces the URL of a request by that of `call`.
 fn with_id(
     mut request: Request<Full<Bytes>>,
     call: &Call,
@@ -371,18 +382,18 @@ fn with_id(
     request
 }
 
-/// `lastActiveAt` moves with data.
+/// `lastActiveAt` advances with data.
 #[tokio::test]
-async fn last_active_at_moves_with_data() {
+async fn last_active_at_advances_with_data() {
     let target = target::open().await;
     let mut socket = connect(target).await;
     let id = socket.id().await;
     let last_active_at = async || {
-        let answer = Call::new("GET", &id).send(target).await;
-        time(&answer.json()["lastActiveAt"])
+        let response = Call::new("GET", &id).send(target).await;
+        time(&response.json()["lastActiveAt"])
     };
     let before = last_active_at().await;
-    // Times may be given in whole seconds.
+    // The times may be in whole seconds.
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     socket.expect_nothing().await;
     assert!(last_active_at().await > before);

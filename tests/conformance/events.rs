@@ -1,4 +1,4 @@
-//! What functions get.
+//! The events that functions receive.
 
 use chrono::DateTime;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use crate::socket::{Handshake, Observer, Socket, connect};
 use crate::target::{self, Target};
 
-/// The keys that `requestContext` has in every event of a socket whose handshake had a `User-Agent`.
+/// The keys of `requestContext` in every event of a connection whose handshake had a `User-Agent`.
 const COMMON: [&str; 13] = [
     "routeKey",
     "eventType",
@@ -34,16 +34,16 @@ pub fn assert_keys(object: &Value, keys: &[&str]) {
     assert_eq!(found, expected);
 }
 
-/// Checks the keys of an event's context: those of all events and `more`.
+/// Checks that an event's context has the common keys, those of `more`, and no others.
 fn assert_context(event: &Value, more: &[&str]) {
     assert_keys(&event["requestContext"], &[&COMMON[..], more].concat());
 }
 
-/// Opens a socket with `query` and extra `headers`; gives it and its CONNECT event.
+/// Opens a socket with `query` and further `headers`. Returns it and its CONNECT event.
 async fn connected(target: &Target, query: &str, headers: &[(&str, &str)]) -> (Socket, Value) {
     let mut observer = Observer::open(target).await;
-    let told = json!({"connect": {"report": observer.id}});
-    let mut handshake = Handshake::new(target, query).tell(&told);
+    let instructions = json!({"connect": {"report": observer.id}});
+    let mut handshake = Handshake::new(target, query).instruct(&instructions);
     for (name, value) in headers {
         handshake = handshake.header(name, value);
     }
@@ -51,17 +51,23 @@ async fn connected(target: &Target, query: &str, headers: &[(&str, &str)]) -> (S
     (socket, observer.next().await)
 }
 
-/// The DISCONNECT event of a socket that ends by `end`.
-async fn disconnected(end: impl AsyncFnOnce(Socket)) -> Value {
+/// Opens a socket, closes it by `close`, and returns its DISCONNECT event.
+async fn disconnected(close: impl AsyncFnOnce(Socket)) -> Value {
     let target = target::open().await;
     let mut observer = Observer::open(target).await;
-    let told = json!({"disconnect": {"report": observer.id}});
-    end(Handshake::new(target, "").tell(&told).open().await).await;
+    let instructions = json!({"disconnect": {"report": observer.id}});
+    close(
+        Handshake::new(target, "")
+            .instruct(&instructions)
+            .open()
+            .await,
+    )
+    .await;
     observer.next().await
 }
 
-/// What a DISCONNECT event says of the end.
-fn end_of(event: &Value) -> (&Value, &Value) {
+/// Returns the close code and the reason in a DISCONNECT event.
+fn code_and_reason(event: &Value) -> (&Value, &Value) {
     let context = &event["requestContext"];
     (
         &context["disconnectStatusCode"],
@@ -69,7 +75,7 @@ fn end_of(event: &Value) -> (&Value, &Value) {
     )
 }
 
-/// Events: the exact key set of CONNECT.
+/// A CONNECT event has exactly these keys, and the query keys only if the URL has a query.
 #[tokio::test]
 async fn a_connect_event_has_these_keys_and_no_others() {
     let target = target::open().await;
@@ -94,12 +100,12 @@ async fn a_connect_event_has_these_keys_and_no_others() {
     );
 }
 
-/// Events: the exact key set of MESSAGE.
+/// A MESSAGE event has exactly these keys.
 #[tokio::test]
 async fn a_message_event_has_these_keys_and_no_others() {
     let target = target::open().await;
     let mut socket = Handshake::new(target, "room=42")
-        .tell(&json!({}))
+        .instruct(&json!({}))
         .open()
         .await;
     let event = socket.event().await;
@@ -108,9 +114,9 @@ async fn a_message_event_has_these_keys_and_no_others() {
     assert_eq!(event["isBase64Encoded"], false);
 }
 
-/// Events: no headers on MESSAGE, nor the query, of whatever handshake.
+/// A MESSAGE event has neither headers nor query parameters of the handshake.
 #[tokio::test]
-async fn a_message_event_has_nothing_of_the_handshake() {
+async fn a_message_event_has_no_headers_and_no_query() {
     let target = target::open().await;
     let (mut socket, connect) = connected(target, "room=42", &[("X-Room-Key", "k")]).await;
     let message = socket.event().await;
@@ -125,9 +131,9 @@ async fn a_message_event_has_nothing_of_the_handshake() {
     }
 }
 
-/// Events: the exact key set of DISCONNECT, whose headers are four fixed ones.
+/// A DISCONNECT event has exactly these keys, and four fixed headers.
 #[tokio::test]
-async fn a_disconnect_event_has_these_keys_and_four_headers() {
+async fn a_disconnect_event_has_these_keys_and_four_fixed_headers() {
     let event = disconnected(async |socket| socket.close(Some(1000)).await).await;
     let keys = [
         "headers",
@@ -150,9 +156,9 @@ async fn a_disconnect_event_has_these_keys_and_four_headers() {
     }
 }
 
-/// What the common fields hold.
+/// `requestContext` has the event type, the route, the stage, the times and the client's address.
 #[tokio::test]
-async fn the_context_says_who_when_and_where() {
+async fn the_context_has_the_route_the_stage_the_times_and_the_source() {
     let target = target::open().await;
     let (mut socket, event) = connected(target, "", &[]).await;
     for (event, event_type, route) in [
@@ -177,15 +183,15 @@ async fn the_context_says_who_when_and_where() {
     }
 }
 
-/// `userAgent` only if the handshake had the header.
+/// `identity.userAgent` is present only if the handshake had the header `User-Agent`.
 #[tokio::test]
-async fn a_client_without_a_user_agent_has_none() {
+async fn the_user_agent_is_absent_if_the_handshake_had_none() {
     let mut socket = connect(target::open().await).await;
     let event = socket.event().await;
     assert_keys(&event["requestContext"]["identity"], &["sourceIp"]);
 }
 
-/// Events: header case kept.
+/// Header names keep the case in which the client wrote them.
 #[tokio::test]
 async fn header_names_keep_their_case() {
     let (_socket, event) = connected(target::open().await, "", &[("X-Room-Key", "k")]).await;
@@ -194,9 +200,10 @@ async fn header_names_keep_their_case() {
     assert!(event["headers"]["Host"].is_string());
 }
 
-/// The gateway adds where the request came from, and takes away what was for itself.
+/// API Gateway adds the forwarding headers to a CONNECT event and removes `Connection`, `Upgrade`
+/// and `Content-Length`.
 #[tokio::test]
-async fn a_connect_event_has_the_forwarding_headers_and_not_those_of_the_upgrade() {
+async fn a_connect_event_has_forwarding_headers_but_no_upgrade_headers() {
     let (_socket, event) = connected(target::open().await, "", &[]).await;
     let headers = &event["headers"];
     for name in [
@@ -219,9 +226,10 @@ async fn a_connect_event_has_the_forwarding_headers_and_not_those_of_the_upgrade
     assert_eq!(&headers["X-Forwarded-For"], source);
 }
 
-/// Of a repeated header or parameter the single-value map has the last \[U\], the other all.
+/// For a repeated header or parameter, the single-value map has the last value \[U\] and the
+/// multi-value map has all.
 #[tokio::test]
-async fn repeated_values_are_all_there() {
+async fn repeated_values_are_all_in_the_multi_value_maps() {
     let target = target::open().await;
     let twice = [("X-Twice", "a"), ("X-Twice", "b")];
     let (_socket, event) = connected(target, "x=1&y=%2B+%C3%A9&x=2", &twice).await;
@@ -235,9 +243,9 @@ async fn repeated_values_are_all_there() {
     assert_eq!(event["multiValueQueryStringParameters"], all);
 }
 
-/// `stageVariables` if configured \[U\].
+/// `stageVariables` is present only if the stage has variables \[U\].
 #[tokio::test]
-async fn stage_variables_are_in_events_only_if_there_are_any() {
+async fn stage_variables_are_in_events_only_if_the_stage_has_any() {
     let mut with = connect(target::guarded().await).await;
     assert_eq!(
         with.event().await["stageVariables"],
@@ -247,14 +255,18 @@ async fn stage_variables_are_in_events_only_if_there_are_any() {
     assert_eq!(without.event().await["stageVariables"], Value::Null);
 }
 
-/// Events: connectedAt constant; so are the ids of the socket, the API and the stage.
+/// `connectedAt`, and the ids of the connection, the API and the stage, are the same in all events
+/// of a connection.
 #[tokio::test]
-async fn connected_at_stays_the_same_for_the_life_of_a_socket() {
+async fn connected_at_is_the_same_in_all_events_of_a_connection() {
     let target = target::open().await;
     let mut observer = Observer::open(target).await;
     let report = json!({"report": observer.id});
-    let told = json!({"connect": report, "disconnect": report});
-    let mut socket = Handshake::new(target, "").tell(&told).open().await;
+    let instructions = json!({"connect": report, "disconnect": report});
+    let mut socket = Handshake::new(target, "")
+        .instruct(&instructions)
+        .open()
+        .await;
     let messages = [socket.event().await, socket.event().await];
     socket.close(None).await;
     let connect = observer.next().await;
@@ -277,9 +289,9 @@ async fn connected_at_stays_the_same_for_the_life_of_a_socket() {
     }
 }
 
-/// Events: requestId == extendedRequestId ≠ messageId; each event has its own.
+/// `requestId` equals `extendedRequestId` and differs from `messageId`. Each event has its own.
 #[tokio::test]
-async fn a_request_id_is_extended_too_and_is_not_the_message_id() {
+async fn a_request_id_equals_the_extended_one_and_differs_from_the_message_id() {
     let (mut socket, connect) = connected(target::open().await, "", &[]).await;
     let events = [connect, socket.event().await, socket.event().await];
     let mut ids = Vec::new();
@@ -295,7 +307,7 @@ async fn a_request_id_is_extended_too_and_is_not_the_message_id() {
     assert_eq!(ids.len(), 5, "no id is used twice");
 }
 
-/// The body of a MESSAGE event is the raw text.
+/// The body of a MESSAGE event is the raw text of the frame.
 #[tokio::test]
 async fn a_frame_arrives_as_it_was_sent() {
     let mut socket = connect(target::open().await).await;
@@ -309,39 +321,43 @@ async fn a_frame_arrives_as_it_was_sent() {
     }
 }
 
-/// Events: DISCONNECT code 1000, of a client \[U\].
+/// A client that closes with 1000 causes a DISCONNECT event with 1000 \[U\].
 #[tokio::test]
 async fn a_client_that_closes_normally_is_disconnected_with_1000() {
     let event = disconnected(async |socket| socket.close(Some(1000)).await).await;
     assert_eq!(
-        end_of(&event),
+        code_and_reason(&event),
         (&json!(1000), &json!("Connection Closed Normally"))
     );
 }
 
-/// Events: DISCONNECT code 1001, of a client whose tab is closed \[U\].
+/// A client that closes with 1001, as a browser does with its tab, causes a DISCONNECT event with
+/// 1001 \[U\].
 #[tokio::test]
 async fn a_client_that_goes_away_is_disconnected_with_1001() {
     let event = disconnected(async |socket| socket.close(Some(1001)).await).await;
-    assert_eq!(end_of(&event), (&json!(1001), &json!("Going away")));
+    assert_eq!(
+        code_and_reason(&event),
+        (&json!(1001), &json!("Going away"))
+    );
 }
 
-/// Events: DISCONNECT code 1005.
+/// A client that closes without a code causes a DISCONNECT event with 1005.
 #[tokio::test]
 async fn a_client_that_closes_without_a_code_is_disconnected_with_1005() {
     let event = disconnected(async |socket| socket.close(None).await).await;
     let reason = json!("Client-side close frame status not set");
-    assert_eq!(end_of(&event), (&json!(1005), &reason));
+    assert_eq!(code_and_reason(&event), (&json!(1005), &reason));
 }
 
-/// Events: DISCONNECT code 1006, of a client whose connection breaks.
+/// A client whose TCP connection ends without a close frame causes a DISCONNECT event with 1006.
 #[tokio::test]
-async fn a_client_that_vanishes_is_disconnected_with_1006() {
+async fn a_client_whose_tcp_connection_ends_is_disconnected_with_1006() {
     let event = disconnected(async |socket| drop(socket)).await;
-    assert_eq!(end_of(&event).0, 1006);
+    assert_eq!(code_and_reason(&event).0, 1006);
 }
 
-/// A custom code and its reason are passed through \[U\].
+/// A custom close code and its reason are in the DISCONNECT event \[U\].
 #[tokio::test]
 async fn a_custom_close_code_and_its_reason_are_passed_on() {
     let event = disconnected(async |mut socket| {
@@ -353,5 +369,5 @@ async fn a_custom_close_code_and_its_reason_are_passed_on() {
         socket.closed().await;
     })
     .await;
-    assert_eq!(end_of(&event), (&json!(4001), &json!("moved")));
+    assert_eq!(code_and_reason(&event), (&json!(4001), &json!("moved")));
 }

@@ -6,95 +6,104 @@ use tests::client::Answer;
 use tests::issuer::{Key, unsigned};
 
 use crate::events::assert_keys;
-use crate::http::{assert_refusal, guarded};
+use crate::http::{assert_gateway_error, get_guarded};
 use crate::socket::Observer;
 use crate::{authorizer, issuer, target};
 
-/// A Lambda authorizer with simple responses.
+/// A Lambda authorizer with simple responses allows a request, and adds its context to the event,
+/// or forbids it with 403.
 #[tokio::test]
-async fn a_simple_answer_of_the_authorizer_lets_in_or_forbids() {
+async fn a_simple_response_of_the_authorizer_allows_or_forbids() {
     let token = [("authorization", "t")];
-    let answering = |result: Value| json!({"authorize": {"return": result}});
+    let instruct = |result: Value| json!({"authorize": {"return": result}});
     let context = json!({"tenant": "acme", "level": 7, "list": ["a"]});
-    let told = answering(json!({"isAuthorized": true, "context": context}));
-    let answer = guarded("/simple", &token, &told).await;
+    let instructions = instruct(json!({"isAuthorized": true, "context": context}));
+    let response = get_guarded("/simple", &token, &instructions).await;
     assert_eq!(
-        answer.json()["requestContext"]["authorizer"]["lambda"],
+        response.json()["requestContext"]["authorizer"]["lambda"],
         context
     );
 
-    let told = answering(json!({"isAuthorized": false}));
-    assert_refusal(&guarded("/simple", &token, &told).await, 403, "Forbidden");
+    let instructions = instruct(json!({"isAuthorized": false}));
+    assert_gateway_error(
+        &get_guarded("/simple", &token, &instructions).await,
+        403,
+        "Forbidden",
+    );
 }
 
-/// A Lambda authorizer with a policy.
+/// A Lambda authorizer with policies allows a request, and adds its context to the event, or
+/// forbids it with 403.
 #[tokio::test]
-async fn a_policy_of_the_authorizer_lets_in_or_forbids() {
+async fn a_policy_of_the_authorizer_allows_or_forbids() {
     let token = [("authorization", "t")];
-    let answering = |effect: &str| {
+    let instruct = |effect: &str| {
         let result = authorizer::policy(effect, &json!({"tenant": "acme"}));
         json!({"authorize": {"return": result}})
     };
-    let answer = guarded("/policy?room=1", &token, &answering("Allow")).await;
-    let event = answer.json();
+    let response = get_guarded("/policy?room=1", &token, &instruct("Allow")).await;
+    let event = response.json();
     assert_eq!(
         event["requestContext"]["authorizer"]["lambda"]["tenant"],
         "acme"
     );
 
-    let answer = guarded("/policy?room=1", &token, &answering("Deny")).await;
-    assert_refusal(&answer, 403, "Forbidden");
+    let response = get_guarded("/policy?room=1", &token, &instruct("Deny")).await;
+    assert_gateway_error(&response, 403, "Forbidden");
 }
 
-/// What an authorizer has answered is remembered for its token, and holds for what it allows.
+/// The policy of an authorizer is cached by the token, and allows only the resources that it names.
 #[tokio::test]
-async fn a_remembered_policy_allows_what_it_names_and_no_more() {
+async fn a_cached_policy_allows_only_the_resources_that_it_names() {
     let token = format!("{:016x}", fastrand::u64(..));
     let token = [("authorization", token.as_str())];
     let mut result = authorizer::policy("Allow", &json!({}));
     result["policyDocument"]["Statement"][0]["Resource"] = json!("*/GET/remembered/mine");
-    let told = json!({"authorize": {"return": result}});
-    let answer = guarded("/remembered/mine", &token, &told).await;
-    assert_eq!(answer.status, 200, "{answer:?}");
+    let instructions = json!({"authorize": {"return": result}});
+    let response = get_guarded("/remembered/mine", &token, &instructions).await;
+    assert_eq!(response.status, 200, "{response:?}");
 
-    // If it were asked again, it would fail.
-    let told = json!({"authorize": {"throw": {"type": "Asked", "message": "again"}}});
-    let answer = guarded("/remembered/mine", &token, &told).await;
-    assert_eq!(answer.status, 200, "{answer:?}");
-    let answer = guarded("/remembered/yours", &token, &told).await;
-    assert_refusal(&answer, 403, "Forbidden");
-    let other = [("authorization", "of somebody else")];
-    let answer = guarded("/remembered/mine", &other, &told).await;
-    assert_refusal(&answer, 500, "Internal Server Error");
+    // A further invocation would fail.
+    let instructions = json!({"authorize": {"throw": {"type": "Asked", "message": "again"}}});
+    let response = get_guarded("/remembered/mine", &token, &instructions).await;
+    assert_eq!(response.status, 200, "{response:?}");
+    let response = get_guarded("/remembered/yours", &token, &instructions).await;
+    assert_gateway_error(&response, 403, "Forbidden");
+    let other = [("authorization", "another")];
+    let response = get_guarded("/remembered/mine", &other, &instructions).await;
+    assert_gateway_error(&response, 500, "Internal Server Error");
 }
 
-/// Without its identity sources, all of them, a request is unauthorized and the authorizer is
-/// not asked.
+/// A request that lacks one of the identity sources gets 401, and the authorizer is not invoked.
 #[tokio::test]
-async fn a_request_without_its_identity_sources_is_unauthorized() {
+async fn a_request_without_all_identity_sources_is_unauthorized() {
     let mut observer = Observer::open(target::guarded().await).await;
-    let told = json!({"authorize": {"report": observer.id}});
+    let instructions = json!({"authorize": {"report": observer.id}});
     let token = [("authorization", "t")];
     for (path, headers) in [
         ("/simple", &[][..]),
         ("/policy?room=1", &[]),
         ("/policy", &token),
     ] {
-        assert_refusal(&guarded(path, headers, &told).await, 401, "Unauthorized");
+        assert_gateway_error(
+            &get_guarded(path, headers, &instructions).await,
+            401,
+            "Unauthorized",
+        );
     }
     observer.expect_nothing().await;
 }
 
-/// An authorizer without identity sources is asked about every request, and nothing is remembered;
-/// its event says null of them \[U\].
+/// An authorizer without identity sources is invoked for every request, without a cache, and
+/// `identitySource` in its event is null \[U\].
 #[tokio::test]
-async fn an_authorizer_without_identity_sources_is_asked_about_every_request() {
+async fn an_authorizer_without_identity_sources_is_invoked_for_every_request() {
     let mut observer = Observer::open(target::guarded().await).await;
-    let told = json!({"authorize": {"report": observer.id}});
+    let instructions = json!({"authorize": {"report": observer.id}});
     let headers = [("X-Case", "one"), ("x-case", "two")];
     for query in ["", "?token=t-1&a=1&a=2"] {
-        let answer = guarded(&format!("/asked{query}"), &headers, &told).await;
-        assert_eq!(answer.status, 200, "{answer:?}");
+        let response = get_guarded(&format!("/asked{query}"), &headers, &instructions).await;
+        assert_eq!(response.status, 200, "{response:?}");
         let event = observer.next().await;
         assert_eq!(event["routeKey"], "GET /asked");
         assert_eq!(event.get("identitySource"), Some(&Value::Null), "{event}");
@@ -118,14 +127,18 @@ async fn an_authorizer_without_identity_sources_is_asked_about_every_request() {
             "Internal Server Error",
         ),
     ] {
-        let told = json!({"authorize": authorize});
-        assert_refusal(&guarded("/asked", &headers, &told).await, status, text);
+        let instructions = json!({"authorize": authorize});
+        assert_gateway_error(
+            &get_guarded("/asked", &headers, &instructions).await,
+            status,
+            text,
+        );
     }
 }
 
-/// An authorizer that fails or answers in the other form makes 500.
+/// An authorizer that fails, or returns the other form of response, causes 500.
 #[tokio::test]
-async fn an_authorizer_that_fails_makes_500() {
+async fn an_authorizer_that_fails_causes_500() {
     let token = [("authorization", "t")];
     let policy = authorizer::policy("Allow", &json!({}));
     for (path, authorize) in [
@@ -137,21 +150,22 @@ async fn an_authorizer_that_fails_makes_500() {
         ("/policy?room=1", json!({"return": {"isAuthorized": true}})),
         ("/simple", json!({"return": policy})),
     ] {
-        let told = json!({"authorize": authorize});
-        let answer = guarded(path, &token, &told).await;
-        assert_refusal(&answer, 500, "Internal Server Error");
+        let instructions = json!({"authorize": authorize});
+        let response = get_guarded(path, &token, &instructions).await;
+        assert_gateway_error(&response, 500, "Internal Server Error");
     }
 }
 
-/// The authorizer's event of payload format 2.0.
+/// The authorizer's event (payload format 2.0) has the identity source, the route's ARN and the
+/// request.
 ///
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-lambda-authorizer.html>
 #[tokio::test]
-async fn the_authorizer_of_a_request_sees_who_asks_for_what() {
+async fn the_authorizers_event_has_the_request_and_the_route() {
     let mut observer = Observer::open(target::guarded().await).await;
-    let told = json!({"authorize": {"report": observer.id}});
+    let instructions = json!({"authorize": {"report": observer.id}});
     let token = [("authorization", "t")];
-    guarded("/simple?x=1", &token, &told).await;
+    get_guarded("/simple?x=1", &token, &instructions).await;
     let event = observer.next().await;
     assert_eq!(event["version"], "2.0");
     assert_eq!(event["type"], "REQUEST");
@@ -168,13 +182,13 @@ async fn the_authorizer_of_a_request_sees_who_asks_for_what() {
     );
 }
 
-/// The answer of a route to a token.
-async fn bearing(path: &str, token: &str) -> Answer {
+/// Sends a GET request with a token and returns the response.
+async fn get_with_token(path: &str, token: &str) -> Answer {
     let header = format!("Bearer {token}");
-    guarded(path, &[("authorization", &header)], &Value::Null).await
+    get_guarded(path, &[("authorization", &header)], &Value::Null).await
 }
 
-/// JWT claims arrive as strings, arrays as `"[a b]"`.
+/// JWT claims arrive as strings, and arrays as `"[a b]"`.
 #[tokio::test]
 async fn the_claims_of_a_token_are_strings() {
     let issuer = issuer::of_run();
@@ -182,9 +196,9 @@ async fn the_claims_of_a_token_are_strings() {
     claims["level"] = json!(7);
     claims["admin"] = json!(true);
     claims["roles"] = json!(["a", "b"]);
-    let answer = bearing("/token", &issuer.key.sign(&claims)).await;
-    assert_eq!(answer.status, 200, "{answer:?}");
-    let event = answer.json();
+    let response = get_with_token("/token", &issuer.key.sign(&claims)).await;
+    assert_eq!(response.status, 200, "{response:?}");
+    let event = response.json();
     let jwt = &event["requestContext"]["authorizer"]["jwt"];
     assert_keys(jwt, &["claims", "scopes"]);
     let expected = json!({
@@ -200,7 +214,7 @@ async fn the_claims_of_a_token_are_strings() {
     assert_eq!(jwt["claims"], expected);
 }
 
-/// A JWT authorizer takes no token but a good one.
+/// A JWT that is expired, not yet valid, changed, or of another issuer, audience or key gets 401.
 ///
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-jwt-authorizer.html>
 #[tokio::test]
@@ -213,8 +227,8 @@ async fn a_bad_token_is_unauthorized() {
         issuer.key.sign(&claims)
     };
     let good = issuer.key.sign(&issuer.claims("somebody"));
-    assert_eq!(bearing("/token", &good).await.status, 200);
-    for (what, token) in [
+    assert_eq!(get_with_token("/token", &good).await.status, 200);
+    for (case, token) in [
         ("expired", with("exp", json!(now - 3_600))),
         ("not yet valid", with("nbf", json!(now + 3_600))),
         ("another audience", with("aud", json!("others"))),
@@ -227,15 +241,15 @@ async fn a_bad_token_is_unauthorized() {
         ("no token", "nonsense".to_owned()),
         ("empty", String::new()),
     ] {
-        let answer = bearing("/token", &token).await;
-        assert_eq!(answer.status, 401, "{what}");
-        assert_refusal(&answer, 401, "Unauthorized");
+        let response = get_with_token("/token", &token).await;
+        assert_eq!(response.status, 401, "{case}");
+        assert_gateway_error(&response, 401, "Unauthorized");
     }
-    let missing = guarded("/token", &[], &Value::Null).await;
-    assert_refusal(&missing, 401, "Unauthorized");
+    let missing = get_guarded("/token", &[], &Value::Null).await;
+    assert_gateway_error(&missing, 401, "Unauthorized");
 }
 
-/// A token that is not signed by the key of an issuer at all is no token.
+/// A JWT that is unsigned, or signed with a shared secret, gets 401.
 #[tokio::test]
 async fn a_token_of_another_algorithm_is_unauthorized() {
     let issuer = issuer::of_run();
@@ -245,24 +259,24 @@ async fn a_token_of_another_algorithm_is_unauthorized() {
         Key::secret(&issuer.key.id, b"guess").sign(&claims),
         Key::secret(&issuer.key.id, b"").sign(&claims),
     ] {
-        assert_refusal(&bearing("/token", &token).await, 401, "Unauthorized");
+        assert_gateway_error(&get_with_token("/token", &token).await, 401, "Unauthorized");
     }
 }
 
-/// One audience of several is enough.
+/// A JWT with several audiences is accepted if one of them matches.
 #[tokio::test]
 async fn a_token_may_be_for_several_audiences() {
     let issuer = issuer::of_run();
     let mut claims = issuer.claims("somebody");
     claims["aud"] = json!(["others", issuer.audience]);
-    let answer = bearing("/token", &issuer.key.sign(&claims)).await;
-    assert_eq!(answer.status, 200, "{answer:?}");
-    let event = answer.json();
+    let response = get_with_token("/token", &issuer.key.sign(&claims)).await;
+    assert_eq!(response.status, 200, "{response:?}");
+    let event = response.json();
     let found = &event["requestContext"]["authorizer"]["jwt"]["claims"]["aud"];
     assert_eq!(found, &json!(format!("[others {}]", issuer.audience)));
 }
 
-/// A route with scopes takes a token that has one of them.
+/// A route with scopes accepts a JWT that has one of them; another JWT gets 403.
 #[tokio::test]
 async fn a_token_without_the_scope_of_the_route_is_forbidden() {
     let issuer = issuer::of_run();
@@ -271,8 +285,8 @@ async fn a_token_without_the_scope_of_the_route_is_forbidden() {
         claims["scope"] = scope.into();
         issuer.key.sign(&claims)
     };
-    let answer = bearing("/scoped", &with("rooms.write rooms.read")).await;
-    assert_eq!(answer.status, 200, "{answer:?}");
-    let answer = bearing("/scoped", &with("rooms.write")).await;
-    assert_refusal(&answer, 403, "Forbidden");
+    let response = get_with_token("/scoped", &with("rooms.write rooms.read")).await;
+    assert_eq!(response.status, 200, "{response:?}");
+    let response = get_with_token("/scoped", &with("rooms.write")).await;
+    assert_gateway_error(&response, 403, "Forbidden");
 }

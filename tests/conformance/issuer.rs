@@ -1,4 +1,4 @@
-//! The issuer whose tokens the guarded stage takes. API Gateway takes only RSA keys.
+//! The token issuer of the guarded stage. Its key is an RSA key: API Gateway accepts no other.
 
 use std::sync::OnceLock;
 
@@ -6,7 +6,7 @@ use tests::issuer::{Issuer, Key};
 
 use crate::target;
 
-/// The issuer of this run: the one that the stages were deployed with, or one of our own.
+/// Returns the issuer of this run: that of the deployed stages, or one that is started here.
 pub fn of_run() -> &'static Issuer {
     static ISSUER: OnceLock<Issuer> = OnceLock::new();
     ISSUER.get_or_init(|| {

@@ -1,20 +1,21 @@
-//! Conformance with API Gateway: what clients, functions and back ends can see of it.
+//! Conformance with API Gateway, as clients, functions and back ends observe it.
 //!
-//! The tests speak only to URLs, so the same ones run against a deployed stage ([`target`]). Their
-//! function is `probe.rs`, which does what a client tells it. An item marked \[U\] is not documented
-//! and rests on reports; it is to be re-checked on AWS.
+//! The tests use only URLs, so they also run against deployed stages ([`target`]). The function
+//! behind all routes is `probe.rs`, which follows the instructions of the client. The doc comment
+//! of a test is the behaviour that it checks. The mark \[U\] means that AWS does not document the
+//! behaviour: it rests on reports and is to be checked on AWS.
 //!
-//! - [`handshake`]: what opens a socket and what refuses it
+//! - [`handshake`]: accepted and rejected handshakes
 //! - [`authorizer`]: the Lambda authorizer of `$connect`
-//! - [`events`]: what functions get
-//! - [`routing`]: which route a frame takes, and the error frames
-//! - [`responses`]: what of a function's answer goes back
-//! - [`frames`]: sizes, kinds, timers, concurrency
+//! - [`events`]: the events that functions receive
+//! - [`routing`]: the selection of a frame's route, and error frames
+//! - [`responses`]: responses of functions to frames
+//! - [`frames`]: sizes and kinds of frames, timers, concurrency
 //! - [`connections`]: the `@connections` API
-//! - [`http`]: the HTTP API
+//! - [`http`]: requests and responses of the HTTP API
 //! - [`cors`]: CORS of the HTTP API
 //! - [`http_authorizers`]: Lambda and JWT authorizers of the HTTP API
-//! - [`template`]: what only a local gateway does with a template
+//! - [`template`]: the template reader and the flags of the local gateway
 
 mod handshake;
 

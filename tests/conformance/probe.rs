@@ -1,26 +1,32 @@
-//! The function behind every route of the conformance templates: it does what the client tells it.
+//! The function behind every route of the conformance templates. It follows the instructions in its
+//! event.
 //!
-//! Instructions are a JSON object. For a frame they are its member `probe`; for `$connect`,
-//! `$disconnect` and the authorizer of a socket they are the members `connect`, `disconnect` and
-//! `authorize` of the JSON in the header `User-Agent`, which all of these events carry; for an HTTP
-//! request and its authorizer they are the members `request` and `authorize` of the JSON in the
-//! header `x-probe`, which an event of the Invoke API may have too. For a custom resource they are the
-//! JSON in its property `Probe`. All of them may be left out; this is the order in which they are
-//! followed:
+//! Instructions are a JSON object. Their place depends on the event:
 //!
-//! - `describe`: with true, what this process was told takes the place of the event in `report` and in
-//!   the usual result: `{"event", "process_id", "folder", "deadline_ms", "environment"}`. Only in events
-//!   of the Invoke API: an environment holds credentials, and everybody may open a socket
-//! - `report`: a connection id; its socket gets the whole event
-//! - `await_gone`: a connection id; goes on when its socket has closed
-//! - `sleep_ms`: milliseconds
-//! - `exit`: ends the process with this code
+//! - a frame: the member `probe` of the frame
+//! - `$connect`, `$disconnect` and the authorizer of a WebSocket API: the members `connect`,
+//!   `disconnect` and `authorize` of the JSON in the header `User-Agent`, which all three events
+//!   have
+//! - an HTTP request and its authorizer: the members `request` and `authorize` of the JSON in the
+//!   header `x-probe`; an event of the Invoke API may have this header too
+//! - a custom resource: the JSON in its property `Probe`
+//!
+//! All instructions are optional. They are followed in this order:
+//!
+//! - `describe`: if true, a description of this process replaces the event in `report` and in the
+//!   default result: `{"event", "process_id", "folder", "deadline_ms", "environment"}`. It works
+//!   only in events of the Invoke API, because an environment holds credentials and everybody may
+//!   open a socket
+//! - `report`: a connection id; the event is posted to this connection
+//! - `await_gone`: a connection id; waits until this connection is closed
+//! - `sleep_ms`: waits so many milliseconds
+//! - `exit`: exits the process with this code
 //! - `panic`: panics with this text
-//! - `throw`: `{"type", "message"}`, a function error
-//! - `return`: the function's result, any JSON
+//! - `throw`: `{"type", "message"}`, returns a function error
+//! - `return`: returns this JSON
 //!
-//! What is returned without `return`: an authorizer lets the caller in, an HTTP request gets the
-//! event as the whole result, everything else gets 200 and the event as the body.
+//! The default result of an authorizer allows the caller. That of an HTTP request is the event. All
+//! others are 200 with the event as the body.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -30,7 +36,7 @@ use aws_sdk_apigatewaymanagement::primitives::Blob;
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, run_concurrent, service_fn};
 use serde_json::{Value, json};
 
-/// Between two looks at a socket that is to close.
+/// Interval of the checks whether a connection is closed.
 const POLL: Duration = Duration::from_millis(20);
 
 #[tokio::main(flavor = "current_thread")]
@@ -41,35 +47,36 @@ async fn main() -> Result<(), Error> {
         &variable("AWS_SECRET_ACCESS_KEY"),
         Some(variable("AWS_SESSION_TOKEN")).filter(|token| !token.is_empty()),
     );
-    let sockets = tests::management::client(
+    let connections = tests::management::client(
         &variable("MANAGEMENT_ENDPOINT"),
         &variable("AWS_REGION"),
         credentials,
     );
     run_concurrent(service_fn(move |event: LambdaEvent<Value>| {
-        follow(event, sockets.clone())
+        follow(event, connections.clone())
     }))
     .await
 }
 
 /// Follows the instructions of an event.
-async fn follow(event: LambdaEvent<Value>, sockets: Client) -> Result<Value, Diagnostic> {
-    let told = instructions(&event.payload);
+async fn follow(event: LambdaEvent<Value>, connections: Client) -> Result<Value, Diagnostic> {
+    let instructions = read_instructions(&event.payload);
     let is_invoked_directly = event.payload["requestContext"].is_null();
-    let event = match told["describe"] == true && is_invoked_directly {
-        true => description(event),
-        false => event.payload,
+    let event = if instructions["describe"] == true && is_invoked_directly {
+        description(event)
+    } else {
+        event.payload
     };
-    if let Some(observer) = told["report"].as_str() {
-        let post = sockets.post_to_connection().connection_id(observer);
+    if let Some(observer) = instructions["report"].as_str() {
+        let post = connections.post_to_connection().connection_id(observer);
         let report = Blob::new(event.to_string());
         post.data(report)
             .send()
             .await
             .map_err(|error| failure("Report", format!("{error:?}")))?;
     }
-    if let Some(id) = told["await_gone"].as_str() {
-        while sockets
+    if let Some(id) = instructions["await_gone"].as_str() {
+        while connections
             .get_connection()
             .connection_id(id)
             .send()
@@ -79,26 +86,26 @@ async fn follow(event: LambdaEvent<Value>, sockets: Client) -> Result<Value, Dia
             tokio::time::sleep(POLL).await;
         }
     }
-    if let Some(pause) = told["sleep_ms"].as_u64() {
+    if let Some(pause) = instructions["sleep_ms"].as_u64() {
         tokio::time::sleep(Duration::from_millis(pause)).await;
     }
-    if let Some(code) = told["exit"].as_i64() {
+    if let Some(code) = instructions["exit"].as_i64() {
         std::process::exit(i32::try_from(code).unwrap_or(1));
     }
-    if let Some(text) = told["panic"].as_str() {
+    if let Some(text) = instructions["panic"].as_str() {
         panic!("{text}");
     }
-    if let Some(error) = told.get("throw") {
+    if let Some(error) = instructions.get("throw") {
         let text = |key: &str| error[key].as_str().unwrap_or_default().to_owned();
         return Err(failure(&text("type"), text("message")));
     }
-    Ok(told
+    Ok(instructions
         .get("return")
         .cloned()
-        .unwrap_or_else(|| usual_result(&event)))
+        .unwrap_or_else(|| default_result(&event)))
 }
 
-/// What this process was told, when it started and with the event.
+/// Describes this process: its environment, its folder, and the event with its deadline.
 fn description(event: LambdaEvent<Value>) -> Value {
     json!({
         "event": event.payload,
@@ -116,8 +123,8 @@ fn failure(error_type: &str, error_message: String) -> Diagnostic {
     }
 }
 
-/// The instructions in an event; null if it has none.
-fn instructions(event: &Value) -> Value {
+/// Returns the instructions in an event; null if it has none.
+fn read_instructions(event: &Value) -> Value {
     let parse = |text: &Value| -> Value {
         let text = text.as_str().unwrap_or_default();
         serde_json::from_str(text).unwrap_or_default()
@@ -126,7 +133,7 @@ fn instructions(event: &Value) -> Value {
     let header = parse(&event["headers"]["x-probe"]);
     let resource = &event["ResourceProperties"];
     let event_type = event["requestContext"]["eventType"].as_str();
-    let told = match (event["type"].as_str(), event_type) {
+    let instructions = match (event["type"].as_str(), event_type) {
         (Some(_), Some(_)) => &agent["authorize"],
         (Some(_), None) => &header["authorize"],
         (None, Some("CONNECT")) => &agent["connect"],
@@ -135,13 +142,13 @@ fn instructions(event: &Value) -> Value {
         (None, None) if resource.is_object() => &parse(&resource["Probe"]),
         (None, None) => &header["request"],
     };
-    told.clone()
+    instructions.clone()
 }
 
-fn usual_result(event: &Value) -> Value {
+fn default_result(event: &Value) -> Value {
     let is_authorizer = event["type"].is_string();
-    let is_socket = event["requestContext"]["eventType"].is_string();
-    match (is_authorizer, is_socket) {
+    let is_websocket = event["requestContext"]["eventType"].is_string();
+    match (is_authorizer, is_websocket) {
         (true, true) => json!({
             "principalId": "somebody",
             "policyDocument": {

@@ -1,15 +1,15 @@
-//! What of a function's answer goes back to the client.
+//! Responses of functions to frames.
 
 use serde_json::json;
 
 use crate::socket::{Socket, connect, frame};
 use crate::target;
 
-/// Checks that a route sends nothing back although its function has answered with a body.
-async fn expect_silence(socket: &mut Socket, route: &str) {
+/// Checks that a route sends nothing back, although its function returns a body.
+async fn expect_no_response(socket: &mut Socket, route: &str) {
     let id = socket.id().await;
-    let told = json!({"report": id, "return": {"statusCode": 200, "body": "discarded"}});
-    let report = socket.ask(route, &told).await;
+    let instructions = json!({"report": id, "return": {"statusCode": 200, "body": "discarded"}});
+    let report = socket.request(route, &instructions).await;
     let key = report["requestContext"]["routeKey"]
         .as_str()
         .expect("a key");
@@ -17,28 +17,30 @@ async fn expect_silence(socket: &mut Socket, route: &str) {
     socket.expect_nothing().await;
 }
 
-/// Route response: none → silence.
+/// A route without a route response sends nothing back.
 #[tokio::test]
 async fn a_one_way_route_sends_nothing_back() {
     let mut socket = connect(target::open().await).await;
-    expect_silence(&mut socket, "notify").await;
+    expect_no_response(&mut socket, "notify").await;
 }
 
-/// Route response: needs both halves. Here the resource is missing.
+/// A route with `RouteResponseSelectionExpression`, but without a `RouteResponse` resource, sends
+/// nothing back.
 #[tokio::test]
 async fn a_selection_expression_without_a_route_response_sends_nothing_back() {
     let mut socket = connect(target::open().await).await;
-    expect_silence(&mut socket, "half").await;
+    expect_no_response(&mut socket, "half").await;
 }
 
-/// Route response: needs both halves. Here the selection expression is missing.
+/// A route with a `RouteResponse` resource, but without `RouteResponseSelectionExpression`, sends
+/// nothing back.
 #[tokio::test]
 async fn a_route_response_without_a_selection_expression_sends_nothing_back() {
     let mut socket = connect(target::guarded().await).await;
-    expect_silence(&mut socket, "half").await;
+    expect_no_response(&mut socket, "half").await;
 }
 
-/// Route response: body at any status; neither the status nor the headers are seen.
+/// A two-way route sends the body at any status, and discards the status and the headers.
 #[tokio::test]
 async fn a_two_way_route_sends_the_body_whatever_the_status() {
     let mut socket = connect(target::open().await).await;
@@ -50,7 +52,7 @@ async fn a_two_way_route_sends_the_body_whatever_the_status() {
     }
 }
 
-/// Route response: empty body \[U\]: an empty text message.
+/// A two-way route whose function returns no body sends an empty text message \[U\].
 #[tokio::test]
 async fn a_two_way_route_without_a_body_sends_an_empty_message() {
     let mut socket = connect(target::open().await).await;
@@ -64,20 +66,21 @@ async fn a_two_way_route_without_a_body_sends_an_empty_message() {
     }
 }
 
-/// `isBase64Encoded` on a reply is sent undecoded as text \[U\].
+/// A body with `isBase64Encoded` is sent undecoded, as text \[U\].
 #[tokio::test]
-async fn a_reply_in_base64_is_not_decoded() {
+async fn a_base64_body_is_sent_undecoded() {
     let mut socket = connect(target::open().await).await;
     let result = json!({"statusCode": 200, "body": "aGk=", "isBase64Encoded": true});
     socket.send("reply", &json!({"return": result})).await;
     assert_eq!(socket.next_text().await, "aGk=");
 }
 
-/// Reply size up to 128 KB \[U\].
+/// The body that a two-way route sends may have 128 KB \[U\].
 #[tokio::test]
-async fn a_reply_may_have_128_kilobytes() {
+async fn a_body_may_have_128_kilobytes() {
     let mut socket = connect(target::open().await).await;
-    // The event that comes back repeats the frame, and its own fields are less than 4 KB.
+    // The response is the event, which holds the frame. The other fields of an event have less than
+    // 4 KB.
     let filler = "x".repeat(124 * 1_024);
     let text = frame("reply", &json!({"filler": filler})).to_string();
     socket.send_in_fragments(&text, 32 * 1_024).await;

@@ -1,11 +1,11 @@
-//! Which route a frame takes, and the error frames.
+//! The selection of a frame's route, and error frames.
 
 use serde_json::{Value, json};
 
 use crate::socket::{Socket, connect, frame};
 use crate::target;
 
-/// Checks an error frame byte by byte and gives its request id.
+/// Checks the bytes of an error frame and returns its request id.
 fn request_id_of(text: &str, message: &str, connection_id: &str) -> String {
     let start =
         format!(r#"{{"message": "{message}", "connectionId":"{connection_id}", "requestId":""#);
@@ -16,16 +16,16 @@ fn request_id_of(text: &str, message: &str, connection_id: &str) -> String {
     id.to_owned()
 }
 
-/// Sends a frame to a route and expects an error frame; the socket stays open.
-async fn expect_error(socket: &mut Socket, route: &str, told: &Value, message: &str) {
+/// Sends a frame to a route and checks that it gets one error frame and that the socket stays open.
+async fn expect_error(socket: &mut Socket, route: &str, instructions: &Value, message: &str) {
     let id = socket.id().await;
-    socket.send(route, told).await;
+    socket.send(route, instructions).await;
     let text = socket.next_text().await;
     request_id_of(&text, message, &id);
     socket.expect_nothing().await;
 }
 
-/// Routing: exact match.
+/// A frame goes to the route whose key is exactly the selected value, or to `$default`.
 #[tokio::test]
 async fn a_frame_goes_to_the_route_with_exactly_its_key() {
     let mut socket = connect(target::open().await).await;
@@ -37,14 +37,15 @@ async fn a_frame_goes_to_the_route_with_exactly_its_key() {
         ("reply2", "$default"),
         ("", "$default"),
     ] {
-        let event = socket.ask(key, &Value::Null).await;
+        let event = socket.request(key, &Value::Null).await;
         assert_eq!(event["requestContext"]["routeKey"], route, "{key:?}");
     }
 }
 
-/// Routing: missing key, non-JSON, non-object → `$default`.
+/// A frame without a string at the selected place, or that is not a JSON object, goes to
+/// `$default`.
 #[tokio::test]
-async fn a_frame_without_a_key_goes_to_default() {
+async fn a_frame_without_a_route_key_goes_to_default() {
     let mut socket = connect(target::open().await).await;
     for text in [
         "{}",
@@ -65,21 +66,21 @@ async fn a_frame_without_a_key_goes_to_default() {
     }
 }
 
-/// A frame cannot choose the routes of the gateway's own \[U\].
+/// A frame that names `$connect` or `$disconnect` goes to `$default` \[U\].
 #[tokio::test]
 async fn a_frame_cannot_reach_connect_or_disconnect() {
     let mut socket = connect(target::open().await).await;
     for key in ["$connect", "$disconnect", "$default"] {
-        let event = socket.ask(key, &Value::Null).await;
+        let event = socket.request(key, &Value::Null).await;
         let context = &event["requestContext"];
         assert_eq!(context["routeKey"], "$default", "{key}");
         assert_eq!(context["eventType"], "MESSAGE", "{key}");
     }
 }
 
-/// Routing: nested path.
+/// A route selection expression may name a nested value: `$request.body.command.name`.
 #[tokio::test]
-async fn a_key_may_be_deep_in_the_frame() {
+async fn the_route_key_may_be_a_nested_value() {
     let mut socket = connect(target::bare().await).await;
     socket.send_text(r#"{"command":{"name":"reply"}}"#).await;
     let event = socket.next().await;
@@ -94,9 +95,10 @@ async fn a_key_may_be_deep_in_the_frame() {
     }
 }
 
-/// `${request.body.a}` combined with text or further variables.
+/// A route selection expression may combine values and text:
+/// `${request.body.service}.${request.body.action}`.
 #[tokio::test]
-async fn a_key_may_be_put_together_of_several_values() {
+async fn the_route_key_may_combine_several_values() {
     let mut socket = connect(target::guarded().await).await;
     let event = socket.event().await;
     assert_eq!(event["requestContext"]["routeKey"], "probe.reply");
@@ -110,7 +112,8 @@ async fn a_key_may_be_put_together_of_several_values() {
     request_id_of(&socket.next_text().await, "Forbidden", id);
 }
 
-/// Routing: no `$default` → Forbidden frame, socket stays.
+/// Without a `$default` route, a frame for no route gets a `Forbidden` frame, and the connection
+/// stays open.
 #[tokio::test]
 async fn without_a_default_route_a_frame_for_no_route_is_forbidden() {
     let mut socket = connect(target::bare().await).await;
@@ -127,24 +130,25 @@ async fn without_a_default_route_a_frame_for_no_route_is_forbidden() {
     assert_eq!(request_ids.len(), 3, "each frame has its own request id");
 }
 
-/// Routing: throw → Internal server error frame on one-way and two-way.
+/// A function that fails causes an `Internal server error` frame on one-way and two-way routes.
 #[tokio::test]
-async fn a_function_that_throws_makes_an_internal_server_error_on_any_route() {
+async fn a_function_that_fails_causes_an_internal_server_error_on_any_route() {
     let mut socket = connect(target::open().await).await;
     for route in ["notify", "reply", "half"] {
-        for told in [
+        for instructions in [
             json!({"throw": {"type": "Error", "message": "secret"}}),
             json!({"panic": "secret"}),
             json!({"exit": 1}),
         ] {
-            expect_error(&mut socket, route, &told, "Internal server error").await;
+            expect_error(&mut socket, route, &instructions, "Internal server error").await;
         }
     }
 }
 
-/// Malformed or unknown keys in the response → Internal server error, also on one-way routes.
+/// A result that is not a proxy response, or has unknown keys, causes an `Internal server error`
+/// frame on one-way and two-way routes.
 #[tokio::test]
-async fn a_result_that_is_no_response_makes_an_internal_server_error_on_any_route() {
+async fn a_result_that_is_not_a_proxy_response_causes_an_internal_server_error_on_any_route() {
     let mut socket = connect(target::open().await).await;
     for route in ["notify", "reply"] {
         for result in [
@@ -152,39 +156,47 @@ async fn a_result_that_is_no_response_makes_an_internal_server_error_on_any_rout
             json!({"status": 200}),
             json!({"statusCode": 200, "unheardOf": true}),
         ] {
-            let told = json!({"return": result});
-            expect_error(&mut socket, route, &told, "Internal server error").await;
+            let instructions = json!({"return": result});
+            expect_error(&mut socket, route, &instructions, "Internal server error").await;
         }
     }
 }
 
-/// Routing: 29 s → timed-out frame; here the route allows 1 second.
+/// A function that exceeds the integration timeout causes an `Endpoint request timed out` frame.
 #[tokio::test]
-async fn a_function_that_misses_the_integration_timeout_makes_a_timed_out_frame() {
+async fn a_function_that_exceeds_the_integration_timeout_causes_a_timed_out_frame() {
+    // The timeout of this route is a second.
     let mut socket = connect(target::open().await).await;
-    let told = json!({"sleep_ms": 2_000});
-    expect_error(&mut socket, "slow", &told, "Endpoint request timed out").await;
+    let instructions = json!({"sleep_ms": 2_000});
+    expect_error(
+        &mut socket,
+        "slow",
+        &instructions,
+        "Endpoint request timed out",
+    )
+    .await;
 }
 
-/// Routing: non-200 on one-way → nothing.
+/// A one-way route sends no frame, whatever status the function returns.
 #[tokio::test]
-async fn no_status_on_a_one_way_route_makes_a_frame() {
+async fn a_one_way_route_sends_no_frame_whatever_the_status() {
     let mut socket = connect(target::open().await).await;
     let id = socket.id().await;
     for status in [200, 201, 301, 400, 403, 404, 500, 501] {
-        let told = json!({"report": id, "return": {"statusCode": status}});
-        let event = socket.ask("notify", &told).await;
+        let instructions = json!({"report": id, "return": {"statusCode": status}});
+        let event = socket.request("notify", &instructions).await;
         assert_eq!(event["requestContext"]["routeKey"], "notify");
         socket.expect_nothing().await;
     }
 }
 
-/// Per-route throttle exceeded → `Too Many Requests` frame \[U\]; other routes are unaffected.
+/// A frame above the throttle of its route gets a `Too Many Requests` frame \[U\]. Other routes are
+/// unaffected.
 #[tokio::test]
-async fn frames_above_a_routes_throttle_are_too_many() {
+async fn frames_above_a_routes_throttle_get_too_many_requests() {
     let mut socket = connect(target::bare().await).await;
     let id = socket.id().await;
-    // Two at once are allowed, and one more a second.
+    // The throttle of this route: a burst of two, and one a second.
     const FRAMES: usize = 40;
     for _ in 0..FRAMES {
         let text = frame(
@@ -196,9 +208,10 @@ async fn frames_above_a_routes_throttle_are_too_many() {
     let mut served = 0;
     for _ in 0..FRAMES {
         let text = socket.next_text().await;
-        match text == "served" {
-            true => served += 1,
-            false => drop(request_id_of(&text, "Too Many Requests", &id)),
+        if text == "served" {
+            served += 1;
+        } else {
+            request_id_of(&text, "Too Many Requests", &id);
         }
     }
     assert!((1..FRAMES).contains(&served), "{served} of {FRAMES}");

@@ -1,4 +1,4 @@
-//! Requests to `@connections`: through the SDK, and by hand where the SDK would not do it.
+//! Requests to `@connections`: by the SDK, and signed here where the SDK cannot send them.
 
 use std::time::SystemTime;
 
@@ -14,7 +14,7 @@ use tests::management;
 use crate::target::Target;
 use crate::web;
 
-/// The SDK's client of a target's `@connections`.
+/// Returns the SDK's client of a target's `@connections`.
 pub fn sdk(target: &Target) -> Client {
     let credentials = management::credentials(
         &target.access_key_id,
@@ -24,25 +24,25 @@ pub fn sdk(target: &Target) -> Client {
     management::client(&target.management, &target.region, credentials)
 }
 
-/// A request to `@connections`, signed by hand.
+/// A request to `@connections`, signed without the SDK.
 #[derive(Debug, Clone)]
 pub struct Call {
     /// The method.
     pub method: &'static str,
-    /// What stands before the id in the path.
+    /// The path segment before the id: `@connections`, perhaps percent-encoded.
     pub folder: &'static str,
-    /// The id as it stands in the path, percent-encoded or not.
+    /// The id as it is in the path, percent-encoded or not.
     pub id: String,
     /// The body that is signed.
     pub body: Vec<u8>,
-    /// When it is said to be signed.
+    /// The time in the signature.
     pub time: SystemTime,
     /// The service in the signature.
     pub service: &'static str,
 }
 
 impl Call {
-    /// A request as it should be.
+    /// Returns a well-formed request without a body.
     pub fn new(method: &'static str, id: &str) -> Self {
         Self {
             method,
@@ -60,12 +60,12 @@ impl Call {
         Self { body, ..self }
     }
 
-    /// Signs it with the target's key and sends it.
+    /// Signs the request with the target's key, sends it and returns the response.
     pub async fn send(&self, target: &Target) -> Answer {
         web::send(self.signed(target)).await
     }
 
-    /// The request with its signature.
+    /// Returns the request with a signature.
     pub fn signed(&self, target: &Target) -> Request<Full<Bytes>> {
         let mut request = self.unsigned(target);
         let identity = management::credentials(
@@ -81,7 +81,7 @@ impl Call {
             .time(self.time)
             .settings(SigningSettings::default())
             .build()
-            .expect("all is given")
+            .expect("all parameters are set")
             .into();
         let uri = request.uri().to_string();
         let signable = SignableRequest::new(
@@ -95,7 +95,7 @@ impl Call {
         request
     }
 
-    /// The request without a signature.
+    /// Returns the request without a signature.
     pub fn unsigned(&self, target: &Target) -> Request<Full<Bytes>> {
         let body = Full::new(Bytes::copy_from_slice(&self.body));
         Request::builder()

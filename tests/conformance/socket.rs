@@ -1,4 +1,5 @@
-//! A WebSocket client that sees everything: the refusal, every frame, every close code.
+//! A WebSocket client that returns everything it receives: the response to a rejected handshake,
+//! every frame, every close code.
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
@@ -20,20 +21,20 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use crate::target::Target;
 use crate::web;
 
-/// A nonce as RFC 6455 has it: 16 bytes in base64.
+/// The nonce of a handshake: 16 bytes in base64, as in RFC 6455.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
-/// A request for a socket.
+/// A handshake request.
 pub struct Handshake(hyper::http::request::Builder);
 
 impl Handshake {
-    /// A handshake at a stage, with `query` (`token=x&room=1`) if it is not empty.
+    /// Returns a handshake at a stage, with `query` (`token=x&room=1`) if it is not empty.
     pub fn new(target: &Target, query: &str) -> Self {
         let mark = if query.is_empty() { "" } else { "?" };
         Self::at(&format!("{}{mark}{query}", target.ws))
     }
 
-    /// A handshake at any URL.
+    /// Returns a handshake at any URL.
     pub fn at(url: &str) -> Self {
         Self(Request::builder().uri(url))
             .header("Connection", "Upgrade")
@@ -47,16 +48,16 @@ impl Handshake {
         Self(self.0.header(name, value))
     }
 
-    /// Tells the probe what to do at `connect`, `authorize` and `disconnect`.
-    pub fn tell(self, instructions: &Value) -> Self {
+    /// Adds instructions for the probe at `connect`, `authorize` and `disconnect`.
+    pub fn instruct(self, instructions: &Value) -> Self {
         self.header("User-Agent", &instructions.to_string())
     }
 
-    /// Opens the socket.
+    /// Sends the handshake and returns the open socket.
     ///
     /// # Errors
     ///
-    /// The handshake is refused: the whole answer.
+    /// The handshake is rejected: the whole response.
     pub async fn attempt(self) -> Result<Socket, Answer> {
         let request = self
             .0
@@ -64,7 +65,7 @@ impl Handshake {
             .expect("a URL and headers");
         let mut response = web::exchange(request).await;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Err(web::answer(response).await);
+            return Err(web::read(response).await);
         }
         let headers = response.headers().clone();
         assert_eq!(
@@ -79,29 +80,29 @@ impl Handshake {
         })
     }
 
-    /// Opens the socket; the handshake must succeed.
+    /// Sends the handshake, which must succeed.
     pub async fn open(self) -> Socket {
         self.attempt()
             .await
-            .unwrap_or_else(|refusal| panic!("{refusal:?}"))
+            .unwrap_or_else(|rejection| panic!("{rejection:?}"))
     }
 
-    /// The refusal; the handshake must fail.
-    pub async fn refused(self) -> Answer {
+    /// Sends the handshake, which must fail, and returns the response.
+    pub async fn rejection(self) -> Answer {
         match self.attempt().await {
-            Ok(_) => panic!("the socket opens"),
-            Err(refusal) => refusal,
+            Ok(_) => panic!("the handshake succeeds"),
+            Err(rejection) => rejection,
         }
     }
 }
 
-/// Opens a socket that tells the probe nothing.
+/// Opens a socket without instructions for the probe.
 pub async fn connect(target: &Target) -> Socket {
     Handshake::new(target, "token=any").open().await
 }
 
-/// A frame for the route with this key, in the shape of all three templates, with `instructions`
-/// for the probe.
+/// Returns a frame for a route, with `instructions` for the probe. Its shape suits the route
+/// selection expressions of all three templates.
 pub fn frame(route: &str, instructions: &Value) -> Value {
     json!({
         "action": route,
@@ -111,7 +112,7 @@ pub fn frame(route: &str, instructions: &Value) -> Value {
     })
 }
 
-/// An open socket whose waits end in an error, not in silence.
+/// An open socket. Each wait for a frame has a timeout, and fails the test at its end.
 pub struct Socket {
     /// The headers of the 101.
     pub headers: HeaderMap,
@@ -129,7 +130,7 @@ impl Socket {
         self.send_raw(Message::text(text.into())).await;
     }
 
-    /// Sends one text message in frames of at most `size` bytes.
+    /// Sends a text message in fragments of at most `size` bytes.
     pub async fn send_in_fragments(&mut self, text: &str, size: usize) {
         let pieces: Vec<_> = text.as_bytes().chunks(size).collect();
         for (index, piece) in pieces.iter().enumerate() {
@@ -149,25 +150,25 @@ impl Socket {
         self.send_text(frame(route, instructions).to_string()).await;
     }
 
-    /// Sends a frame to a route of a socket that may be closing.
+    /// Sends a frame to a route, on a socket that may be closed.
     ///
     /// # Errors
     ///
-    /// It is closed already.
+    /// The socket is closed.
     pub async fn try_send(&mut self, route: &str) -> Result<(), tungstenite::Error> {
         let text = frame(route, &Value::Null).to_string();
         self.stream.send(Message::text(text)).await
     }
 
-    /// The next WebSocket message, pongs and closes included.
+    /// Waits for the next WebSocket message, including pong and close frames.
     pub async fn next_raw(&mut self) -> Message {
         let next = tokio::time::timeout(PATIENCE, self.stream.next()).await;
-        next.expect("a frame comes in time")
+        next.expect("a frame arrives in time")
             .expect("the socket is open")
             .expect("the frame is well-formed")
     }
 
-    /// The next text frame.
+    /// Waits for the next frame, which must be text.
     pub async fn next_text(&mut self) -> String {
         match self.next_raw().await {
             Message::Text(text) => text.to_string(),
@@ -175,24 +176,24 @@ impl Socket {
         }
     }
 
-    /// The next text frame, which is JSON.
+    /// Waits for the next frame, which must be JSON text.
     pub async fn next(&mut self) -> Value {
         let text = self.next_text().await;
         serde_json::from_str(&text).unwrap_or_else(|_| panic!("not JSON: {text}"))
     }
 
-    /// The answer of a two-way route.
-    pub async fn ask(&mut self, route: &str, instructions: &Value) -> Value {
+    /// Sends a frame to a two-way route and returns the response.
+    pub async fn request(&mut self, route: &str, instructions: &Value) -> Value {
         self.send(route, instructions).await;
         self.next().await
     }
 
-    /// The event of a frame to the two-way route `reply`.
+    /// Sends a frame to the two-way route `reply` and returns the event of this frame.
     pub async fn event(&mut self) -> Value {
-        self.ask("reply", &Value::Null).await
+        self.request("reply", &Value::Null).await
     }
 
-    /// Its connection id.
+    /// Returns the connection id, from the event of a frame.
     pub async fn id(&mut self) -> String {
         let event = self.event().await;
         let id = event["requestContext"]["connectionId"].as_str();
@@ -200,14 +201,15 @@ impl Socket {
             .to_owned()
     }
 
-    /// Checks that nothing has been sent to this socket: the next frame answers what is asked now.
+    /// Checks that nothing has been sent to this socket: the next frame is the response to the
+    /// request that is sent now.
     pub async fn expect_nothing(&mut self) {
         let fence = json!({"fence": fastrand::u32(..)});
-        let told = json!({"return": {"statusCode": 200, "body": fence.to_string()}});
-        assert_eq!(self.ask("reply", &told).await, fence);
+        let instructions = json!({"return": {"statusCode": 200, "body": fence.to_string()}});
+        assert_eq!(self.request("reply", &instructions).await, fence);
     }
 
-    /// Closes the socket with this code, or without one, and waits until it is closed.
+    /// Closes the socket with a code, or without one, and waits until it is closed.
     pub async fn close(mut self, code: Option<u16>) {
         let frame = code.map(|code| CloseFrame {
             code: CloseCode::from(code),
@@ -219,7 +221,7 @@ impl Socket {
         closed.expect("the server closes too");
     }
 
-    /// Waits for the server's close frame, past any other, and gives its code.
+    /// Discards frames up to the server's close frame, and returns its code.
     pub async fn closed(&mut self) -> u16 {
         loop {
             if let Message::Close(frame) = self.next_raw().await {
@@ -228,11 +230,11 @@ impl Socket {
         }
     }
 
-    /// The server's close code, waited for longer than usual.
-    pub async fn closed_within(&mut self, patience: std::time::Duration) -> u16 {
+    /// Waits for the server's close frame, at most for `timeout`, and returns its code.
+    pub async fn closed_within(&mut self, timeout: std::time::Duration) -> u16 {
         loop {
-            let next = tokio::time::timeout(patience, self.stream.next()).await;
-            match next.expect("it closes in time") {
+            let next = tokio::time::timeout(timeout, self.stream.next()).await;
+            match next.expect("the socket closes in time") {
                 Some(Ok(Message::Close(frame))) => {
                     return frame.expect("a close frame has a code").code.into();
                 }
@@ -245,37 +247,38 @@ impl Socket {
 
 /// A socket to which the probe reports its events.
 pub struct Observer {
-    /// Its connection id.
+    /// The connection id.
     pub id: String,
     socket: Socket,
 }
 
 impl Observer {
-    /// Opens the socket.
+    /// Opens a socket and asks for its connection id.
     pub async fn open(target: &Target) -> Self {
         let mut socket = connect(target).await;
         let id = socket.id().await;
         Self { id, socket }
     }
 
-    /// The next event that was reported.
+    /// Waits for the next reported event.
     pub async fn next(&mut self) -> Value {
         self.socket.next().await
     }
 
-    /// The next event, waited for at most this long, while the socket is kept from being idle.
+    /// Waits for the next reported event, at most for `timeout`. Sends a frame each `interval`, so
+    /// that the socket does not become idle.
     pub async fn next_within(
         &mut self,
-        patience: std::time::Duration,
-        beat: std::time::Duration,
+        timeout: std::time::Duration,
+        interval: std::time::Duration,
     ) -> Value {
         let event = async {
             loop {
-                match tokio::time::timeout(beat, self.socket.stream.next()).await {
+                match tokio::time::timeout(interval, self.socket.stream.next()).await {
                     Ok(next) => {
                         let next = next
                             .expect("the socket is open")
-                            .expect("it is well-formed");
+                            .expect("the frame is well-formed");
                         let text = next.into_text().expect("a text frame");
                         return serde_json::from_str(&text).expect("an event");
                     }
@@ -283,9 +286,9 @@ impl Observer {
                 }
             }
         };
-        tokio::time::timeout(patience, event)
+        tokio::time::timeout(timeout, event)
             .await
-            .expect("it comes in time")
+            .expect("an event arrives in time")
     }
 
     /// Checks that no event has been reported.
@@ -293,7 +296,7 @@ impl Observer {
         self.socket.expect_nothing().await;
     }
 
-    /// Closes the socket, which lets everything go on that awaits its end.
+    /// Closes the socket. Functions with the instruction `await_gone` for it continue.
     pub async fn close(self) {
         self.socket.close(Some(1000)).await;
     }

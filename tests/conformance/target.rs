@@ -1,4 +1,4 @@
-//! What the suite is pointed at: a stage of each template.
+//! The stages under test: one of each template.
 //!
 //! `CONFORMANCE_TARGETS` may name a JSON file with deployed stages; `ws`, `http` and `management`
 //! are the outputs of the template:
@@ -14,10 +14,10 @@
 //! }
 //! ```
 //!
-//! The caller needs `execute-api:ManageConnections` on the three APIs. `issuer` is what `guarded`
-//! was deployed with: `key_file` is its private RSA key (PEM), and `key_id` the `kid` under which it
-//! publishes the public one. Without the variable each template is served by a local gateway of this
-//! run, which ends with it.
+//! The caller needs `execute-api:ManageConnections` on the three APIs. `issuer` is the token issuer
+//! with which `guarded` was deployed: `key_file` is its private RSA key (PEM), and `key_id` the
+//! `kid` of the published public key. Without the variable, this run starts a local gateway for
+//! each template and shuts it down at its end.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,28 +31,28 @@ use crate::issuer;
 /// A stage of a WebSocket API, with the HTTP API beside it.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// Where WebSocket clients connect: `wss://…/stage`.
+    /// The URL for WebSocket clients: `wss://…/stage`.
     pub ws: String,
     /// The base URL of the HTTP API, with its stage if that has a name; empty if there is none.
     pub http: String,
     /// The base URL of `@connections`.
     pub management: String,
-    /// The region in signatures.
+    /// The region of signatures.
     pub region: String,
-    /// Who signs.
+    /// The id of the access key that signs.
     pub access_key_id: String,
-    /// The secret of the key.
+    /// The secret of the access key.
     pub secret_access_key: String,
-    /// With temporary credentials: their token.
+    /// The session token, if the credentials are temporary.
     pub session_token: Option<String>,
-    /// After how long without data a socket is closed.
+    /// The time without data after which a connection is closed.
     pub idle: Duration,
-    /// After how long a socket is closed whatever happens on it.
+    /// The time after which a connection is closed, whatever its traffic.
     pub lifetime: Duration,
 }
 
 impl Target {
-    /// The stage in its URLs.
+    /// Returns the name of the stage, from the WebSocket URL.
     pub fn stage(&self) -> &str {
         self.ws.rsplit('/').next().expect("a URL has a slash")
     }
@@ -60,9 +60,9 @@ impl Target {
     fn read(file: &Value, name: &str) -> Self {
         let stage = &file[name];
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let seconds = |key: &str, usual| {
-            let given = file[key].as_f64().unwrap_or(usual);
-            Duration::from_secs_f64(given)
+        let seconds = |key: &str, default| {
+            let value = file[key].as_f64().unwrap_or(default);
+            Duration::from_secs_f64(value)
         };
         Self {
             ws: text(&stage["ws"]),
@@ -78,13 +78,14 @@ impl Target {
     }
 }
 
-/// The path of a template of this suite.
+/// Returns the path of a template of this suite.
 pub fn template(name: &str) -> PathBuf {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/conformance");
     PathBuf::from(folder).join(name).with_extension("yaml")
 }
 
-/// The stage of `open.yaml`: no authorizer, every kind of route response, an HTTP API with CORS.
+/// Returns the stage of `open.yaml`: no authorizer, every kind of route response, an HTTP API with
+/// CORS.
 pub async fn open() -> &'static Target {
     static OPEN: OnceCell<Stage> = OnceCell::const_new();
     &OPEN
@@ -93,7 +94,7 @@ pub async fn open() -> &'static Target {
         .target
 }
 
-/// The stage of `guarded.yaml`: authorizers, in the raw resources of API Gateway.
+/// Returns the stage of `guarded.yaml`: authorizers, written with the resources of API Gateway.
 pub async fn guarded() -> &'static Target {
     static GUARDED: OnceCell<Stage> = OnceCell::const_new();
     let find = async || {
@@ -105,7 +106,7 @@ pub async fn guarded() -> &'static Target {
     &GUARDED.get_or_init(find).await.target
 }
 
-/// The stage of `bare.yaml`: no `$connect`, no `$disconnect`, no `$default`.
+/// Returns the stage of `bare.yaml`: no `$connect`, no `$disconnect`, no `$default`.
 pub async fn bare() -> &'static Target {
     static BARE: OnceCell<Stage> = OnceCell::const_new();
     &BARE
@@ -114,28 +115,28 @@ pub async fn bare() -> &'static Target {
         .target
 }
 
-/// The stage of `open.yaml` with a short idle timeout where the suite may choose it.
-pub async fn soon_idle() -> &'static Target {
-    static SOON_IDLE: OnceCell<Stage> = OnceCell::const_new();
+/// Returns the stage of `open.yaml`. A local one has an idle timeout of four seconds.
+pub async fn short_idle() -> &'static Target {
+    static SHORT_IDLE: OnceCell<Stage> = OnceCell::const_new();
     let find = async || Stage::find("open", &["--idle-timeout", "4"]).await;
-    &SOON_IDLE.get_or_init(find).await.target
+    &SHORT_IDLE.get_or_init(find).await.target
 }
 
-/// The stage of `open.yaml` with a short lifetime of sockets where the suite may choose it.
+/// Returns the stage of `open.yaml`. A local one closes connections after four seconds.
 pub async fn short_lived() -> &'static Target {
     static SHORT_LIVED: OnceCell<Stage> = OnceCell::const_new();
     let find = async || Stage::find("open", &["--lifetime", "4"]).await;
     &SHORT_LIVED.get_or_init(find).await.target
 }
 
-/// The file with deployed stages, if there is one.
+/// Reads the file of deployed stages, if `CONFORMANCE_TARGETS` names one.
 pub fn deployed() -> Option<Value> {
     let file = std::env::var_os("CONFORMANCE_TARGETS")?;
     let text = std::fs::read_to_string(file).expect("CONFORMANCE_TARGETS names a file");
     Some(serde_json::from_str(&text).expect("the file of CONFORMANCE_TARGETS is JSON"))
 }
 
-/// A target, and the gateway behind it if it is a local one.
+/// A target, and its gateway if it is local.
 struct Stage {
     target: Target,
     _gateway: Option<Gateway>,
@@ -159,7 +160,7 @@ impl Stage {
     }
 }
 
-/// A local gateway as a target; `flags` are those it was started with.
+/// Returns a local gateway as a target. `flags` are the flags with which it was started.
 pub fn local_target(gateway: &Gateway, flags: &[&str]) -> Target {
     let seconds = |flag: &str| {
         let mut pairs = flags.windows(2);

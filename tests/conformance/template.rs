@@ -1,4 +1,4 @@
-//! What only a local gateway does with a template. Each test starts its own.
+//! The template reader and the flags of the local gateway. Each test starts a gateway of its own.
 
 use std::path::{Path, PathBuf};
 
@@ -7,27 +7,27 @@ use tests::gateway::Gateway;
 use tests::server::scratch_folder;
 
 use crate::authorizer::policy;
-use crate::frames::expect_overtaking;
+use crate::frames::expect_parallel_processing;
 use crate::signed::Call;
 use crate::socket::{Handshake, Observer, connect};
 use crate::target::{local_target, template};
 use crate::web;
 
-/// A gateway on a template of this suite.
+/// Starts a gateway on a template of this suite.
 async fn start(name: &str, flags: &[&str]) -> Gateway {
     let gateway = Gateway::start(&template(name), flags).await;
-    gateway.expect("it serves the template")
+    gateway.expect("the template is served")
 }
 
-/// A template of a test's own: `resources` (YAML, not indented), a function that they may name, and
-/// `more` sections.
-fn write(resources: &str, more: &str) -> PathBuf {
+/// Writes a template: the function `ProbeFunction`, `resources` (YAML, not indented) that may refer
+/// to it, and further `sections`. Returns its path.
+fn write(resources: &str, sections: &str) -> PathBuf {
     let folder = scratch_folder().join("templates");
     std::fs::create_dir_all(&folder).expect("the target folder is writable");
     let file = folder.join(format!("{:016x}.yaml", fastrand::u64(..)));
     let mut text = format!(
         "Transform: AWS::Serverless-2016-10-31
-{more}
+{sections}
 Resources:
   ProbeFunction:
     Type: AWS::Serverless::Function
@@ -43,18 +43,18 @@ Resources:
     file
 }
 
-/// What the log says of a resource that is not served.
-fn complaint<'a>(log: &'a str, resource: &str) -> Option<&'a str> {
+/// Returns the log line that says that a resource is not served.
+fn warning_about<'a>(log: &'a str, resource: &str) -> Option<&'a str> {
     log.lines()
         .find(|line| line.contains("not served") && line.contains(resource))
 }
 
-/// A resource that is not served is named with its line and its type, and the rest is served.
+/// A resource that is not served is logged with its line and its type, and the rest is served.
 #[tokio::test]
-async fn what_is_not_served_is_named_with_its_line() {
+async fn a_resource_that_is_not_served_is_logged_with_its_line() {
     let gateway = start("open", &[]).await;
     connect(&local_target(&gateway, &[])).await.event().await;
-    let (_, log) = gateway.stop().await.expect("it ends");
+    let (_, log) = gateway.stop().await.expect("the gateway shuts down");
     let text = std::fs::read_to_string(template("open")).expect("the template");
     for (id, kind) in [
         ("FailureQueue", "AWS::SQS::Queue"),
@@ -63,24 +63,27 @@ async fn what_is_not_served_is_named_with_its_line() {
         let at = text
             .lines()
             .position(|line| line.starts_with(&format!("  {id}:")));
-        let line = format!("line {}:", at.expect("it is in the template") + 1);
-        let said = complaint(&log, id).unwrap_or_else(|| panic!("{id}: {log}"));
-        assert!(said.contains(kind) && said.contains(&line), "{line} {said}");
+        let line = format!("line {}:", at.expect("the template has the resource") + 1);
+        let warning = warning_about(&log, id).unwrap_or_else(|| panic!("{id}: {log}"));
+        assert!(
+            warning.contains(kind) && warning.contains(&line),
+            "{line} {warning}"
+        );
     }
 }
 
-/// A resource whose condition does not hold does not exist.
+/// A resource whose condition is false is ignored.
 #[tokio::test]
-async fn a_resource_whose_condition_does_not_hold_is_not_named() {
+async fn a_resource_whose_condition_is_false_is_not_logged() {
     let gateway = start("open", &["--parameter", "Watched=no"]).await;
-    let (_, log) = gateway.stop().await.expect("it ends");
-    assert_eq!(complaint(&log, "ErrorTopic"), None);
-    assert!(complaint(&log, "FailureQueue").is_some());
+    let (_, log) = gateway.stop().await.expect("the gateway shuts down");
+    assert_eq!(warning_about(&log, "ErrorTopic"), None);
+    assert!(warning_about(&log, "FailureQueue").is_some());
 }
 
-/// `--parameter` takes the place of a default.
+/// `--parameter` overrides the default of a template parameter.
 #[tokio::test]
-async fn a_parameter_of_the_command_line_wins_over_the_default() {
+async fn a_parameter_on_the_command_line_overrides_the_default() {
     let gateway = start("open", &["--parameter", "StageName=other"]).await;
     let target = local_target(&gateway, &[]);
     assert_eq!(target.stage(), "other");
@@ -88,35 +91,37 @@ async fn a_parameter_of_the_command_line_wins_over_the_default() {
     assert_eq!(event["requestContext"]["stage"], "other");
 }
 
-/// What the gateway says that does not start.
-async fn refusal(template: &Path, flags: &[&str]) -> String {
+/// Starts a gateway, which must fail, and returns the error.
+async fn start_error(template: &Path, flags: &[&str]) -> String {
     match Gateway::start(template, flags).await {
-        Ok(_) => panic!("it starts"),
+        Ok(_) => panic!("the gateway starts"),
         Err(error) => error.to_string(),
     }
 }
 
-/// `--parameter` with an unknown name is refused, and so is a value that the template rules out.
+/// `--parameter` with an unknown name, or with a value that the template does not allow, prevents
+/// the start.
 #[tokio::test]
-async fn a_parameter_that_the_template_does_not_take_is_named() {
-    let said = refusal(&template("open"), &["--parameter", "Stgae=x"]).await;
-    assert!(said.contains("Stgae"), "{said}");
-    let said = refusal(&template("open"), &["--parameter", "Watched=perhaps"]).await;
-    assert!(said.contains("Watched"), "{said}");
+async fn the_error_names_an_unknown_or_invalid_parameter() {
+    let error = start_error(&template("open"), &["--parameter", "Stgae=x"]).await;
+    assert!(error.contains("Stgae"), "{error}");
+    let error = start_error(&template("open"), &["--parameter", "Watched=perhaps"]).await;
+    assert!(error.contains("Watched"), "{error}");
 }
 
-/// A parameter without a default needs a value.
+/// A parameter without a default and without a value prevents the start.
 #[tokio::test]
-async fn a_parameter_without_a_value_is_named() {
+async fn the_error_names_a_parameter_without_a_value() {
     let file = write("", "Parameters: {Flavour: {Type: String}}");
-    let said = refusal(&file, &[]).await;
-    assert!(said.contains("Flavour"), "{said}");
+    let error = start_error(&file, &[]).await;
+    assert!(error.contains("Flavour"), "{error}");
 }
 
-/// Parameters that break one of the template's `Rules` are refused in its own words.
+/// Parameters that break one of the template's `Rules` prevent the start, with the
+/// `AssertDescription` as the error.
 #[tokio::test]
-async fn parameters_that_break_a_rule_are_refused_in_its_words() {
-    let more =
+async fn parameters_that_break_a_rule_prevent_the_start() {
+    let sections =
         "Parameters: {Auth: {Type: String, Default: jwt}, Issuer: {Type: String, Default: ''}}
 Rules:
   TokensHaveAnIssuer:
@@ -124,18 +129,18 @@ Rules:
     Assertions:
       - Assert: !Not [!Equals [!Ref Issuer, '']]
         AssertDescription: Give an Issuer, or open the doors";
-    let file = write(GUARDED, &format!("{more}\n{GUARDED_BY}"));
-    let said = refusal(&file, &[]).await;
+    let file = write(GUARDED, &format!("{sections}\n{GUARDED_SECTIONS}"));
+    let error = start_error(&file, &[]).await;
     let expected = "line 7: Give an Issuer, or open the doors (rule TokensHaveAnIssuer)";
-    assert!(said.contains(expected), "{said}");
+    assert!(error.contains(expected), "{error}");
     for parameter in ["Auth=open", "Issuer=https://login.example"] {
         let started = Gateway::start(&file, &["--parameter", parameter]).await;
         started.unwrap_or_else(|error| panic!("{parameter}: {error:#}"));
     }
 }
 
-/// A WebSocket API and an HTTP API whose authorizers have no identity sources, and are there only if
-/// the condition `IsGuarded` holds.
+/// A WebSocket API and an HTTP API. Their authorizers have no identity sources, and exist only if
+/// the condition `IsGuarded` is true.
 const GUARDED: &str = "SocketApi:
   Type: AWS::Serverless::WebSocketApi
   Properties:
@@ -184,8 +189,8 @@ WebRoute:
     AuthorizerId: !If [IsGuarded, !Ref WebAuthorizer, !Ref AWS::NoValue]
     Target: !Sub integrations/${WebIntegration}";
 
-/// What goes with it, except for the parameter.
-const GUARDED_BY: &str = "Conditions: {IsGuarded: !Equals [!Ref Auth, jwt]}
+/// The further sections of a template with [`GUARDED`], except for the parameter `Auth`.
+const GUARDED_SECTIONS: &str = "Conditions: {IsGuarded: !Equals [!Ref Auth, jwt]}
 Globals:
   Function:
     Environment:
@@ -193,41 +198,44 @@ Globals:
         MANAGEMENT_ENDPOINT:
           !Sub https://${SocketApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}/prod";
 
-/// The condition of an authorizer may depend on a parameter: `AuthorizationType: NONE`, and SAM's
-/// `Auth` that is no value, ask nobody.
+/// An authorizer may depend on a condition: `AuthorizationType: NONE`, and SAM's `Auth` that is
+/// `AWS::NoValue`, mean no authorizer.
 #[tokio::test]
-async fn who_is_asked_may_depend_on_a_parameter() {
+async fn an_authorizer_may_depend_on_a_parameter() {
     let file = write(
         GUARDED,
-        &format!("Parameters: {{Auth: {{Type: String}}}}\n{GUARDED_BY}"),
+        &format!("Parameters: {{Auth: {{Type: String}}}}\n{GUARDED_SECTIONS}"),
     );
     let unauthorized = json!({"throw": {"type": "Error", "message": "Unauthorized"}});
-    let told = json!({"authorize": unauthorized});
+    let instructions = json!({"authorize": unauthorized});
     for (parameter, status) in [("Auth=jwt", 401), ("Auth=open", 200)] {
         let gateway = Gateway::start(&file, &["--parameter", parameter]).await;
-        let gateway = gateway.expect("it serves the template");
+        let gateway = gateway.expect("the template is served");
         let target = local_target(&gateway, &[]);
-        let answer = web::get(&target, "/web", &told).await;
-        assert_eq!(answer.status, status, "{parameter}");
-        let attempt = Handshake::new(&target, "").tell(&told).attempt().await;
-        let refused = attempt.map_or_else(|refusal| refusal.status.as_u16(), |_| 200);
-        assert_eq!(refused, status, "{parameter}");
+        let response = web::get(&target, "/web", &instructions).await;
+        assert_eq!(response.status, status, "{parameter}");
+        let attempt = Handshake::new(&target, "")
+            .instruct(&instructions)
+            .attempt()
+            .await;
+        let found = attempt.map_or_else(|rejection| rejection.status.as_u16(), |_| 200);
+        assert_eq!(found, status, "{parameter}");
     }
 }
 
-/// An authorizer of `$connect` without identity sources is asked about every handshake. Its event
-/// has all that the client has sent, names of headers as they were written.
+/// An authorizer of `$connect` without identity sources is invoked for every handshake, and its
+/// event has all headers and parameters of the client.
 #[tokio::test]
-async fn an_authorizer_without_identity_sources_is_asked_about_every_handshake() {
+async fn an_authorizer_without_identity_sources_is_invoked_for_every_handshake() {
     let file = write(
         GUARDED,
-        &format!("Parameters: {{Auth: {{Type: String, Default: jwt}}}}\n{GUARDED_BY}"),
+        &format!("Parameters: {{Auth: {{Type: String, Default: jwt}}}}\n{GUARDED_SECTIONS}"),
     );
     let gateway = Gateway::start(&file, &[]).await;
-    let gateway = gateway.expect("it serves the template");
+    let gateway = gateway.expect("the template is served");
     let target = local_target(&gateway, &[]);
     let mut observer = Observer::open(&target).await;
-    let told = json!({"authorize": {"report": observer.id}});
+    let instructions = json!({"authorize": {"report": observer.id}});
     for (query, expected) in [
         ("", json!({})),
         ("token=t-1&a=1&a=2", json!({"token": "t-1", "a": "2"})),
@@ -235,11 +243,11 @@ async fn an_authorizer_without_identity_sources_is_asked_about_every_handshake()
         let handshake = Handshake::new(&target, query)
             .header("Authorization", "Bearer t-2")
             .header("Sec-WebSocket-Protocol", "chat.v1, bearer.t-3");
-        handshake.tell(&told).open().await;
+        handshake.instruct(&instructions).open().await;
         let event = observer.next().await;
         assert_eq!(event["queryStringParameters"], expected);
         assert_eq!(event["headers"]["Authorization"], "Bearer t-2");
-        // As this client writes it.
+        // The client writes `Sec-Websocket-Protocol`.
         let subprotocols = &event["headers"]["Sec-Websocket-Protocol"];
         assert_eq!(subprotocols, "chat.v1, bearer.t-3", "{event}");
     }
@@ -254,39 +262,43 @@ async fn an_authorizer_without_identity_sources_is_asked_about_every_handshake()
             500,
         ),
     ] {
-        let told = json!({"authorize": authorize});
-        let refusal = Handshake::new(&target, "").tell(&told).refused().await;
-        assert_eq!(refusal.status, status, "{authorize}");
+        let instructions = json!({"authorize": authorize});
+        let rejection = Handshake::new(&target, "")
+            .instruct(&instructions)
+            .rejection()
+            .await;
+        assert_eq!(rejection.status, status, "{authorize}");
     }
 }
 
-/// An `AuthorizationType` that there is not lets nobody in: the template is refused.
+/// An unknown `AuthorizationType` prevents the start.
 #[tokio::test]
-async fn an_unknown_authorization_type_is_refused() {
+async fn an_unknown_authorization_type_prevents_the_start() {
     let resources = GUARDED.replace("[IsGuarded, CUSTOM, NONE]", "[IsGuarded, Custom, NONE]");
     let file = write(
         &resources,
-        &format!("Parameters: {{Auth: {{Type: String, Default: jwt}}}}\n{GUARDED_BY}"),
+        &format!("Parameters: {{Auth: {{Type: String, Default: jwt}}}}\n{GUARDED_SECTIONS}"),
     );
-    let said = refusal(&file, &[]).await;
+    let error = start_error(&file, &[]).await;
     assert!(
-        said.contains("WebRoute") && said.contains("no AuthorizationType Custom"),
-        "{said}"
+        error.contains("WebRoute") && error.contains("no AuthorizationType Custom"),
+        "{error}"
     );
 }
 
-/// The end by Ctrl-C is a clean one.
+/// Ctrl-C shuts the gateway down with exit code 0.
 #[tokio::test]
-async fn an_interrupted_gateway_ends_well() {
+async fn an_interrupt_shuts_the_gateway_down() {
     let gateway = start("bare", &[]).await;
     connect(&local_target(&gateway, &[])).await.event().await;
-    let (status, log) = gateway.stop().await.expect("it ends");
+    let (status, log) = gateway.stop().await.expect("the gateway shuts down");
     assert!(status.success(), "{status}: {log}");
 }
 
-/// Each `--access-key` may sign; functions get the first one; the default is then gone.
+/// Each `--access-key` may sign, functions get the first one, and the default key is no longer
+/// valid.
 #[tokio::test]
-async fn access_keys_are_those_of_the_command_line() {
+async fn access_keys_on_the_command_line_replace_the_default() {
     let keys = [
         "--access-key",
         "first:secret-1",
@@ -296,8 +308,11 @@ async fn access_keys_are_those_of_the_command_line() {
     let gateway = start("open", &keys).await;
     let mut target = local_target(&gateway, &[]);
     let mut observer = Observer::open(&target).await;
-    let told = json!({"connect": {"report": observer.id}});
-    Handshake::new(&target, "").tell(&told).open().await;
+    let instructions = json!({"connect": {"report": observer.id}});
+    Handshake::new(&target, "")
+        .instruct(&instructions)
+        .open()
+        .await;
     observer.next().await;
     for (id, secret, status) in [
         ("second", "secret-2", 200),
@@ -306,21 +321,21 @@ async fn access_keys_are_those_of_the_command_line() {
     ] {
         target.access_key_id = id.to_owned();
         target.secret_access_key = secret.to_owned();
-        let answer = Call::new("GET", &observer.id).send(&target).await;
-        assert_eq!(answer.status, status, "{id}:{secret}");
+        let response = Call::new("GET", &observer.id).send(&target).await;
+        assert_eq!(response.status, status, "{id}:{secret}");
     }
 }
 
 /// `--in-flight` gives several events to one process at once.
 #[tokio::test]
-async fn one_process_may_serve_several_events_at_once() {
+async fn one_process_may_handle_several_events_at_once() {
     let gateway = start("open", &["--in-flight", "4"]).await;
-    expect_overtaking(&local_target(&gateway, &[])).await;
+    expect_parallel_processing(&local_target(&gateway, &[])).await;
 }
 
-/// No fallback of `$connect` and `$disconnect` to `$default`.
+/// `$default` is not invoked in place of a missing `$connect` or `$disconnect`.
 #[tokio::test]
-async fn the_default_route_does_not_stand_in_for_connect() {
+async fn the_default_route_does_not_replace_connect() {
     let file = write(
         "SocketApi:
   Type: AWS::Serverless::WebSocketApi
@@ -333,16 +348,19 @@ async fn the_default_route_does_not_stand_in_for_connect() {
     );
     let gateway = Gateway::start(&file, &[])
         .await
-        .expect("it serves the template");
+        .expect("the template is served");
     let target = local_target(&gateway, &[]);
-    let told = json!({"connect": {"return": {"statusCode": 403}}});
-    Handshake::new(&target, "").tell(&told).open().await;
+    let instructions = json!({"connect": {"return": {"statusCode": 403}}});
+    Handshake::new(&target, "")
+        .instruct(&instructions)
+        .open()
+        .await;
     assert_eq!(gateway.http, None);
 }
 
-/// A template without a WebSocket API is served too.
+/// A template without a WebSocket API is served.
 #[tokio::test]
-async fn an_http_api_may_be_alone() {
+async fn a_template_may_have_an_http_api_alone() {
     let file = write(
         "WebApi:
   Type: AWS::ApiGatewayV2::Api
@@ -354,7 +372,7 @@ async fn an_http_api_may_be_alone() {
     );
     let gateway = Gateway::start(&file, &[])
         .await
-        .expect("it serves the template");
+        .expect("the template is served");
     assert_eq!(gateway.ws, None);
     let event = web::get(&local_target(&gateway, &[]), "/any", &Value::Null)
         .await
@@ -362,9 +380,9 @@ async fn an_http_api_may_be_alone() {
     assert_eq!(event["routeKey"], "$default");
 }
 
-/// A throttled handshake is refused with 429.
+/// A handshake above the throttle of `$connect` is rejected with 429.
 #[tokio::test]
-async fn handshakes_above_the_throttle_are_refused_with_429() {
+async fn handshakes_above_the_throttle_are_rejected_with_429() {
     let file = write(
         "SocketApi:
   Type: AWS::Serverless::WebSocketApi
@@ -379,23 +397,23 @@ async fn handshakes_above_the_throttle_are_refused_with_429() {
     );
     let gateway = Gateway::start(&file, &[])
         .await
-        .expect("it serves the template");
+        .expect("the template is served");
     let target = local_target(&gateway, &[]);
     let attempts = (0..20).map(|_| Handshake::new(&target, "").attempt());
-    let mut refused = 0;
+    let mut rejected = 0;
     let attempts = futures_util::future::join_all(attempts).await;
-    for refusal in attempts.iter().filter_map(|attempt| attempt.as_ref().err()) {
-        assert_eq!(refusal.status, 429);
-        refused += 1;
+    for rejection in attempts.iter().filter_map(|attempt| attempt.as_ref().err()) {
+        assert_eq!(rejection.status, 429);
+        rejected += 1;
     }
-    assert!((1..20).contains(&refused), "{refused} of 20");
+    assert!((1..20).contains(&rejected), "{rejected} of 20");
 }
 
 /// The README of the gateway lists every test of this suite.
 #[test]
 fn the_readme_lists_every_test() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let read = |path: &Path| std::fs::read_to_string(path).expect("it is in the repository");
+    let read = |path: &Path| std::fs::read_to_string(path).expect("the file is in the repository");
     let readme = read(&folder.join("../infra/gateway/README.md"));
     let modules = std::fs::read_dir(folder.join("conformance")).expect("this folder");
     let mut count = 0;

@@ -1,4 +1,4 @@
-//! An HTTP client for both local and deployed stages.
+//! HTTP client for local and deployed stages.
 
 use std::sync::OnceLock;
 
@@ -16,8 +16,8 @@ use tests::stack::PATIENCE;
 
 use crate::target::Target;
 
-/// Starts a request to the HTTP API of a target, with `instructions` for the probe.
-pub fn to(
+/// Returns a request to the HTTP API of a target, with `instructions` for the probe.
+pub fn request(
     target: &Target,
     method: &str,
     path: &str,
@@ -34,7 +34,7 @@ pub fn to(
 
 /// Sends a GET request to the HTTP API of a target, with `instructions` for the probe.
 pub async fn get(target: &Target, path: &str, instructions: &Value) -> Answer {
-    finish(to(target, "GET", path, instructions)).await
+    finish(request(target, "GET", path, instructions)).await
 }
 
 /// Sends a request without a body.
@@ -42,23 +42,23 @@ pub async fn finish(request: hyper::http::request::Builder) -> Answer {
     send(request.body(Full::default()).expect("a URL and headers")).await
 }
 
-/// Sends a request on a connection of its own and reads the whole answer.
+/// Sends a request on a new connection and reads the whole response.
 pub async fn send(request: Request<Full<Bytes>>) -> Answer {
-    answer(exchange(request).await).await
+    read(exchange(request).await).await
 }
 
-/// Reads the rest of an answer.
-pub async fn answer(response: Response<Incoming>) -> Answer {
+/// Reads the body of a response.
+pub async fn read(response: Response<Incoming>) -> Answer {
     let (parts, body) = response.into_parts();
     Answer {
         status: parts.status,
         headers: parts.headers,
-        body: body.collect().await.expect("the body comes").to_bytes(),
+        body: body.collect().await.expect("the body arrives").to_bytes(),
     }
 }
 
-/// Sends a request on a connection of its own, with header names in `Title-Case`; `ws` is `http` and
-/// `wss` is `https`.
+/// Sends a request on a new connection, with header names in `Title-Case`. A `ws` URL is requested
+/// as `http`, and `wss` as `https`.
 pub async fn exchange(mut request: Request<Full<Bytes>>) -> Response<Incoming> {
     let uri = request.uri().to_string();
     *request.uri_mut() = http_uri(&uri);
@@ -67,7 +67,7 @@ pub async fn exchange(mut request: Request<Full<Bytes>>) -> Response<Incoming> {
         .build(connector().clone());
     let response = tokio::time::timeout(PATIENCE, client.request(request)).await;
     response
-        .unwrap_or_else(|_| panic!("{uri} answers in time"))
+        .unwrap_or_else(|_| panic!("{uri}: no response in time"))
         .unwrap_or_else(|error| panic!("{uri}: {error:?}"))
 }
 

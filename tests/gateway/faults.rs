@@ -1,12 +1,12 @@
 //! Faults on demand, by flag and by the control endpoint.
 //!
 //! - [`pushes`]: posts that are refused, and pushes that are lost, doubled or late
-//! - [`sockets`]: sockets that are cut, and `$disconnect`
+//! - [`connections`]: sockets that are cut, and `$disconnect`
 //! - [`kills`]: processes that are killed with an event in hand
 
+mod connections;
 mod kills;
 mod pushes;
-mod sockets;
 
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
