@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tests::baseline::{OldServer, node_function, python_function};
-use tests::{Client, Stack, server};
+use tests::{Chat, Client, server};
 use tokio::process::Command;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -28,7 +28,7 @@ const TURN: Duration = Duration::from_secs(5);
 const STARTS: usize = 30;
 
 /// Compares latency with one pair and throughput with many.
-pub async fn servers(chat: &Stack) {
+pub async fn servers(chat: &Chat) {
     let database = chat.database.client().database(&server::database_name());
     let old = OldServer::start(&chat.uri, database.name()).await;
     one_pair(chat, &old).await;
@@ -37,7 +37,7 @@ pub async fn servers(chat: &Stack) {
     database.drop().await.expect("dropped");
 }
 
-async fn one_pair(chat: &Stack, old: &OldServer) {
+async fn one_pair(chat: &Chat, old: &OldServer) {
     let mut pairs = [Pair::of_chat(chat, 0).await, Pair::of_old(old, 0).await];
     let mut samples = [Samples::default(), Samples::default()];
     let warm_at = Instant::now() + WARM_UP;
@@ -62,7 +62,7 @@ async fn one_pair(chat: &Stack, old: &OldServer) {
     );
 }
 
-async fn many_pairs(chat: &Stack, old: &OldServer) {
+async fn many_pairs(chat: &Chat, old: &OldServer) {
     let mut pairs = [Vec::new(), Vec::new()];
     for number in 0..PAIRS {
         pairs[0].push(Pair::of_chat(chat, number).await);
@@ -149,7 +149,7 @@ struct Pair {
 }
 
 impl Pair {
-    async fn of_chat(chat: &Stack, number: usize) -> Self {
+    async fn of_chat(chat: &Chat, number: usize) -> Self {
         let [sender_id, receiver_id] = ids(number);
         let frame = json!({"action": "sendMessage", "receiver_id": receiver_id, "message": TEXT});
         Self {

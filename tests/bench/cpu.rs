@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use tests::process::name_and_cpu_ms;
-use tests::stack::descendants;
+use rustix::process::getpid;
+use tests::process::{descendants, name_and_cpu_ms};
 
 /// What each process has used since it started, by its id.
 pub struct Cpu(BTreeMap<i32, (String, f64)>);
@@ -12,9 +12,9 @@ pub struct Cpu(BTreeMap<i32, (String, f64)>);
 impl Cpu {
     /// Until now.
     pub fn now() -> Self {
-        let us = std::process::id().cast_signed();
+        let us = getpid();
         let ids = std::iter::once(us).chain(descendants(us));
-        let used = ids.filter_map(|id| Some((id, name_and_cpu_ms(id)?)));
+        let used = ids.filter_map(|id| Some((id.as_raw_pid(), name_and_cpu_ms(id)?)));
         Self(used.collect())
     }
 

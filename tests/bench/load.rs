@@ -18,8 +18,8 @@ mod socket;
 mod tally;
 
 use serde_json::Value;
-use tests::stack::Host;
-use tests::{Stack, process, server};
+use tests::local_gateway::Host;
+use tests::{Chat, process};
 use tokio::signal::ctrl_c;
 
 use crate::pages;
@@ -58,8 +58,8 @@ async fn measure() {
         "a process may open {files} files only, too few for {SOCKETS} sockets: see ulimit -n"
     );
     eprintln!("starting the database and the chat …");
-    let (uri, database) = (server::uri().await, server::database_name());
-    let stack = Stack::start_on(Host::InFlight, uri, &database, &["--log", "warn"]).await;
+    let settings = Chat::with().host(Host::InFlight);
+    let stack = settings.flags(&["--log", "warn"]).start().await;
     println!("the load is on one process of each function, with up to 32 events in flight");
     let recorder = Recorder::start(&stack);
     come_and_go(&stack, &recorder).await;
@@ -78,15 +78,15 @@ async fn measure() {
     std::fs::write(PLOT, record.plot()).expect("the folder is writable");
     println!("plot of it                       {PLOT}");
     stack.stop().await;
-    conflicts(uri).await;
+    conflicts().await;
 }
 
 /// The conversation of many sockets once more, on ten processes: these take each other's numbers,
 /// where one process lets its senders stand in line.
-async fn conflicts(uri: &str) {
+async fn conflicts() {
     eprintln!("starting the chat on ten processes of each function …");
-    let (database, flags) = (server::database_name(), ["--log-format", "json"]);
-    let stack = Stack::start_on(Host::Processes, uri, &database, &flags).await;
+    let settings = Chat::with().host(Host::Processes);
+    let stack = settings.flags(&["--log-format", "json"]).start().await;
     devices::write_at_once(&stack).await;
     let log = stack.stop().await;
     let lines = log.lines().filter_map(|line| line.split_once(" | "));
@@ -98,7 +98,7 @@ async fn conflicts(uri: &str) {
     );
 }
 
-async fn come_and_go(stack: &Stack, recorder: &Recorder) {
+async fn come_and_go(stack: &Chat, recorder: &Recorder) {
     recorder.phase("all connect");
     let crowd = Crowd::connect(stack, SOCKETS, CHATTING).await;
     recorder.phase("1,000 chat");

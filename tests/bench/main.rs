@@ -31,8 +31,8 @@ mod processes;
 mod relay;
 mod scale;
 
-use tests::stack::Host;
-use tests::{Stack, programs, server};
+use tests::local_gateway::Host;
+use tests::{Chat, programs, server};
 
 #[tokio::main]
 async fn main() {
@@ -80,9 +80,9 @@ async fn main() {
 async fn chat(wanted: impl Fn(&str) -> bool) {
     eprintln!("starting the database and the chat …");
     let uri = server::uri().await;
-    let (database, flags) = (server::database_name(), ["--log", "warn"]);
     // One process, so that its memory and its CPU time are those of the function.
-    let stack = Stack::start_on(Host::InFlight, uri, &database, &flags).await;
+    let settings = Chat::with().host(Host::InFlight);
+    let stack = settings.flags(&["--log", "warn"]).start().await;
     if wanted("messages") {
         let sent = messages::one_pair(&stack).await + messages::many_pairs(&stack).await;
         processes::memory(&stack, sent).await;

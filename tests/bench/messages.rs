@@ -10,7 +10,7 @@ use chrono::Utc;
 use mongodb::Collection;
 use mongodb::bson::{Document, doc, oid::ObjectId};
 use serde_json::json;
-use tests::{Client, Stack};
+use tests::{Chat, Client};
 
 use crate::cpu::Cpu;
 use crate::echo::Echo;
@@ -33,7 +33,7 @@ pub const TIME: Duration = Duration::from_secs(10);
 pub const TEXT: &str = "Let's meet at 3PM in front of the library, second floor.";
 
 /// Measures one pair; returns how many messages were sent.
-pub async fn one_pair(stack: &Stack) -> usize {
+pub async fn one_pair(stack: &Chat) -> usize {
     let bare = Echo::start().await;
     let mut parts = Parts::prepare(stack, &bare).await;
     let (mut sends, mut inserts, mut echoes) =
@@ -94,7 +94,7 @@ struct Parts {
 }
 
 impl Parts {
-    async fn prepare(stack: &Stack, bare: &Echo) -> Self {
+    async fn prepare(stack: &Chat, bare: &Echo) -> Self {
         let user = |id: &str| UserId::try_from(id.to_owned()).expect("a valid id");
         let inserts = stack.database.collection::<Document>("bench_inserts");
         let keys = doc! {"conversation_id": 1, "seq": 1};
@@ -209,7 +209,7 @@ impl Parts {
 }
 
 /// Measures many pairs at once; returns how many messages were sent.
-pub async fn many_pairs(stack: &Stack) -> usize {
+pub async fn many_pairs(stack: &Chat) -> usize {
     let pairs = connect_pairs(stack, "one-of-many").await;
     let before = Cpu::now();
     let start = Instant::now();
@@ -231,7 +231,7 @@ pub async fn many_pairs(stack: &Stack) -> usize {
 type Pair = (Client, Client, String);
 
 /// Connects all pairs, whose users are called after `name`.
-pub async fn connect_pairs(stack: &Stack, name: &str) -> Vec<Pair> {
+pub async fn connect_pairs(stack: &Chat, name: &str) -> Vec<Pair> {
     let mut pairs = Vec::new();
     for pair in 0..PAIRS {
         let receiver_id = format!("{name}-receiver-{pair}");

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use hyper::{Method, StatusCode};
 use mongodb::bson::{Document, doc, oid::ObjectId};
-use tests::Stack;
+use tests::Chat;
 use tests::client::Http;
 
 use crate::figures::Samples;
@@ -26,7 +26,7 @@ const WALK: usize = 10;
 const WALK_TIME: Duration = Duration::from_secs(40);
 
 /// Measures the newest and the oldest page of a conversation.
-pub async fn newest_and_oldest(stack: &Stack) {
+pub async fn newest_and_oldest(stack: &Chat) {
     fill(stack, MESSAGES).await;
     let (mut newest, mut oldest) = (Samples::default(), Samples::default());
     let http = Http::default();
@@ -52,7 +52,7 @@ pub async fn newest_and_oldest(stack: &Stack) {
 }
 
 /// Fills the conversation of the users `a` and `b`.
-pub async fn fill(stack: &Stack, count: i64) {
+pub async fn fill(stack: &Chat, count: i64) {
     eprintln!("filling a conversation with {count} messages …");
     let messages = stack.database.collection::<Document>("chat_messages");
     let message = |seq: i64| {
@@ -70,7 +70,7 @@ pub async fn fill(stack: &Stack, count: i64) {
 }
 
 /// Follows the links of that conversation from both ends, some pages each.
-pub async fn walk(stack: &Stack, count: i64) {
+pub async fn walk(stack: &Chat, count: i64) {
     let newest = Walk::from(stack, "", "prev", (count - PAGE + 1, -PAGE)).await;
     let oldest = Walk::from(stack, "&after=0", "next", (1, PAGE)).await;
     println!(
@@ -94,7 +94,7 @@ struct Walk {
 impl Walk {
     /// Begins at a `cursor` and follows the links with a `relation`. Pages begin with the first
     /// number, then with that and the step, and so on.
-    async fn from(stack: &Stack, cursor: &str, relation: &str, numbers: (i64, i64)) -> Self {
+    async fn from(stack: &Chat, cursor: &str, relation: &str, numbers: (i64, i64)) -> Self {
         let (mut first, step) = numbers;
         let mut query = format!("?user1=a&user2=b&limit={PAGE}{cursor}");
         let mut pages = Samples::default();

@@ -7,7 +7,7 @@ use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use serde_json::json;
 use tests::function::Function;
-use tests::{Stack, programs};
+use tests::{Chat, process, programs};
 use tokio::process::Command;
 
 use crate::figures::Samples;
@@ -28,7 +28,7 @@ const STARTS: usize = 50;
 
 /// Prints the resident memory of each function, after `sent` messages and as many more as make
 /// [`SENDS`].
-pub async fn memory(stack: &Stack, sent: usize) {
+pub async fn memory(stack: &Chat, sent: usize) {
     let mut client = stack.connect("memory").await;
     for _ in sent..SENDS {
         client
@@ -45,22 +45,10 @@ pub async fn memory(stack: &Stack, sent: usize) {
 }
 
 /// Resident memory of a child of the gateway, from `/proc`.
-fn resident_mb(stack: &Stack, name: &str) -> f64 {
-    let gateway = stack.pid().as_raw_nonzero();
-    let status = tests::stack::children(gateway.get())
-        .into_iter()
-        .map(|child| std::fs::read_to_string(format!("/proc/{child}/status")).unwrap_or_default())
-        .find(|status| status.starts_with(&format!("Name:\t{name}\n")))
-        .expect("the function runs");
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS"))
-        .expect("it has memory");
-    let kilobytes = line
-        .split_whitespace()
-        .nth(1)
-        .and_then(|number| number.parse::<f64>().ok());
-    kilobytes.expect("a number of kB") / 1024.0
+fn resident_mb(stack: &Chat, name: &str) -> f64 {
+    let processes = process::descendants_named(stack.pid(), name);
+    let process = processes.first().expect("the function runs");
+    process::memory_kb(process.as_raw_pid().cast_unsigned()) as f64 / 1024.0
 }
 
 /// Prints the time from the start of `send-message` to its first request for an event, when its

@@ -8,7 +8,7 @@ use aws_sdk_apigatewaymanagement::Client as Sockets;
 use aws_sdk_apigatewaymanagement::primitives::Blob;
 use futures_util::{StreamExt, stream};
 use serde_json::json;
-use tests::gateway::Gateway;
+use tests::LocalGateway;
 use tests::raw::Raw;
 use tests::{Client, management, process};
 use tokio::time::MissedTickBehavior;
@@ -183,15 +183,15 @@ fn rate(samples: &Samples) -> f64 {
     samples.len() as f64 / TIME.as_secs_f64()
 }
 
-async fn start(template: &str, flags: &[&str]) -> Gateway {
+async fn start(template: &str, flags: &[&str]) -> LocalGateway {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/conformance");
     let template = Path::new(folder).join(template).with_extension("yaml");
     let flags = [flags, &["--log", "warn"]].concat();
-    let gateway = Gateway::start(&template, &flags).await;
+    let gateway = LocalGateway::start(&template, &flags).await;
     gateway.expect("the gateway starts")
 }
 
-async fn stop(gateway: Gateway) {
+async fn stop(gateway: LocalGateway) {
     let (status, log) = gateway.stop().await.expect("it is waited for");
     assert!(status.success(), "{status}: {log}");
 }

@@ -10,20 +10,19 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
-use chat::store::StoreConfig;
+use anyhow::{Context, Result, bail, ensure};
 use database::OwnDatabase;
 use gateway::Gateway;
 use rustix::process::Pid;
-use tests::stack::descendants;
-use tests::{process, server};
+use tests::process::descendants_named;
+use tests::server;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::client::{Http, Line};
 
 /// How long anything may take to come back before the run fails.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How long one try may take to find everything healthy, on a machine that is busy with the rest.
 const HEALTHY: Duration = Duration::from_secs(10);
@@ -38,7 +37,9 @@ pub struct Cluster {
     log: PathBuf,
     gateway: Mutex<Gateway>,
     database: Option<Mutex<OwnDatabase>>,
-    config: StoreConfig,
+    /// The connection string of the database's server, and the name of the database.
+    uri: String,
+    name: String,
 }
 
 impl Cluster {
@@ -66,7 +67,8 @@ impl Cluster {
             log: gateway.log.clone(),
             gateway: Mutex::new(gateway),
             database,
-            config: StoreConfig::new(&uri, &name),
+            uri,
+            name,
         })
     }
 
@@ -90,16 +92,16 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// There is none within [`PATIENCE`], or the gateway has ended by itself.
+    /// There is none within [`TIMEOUT`], or the gateway has ended by itself.
     pub async fn process(&self, program: &str, number: usize) -> Result<Pid> {
         let start = Instant::now();
         loop {
-            let processes = named(self.gateway().await.pid()?, program);
+            let processes = descendants_named(self.gateway().await.pid()?, program);
             if let Some(count) = NonZero::new(processes.len()) {
                 return Ok(processes[number % count]);
             }
             ensure!(
-                start.elapsed() < PATIENCE,
+                start.elapsed() < TIMEOUT,
                 "there is no process of {program}"
             );
             sleep(Duration::from_millis(50)).await;
@@ -117,10 +119,7 @@ impl Cluster {
     ///
     /// The connection string is malformed.
     pub async fn data(&self) -> Result<mongodb::Database> {
-        let options = chat::store::client_options(&self.config).await;
-        let options = options.map_err(|error| anyhow!(error.chain()))?;
-        let client = mongodb::Client::with_options(options)?;
-        Ok(client.database(&self.config.database))
+        server::database(&self.uri, &self.name).await
     }
 
     /// How many processes of each function were killed while the gateway lived on, by its log.
@@ -174,14 +173,6 @@ impl Cluster {
             None => Ok(self.data().await?.drop().await?),
         }
     }
-}
-
-/// The processes below one that run a program.
-fn named(ancestor: Pid, program: &str) -> Vec<Pid> {
-    let below = descendants(ancestor.as_raw_nonzero().get()).into_iter();
-    let is_named =
-        |id: &i32| process::name_and_cpu_ms(*id).is_some_and(|(name, _)| name == program);
-    below.filter(is_named).filter_map(Pid::from_raw).collect()
 }
 
 /// A port for the whole run. The system gives none of these to connections that go out: one of a client

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::{Cluster, PATIENCE};
+use crate::cluster::{Cluster, TIMEOUT};
 use crate::fault::{Action, Kind, Planned};
 
 /// A fault that was carried out. Times are since the start of the run.
@@ -72,7 +72,7 @@ impl Nemesis {
         schedule: Vec<Planned>,
         length: Duration,
     ) -> Result<Vec<Fault>> {
-        let all = timeout(length + PATIENCE, self.carry_out_all(schedule)).await;
+        let all = timeout(length + TIMEOUT, self.carry_out_all(schedule)).await;
         all.context("the chat does not recover")??;
         self.wait_until(length).await;
         let mut done = self.done.lock().expect("no holder panics");
@@ -132,7 +132,7 @@ impl Nemesis {
             Action::KillGateway => {
                 let mut gateway = self.cluster.gateway().await;
                 let fault = began();
-                gateway.kill().await?;
+                gateway.kill();
                 self.wait(lasts).await;
                 gateway.restart().await?;
                 Ok(fault.began)
@@ -142,7 +142,7 @@ impl Nemesis {
                 self.pause(database.pid()?, lasts, began()).await
             }
             Action::PauseGateway => {
-                let gateway = self.cluster.gateway().await;
+                let mut gateway = self.cluster.gateway().await;
                 self.pause(gateway.pid()?, lasts, began()).await
             }
             Action::PauseFunction { program, number } => {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tests::Stack;
+use tests::Chat;
 use tokio::time::{sleep, timeout};
 
 use crate::check::check;
@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 async fn run(acked: u64, messages: u64, seconds: u64) -> (History, Vec<Stored>) {
     let seed = fastrand::u64(..);
     println!("seed {seed}");
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     let workload = Workload::start(Settings {
         ws: stack.ws.clone(),
         http: stack.http.clone(),

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use http_body_util::Full;
 use hyper::Request;
 use serde_json::{Value, json};
-use tests::client::Answer;
+use tests::client::HttpResponse;
 
 use crate::signed::{Call, sdk};
 use crate::socket::{Handshake, Observer, connect};
@@ -26,7 +26,7 @@ const MAX_MESSAGE_BYTES: usize = 128 * 1_024;
 const MAX_ACCEPTED_POSTS: usize = 1_000;
 
 /// Checks the status of an error, its name in the header, and that its body is JSON or empty.
-fn assert_error(response: &Answer, status: u16, name: &str) {
+fn assert_error(response: &HttpResponse, status: u16, name: &str) {
     assert_eq!(response.status, status, "{response:?}");
     let error_type = response.header("x-amzn-errortype");
     assert_eq!(error_type.split(':').next(), Some(name), "{response:?}");
@@ -36,7 +36,7 @@ fn assert_error(response: &Answer, status: u16, name: &str) {
 }
 
 /// Sends a post, a get and a delete for one id, and returns the responses.
-async fn all_methods(target: &Target, id: &str) -> Vec<Answer> {
+async fn all_methods(target: &Target, id: &str) -> Vec<HttpResponse> {
     let mut responses = Vec::new();
     for method in ["POST", "GET", "DELETE"] {
         responses.push(Call::new(method, id).send(target).await);

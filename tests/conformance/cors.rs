@@ -1,7 +1,7 @@
 //! CORS of the HTTP API.
 
 use serde_json::{Value, json};
-use tests::client::Answer;
+use tests::client::HttpResponse;
 
 use crate::target::{self, Target};
 use crate::web;
@@ -16,7 +16,7 @@ async fn preflight(
     origin: &str,
     method: &str,
     header: &str,
-) -> Answer {
+) -> HttpResponse {
     let request = web::request(target, "OPTIONS", path, &Value::Null)
         .header("Origin", origin)
         .header("Access-Control-Request-Method", method)
@@ -25,7 +25,7 @@ async fn preflight(
 }
 
 /// Returns the names of the CORS headers of a response.
-fn cors_headers(response: &Answer) -> Vec<&str> {
+fn cors_headers(response: &HttpResponse) -> Vec<&str> {
     let names = response.headers.keys().map(|name| name.as_str());
     names
         .filter(|name| name.starts_with("access-control-"))

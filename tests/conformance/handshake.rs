@@ -1,14 +1,14 @@
 //! Accepted and rejected handshakes.
 
 use serde_json::{Value, json};
-use tests::client::Answer;
+use tests::client::HttpResponse;
 
 use crate::socket::{Handshake, Observer, connect};
 use crate::target;
 
 /// Returns the response to a handshake that is rejected by the `$connect` function with these
 /// instructions.
-async fn rejected_by(connect: Value) -> Answer {
+async fn rejected_by(connect: Value) -> HttpResponse {
     let target = target::open().await;
     let instructions = json!({"connect": connect});
     Handshake::new(target, "")

@@ -3,14 +3,14 @@
 use chrono::DateTime;
 use http_body_util::Full;
 use serde_json::{Value, json};
-use tests::client::Answer;
+use tests::client::HttpResponse;
 
 use crate::events::assert_keys;
 use crate::target;
 use crate::web;
 
 /// Returns the response to `GET /echo` if the probe returns `result`.
-async fn response_of(result: Value) -> Answer {
+async fn response_of(result: Value) -> HttpResponse {
     let instructions = json!({"request": {"return": result}});
     web::get(target::open().await, "/echo", &instructions).await
 }
@@ -28,7 +28,11 @@ async fn event_of(content_type: Option<&str>, body: &'static [u8]) -> Value {
 }
 
 /// Sends a GET request to `guarded.yaml` with these headers and instructions for the probe.
-pub async fn get_guarded(path: &str, headers: &[(&str, &str)], instructions: &Value) -> Answer {
+pub async fn get_guarded(
+    path: &str,
+    headers: &[(&str, &str)],
+    instructions: &Value,
+) -> HttpResponse {
     let mut request = web::request(target::guarded().await, "GET", path, instructions);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -37,7 +41,7 @@ pub async fn get_guarded(path: &str, headers: &[(&str, &str)], instructions: &Va
 }
 
 /// Checks that a response is an error of the gateway.
-pub fn assert_gateway_error(response: &Answer, status: u16, message: &str) {
+pub fn assert_gateway_error(response: &HttpResponse, status: u16, message: &str) {
     assert_eq!(response.status, status, "{response:?}");
     assert_eq!(response.json(), json!({"message": message}));
     assert!(

@@ -2,7 +2,7 @@
 
 use chrono::Utc;
 use serde_json::{Value, json};
-use tests::client::Answer;
+use tests::client::HttpResponse;
 use tests::issuer::{Key, unsigned};
 
 use crate::events::assert_keys;
@@ -183,7 +183,7 @@ async fn the_authorizers_event_has_the_request_and_the_route() {
 }
 
 /// Sends a GET request with a token and returns the response.
-async fn get_with_token(path: &str, token: &str) -> Answer {
+async fn get_with_token(path: &str, token: &str) -> HttpResponse {
     let header = format!("Bearer {token}");
     get_guarded(path, &[("authorization", &header)], &Value::Null).await
 }

@@ -8,7 +8,7 @@ use aws_sigv4::sign::v4;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
-use tests::client::Answer;
+use tests::client::HttpResponse;
 use tests::management;
 
 use crate::target::Target;
@@ -61,7 +61,7 @@ impl Call {
     }
 
     /// Signs the request with the target's key, sends it and returns the response.
-    pub async fn send(&self, target: &Target) -> Answer {
+    pub async fn send(&self, target: &Target) -> HttpResponse {
         web::send(self.signed(target)).await
     }
 

@@ -9,8 +9,8 @@ use hyper::upgrade::Upgraded;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tests::client::Answer;
-use tests::stack::PATIENCE;
+use tests::TIMEOUT;
+use tests::client::HttpResponse;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
@@ -58,7 +58,7 @@ impl Handshake {
     /// # Errors
     ///
     /// The handshake is rejected: the whole response.
-    pub async fn attempt(self) -> Result<Socket, Answer> {
+    pub async fn attempt(self) -> Result<Socket, HttpResponse> {
         let request = self
             .0
             .body(Full::<Bytes>::default())
@@ -88,7 +88,7 @@ impl Handshake {
     }
 
     /// Sends the handshake, which must fail, and returns the response.
-    pub async fn rejection(self) -> Answer {
+    pub async fn rejection(self) -> HttpResponse {
         match self.attempt().await {
             Ok(_) => panic!("the handshake succeeds"),
             Err(rejection) => rejection,
@@ -162,7 +162,7 @@ impl Socket {
 
     /// Waits for the next WebSocket message, including pong and close frames.
     pub async fn next_raw(&mut self) -> Message {
-        let next = tokio::time::timeout(PATIENCE, self.stream.next()).await;
+        let next = tokio::time::timeout(TIMEOUT, self.stream.next()).await;
         next.expect("a frame arrives in time")
             .expect("the socket is open")
             .expect("the frame is well-formed")
@@ -217,7 +217,7 @@ impl Socket {
         });
         self.stream.close(frame).await.expect("the socket is open");
         let rest = async { while self.stream.next().await.is_some_and(|next| next.is_ok()) {} };
-        let closed = tokio::time::timeout(PATIENCE, rest).await;
+        let closed = tokio::time::timeout(TIMEOUT, rest).await;
         closed.expect("the server closes too");
     }
 

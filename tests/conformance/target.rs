@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::gateway::Gateway;
+use tests::LocalGateway;
 use tokio::sync::OnceCell;
 
 use crate::issuer;
@@ -139,7 +139,7 @@ pub fn deployed() -> Option<Value> {
 /// A target, and its gateway if it is local.
 struct Stage {
     target: Target,
-    _gateway: Option<Gateway>,
+    _gateway: Option<LocalGateway>,
 }
 
 impl Stage {
@@ -151,7 +151,7 @@ impl Stage {
                 _gateway: None,
             };
         }
-        let gateway = Gateway::start(&template(name), flags).await;
+        let gateway = LocalGateway::start(&template(name), flags).await;
         let gateway = gateway.expect("the local gateway serves the template");
         Self {
             target: local_target(&gateway, flags),
@@ -161,7 +161,7 @@ impl Stage {
 }
 
 /// Returns a local gateway as a target. `flags` are the flags with which it was started.
-pub fn local_target(gateway: &Gateway, flags: &[&str]) -> Target {
+pub fn local_target(gateway: &LocalGateway, flags: &[&str]) -> Target {
     let seconds = |flag: &str| {
         let mut pairs = flags.windows(2);
         pairs.find(|pair| pair[0] == flag)?[1].parse::<f64>().ok()

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use tests::gateway::Gateway;
+use tests::LocalGateway;
 use tests::server::scratch_folder;
 
 use crate::authorizer::policy;
@@ -14,8 +14,8 @@ use crate::target::{local_target, template};
 use crate::web;
 
 /// Starts a gateway on a template of this suite.
-async fn start(name: &str, flags: &[&str]) -> Gateway {
-    let gateway = Gateway::start(&template(name), flags).await;
+async fn start(name: &str, flags: &[&str]) -> LocalGateway {
+    let gateway = LocalGateway::start(&template(name), flags).await;
     gateway.expect("the template is served")
 }
 
@@ -93,7 +93,7 @@ async fn a_parameter_on_the_command_line_overrides_the_default() {
 
 /// Starts a gateway, which must fail, and returns the error.
 async fn start_error(template: &Path, flags: &[&str]) -> String {
-    match Gateway::start(template, flags).await {
+    match LocalGateway::start(template, flags).await {
         Ok(_) => panic!("the gateway starts"),
         Err(error) => error.to_string(),
     }
@@ -134,7 +134,7 @@ Rules:
     let expected = "line 7: Give an Issuer, or open the doors (rule TokensHaveAnIssuer)";
     assert!(error.contains(expected), "{error}");
     for parameter in ["Auth=open", "Issuer=https://login.example"] {
-        let started = Gateway::start(&file, &["--parameter", parameter]).await;
+        let started = LocalGateway::start(&file, &["--parameter", parameter]).await;
         started.unwrap_or_else(|error| panic!("{parameter}: {error:#}"));
     }
 }
@@ -209,7 +209,7 @@ async fn an_authorizer_may_depend_on_a_parameter() {
     let unauthorized = json!({"throw": {"type": "Error", "message": "Unauthorized"}});
     let instructions = json!({"authorize": unauthorized});
     for (parameter, status) in [("Auth=jwt", 401), ("Auth=open", 200)] {
-        let gateway = Gateway::start(&file, &["--parameter", parameter]).await;
+        let gateway = LocalGateway::start(&file, &["--parameter", parameter]).await;
         let gateway = gateway.expect("the template is served");
         let target = local_target(&gateway, &[]);
         let response = web::get(&target, "/web", &instructions).await;
@@ -231,7 +231,7 @@ async fn an_authorizer_without_identity_sources_is_invoked_for_every_handshake()
         GUARDED,
         &format!("Parameters: {{Auth: {{Type: String, Default: jwt}}}}\n{GUARDED_SECTIONS}"),
     );
-    let gateway = Gateway::start(&file, &[]).await;
+    let gateway = LocalGateway::start(&file, &[]).await;
     let gateway = gateway.expect("the template is served");
     let target = local_target(&gateway, &[]);
     let mut observer = Observer::open(&target).await;
@@ -346,7 +346,7 @@ async fn the_default_route_does_not_replace_connect() {
       $default: {FunctionArn: !GetAtt ProbeFunction.Arn}",
         "",
     );
-    let gateway = Gateway::start(&file, &[])
+    let gateway = LocalGateway::start(&file, &[])
         .await
         .expect("the template is served");
     let target = local_target(&gateway, &[]);
@@ -370,7 +370,7 @@ async fn a_template_may_have_an_http_api_alone() {
     Target: !GetAtt ProbeFunction.Arn",
         "",
     );
-    let gateway = Gateway::start(&file, &[])
+    let gateway = LocalGateway::start(&file, &[])
         .await
         .expect("the template is served");
     assert_eq!(gateway.ws, None);
@@ -395,7 +395,7 @@ async fn handshakes_above_the_throttle_are_rejected_with_429() {
       $connect: {ThrottlingRateLimit: 1, ThrottlingBurstLimit: 1}",
         "",
     );
-    let gateway = Gateway::start(&file, &[])
+    let gateway = LocalGateway::start(&file, &[])
         .await
         .expect("the template is served");
     let target = local_target(&gateway, &[]);

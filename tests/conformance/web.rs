@@ -11,8 +11,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
-use tests::client::Answer;
-use tests::stack::PATIENCE;
+use tests::TIMEOUT;
+use tests::client::HttpResponse;
 
 use crate::target::Target;
 
@@ -33,24 +33,24 @@ pub fn request(
 }
 
 /// Sends a GET request to the HTTP API of a target, with `instructions` for the probe.
-pub async fn get(target: &Target, path: &str, instructions: &Value) -> Answer {
+pub async fn get(target: &Target, path: &str, instructions: &Value) -> HttpResponse {
     finish(request(target, "GET", path, instructions)).await
 }
 
 /// Sends a request without a body.
-pub async fn finish(request: hyper::http::request::Builder) -> Answer {
+pub async fn finish(request: hyper::http::request::Builder) -> HttpResponse {
     send(request.body(Full::default()).expect("a URL and headers")).await
 }
 
 /// Sends a request on a new connection and reads the whole response.
-pub async fn send(request: Request<Full<Bytes>>) -> Answer {
+pub async fn send(request: Request<Full<Bytes>>) -> HttpResponse {
     read(exchange(request).await).await
 }
 
 /// Reads the body of a response.
-pub async fn read(response: Response<Incoming>) -> Answer {
+pub async fn read(response: Response<Incoming>) -> HttpResponse {
     let (parts, body) = response.into_parts();
-    Answer {
+    HttpResponse {
         status: parts.status,
         headers: parts.headers,
         body: body.collect().await.expect("the body arrives").to_bytes(),
@@ -65,7 +65,7 @@ pub async fn exchange(mut request: Request<Full<Bytes>>) -> Response<Incoming> {
     let client = Client::builder(TokioExecutor::new())
         .http1_title_case_headers(true)
         .build(connector().clone());
-    let response = tokio::time::timeout(PATIENCE, client.request(request)).await;
+    let response = tokio::time::timeout(TIMEOUT, client.request(request)).await;
     response
         .unwrap_or_else(|_| panic!("{uri}: no response in time"))
         .unwrap_or_else(|error| panic!("{uri}: {error:?}"))

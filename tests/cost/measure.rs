@@ -4,11 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use ::tests::client::{Answer, Http, encode, get_as};
+use ::tests::client::{Http, HttpResponse, encode, get_as};
 use ::tests::issuer::{Issuer, Key};
-use ::tests::process::name_and_cpu_ms;
-use ::tests::stack::children;
-use ::tests::{Client, Stack, programs, until};
+use ::tests::process::{children, name_and_cpu_ms};
+use ::tests::{Chat, Client, programs, until};
 use hyper::Method;
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
@@ -39,7 +38,7 @@ pub async fn run(usage: &Usage) -> Figures {
     programs::folder();
     eprintln!("starting the database and the chat …");
     let issuer = Issuer::start(Key::rsa("cost"));
-    let stack = Stack::start_guarded(&issuer, &FLAGS).await;
+    let stack = Chat::with().issuer(&issuer).flags(&FLAGS).start().await;
     eprintln!("measuring …");
     let mut cpu_ms = BTreeMap::new();
     let mut run = Run {
@@ -73,7 +72,7 @@ pub async fn run(usage: &Usage) -> Figures {
     figures(&log, &run.authorizations_ms, cpu_ms)
 }
 
-async fn connect(stack: &Stack, issuer: &Issuer, user_id: &str) -> Client {
+async fn connect(stack: &Chat, issuer: &Issuer, user_id: &str) -> Client {
     let url = format!("{}/?user_id={}", stack.ws, encode(user_id));
     let bearer = format!("Bearer {}", issuer.token(user_id));
     let opened = Client::connect_with(&url, &[("authorization", &bearer)]).await;
@@ -83,7 +82,7 @@ async fn connect(stack: &Stack, issuer: &Issuer, user_id: &str) -> Client {
 
 /// A chat that is being measured.
 struct Run {
-    stack: Stack,
+    stack: Chat,
     issuer: Issuer,
     /// Calls the authorizer.
     http: Http,
@@ -139,7 +138,7 @@ impl Run {
         assert_eq!(answer.json()["isAuthorized"], true, "{answer:?}");
     }
 
-    async fn history(&self) -> Answer {
+    async fn history(&self) -> HttpResponse {
         let url = format!("{}/chat/history{}", self.stack.http, self.page);
         get_as(&self.issuer.token("sender"), &url).await
     }
@@ -178,8 +177,7 @@ impl Run {
 
     /// CPU time that the processes of a function have used so far.
     fn cpu_ms(&self, kind: Kind) -> f64 {
-        let gateway = self.stack.pid().as_raw_nonzero().get();
-        children(gateway)
+        children(self.stack.pid())
             .into_iter()
             .filter_map(name_and_cpu_ms)
             .filter(|(name, _)| name == binary(kind))

@@ -3,7 +3,7 @@
 use hyper::StatusCode;
 use serde_json::Value;
 use tests::Client;
-use tests::client::{Answer, encode, get_as};
+use tests::client::{HttpResponse, encode, get_as};
 use tests::issuer::Issuer;
 use tests::ministack::MiniStack;
 use tests::page;
@@ -65,7 +65,7 @@ impl Chat {
 
     /// The history of two users, as the first of them sees it, with further `parameters`
     /// (`&limit=10`).
-    pub async fn history(&self, user1: &str, user2: &str, parameters: &str) -> Answer {
+    pub async fn history(&self, user1: &str, user2: &str, parameters: &str) -> HttpResponse {
         self.history_as(user1, [user1, user2], parameters).await
     }
 
@@ -75,13 +75,13 @@ impl Chat {
         user_id: &str,
         [user1, user2]: [&str; 2],
         parameters: &str,
-    ) -> Answer {
+    ) -> HttpResponse {
         let (user1, user2) = (encode(user1), encode(user2));
         let query = format!("?user1={user1}&user2={user2}{parameters}");
         self.page(user_id, &query).await
     }
 
-    async fn page(&self, user_id: &str, query: &str) -> Answer {
+    async fn page(&self, user_id: &str, query: &str) -> HttpResponse {
         let token = self.issuer.token(user_id);
         get_as(&token, &format!("{}{query}", self.history_url)).await
     }
@@ -110,7 +110,7 @@ pub async fn connect_as(token: &str, url: &str) -> Result<Client, StatusCode> {
 }
 
 /// The numbers and texts of a page.
-fn entries(answer: &Answer) -> Vec<(i64, String)> {
+fn entries(answer: &HttpResponse) -> Vec<(i64, String)> {
     let entry = |message: &Value| {
         let seq = message["seq"].as_i64().expect("a number");
         let text = message["message"].as_str().expect("a text");

@@ -5,35 +5,35 @@ use hyper::header::SEC_WEBSOCKET_PROTOCOL;
 use hyper::{Method, StatusCode};
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
-use tests::client::{Answer, encode, get_as, request, send};
+use tests::client::{HttpResponse, encode, get_as, request, send};
 use tests::issuer::{Issuer, Key, RSA_PUBLIC_PEM, unsigned};
-use tests::{Client, Stack, get, until};
+use tests::{Chat, Client, get, until};
 
 const PROF: &str = "prof@example.com";
 const STUDENT: &str = "student@example.com";
 const THIRD: &str = "third@example.com";
 
-async fn guarded() -> (Stack, Issuer) {
+async fn guarded() -> (Chat, Issuer) {
     let issuer = Issuer::start(Key::ec("k"));
-    (Stack::start_guarded(&issuer, &[]).await, issuer)
+    (Chat::with().issuer(&issuer).start().await, issuer)
 }
 
 /// Opens a socket with a token in the `Authorization` header.
-async fn open(stack: &Stack, path: &str, token: &str) -> Result<Client, StatusCode> {
+async fn open(stack: &Chat, path: &str, token: &str) -> Result<Client, StatusCode> {
     let bearer = format!("Bearer {token}");
     let url = format!("{}{path}", stack.ws);
     let opened = Client::connect_with(&url, &[("authorization", &bearer)]).await;
     opened.map(|(client, _)| client)
 }
 
-async fn refused(stack: &Stack, path: &str, token: &str) -> u16 {
+async fn refused(stack: &Chat, path: &str, token: &str) -> u16 {
     match open(stack, path, token).await {
         Ok(_) => panic!("{path} lets in"),
         Err(status) => status.as_u16(),
     }
 }
 
-fn history_url(stack: &Stack, query: &str) -> String {
+fn history_url(stack: &Chat, query: &str) -> String {
     format!("{}/chat/history?{query}", stack.http)
 }
 
@@ -83,7 +83,11 @@ async fn a_token_in_the_url_is_taken_only_if_allowed() {
     assert_eq!(opened.err(), Some(StatusCode::UNAUTHORIZED));
     stack.stop().await;
 
-    let stack = Stack::start_guarded(&issuer, &["--parameter", "JwtInQuery=on"]).await;
+    let stack = Chat::with()
+        .issuer(&issuer)
+        .parameters(&["JwtInQuery=on"])
+        .start()
+        .await;
     let opened = Client::connect(&format!("{}{path}", stack.ws)).await;
     assert_eq!(opened.expect("in").say(STUDENT, "m").await["type"], "ack");
     assert_eq!(
@@ -97,7 +101,7 @@ async fn a_token_in_the_url_is_taken_only_if_allowed() {
 #[tokio::test]
 async fn nobody_gets_in_without_a_good_token() {
     let issuer = Issuer::start(Key::rsa("k"));
-    let stack = Stack::start_guarded(&issuer, &[]).await;
+    let stack = Chat::with().issuer(&issuer).start().await;
     let with = |name: &str, value: Value| {
         let mut claims = issuer.claims(PROF);
         claims[name] = value;
@@ -292,11 +296,9 @@ async fn a_third_user_reads_nothing_by_any_form_of_the_parameters() {
 async fn only_pages_of_listed_origins_read_the_history() {
     const OURS: &str = "https://meetme.example.com";
     let issuer = Issuer::start(Key::ec("k"));
-    let flags = [
-        "--parameter",
-        "AllowedOrigins=https://other.example.com,https://meetme.example.com",
-    ];
-    let stack = Stack::start_guarded(&issuer, &flags).await;
+    let origins = ["AllowedOrigins=https://other.example.com,https://meetme.example.com"];
+    let settings = Chat::with().issuer(&issuer).parameters(&origins);
+    let stack = settings.start().await;
     let url = history_url(&stack, &format!("user1={PROF}&user2={STUDENT}"));
     let bearer = format!("Bearer {}", issuer.token(PROF));
     let allowed = async |origin: &str| {
@@ -309,7 +311,7 @@ async fn only_pages_of_listed_origins_read_the_history() {
         let headers = [("origin", origin), ("authorization", bearer.as_str())];
         let answer = send(Method::GET, &url, &headers).await;
         assert_eq!(answer.status, 200, "{origin}");
-        let told = |answer: &Answer, name: &str| answer.header(name).to_owned();
+        let told = |answer: &HttpResponse, name: &str| answer.header(name).to_owned();
         [
             told(&preflight, "access-control-allow-origin"),
             told(&preflight, "access-control-allow-headers"),
@@ -381,7 +383,7 @@ async fn an_idle_socket_gets_nothing_when_its_token_has_ended() {
 async fn keys_that_cannot_be_read_let_nobody_in_and_recover() {
     let issuer = Issuer::start(Key::ec("k"));
     issuer.set_down(true);
-    let stack = Stack::start_guarded(&issuer, &[]).await;
+    let stack = Chat::with().issuer(&issuer).start().await;
     let url = history_url(&stack, &format!("user1={PROF}&user2={STUDENT}"));
     let token = issuer.token(PROF);
     assert_eq!(refused(&stack, "/", &token).await, 500);
@@ -401,7 +403,7 @@ async fn keys_that_cannot_be_read_let_nobody_in_and_recover() {
 /// The sender of a frame is known from the handshake, so nothing in the database can change it.
 #[tokio::test]
 async fn the_sender_is_not_looked_up() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     let mut client = stack.connect("a").await;
     let connections = stack.database.collection::<Document>("connections");
     let forge = doc! {"$set": {"user_id": "b"}};
@@ -422,7 +424,7 @@ async fn the_sender_is_not_looked_up() {
 /// turned on have one who has proved nothing.
 #[tokio::test]
 async fn a_frame_without_an_identity_has_to_connect_again() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     assert_eq!(code_of_a_frame(&stack, json!({})).await, "not_connected");
     let claimed = json!({"user_id": "a"});
     assert_eq!(code_of_a_frame(&stack, claimed.clone()).await, Value::Null);
@@ -433,7 +435,7 @@ async fn a_frame_without_an_identity_has_to_connect_again() {
 }
 
 /// The error code of a good message in whose event the authorizer has said this.
-async fn code_of_a_frame(stack: &Stack, authorizer: Value) -> Value {
+async fn code_of_a_frame(stack: &Chat, authorizer: Value) -> Value {
     let event = json!({
         "requestContext": {
             "routeKey": "sendMessage", "eventType": "MESSAGE", "connectionId": "AAAAAAAAAAAAAAA=",
@@ -454,7 +456,7 @@ async fn code_of_a_frame(stack: &Stack, authorizer: Value) -> Value {
 /// Without authorization all is as it was, and a browser may name the protocol all the same.
 #[tokio::test]
 async fn an_open_chat_speaks_the_subprotocol_only_if_asked() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     let url = format!("{}/?user_id=a", stack.ws);
     let (_, answer) = Client::connect_with(&url, &[]).await.expect("in");
     assert!(!answer.contains_key(SEC_WEBSOCKET_PROTOCOL));

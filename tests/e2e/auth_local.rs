@@ -2,95 +2,66 @@
 //! warning of a chat that takes everybody.
 
 use hyper::StatusCode;
-use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 use tests::client::{encode, get_as};
-use tests::stack::{PATIENCE, pid_of};
-use tests::{Client, Stack, get, server};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout};
-use tokio::task::JoinHandle;
+use tests::local_gateway::Launch;
+use tests::{Client, LocalGateway, TIMEOUT, get, server};
 use tokio::time::timeout;
 
-/// A chat with its screen and its log.
-struct Local {
-    screen: String,
-    child: Child,
-    log: JoinHandle<String>,
-}
+/// A chat whose start-up screen has been read.
+struct Local(LocalGateway);
 
 impl Local {
     /// Starts a chat on a database of its own.
     async fn start(flags: &[&str]) -> Self {
-        let mut command = Stack::command(flags);
-        command
-            .env("MONGODB_URI", server::uri().await)
-            .args(["--database", &server::database_name()]);
-        let mut child = command.spawn().expect("it can be started");
-        let mut stderr = child.stderr.take().expect("its log is a pipe");
-        let log = tokio::spawn(async move {
-            let mut text = String::new();
-            let read = stderr.read_to_string(&mut text).await;
-            read.expect("its log is UTF-8");
-            text
-        });
-        let stdout = child.stdout.take().expect("its screen is a pipe");
-        let screen = timeout(PATIENCE * 3, read_screen(BufReader::new(stdout).lines())).await;
-        let screen = screen.expect("it is ready in time");
-        Self { screen, child, log }
+        let launch = Launch::chat().database(server::uri().await, &server::database_name());
+        Self(launch.flags(flags).start().await.expect("the chat starts"))
     }
 
-    /// What is behind a label of the screen.
+    /// Returns the start-up screen.
+    fn screen(&self) -> &str {
+        &self.0.screen
+    }
+
+    /// Returns the word behind a label of the screen.
     fn after(&self, label: &str) -> &str {
-        let (_, rest) = self.screen.split_once(label).unwrap_or_else(|| {
-            panic!("{label} is not on the screen: {}", self.screen);
+        let (_, rest) = self.screen().split_once(label).unwrap_or_else(|| {
+            panic!("{label} is not on the screen: {}", self.screen());
         });
         rest.split_whitespace().next().expect("something follows")
     }
 
-    /// Where clients connect.
+    /// Returns the URL for clients.
     fn ws(&self) -> &str {
         self.after("  WebSocket ")
     }
 
-    /// The token that the screen shows for a user.
+    /// Returns the token that the screen shows for a user.
     fn token(&self, user: &str) -> &str {
         let line = self.after(&format!("    as {user}:\n"));
         let token = line.strip_prefix("TOKEN='").expect("a line to paste");
         token.trim_end_matches('\'')
     }
 
-    /// The status of the answer to a user who asks for the history of two.
+    /// Requests the history of two users; returns the status.
     async fn history(&self, token: &str, [one, other]: [&str; 2]) -> StatusCode {
         let (one, other) = (encode(one), encode(other));
         let query = format!("chat/history?user1={one}&user2={other}");
         let url = format!("{}/{query}", self.after("  HTTP "));
-        match token {
-            "" => get(&url).await.status,
-            token => get_as(token, &url).await.status,
+        if token.is_empty() {
+            get(&url).await.status
+        } else {
+            get_as(token, &url).await.status
         }
     }
 
-    /// Stops it as Ctrl-C does; gives its log.
-    async fn stop(mut self) -> String {
-        kill_process(pid_of(&self.child), Signal::INT).expect("it runs");
-        let status = timeout(PATIENCE, self.child.wait()).await;
-        let status = status.expect("it ends in time").expect("it ends");
+    /// Shuts the chat down as Ctrl-C does; returns its log.
+    async fn stop(self) -> String {
+        let stopped = timeout(TIMEOUT, self.0.stop()).await;
+        let (status, log) = stopped.expect("it exits in time").expect("it exits");
         assert!(status.success(), "{status}");
-        self.log.await.expect("the log is read")
+        log
     }
-}
-
-async fn read_screen(mut lines: Lines<BufReader<ChildStdout>>) -> String {
-    let mut screen = String::new();
-    while let Some(line) = lines.next_line().await.expect("UTF-8") {
-        if line == "ready" {
-            return screen;
-        }
-        screen += &line;
-        screen += "\n";
-    }
-    panic!("it ends before it is ready: {screen}");
 }
 
 /// A client with a token, as an app connects.
@@ -109,14 +80,14 @@ async fn tokens_of_the_screen_let_their_users_in_and_nobody_else() {
     ];
     let chat = Local::start(&flags).await;
     let [one, other, third] = [users[0], users[1], "third"].map(|user| chat.token(user).to_owned());
-    assert!(!chat.screen.contains("WARNING"), "{}", chat.screen);
+    assert!(!chat.screen().contains("WARNING"), "{}", chat.screen());
 
     for (user, token) in users.iter().zip([&one, &other]) {
         let link = format!(
             "    as {user}:\n    {}/#token={token}\n",
             chat.after("  HTTP ")
         );
-        assert!(chat.screen.contains(&link), "{}", chat.screen);
+        assert!(chat.screen().contains(&link), "{}", chat.screen());
     }
 
     let mut sender = connect(&chat, &one).await.expect("an app gets in");
@@ -198,9 +169,9 @@ async fn a_chat_without_authorization_warns_of_it() {
     const WARNING: &str = "authorization is off: the user id of the URL is believed";
     for flags in [&[][..], &["--parameter", "Auth=open"]] {
         let chat = Local::start(flags).await;
-        assert!(chat.screen.contains(WARNING), "{}", chat.screen);
+        assert!(chat.screen().contains(WARNING), "{}", chat.screen());
         let page = format!("  Open {}/\n", chat.after("  HTTP "));
-        assert!(chat.screen.contains(&page), "{}", chat.screen);
+        assert!(chat.screen().contains(&page), "{}", chat.screen());
         let anybody = Client::connect(&format!("{}?user_id=anybody", chat.ws())).await;
         anybody.map(|_| ()).expect("everybody gets in");
         let log = chat.stop().await;

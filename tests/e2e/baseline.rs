@@ -5,7 +5,7 @@ use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
 use tests::baseline::{OldServer, node_function, python_function};
 use tests::function::Function;
-use tests::{Stack, get, server};
+use tests::{Chat, get, server};
 use tokio::process::Command;
 
 #[tokio::test]
@@ -86,7 +86,7 @@ fn without_timestamp(frame: &Value) -> Value {
 }
 
 async fn stores_and_posts(mut command: Command) {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     let mut receiver = stack.connect("receiver").await;
     let connections = stack.database.collection::<Document>("connections");
     let row = connections.find_one(doc! {"user_id": "receiver"}).await;

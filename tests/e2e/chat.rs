@@ -2,11 +2,11 @@
 
 use mongodb::bson::{Document, doc};
 use serde_json::json;
-use tests::{Client, Stack, until};
+use tests::{Chat, Client, until};
 
 #[tokio::test]
 async fn two_clients_chat() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     let mut prof = stack.connect("prof@example.com").await;
     let mut student = stack.connect("student@example.com").await;
 
@@ -67,7 +67,7 @@ async fn two_clients_chat() {
 
 #[tokio::test]
 async fn every_socket_of_the_receiver_and_the_senders_other_one_get_the_frame() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     let mut sender = stack.connect("a").await;
     let mut others = [
         stack.connect("a").await,
@@ -93,7 +93,7 @@ async fn every_socket_of_the_receiver_and_the_senders_other_one_get_the_frame() 
 
 #[tokio::test]
 async fn an_old_client_works_unchanged() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     let old = |user: &str| format!("{}/ws/chat/{user}", stack.ws);
     let mut sender = Client::connect(&old("sender")).await.expect("connected");
     let mut receiver = Client::connect(&old("receiver")).await.expect("connected");
@@ -118,7 +118,7 @@ async fn an_old_client_works_unchanged() {
 
 #[tokio::test]
 async fn a_message_to_someone_offline_waits_in_the_history() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     let mut sender = stack.connect("a").await;
     let receiver = stack.connect("b").await;
     receiver.close().await;
@@ -143,7 +143,7 @@ async fn a_message_to_someone_offline_waits_in_the_history() {
 
 #[tokio::test]
 async fn a_note_to_oneself_arrives_on_all_own_sockets() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     let mut phone = stack.connect("me").await;
     let mut laptop = stack.connect("me").await;
     phone
@@ -158,7 +158,7 @@ async fn a_note_to_oneself_arrives_on_all_own_sockets() {
 
 #[tokio::test]
 async fn a_ping_is_answered_with_the_time() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     let mut client = stack.connect("a").await;
     client.send(&json!({"action": "ping"})).await;
     let pong = client.next().await;

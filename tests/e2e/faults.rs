@@ -3,23 +3,25 @@
 use hyper::{Method, StatusCode};
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
+use tests::Chat;
 use tests::client::request;
-use tests::{Stack, server};
 
-async fn start(faults: &Value) -> Stack {
-    let (uri, database) = (server::uri().await, server::database_name());
-    Stack::start_with(uri, &database, &["--fault", &faults.to_string()]).await
+async fn start(faults: &Value) -> Chat {
+    Chat::with()
+        .flags(&["--fault", &faults.to_string()])
+        .start()
+        .await
 }
 
 /// Sets all faults anew.
-async fn set(stack: &Stack, faults: &Value) {
+async fn set(stack: &Chat, faults: &Value) {
     let base = stack.ws.replace("ws:", "http:");
     let url = format!("{base}/_local/faults");
     let answer = request(Method::PUT, &url, faults.to_string().into_bytes()).await;
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
 }
 
-async fn texts(stack: &Stack) -> Vec<Value> {
+async fn texts(stack: &Chat) -> Vec<Value> {
     let messages = stack.history("a", "b", "").await.messages();
     let texts = messages.iter().map(|message| message["message"].clone());
     texts.collect()

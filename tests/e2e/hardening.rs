@@ -4,8 +4,8 @@
 use hyper::StatusCode;
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
-use tests::client::{Answer, encode};
-use tests::{Client, Stack, get};
+use tests::client::{HttpResponse, encode};
+use tests::{Chat, Client, get};
 
 /// What an answer must not repeat.
 const MARKER: &str = "xyzzy-marker";
@@ -47,7 +47,7 @@ fn values_of_other_types() -> Vec<Value> {
 }
 
 /// Two people who have nothing to do with the attacker `a`, and what they said.
-async fn bystanders(stack: &Stack) -> Value {
+async fn bystanders(stack: &Chat) -> Value {
     let mut x = stack.connect("x").await;
     let mut y = stack.connect("y").await;
     x.say("y", "between us").await;
@@ -57,13 +57,13 @@ async fn bystanders(stack: &Stack) -> Value {
     stack.history("x", "y", "").await.json()
 }
 
-async fn count(stack: &Stack, collection: &str) -> u64 {
+async fn count(stack: &Chat, collection: &str) -> u64 {
     let collection = stack.database.collection::<Document>(collection);
     collection.count_documents(doc! {}).await.expect("a count")
 }
 
 /// A request for the history with a query string as it is.
-async fn raw_history(stack: &Stack, query: &str) -> Answer {
+async fn raw_history(stack: &Chat, query: &str) -> HttpResponse {
     get(&format!("{}/chat/history?{query}", stack.http)).await
 }
 
@@ -78,7 +78,7 @@ fn as_url(query: &str) -> String {
 
 #[tokio::test]
 async fn no_operator_in_any_field_of_a_frame_reaches_a_query() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     let theirs = bystanders(&stack).await;
     let mut a = stack.connect("a").await;
     for field in [
@@ -115,7 +115,7 @@ async fn no_operator_in_any_field_of_a_frame_reaches_a_query() {
 
 #[tokio::test]
 async fn no_operator_in_a_handshake_is_another_user() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     bystanders(&stack).await;
     for query in [
         "user_id[$gt]=",
@@ -148,7 +148,7 @@ async fn no_operator_in_a_handshake_is_another_user() {
 
 #[tokio::test]
 async fn no_operator_in_a_query_reads_the_history_of_others() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     bystanders(&stack).await;
     for query in [
         "user1[$gt]=&user2[$gt]=",
@@ -205,7 +205,7 @@ async fn no_operator_in_a_query_reads_the_history_of_others() {
 
 #[tokio::test]
 async fn a_user_named_like_an_operator_is_an_ordinary_user() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     let theirs = bystanders(&stack).await;
     let mut friend = stack.connect("friend").await;
     for id in ODD_IDS {
@@ -235,7 +235,7 @@ async fn a_user_named_like_an_operator_is_an_ordinary_user() {
 
 #[tokio::test]
 async fn huge_and_deep_input_is_refused_and_nobody_falls_over() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     let mut a = stack.connect("a").await;
     // Just below what API Gateway takes as one WebSocket frame.
     let deep = 32_000;
@@ -270,7 +270,7 @@ async fn huge_and_deep_input_is_refused_and_nobody_falls_over() {
 
 #[tokio::test]
 async fn answers_repeat_nothing_of_what_is_refused() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     let mut a = stack.connect("a").await;
     let mut frames = vec![
         MARKER.to_owned(),

@@ -3,11 +3,11 @@
 use hyper::StatusCode;
 use mongodb::bson::{Document, doc, oid::ObjectId};
 use serde_json::{Value, json};
-use tests::Stack;
+use tests::Chat;
 use tests::client::get;
 
 /// Puts messages 1 to `count` between `a` and `b` into the database, as the store writes them.
-async fn seed(stack: &Stack, count: i64, text: &str) {
+async fn seed(stack: &Chat, count: i64, text: &str) {
     let message = |seq: i64| {
         doc! {
             "_id": ObjectId::new(), "conversation_id": "direct:1:a:b", "seq": seq,
@@ -31,7 +31,7 @@ fn numbers(messages: &[Value]) -> Vec<i64> {
 
 #[tokio::test]
 async fn both_directions_come_in_order_whichever_user_is_named_first() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     let mut a = stack.connect("a").await;
     let mut b = stack.connect("b").await;
     for round in 0..3 {
@@ -55,7 +55,7 @@ async fn both_directions_come_in_order_whichever_user_is_named_first() {
 
 #[tokio::test]
 async fn limit_after_and_before_cut_the_right_piece() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     seed(&stack, 20, "m").await;
     type Case = (
         &'static str,
@@ -119,7 +119,7 @@ async fn limit_after_and_before_cut_the_right_piece() {
 #[tokio::test]
 async fn links_walk_a_long_conversation_both_ways_with_every_message_exactly_once() {
     const TOTAL: i64 = 2_500;
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     seed(&stack, TOTAL, "m").await;
     let walk = async |start: &str, relation: &str| {
         let mut pages = Vec::new();
@@ -149,7 +149,7 @@ async fn links_walk_a_long_conversation_both_ways_with_every_message_exactly_onc
 
 #[tokio::test]
 async fn a_page_of_large_messages_ends_before_lambda_would_refuse_it() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     // Quotes are escaped twice on the way: once in the body, once around it.
     seed(&stack, 400, &"\"".repeat(16_384)).await;
     let mut walked = 0;
@@ -168,7 +168,7 @@ async fn a_page_of_large_messages_ends_before_lambda_would_refuse_it() {
 
 #[tokio::test]
 async fn an_old_message_too_large_for_any_page_does_not_hide_what_lies_behind_it() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     seed(&stack, 9, "m").await;
     let messages = stack.database.collection::<Document>("chat_messages");
     let huge = doc! {"$set": {"message": "x".repeat(6_000_000)}};
@@ -189,7 +189,7 @@ async fn an_old_message_too_large_for_any_page_does_not_hide_what_lies_behind_it
 
 #[tokio::test]
 async fn bad_parameters_get_a_problem_document_that_names_them() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     for (query, named) in [
         ("", "`user1`"),
         ("?user1=a", "`user2`"),
@@ -226,7 +226,7 @@ async fn bad_parameters_get_a_problem_document_that_names_them() {
 
 #[tokio::test]
 async fn an_unknown_path_is_not_found() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     let answer = get(&format!("{}/chat", stack.http)).await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND);
     assert_eq!(answer.json(), json!({"message": "Not Found"}));

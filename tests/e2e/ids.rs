@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tests::client::encode;
-use tests::{Client, Stack};
+use tests::{Chat, Client};
 
 const IDS: &[&str] = &[
     "prof+x@example.com",
@@ -26,7 +26,7 @@ const IDS: &[&str] = &[
 
 #[tokio::test]
 async fn an_id_means_the_same_user_in_query_path_frame_and_history() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     let mut sender = stack.connect("sender").await;
     for id in IDS {
         let mut by_query = stack.connect(id).await;
@@ -67,7 +67,7 @@ async fn an_id_means_the_same_user_in_query_path_frame_and_history() {
 
 #[tokio::test]
 async fn links_of_the_history_keep_the_ids() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     let mut sender = stack.connect("a b&c").await;
     for text in ["one", "two"] {
         sender.say("x+y/é", text).await;

@@ -9,16 +9,15 @@ use futures_util::TryStreamExt;
 use futures_util::future::join_all;
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
-use tests::stack::Host;
-use tests::{Client, Stack, server, until};
+use tests::local_gateway::Host;
+use tests::{Chat, Client, server, until};
 use tokio::time::sleep;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 /// A chat with limits: parameters of the template, as `MessageRate=5`.
-async fn start(host: Host, parameters: &[&str], flags: &[&str]) -> Stack {
-    let parameters = parameters.iter().flat_map(|pair| ["--parameter", pair]);
-    let flags: Vec<&str> = parameters.chain(flags.iter().copied()).collect();
-    Stack::start_on(host, server::uri().await, &server::database_name(), &flags).await
+async fn start(host: Host, parameters: &[&str], flags: &[&str]) -> Chat {
+    let settings = Chat::with().host(host).parameters(parameters);
+    settings.flags(flags).start().await
 }
 
 fn message(receiver_id: &str) -> Value {
@@ -34,14 +33,14 @@ fn told_to_wait(frame: &Value) -> Duration {
     Duration::from_millis(wait)
 }
 
-async fn stored(stack: &Stack, sender_id: &str) -> u64 {
+async fn stored(stack: &Chat, sender_id: &str) -> u64 {
     let messages = stack.database.collection::<Document>("chat_messages");
     let count = messages.count_documents(doc! {"sender_id": sender_id});
     count.await.expect("counted")
 }
 
 /// The ids of a user's rows, the oldest first.
-async fn rows(stack: &Stack, user_id: &str) -> Vec<String> {
+async fn rows(stack: &Chat, user_id: &str) -> Vec<String> {
     let connections = stack.database.collection::<Document>("connections");
     let rows = connections.find(doc! {"user_id": user_id});
     let rows = rows.sort(doc! {"connected_at": 1, "_id": 1}).await;

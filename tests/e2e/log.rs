@@ -7,8 +7,8 @@ use chat::{Deadline, Draft, UserId};
 use chrono::Utc;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use tests::stack::PATIENCE;
-use tests::{Client, Stack, get, server};
+use tests::TIMEOUT;
+use tests::{Chat, Client, get, server};
 use tokio::sync::Barrier;
 use tokio::task::JoinHandle;
 
@@ -85,7 +85,7 @@ async fn fifty_sends_at_once_make_a_log_without_holes_that_a_reader_never_misses
     const AT_ONCE: usize = 5;
     const ROUNDS: usize = 3;
     let total = (SOCKETS * AT_ONCE * ROUNDS) as i64;
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     let start = Arc::new(Barrier::new(SOCKETS));
     let mut senders = Vec::new();
     for index in 0..SOCKETS {
@@ -114,8 +114,11 @@ async fn fifty_sends_at_once_make_a_log_without_holes_that_a_reader_never_misses
 #[tokio::test]
 async fn many_processes_of_one_function_share_a_log_without_holes() {
     // Two chats on one database: their functions know nothing of each other, as on Lambda.
-    let first = Stack::start().await;
-    let second = Stack::start_with(&first.uri, first.database.name(), &[]).await;
+    let first = Chat::start().await;
+    let second = Chat::with()
+        .database(&first.uri, first.database.name())
+        .start()
+        .await;
     let start = Arc::new(Barrier::new(8));
     let mut senders = Vec::new();
     for index in 0..8 {
@@ -151,7 +154,7 @@ async fn writers_that_know_nothing_of_each_other_share_a_log_without_holes() {
             start.wait().await;
             let mut numbers = Vec::new();
             for _ in 0..EACH {
-                let deadline = Deadline::after(PATIENCE);
+                let deadline = Deadline::after(TIMEOUT);
                 let appended = store
                     .append(&draft(), Utc::now(), deadline)
                     .await
@@ -177,7 +180,7 @@ fn draft() -> Draft {
 
 #[tokio::test]
 async fn a_resend_in_parallel_or_later_makes_no_second_message() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     let mut clients = [stack.connect("a").await, stack.connect("a").await];
     let frame = json!({
         "action": "sendMessage",
@@ -209,7 +212,10 @@ async fn a_resend_in_parallel_or_later_makes_no_second_message() {
 
     // Later, after other messages, from another process that remembers nothing.
     clients[0].say("b", "something else").await;
-    let second = Stack::start_with(&stack.uri, stack.database.name(), &[]).await;
+    let second = Chat::with()
+        .database(&stack.uri, stack.database.name())
+        .start()
+        .await;
     let mut late = second.connect("a").await;
     late.send(&frame).await;
     let late = next_ack(&mut late).await;
@@ -231,7 +237,7 @@ async fn a_resend_in_parallel_or_later_makes_no_second_message() {
 
 #[tokio::test]
 async fn a_resend_is_pushed_again() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     let mut sender = stack.connect("a").await;
     let mut receiver = stack.connect("b").await;
     let frame = json!({

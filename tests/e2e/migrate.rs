@@ -13,9 +13,8 @@ use local_gateway::process::ports::free_port;
 use mongodb::Database;
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
-use tests::gateway::Gateway;
-use tests::stack::launch;
-use tests::{Stack, server};
+use tests::local_gateway::Launch;
+use tests::{LocalGateway, server};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -53,8 +52,8 @@ fn template(uri: &str, database: &str, timeout: u64) -> PathBuf {
     path
 }
 
-async fn start(uri: &str, database: &str, timeout: u64) -> Gateway {
-    let gateway = Gateway::start(&template(uri, database, timeout), &[]).await;
+async fn start(uri: &str, database: &str, timeout: u64) -> LocalGateway {
+    let gateway = LocalGateway::start(&template(uri, database, timeout), &[]).await;
     gateway.expect("it starts")
 }
 
@@ -167,7 +166,7 @@ fn request(kind: &str, url: &str, versions: (u32, u32)) -> Value {
 }
 
 /// Sends a request of CloudFormation and gives the one answer to it.
-async fn ask(gateway: &Gateway, answers: &Answers, kind: &str, versions: (u32, u32)) -> Value {
+async fn ask(gateway: &LocalGateway, answers: &Answers, kind: &str, versions: (u32, u32)) -> Value {
     let request = request(kind, &answers.url, versions);
     let result = gateway.invoke(FUNCTION, &request).await;
     assert_eq!(result, Ok(Value::Null), "{}", gateway.log());
@@ -333,9 +332,9 @@ async fn the_chat_does_not_start_on_a_database_that_cannot_be_migrated() {
             "error: Migration: making of the indexes",
         ),
     ] {
-        let mut command = Stack::command(&[&["--database", database.name()], flags].concat());
-        command.env("MONGODB_URI", server::uri().await);
-        let said = launch(command).await.expect_err("it ends").to_string();
+        let launch = Launch::chat().database(server::uri().await, database.name());
+        let started = launch.flags(flags).start().await;
+        let said = started.err().expect("it ends").to_string();
         assert!(said.contains(part) && !said.contains(PASSWORD), "{said}");
     }
     database.drop().await.expect("dropped");

@@ -8,7 +8,7 @@ use chat::migration::Summary;
 use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc};
 use mongodb::{Collection, Database};
-use tests::Stack;
+use tests::Chat;
 use tests::server;
 
 /// A document as the old system wrote it.
@@ -68,7 +68,10 @@ async fn old_and_new_messages_show_in_order() {
         .await
         .expect("inserted");
 
-    let stack = Stack::start_with(server::uri().await, database.name(), &[]).await;
+    let stack = Chat::with()
+        .database(server::uri().await, database.name())
+        .start()
+        .await;
     let mut a = stack.connect("a").await;
     assert_eq!(
         a.say("b", "fourth").await["seq"],
@@ -187,7 +190,10 @@ async fn two_runs_at_once_while_messages_are_sent_number_everything_once() {
     const TOTAL: i64 = 3_000;
     let database = empty_database().await;
     // The chat runs first, on an empty database; the old documents come in behind its back.
-    let stack = Stack::start_with(server::uri().await, database.name(), &[]).await;
+    let stack = Chat::with()
+        .database(server::uri().await, database.name())
+        .start()
+        .await;
     let olds = (0..TOTAL).map(|n| {
         old(
             "b",

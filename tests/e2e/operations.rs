@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use serde_json::json;
-use tests::stack::Host;
-use tests::{Stack, server};
+use tests::local_gateway::Host;
+use tests::{Chat, server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -67,6 +67,13 @@ impl Meter {
         meter
     }
 
+    /// Starts a chat whose functions reach the database this way.
+    async fn chat(&self, flags: &[&str]) -> Chat {
+        let settings = Chat::with().host(Host::Processes).flags(flags);
+        let settings = settings.database(&self.uri, &server::database_name());
+        settings.start().await
+    }
+
     /// Lets commands of this name hang from now on.
     fn hold(&self, command: &'static str) {
         *self.way.held.lock().expect("no holder panics") = Some(command);
@@ -124,9 +131,7 @@ fn counts<const N: usize>(expected: [(&str, usize); N]) -> Counts {
 #[tokio::test]
 async fn a_send_is_one_insert_and_one_look_up() {
     let meter = Meter::start().await;
-    let one_process = ["--concurrency", "1"];
-    let database = server::database_name();
-    let stack = Stack::start_on(Host::Processes, &meter.uri, &database, &one_process).await;
+    let stack = meter.chat(&["--concurrency", "1"]).await;
     let (mut a, mut b) = (stack.connect("a").await, stack.connect("b").await);
     meter.take();
 
@@ -164,8 +169,7 @@ async fn a_send_is_one_insert_and_one_look_up() {
 #[tokio::test]
 async fn a_page_of_the_history_is_one_look_up_or_two() {
     let meter = Meter::start().await;
-    let database = server::database_name();
-    let stack = Stack::start_on(Host::Processes, &meter.uri, &database, &[]).await;
+    let stack = meter.chat(&[]).await;
     let mut a = stack.connect("a").await;
     for _ in 0..3 {
         a.say("b", "m").await;
@@ -181,9 +185,7 @@ async fn a_page_of_the_history_is_one_look_up_or_two() {
 #[tokio::test]
 async fn a_look_up_that_hangs_hides_no_delivery() {
     let meter = Meter::start().await;
-    let one_process = ["--concurrency", "1"];
-    let database = server::database_name();
-    let stack = Stack::start_on(Host::Processes, &meter.uri, &database, &one_process).await;
+    let stack = meter.chat(&["--concurrency", "1"]).await;
     let (mut a, mut b) = (stack.connect("a").await, stack.connect("b").await);
     age_rows(&stack).await;
     a.say("b", "now the process knows the sockets").await;

@@ -4,15 +4,15 @@ use hyper::StatusCode;
 use local_gateway::process::ports::free_port;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
-use tests::stack::descendants;
-use tests::{Client, Stack, server};
+use tests::process::descendants_named;
+use tests::{Chat, Client, server};
 
 #[tokio::test]
 async fn without_the_database_everything_is_unavailable_and_with_it_everything_works_again() {
     let folder = server::scratch_folder().join("outage");
     let port = free_port().expect("a port");
     let mut database = server::start_in(&folder, port).await;
-    let stack = Stack::start_with(&database.uri, "meetme", &[]).await;
+    let stack = Chat::with().database(&database.uri, "meetme").start().await;
     let mut a = stack.connect("a").await;
     let mut b = stack.connect("b").await;
     assert_eq!(a.say("b", "before").await["seq"], 1);
@@ -65,10 +65,10 @@ async fn without_the_database_everything_is_unavailable_and_with_it_everything_w
 
 #[tokio::test]
 async fn a_function_that_is_killed_is_started_again() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     let mut a = stack.connect("a").await;
     assert_eq!(a.say("b", "before").await["seq"], 1);
-    kill_process(descendant(stack.pid(), "send-message"), Signal::KILL).expect("killed");
+    kill_process(process_of(&stack, "send-message"), Signal::KILL).expect("killed");
     // A frame may still meet the dying process; API Gateway says so, and clients try again.
     let ack = loop {
         a.send(&json!({
@@ -85,14 +85,8 @@ async fn a_function_that_is_killed_is_started_again() {
     stack.stop().await;
 }
 
-/// The descendant of a process that runs a program.
-pub fn descendant(ancestor: Pid, program: &str) -> Pid {
-    descendants(ancestor.as_raw_nonzero().get())
-        .into_iter()
-        .filter(|id| {
-            let name = std::fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
-            name.trim() == program
-        })
-        .find_map(Pid::from_raw)
-        .expect("it has that descendant")
+/// Returns a process of the chat that runs a function.
+pub fn process_of(chat: &Chat, function: &str) -> Pid {
+    let found = descendants_named(chat.pid(), function);
+    *found.first().expect("the function runs")
 }

@@ -2,11 +2,11 @@
 
 use hyper::{Method, StatusCode};
 use tests::client::send;
-use tests::{Stack, page};
+use tests::{Chat, page};
 
 #[tokio::test]
 async fn the_page_and_all_that_it_loads_come_from_one_origin_and_name_that_of_the_socket() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     let files = page::load(&format!("{}/", stack.http)).await;
     let files = files.expect("all files are served");
     let names: Vec<&str> = files.keys().map(String::as_str).collect();
@@ -39,7 +39,7 @@ async fn the_page_and_all_that_it_loads_come_from_one_origin_and_name_that_of_th
 
 #[tokio::test]
 async fn a_caller_gets_the_form_it_takes_and_nothing_that_it_has() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     let url = format!("{}/", stack.http);
     let get = async |headers: &[(&str, &str)]| send(Method::GET, &url, headers).await;
 
@@ -72,7 +72,7 @@ async fn a_caller_gets_the_form_it_takes_and_nothing_that_it_has() {
 
 #[tokio::test]
 async fn nothing_but_the_listed_files_is_served() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     for path in [
         "page/",
         "page/none.js",

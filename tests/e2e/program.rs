@@ -2,9 +2,11 @@
 
 use std::process::Stdio;
 
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
-use tests::stack::{descendants, launch, pid_of};
-use tests::{Client, Stack, programs, server, until};
+use rustix::process::{Pid, test_kill_process};
+use serde_json::Value;
+use tests::local_gateway::Launch;
+use tests::process::{descendants, descendants_named};
+use tests::{Client, LocalGateway, get, programs, server, until};
 use tokio::process::Command;
 
 async fn output(arguments: &[&str]) -> (bool, String) {
@@ -138,31 +140,43 @@ async fn functions_that_cannot_start_end_it_with_the_reason() {
     );
 }
 
+/// Starts a chat that finds its database itself.
+async fn start(flags: &[&str]) -> anyhow::Result<LocalGateway> {
+    Launch::chat().flags(flags).start().await
+}
+
+async fn connect(chat: &LocalGateway) -> Client {
+    let url = chat.ws.as_deref().expect("it has a WebSocket API");
+    let client = Client::connect(&format!("{url}?user_id=a")).await;
+    client.expect("connected")
+}
+
+async fn history(chat: &LocalGateway) -> Vec<Value> {
+    let url = chat.http.as_deref().expect("it has an HTTP API");
+    let history = get(&format!("{url}/chat/history?user1=a&user2=b")).await;
+    history.messages()
+}
+
 #[tokio::test]
 async fn its_own_database_keeps_data_until_it_is_asked_for_a_fresh_one() {
     server::uri().await; // Installs the server if need be.
     let data = server::scratch_folder().join("data");
     let data = data.to_str().expect("UTF-8");
-    let history = async |flags: &[&str], say: Option<&str>| {
-        let command = Stack::command(&[&["--data", data], flags].concat());
-        let (mut child, log, ws, http) = launch(command).await.expect("started");
+    let messages = async |flags: &[&str], say: Option<&str>| {
+        let chat = start(&[&["--data", data], flags].concat()).await;
+        let chat = chat.expect("started");
         if let Some(text) = say {
-            let mut client = Client::connect(&format!("{ws}/?user_id=a"))
-                .await
-                .expect("connected");
-            assert_eq!(client.say("b", text).await["type"], "ack");
+            assert_eq!(connect(&chat).await.say("b", text).await["type"], "ack");
         }
-        let history = tests::get(&format!("{http}/chat/history?user1=a&user2=b"))
-            .await
-            .messages();
-        kill_process(pid_of(&child), Signal::INT).expect("it runs");
-        assert!(child.wait().await.expect("ended").success());
-        assert!(log.await.expect("a log").contains("stopping"));
+        let history = history(&chat).await;
+        let (status, log) = chat.stop().await.expect("stopped");
+        assert!(status.success(), "{status}");
+        assert!(log.contains("stopping"), "{log}");
         history.len()
     };
-    assert_eq!(history(&[], Some("kept")).await, 1);
-    assert_eq!(history(&[], Some("and more")).await, 2);
-    assert_eq!(history(&["--fresh"], None).await, 0);
+    assert_eq!(messages(&[], Some("kept")).await, 1);
+    assert_eq!(messages(&[], Some("and more")).await, 2);
+    assert_eq!(messages(&["--fresh"], None).await, 0);
 }
 
 #[tokio::test]
@@ -170,54 +184,46 @@ async fn a_second_one_does_not_touch_the_data_of_the_first() {
     server::uri().await; // Installs the server if need be.
     let data = server::scratch_folder().join("in-use");
     let flags = ["--data", data.to_str().expect("UTF-8"), "--fresh"];
-    let (_child, _log, ws, http) = launch(Stack::command(&flags)).await.expect("started");
-    let mut client = Client::connect(&format!("{ws}/?user_id=a"))
-        .await
-        .expect("connected");
-    assert_eq!(client.say("b", "mine").await["type"], "ack");
+    let chat = start(&flags).await.expect("started");
+    assert_eq!(connect(&chat).await.say("b", "mine").await["type"], "ack");
 
-    let refused = launch(Stack::command(&flags)).await.expect_err("refused");
+    let refused = start(&flags).await.err().expect("refused");
     let said = refused.to_string();
     assert!(
         said.contains("another cargo local uses") && said.contains("--data"),
         "{said}"
     );
-    let history = tests::get(&format!("{http}/chat/history?user1=a&user2=b")).await;
-    assert_eq!(history.messages().len(), 1);
+    assert_eq!(history(&chat).await.len(), 1);
 }
 
 #[tokio::test]
 async fn when_it_is_killed_its_functions_and_its_database_end_too() {
     let data = server::scratch_folder().join("killed");
     server::uri().await; // Installs the server if need be.
-    let command = Stack::command(&["--log", "off", "--data", data.to_str().expect("UTF-8")]);
-    let (mut child, _log, ws, _) = launch(command).await.expect("started");
-    let mut client = Client::connect(&format!("{ws}/?user_id=a"))
-        .await
-        .expect("connected");
-    assert_eq!(client.say("b", "acknowledged").await["type"], "ack");
-    let family = descendants(pid_of(&child).as_raw_nonzero().get());
+    let data = data.to_str().expect("UTF-8");
+    let chat = start(&["--log", "off", "--data", data]).await;
+    let chat = chat.expect("started");
+    let ack = connect(&chat).await.say("b", "acknowledged").await;
+    assert_eq!(ack["type"], "ack");
+    let mut family = descendants(chat.pid());
+    // The watcher that ties the gateway to this test is not the chat's.
+    let watchers = descendants_named(chat.pid(), "sh");
+    family.retain(|id| !watchers.contains(id));
     assert!(
         family.len() >= 8,
         "five functions, two supervisors and a database: {family:?}"
     );
-    kill_process(pid_of(&child), Signal::KILL).expect("killed");
-    child.wait().await.expect("ended");
+    chat.kill();
     for id in family {
-        let pid = Pid::from_raw(id).expect("an id");
-        until(async || test_kill_process(pid).is_err() || is_zombie(id)).await;
+        until(async || test_kill_process(id).is_err() || is_zombie(id)).await;
     }
     // What was acknowledged is there after the kill.
-    let command = Stack::command(&["--data", data.to_str().expect("UTF-8")]);
-    let (_child, _log, _, http) = launch(command).await.expect("started");
-    let history = tests::get(&format!("{http}/chat/history?user1=a&user2=b"))
-        .await
-        .messages();
-    assert_eq!(history[0]["message"], "acknowledged");
+    let chat = start(&["--data", data]).await.expect("started");
+    assert_eq!(history(&chat).await[0]["message"], "acknowledged");
 }
 
 /// Whether a process has ended and only waits for its parent to notice.
-fn is_zombie(id: i32) -> bool {
+fn is_zombie(id: Pid) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     status
         .rsplit(')')

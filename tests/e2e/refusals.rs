@@ -4,7 +4,7 @@ use chat::{Draft, UserId};
 use hyper::StatusCode;
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
-use tests::{Client, Stack};
+use tests::{Chat, Client};
 
 /// Fields of a frame and the code that they get.
 fn bad_fields() -> Vec<(Value, &'static str)> {
@@ -111,7 +111,7 @@ async fn expect_error(client: &mut Client, code: &str) -> Value {
 
 #[tokio::test]
 async fn a_bad_frame_gets_its_code_on_both_routes_and_stores_nothing() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     let mut client = stack.connect("a").await;
     for (fields, code) in bad_fields() {
         client.send(&fields).await;
@@ -142,7 +142,7 @@ async fn a_bad_frame_gets_its_code_on_both_routes_and_stores_nothing() {
 
 #[tokio::test]
 async fn an_error_carries_the_client_message_id_of_its_frame() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     let mut client = stack.connect("a").await;
     let frame = json!({"receiver_id": "b", "message": "", "client_message_id": "mine"});
     client.send(&frame).await;
@@ -153,7 +153,7 @@ async fn an_error_carries_the_client_message_id_of_its_frame() {
 
 #[tokio::test]
 async fn the_longest_message_of_any_script_is_taken() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     let mut sender = stack.connect("a").await;
     let mut receiver = stack.connect("b").await;
     for text in [
@@ -171,7 +171,7 @@ async fn the_longest_message_of_any_script_is_taken() {
 
 #[tokio::test]
 async fn a_handshake_without_one_valid_user_id_is_refused() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     let too_long = format!("/?user_id={}", "x".repeat(UserId::MAX_BYTES + 1));
     for path in [
         "/",

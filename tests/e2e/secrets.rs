@@ -11,9 +11,9 @@ use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 use tests::client::{get_as, request};
 use tests::issuer::{Issuer, Key, unsigned};
-use tests::{Client, Stack, server, until};
+use tests::{Chat, Client, server, until};
 
-use crate::outage::descendant;
+use crate::outage::process_of;
 
 const TEXT: &str = "xyzzy-text";
 const BAD_TOKEN: &str = "xyzzy-token";
@@ -23,25 +23,24 @@ const PASSWORD: &str = "xyzzy-password";
 const MARKER: &str = "xyzzy";
 
 /// A chat that takes tokens at every entrance.
-struct Chat {
-    stack: Stack,
+struct GuardedChat {
+    chat: Chat,
     database: Database,
     issuer: Issuer,
 }
 
-impl Chat {
+impl GuardedChat {
     /// Starts one on a database of its own whose connection string has a password in it.
     async fn start(log_format: &str) -> Self {
         let (database, uri) = database_with_password(log_format).await;
         let issuer = Issuer::start(Key::ed("k"));
-        let parameters = issuer.parameters();
-        let parameters = parameters.iter().map(String::as_str);
-        let parameters = parameters.chain(["JwtInQuery=on"]);
-        let parameters = parameters.flat_map(|parameter| ["--parameter", parameter]);
-        let flags = ["--log", "trace", "--log-format", log_format];
-        let flags: Vec<&str> = flags.into_iter().chain(parameters).collect();
+        let settings = Chat::with()
+            .database(&uri, "meetme")
+            .issuer(&issuer)
+            .parameters(&["JwtInQuery=on"])
+            .flags(&["--log", "trace", "--log-format", log_format]);
         Self {
-            stack: Stack::start_with(&uri, "meetme", &flags).await,
+            chat: settings.start().await,
             database,
             issuer,
         }
@@ -54,17 +53,17 @@ impl Chat {
     }
 
     fn ws(&self, query: &str) -> String {
-        format!("{}/?{query}", self.stack.ws)
+        format!("{}/?{query}", self.chat.ws)
     }
 
     async fn history(&self, token: &str, query: &str) -> StatusCode {
-        let url = format!("{}/chat/history?user1=a&user2=b&{query}", self.stack.http);
+        let url = format!("{}/chat/history?user1=a&user2=b&{query}", self.chat.http);
         get_as(token, &url).await.status
     }
 
     /// Sets all faults anew.
     async fn set_faults(&self, faults: &Value) {
-        let url = format!("{}/_local/faults", self.stack.ws.replace("ws:", "http:"));
+        let url = format!("{}/_local/faults", self.chat.ws.replace("ws:", "http:"));
         let answer = request(Method::PUT, &url, faults.to_string().into_bytes()).await;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
     }
@@ -83,7 +82,7 @@ async fn database_with_password(name: &str) -> (Database, String) {
 }
 
 /// Comes to all entrances with tokens that are good, and of two users.
-async fn come_in(chat: &Chat) -> (Client, Client) {
+async fn come_in(chat: &GuardedChat) -> (Client, Client) {
     let authorization = format!("Bearer {}", chat.token("a"));
     let a = Client::connect_with(&chat.ws(""), &[("authorization", &authorization)]).await;
     let protocols = format!("chat.v1, bearer.{}", chat.token("b"));
@@ -94,7 +93,7 @@ async fn come_in(chat: &Chat) -> (Client, Client) {
 }
 
 /// Comes with tokens that are not good, or where none is taken.
-async fn stay_out(chat: &Chat) {
+async fn stay_out(chat: &GuardedChat) {
     let unsigned = unsigned(&chat.issuer.claims(CLAIM));
     let good = chat.token("a");
     for token in [BAD_TOKEN, &unsigned, &format!("{good}{BAD_TOKEN}")] {
@@ -139,11 +138,11 @@ async fn send_good_and_bad_frames(a: &mut Client, b: &mut Client) {
 }
 
 /// Pushes fail, a function is killed, the database goes away.
-async fn fall_over(chat: &mut Chat, a: &mut Client) {
+async fn fall_over(chat: &mut GuardedChat, a: &mut Client) {
     chat.set_faults(&json!({"posts": {"500": 1}})).await;
     assert_eq!(a.say("b", TEXT).await["status"], "stored");
     chat.set_faults(&json!({})).await;
-    kill_process(descendant(chat.stack.pid(), "send-message"), Signal::KILL).expect("killed");
+    kill_process(process_of(&chat.chat, "send-message"), Signal::KILL).expect("killed");
     let killed = json!({"action": "sendMessage", "receiver_id": "b", "message": TEXT});
     until(async || {
         // A frame may still meet the dying process.
@@ -164,7 +163,7 @@ async fn fall_over(chat: &mut Chat, a: &mut Client) {
 #[tokio::test]
 async fn nothing_that_is_written_holds_a_text_a_token_or_a_password() {
     for log_format in ["text", "json"] {
-        let mut chat = Chat::start(log_format).await;
+        let mut chat = GuardedChat::start(log_format).await;
         let (mut a, mut b) = come_in(&chat).await;
         stay_out(&chat).await;
         send_good_and_bad_frames(&mut a, &mut b).await;
@@ -173,7 +172,7 @@ async fn nothing_that_is_written_holds_a_text_a_token_or_a_password() {
         assert_eq!(chat.history(&token, "").await, StatusCode::OK);
         assert_eq!(chat.history(&token, &query).await, StatusCode::UNAUTHORIZED);
         fall_over(&mut chat, &mut a).await;
-        let log = chat.stack.interrupt().await;
+        let log = chat.chat.shutdown().await;
         for line in [
             "not authorized",
             "connected",

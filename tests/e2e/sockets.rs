@@ -8,13 +8,13 @@ use chrono::{TimeDelta, Utc};
 use hyper::StatusCode;
 use local_gateway::http::server::{response, serve};
 use mongodb::bson::{DateTime, Document, doc};
-use tests::stack::Host;
-use tests::{Stack, server, until};
+use tests::local_gateway::Host;
+use tests::{Chat, until};
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_util::sync::CancellationToken;
 
-async fn connection_ids(stack: &Stack, user_id: &str) -> Vec<String> {
+async fn connection_ids(stack: &Chat, user_id: &str) -> Vec<String> {
     use futures_util::TryStreamExt;
     let connections = stack.database.collection::<Document>("connections");
     let rows = connections
@@ -27,7 +27,7 @@ async fn connection_ids(stack: &Stack, user_id: &str) -> Vec<String> {
 }
 
 /// A row as `$connect` writes it, for a socket that opened `age` ago and that nobody holds.
-async fn leave_row(stack: &Stack, id: &str, user_id: &str, age: TimeDelta) {
+async fn leave_row(stack: &Chat, id: &str, user_id: &str, age: TimeDelta) {
     let date = |time: chrono::DateTime<Utc>| DateTime::from_millis(time.timestamp_millis());
     let connected_at = Utc::now() - age;
     let row = doc! {
@@ -43,7 +43,7 @@ async fn leave_row(stack: &Stack, id: &str, user_id: &str, age: TimeDelta) {
 
 #[tokio::test]
 async fn the_row_of_a_vanished_socket_goes_on_the_first_410_and_the_others_still_receive() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     let mut sender = stack.connect("a").await;
     let mut receiver = stack.connect("b").await;
     let alive = connection_ids(&stack, "b").await;
@@ -56,7 +56,7 @@ async fn the_row_of_a_vanished_socket_goes_on_the_first_410_and_the_others_still
 }
 
 /// Lets all rows look as if their sockets had been open for a minute.
-pub async fn age_rows(stack: &Stack) {
+pub async fn age_rows(stack: &Chat) {
     let connections = stack.database.collection::<Document>("connections");
     let minute_ago = Utc::now() - TimeDelta::minutes(1);
     let older = doc! {"connected_at": DateTime::from_millis(minute_ago.timestamp_millis())};
@@ -66,9 +66,8 @@ pub async fn age_rows(stack: &Stack) {
 
 #[tokio::test]
 async fn sockets_that_a_process_knows_get_messages_before_the_database_has_named_them() {
-    let one_process = ["--concurrency", "1"];
-    let (uri, database) = (server::uri().await, server::database_name());
-    let stack = Stack::start_on(Host::Processes, uri, &database, &one_process).await;
+    let settings = Chat::with().host(Host::Processes);
+    let stack = settings.flags(&["--concurrency", "1"]).start().await;
     let (mut a, mut b) = (stack.connect("a").await, stack.connect("b").await);
     age_rows(&stack).await;
     assert_eq!(a.say("b", "now it is known").await["status"], "delivered");
@@ -94,11 +93,10 @@ async fn sockets_that_a_process_knows_get_messages_before_the_database_has_named
 
 #[tokio::test]
 async fn a_known_socket_that_has_vanished_is_forgotten_on_its_410() {
-    let one_process = ["--concurrency", "1"];
-    let (uri, database) = (server::uri().await, server::database_name());
-    let flags = ["--fault", r#"{"disconnect":{"drop":1}}"#];
-    let flags = [one_process, flags].concat();
-    let stack = Stack::start_on(Host::Processes, uri, &database, &flags).await;
+    let settings = Chat::with().host(Host::Processes);
+    let settings = settings.flags(&["--concurrency", "1"]);
+    let settings = settings.flags(&["--fault", r#"{"disconnect":{"drop":1}}"#]);
+    let stack = settings.start().await;
     let (mut a, mut b) = (stack.connect("a").await, stack.connect("b").await);
     let gone = stack.connect("b").await;
     age_rows(&stack).await;
@@ -115,7 +113,7 @@ async fn a_known_socket_that_has_vanished_is_forgotten_on_its_410() {
 
 #[tokio::test]
 async fn a_socket_that_is_still_coming_up_keeps_its_row() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     let mut sender = stack.connect("a").await;
     leave_row(&stack, "BBBBBBBBBBBBBBA=", "b", TimeDelta::zero()).await;
     assert_eq!(sender.say("b", "hi").await["status"], "stored");
@@ -125,7 +123,7 @@ async fn a_socket_that_is_still_coming_up_keeps_its_row() {
 
 #[tokio::test]
 async fn an_endpoint_that_does_not_answer_costs_the_others_nothing() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     let mut sender = stack.connect("a").await;
     let mut receiver = stack.connect("b").await;
     leave_row(&stack, "CCCCCCCCCCCCCCA=", "b", TimeDelta::minutes(10)).await;
@@ -164,7 +162,7 @@ async fn failing_endpoint(statuses: Vec<StatusCode>) -> (String, Arc<AtomicUsize
 
 #[tokio::test]
 async fn a_push_is_retried_when_the_api_is_throttled_or_fails_for_a_moment() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     let mut sender = stack.connect("a").await;
     let connections = stack.database.collection::<Document>("connections");
     let twice = |status| vec![status; 2];
@@ -215,7 +213,7 @@ async fn a_push_is_retried_when_the_api_is_throttled_or_fails_for_a_moment() {
 
 #[tokio::test]
 async fn an_expired_row_gets_nothing() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     let mut sender = stack.connect("a").await;
     let mut receiver = stack.connect("b").await;
     let connections = stack.database.collection::<Document>("connections");
@@ -232,7 +230,7 @@ async fn an_expired_row_gets_nothing() {
 
 #[tokio::test]
 async fn a_row_holds_what_the_design_says() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     let _client = stack.connect("a").await;
     let connections = stack.database.collection::<Document>("connections");
     let row = connections
@@ -257,7 +255,7 @@ async fn a_row_holds_what_the_design_says() {
 
 #[tokio::test]
 async fn the_row_of_a_deleted_connection_goes_with_its_socket() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     let mut client = stack.connect("a").await;
     let id = connection_ids(&stack, "a").await.remove(0);
     let deleted = stack.management().delete_connection().connection_id(id);
@@ -270,7 +268,7 @@ async fn the_row_of_a_deleted_connection_goes_with_its_socket() {
 
 #[tokio::test]
 async fn a_deleted_socket_ends_even_if_its_client_does_not_answer() {
-    let stack = Stack::start().await;
+    let stack = Chat::start().await;
     // It is held, but nothing reads from it and so nothing answers the close frame.
     let _silent = stack.connect("a").await;
     let id = connection_ids(&stack, "a").await.remove(0);

@@ -1,7 +1,6 @@
 //! What the functions tell of requests: JSON lines with ids, metrics that CloudWatch reads, and
 //! traces for the X-Ray daemon.
 
-use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +10,8 @@ use hyper::StatusCode;
 use local_gateway::lambda::runtime::{Queue, RuntimeApi};
 use mongodb::bson::{DateTime, Document, doc};
 use serde_json::{Value, json};
-use tests::gateway::Gateway;
-use tests::stack::{PATIENCE, TEMPLATE};
-use tests::{Client, get, programs, server, until};
+use tests::local_gateway::Host;
+use tests::{Chat, Client, TIMEOUT, get, programs, server, until};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -21,94 +19,60 @@ use tokio::time::timeout;
 /// What no output may hold.
 const TEXT: &str = "xyzzy-secret-text";
 
-/// A chat whose log can be read while it runs.
-struct Chat {
-    gateway: Gateway,
-    database: mongodb::Database,
-    ws: String,
-    http: String,
+/// Starts a chat with the limits of the template.
+async fn start(flags: &[&str]) -> Chat {
+    let limits = ["MessageRate=5", "MessageBurst=20", "SocketsPerUser=10"];
+    let settings = Chat::with().host(Host::Processes).parameters(&limits);
+    settings.flags(flags).start().await
 }
 
-impl Chat {
-    async fn start(flags: &[&str]) -> Self {
-        let uri = server::uri().await;
-        let name = server::database_name();
-        let command = Gateway::command_of(programs::local, Path::new(TEMPLATE)).await;
-        let mut command = command.expect("built");
-        command
-            .env("MONGODB_URI", uri)
-            .args(["--database", &name, "--binaries"])
-            .arg(programs::folder())
-            .args(flags);
-        let gateway = Gateway::launch(command).await.expect("the chat starts");
-        let client = mongodb::Client::with_uri_str(uri).await.expect("a client");
-        Self {
-            ws: gateway.ws.clone().expect("it has a WebSocket API"),
-            http: gateway.http.clone().expect("it has an HTTP API"),
-            database: client.database(&name),
-            gateway,
-        }
-    }
+/// Inserts the row of a connection of `user_id` that nobody holds.
+async fn leave_row(chat: &Chat, id: &str, user_id: &str, endpoint: &str) {
+    let time = |time: chrono::DateTime<Utc>| DateTime::from_millis(time.timestamp_millis());
+    let row = doc! {
+        "_id": id,
+        "user_id": user_id,
+        "endpoint": endpoint,
+        "connected_at": time(Utc::now() - TimeDelta::minutes(10)),
+        "expires_at": time(Utc::now() + TimeDelta::minutes(60)),
+    };
+    let connections = chat.database.collection::<Document>("connections");
+    connections.insert_one(row).await.expect("inserted");
+}
 
-    async fn connect(&self, user_id: &str) -> Client {
-        let url = format!("{}?user_id={user_id}", self.ws);
-        Client::connect(&url).await.expect("connected")
-    }
+/// Returns what the functions have printed so far, without time and name.
+fn printed(chat: &Chat) -> Vec<String> {
+    let log = chat.gateway.log();
+    let lines = log.lines().filter_map(|line| line.split_once(" | "));
+    lines.map(|(_, line)| line.to_owned()).collect()
+}
 
-    /// Leaves the row of a socket of `user_id` that nobody holds.
-    async fn leave_row(&self, id: &str, user_id: &str, endpoint: &str) {
-        let time = |time: chrono::DateTime<Utc>| DateTime::from_millis(time.timestamp_millis());
-        let row = doc! {
-            "_id": id,
-            "user_id": user_id,
-            "endpoint": endpoint,
-            "connected_at": time(Utc::now() - TimeDelta::minutes(10)),
-            "expires_at": time(Utc::now() + TimeDelta::minutes(60)),
-        };
-        let connections = self.database.collection::<Document>("connections");
-        connections.insert_one(row).await.expect("inserted");
-    }
+/// Returns the JSON lines of the functions: those of metrics, or the others.
+fn lines(chat: &Chat, metrics: bool) -> Vec<Value> {
+    let lines = printed(chat);
+    let lines = lines.iter().filter_map(|line| parse(line));
+    lines
+        .filter(|line| line.get("_aws").is_some() == metrics)
+        .collect()
+}
 
-    /// What the functions have printed so far, without time and name.
-    fn printed(&self) -> Vec<String> {
-        let log = self.gateway.log();
-        let lines = log.lines().filter_map(|line| line.split_once(" | "));
-        lines.map(|(_, line)| line.to_owned()).collect()
-    }
+/// Waits for the one metrics document that has a metric above zero, and returns it.
+async fn metrics_with(chat: &Chat, metric: &str) -> Value {
+    let found = || {
+        let mut documents = lines(chat, true).into_iter();
+        documents.find(|document| document[metric].as_u64() > Some(0))
+    };
+    until(async || found().is_some()).await;
+    found().expect("it was there")
+}
 
-    /// The JSON lines of the functions: those of metrics, or the others.
-    fn lines(&self, metrics: bool) -> Vec<Value> {
-        let lines = self.printed();
-        let lines = lines.iter().filter_map(|line| parse(line));
-        lines
-            .filter(|line| line.get("_aws").is_some() == metrics)
-            .collect()
-    }
-
-    /// The one metrics document that has a metric above zero, once it is there.
-    async fn metrics_with(&self, metric: &str) -> Value {
-        let found = || {
-            let mut documents = self.lines(true).into_iter();
-            documents.find(|document| document[metric].as_u64() > Some(0))
-        };
-        until(async || found().is_some()).await;
-        found().expect("it was there")
-    }
-
-    /// The sum of a metric over all documents.
-    fn sum(&self, metric: &str) -> u64 {
-        let documents = self.lines(true);
-        let counts = documents
-            .iter()
-            .filter_map(|document| document[metric].as_u64());
-        counts.sum()
-    }
-
-    async fn stop(self) {
-        self.database.drop().await.expect("dropped");
-        let (status, _) = self.gateway.stop().await.expect("stopped");
-        assert!(status.success(), "{status}");
-    }
+/// Returns the sum of a metric over all documents.
+fn sum(chat: &Chat, metric: &str) -> u64 {
+    let documents = lines(chat, true);
+    let counts = documents
+        .iter()
+        .filter_map(|document| document[metric].as_u64());
+    counts.sum()
 }
 
 fn parse(line: &str) -> Option<Value> {
@@ -118,7 +82,7 @@ fn parse(line: &str) -> Option<Value> {
 /// How many values a metric of durations has, all of them plausible.
 fn durations(document: &Value, metric: &str) -> usize {
     let values = document[metric].as_array().expect("an array");
-    let most_ms = PATIENCE.as_secs_f64() * 1_000.0;
+    let most_ms = TIMEOUT.as_secs_f64() * 1_000.0;
     for value in values {
         let value = value.as_f64().expect("a number");
         assert!(value > 0.0 && value < most_ms, "{document}");
@@ -148,7 +112,7 @@ impl Daemon {
     /// The document of the next datagram.
     async fn next(&self) -> Value {
         let mut datagram = [0; 64 * 1024];
-        let length = timeout(PATIENCE, self.socket.recv(&mut datagram)).await;
+        let length = timeout(TIMEOUT, self.socket.recv(&mut datagram)).await;
         let length = length.expect("it comes in time").expect("received");
         document(&datagram[..length])
     }
@@ -171,17 +135,17 @@ fn document(datagram: &[u8]) -> Value {
 
 #[tokio::test]
 async fn every_kind_of_request_has_its_metrics() {
-    let chat = Chat::start(&["--log-format", "json", "--concurrency", "1"]).await;
+    let chat = start(&["--log-format", "json", "--concurrency", "1"]).await;
     let mut a = chat.connect("a").await;
     let mut b = chat.connect("b").await;
     let management = chat.gateway.management.clone().expect("it has one");
-    chat.leave_row("AAAAAAAAAAAAAAA=", "b", &management).await;
+    leave_row(&chat, "AAAAAAAAAAAAAAA=", "b", &management).await;
 
     a.send(&sent("m-1")).await;
     let ack = a.next().await;
     assert_eq!(ack["status"], "delivered");
     b.next().await;
-    let send = chat.metrics_with("Sends").await;
+    let send = metrics_with(&chat, "Sends").await;
     let expected = json!({
         "Stack": "local", "function": "SendMessageFunction",
         "conversation_id": ack["conversation_id"], "seq": 1,
@@ -209,7 +173,7 @@ async fn every_kind_of_request_has_its_metrics() {
 
     a.send(&sent("m-1")).await;
     assert_eq!(a.next().await["duplicate"], true);
-    let resend = chat.metrics_with("Duplicates").await;
+    let resend = metrics_with(&chat, "Duplicates").await;
     assert_eq!(
         (&resend["Sends"], &resend["PushesGone"]),
         (&json!(0), &json!(0))
@@ -240,11 +204,11 @@ async fn every_kind_of_request_has_its_metrics() {
     ];
     // Two handshakes and one that is refused, a send, a resend, a frame that is refused, a history
     // that is refused and one that is read, the end of a socket: a document for each.
-    until(async || chat.lines(true).len() == 9).await;
+    until(async || lines(&chat, true).len() == 9).await;
     for (metric, count) in totals {
-        assert_eq!(chat.sum(metric), count, "{metric}");
+        assert_eq!(sum(&chat, metric), count, "{metric}");
     }
-    let documents = chat.lines(true);
+    let documents = lines(&chat, true);
     for connect in documents
         .iter()
         .filter(|document| document["Connects"] == 1)
@@ -265,7 +229,7 @@ async fn every_kind_of_request_has_its_metrics() {
 
 #[tokio::test]
 async fn a_number_that_another_writer_took_is_counted() {
-    let chat = Chat::start(&["--log-format", "json", "--concurrency", "1"]).await;
+    let chat = start(&["--log-format", "json", "--concurrency", "1"]).await;
     let mut a = chat.connect("a").await;
     let first = a.say("b", TEXT).await;
     let messages = chat.database.collection::<Document>("chat_messages");
@@ -276,8 +240,8 @@ async fn a_number_that_another_writer_took_is_counted() {
     };
     messages.insert_one(other).await.expect("inserted");
     assert_eq!(a.say("b", TEXT).await["seq"], 3);
-    assert_eq!(chat.metrics_with("NumberConflicts").await["seq"], 3);
-    assert_eq!(chat.sum("NumberConflicts"), 1);
+    assert_eq!(metrics_with(&chat, "NumberConflicts").await["seq"], 3);
+    assert_eq!(sum(&chat, "NumberConflicts"), 1);
     chat.stop().await;
 }
 
@@ -289,16 +253,16 @@ async fn frames_and_sockets_beyond_the_limits_are_counted() {
         .into_iter()
         .chain(parameters)
         .collect();
-    let chat = Chat::start(&flags).await;
+    let chat = start(&flags).await;
     let mut a = chat.connect("a").await;
     until(async || a.say("b", TEXT).await["code"] == "rate_limited").await;
-    let refused = chat.metrics_with("RateLimited").await;
+    let refused = metrics_with(&chat, "RateLimited").await;
     assert_eq!(refused["Refusals"], 1);
     assert!(refused["DatabaseLatency"].is_null(), "it asks nobody");
 
     let _second = chat.connect("a").await;
     a.closed().await;
-    let connect = chat.metrics_with("SocketsClosed").await;
+    let connect = metrics_with(&chat, "SocketsClosed").await;
     assert_eq!(
         (&connect["SocketsClosed"], &connect["Connects"]),
         (&json!(1), &json!(1))
@@ -313,7 +277,7 @@ async fn frames_and_sockets_beyond_the_limits_are_counted() {
 /// request has its own ids in all it prints.
 async fn lines_of_requests_have_their_ids(flags: &[&str], level: &str) {
     let flags = [&["--log-format", "json", "--log", level], flags].concat();
-    let chat = Chat::start(&flags).await;
+    let chat = start(&flags).await;
     let mut clients = [
         chat.connect("a1").await,
         chat.connect("a2").await,
@@ -321,23 +285,25 @@ async fn lines_of_requests_have_their_ids(flags: &[&str], level: &str) {
     ];
     // Port 9 (discard): nobody listens there.
     let dead = "http://127.0.0.1:9/prod";
-    chat.leave_row("BBBBBBBBBBBBBBA=", "b", dead).await;
+    leave_row(&chat, "BBBBBBBBBBBBBBA=", "b", dead).await;
     for client in &mut clients {
         client.send(&sent("m-1")).await;
     }
     for client in &mut clients {
         assert_eq!(client.next().await["status"], "stored");
     }
-    until(async || chat.sum("PushesFailed") == 3).await;
+    until(async || sum(&chat, "PushesFailed") == 3).await;
 
-    let lines = chat.lines(false);
-    let documents = chat.lines(true);
+    let printed_lines = lines(&chat, false);
+    let documents = lines(&chat, true);
     let sends = documents.iter().filter(|document| document["Sends"] == 1);
     let mut request_ids = std::collections::BTreeSet::new();
     for document in sends {
         let request_id = document["requestId"].as_str().expect("a string");
         assert!(request_ids.insert(request_id), "each has its own");
-        let of_request = lines.iter().filter(|line| line["requestId"] == request_id);
+        let of_request = printed_lines
+            .iter()
+            .filter(|line| line["requestId"] == request_id);
         let of_request: Vec<_> = of_request.collect();
         let line = |message: &str| of_request.iter().find(|line| line["message"] == message);
         let failed = line("push failed").expect("from a task of a task");
@@ -353,7 +319,7 @@ async fn lines_of_requests_have_their_ids(flags: &[&str], level: &str) {
         }
     }
     assert_eq!(request_ids.len(), 3);
-    for line in chat.printed() {
+    for line in printed(&chat) {
         assert!(
             !line.contains(TEXT) && !line.contains("mongodb://"),
             "{line}"
@@ -384,10 +350,10 @@ async fn at_a_higher_level_ids_and_metrics_are_still_there() {
 
 #[tokio::test]
 async fn lines_of_text_have_no_metrics_among_them() {
-    let chat = Chat::start(&[]).await;
+    let chat = start(&[]).await;
     assert_eq!(chat.connect("a").await.say("b", TEXT).await["seq"], 1);
     let stored = || {
-        let mut lines = chat.printed().into_iter();
+        let mut lines = printed(&chat).into_iter();
         lines.find(|line| line.contains("message stored"))
     };
     until(async || stored().is_some()).await;
@@ -404,14 +370,14 @@ async fn lines_of_text_have_no_metrics_among_them() {
 async fn calls_of_a_sampled_request_are_subsegments_of_its_trace() {
     let daemon = Daemon::start().await;
     let flags = ["--log-format", "json", "--xray-daemon", &daemon.address];
-    let chat = Chat::start(&flags).await;
+    let chat = start(&flags).await;
     let mut a = chat.connect("a").await;
     let _b = chat.connect("b").await;
     let dead = "http://127.0.0.1:9/prod";
-    chat.leave_row("CCCCCCCCCCCCCCA=", "b", dead).await;
+    leave_row(&chat, "CCCCCCCCCCCCCCA=", "b", dead).await;
     a.send(&sent("m-1")).await;
     assert_eq!(a.next().await["status"], "delivered");
-    let send = chat.metrics_with("Sends").await;
+    let send = metrics_with(&chat, "Sends").await;
     let header = send["xrayTraceId"].as_str().expect("a string");
     let part = |name: &str| {
         let mut parts = header.split(';').filter_map(|part| part.split_once('='));
@@ -499,7 +465,7 @@ async fn datagrams_of_a_handshake(sampled: bool) -> Vec<Value> {
             },
         });
         let waiting = queue.push(event.to_string().into(), None).expect("room");
-        let outcome = timeout(PATIENCE, waiting.outcome).await.expect("in time");
+        let outcome = timeout(TIMEOUT, waiting.outcome).await.expect("in time");
         outcome.expect("an outcome").expect("a result");
     }
     child.kill().await.expect("it runs");

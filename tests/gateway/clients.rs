@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tests::gateway::Gateway;
+use tests::LocalGateway;
 use tests::{Client, tools, until};
 use tokio::process::Command;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -78,24 +78,26 @@ impl Key {
     }
 }
 
-async fn gateway(flags: &[&str]) -> Gateway {
+async fn gateway(flags: &[&str]) -> LocalGateway {
     let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/open.yaml");
-    Gateway::start(&template, flags).await.expect("it starts")
+    LocalGateway::start(&template, flags)
+        .await
+        .expect("it starts")
 }
 
 /// The base URL of `@connections`.
-fn management(gateway: &Gateway) -> &str {
+fn management(gateway: &LocalGateway) -> &str {
     gateway.management.as_deref().expect("an address")
 }
 
 /// The base URL of the Lambda API: the same port, without a stage.
-fn lambda(gateway: &Gateway) -> &str {
+fn lambda(gateway: &LocalGateway) -> &str {
     let (base, _stage) = management(gateway).rsplit_once('/').expect("a stage");
     base
 }
 
 /// A socket and its id.
-async fn connect(gateway: &Gateway) -> (Client, String) {
+async fn connect(gateway: &LocalGateway) -> (Client, String) {
     let url = gateway.ws.as_deref().expect("a WebSocket API");
     let mut client = Client::connect(url).await.expect("connected");
     client.send(&json!({"action": "reply"})).await;

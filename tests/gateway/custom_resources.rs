@@ -2,18 +2,15 @@
 //! in the end-to-end tests of the function `migrate`.
 
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::gateway::Gateway;
-use tests::stack::PATIENCE;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::Command;
+use tests::local_gateway::Launch;
+use tests::{LocalGateway, until};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::probe::{PROBE, function, template};
-use tests::programs;
 
 /// A custom resource of the probe, which never answers.
 fn resource(properties: Value) -> Value {
@@ -30,7 +27,7 @@ fn template_of(resources: Value) -> PathBuf {
 
 /// What a gateway says that does not start on these custom resources.
 async fn refusal(resources: Value, flags: &[&str]) -> String {
-    let started = Gateway::start(&template_of(resources), flags).await;
+    let started = LocalGateway::start(&template_of(resources), flags).await;
     started.err().expect("it does not start").to_string()
 }
 
@@ -76,7 +73,7 @@ async fn one_that_is_made_elsewhere_is_named() {
             "Zone": {"Fn::Select": [0, {"Fn::GetAZs": ""}]},
         },
     }});
-    let gateway = Gateway::start(&template_of(resources), &[]).await;
+    let gateway = LocalGateway::start(&template_of(resources), &[]).await;
     let (_, log) = gateway.expect("it starts").stop().await.expect("it ends");
     assert!(log.contains("Elsewhere (Custom::Thing)"), "{log}");
 }
@@ -84,28 +81,11 @@ async fn one_that_is_made_elsewhere_is_named() {
 #[tokio::test]
 async fn an_interrupt_while_waiting_ends_it_at_once() {
     let silent = resource(json!({}));
-    let command = Gateway::command(&template_of(json!({"Silent": silent}))).await;
-    let mut command = Command::from(command.expect("built"));
-    command.arg("--binaries").arg(programs::folder());
-    command.stdin(Stdio::piped()).stdout(Stdio::null());
-    let mut child = command
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("started");
-    let mut log = BufReader::new(child.stderr.take().expect("a pipe")).lines();
-    let waits = async {
-        while let Some(line) = log.next_line().await.expect("UTF-8") {
-            if line.contains("waiting for Silent") {
-                return;
-            }
-        }
-        panic!("it ended");
-    };
-    timeout(PATIENCE, waits).await.expect("it waits");
-    // The end of its standard input is an interrupt.
-    drop(child.stdin.take());
-    let status = timeout(Duration::from_secs(10), child.wait()).await;
-    let status = status.expect("it ends at once").expect("it ran");
-    assert!(status.success(), "{status}");
+    let launch = Launch::template(template_of(json!({"Silent": silent})));
+    let spawned = spawn_blocking(|| launch.spawn()).await.expect("no panic");
+    let (gateway, _screen) = spawned.expect("started");
+    until(async || gateway.log().contains("waiting for Silent")).await;
+    let stopped = timeout(Duration::from_secs(10), gateway.stop()).await;
+    let (status, log) = stopped.expect("it ends at once").expect("it ran");
+    assert!(status.success(), "{status}: {log}");
 }

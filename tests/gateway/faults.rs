@@ -10,37 +10,37 @@ mod pushes;
 
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
-use tests::client::{Answer, request};
-use tests::gateway::Gateway;
+use tests::LocalGateway;
+use tests::client::{HttpResponse, request};
 
 use crate::probe;
 
 /// Asks for something about the faults of the gateway whose Invoke API is at `base`.
-async fn control(base: &str, method: Method, path: &str, body: &Value) -> Answer {
+async fn control(base: &str, method: Method, path: &str, body: &Value) -> HttpResponse {
     let url = format!("{base}/_local/{path}");
     request(method, &url, body.to_string().into_bytes()).await
 }
 
 /// Sets all faults anew.
-async fn set(gateway: &Gateway, faults: &Value) {
+async fn set(gateway: &LocalGateway, faults: &Value) {
     let answer = control(&gateway.functions, Method::PUT, "faults", faults).await;
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
 }
 
 /// The faults in force.
-async fn in_force(gateway: &Gateway) -> Value {
+async fn in_force(gateway: &LocalGateway) -> Value {
     let answer = control(&gateway.functions, Method::GET, "faults", &Value::Null).await;
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
     answer.json()
 }
 
 /// A gateway on the probe, with these faults from the start.
-async fn start(faults: &Value) -> Gateway {
+async fn start(faults: &Value) -> LocalGateway {
     probe::start(&json!({}), &["--fault", &faults.to_string()]).await
 }
 
 /// A gateway on the probe with these faults by either way.
-async fn both_ways(faults: &Value) -> [Gateway; 2] {
+async fn both_ways(faults: &Value) -> [LocalGateway; 2] {
     let gateway = probe::start(&json!({}), &[]).await;
     set(&gateway, faults).await;
     [start(faults).await, gateway]
@@ -142,7 +142,7 @@ async fn malformed_faults_are_refused_and_change_nothing() {
 async fn malformed_faults_end_the_start() {
     let template = probe::template_with(&json!({}));
     for (malformed, part) in MALFORMED {
-        let error = Gateway::start(&template, &["--fault", malformed]).await;
+        let error = LocalGateway::start(&template, &["--fault", malformed]).await;
         let said = error.err().expect("it ends").to_string();
         assert!(said.contains("--fault"), "{malformed}: {said}");
         assert!(said.contains(part), "{malformed}: {said}");

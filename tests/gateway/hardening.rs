@@ -17,9 +17,9 @@ use std::path::Path;
 
 use aws_sdk_apigatewaymanagement::Client as Sockets;
 use hyper::StatusCode;
-use tests::gateway::Gateway;
+use tests::LocalGateway;
+use tests::TIMEOUT;
 use tests::raw::{Raw, statuses};
-use tests::stack::PATIENCE;
 use tests::{Client, management, process};
 use tokio::time::timeout;
 
@@ -35,7 +35,7 @@ const FRAME: &str = r#"{"action":"reply"}"#;
 
 /// A gateway under attack.
 struct Target {
-    gateway: Gateway,
+    gateway: LocalGateway,
     memory_before_kb: u64,
 }
 
@@ -46,7 +46,9 @@ impl Target {
 
     async fn start_with(flags: &[&str]) -> Self {
         let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/open.yaml");
-        let gateway = Gateway::start(&template, flags).await.expect("it starts");
+        let gateway = LocalGateway::start(&template, flags)
+            .await
+            .expect("it starts");
         let mut target = Self {
             gateway,
             memory_before_kb: 0,
@@ -97,7 +99,7 @@ impl Target {
     /// Checks that it still serves, ends well, and that nothing in it has panicked.
     async fn end(self) {
         self.serves().await;
-        let stopped = timeout(PATIENCE, self.gateway.stop()).await;
+        let stopped = timeout(TIMEOUT, self.gateway.stop()).await;
         let (status, log) = stopped.expect("it ends in time").expect("it ends");
         assert!(status.success(), "{status}: {log}");
         assert!(!log.contains("panicked"), "{log}");

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use tests::gateway::{self, Gateway};
+use tests::local_gateway::{self, LocalGateway};
 use tests::{Client, server};
 use tokio::task::JoinHandle;
 
@@ -80,8 +80,8 @@ pub fn template_with(properties: &Value) -> PathBuf {
 }
 
 /// A gateway on a template with nothing but the probe.
-pub async fn start(properties: &Value, flags: &[&str]) -> Gateway {
-    let gateway = Gateway::start(&template_with(properties), flags).await;
+pub async fn start(properties: &Value, flags: &[&str]) -> LocalGateway {
+    let gateway = LocalGateway::start(&template_with(properties), flags).await;
     gateway.expect("it starts")
 }
 
@@ -91,7 +91,7 @@ pub fn event(told: &Value) -> Value {
 }
 
 /// Invokes the probe by the Invoke API: its result, or the function error.
-pub async fn invoke(gateway: &Gateway, told: Value) -> Result<Value, Value> {
+pub async fn invoke(gateway: &LocalGateway, told: Value) -> Result<Value, Value> {
     gateway.invoke(PROBE, &event(&told)).await
 }
 
@@ -100,9 +100,9 @@ pub struct Invocation(JoinHandle<Result<Value, Value>>);
 
 impl Invocation {
     /// Begins to invoke the probe.
-    pub fn begin(gateway: &Gateway, told: Value) -> Self {
+    pub fn begin(gateway: &LocalGateway, told: Value) -> Self {
         let base = gateway.functions.clone();
-        let invocation = async move { gateway::invoke(&base, PROBE, &event(&told)).await };
+        let invocation = async move { local_gateway::invoke(&base, PROBE, &event(&told)).await };
         Self(tokio::spawn(invocation))
     }
 
@@ -122,12 +122,12 @@ pub struct Socket {
 
 impl Socket {
     /// Opens a socket that tells the function behind `$disconnect` nothing.
-    pub async fn open(gateway: &Gateway) -> Self {
+    pub async fn open(gateway: &LocalGateway) -> Self {
         Self::open_telling(gateway, &json!({})).await
     }
 
     /// Opens a socket that tells the functions behind `connect` and `disconnect` what to do.
-    pub async fn open_telling(gateway: &Gateway, told: &Value) -> Self {
+    pub async fn open_telling(gateway: &LocalGateway, told: &Value) -> Self {
         let url = gateway.ws.as_deref().expect("a WebSocket API");
         let client = Client::connect_as(url, &told.to_string()).await;
         let mut client = client.expect("connected");

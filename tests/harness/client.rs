@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-use crate::stack::PATIENCE;
+use crate::TIMEOUT;
 
 /// Encodes a value for a query string or a path.
 pub fn encode(value: &str) -> String {
@@ -121,7 +121,7 @@ impl Client {
 
     /// The next WebSocket message, pongs and closes included.
     pub async fn next_raw(&mut self) -> Message {
-        let next = tokio::time::timeout(PATIENCE, self.0.next()).await;
+        let next = tokio::time::timeout(TIMEOUT, self.0.next()).await;
         next.expect("a frame comes in time")
             .expect("the socket is open")
             .expect("the frame is well-formed")
@@ -150,7 +150,7 @@ impl Client {
                 rest.push(frame);
             }
         };
-        let ended = tokio::time::timeout(PATIENCE, end).await;
+        let ended = tokio::time::timeout(TIMEOUT, end).await;
         ended.expect("the connection ends in time");
         rest
     }
@@ -167,7 +167,7 @@ impl Client {
 
 /// An HTTP answer.
 #[derive(Debug)]
-pub struct Answer {
+pub struct HttpResponse {
     /// The status.
     pub status: StatusCode,
     /// The headers.
@@ -176,7 +176,7 @@ pub struct Answer {
     pub body: Bytes,
 }
 
-impl Answer {
+impl HttpResponse {
     /// The body as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).expect("the body is JSON")
@@ -217,7 +217,7 @@ impl Default for Http {
 
 impl Http {
     /// Sends a request.
-    pub async fn request(&self, method: Method, url: &str, body: Vec<u8>) -> Answer {
+    pub async fn request(&self, method: Method, url: &str, body: Vec<u8>) -> HttpResponse {
         let answer = self.try_request(method, url, body).await;
         answer.expect("an answer")
     }
@@ -227,14 +227,19 @@ impl Http {
     /// # Errors
     ///
     /// There is no answer, or it breaks off.
-    pub async fn try_request(&self, method: Method, url: &str, body: Vec<u8>) -> Result<Answer> {
+    pub async fn try_request(
+        &self,
+        method: Method,
+        url: &str,
+        body: Vec<u8>,
+    ) -> Result<HttpResponse> {
         let request = Request::builder().method(method).uri(url);
         self.send(request.body(Full::new(Bytes::from(body)))?).await
     }
 
-    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Answer> {
+    async fn send(&self, request: Request<Full<Bytes>>) -> Result<HttpResponse> {
         let (parts, body) = self.0.request(request).await?.into_parts();
-        Ok(Answer {
+        Ok(HttpResponse {
             status: parts.status,
             headers: parts.headers,
             body: body.collect().await?.to_bytes(),
@@ -243,18 +248,18 @@ impl Http {
 }
 
 /// Sends a GET request on a connection of its own.
-pub async fn get(url: &str) -> Answer {
+pub async fn get(url: &str) -> HttpResponse {
     request(Method::GET, url, Vec::new()).await
 }
 
 /// Sends a GET request with a token on a connection of its own.
-pub async fn get_as(token: &str, url: &str) -> Answer {
+pub async fn get_as(token: &str, url: &str) -> HttpResponse {
     let bearer = format!("Bearer {token}");
     send(Method::GET, url, &[("authorization", &bearer)]).await
 }
 
 /// Sends a request without a body, with these headers, on a connection of its own.
-pub async fn send(method: Method, url: &str, headers: &[(&str, &str)]) -> Answer {
+pub async fn send(method: Method, url: &str, headers: &[(&str, &str)]) -> HttpResponse {
     let request = Request::builder().method(method).uri(url);
     let request = headers.iter().fold(request, |request, (name, value)| {
         request.header(*name, *value)
@@ -265,6 +270,6 @@ pub async fn send(method: Method, url: &str, headers: &[(&str, &str)]) -> Answer
 }
 
 /// Sends a request on a connection of its own.
-pub async fn request(method: Method, url: &str, body: Vec<u8>) -> Answer {
+pub async fn request(method: Method, url: &str, body: Vec<u8>) -> HttpResponse {
     Http::default().request(method, url, body).await
 }

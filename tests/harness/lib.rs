@@ -2,8 +2,8 @@
 //!
 //! - [`programs`]: the binaries, built once
 //! - [`server`]: one database server for a run, a database for each test
-//! - [`stack`]: the whole chat as a process of its own
-//! - [`gateway`]: the local gateway as a process of its own, on any template
+//! - [`local_gateway`]: the local gateway as a process, on any template
+//! - [`chat`]: the whole chat: a local gateway and a database
 //! - [`function`]: one process of a function, without a gateway
 //! - [`issuer`]: an issuer of tokens
 //! - [`management`]: the `@connections` API through the SDK
@@ -19,10 +19,11 @@
 //! - [`sam`]: builds, deploys and deletes as the README says
 
 pub mod baseline;
+pub mod chat;
 pub mod client;
 pub mod function;
-pub mod gateway;
 pub mod issuer;
+pub mod local_gateway;
 pub mod management;
 pub mod ministack;
 pub mod node;
@@ -32,23 +33,28 @@ pub mod programs;
 pub mod raw;
 pub mod sam;
 pub mod server;
-pub mod stack;
 pub mod tools;
 
+use std::time::Duration;
+
+pub use self::chat::Chat;
+pub use self::local_gateway::LocalGateway;
 pub use client::{Client, get};
-pub use stack::Stack;
+
+/// Time limit of every wait in a test.
+pub const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Waits until a condition holds that nothing announces.
 ///
 /// # Panics
 ///
-/// It does not hold within [`stack::PATIENCE`].
+/// It does not hold within [`TIMEOUT`].
 pub async fn until(mut condition: impl AsyncFnMut() -> bool) {
     let poll = async {
         while !condition().await {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    let held = tokio::time::timeout(stack::PATIENCE, poll).await;
+    let held = tokio::time::timeout(TIMEOUT, poll).await;
     held.expect("the condition holds in time");
 }

@@ -60,7 +60,7 @@ pub fn peak_memory_kb(id: u32) -> u64 {
 
 /// The name of a process and the CPU time that it has used, in milliseconds; nothing if it has
 /// ended. The kernel counts in hundredths of a second, and keeps 15 letters of a name.
-pub fn name_and_cpu_ms(id: i32) -> Option<(String, f64)> {
+pub fn name_and_cpu_ms(id: Pid) -> Option<(String, f64)> {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
     let mut fields = rest.split_whitespace().skip(11);
@@ -72,6 +72,34 @@ pub fn name_and_cpu_ms(id: i32) -> Option<(String, f64)> {
 pub fn open_files(id: u32) -> usize {
     let files = std::fs::read_dir(format!("/proc/{id}/fd"));
     files.expect("the process runs").count()
+}
+
+/// Returns the processes that a process has started and that have not been waited for.
+pub fn children(id: Pid) -> Vec<Pid> {
+    let tasks = std::fs::read_dir(format!("/proc/{id}/task"));
+    tasks
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|task| std::fs::read_to_string(task.path().join("children")).unwrap_or_default())
+        .flat_map(|ids| ids.split_whitespace().map(str::parse).collect::<Vec<_>>())
+        .filter_map(|id| Pid::from_raw(id.ok()?))
+        .collect()
+}
+
+/// Returns the children of a process, their children, and so on.
+pub fn descendants(id: Pid) -> Vec<Pid> {
+    let mut found = children(id);
+    for child in found.clone() {
+        found.extend(descendants(child));
+    }
+    found
+}
+
+/// Returns the descendants of a process that run a program.
+pub fn descendants_named(id: Pid, program: &str) -> Vec<Pid> {
+    let is_named = |id: &Pid| name_and_cpu_ms(*id).is_some_and(|(name, _)| name == program);
+    descendants(id).into_iter().filter(is_named).collect()
 }
 
 fn status_kb(id: u32, field: &str) -> u64 {

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::stack::PATIENCE;
+use crate::TIMEOUT;
 
 /// A TCP connection.
 pub struct Raw(pub TcpStream);
@@ -54,14 +54,14 @@ impl Raw {
 
     /// Sends bytes. That the other side has closed is no error here: it shows in what it answers.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        let sent = timeout(PATIENCE, self.0.write_all(bytes.as_ref())).await;
+        let sent = timeout(TIMEOUT, self.0.write_all(bytes.as_ref())).await;
         let _ = sent.expect("the other side takes the bytes in time");
     }
 
     /// All that still comes until the other side closes, which it must.
     pub async fn rest(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let read = timeout(PATIENCE, self.0.read_to_end(&mut bytes)).await;
+        let read = timeout(TIMEOUT, self.0.read_to_end(&mut bytes)).await;
         // A reset is an end as well.
         let _ = read.expect("the other side closes in time");
         bytes
@@ -70,7 +70,7 @@ impl Raw {
     /// The code of the server's close frame; frames before it are dropped. `None`: the connection
     /// ends without one, or the frame has no code.
     pub async fn close_code(&mut self) -> Option<u16> {
-        let code = timeout(PATIENCE, self.read_close_code()).await;
+        let code = timeout(TIMEOUT, self.read_close_code()).await;
         code.expect("the socket is closed in time").ok().flatten()
     }
 

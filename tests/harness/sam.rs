@@ -7,8 +7,8 @@ use tokio::process::Command;
 use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 
+use crate::local_gateway::TEMPLATE;
 use crate::ministack::MiniStack;
-use crate::stack::TEMPLATE;
 use crate::{programs, tools};
 
 /// What the SAM CLI is told by default.

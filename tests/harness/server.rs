@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
-use chat::store::StoreConfig;
+use chat::store::{StoreConfig, client_options};
 use chat::{Store, migration};
 use chat_local::database::{Database, Server};
 use local_gateway::process::ports::free_port;
@@ -93,6 +93,17 @@ pub fn scratch_folder() -> PathBuf {
 /// A name for a database of a test's own.
 pub fn database_name() -> String {
     format!("test_{:016x}", fastrand::u64(..))
+}
+
+/// Returns a database of a server, with the timeouts of the functions.
+///
+/// # Errors
+///
+/// The connection string is malformed.
+pub async fn database(uri: &str, name: &str) -> Result<mongodb::Database> {
+    let options = client_options(&StoreConfig::new(uri, name)).await;
+    let options = options.map_err(|error| anyhow!(error.chain()))?;
+    Ok(mongodb::Client::with_options(options)?.database(name))
 }
 
 /// A store over a database, as the functions have it, with its indexes made.

@@ -8,7 +8,7 @@ use futures_util::TryStreamExt;
 use hyper::Method;
 use mongodb::bson::{DateTime, Document, doc};
 use serde_json::{Value, json};
-use tests::{Stack, client};
+use tests::{Chat, client};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
@@ -67,7 +67,7 @@ pub struct Crowd {
 impl Crowd {
     /// Opens `sockets`, of users of which the first `chatting` will chat in pairs, and prints how
     /// fast that goes.
-    pub async fn connect(stack: &Stack, sockets: usize, chatting: usize) -> Self {
+    pub async fn connect(stack: &Chat, sockets: usize, chatting: usize) -> Self {
         let place = Arc::new(Place {
             url: stack.ws.clone(),
             start: Instant::now(),
@@ -136,7 +136,7 @@ impl Crowd {
     /// # Panics
     ///
     /// A user who is back has no row in the database.
-    pub async fn storm(&self, stack: &Stack) {
+    pub async fn storm(&self, stack: &Chat) {
         let (tally, sockets) = (&self.place.tally, self.people.len());
         let (opened, refused) = (get(&tally.opened), get(&tally.refused));
         let (cut_at, start) = (DateTime::now(), Instant::now());
@@ -171,7 +171,7 @@ impl Crowd {
     /// # Panics
     ///
     /// A socket has missed a message or got one twice.
-    pub async fn leave(self, stack: &Stack) {
+    pub async fn leave(self, stack: &Chat) {
         self.mode.send_replace(Mode::Leave);
         let mut people = Vec::new();
         for person in self.people {
@@ -195,7 +195,7 @@ impl Crowd {
 /// Waits until no such rows are left, as long as `$disconnect`s may take since the sockets ended, and
 /// gives how many are left. The gateway gives up those that take too long, as API Gateway may; such a
 /// row goes when a push finds the socket gone, or when it expires.
-async fn left_over(stack: &Stack, rows: Document, since: Instant) -> usize {
+async fn left_over(stack: &Chat, rows: Document, since: Instant) -> usize {
     let connections = stack.database.collection::<Document>("connections");
     loop {
         let count = connections.count_documents(rows.clone()).await;
@@ -208,7 +208,7 @@ async fn left_over(stack: &Stack, rows: Document, since: Instant) -> usize {
 }
 
 /// The user of each such row.
-async fn users(stack: &Stack, rows: Document) -> Vec<String> {
+async fn users(stack: &Chat, rows: Document) -> Vec<String> {
     let connections = stack.database.collection::<Document>("connections");
     let found = connections.find(rows).await.expect("found");
     let found: Vec<Document> = found.try_collect().await.expect("read");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures_util::{TryStreamExt, future::join_all};
 use mongodb::bson::{Document, doc};
 use serde_json::json;
-use tests::Stack;
+use tests::Chat;
 use tokio::time::timeout;
 
 use super::socket::Socket;
@@ -47,7 +47,7 @@ struct Sent {
 ///
 /// The conversation does not hold each acknowledged message once, under the acknowledged number,
 /// without a hole.
-pub async fn write_at_once(stack: &Stack) {
+pub async fn write_at_once(stack: &Chat) {
     let pushes = Arc::new(AtomicUsize::new(0));
     let sockets = join_all((0..2 * SOCKETS).map(|number| {
         let user = USERS[number % 2];
@@ -128,7 +128,7 @@ async fn answer(socket: &mut Socket, id: &str, pushes: &AtomicUsize) -> Option<i
 }
 
 /// The numbers in the database, by the clients' ids. An id that is there twice fails.
-async fn stored(stack: &Stack) -> BTreeMap<String, i64> {
+async fn stored(stack: &Chat) -> BTreeMap<String, i64> {
     let messages = stack.database.collection::<Document>("chat_messages");
     let found = messages.find(doc! {"sender_id": {"$in": USERS.as_slice()}});
     let found: Vec<Document> = found

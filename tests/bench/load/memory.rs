@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tests::stack::descendants;
-use tests::{Stack, process};
+use rustix::process::{Pid, getpid};
+use tests::process::descendants;
+use tests::{Chat, process};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
@@ -34,10 +35,11 @@ pub struct Record {
 
 impl Recorder {
     /// Begins to look on.
-    pub fn start(stack: &Stack) -> Self {
+    pub fn start(stack: &Chat) -> Self {
         let (record, start) = (Arc::new(Mutex::new(Record::default())), Instant::now());
-        let gateway = stack.pid().as_raw_nonzero().get();
-        let files = process::open_files(gateway.cast_unsigned());
+        let gateway = stack.pid();
+        let id = stack.gateway.id();
+        let files = process::open_files(id);
         let watcher = {
             let record = Arc::clone(&record);
             tokio::spawn(async move {
@@ -45,8 +47,7 @@ impl Recorder {
                 ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
                 loop {
                     ticks.tick().await;
-                    let sockets =
-                        process::open_files(gateway.cast_unsigned()).saturating_sub(files);
+                    let sockets = process::open_files(id).saturating_sub(files);
                     let memory = memory_mb(gateway);
                     let at = start.elapsed().as_secs_f64();
                     record
@@ -135,8 +136,8 @@ impl Record {
 
 /// Resident memory of the clients (this process), the gateway, its functions, and the database if it
 /// is ours.
-fn memory_mb(gateway: i32) -> BTreeMap<String, f64> {
-    let us = std::process::id().cast_signed();
+fn memory_mb(gateway: Pid) -> BTreeMap<String, f64> {
+    let us = getpid();
     let functions = descendants(gateway);
     let others = descendants(us);
     let mut memory = BTreeMap::new();
@@ -148,7 +149,7 @@ fn memory_mb(gateway: i32) -> BTreeMap<String, f64> {
             _ if id == us => "clients".to_owned(),
             _ if id == gateway => "gateway".to_owned(),
             // Those that end the others if the gateway cannot, and the function of the start.
-            _ if ["chat-local", "migrate"].contains(&name.as_str()) => continue,
+            _ if ["chat-local", "migrate", "sh"].contains(&name.as_str()) => continue,
             _ if functions.contains(&id) => name,
             _ => "database".to_owned(),
         };
@@ -158,7 +159,7 @@ fn memory_mb(gateway: i32) -> BTreeMap<String, f64> {
 }
 
 /// Name and resident memory of a process, if it has not ended.
-fn name_and_mb(id: i32) -> Option<(String, f64)> {
+fn name_and_mb(id: Pid) -> Option<(String, f64)> {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
     let field = |name| status.lines().find_map(|line| line.strip_prefix(name));
     let kilobytes: f64 = field("VmRSS:")?.split_whitespace().next()?.parse().ok()?;

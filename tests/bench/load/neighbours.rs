@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use tests::{Client, Stack, process};
+use tests::{Chat, Client, process};
 use tokio::net::TcpSocket;
 use tokio::time::MissedTickBehavior;
 
@@ -39,7 +39,7 @@ const ON_THE_WAY: [usize; 2] = [1, 128];
 /// # Panics
 ///
 /// It does not get everything in the end.
-pub async fn slow_reader(stack: &Stack) {
+pub async fn slow_reader(stack: &Chat) {
     let without = chat(stack, "alone").await;
     let mut silent = connect_silent(stack).await;
     let mut insistent = stack.connect(SILENT[1]).await;
@@ -54,7 +54,7 @@ pub async fn slow_reader(stack: &Stack) {
     catch_up(stack, &mut silent, &mut insistent).await;
 }
 
-async fn connect_silent(stack: &Stack) -> Socket {
+async fn connect_silent(stack: &Chat) -> Socket {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(RECEIVE_BUFFER).expect("set");
     let address = stack.ws.trim_start_matches("ws://").parse();
@@ -81,7 +81,7 @@ async fn insist_on(insistent: &mut Client, missed: &mut usize) {
 }
 
 /// The client reads again, until it gets what is sent now; then it asks for what lies in between.
-async fn catch_up(stack: &Stack, silent: &mut Socket, insistent: &mut Client) {
+async fn catch_up(stack: &Chat, silent: &mut Socket, insistent: &mut Client) {
     let mut seen = BTreeSet::new();
     let last = tokio::select! {
         () = read_on(silent, &mut seen) => panic!("the socket of a slow reader is closed"),
@@ -132,10 +132,10 @@ fn number(frame: &Value) -> i64 {
 /// # Panics
 ///
 /// A bad frame is answered with anything but an error.
-pub async fn flood(stack: &Stack) {
+pub async fn flood(stack: &Chat) {
     let without = chat(stack, "before-flood").await;
     for on_the_way in ON_THE_WAY {
-        let (gateway, refused) = (stack.pid().as_raw_nonzero().get(), AtomicUsize::new(0));
+        let (gateway, refused) = (stack.gateway.id(), AtomicUsize::new(0));
         let before = memory_mb(gateway);
         let (name, start) = (format!("beside-{on_the_way}"), Instant::now());
         let with = tokio::select! {
@@ -152,13 +152,13 @@ pub async fn flood(stack: &Stack) {
     }
 }
 
-fn memory_mb(id: i32) -> f64 {
-    process::memory_kb(id.cast_unsigned()) as f64 / 1_024.0
+fn memory_mb(id: u32) -> f64 {
+    process::memory_kb(id) as f64 / 1_024.0
 }
 
 /// Sends bad frames of all kinds on all sockets, with so many of each always on the way, and counts
 /// the answers.
-async fn send_bad_frames(stack: &Stack, on_the_way: usize, refused: &AtomicUsize) {
+async fn send_bad_frames(stack: &Chat, on_the_way: usize, refused: &AtomicUsize) {
     let too_long = "x".repeat(LONG + 1);
     let bad = [
         r#"{"action":"sendMessage","receiver_id":"#.to_owned(),
@@ -186,7 +186,7 @@ async fn send_bad_frames(stack: &Stack, on_the_way: usize, refused: &AtomicUsize
 }
 
 /// Lets pairs chat that there were not before.
-async fn chat(stack: &Stack, name: &str) -> Samples {
+async fn chat(stack: &Chat, name: &str) -> Samples {
     all_chat(connect_pairs(stack, name).await).await
 }
 

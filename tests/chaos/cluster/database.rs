@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use chat_local::database::{Database, Server};
 use rustix::process::{Pid, Signal, kill_process};
+use tests::process::descendants_named;
 use tests::programs;
 
-use super::{fixed_port, named};
+use super::fixed_port;
 
 /// A database of the run's own.
 pub struct OwnDatabase {
@@ -51,7 +52,7 @@ impl OwnDatabase {
     /// It has ended by itself.
     pub fn pid(&self) -> Result<Pid> {
         let ours = rustix::process::getpid();
-        let found = named(ours, self.server.folder_name()).pop();
+        let found = descendants_named(ours, self.server.folder_name()).pop();
         found.with_context(|| format!("the database has ended; see {}.log", self.folder.display()))
     }
 

@@ -1,46 +1,38 @@
-//! The gateway, with the functions below it.
+//! The gateway with its functions. It can be killed and started again, on the same ports.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
 use hyper::Method;
 use local_gateway::faults::Faults;
 use rustix::process::Pid;
+use tests::LocalGateway;
 use tests::client::Http;
-use tests::stack::{TEMPLATE, UNLIMITED};
-use tests::{process, programs};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, ChildStdin, Command};
+use tests::local_gateway::Launch;
 use tokio::time::{Instant, timeout};
 
-use super::{PATIENCE, fixed_port};
+use super::{TIMEOUT, fixed_port};
 
-/// Processes of a function at most: some may be stopped, or wait for what is.
-const CONCURRENCY: &str = "12";
+/// Limit of processes of a function: some may be stopped, or wait for what is.
+const CONCURRENCY: u32 = 12;
 
-/// The gateway, with the functions below it.
+/// The gateway with its functions.
 pub struct Gateway {
-    /// Where WebSocket clients connect.
+    /// Port for WebSocket clients.
     pub ws_port: u16,
-    /// Where HTTP callers go.
+    /// Port for HTTP callers.
     pub http_port: u16,
-    /// Its log.
+    /// Its log, with that of the functions.
     pub log: PathBuf,
-    binaries: PathBuf,
-    /// How its functions are run: a flag with its value.
-    host: [String; 2],
-    uri: String,
-    database: String,
+    launch: Launch,
     switches: Faults,
-    /// The process; nothing while it is down. The pipe interrupts it when we end.
-    running: Option<(Child, ChildStdin)>,
+    /// The process; `None` while it is down.
+    running: Option<LocalGateway>,
 }
 
 impl Gateway {
-    /// Starts it, with its log in `folder`, on two ports that it keeps. A function is one process that
-    /// takes so many events `in_flight`, or several that take one.
+    /// Starts the gateway, with its log in `folder`, on two ports that it keeps. A function is one
+    /// process that takes so many events `in_flight`, or several that take one.
     ///
     /// # Errors
     ///
@@ -53,17 +45,23 @@ impl Gateway {
         database: &str,
     ) -> Result<Self> {
         let ws_port = fixed_port(&[])?;
+        let http_port = fixed_port(&[ws_port])?;
+        let log = folder.join("gateway.log");
+        let (flag, events) = match in_flight {
+            Some(events) => ("--in-flight", events),
+            None => ("--concurrency", CONCURRENCY),
+        };
         let mut gateway = Self {
             ws_port,
-            http_port: fixed_port(&[ws_port])?,
-            log: folder.join("gateway.log"),
-            binaries: binaries.to_owned(),
-            host: match in_flight {
-                Some(events) => ["--in-flight".to_owned(), events.to_string()],
-                None => ["--concurrency".to_owned(), CONCURRENCY.to_owned()],
-            },
-            uri: uri.to_owned(),
-            database: database.to_owned(),
+            http_port,
+            launch: Launch::chat()
+                .binaries(binaries)
+                .flags([flag, &events.to_string()])
+                .ports(ws_port, http_port)
+                .database(uri, database)
+                .log_file(&log)
+                .timeout(TIMEOUT),
+            log,
             switches: Faults::default(),
             running: None,
         };
@@ -71,82 +69,76 @@ impl Gateway {
         Ok(gateway)
     }
 
-    /// Kills it, and so its functions.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be waited for.
-    pub async fn kill(&mut self) -> Result<()> {
-        if let Some((mut child, _)) = self.running.take() {
-            child.kill().await?;
+    /// Kills the gateway, and so its functions.
+    pub fn kill(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.kill();
         }
-        Ok(())
     }
 
-    /// Starts it again, with the switches as they were set. It does not start without the database, so
-    /// that may take more than one try.
+    /// Starts the gateway again, with the switches as they were set. It does not start without the
+    /// database, so that may take several attempts.
     ///
     /// # Errors
     ///
-    /// It does not within [`PATIENCE`].
+    /// It does not start within [`TIMEOUT`].
     pub async fn restart(&mut self) -> Result<()> {
         let start = Instant::now();
         while let Err(error) = self.launch().await {
-            if start.elapsed() > PATIENCE {
+            if start.elapsed() > TIMEOUT {
                 return Err(error);
             }
         }
         Ok(())
     }
 
-    /// Stops it as Ctrl-C does.
+    /// Shuts the gateway down as Ctrl-C does.
     ///
     /// # Errors
     ///
-    /// It ends otherwise than it should.
+    /// It does not exit, or not with success.
     pub async fn stop(&mut self) -> Result<()> {
-        let Some((mut child, pipe)) = self.running.take() else {
+        let Some(running) = self.running.take() else {
             return Ok(());
         };
-        drop(pipe);
-        let status = timeout(PATIENCE, child.wait()).await;
-        let status = status.context("the gateway does not end")??;
-        match status.success() {
-            true => Ok(()),
-            false => bail!(
-                "the gateway ended badly ({status}); see {}",
-                self.log.display()
-            ),
+        let stopped = timeout(TIMEOUT, running.stop()).await;
+        let (status, _) = stopped.context("the gateway does not exit")??;
+        if !status.success() {
+            bail!("the gateway failed ({status}); see {}", self.log.display());
         }
+        Ok(())
     }
 
-    /// Its process.
+    /// Returns the process id.
     ///
     /// # Errors
     ///
-    /// It has ended by itself.
-    pub fn pid(&self) -> Result<Pid> {
-        let running = self.running.as_ref().and_then(|(child, _)| child.id());
-        let pid = running.and_then(|id| Pid::from_raw(id.cast_signed()));
-        pid.with_context(|| format!("the gateway has ended; see {}", self.log.display()))
+    /// The process has exited by itself.
+    pub fn pid(&mut self) -> Result<Pid> {
+        if let Some(running) = &mut self.running
+            && !running.has_exited()?
+        {
+            return Ok(running.pid());
+        }
+        bail!("the gateway has exited; see {}", self.log.display())
     }
 
-    /// Sets all switches anew.
+    /// Replaces all switches.
     ///
     /// # Errors
     ///
-    /// It does not answer.
+    /// The gateway does not respond.
     pub async fn set(&mut self, switches: Faults) -> Result<()> {
         self.switches = switches;
         let body = serde_json::to_vec(&self.switches)?;
         self.control(Method::PUT, "faults", body).await
     }
 
-    /// Breaks all sockets.
+    /// Cuts all connections.
     ///
     /// # Errors
     ///
-    /// It does not answer.
+    /// The gateway does not respond.
     pub async fn cut(&self) -> Result<()> {
         self.control(Method::POST, "cut", Vec::new()).await
     }
@@ -154,52 +146,20 @@ impl Gateway {
     async fn control(&self, method: Method, path: &str, body: Vec<u8>) -> Result<()> {
         let url = format!("http://127.0.0.1:{}/_local/{path}", self.ws_port);
         let http = Http::default();
-        let answer = timeout(PATIENCE, http.try_request(method, &url, body)).await;
-        let status = answer
-            .with_context(|| format!("no answer to {path}"))??
-            .status;
-        match status.is_success() {
-            true => Ok(()),
-            false => bail!("the gateway refuses {path}: {status}"),
+        let response = timeout(TIMEOUT, http.try_request(method, &url, body)).await;
+        let response = response.with_context(|| format!("no response to {path}"))??;
+        if !response.status.is_success() {
+            bail!("the gateway rejects {path}: {}", response.status);
         }
+        Ok(())
     }
 
     async fn launch(&mut self) -> Result<()> {
-        let log = File::options().create(true).append(true).open(&self.log)?;
-        let mut command = Command::from(process::tied(&programs::local(), "INT"));
-        command
-            .args(["--template", TEMPLATE])
-            .args(["--ws-port", &self.ws_port.to_string()])
-            .args(["--http-port", &self.http_port.to_string()])
-            .args(&self.host)
-            .args(["--database", &self.database])
-            .arg("--binaries")
-            .arg(&self.binaries)
-            .args(["--fault", &serde_json::to_string(&self.switches)?])
-            .args(UNLIMITED)
-            .env("MONGODB_URI", &self.uri)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            // Ctrl-C is for us, who stop it when the history is complete.
-            .process_group(0)
-            .kill_on_drop(true);
-        let mut child = command.spawn().context("the gateway can be started")?;
-        let pipe = child.stdin.take().context("its input is a pipe")?;
-        let screen = child.stdout.take().context("its output is a pipe")?;
-        let mut lines = BufReader::new(screen).lines();
-        let ready = async {
-            while let Some(line) = lines.next_line().await? {
-                if line == "ready" {
-                    return Ok(());
-                }
-            }
-            bail!("the gateway does not start; see {}", self.log.display())
-        };
-        timeout(PATIENCE, ready)
-            .await
-            .context("the gateway hangs at its start")??;
-        self.running = Some((child, pipe));
+        let switches = serde_json::to_string(&self.switches)?;
+        let launch = self.launch.clone().flags(["--fault", &switches]);
+        let started = launch.start().await;
+        let see = || format!("the gateway does not start; see {}", self.log.display());
+        self.running = Some(started.map_err(|_| anyhow::anyhow!(see()))?);
         Ok(())
     }
 }

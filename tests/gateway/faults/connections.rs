@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
-use tests::gateway::Gateway;
+use tests::LocalGateway;
 use tests::until;
 
 use super::{both_ways, control, set, start};
 use crate::probe::{self, Socket};
 
 /// A socket whose `$disconnect` reports to a witness.
-async fn reporting(gateway: &Gateway, witness: &Socket) -> Socket {
+async fn reporting(gateway: &LocalGateway, witness: &Socket) -> Socket {
     let told = json!({"disconnect": {"report": witness.id}});
     Socket::open_telling(gateway, &told).await
 }
@@ -27,7 +27,7 @@ async fn disconnect(witness: &mut Socket) -> (String, u64) {
 }
 
 /// How many sockets are cut.
-async fn cut(gateway: &Gateway, body: &Value) -> Value {
+async fn cut(gateway: &LocalGateway, body: &Value) -> Value {
     let answer = control(&gateway.functions, Method::POST, "cut", body).await;
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
     answer.json()["cut"].clone()

@@ -2,7 +2,7 @@
 
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
-use tests::gateway::Gateway;
+use tests::local_gateway::Launch;
 
 use super::{both_ways, control, in_force, nothing, set};
 use crate::probe::{self, Invocation, PROBE, Socket, invoke};
@@ -139,10 +139,9 @@ async fn a_process_is_killed_at_once_only_if_it_has_an_event_in_hand() {
 #[tokio::test]
 async fn functions_that_run_elsewhere_cannot_be_killed() {
     let template = probe::template_with(&json!({}));
-    let mut command = Gateway::command(&template).await.expect("built");
     // Port 9 (discard): nobody listens there.
-    command.args(["--lambda-endpoint", "http://127.0.0.1:9"]);
-    let gateway = Gateway::launch(command).await.expect("it starts");
+    let launch = Launch::template(template).lambda_endpoint("http://127.0.0.1:9");
+    let gateway = launch.start().await.expect("it starts");
     let body = json!({"function": PROBE});
     for (method, path, body) in [
         (Method::PUT, "faults", kill("invoke", 0)),

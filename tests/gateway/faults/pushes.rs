@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use aws_sdk_apigatewaymanagement::Client as Sockets;
 use aws_sdk_apigatewaymanagement::primitives::Blob;
 use serde_json::{Value, json};
-use tests::gateway::Gateway;
+use tests::LocalGateway;
 use tests::management;
 
 use super::{both_ways, set, start};
 use crate::probe::Socket;
 
-fn sockets(gateway: &Gateway) -> Sockets {
+fn sockets(gateway: &LocalGateway) -> Sockets {
     let endpoint = gateway.management.as_deref().expect("an address");
     let credentials = management::credentials("local", "local", None);
     management::client(endpoint, "us-east-1", credentials)

@@ -2,8 +2,8 @@
 
 use aws_sdk_apigatewaymanagement::operation::post_to_connection::PostToConnectionError;
 use aws_sdk_apigatewaymanagement::primitives::Blob;
+use tests::TIMEOUT;
 use tests::raw::{Raw, client_frame, client_frame_head, statuses};
-use tests::stack::PATIENCE;
 use tests::{process, until};
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
@@ -37,7 +37,7 @@ async fn half_open_connections_cost_little_and_are_closed_in_time() {
     for mut raw in half_open {
         let mut answer = Vec::new();
         let read = raw.0.read_to_end(&mut answer);
-        let _ = timeout(3 * PATIENCE, read)
+        let _ = timeout(3 * TIMEOUT, read)
             .await
             .expect("it is closed in time");
         let statuses = statuses(&answer);

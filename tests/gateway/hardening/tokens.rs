@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::json;
-use tests::gateway::Gateway;
+use tests::LocalGateway;
 use tests::raw::{Raw, UPGRADE, client_frame};
 
 use super::answers;
@@ -75,7 +75,7 @@ fn entrances() -> [(String, String); 3] {
 #[tokio::test]
 async fn a_token_is_in_no_line_of_the_log() {
     let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/guarded.yaml");
-    let gateway = Gateway::start(&template, &["--log", "trace"]).await;
+    let gateway = LocalGateway::start(&template, &["--log", "trace"]).await;
     let gateway = gateway.expect("it starts");
     let (ws, http) = (gateway.ws.as_deref(), gateway.http.as_deref());
     let (ws, http) = (ws.expect("an address"), http.expect("an address"));

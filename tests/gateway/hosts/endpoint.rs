@@ -9,7 +9,8 @@ use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
 use local_gateway::http::server::{response, serve};
 use serde_json::json;
-use tests::gateway::{Gateway, try_invoke};
+use tests::LocalGateway;
+use tests::local_gateway::{Launch, try_invoke};
 use tests::until;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -21,10 +22,9 @@ use crate::probe::{self, Invocation, PROBE, Socket, function, invoke};
 const MAX_OUTSTANDING: usize = 64;
 
 /// A gateway whose functions are behind the Invoke API at `url`.
-async fn start_before(url: &str, template: &std::path::Path) -> Gateway {
-    let mut command = Gateway::command(template).await.expect("built");
-    command.args(["--lambda-endpoint", url]);
-    Gateway::launch(command).await.expect("it starts")
+async fn start_before(url: &str, template: &std::path::Path) -> LocalGateway {
+    let launch = Launch::template(template).lambda_endpoint(url);
+    launch.start().await.expect("it starts")
 }
 
 /// An Invoke API that answers each request as `answer` does, with a status and a body.

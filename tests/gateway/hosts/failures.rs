@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
-use tests::gateway::Gateway;
+use tests::LocalGateway;
+use tests::local_gateway::Launch;
 use tests::{programs, server, until};
 
 use super::{is_alive, process};
 use crate::probe::{self, Invocation, Socket, event, function, invoke};
 
-async fn describe(gateway: &Gateway) -> Value {
+async fn describe(gateway: &LocalGateway) -> Value {
     let description = invoke(gateway, json!({"describe": true})).await;
     description.expect("a result")
 }
@@ -140,29 +141,25 @@ fn link_probe(folder: &Path, name: &str) {
 }
 
 /// A gateway on the probe and on a function whose binary is `broken`.
-async fn start_broken(folder: &Path) -> Gateway {
+async fn start_broken(folder: &Path) -> LocalGateway {
     let properties = json!({"Timeout": 2});
     let template = probe::template(json!({
         "ProbeFunction": function("probe", &json!({})),
         "BrokenFunction": function("broken", &properties),
     }));
-    let mut command = Gateway::command(&template).await.expect("built");
-    command
-        .args(["--concurrency", "1", "--binaries"])
-        .arg(folder);
-    Gateway::launch(command)
-        .await
-        .expect("it starts all the same")
+    let launch = Launch::template(template).binaries(folder);
+    let started = launch.flags(["--concurrency", "1"]).start().await;
+    started.expect("it starts all the same")
 }
 
 /// Invokes the function whose binary is `broken`: its description, or the function error.
-async fn describe_broken(gateway: &Gateway) -> Result<Value, Value> {
+async fn describe_broken(gateway: &LocalGateway) -> Result<Value, Value> {
     let told = event(&json!({"describe": true}));
     gateway.invoke("BrokenFunction", &told).await
 }
 
 /// Waits for the line about the broken function: its log is read beside the screen that says `ready`.
-async fn logs_no_start(gateway: &Gateway, reason: &str) {
+async fn logs_no_start(gateway: &LocalGateway, reason: &str) {
     let is_it =
         |line: &str| line.contains("BrokenFunction does not start") && line.contains(reason);
     until(async || gateway.log().lines().any(is_it)).await;
@@ -214,9 +211,8 @@ async fn a_missing_binary_is_named() {
     let folder = binaries("exit 3");
     std::fs::remove_file(folder.join("probe")).expect("removed");
     let template = probe::template_with(&json!({}));
-    let mut command = Gateway::command(&template).await.expect("built");
-    command.arg("--binaries").arg(&folder);
-    let error = Gateway::launch(command).await.err().expect("it ends");
+    let started = Launch::template(template).binaries(&folder).start().await;
+    let error = started.err().expect("it ends");
     let said = error.to_string();
     let missing = folder.join("probe").display().to_string();
     assert!(said.contains(&missing), "{said}");

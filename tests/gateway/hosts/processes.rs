@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use chrono::Utc;
 use serde_json::{Value, json};
-use tests::gateway::Gateway;
-use tests::programs;
+use tests::LocalGateway;
+use tests::local_gateway::Launch;
 
 use crate::probe::{self, Invocation, Socket, invoke};
 
@@ -20,7 +20,7 @@ struct Held {
 }
 
 impl Held {
-    async fn begin(gateway: &Gateway, witness: &mut Socket) -> Self {
+    async fn begin(gateway: &LocalGateway, witness: &mut Socket) -> Self {
         let gate = Socket::open(gateway).await;
         let told = json!({"describe": true, "report": witness.id, "await_gone": gate.id});
         let invocation = Invocation::begin(gateway, told);
@@ -108,16 +108,13 @@ async fn the_environment_is_what_lambda_sets_and_the_template_says() {
         "MemorySize": 512,
         "Environment": {"Variables": {"MANAGEMENT_ENDPOINT": "http://127.0.0.1:9", "OWN": "ä = 1"}},
     }));
-    let mut command = Gateway::command(&template).await.expect("built");
-    command
-        .arg("--binaries")
-        .arg(programs::folder())
-        .args(["--access-key", "AKIALOCAL:a/secret", "--log", "debug"])
+    let launch = Launch::template(&template)
+        .flags(["--access-key", "AKIALOCAL:a/secret", "--log", "debug"])
         .env("DEVELOPERS_OWN", "1")
         .env("AWS_PROFILE", "developer")
         .env("AWS_REGION", "xx-north-9")
         .env("AWS_LAMBDA_MAX_CONCURRENCY", "9");
-    let gateway = Gateway::launch(command).await.expect("it starts");
+    let gateway = launch.start().await.expect("it starts");
     let description = invoke(&gateway, json!({"describe": true})).await;
     let mut description = description.expect("a result");
     let environment = description["environment"].take();

@@ -4,28 +4,23 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Pid;
 use serde_json::json;
-use tests::gateway::Gateway;
-use tests::stack::descendants;
-use tests::{Client, programs, server, tools, until};
+use tests::local_gateway::{Host, Launch};
+use tests::process::descendants;
+use tests::{Client, LocalGateway, server, until};
 
 use super::is_alive;
 use crate::probe::invoke;
 
-/// The command of a gateway that runs the functions by `cargo lambda watch`. They are built here, so
-/// that nothing is left to compile.
-async fn command(path: OsString) -> std::process::Command {
-    programs::folder();
+/// A gateway that runs the functions by `cargo lambda watch`.
+fn launch() -> Launch {
     let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/open.yaml");
-    let mut command = Gateway::command(&template).await.expect("built");
-    command.arg("--watch").env("PATH", path);
-    command
+    Launch::template(template).host(Host::Watch)
 }
 
-async fn start() -> Gateway {
-    let gateway = Gateway::launch(command(tools::path()).await).await;
-    gateway.expect("it starts")
+async fn start() -> LocalGateway {
+    launch().start().await.expect("it starts")
 }
 
 /// The names of programs, by their processes.
@@ -89,15 +84,12 @@ async fn a_function_error_stays_one() {
 #[tokio::test]
 async fn when_the_gateway_is_killed_nothing_stays() {
     let gateway = start().await;
-    let own = Pid::from_raw(gateway.id().cast_signed()).expect("not 0");
-    let below = descendants(own.as_raw_nonzero().get());
-    let processes: Vec<_> = below.into_iter().filter_map(Pid::from_raw).collect();
+    let processes = descendants(gateway.pid());
     let programs: Vec<_> = processes.iter().copied().map(program).collect();
     for expected in ["cargo-lambda", "probe"] {
         assert!(programs.iter().any(|name| name == expected), "{programs:?}");
     }
-    kill_process(own, Signal::KILL).expect("it runs");
-    drop(gateway);
+    gateway.kill();
     until(async || !processes.iter().copied().any(is_alive)).await;
 }
 
@@ -111,11 +103,12 @@ fn path_without_cargo_lambda() -> OsString {
 
 #[tokio::test]
 async fn without_cargo_lambda_it_says_how_to_install_it() {
-    let mut command = command(path_without_cargo_lambda()).await;
     // Cargo looks there as well.
     let home = server::scratch_folder().join("cargo-home");
-    command.env("CARGO_HOME", home);
-    let error = Gateway::launch(command).await.err().expect("it ends");
+    let launch = launch()
+        .env("PATH", path_without_cargo_lambda())
+        .env("CARGO_HOME", home);
+    let error = launch.start().await.err().expect("it ends");
     let said = error.to_string();
     for part in ["cargo lambda is not installed", "pip install cargo-lambda"] {
         assert!(said.contains(part), "{said}");
@@ -211,9 +204,8 @@ impl Drop for Package {
 #[tokio::test]
 async fn a_change_of_the_source_is_a_change_of_the_function() {
     let package = Package::new();
-    let mut command = Gateway::command(&package.template()).await.expect("built");
-    command.arg("--watch").env("PATH", tools::path());
-    let gateway = Gateway::launch(command).await.expect("it starts");
+    let launch = Launch::template(package.template()).host(Host::Watch);
+    let gateway = launch.start().await.expect("it starts");
     let invoke = async || gateway.invoke("ReloadedFunction", &json!({})).await;
     assert_eq!(invoke().await, Ok(json!(1)));
     package.returns("2");

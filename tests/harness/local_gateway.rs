@@ -1,0 +1,448 @@
+//! The local gateway as a process: [`Launch`] is its command line, [`LocalGateway`] the running process.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use hyper::{Method, StatusCode};
+use parking_lot::Mutex;
+use rustix::process::Pid;
+use serde_json::Value;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use crate::client::{HttpResponse, request};
+use crate::{TIMEOUT, process, programs, tools};
+
+/// The chat's template.
+pub const TEMPLATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/template.yaml");
+
+/// Limits too high to be reached. Tests of the limits pass their own.
+const UNLIMITED: [&str; 6] = [
+    "--parameter",
+    "MessageRate=1000",
+    "--parameter",
+    "MessageBurst=1000000",
+    "--parameter",
+    "SocketsPerUser=100000",
+];
+
+/// Runs the functions. The environment variable `CHAT_HOST` chooses, so that one suite runs on all three.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Host {
+    /// Processes with one event each, as on Lambda: `processes`, and the default.
+    Processes,
+    /// One process with many events at once: `in-flight`.
+    InFlight,
+    /// `cargo lambda watch`: `watch`.
+    Watch,
+}
+
+impl Host {
+    /// Returns the host that the environment asks for.
+    ///
+    /// # Panics
+    ///
+    /// `CHAT_HOST` names no host.
+    pub fn chosen() -> Self {
+        match std::env::var("CHAT_HOST").as_deref() {
+            Err(_) | Ok("" | "processes") => Self::Processes,
+            Ok("in-flight") => Self::InFlight,
+            Ok("watch") => Self::Watch,
+            Ok(other) => panic!("CHAT_HOST is processes, in-flight or watch, not {other}"),
+        }
+    }
+}
+
+/// Where the gateway finds the functions.
+#[derive(Debug, Clone)]
+enum Functions {
+    /// It runs the binaries of a folder; without one, those of the workspace.
+    Host(Host, Option<PathBuf>),
+    /// Behind the Invoke API at a URL.
+    Endpoint(String),
+}
+
+/// The command line of a gateway that has not been started yet.
+#[derive(Debug, Clone)]
+#[must_use = "nothing is started before `start`"]
+pub struct Launch {
+    template: PathBuf,
+    is_chat: bool,
+    functions: Functions,
+    ports: [u16; 2],
+    flags: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+    log_file: Option<PathBuf>,
+    timeout: Duration,
+}
+
+impl Launch {
+    /// A gateway on any template, on free ports, with a process for each event.
+    pub fn template(template: impl Into<PathBuf>) -> Self {
+        Self {
+            template: template.into(),
+            is_chat: false,
+            functions: Functions::Host(Host::Processes, None),
+            ports: [0, 0],
+            flags: Vec::new(),
+            environment: Vec::new(),
+            log_file: None,
+            timeout: TIMEOUT * 3,
+        }
+    }
+
+    /// The chat (`cargo local`), on free ports, on the host that the environment asks for, without
+    /// limits. `MONGODB_URI` is not passed on: see [`Launch::database`].
+    pub fn chat() -> Self {
+        let launch = Self {
+            is_chat: true,
+            ..Self::template(TEMPLATE)
+        };
+        launch.host(Host::chosen()).flags(UNLIMITED)
+    }
+
+    /// Adds flags of the command line. Of a parameter that is given twice, the last value holds.
+    pub fn flags(mut self, flags: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        let flags = flags.into_iter();
+        self.flags
+            .extend(flags.map(|flag| flag.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets a parameter of the template: `Name=value`.
+    pub fn parameter(self, parameter: &str) -> Self {
+        self.flags(["--parameter", parameter])
+    }
+
+    /// Sets an environment variable of the gateway.
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        let variable = (name.into(), value.as_ref().to_owned());
+        self.environment.push(variable);
+        self
+    }
+
+    /// Puts the chat on a database: the connection string of a server, and a name.
+    pub fn database(self, uri: &str, name: &str) -> Self {
+        self.env("MONGODB_URI", uri).flags(["--database", name])
+    }
+
+    /// Runs the functions on this host.
+    pub fn host(mut self, host: Host) -> Self {
+        self.functions = Functions::Host(host, None);
+        self
+    }
+
+    /// Runs the binaries of this folder, a process for each event unless the flags say otherwise.
+    pub fn binaries(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.functions = Functions::Host(Host::Processes, Some(folder.into()));
+        self
+    }
+
+    /// Invokes functions through the Invoke API at `url`.
+    pub fn lambda_endpoint(mut self, url: impl Into<String>) -> Self {
+        self.functions = Functions::Endpoint(url.into());
+        self
+    }
+
+    /// Listens on these ports: WebSocket and HTTP.
+    pub fn ports(mut self, ws: u16, http: u16) -> Self {
+        self.ports = [ws, http];
+        self
+    }
+
+    /// Appends the log to a file, where it survives this process.
+    pub fn log_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.log_file = Some(path.into());
+        self
+    }
+
+    /// Sets the time in which the gateway must be ready.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Starts the gateway and waits until it is ready.
+    ///
+    /// # Errors
+    ///
+    /// The gateway exits before; the error is its log. Or it is not ready in time.
+    pub async fn start(self) -> Result<LocalGateway> {
+        let timeout_ = self.timeout;
+        let (mut gateway, stdout) = spawn_blocking(move || self.spawn()).await??;
+        let screen = timeout(timeout_, spawn_blocking(|| read_screen(stdout))).await;
+        let Some(screen) = screen.context("the gateway is not ready in time")??? else {
+            let (_, log) = gateway.stop().await?;
+            bail!("{log}");
+        };
+        gateway.ws = address(&screen, "WebSocket");
+        gateway.management = address(&screen, "@connections");
+        gateway.http = address(&screen, "HTTP");
+        gateway.functions = address(&screen, "Functions").context("no Invoke API")?;
+        gateway.screen = screen;
+        Ok(gateway)
+    }
+
+    /// Starts the process without waiting until it is ready. Returns its standard output as well.
+    ///
+    /// # Errors
+    ///
+    /// The process cannot be started.
+    pub fn spawn(self) -> Result<(LocalGateway, ChildStdout)> {
+        let log = self.log_file.clone();
+        let stderr = match &log {
+            Some(path) => File::options().create(true).append(true).open(path)?.into(),
+            None => Stdio::piped(),
+        };
+        let mut child = self
+            .command()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(stderr)
+            .spawn()
+            .context("the gateway cannot be started")?;
+        let stdout = child.stdout.take().context("its output is a pipe")?;
+        let gateway = LocalGateway {
+            ws: None,
+            management: None,
+            http: None,
+            functions: String::new(),
+            screen: String::new(),
+            tie: child.stdin.take(),
+            log: match (child.stderr.take(), log) {
+                (Some(pipe), _) => Log::collect(pipe),
+                (None, path) => Log::File(path.unwrap_or_default()),
+            },
+            child,
+        };
+        Ok((gateway, stdout))
+    }
+
+    fn command(self) -> Command {
+        let program = if self.is_chat {
+            programs::local()
+        } else {
+            programs::gateway()
+        };
+        let mut command = process::tied(&program, "INT");
+        let [ws_port, http_port] = self.ports.map(|port| port.to_string());
+        command
+            .arg("--template")
+            .arg(&self.template)
+            .args(["--ws-port", &ws_port, "--http-port", &http_port])
+            .env_remove("MONGODB_URI");
+        match self.functions {
+            Functions::Host(Host::Watch, _) => {
+                programs::folder();
+                command.arg("--watch").env("PATH", tools::path());
+            }
+            Functions::Host(host, folder) => {
+                if host == Host::InFlight {
+                    command.args(["--in-flight", "32"]);
+                }
+                let folder = folder.unwrap_or_else(|| programs::folder().to_owned());
+                command.arg("--binaries").arg(folder);
+            }
+            Functions::Endpoint(url) => {
+                command.args(["--lambda-endpoint", &url]);
+            }
+        }
+        command.args(self.flags).envs(self.environment);
+        // Ctrl-C is for this process, whose end is an interrupt for the gateway.
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        command
+    }
+}
+
+/// A running gateway. [`LocalGateway::stop`] shuts it down; dropping kills it. It is interrupted when
+/// this process ends.
+pub struct LocalGateway {
+    /// URL for WebSocket clients, with the stage: `ws://127.0.0.1:…/prod`.
+    pub ws: Option<String>,
+    /// Base URL of the `@connections` API: `http://127.0.0.1:…/prod`.
+    pub management: Option<String>,
+    /// URL for HTTP callers, with the stage if it has a name: `http://127.0.0.1:…`.
+    pub http: Option<String>,
+    /// Base URL of the Invoke API, and of the faults on demand: `http://127.0.0.1:…`.
+    pub functions: String,
+    /// The start-up screen, without `ready`.
+    pub screen: String,
+    child: Child,
+    /// Closing this pipe interrupts the gateway.
+    tie: Option<ChildStdin>,
+    log: Log,
+}
+
+impl LocalGateway {
+    /// Starts the gateway on a template, with further flags: see [`Launch::template`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Launch::start`].
+    pub async fn start(template: &Path, flags: &[&str]) -> Result<Self> {
+        Launch::template(template).flags(flags).start().await
+    }
+
+    /// Invokes a function by the Invoke API and waits for its result.
+    ///
+    /// # Errors
+    ///
+    /// The function error.
+    pub async fn invoke(&self, function: &str, event: &Value) -> Result<Value, Value> {
+        invoke(&self.functions, function, event).await
+    }
+
+    /// Returns the log so far.
+    pub fn log(&self) -> String {
+        self.log.so_far()
+    }
+
+    /// Returns the process id as a number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Returns the process id.
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(self.id().cast_signed()).expect("an id is not 0")
+    }
+
+    /// Whether the process has exited by itself.
+    ///
+    /// # Errors
+    ///
+    /// The process cannot be waited for.
+    pub fn has_exited(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
+    /// Shuts the gateway down as Ctrl-C does. Returns its exit status and its log.
+    ///
+    /// # Errors
+    ///
+    /// The process cannot be waited for.
+    pub async fn stop(mut self) -> Result<(ExitStatus, String)> {
+        spawn_blocking(move || {
+            self.tie = None;
+            let status = self.child.wait()?;
+            Ok((status, self.log.complete()))
+        })
+        .await?
+    }
+
+    /// Kills the process and waits for its end.
+    pub fn kill(self) {}
+}
+
+impl Drop for LocalGateway {
+    fn drop(&mut self) {
+        // It may have exited already.
+        let _ = self.child.kill();
+        self.tie = None;
+        let _ = self.child.wait();
+    }
+}
+
+/// Invokes a function by the Invoke API at `base` and waits for its result.
+///
+/// # Errors
+///
+/// The function error.
+///
+/// # Panics
+///
+/// The function was not invoked.
+pub async fn invoke(base: &str, function: &str, event: &Value) -> Result<Value, Value> {
+    let response = try_invoke(base, function, event).await;
+    assert_eq!(response.status, StatusCode::OK, "{response:?}");
+    match response.header("x-amz-function-error") {
+        "" => Ok(response.json()),
+        "Unhandled" => Err(response.json()),
+        other => panic!("{other}: {response:?}"),
+    }
+}
+
+/// Returns the response of the Invoke API at `base`, whatever its status.
+pub async fn try_invoke(base: &str, function: &str, event: &Value) -> HttpResponse {
+    let url = format!("{base}/2015-03-31/functions/{function}/invocations");
+    request(Method::POST, &url, event.to_string().into_bytes()).await
+}
+
+/// The log of a process.
+enum Log {
+    /// Read from a pipe by a thread, as it is written.
+    Collected {
+        text: Arc<Mutex<String>>,
+        reader: Option<JoinHandle<()>>,
+    },
+    /// Written to a file by the process.
+    File(PathBuf),
+}
+
+impl Log {
+    fn collect(mut pipe: ChildStderr) -> Self {
+        let text = Arc::new(Mutex::new(String::new()));
+        let copy = Arc::clone(&text);
+        let reader = std::thread::spawn(move || {
+            let mut bytes = [0; 4_096];
+            while let Ok(count @ 1..) = pipe.read(&mut bytes) {
+                copy.lock()
+                    .push_str(&String::from_utf8_lossy(&bytes[..count]));
+            }
+        });
+        Self::Collected {
+            text,
+            reader: Some(reader),
+        }
+    }
+
+    fn so_far(&self) -> String {
+        match self {
+            Self::Collected { text, .. } => text.lock().clone(),
+            Self::File(path) => std::fs::read(path)
+                .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+                .unwrap_or_default(),
+        }
+    }
+
+    /// Returns the whole log of a process that has exited.
+    fn complete(&mut self) -> String {
+        if let Self::Collected { reader, .. } = self
+            && let Some(reader) = reader.take()
+        {
+            reader.join().expect("the reader does not panic");
+        }
+        self.so_far()
+    }
+}
+
+/// Reads the start-up screen up to `ready`; returns `None` if it ends before.
+fn read_screen(stdout: ChildStdout) -> Result<Option<String>> {
+    let mut screen = String::new();
+    for line in BufReader::new(stdout).lines() {
+        let line = line?;
+        if line == "ready" {
+            return Ok(Some(screen));
+        }
+        screen.push_str(&line);
+        screen.push('\n');
+    }
+    Ok(None)
+}
+
+/// Returns the URL behind a label of the screen.
+fn address(screen: &str, label: &str) -> Option<String> {
+    let mut words = screen.lines().map(str::split_whitespace);
+    words.find_map(|mut words| {
+        (words.next()? == label)
+            .then(|| words.next())?
+            .map(str::to_owned)
+    })
+}
