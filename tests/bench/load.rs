@@ -2,7 +2,6 @@
 //!
 //! - [`crowd`]: many open sockets, of which some chat, and all of them back after a cut
 //! - [`tally`]: what the people of the crowd have done together
-//! - [`socket`]: a client that is small, and survives a refusal
 //! - [`devices`]: many sockets of two users that write into one conversation
 //! - [`neighbours`]: pairs that chat beside a client that does not read, and beside a flood of bad
 //!   frames
@@ -14,7 +13,6 @@ mod crowd;
 mod devices;
 mod memory;
 mod neighbours;
-mod socket;
 mod tally;
 
 use serde_json::Value;

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::history::{
-    Ack, Frame, Held, History, Key, Message, Outcome, Read, Sent, Socket, Stored, conversation_id,
-};
+use ::tests::client::{Ack, Frame, Message};
+
+use crate::history::{Held, History, Key, Outcome, Read, Sent, Socket, Stored, conversation_id};
 
 #[cfg(test)]
 mod tests;
@@ -127,7 +127,7 @@ impl<'a> Facts<'a> {
             seen: seen(history),
         };
         for message in stored {
-            if let Some(key) = message.key() {
+            if let Some(key) = Key::of(message) {
                 facts.stored.entry(key).or_default().push(message);
             }
             let log = facts.logs.entry(&message.conversation_id).or_default();
@@ -285,7 +285,7 @@ fn stored_as_sent(facts: &Facts) -> Vec<Violation> {
             conversation_id: message.conversation_id.clone(),
             seq,
         };
-        let Some(key) = message.key() else {
+        let Some(key) = Key::of(message) else {
             return Some(invented());
         };
         let Some(sent) = facts.sent.get(&key) else {
@@ -496,6 +496,6 @@ fn log(facts: &Facts, held: &Held) -> Option<Violation> {
 }
 
 fn is_open(facts: &Facts, message: &Stored) -> bool {
-    let sent = message.key().and_then(|key| facts.sent.get(&key).copied());
+    let sent = Key::of(message).and_then(|key| facts.sent.get(&key).copied());
     sent.is_some_and(|sent| matches!(sent.outcome(), Outcome::Unknown(_)))
 }

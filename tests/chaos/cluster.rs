@@ -14,12 +14,14 @@ use anyhow::{Context, Result, bail, ensure};
 use database::OwnDatabase;
 use gateway::Gateway;
 use rustix::process::Pid;
+use tests::client::{Connect, History};
 use tests::process::descendants_named;
 use tests::server;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep, timeout};
+use tokio_tungstenite::tungstenite::Message;
 
-use crate::client::{Http, Line};
+use crate::session::REQUEST_TIMEOUT;
 
 /// How long anything may take to come back before the run fails.
 pub const TIMEOUT: Duration = Duration::from_secs(120);
@@ -149,15 +151,17 @@ impl Cluster {
 
     /// Whether everything answers now.
     async fn answers(&self) -> bool {
-        let page = "chat/history?user1=nemesis&user2=nobody&limit=1";
-        let page = Http::default().get(&format!("{}/{page}", self.http)).await;
-        let socket = Line::open(&format!("{}/?user_id=nemesis", self.ws)).await;
-        let (Ok(_), Ok(mut socket)) = (page, socket) else {
+        let history = format!("{}/chat/history", self.http);
+        let history = History::new(history, None, REQUEST_TIMEOUT);
+        let page = history.page(["nemesis", "nobody"], 0, 1).await;
+        let connect = Connect::user(&self.ws, "nemesis").timeout(REQUEST_TIMEOUT);
+        let connection = connect.open().await;
+        let (Ok(_), Ok(mut connection)) = (page, connection) else {
             return false;
         };
-        let asked = socket.send(r#"{"action":"ping"}"#.to_owned()).await;
-        let answer = socket.next().await;
-        socket.close().await;
+        let asked = connection.send(r#"{"action":"ping"}"#).await;
+        let answer = connection.next().await;
+        let _ = connection.send_message(Message::Close(None)).await;
         asked.is_ok() && answer.is_ok_and(|frame| frame.contains("pong"))
     }
 

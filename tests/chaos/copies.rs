@@ -1,15 +1,18 @@
 //! What a device that follows the contract holds of its conversations: it drops numbers that it has,
 //! and reads the history after the last one where it lacks something.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use ::tests::client::Message;
+use ::tests::client::copy::Copy;
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
-use crate::client::backoff;
-use crate::history::{Held, Message};
+use crate::history::Held;
+use crate::outbox::BACKOFF;
 use crate::pages::{Conversation, Pages};
-use crate::workload::{PATIENCE, Phase};
+use crate::workload::{Phase, SETTLE_TIMEOUT};
 
 /// The most messages that a device asks for at once.
 const PAGE: usize = 200;
@@ -18,77 +21,45 @@ const PAGE: usize = 200;
 pub struct Copies {
     device: String,
     pages: Pages,
-    copies: Mutex<Vec<Copy>>,
-    lacking: Notify,
-}
-
-/// The beginning of a conversation, as far as it is known.
-struct Copy {
-    conversation: Conversation,
-    messages: Vec<Arc<Message>>,
-    /// Whether there may be more in the history.
-    is_behind: bool,
-    dropped: u64,
-    fetched: u64,
-}
-
-impl Copy {
-    /// The last number that is here; 0 if none is.
-    fn last(&self) -> i64 {
-        self.messages.len() as i64
-    }
-
-    /// Takes a message if it is the next one.
-    fn take(&mut self, message: &Arc<Message>) -> bool {
-        let is_next = message.seq == self.last() + 1;
-        if is_next {
-            self.messages.push(Arc::clone(message));
-        }
-        is_next
-    }
+    copies: Mutex<Vec<(Conversation, Copy)>>,
+    behind: Notify,
 }
 
 impl Copies {
     /// Empty ones of some conversations.
     pub fn new(device: String, conversations: &[Conversation], pages: Pages) -> Self {
-        let copy = |conversation: &Conversation| Copy {
-            conversation: conversation.clone(),
-            messages: Vec::new(),
-            is_behind: false,
-            dropped: 0,
-            fetched: 0,
-        };
+        let copies = conversations.iter().cloned();
+        let copies = copies.map(|conversation| (conversation, Copy::default()));
         Self {
             device,
             pages,
-            copies: Mutex::new(conversations.iter().map(copy).collect()),
-            lacking: Notify::new(),
+            copies: Mutex::new(copies.collect()),
+            behind: Notify::new(),
         }
     }
 
     /// Takes a message that was pushed, or one of the device's own that was acknowledged.
     pub fn add(&self, message: &Arc<Message>) {
-        let mut copies = self.copies.lock().expect("no holder panics");
+        let mut copies = self.copies.lock();
         let mut copies = copies.iter_mut();
-        let copy = copies.find(|copy| copy.conversation.id == message.conversation_id);
-        let Some(copy) = copy else {
+        let is_its = |(conversation, _): &&mut (Conversation, Copy)| {
+            conversation.id == message.conversation_id
+        };
+        let Some((_, copy)) = copies.find(is_its) else {
             return;
         };
-        if message.seq <= copy.last() {
-            copy.dropped += 1;
-        } else if !copy.take(message) {
-            copy.is_behind = true;
-            self.lacking.notify_one();
+        copy.add(message);
+        if copy.is_behind() {
+            self.behind.notify_one();
         }
     }
 
     /// Reads on everywhere: after a time without a socket there may be more in any conversation.
     pub fn read_on(&self) {
-        let mut copies = self.copies.lock().expect("no holder panics");
-        for copy in copies.iter_mut() {
-            copy.is_behind = true;
+        for (_, copy) in self.copies.lock().iter_mut() {
+            copy.fall_behind();
         }
-        self.lacking.notify_one();
+        self.behind.notify_one();
     }
 
     /// Reads the history wherever something is lacking, until the run ends; then once more
@@ -104,13 +75,13 @@ impl Copies {
         }
         self.read_on();
         // Who cannot get the rest in time does not hold the log, and the check will say so.
-        let _ = timeout(PATIENCE, self.catch_up(&mut rng)).await;
+        let _ = timeout(SETTLE_TIMEOUT, self.catch_up(&mut rng)).await;
         self.held()
     }
 
     async fn keep_up(&self, rng: &mut fastrand::Rng) {
         loop {
-            self.lacking.notified().await;
+            self.behind.notified().await;
             self.catch_up(rng).await;
         }
     }
@@ -127,39 +98,33 @@ impl Copies {
                 None => {
                     self.read_on();
                     failures += 1;
-                    sleep(backoff(failures, rng)).await;
+                    sleep(BACKOFF.pause(failures, rng)).await;
                 }
             }
         }
     }
 
-    /// A conversation of which something is lacking, with the last number that is here. It counts as
-    /// complete from now on, so that what comes in while the page is on its way can say otherwise.
+    /// Returns a conversation that may have more in the history, with the number after which to read.
     fn next_behind(&self) -> Option<(usize, Conversation, i64)> {
-        let mut copies = self.copies.lock().expect("no holder panics");
+        let mut copies = self.copies.lock();
         let mut copies = copies.iter_mut().enumerate();
-        let (index, copy) = copies.find(|(_, copy)| copy.is_behind)?;
-        copy.is_behind = false;
-        Some((index, copy.conversation.clone(), copy.last()))
+        copies.find_map(|(index, (conversation, copy))| {
+            Some((index, conversation.clone(), copy.next_page()?))
+        })
     }
 
     fn take_page(&self, index: usize, page: &[Arc<Message>]) {
-        let copy = &mut self.copies.lock().expect("no holder panics")[index];
-        for message in page {
-            copy.fetched += u64::from(copy.take(message));
-        }
-        // A full page may have a next one.
-        copy.is_behind |= page.len() == PAGE;
+        self.copies.lock()[index].1.add_page(page, PAGE);
     }
 
     fn held(&self) -> Vec<Held> {
-        let mut copies = self.copies.lock().expect("no holder panics");
-        let held = copies.drain(..).map(|copy| Held {
+        let mut copies = self.copies.lock();
+        let held = copies.drain(..).map(|(conversation, copy)| Held {
             device: self.device.clone(),
-            conversation_id: copy.conversation.id,
-            messages: copy.messages,
-            dropped: copy.dropped,
-            fetched: copy.fetched,
+            conversation_id: conversation.id,
+            dropped: copy.dropped(),
+            fetched: copy.fetched(),
+            messages: copy.into_messages(),
         });
         held.collect()
     }
@@ -173,7 +138,7 @@ mod tests {
 
     fn copies() -> Copies {
         let recorder = Arc::new(Recorder::new());
-        let pages = Pages::new("a".to_owned(), "http://127.0.0.1:9".to_owned(), recorder);
+        let pages = Pages::new("a".to_owned(), "http://127.0.0.1:9", recorder);
         Copies::new("a".to_owned(), &[Conversation::of("a", "b")], pages)
     }
 
@@ -191,12 +156,9 @@ mod tests {
     }
 
     fn numbers(copies: &Copies) -> Vec<i64> {
-        let copies = copies.copies.lock().expect("no holder panics");
-        copies[0]
-            .messages
-            .iter()
-            .map(|message| message.seq)
-            .collect()
+        let copies = copies.copies.lock();
+        let messages = copies[0].1.messages().iter();
+        messages.map(|message| message.seq).collect()
     }
 
     #[test]

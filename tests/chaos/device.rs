@@ -4,13 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tests::client::Frame;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use crate::client::backoff;
 use crate::copies::Copies;
-use crate::history::Frame;
-use crate::outbox::{Outbox, Task};
+use crate::outbox::{BACKOFF, Outbox, Task};
 use crate::recorder::Recorder;
 use crate::session::Session;
 use crate::workload::Phase;
@@ -63,7 +62,7 @@ impl Device {
 
     /// Waits before the next handshake, unless the run ends.
     async fn pause(&mut self, failures: u32) {
-        let end = Instant::now() + backoff(failures, &mut self.rng);
+        let end = Instant::now() + BACKOFF.pause(failures, &mut self.rng);
         self.settle_down();
         tokio::select! {
             () = sleep_until(end) => {}
@@ -76,14 +75,14 @@ impl Device {
         self.copies.read_on();
         let lifetime = Duration::from_millis(self.rng.u64(LIFETIME_MS));
         let end = Instant::now() + lifetime;
-        let why = self.talk(&mut session, end).await;
+        let why = self.chat(&mut session, end).await;
         self.outbox.socket_ended(&why);
         let properly = self.rng.bool();
         session.end(why, properly).await;
     }
 
     /// Sends and receives on a socket as long as it lasts; gives the reason of its end.
-    async fn talk(&mut self, session: &mut Session, end: Instant) -> String {
+    async fn chat(&mut self, session: &mut Session, end: Instant) -> String {
         loop {
             if self.is_over() {
                 return "the run ends".to_owned();
@@ -101,7 +100,7 @@ impl Device {
             let wake = self.outbox.wake(may_write);
             tokio::select! {
                 frame = session.next() => match frame {
-                    Ok(frame) => self.hear(&frame),
+                    Ok(frame) => self.on_frame(&frame),
                     Err(why) => return why,
                 },
                 () = sleep_until(wake.unwrap_or(end)) => {}
@@ -111,11 +110,11 @@ impl Device {
         }
     }
 
-    fn hear(&mut self, frame: &Frame) {
+    fn on_frame(&mut self, frame: &Frame) {
         if let Frame::Message(message) = frame {
             self.copies.add(message);
         }
-        if let Some(own) = self.outbox.hear(frame) {
+        if let Some(own) = self.outbox.on_frame(frame) {
             self.copies.add(&own);
         }
     }

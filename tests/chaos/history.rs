@@ -12,8 +12,8 @@ use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc, oid::ObjectId};
 use mongodb::options::ReadConcern;
 use mongodb::{Collection, Database};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, from_value};
+use serde::Serialize;
+use tests::client::{Error, Frame, Message};
 
 /// Everything that a run did and saw.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -43,6 +43,17 @@ pub struct Sent {
     pub refusal: Option<String>,
     /// Each time that it was sent, in order; at least one.
     pub attempts: Vec<Attempt>,
+}
+
+impl Key {
+    /// The key of a message, if its sender gave it an id.
+    pub fn of(message: &Message) -> Option<Self> {
+        Some(Self {
+            conversation_id: message.conversation_id.clone(),
+            sender_id: message.sender_id.clone(),
+            client_message_id: message.client_message_id.clone()?,
+        })
+    }
 }
 
 impl Sent {
@@ -104,6 +115,16 @@ pub enum Outcome {
     Malformed(String),
 }
 
+impl From<Error> for Outcome {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Rejected(status) => Self::Failed(status.to_string()),
+            Error::Unknown(reason) => Self::Unknown(reason),
+            Error::Malformed(text) => Self::Malformed(text),
+        }
+    }
+}
+
 /// One attempt to open a socket.
 #[derive(Debug, Clone, Serialize)]
 pub struct Handshake {
@@ -141,107 +162,6 @@ pub struct Received {
     pub at: Duration,
     /// The frame.
     pub frame: Frame,
-}
-
-/// A frame of the server.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub enum Frame {
-    /// A message.
-    Message(Arc<Message>),
-    /// An acknowledgement.
-    Ack(Ack),
-    /// The chat cannot or will not do what was asked.
-    Error(Refusal),
-    /// The answer to a ping.
-    Pong,
-    /// What is not of the chat, having no `type`: an error of the gateway itself.
-    Gateway(String),
-    /// What has a `type` and not the fields that go with it, or is no JSON object.
-    Malformed(String),
-}
-
-impl Frame {
-    /// Reads the text of a frame.
-    pub fn parse(text: &str) -> Self {
-        Self::try_parse(text).unwrap_or_else(|| Self::Malformed(text.to_owned()))
-    }
-
-    fn try_parse(text: &str) -> Option<Self> {
-        let value: Value = serde_json::from_str(text).ok()?;
-        let Some(kind) = value.as_object()?.get("type") else {
-            return Some(Self::Gateway(text.to_owned()));
-        };
-        match kind.as_str()? {
-            "message" => from_value(value).ok().map(Self::Message),
-            "ack" => from_value(value).ok().map(Self::Ack),
-            "error" => from_value(value).ok().map(Self::Error),
-            "pong" => Some(Self::Pong),
-            _ => None,
-        }
-    }
-}
-
-/// A message as it is stored, pushed and read. Equal ones share their memory during a run.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Message {
-    /// The id of the stored document.
-    pub message_id: String,
-    /// The conversation; pages of the history leave it out, and whoever reads them adds it.
-    #[serde(default)]
-    pub conversation_id: String,
-    /// The place in the conversation.
-    pub seq: i64,
-    /// Who sent it.
-    pub sender_id: String,
-    /// Who it is for.
-    pub receiver_id: String,
-    /// The text.
-    pub message: String,
-    /// When it was stored.
-    pub timestamp: String,
-    /// The sender's own id for it.
-    pub client_message_id: Option<String>,
-}
-
-impl Message {
-    /// What the contract knows it by, if its sender gave it an id.
-    pub fn key(&self) -> Option<Key> {
-        Some(Key {
-            conversation_id: self.conversation_id.clone(),
-            sender_id: self.sender_id.clone(),
-            client_message_id: self.client_message_id.clone()?,
-        })
-    }
-}
-
-/// What an acknowledgement says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ack {
-    /// The sender's own id for the message.
-    pub client_message_id: Option<String>,
-    /// The id of the stored document.
-    pub message_id: String,
-    /// The conversation.
-    pub conversation_id: String,
-    /// The place in the conversation.
-    pub seq: i64,
-    /// When it was stored.
-    pub timestamp: String,
-    /// Whether an earlier attempt had stored it.
-    pub duplicate: bool,
-}
-
-/// What an error frame says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refusal {
-    /// The stable code.
-    pub code: String,
-    /// The sender's own id for the message, if the frame was about one.
-    pub client_message_id: Option<String>,
-    /// Whether the same frame may succeed later.
-    pub retryable: bool,
-    /// After how many milliseconds it may.
-    pub retry_after_ms: Option<u64>,
 }
 
 /// One page that was asked for.

@@ -7,13 +7,12 @@
 //! - [`cluster`]: the chat, whose processes are killed, stopped and started again
 //! - [`skew`]: functions whose clocks are wrong
 //! - [`workload`]: the clients, with [`device`], [`outbox`], [`copies`] and [`poller`]
-//! - [`session`], [`pages`], [`client`], [`texts`]: what they do it with
+//! - [`session`], [`pages`], [`texts`]: what they do it with
 //! - [`recorder`], [`history`]: what they did and saw, written down
 //! - [`check`]: the contract, as rules over a history and what the database holds
 //! - [`report`]: the figures of a run
 
 mod check;
-mod client;
 mod cluster;
 mod copies;
 mod device;

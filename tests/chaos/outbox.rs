@@ -8,22 +8,29 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use ::tests::client::backoff::Backoff;
+use ::tests::client::{Ack, Frame, Message, Pending, Rejection, Reply};
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::client::backoff;
-use crate::history::{Ack, Attempt, Frame, Key, Message, Outcome, Refusal, Sent};
+use crate::history::{Attempt, Key, Outcome, Sent};
 use crate::pages::Conversation;
 use crate::recorder::Recorder;
 use crate::texts;
 
-/// How long a device waits for an answer. Functions have longer, so that some messages are sent again
-/// while an attempt is still under way. The second time it waits twice as long, and so on: where all
-/// devices are waiting, their attempts would else keep the chat busy with answers that come too late.
-const PATIENCE_MS: std::ops::Range<u64> = 2_000..6_000;
+/// Time limit of an ack. Functions have longer, so that some messages are sent again while an attempt is
+/// still under way. It is twice as long for the second attempt, and so on: otherwise the attempts of many
+/// waiting devices would keep the chat busy with acks that come too late.
+const ACK_TIMEOUT_MS: std::ops::Range<u64> = 2_000..6_000;
 
-/// After so many failed attempts, patience grows no further.
-const MOST_PATIENCE: u32 = 4;
+/// After so many failed attempts, the time limit grows no further.
+const MAX_TIMEOUT_STEPS: u32 = 4;
+
+/// Pauses before the next attempt to send or to connect.
+pub const BACKOFF: Backoff = Backoff {
+    first: Duration::from_millis(100),
+    longest: Duration::from_secs(2),
+};
 
 /// The share of messages that the chat must refuse.
 const BAD: f64 = 0.01;
@@ -54,15 +61,10 @@ pub struct Outbox {
     recorder: Arc<Recorder>,
 }
 
-/// The message whose fate is not known yet.
+/// The message whose fate is not known yet, and what is written down of it.
 struct Current {
     sent: Sent,
-    frame: String,
-    /// Attempts that have failed.
-    failures: u32,
-    is_under_way: bool,
-    /// When the newest attempt is given up if it is under way, or the next one is made.
-    until: Instant,
+    pending: Pending,
 }
 
 impl Current {
@@ -70,10 +72,6 @@ impl Current {
         let attempt = self.sent.attempts.last_mut().expect("there was one");
         attempt.outcome = outcome;
         attempt.end = now;
-    }
-
-    fn is(&self, client_message_id: Option<&String>) -> bool {
-        client_message_id == Some(&self.sent.key.client_message_id)
     }
 }
 
@@ -109,7 +107,7 @@ impl Outbox {
     /// comes in.
     pub fn wake(&self, may_write: bool) -> Option<Instant> {
         match &self.current {
-            Some(current) => Some(current.until),
+            Some(current) => Some(current.pending.due()),
             None => (may_write && !self.conversations.is_empty()).then_some(self.due),
         }
     }
@@ -125,7 +123,7 @@ impl Outbox {
         if self
             .current
             .as_ref()
-            .is_some_and(|current| current.is_under_way)
+            .is_some_and(|current| current.pending.is_under_way())
         {
             self.fail(Outcome::Unknown("no answer in time".to_owned()), None);
             // The frame, its answer or the whole socket may be lost: both ways to go on are safe.
@@ -141,7 +139,7 @@ impl Outbox {
     /// Begins an attempt; gives its frame.
     fn attempt(&mut self, socket: u64) -> String {
         let now = self.recorder.now();
-        let mut patience = Duration::from_millis(self.rng.u64(PATIENCE_MS));
+        let ack_timeout = Duration::from_millis(self.rng.u64(ACK_TIMEOUT_MS));
         let mut current = self.current.take().unwrap_or_else(|| self.write());
         current.sent.attempts.push(Attempt {
             socket,
@@ -149,10 +147,11 @@ impl Outbox {
             end: now,
             outcome: Outcome::Unknown("the run ended".to_owned()),
         });
-        patience *= 1 + current.failures.min(MOST_PATIENCE);
-        current.is_under_way = true;
-        current.until = Instant::now() + patience;
-        let frame = current.frame.clone();
+        let steps = current.pending.failures().min(MAX_TIMEOUT_STEPS);
+        let frame = current
+            .pending
+            .attempt(ack_timeout * (1 + steps))
+            .to_owned();
         self.current = Some(current);
         self.recorder.counts.attempts.fetch_add(1, Relaxed);
         frame
@@ -174,7 +173,7 @@ impl Outbox {
         let refusal = (self.rng.f64() < BAD).then(|| texts::spoil(&mut frame, &mut self.rng));
         let message = frame["message"].as_str().unwrap_or_default().to_owned();
         Current {
-            frame: frame.to_string(),
+            pending: Pending::new(client_message_id.clone(), frame.to_string()),
             sent: Sent {
                 key: Key {
                     conversation_id: conversation.id,
@@ -186,41 +185,34 @@ impl Outbox {
                 refusal: refusal.map(str::to_owned),
                 attempts: Vec::new(),
             },
-            failures: 0,
-            is_under_way: false,
-            until: Instant::now(),
         }
     }
 
-    /// Takes note of a frame that came in; gives the device's own message if it is acknowledged.
-    pub fn hear(&mut self, frame: &Frame) -> Option<Arc<Message>> {
+    /// Takes note of a frame that came in; returns the device's own message if it is acknowledged.
+    pub fn on_frame(&mut self, frame: &Frame) -> Option<Arc<Message>> {
         let current = self.current.as_ref()?;
-        match frame {
-            Frame::Ack(ack) if current.is(ack.client_message_id.as_ref()) => {
-                let message = own_message(&current.sent, ack);
+        match current.pending.reply(frame)? {
+            Reply::Acked(ack) => {
+                let message = own_message(&current.sent, &ack);
                 self.settle(Outcome::Ok);
                 self.recorder.counts.acked.fetch_add(1, Relaxed);
                 return Some(self.recorder.share(message));
             }
-            Frame::Error(refusal) if current.is(refusal.client_message_id.as_ref()) => {
-                self.refused(refusal);
-            }
-            // It does not say what it is about: an attempt is under way, or it is late.
-            Frame::Gateway(text) => self.fail(Outcome::Unknown(text.clone()), None),
-            _ => {}
+            Reply::Rejected(error) => self.settle(Outcome::Failed(error.code)),
+            Reply::Retry(error) => self.retry(error),
+            Reply::GatewayError(text) => self.fail(Outcome::Unknown(text), None),
         }
         None
     }
 
-    fn refused(&mut self, refusal: &Refusal) {
-        let code = refusal.code.clone();
-        let pause = refusal.retry_after_ms.map(Duration::from_millis);
-        match (refusal.retryable, code.as_str()) {
-            (false, _) => self.settle(Outcome::Failed(code)),
-            // The one code with which the message may be stored all the same.
-            (true, "unavailable") => self.fail(Outcome::Unknown(code), pause),
-            (true, _) => self.fail(Outcome::Failed(code), pause),
-        }
+    fn retry(&mut self, error: Rejection) {
+        let pause = error.retry_after_ms.map(Duration::from_millis);
+        let outcome = if error.may_be_stored() {
+            Outcome::Unknown(error.code)
+        } else {
+            Outcome::Failed(error.code)
+        };
+        self.fail(outcome, pause);
     }
 
     /// Takes note that the socket is gone.
@@ -231,15 +223,14 @@ impl Outbox {
     /// Ends the attempt that is under way, if one is, and plans another one.
     fn fail(&mut self, outcome: Outcome, pause: Option<Duration>) {
         let now = self.recorder.now();
-        let current = self.current.as_mut().filter(|current| current.is_under_way);
-        let Some(current) = current else {
+        let current = self.current.as_mut();
+        let Some(current) = current.filter(|current| current.pending.is_under_way()) else {
             return;
         };
         current.end_attempt(outcome, now);
-        current.is_under_way = false;
-        current.failures += 1;
-        let pause = pause.unwrap_or_else(|| backoff(current.failures, &mut self.rng));
-        current.until = Instant::now() + pause;
+        let failures = current.pending.failures() + 1;
+        let pause = pause.unwrap_or_else(|| BACKOFF.pause(failures, &mut self.rng));
+        current.pending.fail(pause);
     }
 
     /// Writes down a message whose fate is known, and plans the next one.
@@ -300,7 +291,7 @@ mod tests {
     /// As if the time for which it waits were over.
     fn time_passes(outbox: &mut Outbox) {
         let current = outbox.current.as_mut().expect("a message");
-        current.until = Instant::now();
+        current.pending.skip_wait();
     }
 
     fn frame(text: &str) -> Frame {
@@ -326,10 +317,10 @@ mod tests {
         let first = sent(&mut outbox);
         let failures: [fn(&mut Outbox); 4] = [
             |outbox| outbox.socket_ended("it ends"),
-            |outbox| drop(outbox.hear(&frame(r#"{"message":"Internal server error"}"#))),
+            |outbox| drop(outbox.on_frame(&frame(r#"{"message":"Internal server error"}"#))),
             |outbox| {
                 let error = r#"{"type":"error","code":"unavailable","client_message_id":"0-0","retryable":true}"#;
-                outbox.hear(&frame(error));
+                outbox.on_frame(&frame(error));
             },
             |outbox| {
                 time_passes(outbox);
@@ -341,7 +332,7 @@ mod tests {
             time_passes(&mut outbox);
             assert_eq!(sent(&mut outbox), first);
         }
-        let own = outbox.hear(&ack()).expect("it is acknowledged");
+        let own = outbox.on_frame(&ack()).expect("it is acknowledged");
         assert_eq!((own.seq, own.sender_id.as_str()), (5, "a"));
         assert_ne!(sent(&mut outbox), first);
 
@@ -358,11 +349,11 @@ mod tests {
         let (mut outbox, recorder) = outbox();
         sent(&mut outbox);
         outbox.socket_ended("it ends");
-        assert!(outbox.hear(&ack()).is_some());
+        assert!(outbox.on_frame(&ack()).is_some());
         assert!(outbox.is_empty());
         assert_eq!(outcomes(&recorder.take()), [[Outcome::Ok]]);
         assert!(
-            outbox.hear(&ack()).is_none(),
+            outbox.on_frame(&ack()).is_none(),
             "the second one is of nothing"
         );
     }
@@ -372,9 +363,9 @@ mod tests {
         let (mut outbox, recorder) = outbox();
         sent(&mut outbox);
         let other = r#"{"type":"error","code":"message_empty","client_message_id":"0-9","retryable":false}"#;
-        outbox.hear(&frame(other));
+        outbox.on_frame(&frame(other));
         assert!(!outbox.is_empty(), "it was about another message");
-        outbox.hear(&frame(&other.replace("0-9", "0-0")));
+        outbox.on_frame(&frame(&other.replace("0-9", "0-0")));
         assert!(outbox.is_empty());
         let refused = Outcome::Failed("message_empty".to_owned());
         assert_eq!(outcomes(&recorder.take()), [[refused]]);
@@ -386,7 +377,7 @@ mod tests {
         sent(&mut outbox);
         let error = r#"{"type":"error","code":"rate_limited","client_message_id":"0-0","retryable":true,
                         "retry_after_ms":60000}"#;
-        outbox.hear(&frame(error));
+        outbox.on_frame(&frame(error));
         let wake = outbox.wake(true).expect("it will try again");
         assert!(wake > Instant::now() + Duration::from_secs(50));
         outbox.give_up();

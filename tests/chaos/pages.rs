@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use serde_json::from_slice;
-use tests::client::encode;
+use tests::client::{History, Message};
 
-use crate::client::Http;
-use crate::history::{Message, Outcome, Read, conversation_id};
+use crate::history::{Outcome, Read, conversation_id};
 use crate::recorder::Recorder;
+use crate::session::REQUEST_TIMEOUT;
 
 /// A conversation of two users.
 #[derive(Debug, Clone)]
@@ -38,18 +37,17 @@ impl Conversation {
 /// Reads pages of conversations for one reader.
 pub struct Pages {
     reader: String,
-    base: String,
-    http: Http,
+    history: History,
     recorder: Arc<Recorder>,
 }
 
 impl Pages {
     /// For a reader of the history at a base address.
-    pub fn new(reader: String, base: String, recorder: Arc<Recorder>) -> Self {
+    pub fn new(reader: String, base: &str, recorder: Arc<Recorder>) -> Self {
+        let url = format!("{base}/chat/history");
         Self {
             reader,
-            base,
-            http: Http::default(),
+            history: History::new(url, None, REQUEST_TIMEOUT),
             recorder,
         }
     }
@@ -61,15 +59,11 @@ impl Pages {
         after: i64,
         limit: usize,
     ) -> Option<Vec<Arc<Message>>> {
-        let [user1, user2] = conversation.users.each_ref().map(|user| encode(user));
-        let query = format!("user1={user1}&user2={user2}&after={after}&limit={limit}");
-        let url = format!("{}/chat/history?{query}", self.base);
+        let users = conversation.users.each_ref().map(String::as_str);
         let start = self.recorder.now();
-        let page = self.http.get(&url).await;
-        let page = page.and_then(|body| self.parse(&body, &conversation.id));
-        let (outcome, messages) = match page {
-            Ok(messages) => (Outcome::Ok, messages),
-            Err(outcome) => (outcome, Vec::new()),
+        let (outcome, messages) = match self.history.page(users, after, limit).await {
+            Ok(page) => (Outcome::Ok, self.share(page, &conversation.id)),
+            Err(error) => (error.into(), Vec::new()),
         };
         let read = Read {
             reader: self.reader.clone(),
@@ -87,16 +81,14 @@ impl Pages {
         page
     }
 
-    fn parse(&self, body: &[u8], id: &str) -> Result<Vec<Arc<Message>>, Outcome> {
-        let text = || String::from_utf8_lossy(body).into_owned();
-        let page: Vec<Message> = from_slice(body).map_err(|_| Outcome::Malformed(text()))?;
+    /// Adds the conversation, which pages leave out.
+    fn share(&self, page: Vec<Message>, conversation_id: &str) -> Vec<Arc<Message>> {
         let messages = page.into_iter().map(|message| {
-            let conversation_id = id.to_owned();
             self.recorder.share(Message {
-                conversation_id,
+                conversation_id: conversation_id.to_owned(),
                 ..message
             })
         });
-        Ok(messages.collect())
+        messages.collect()
     }
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use crate::client::backoff;
+use crate::outbox::BACKOFF;
 use crate::pages::{Conversation, Pages};
-use crate::workload::{PATIENCE, Phase};
+use crate::workload::{Phase, SETTLE_TIMEOUT};
 
 /// Limits of pages: small ones make it stop in the middle of what is new.
 const LIMITS: [usize; 4] = [1, 3, 50, 1_000];
@@ -37,7 +37,7 @@ impl Poller {
             _ = phase.wait_for(|phase| *phase == Phase::End) => {}
         }
         // Pages that do not come break no promise: they are in the history as such.
-        let _ = timeout(PATIENCE, self.read_on(&mut last)).await;
+        let _ = timeout(SETTLE_TIMEOUT, self.read_on(&mut last)).await;
     }
 
     async fn poll(&mut self, last: &mut i64) {
@@ -55,7 +55,7 @@ impl Poller {
             let limit = LIMITS[self.rng.usize(..LIMITS.len())];
             let Some(page) = self.pages.read(&self.conversation, *last, limit).await else {
                 failures += 1;
-                sleep(backoff(failures, &mut self.rng)).await;
+                sleep(BACKOFF.pause(failures, &mut self.rng)).await;
                 continue;
             };
             *last = page.last().map_or(*last, |message| message.seq);

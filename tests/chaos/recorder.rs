@@ -1,11 +1,14 @@
 //! What all clients of a run share: the clock, the history in the making, and counts of it.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::history::{Frame, History, Message};
+use parking_lot::Mutex;
+use tests::client::{Frame, Message};
+
+use crate::history::History;
 
 /// Writes down what clients do and see.
 pub struct Recorder {
@@ -60,12 +63,12 @@ impl Recorder {
 
     /// Adds to the history.
     pub fn record(&self, add: impl FnOnce(&mut History)) {
-        add(&mut self.history.lock().expect("no holder panics"));
+        add(&mut self.history.lock());
     }
 
     /// The one copy of a message in memory.
     pub fn share(&self, message: Message) -> Arc<Message> {
-        let mut messages = self.messages.lock().expect("no holder panics");
+        let mut messages = self.messages.lock();
         if let Some(known) = messages.get(&message) {
             return Arc::clone(known);
         }
@@ -84,6 +87,6 @@ impl Recorder {
 
     /// The whole history. What is added afterwards is in none.
     pub fn take(&self) -> History {
-        std::mem::take(&mut self.history.lock().expect("no holder panics"))
+        std::mem::take(&mut self.history.lock())
     }
 }

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
+use tests::client::Frame;
+
 use crate::fault::Kind;
-use crate::history::{Frame, History, Outcome, Sent};
+use crate::history::{History, Outcome, Sent};
 use crate::nemesis::Fault;
 
 /// Width of what a figure is called.

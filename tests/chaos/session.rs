@@ -3,19 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tests::client::encode;
+use tests::client::{Connect, Connection, Frame};
 use tokio::time::{Instant, timeout_at};
+use tokio_tungstenite::tungstenite::Message;
 
-use crate::client::Line;
-use crate::history::{Frame, Handshake, Outcome, Received, Socket};
+use crate::history::{Handshake, Outcome, Received, Socket};
 use crate::recorder::Recorder;
+
+/// Time limit of a handshake, of a request, and of the sending of a frame.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// After how long a silence a client asks whether anybody is there, and then gives up.
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// An open socket.
 pub struct Session {
-    line: Line,
+    connection: Connection,
     socket: Socket,
     silent_until: Instant,
     has_asked: bool,
@@ -25,11 +28,12 @@ pub struct Session {
 impl Session {
     /// Opens a socket of a user at a base address; nothing if that fails.
     pub async fn open(ws: &str, user_id: &str, recorder: &Arc<Recorder>) -> Option<Self> {
-        let url = format!("{ws}/?user_id={}", encode(user_id));
         let start = recorder.now();
-        let opened = Line::open(&url).await;
+        let connect = Connect::user(ws, user_id).timeout(REQUEST_TIMEOUT);
+        let opened = connect.open().await;
         let end = recorder.now();
-        let outcome = opened.as_ref().err().cloned().unwrap_or(Outcome::Ok);
+        let error = opened.as_ref().err().cloned();
+        let outcome = error.map_or(Outcome::Ok, Outcome::from);
         let user_id = user_id.to_owned();
         recorder.record(|history| {
             history.handshakes.push(Handshake {
@@ -40,7 +44,7 @@ impl Session {
             });
         });
         Some(Self {
-            line: opened.ok()?,
+            connection: opened.ok()?,
             socket: Socket {
                 id: recorder.next_socket(),
                 user_id,
@@ -67,8 +71,8 @@ impl Session {
     /// Why the socket is of no use any more.
     pub async fn next(&mut self) -> Result<Frame, String> {
         loop {
-            match timeout_at(self.silent_until, self.line.next()).await {
-                Ok(text) => return text.map(|text| self.hear(&text)),
+            match timeout_at(self.silent_until, self.connection.next()).await {
+                Ok(text) => return text.map(|text| self.on_text(&text)),
                 Err(_) if self.has_asked => return Err("it is silent".to_owned()),
                 Err(_) => {
                     self.silent_until += SILENCE;
@@ -79,7 +83,7 @@ impl Session {
         }
     }
 
-    fn hear(&mut self, text: &str) -> Frame {
+    fn on_text(&mut self, text: &str) -> Frame {
         self.silent_until = Instant::now() + SILENCE;
         self.has_asked = false;
         let frame = self.recorder.share_frame(Frame::parse(text));
@@ -96,13 +100,14 @@ impl Session {
     ///
     /// Why the socket is of no use any more.
     pub async fn send(&mut self, text: String) -> Result<(), String> {
-        self.line.send(text).await
+        self.connection.send(text).await
     }
 
     /// Closes the socket, properly or by dropping the connection.
     pub async fn end(mut self, why: String, properly: bool) {
         if properly {
-            self.line.close().await;
+            // It may be broken already.
+            let _ = self.connection.send_message(Message::Close(None)).await;
         }
         self.socket.ended = self.recorder.now();
         self.socket.why = why;

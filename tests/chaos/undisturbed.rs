@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use tests::Chat;
+use tests::client::Frame;
 use tokio::time::{sleep, timeout};
 
 use crate::check::check;
-use crate::history::{Frame, History, Outcome, Sent, Stored, read_stored};
+use crate::history::{History, Outcome, Sent, Stored, read_stored};
 use crate::workload::{Settings, Workload};
 
 const CONVERSATIONS: usize = 9;

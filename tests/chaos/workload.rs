@@ -24,7 +24,7 @@ use crate::poller::Poller;
 use crate::recorder::Recorder;
 
 /// How long clients try to settle what is open at the end of a run.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Of so many users one has two devices that send.
 const USERS_PER_SECOND_DEVICE: usize = 8;
@@ -141,7 +141,7 @@ impl Workload {
         self.phase.send_replace(Phase::Drain);
         // Nothing is ever sent on it: it ends when the last device drops its side. What is open
         // after that time stays unknown.
-        let _ = timeout(PATIENCE, self.busy.recv()).await;
+        let _ = timeout(SETTLE_TIMEOUT, self.busy.recv()).await;
         self.phase.send_replace(Phase::End);
         for reader in self.readers {
             reader.await.expect("it does not panic");
@@ -242,8 +242,7 @@ impl Start {
     }
 
     fn pages(&self, reader: String) -> Pages {
-        let http = self.settings.http.clone();
-        Pages::new(reader, http, Arc::clone(&self.recorder))
+        Pages::new(reader, &self.settings.http, Arc::clone(&self.recorder))
     }
 }
 

@@ -60,7 +60,7 @@ impl Chat {
     pub async fn page_config(&self) -> Value {
         let files = page::load(&self.page_url).await;
         let files = files.expect("the page and what it loads are served");
-        serde_json::from_str(&files[page::CONFIG].text).expect("settings are JSON")
+        files[page::CONFIG].json()
     }
 
     /// The history of two users, as the first of them sees it, with further `parameters`

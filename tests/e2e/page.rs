@@ -26,8 +26,7 @@ async fn the_page_and_all_that_it_loads_come_from_one_origin_and_name_that_of_th
         assert!(policy.contains("default-src 'none';"), "{name}: {policy}");
         assert!(policy.contains(&allowed), "{name}: {policy}");
     }
-    let config: serde_json::Value =
-        serde_json::from_str(&files[page::CONFIG].text).expect("settings are JSON");
+    let config = files[page::CONFIG].json();
     let expected = serde_json::json!({
         "socketUrl": format!("{}/prod?user_id={{user}}", stack.ws),
         "auth": "open",

@@ -4,7 +4,7 @@ use anyhow::Result;
 use mongodb::Database;
 use rustix::process::Pid;
 
-use crate::client::{Client, HttpResponse, encode, get};
+use crate::client::{Client, HttpResponse, encode, get, history_url};
 use crate::issuer::Issuer;
 use crate::local_gateway::{Host, Launch, LocalGateway};
 use crate::{TIMEOUT, management, server};
@@ -119,17 +119,15 @@ impl Chat {
 
     /// Connects a client as `user_id`.
     pub async fn connect(&self, user_id: &str) -> Client {
-        let user_id = encode(user_id);
-        Client::connect(&format!("{}/?user_id={user_id}", self.ws))
-            .await
-            .expect("the handshake succeeds")
+        let url = format!("{}/?user_id={}", self.ws, encode(user_id));
+        let connected = Client::connect(&url).await;
+        connected.expect("the handshake succeeds")
     }
 
     /// Requests the history of two users, with further `parameters` (`&limit=10`).
     pub async fn history(&self, user1: &str, user2: &str, parameters: &str) -> HttpResponse {
-        let (user1, user2) = (encode(user1), encode(user2));
-        let query = format!("user1={user1}&user2={user2}{parameters}");
-        get(&format!("{}/chat/history?{query}", self.http)).await
+        let url = format!("{}/chat/history", self.http);
+        get(&history_url(&url, [user1, user2], parameters)).await
     }
 
     /// Returns the process id of the gateway.

@@ -1,100 +1,69 @@
 //! The web page, loaded as a browser does it.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::io::Read;
 
 use anyhow::{Context, Result, ensure};
 use flate2::read::GzDecoder;
-use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap};
+use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
 use hyper::{Request, StatusCode};
 
-/// What begins a reference to another file, in the page and in its modules; the name ends with a quote.
-const REFERENCES: [&str; 5] = ["src=\"", "href=\"", "from \"", "import \"", "import(\""];
+use crate::client::{Http, HttpResponse};
 
-/// The settings, which the page asks for when it runs.
+/// Attributes by which the page refers to another file; the name ends with a quote.
+const REFERENCES: [&str; 2] = ["src=\"", "href=\""];
+
+/// The settings, which the page requests when it runs.
 pub const CONFIG: &str = "page/config.json";
 
-/// A file that has come with status 200.
-#[derive(Debug)]
-pub struct File {
-    /// The headers of its response.
-    pub headers: HeaderMap,
-    /// Its text, decompressed.
-    pub text: String,
-}
-
-impl File {
-    /// A header as text; empty if it is absent.
-    pub fn header(&self, name: &str) -> &str {
-        let value = self.headers.get(name);
-        value.map_or("", |value| value.to_str().expect("ASCII"))
-    }
-}
-
-/// Loads the page at `url`, which ends with a slash, its settings, and every file that one of the
-/// files refers to. The names are relative to `url`; that of the page is empty.
+/// Loads the page at `url`, which ends with a slash, its settings, and every file that the page refers
+/// to. The names are relative to `url`; that of the page is empty. Bodies are decompressed.
 ///
 /// # Errors
 ///
 /// A file cannot be loaded; the error names it.
-pub async fn load(url: &str) -> Result<BTreeMap<String, File>> {
-    let mut files = BTreeMap::new();
-    let mut waiting = vec![String::new(), CONFIG.to_owned()];
-    while let Some(name) = waiting.pop() {
-        let Entry::Vacant(vacant) = files.entry(name) else {
-            continue;
-        };
-        let file = fetch(&format!("{url}{}", vacant.key())).await?;
-        waiting.extend(references(vacant.key(), &file.text));
-        vacant.insert(file);
+pub async fn load(url: &str) -> Result<BTreeMap<String, HttpResponse>> {
+    let http = Http::default();
+    let page = fetch(&http, url).await?;
+    let mut names = references(&String::from_utf8_lossy(&page.body));
+    names.push(CONFIG.to_owned());
+    let mut files = BTreeMap::from([(String::new(), page)]);
+    for name in names {
+        let file = fetch(&http, &format!("{url}{name}")).await?;
+        files.insert(name, file);
     }
     Ok(files)
 }
 
-async fn fetch(url: &str) -> Result<File> {
+async fn fetch(http: &Http, url: &str) -> Result<HttpResponse> {
     let request = Request::get(url).header(ACCEPT_ENCODING, "gzip");
-    let response = local_gateway::http::client::send(request.body(Default::default())?).await;
-    let response = response.with_context(|| url.to_owned())?;
-    let (parts, body) = response.into_parts();
-    ensure!(parts.status == StatusCode::OK, "{url}: {}", parts.status);
-    let mut text = String::new();
-    match parts.headers.get(CONTENT_ENCODING) {
-        Some(_) => GzDecoder::new(&*body).read_to_string(&mut text),
-        None => (&*body).read_to_string(&mut text),
+    let response = http.send(request.body(Default::default())?).await;
+    let mut response = response.with_context(|| url.to_owned())?;
+    ensure!(
+        response.status == StatusCode::OK,
+        "{url}: {}",
+        response.status
+    );
+    if response.headers.contains_key(CONTENT_ENCODING) {
+        let mut text = Vec::new();
+        let read = GzDecoder::new(&*response.body).read_to_end(&mut text);
+        read.with_context(|| format!("{url} is not compressed as it says"))?;
+        response.body = text.into();
     }
-    .with_context(|| format!("{url} is no text"))?;
-    Ok(File {
-        headers: parts.headers,
-        text,
-    })
+    Ok(response)
 }
 
-/// The files that the text of the file `name` refers to.
-fn references(name: &str, text: &str) -> Vec<String> {
-    let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
+/// Returns the files that the page refers to.
+fn references(html: &str) -> Vec<String> {
     let pieces = REFERENCES
         .iter()
-        .flat_map(|start| text.split(start).skip(1));
+        .flat_map(|start| html.split(start).skip(1));
     pieces
         .filter_map(|rest| rest.split_once('"'))
         .map(|(target, _)| target)
         .filter(|target| target.contains('.') && !target.contains([':', '#']))
-        .map(|target| join(folder, target))
+        .map(str::to_owned)
         .collect()
-}
-
-/// The name that `target` means in a file of `folder`.
-fn join(folder: &str, target: &str) -> String {
-    let mut segments: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
-    for segment in target.split('/') {
-        match segment {
-            "." => {}
-            ".." => drop(segments.pop()),
-            name => segments.push(name),
-        }
-    }
-    segments.join("/")
 }
 
 #[cfg(test)]
@@ -104,12 +73,6 @@ mod tests {
     #[test]
     fn references_are_relative_to_the_file_that_has_them() {
         let html = r##"<link href="page/style.css"><a href="#top"><script src="page/main.js">"##;
-        assert_eq!(references("", html), ["page/main.js", "page/style.css"]);
-        let module =
-            r#"import { Chat } from "./client/index.js"; import "../x.js"; import("./y.js")"#;
-        assert_eq!(
-            references("page/main.js", module),
-            ["page/client/index.js", "x.js", "page/y.js"]
-        );
+        assert_eq!(references(html), ["page/main.js", "page/style.css"]);
     }
 }

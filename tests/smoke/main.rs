@@ -1,24 +1,21 @@
 //! Tries a deployed chat: `cargo run --bin smoke -- WEBSOCKET_URL HISTORY_URL`. With Auth=jwt, it needs
 //! two users and their tokens: `--users A B`, and `SMOKE_TOKENS` in the environment.
-//!
-//! - [`session`]: a socket that says what went wrong
-//! - [`history`]: the history over HTTP
-
-mod history;
-mod session;
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, bail, ensure};
 use clap::Parser;
 use hyper::StatusCode;
 use serde_json::{Value, json};
-use session::{Entrance, Session};
+use tests::client::{self, Connect, Connection, History, Token};
 use tests::page;
 
-/// How long an answer may take; the first ones start functions.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// Time limit of a step; the first ones start functions.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Messages of a page of the history: more than a run leaves.
+const PAGE: usize = 100;
 
 /// Tries a deployed chat with two users: connects, sends, receives, resends, reads the history,
 /// disconnects; loads the page. It leaves two messages between them.
@@ -67,21 +64,20 @@ struct Chat {
     run: String,
 }
 
-/// Somebody who uses it.
+/// A user of the chat.
 struct User {
     id: String,
     token: Option<String>,
 }
 
 impl User {
-    /// How an app comes in.
-    fn entrance(&self) -> Entrance<'_> {
-        let token = self.token.as_deref();
-        token.map_or(Entrance::Without, Entrance::Header)
+    /// How an app shows the user's token.
+    fn token(&self) -> Token<'_> {
+        self.token.as_deref().map_or(Token::None, Token::Header)
     }
 
-    async fn connect(&self, chat: &Chat) -> Result<Session> {
-        Session::open(&chat.websocket_url, &self.id, self.entrance()).await
+    async fn connect(&self, chat: &Chat) -> Result<Connection> {
+        chat.connect(&self.id, self.token()).await
     }
 }
 
@@ -149,16 +145,16 @@ async fn talk(chat: &Chat, prof: &User, student: &User) -> Result<()> {
     .await?;
     step("a ping", ping(&mut a)).await?;
     step("the history", read(chat, prof, student, seq - 1)).await?;
-    step("a close", async { tokio::try_join!(a.close(), b.close()) }).await?;
+    step("a close", async { tokio::try_join!(close(a), close(b)) }).await?;
     Ok(())
 }
 
 /// Runs a step and says how long it took.
 async fn step<T>(name: impl Display, work: impl Future<Output = Result<T>>) -> Result<T> {
     let start = Instant::now();
-    let done = tokio::time::timeout(PATIENCE, work).await;
+    let done = tokio::time::timeout(TIMEOUT, work).await;
     let done = done
-        .with_context(|| format!("{name}: no answer in {} s", PATIENCE.as_secs()))?
+        .with_context(|| format!("{name}: no answer in {} s", TIMEOUT.as_secs()))?
         .with_context(|| name.to_string())?;
     let millis = start.elapsed().as_secs_f64() * 1e3;
     println!("ok      {name}: {millis:.0} ms");
@@ -166,6 +162,29 @@ async fn step<T>(name: impl Display, work: impl Future<Output = Result<T>>) -> R
 }
 
 impl Chat {
+    async fn connect(&self, user_id: &str, token: Token<'_>) -> Result<Connection> {
+        let connect = Connect::user(&self.websocket_url, user_id).token(token);
+        connect.open().await.context("the handshake fails")
+    }
+
+    /// Returns the status with which a handshake is refused.
+    async fn refusal(&self, user_id: &str, token: Token<'_>) -> Result<StatusCode> {
+        let connect = Connect::user(&self.websocket_url, user_id).token(token);
+        refused(connect.open().await.map(drop))
+    }
+
+    /// Reads the messages of two users after a number.
+    async fn history(
+        &self,
+        users: [&str; 2],
+        after: i64,
+        token: Option<&str>,
+    ) -> Result<Vec<client::Message>, client::Error> {
+        let token = token.map(str::to_owned);
+        let history = History::new(self.history_url.clone(), token, TIMEOUT);
+        history.page(users, after, PAGE).await
+    }
+
     /// The frame of the first message.
     fn frame(&self, receiver: &User) -> Value {
         json!({"action": "sendMessage", "receiver_id": receiver.id, "message": "At 3PM?",
@@ -173,10 +192,40 @@ impl Chat {
     }
 }
 
-/// Gives the ack.
-async fn message(a: &mut Session, b: &mut Session, frame: &Value) -> Result<Value> {
-    a.send(frame).await?;
-    let (ack, message) = tokio::try_join!(a.next("ack"), b.next("message"))?;
+/// Returns the status of a refusal.
+fn refused(outcome: Result<(), client::Error>) -> Result<StatusCode> {
+    match outcome {
+        Ok(()) => bail!("it succeeds"),
+        Err(client::Error::Rejected(status)) => Ok(status),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Returns the next frame of a type. Any resent message may come before it.
+async fn next(connection: &mut Connection, kind: &str) -> Result<Value> {
+    loop {
+        let text = connection.next().await.map_err(Error::msg)?;
+        let frame: Value = serde_json::from_str(&text).with_context(|| text.clone())?;
+        if frame["type"] == kind {
+            return Ok(frame);
+        }
+        ensure!(frame["type"] == "message", "expected {kind}, got {frame}");
+    }
+}
+
+async fn send(connection: &mut Connection, frame: &Value) -> Result<()> {
+    let sent = connection.send(frame.to_string()).await;
+    sent.map_err(Error::msg)
+}
+
+async fn close(connection: Connection) -> Result<()> {
+    connection.close().await.map_err(Error::msg)
+}
+
+/// Sends a message; returns its ack.
+async fn message(a: &mut Connection, b: &mut Connection, frame: &Value) -> Result<Value> {
+    send(a, frame).await?;
+    let (ack, message) = tokio::try_join!(next(a, "ack"), next(b, "message"))?;
     ensure!(
         ack["status"] == "delivered" && ack["duplicate"] == false,
         "{ack}"
@@ -188,9 +237,9 @@ async fn message(a: &mut Session, b: &mut Session, frame: &Value) -> Result<Valu
     Ok(ack)
 }
 
-async fn resend(a: &mut Session, frame: &Value, first: &Value) -> Result<()> {
-    a.send(frame).await?;
-    let ack = a.next("ack").await?;
+async fn resend(a: &mut Connection, frame: &Value, first: &Value) -> Result<()> {
+    send(a, frame).await?;
+    let ack = next(a, "ack").await?;
     let same = ["seq", "message_id", "timestamp"]
         .iter()
         .all(|key| ack[key] == first[key]);
@@ -200,14 +249,14 @@ async fn resend(a: &mut Session, frame: &Value, first: &Value) -> Result<()> {
 
 /// The receiver of before answers, as a client of the old system does.
 async fn old_frame(
-    a: &mut Session,
-    b: &mut Session,
+    a: &mut Connection,
+    b: &mut Connection,
     [prof, student]: [&User; 2],
     seq: i64,
 ) -> Result<()> {
-    b.send(&json!({"sender_id": student.id, "receiver_id": prof.id, "message": "Fine."}))
-        .await?;
-    let message = a.next("message").await?;
+    let frame = json!({"sender_id": student.id, "receiver_id": prof.id, "message": "Fine."});
+    send(b, &frame).await?;
+    let message = next(a, "message").await?;
     ensure!(
         message["message"] == "Fine." && message["seq"] == seq,
         "{message}"
@@ -215,19 +264,18 @@ async fn old_frame(
     Ok(())
 }
 
-async fn ping(a: &mut Session) -> Result<()> {
-    a.send(&json!({"action": "ping"})).await?;
-    a.next("pong").await.map(drop)
+async fn ping(a: &mut Connection) -> Result<()> {
+    send(a, &json!({"action": "ping"})).await?;
+    next(a, "pong").await.map(drop)
 }
 
 /// Both see the same, whichever user they name first.
 async fn read(chat: &Chat, prof: &User, student: &User, after: i64) -> Result<()> {
-    let url = &chat.history_url;
     let [a, b] = [prof, student].map(|user| user.token.as_deref());
-    let history = history::get(url, [&prof.id, &student.id], after, a).await?;
-    let texts = history.iter().map(|message| message["message"].as_str());
-    ensure!(texts.eq([Some("At 3PM?"), Some("Fine.")]), "{history:?}");
-    let swapped = history::get(url, [&student.id, &prof.id], after, b).await?;
+    let history = chat.history([&prof.id, &student.id], after, a).await?;
+    let texts = history.iter().map(|message| message.message.as_str());
+    ensure!(texts.eq(["At 3PM?", "Fine."]), "{history:?}");
+    let swapped = chat.history([&student.id, &prof.id], after, b).await?;
     ensure!(
         history == swapped,
         "it depends on the order of the users: {swapped:?}"
@@ -240,7 +288,7 @@ async fn load_page(chat: &Chat) -> Result<()> {
     let api = chat.history_url.strip_suffix("chat/history");
     let api = api.context("HISTORY_URL does not end with /chat/history")?;
     let files = page::load(api).await?;
-    let config: Value = serde_json::from_str(&files[page::CONFIG].text)?;
+    let config: Value = serde_json::from_slice(&files[page::CONFIG].body)?;
     let socket = config["socketUrl"].as_str().context("a socketUrl")?;
     let origin = socket.split('/').take(3).collect::<Vec<_>>().join("/");
     let policy = files[""].header("content-security-policy");
@@ -253,18 +301,18 @@ async fn load_page(chat: &Chat) -> Result<()> {
 
 /// Nobody gets in without a token, or as somebody else.
 async fn be_refused(chat: &Chat, prof: &User, student: &User) -> Result<()> {
-    let handshake = |entrance| Session::refusal(&chat.websocket_url, &student.id, entrance);
+    let handshake = |token| chat.refusal(&student.id, token);
     step("a handshake without a token, refused", async {
-        handshake(Entrance::Without).await
+        handshake(Token::None).await
     })
     .await?;
     step("a handshake as somebody else, refused", async {
-        let status = handshake(prof.entrance()).await?;
+        let status = handshake(prof.token()).await?;
         ensure!(status == StatusCode::FORBIDDEN, "{status}");
         Ok(())
     })
     .await?;
-    let history = |users, token| history::status(&chat.history_url, users, token);
+    let history = async |users, token| refused(chat.history(users, 0, token).await.map(drop));
     step("the history without a token, refused", async {
         let status = history([&prof.id, &student.id], None).await?;
         ensure!(!status.is_success(), "{status}");
@@ -282,7 +330,5 @@ async fn be_refused(chat: &Chat, prof: &User, student: &User) -> Result<()> {
 
 /// Browsers can set no header but the subprotocol, and close a socket on which it is not answered.
 async fn browse(chat: &Chat, user: &User, token: &str) -> Result<()> {
-    let entrance = Entrance::Subprotocol(token);
-    let session = Session::open(&chat.websocket_url, &user.id, entrance).await?;
-    session.close().await
+    close(chat.connect(&user.id, Token::Subprotocol(token)).await?).await
 }

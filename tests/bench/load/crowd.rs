@@ -7,14 +7,13 @@ use std::time::{Duration, Instant};
 use futures_util::TryStreamExt;
 use hyper::Method;
 use mongodb::bson::{DateTime, Document, doc};
-use serde_json::{Value, json};
-use tests::{Chat, client};
+use tests::Chat;
+use tests::client::{self, Connection, Frame, Pending, Reply};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
 
-use super::socket::Socket;
-use super::tally::{POLL_INTERVAL, Tally, Times, add, get, reach};
+use super::tally::{ACK_TIMEOUT, BACKOFF, POLL_INTERVAL, Tally, Times, add, connect, get, reach};
 use crate::messages::TEXT;
 
 /// Handshakes at once where all connect at the rate that the chat stands.
@@ -28,13 +27,6 @@ const INTERVAL_MS: std::ops::Range<u64> = 3_000..9_000;
 
 /// Clients whose sockets are cut come back after a time up to this, at random.
 const RETURN: Duration = Duration::from_secs(20);
-
-/// How long an ack may take before the message is sent again: longer than the gateway waits.
-const PATIENCE: Duration = Duration::from_secs(35);
-
-/// What is refused, a handshake or a message, is tried again after a time up to this, at random; it
-/// doubles with each, up to [`RETURN`].
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 
 /// How long `$disconnect` may take: what the gateway waits for a function.
 const DISCONNECT: Duration = Duration::from_secs(30);
@@ -227,11 +219,10 @@ struct Person {
     /// The numbers of all messages of the conversation that this one has sent or got.
     seen: BTreeSet<i64>,
     /// The message that is not acknowledged yet.
-    pending: Option<Value>,
-    /// When that one is sent again, or else the next one is sent.
+    pending: Option<Pending>,
+    /// When the next one is sent.
     next: Instant,
-    /// The bound of the pause before it is sent again.
-    backoff: Duration,
+    rng: fastrand::Rng,
 }
 
 impl Person {
@@ -245,16 +236,17 @@ impl Person {
             seen: BTreeSet::new(),
             pending: None,
             next: Instant::now(),
-            backoff: FIRST_BACKOFF,
+            rng: fastrand::Rng::new(),
         }
     }
 
     async fn live(mut self, mut mode: watch::Receiver<Mode>) -> Self {
         let mut wait = Duration::ZERO;
         loop {
-            let socket = self.come(wait).await;
-            if let Some(socket) = self.stay(socket, &mut mode).await {
-                socket.close().await;
+            let connection = self.come(wait).await;
+            if let Some(connection) = self.stay(connection, &mut mode).await {
+                // The other side may have been quicker.
+                let _ = connection.close().await;
                 return self;
             }
             self.place.tally.has_ended();
@@ -262,45 +254,47 @@ impl Person {
         }
     }
 
-    /// Opens a socket after `wait`, as often as it takes.
-    async fn come(&self, mut wait: Duration) -> Socket {
+    /// Opens a connection after `wait`, as often as it takes.
+    async fn come(&mut self, mut wait: Duration) -> Connection {
         let is_first = wait.is_zero();
-        let mut bound = FIRST_BACKOFF;
+        let mut failures = 0;
         loop {
             tokio::time::sleep(wait).await;
-            let _turn = match is_first {
-                true => Some(self.place.handshakes.acquire().await.expect("never closed")),
-                false => None,
+            let turns = &self.place.handshakes;
+            let _turn = if is_first {
+                Some(turns.acquire().await.expect("never closed"))
+            } else {
+                None
             };
             let start = Instant::now();
-            let opened = Socket::open(&self.place.url, &self.user_id).await;
-            let refusal = match opened {
-                Ok(socket) => {
+            match connect(&self.place.url, &self.user_id).open().await {
+                Ok(connection) => {
                     self.place.tally.handshake(Ok(start.elapsed()));
-                    return socket;
+                    return connection;
                 }
-                Err(refusal) => refusal,
-            };
-            self.place.tally.handshake(Err(refusal));
-            wait = up_to(bound);
-            bound = (bound * 2).min(RETURN);
+                Err(error) => self.place.tally.handshake(Err(error.to_string())),
+            }
+            failures += 1;
+            wait = BACKOFF.pause(failures, &mut self.rng);
         }
     }
 
-    /// Uses a socket until it ends; gives it back when it is time to leave.
+    /// Uses a connection until it ends; returns it when it is time to leave.
     async fn stay(
         &mut self,
-        mut socket: Socket,
+        mut connection: Connection,
         mode: &mut watch::Receiver<Mode>,
-    ) -> Option<Socket> {
+    ) -> Option<Connection> {
         loop {
             let now = *mode.borrow_and_update();
             if now == Mode::Leave {
-                return Some(socket);
+                return Some(connection);
             }
-            let chats = now == Mode::Chat && self.partner.is_some() || self.pending.is_some();
+            let chats = now == Mode::Chat && self.partner.is_some();
+            let due = self.pending.as_ref().map(Pending::due);
+            let due = due.or(chats.then_some(self.next.into()));
             tokio::select! {
-                frame = socket.next() => self.take(&frame?),
+                text = connection.next() => self.on_frame(&Frame::parse(&text.ok()?)),
                 changed = mode.changed() => {
                     changed.ok()?;
                     if self.pending.is_none() {
@@ -308,68 +302,63 @@ impl Person {
                         self.next = Instant::now() + up_to(Duration::from_millis(INTERVAL_MS.end));
                     }
                 }
-                () = sleep_until(self.next.into()), if chats => {
-                    let message = self.message();
-                    socket.send(message).await;
-                    self.next = Instant::now() + PATIENCE;
+                () = sleep_until(due.unwrap_or_else(|| self.next.into())), if due.is_some() => {
+                    // That the connection has ended shows when it is read.
+                    let _ = connection.send(self.attempt()).await;
                 }
             }
         }
     }
 
-    /// The message that has not been acknowledged, else a new one.
-    fn message(&mut self) -> Value {
-        let place = &self.place;
-        match &self.pending {
-            Some(_) => add(&place.tally.resent),
-            None => add(&place.tally.sent),
-        }
-        let message = self.pending.get_or_insert_with(|| {
-            json!({
-                "action": "sendMessage",
-                "receiver_id": self.partner,
-                "message": format!("{TEXT} {}", place.start.elapsed().as_micros()),
-                "client_message_id": format!("{:016x}", fastrand::u64(..)),
-            })
-        });
-        message.clone()
-    }
-
-    fn take(&mut self, frame: &Value) {
+    /// Begins an attempt of the message that has not been acknowledged, else of a new one; returns its
+    /// frame.
+    fn attempt(&mut self) -> String {
         let tally = &self.place.tally;
-        let seq = || frame["seq"].as_i64().expect("a number");
-        match frame["type"].as_str() {
-            // A resend is pushed again; what is known is dropped.
-            Some("message") => {
-                if self.seen.insert(seq()) {
-                    tally.delivery(self.place.start.elapsed() - sent_at(frame));
+        match &mut self.pending {
+            Some(pending) => {
+                add(&tally.resent);
+                if pending.is_under_way() {
+                    pending.fail(Duration::ZERO);
                 }
             }
-            Some("ack") if is_about(frame, self.pending.as_ref()) => {
-                self.pending = None;
-                assert!(self.seen.insert(seq()), "a number twice: {frame}");
+            None => add(&tally.sent),
+        }
+        let pending = self.pending.get_or_insert_with(|| {
+            let id = format!("{:016x}", fastrand::u64(..));
+            let partner = self.partner.as_deref().expect("this one chats");
+            let text = format!("{TEXT} {}", self.place.start.elapsed().as_micros());
+            Pending::message(&id, partner, &text)
+        });
+        pending.attempt(ACK_TIMEOUT).to_owned()
+    }
+
+    fn on_frame(&mut self, frame: &Frame) {
+        let tally = &self.place.tally;
+        if let Frame::Message(message) = frame {
+            // A resend is pushed again; a message that is known is dropped.
+            if self.seen.insert(message.seq) {
+                tally.delivery(self.place.start.elapsed() - sent_at(&message.message));
+            }
+        }
+        let Some(pending) = &mut self.pending else {
+            return;
+        };
+        match pending.reply(frame) {
+            Some(Reply::Acked(ack)) => {
+                assert!(self.seen.insert(ack.seq), "a number twice: {ack:?}");
                 add(&tally.acked);
+                self.pending = None;
                 self.next = Instant::now() + Duration::from_millis(fastrand::u64(INTERVAL_MS));
-                self.backoff = FIRST_BACKOFF;
             }
-            // Of a message that was sent again and acknowledged since.
-            Some("ack") => {}
-            // An error of ours, or of the gateway, which names no message.
-            _ => {
-                self.next = Instant::now() + up_to(self.backoff);
-                self.backoff = (self.backoff * 2).min(RETURN);
-            }
+            Some(_) => pending.fail(BACKOFF.pause(pending.failures() + 1, &mut self.rng)),
+            // An ack of a message that was sent again and acknowledged since.
+            None => {}
         }
     }
 }
 
-fn is_about(ack: &Value, message: Option<&Value>) -> bool {
-    message.is_some_and(|message| message["client_message_id"] == ack["client_message_id"])
-}
-
-/// What the text of a message says about when it was sent.
-fn sent_at(frame: &Value) -> Duration {
-    let text = frame["message"].as_str().unwrap_or_default();
+/// Returns the time at which a message was sent, which its text ends with.
+fn sent_at(text: &str) -> Duration {
     let micros = text
         .rsplit(' ')
         .next()

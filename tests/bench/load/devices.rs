@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 
 use futures_util::{TryStreamExt, future::join_all};
 use mongodb::bson::{Document, doc};
-use serde_json::json;
 use tests::Chat;
-use tokio::time::timeout;
+use tests::client::{Connection, Frame, Pending, Reply};
+use tokio::time::timeout_at;
 
-use super::socket::Socket;
-use super::tally::{add, get};
+use super::tally::{ACK_TIMEOUT, BACKOFF, add, connect, get};
 use crate::figures::Samples;
 use crate::messages::TEXT;
 
@@ -24,14 +23,6 @@ const SOCKETS: usize = 100;
 
 /// How long each goes on to send a message after the ack of its last.
 const TIME: Duration = Duration::from_secs(10);
-
-/// How long an ack may take before the message is sent again: longer than the gateway waits.
-const PATIENCE: Duration = Duration::from_secs(35);
-
-/// A message that could not be stored is sent again after a time up to this, at random; it doubles
-/// with each, up to a bound.
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(20);
 
 /// What one socket did: numbers and ids of its messages, and the times of their acks.
 #[derive(Default)]
@@ -51,7 +42,7 @@ pub async fn write_at_once(stack: &Chat) {
     let pushes = Arc::new(AtomicUsize::new(0));
     let sockets = join_all((0..2 * SOCKETS).map(|number| {
         let user = USERS[number % 2];
-        async move { Socket::open(&stack.ws, user).await.expect("connected") }
+        async move { connect(&stack.ws, user).open().await.expect("connected") }
     }));
     let sockets = sockets.await;
     let start = Instant::now();
@@ -84,45 +75,52 @@ pub async fn write_at_once(stack: &Chat) {
 }
 
 /// Sends until `end` on one socket.
-async fn write(mut socket: Socket, receiver: &str, end: Instant, pushes: Arc<AtomicUsize>) -> Sent {
+async fn write(
+    mut connection: Connection,
+    receiver: &str,
+    end: Instant,
+    pushes: Arc<AtomicUsize>,
+) -> Sent {
     let mut sent = Sent::default();
+    let mut rng = fastrand::Rng::new();
     while Instant::now() < end {
         let id = format!("{:016x}", fastrand::u64(..));
-        let frame = json!({
-            "action": "sendMessage", "receiver_id": receiver, "message": TEXT,
-            "client_message_id": id,
-        });
+        let mut pending = Pending::message(&id, receiver, TEXT);
         let start = Instant::now();
-        let mut backoff = FIRST_BACKOFF;
         let number = loop {
-            socket.send(&frame).await;
-            let answer = timeout(PATIENCE, answer(&mut socket, &id, &pushes)).await;
-            match answer {
-                Ok(Some(number)) => break number,
-                Ok(None) => tokio::time::sleep(backoff.mul_f64(fastrand::f64())).await,
-                Err(_) => {}
+            let frame = pending.attempt(ACK_TIMEOUT).to_owned();
+            connection
+                .send(frame)
+                .await
+                .expect("the connection stays open");
+            let reply = reply(&mut connection, &pending, &pushes);
+            match timeout_at(pending.due(), reply).await {
+                Ok(Reply::Acked(ack)) => break ack.seq,
+                Ok(_) => pending.fail(BACKOFF.pause(pending.failures() + 1, &mut rng)),
+                Err(_) => pending.fail(Duration::ZERO),
             }
-            backoff = (backoff * 2).min(LONGEST_BACKOFF);
+            tokio::time::sleep_until(pending.due()).await;
             sent.resent += 1;
         };
         sent.acks.add(start.elapsed());
         sent.numbers.insert(id, number);
     }
-    socket.close().await;
+    // The other side may have been quicker.
+    let _ = connection.close().await;
     sent
 }
 
-/// The number that a message was acknowledged with, or nothing if it has to be sent again.
-async fn answer(socket: &mut Socket, id: &str, pushes: &AtomicUsize) -> Option<i64> {
+/// Waits for the answer to a message, and counts the pushes that come before.
+async fn reply(connection: &mut Connection, pending: &Pending, pushes: &AtomicUsize) -> Reply {
     loop {
-        let frame = socket.next().await.expect("the socket stays open");
-        match frame["type"].as_str() {
-            Some("message") => add(pushes),
-            Some("ack") if frame["client_message_id"] == id => return frame["seq"].as_i64(),
-            // Of a message that was sent again and acknowledged since.
-            Some("ack") => {}
-            // An error of ours, or of the gateway, which names no message.
-            _ => return None,
+        let text = connection.next().await.expect("the connection stays open");
+        match Frame::parse(&text) {
+            Frame::Message(_) => add(pushes),
+            frame => {
+                if let Some(reply) = pending.reply(&frame) {
+                    return reply;
+                }
+            }
         }
     }
 }

@@ -1,17 +1,18 @@
 //! Pairs that chat beside a client that does not read, and beside a flood of bad frames.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use tests::client::copy::Copy;
+use tests::client::{Connection, Frame, History};
 use tests::{Chat, Client, process};
 use tokio::net::TcpSocket;
 use tokio::time::MissedTickBehavior;
 
-use super::socket::Socket;
-use super::tally::{add, get};
+use super::tally::{ACK_TIMEOUT, add, connect, get};
 use crate::figures::Samples;
 use crate::messages::{TIME, all_chat, connect_pairs};
 
@@ -54,13 +55,13 @@ pub async fn slow_reader(stack: &Chat) {
     catch_up(stack, &mut silent, &mut insistent).await;
 }
 
-async fn connect_silent(stack: &Chat) -> Socket {
+async fn connect_silent(stack: &Chat) -> Connection {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(RECEIVE_BUFFER).expect("set");
     let address = stack.ws.trim_start_matches("ws://").parse();
     let stream = socket.connect(address.expect("an address")).await;
     let stream = stream.expect("accepted");
-    let opened = Socket::upgrade(stream, &stack.ws, SILENT[0]).await;
+    let opened = connect(&stack.ws, SILENT[0]).open_on(stream).await;
     opened.expect("connected")
 }
 
@@ -80,37 +81,47 @@ async fn insist_on(insistent: &mut Client, missed: &mut usize) {
     }
 }
 
-/// The client reads again, until it gets what is sent now; then it asks for what lies in between.
-async fn catch_up(stack: &Chat, silent: &mut Socket, insistent: &mut Client) {
-    let mut seen = BTreeSet::new();
+/// Messages of a page of the history.
+const PAGE: usize = 100;
+
+/// The client reads again until it gets the newest message; then it fills the gap from the history.
+async fn catch_up(stack: &Chat, silent: &mut Connection, insistent: &mut Client) {
+    let mut copy = Copy::default();
+    let mut newest = 0;
     let last = tokio::select! {
-        () = read_on(silent, &mut seen) => panic!("the socket of a slow reader is closed"),
+        () = read_on(silent, &mut copy, &mut newest) => panic!("the connection of a slow reader is closed"),
         last = deliver_at_last(insistent) => last,
     };
-    while !seen.contains(&last) {
-        seen.insert(number(&silent.next().await.expect("the socket is open")));
+    while newest < last {
+        read(silent, &mut copy, &mut newest)
+            .await
+            .expect("the connection is open");
     }
-    let pushed = seen.len();
-    // As a client does that sees a hole: all after the last number before it.
-    let mut after = (0..).find(|number| !seen.contains(&(number + 1)));
-    while let Some(number) = after.filter(|number| *number < last) {
-        let parameters = format!("&after={number}");
-        let page = stack.history(SILENT[0], SILENT[1], &parameters).await;
-        let numbers: Vec<i64> = page.messages().iter().map(self::number).collect();
-        seen.extend(&numbers);
-        after = numbers.last().copied();
+    let pushed = copy.last();
+    let url = format!("{}/chat/history", stack.http);
+    let history = History::new(url, None, ACK_TIMEOUT);
+    while let Some(after) = copy.next_page() {
+        let page = history.page(SILENT, after, PAGE).await.expect("a page");
+        let page: Vec<_> = page.into_iter().map(Arc::new).collect();
+        copy.add_page(&page, PAGE);
     }
-    assert!(seen.iter().copied().eq(1..=last), "it has all of them");
+    assert_eq!(copy.last(), last, "it has all of them");
     println!(
-        "when it reads again              it has all {last}: {pushed} were pushed, the others read \
-         from the history"
+        "when it reads again              it has all {last}: {pushed} were pushed before the gap, the \
+         others read from the history"
     );
 }
 
-async fn read_on(silent: &mut Socket, seen: &mut BTreeSet<i64>) {
-    while let Some(frame) = silent.next().await {
-        seen.insert(number(&frame));
+async fn read_on(silent: &mut Connection, copy: &mut Copy, newest: &mut i64) {
+    while read(silent, copy, newest).await.is_ok() {}
+}
+
+async fn read(silent: &mut Connection, copy: &mut Copy, newest: &mut i64) -> Result<(), String> {
+    if let Frame::Message(message) = Frame::parse(&silent.next().await?) {
+        *newest = message.seq.max(*newest);
+        copy.add(&message);
     }
+    Ok(())
 }
 
 /// Sends until a message is delivered; gives its number.
@@ -170,15 +181,23 @@ async fn send_bad_frames(stack: &Chat, on_the_way: usize, refused: &AtomicUsize)
         let mut bad = bad.iter().cycle();
         async move {
             let user = format!("flooder-{number}");
-            let mut socket = Socket::open(&stack.ws, &user).await.expect("connected");
+            let connected = connect(&stack.ws, &user).open().await;
+            let mut connection = connected.expect("connected");
             for frame in bad.by_ref().take(on_the_way) {
-                socket.send(frame).await;
+                connection
+                    .send(frame)
+                    .await
+                    .expect("the connection is open");
             }
             for frame in bad {
-                let answer = socket.next().await.expect("the socket stays open");
-                assert_eq!(answer["type"], "error", "{answer}");
+                let text = connection.next().await.expect("the connection stays open");
+                let answer = Frame::parse(&text);
+                assert!(matches!(answer, Frame::Error(_)), "{answer:?}");
                 add(refused);
-                socket.send(frame).await;
+                connection
+                    .send(frame)
+                    .await
+                    .expect("the connection is open");
             }
         }
     });

@@ -1,14 +1,30 @@
 //! What the people of a crowd have done together.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+use tests::client::Connect;
+use tests::client::backoff::Backoff;
+
 use crate::figures::Samples;
 
-/// How long a number may stay the same before the wait for it fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Time limit of a handshake and of an ack: a little longer than API Gateway lets a function take. A
+/// message without an ack is sent again then.
+pub const ACK_TIMEOUT: Duration = Duration::from_secs(35);
+
+/// Pauses after a handshake or a message that was refused.
+pub const BACKOFF: Backoff = Backoff {
+    first: Duration::from_secs(1),
+    longest: Duration::from_secs(20),
+};
+
+/// Size of the read buffer of a connection: there are many.
+const READ_BUFFER_BYTES: usize = 2 * 1024;
+
+/// Time limit in which a number must change, or the wait for it fails.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Between two looks at a number.
 pub const POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -50,7 +66,7 @@ pub struct Times {
 impl Tally {
     /// Notes a handshake that took so long.
     pub fn handshake(&self, outcome: Result<Duration, String>) {
-        let mut times = self.times.lock().expect("no holder panics");
+        let mut times = self.times.lock();
         match outcome {
             Ok(elapsed) => {
                 times.handshakes.add(elapsed);
@@ -71,15 +87,21 @@ impl Tally {
 
     /// Notes that a message has reached its receiver.
     pub fn delivery(&self, elapsed: Duration) {
-        let mut times = self.times.lock().expect("no holder panics");
+        let mut times = self.times.lock();
         times.deliveries.add(elapsed);
         add(&self.delivered);
     }
 
     /// What has been measured since the last call.
     pub fn take_times(&self) -> Times {
-        std::mem::take(&mut *self.times.lock().expect("no holder panics"))
+        std::mem::take(&mut *self.times.lock())
     }
+}
+
+/// A handshake of a user of the chat at `url`.
+pub fn connect(url: &str, user_id: &str) -> Connect {
+    let connect = Connect::user(url, user_id).timeout(ACK_TIMEOUT);
+    connect.read_buffer_bytes(READ_BUFFER_BYTES)
 }
 
 /// One more.
@@ -106,7 +128,10 @@ pub async fn reach(what: &str, wanted: usize, mut number: impl AsyncFnMut() -> u
         if now != last {
             (last, changed) = (now, Instant::now());
         }
-        assert!(changed.elapsed() < PATIENCE, "{last} {what}, not {wanted}");
+        assert!(
+            changed.elapsed() < STALL_TIMEOUT,
+            "{last} {what}, not {wanted}"
+        );
         if told.elapsed() >= PROGRESS_INTERVAL {
             told = Instant::now();
             eprintln!("{last} of {wanted} {what} …");

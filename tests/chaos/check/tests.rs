@@ -101,7 +101,7 @@ impl Run {
             self.ack(sender, &message, &mut attempts);
         }
         self.history.sends.push(Sent {
-            key: message.key().expect("it has an id"),
+            key: Key::of(&message).expect("it has an id"),
             receiver_id: message.receiver_id,
             message: message.message,
             refusal: None,
@@ -196,7 +196,7 @@ impl Run {
     }
 
     fn sent(&mut self, message: &Message) -> &mut Sent {
-        let key = message.key();
+        let key = Key::of(message);
         let mut sends = self.history.sends.iter_mut();
         let sent = sends.find(|sent| Some(&sent.key) == key.as_ref());
         sent.expect("it was sent")
@@ -206,7 +206,7 @@ impl Run {
     fn any_acked(&mut self) -> Message {
         let sends = &self.history.sends;
         let acked = |message: &&Message| {
-            let key = message.key();
+            let key = Key::of(message);
             let mut sent = sends.iter().filter(|sent| Some(&sent.key) == key.as_ref());
             sent.any(|sent| sent.outcome() == Outcome::Ok)
         };
@@ -411,7 +411,7 @@ fn forget_one(run: &mut Run) {
     let forgotten = Arc::clone(&of_first_pair[index]);
     run.unsee(&forgotten);
     run.stored.retain(|stored| *stored != *forgotten);
-    let key = forgotten.key();
+    let key = Key::of(&forgotten);
     run.history
         .sends
         .retain(|sent| Some(&sent.key) != key.as_ref());
@@ -430,7 +430,7 @@ fn number_as_the_one_before(run: &mut Run) {
 }
 
 fn invent(run: &mut Run) {
-    let key = run.any_acked().key();
+    let key = Key::of(&run.any_acked());
     run.history
         .sends
         .retain(|sent| Some(&sent.key) != key.as_ref());

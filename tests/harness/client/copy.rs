@@ -1,0 +1,86 @@
+//! A client's copy of a conversation: it drops messages that it has, and finds gaps, which are filled
+//! from the history after the last number before them.
+
+use std::sync::Arc;
+
+use super::frame::Message;
+
+/// The beginning of a conversation, without gaps, as far as it is known.
+#[derive(Debug, Default)]
+pub struct Copy {
+    messages: Vec<Arc<Message>>,
+    is_behind: bool,
+    dropped: u64,
+    fetched: u64,
+}
+
+impl Copy {
+    /// Returns the messages, in the order of their numbers.
+    pub fn messages(&self) -> &[Arc<Message>] {
+        &self.messages
+    }
+
+    /// Returns the messages alone.
+    pub fn into_messages(self) -> Vec<Arc<Message>> {
+        self.messages
+    }
+
+    /// Returns the last number that is here; 0 if none is.
+    pub fn last(&self) -> i64 {
+        self.messages.len() as i64
+    }
+
+    /// Returns how many messages came that were here already.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Returns how many messages were taken from the history.
+    pub fn fetched(&self) -> u64 {
+        self.fetched
+    }
+
+    /// Whether there may be more in the history.
+    pub fn is_behind(&self) -> bool {
+        self.is_behind
+    }
+
+    /// Notes that there may be more in the history, as after a time without a connection.
+    pub fn fall_behind(&mut self) {
+        self.is_behind = true;
+    }
+
+    /// Adds a message that was pushed, or an own one that was acknowledged. One that leaves a gap is
+    /// not kept: the history has it.
+    pub fn add(&mut self, message: &Arc<Message>) {
+        if message.seq <= self.last() {
+            self.dropped += 1;
+        } else if !self.take(message) {
+            self.is_behind = true;
+        }
+    }
+
+    /// Returns the number after which the next page is to be read, if there may be more. The copy
+    /// counts as complete from now on, so that a push that comes before the page can say otherwise.
+    pub fn next_page(&mut self) -> Option<i64> {
+        std::mem::take(&mut self.is_behind).then(|| self.last())
+    }
+
+    /// Adds a page of the history that was read with this limit.
+    pub fn add_page(&mut self, page: &[Arc<Message>], limit: usize) {
+        for message in page {
+            self.fetched += u64::from(self.take(message));
+        }
+        // A full page may have a next one.
+        self.is_behind |= page.len() == limit;
+    }
+
+    /// Adds a message if it is the next one.
+    fn take(&mut self, message: &Arc<Message>) -> bool {
+        let is_next = message.seq == self.last() + 1;
+        if is_next {
+            self.messages.push(Arc::clone(message));
+        }
+        is_next
+    }
+}

@@ -1,0 +1,103 @@
+//! The frames of the server.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, from_value};
+
+/// A frame of the server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum Frame {
+    /// A message.
+    Message(Arc<Message>),
+    /// An acknowledgement.
+    Ack(Ack),
+    /// The chat cannot or will not do what it was asked for.
+    Error(Rejection),
+    /// The answer to a ping.
+    Pong,
+    /// A frame without `type`, which is not the chat's: an error of the gateway itself.
+    Gateway(String),
+    /// A frame whose fields do not fit its `type`, or that is no JSON object.
+    Malformed(String),
+}
+
+impl Frame {
+    /// Reads the text of a frame.
+    pub fn parse(text: &str) -> Self {
+        Self::try_parse(text).unwrap_or_else(|| Self::Malformed(text.to_owned()))
+    }
+
+    fn try_parse(text: &str) -> Option<Self> {
+        let value: Value = serde_json::from_str(text).ok()?;
+        let Some(kind) = value.as_object()?.get("type") else {
+            return Some(Self::Gateway(text.to_owned()));
+        };
+        match kind.as_str()? {
+            "message" => from_value(value).ok().map(Self::Message),
+            "ack" => from_value(value).ok().map(Self::Ack),
+            "error" => from_value(value).ok().map(Self::Error),
+            "pong" => Some(Self::Pong),
+            _ => None,
+        }
+    }
+}
+
+/// A message as it is stored, pushed and read.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Message {
+    /// The id of the stored document.
+    pub message_id: String,
+    /// The conversation; pages of the history leave it out.
+    #[serde(default)]
+    pub conversation_id: String,
+    /// The place in the conversation.
+    pub seq: i64,
+    /// The user who sent it.
+    pub sender_id: String,
+    /// The user it is for.
+    pub receiver_id: String,
+    /// The text.
+    pub message: String,
+    /// The time at which it was stored.
+    pub timestamp: String,
+    /// The sender's own id for it.
+    pub client_message_id: Option<String>,
+}
+
+/// The fields of an acknowledgement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ack {
+    /// The sender's own id for the message.
+    pub client_message_id: Option<String>,
+    /// The id of the stored document.
+    pub message_id: String,
+    /// The conversation.
+    pub conversation_id: String,
+    /// The place in the conversation.
+    pub seq: i64,
+    /// The time at which it was stored.
+    pub timestamp: String,
+    /// Whether an earlier attempt had stored it.
+    pub duplicate: bool,
+}
+
+/// The fields of an error frame.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejection {
+    /// The stable code.
+    pub code: String,
+    /// The sender's own id for the message, if the frame was about one.
+    pub client_message_id: Option<String>,
+    /// Whether the same frame may succeed later.
+    pub retryable: bool,
+    /// Milliseconds after which it may.
+    pub retry_after_ms: Option<u64>,
+}
+
+impl Rejection {
+    /// Whether the message may be stored all the same: true of one code alone.
+    pub fn may_be_stored(&self) -> bool {
+        self.code == "unavailable"
+    }
+}

@@ -1,0 +1,52 @@
+//! Pages of the history.
+
+use std::time::Duration;
+
+use super::frame::Message;
+use super::{Error, Http, encode};
+
+/// Reads the history of conversations.
+pub struct History {
+    http: Http,
+    url: String,
+    token: Option<String>,
+    timeout: Duration,
+}
+
+impl History {
+    /// A reader of the history at a URL (`https://…/chat/history`), with a token if it needs one.
+    pub fn new(url: String, token: Option<String>, timeout: Duration) -> Self {
+        Self {
+            http: Http::default(),
+            url,
+            token,
+            timeout,
+        }
+    }
+
+    /// Reads up to `limit` messages of two users that follow the number `after`.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Rejected`]: the status is not 200.
+    /// - [`Error::Unknown`]: there is no response, or not in time.
+    /// - [`Error::Malformed`]: the body is no array of messages.
+    pub async fn page(
+        &self,
+        users: [&str; 2],
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<Message>, Error> {
+        let url = history_url(&self.url, users, &format!("&after={after}&limit={limit}"));
+        let body = self.http.get(&url, self.token.as_deref(), self.timeout);
+        let body = body.await?;
+        let text = |_| Error::Malformed(String::from_utf8_lossy(&body).into_owned());
+        serde_json::from_slice(&body).map_err(text)
+    }
+}
+
+/// Returns the URL of the history of two users, with further `parameters` (`&limit=10`).
+pub fn history_url(url: &str, users: [&str; 2], parameters: &str) -> String {
+    let [user1, user2] = users.map(encode);
+    format!("{url}?user1={user1}&user2={user2}{parameters}")
+}
