@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tests::baseline::{OldServer, node_function, python_function};
+use tests::relay::Relay;
 use tests::{Chat, Client, server};
 use tokio::process::Command;
 use tokio_tungstenite::tungstenite::Message;
@@ -16,7 +17,6 @@ use crate::cpu::{Cpu, Used};
 use crate::figures::Samples;
 use crate::messages::{PAIRS, ROUNDS, TEXT, WARM_UP};
 use crate::processes::{send_message, spawn_to_first_poll};
-use crate::relay;
 
 /// How often each server has its turn with many pairs; the first turn is not counted.
 const TURNS: usize = 4;
@@ -232,7 +232,7 @@ fn acks(frame: &Message) -> usize {
 }
 
 /// Compares the time from the start of a function to its first request for an event, when its
-/// connection to the database is open: to the database itself, and to a [`relay`].
+/// connection to the database is open: to the database itself, and to a [`Relay`].
 pub async fn starts(uri: &str) {
     let mut functions = vec![
         ("ours", send_message()),
@@ -245,7 +245,7 @@ pub async fn starts(uri: &str) {
     println!("spawn to first poll");
     starts_of(&mut functions, uri).await;
     println!("the same, where the database serves a new connection at once");
-    starts_of(&mut functions, &relay::start(uri).await).await;
+    starts_of(&mut functions, &Relay::start(uri).await.uri).await;
 }
 
 async fn starts_of(functions: &mut [(&str, Command)], uri: &str) {

@@ -11,7 +11,6 @@
 //!   messages; it writes the memory of each process meanwhile to `tests/bench/memory.svg`
 //! - [`echo`]: a server that only sends back, to compare with
 //! - [`cpu`]: the CPU time of processes
-//! - [`relay`]: a way to the database on which a new connection is served at once
 //! - [`figures`]: medians and percentiles
 //! - [`plot`]: line charts
 //!
@@ -28,7 +27,6 @@ mod messages;
 mod pages;
 mod plot;
 mod processes;
-mod relay;
 mod scale;
 
 use tests::local_gateway::Host;

@@ -7,8 +7,9 @@
 //! - [`function`]: one process of a function, without a gateway
 //! - [`issuer`]: an issuer of tokens
 //! - [`management`]: the `@connections` API through the SDK
-//! - [`client`]: a WebSocket client and an HTTP client
+//! - [`client`]: clients of the chat, for tests and tools
 //! - [`page`]: the web page, loaded as a browser does it
+//! - [`relay`]: a TCP relay in front of the database, which counts commands
 //! - [`raw`]: a TCP connection on which a test says what it likes
 //! - [`process`]: processes that end with ours; memory and CPU time of a process, and how many files
 //!   it may open
@@ -31,6 +32,7 @@ pub mod page;
 pub mod process;
 pub mod programs;
 pub mod raw;
+pub mod relay;
 pub mod sam;
 pub mod server;
 pub mod tools;
