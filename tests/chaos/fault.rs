@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use local_gateway::faults::{Disconnects, Faults, Kill, Moment, Pushes};
+use strum::{Display, EnumIter};
 
 /// Milliseconds after which a process is killed that has got an event: before its insert, and about it.
 const KILL_DELAYS_MS: [u64; 5] = [0, 1, 2, 4, 8];
@@ -18,81 +19,77 @@ const PAUSED: [&str; 5] = [
     "history",
 ];
 
-/// A kind of fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// A kind of fault, in the order of reports, with its name there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Display, EnumIter)]
 pub enum Kind {
     /// `send-message` is killed 0 to 8 ms after it has got an event.
+    #[strum(to_string = "kill send-message at invoke")]
     KillAtInvoke,
     /// `send-message` is killed between insert and push.
+    #[strum(to_string = "kill send-message before push")]
     KillBeforePush,
     /// `send-message` is killed between push and ack.
+    #[strum(to_string = "kill send-message after push")]
     KillAfterPush,
     /// `connect` is killed with a handshake in hand.
+    #[strum(to_string = "kill connect")]
     KillConnect,
     /// `disconnect` is killed with an event in hand.
+    #[strum(to_string = "kill disconnect")]
     KillDisconnect,
     /// `history` is killed with a request in hand.
+    #[strum(to_string = "kill history")]
     KillHistory,
     /// The database is killed, and started again.
+    #[strum(to_string = "kill database")]
     KillDatabase,
     /// The gateway is killed with all functions, and started again.
+    #[strum(to_string = "kill gateway")]
     KillGateway,
     /// A process of a function is stopped for a while.
+    #[strum(to_string = "pause function")]
     PauseFunction,
     /// The database is stopped for a while.
+    #[strum(to_string = "pause database")]
     PauseDatabase,
     /// The gateway is stopped for a while.
+    #[strum(to_string = "pause gateway")]
     PauseGateway,
     /// Pushes never arrive.
+    #[strum(to_string = "drop pushes")]
     DropPushes,
     /// Pushes arrive late, and overtake each other.
+    #[strum(to_string = "delay pushes")]
     DelayPushes,
     /// Pushes arrive twice.
+    #[strum(to_string = "duplicate pushes")]
     DuplicatePushes,
     /// `$disconnect` is never invoked.
+    #[strum(to_string = "drop $disconnect")]
     DropDisconnects,
     /// `$disconnect` is invoked late.
+    #[strum(to_string = "delay $disconnect")]
     DelayDisconnects,
     /// Posts are answered with 410, also to sockets that are open.
+    #[strum(to_string = "answer posts with 410")]
     Refuse410,
     /// Posts are answered with 429.
+    #[strum(to_string = "answer posts with 429")]
     Refuse429,
     /// Posts are answered with 500.
+    #[strum(to_string = "answer posts with 500")]
     Refuse500,
     /// All sockets break at once.
+    #[strum(to_string = "cut all sockets")]
     CutAll,
     /// Sockets break after some of their frames.
+    #[strum(to_string = "cut some sockets")]
     CutSome,
 }
 
 use Kind::*;
 
 impl Kind {
-    /// All kinds, in the order of reports.
-    pub const ALL: [Self; 21] = [
-        KillAtInvoke,
-        KillBeforePush,
-        KillAfterPush,
-        KillConnect,
-        KillDisconnect,
-        KillHistory,
-        KillDatabase,
-        KillGateway,
-        PauseFunction,
-        PauseDatabase,
-        PauseGateway,
-        DropPushes,
-        DelayPushes,
-        DuplicatePushes,
-        DropDisconnects,
-        DelayDisconnects,
-        Refuse410,
-        Refuse429,
-        Refuse500,
-        CutAll,
-        CutSome,
-    ];
-
     /// Whether it needs a database that is ours.
     pub fn is_of_database(self) -> bool {
         matches!(self, KillDatabase | PauseDatabase)
@@ -101,34 +98,6 @@ impl Kind {
     /// Whether it takes a process away, for a while or for good.
     pub fn is_outage(self) -> bool {
         self <= PauseGateway
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(match self {
-            KillAtInvoke => "kill send-message at invoke",
-            KillBeforePush => "kill send-message before push",
-            KillAfterPush => "kill send-message after push",
-            KillConnect => "kill connect",
-            KillDisconnect => "kill disconnect",
-            KillHistory => "kill history",
-            KillDatabase => "kill database",
-            KillGateway => "kill gateway",
-            PauseFunction => "pause function",
-            PauseDatabase => "pause database",
-            PauseGateway => "pause gateway",
-            DropPushes => "drop pushes",
-            DelayPushes => "delay pushes",
-            DuplicatePushes => "duplicate pushes",
-            DropDisconnects => "drop $disconnect",
-            DelayDisconnects => "delay $disconnect",
-            Refuse410 => "answer posts with 410",
-            Refuse429 => "answer posts with 429",
-            Refuse500 => "answer posts with 500",
-            CutAll => "cut all sockets",
-            CutSome => "cut some sockets",
-        })
     }
 }
 

@@ -71,7 +71,11 @@ struct Arguments {
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(2..))]
     in_flight: Option<u32>,
 
-    /// Only shows what would be done, and when
+    /// Prints the figures as one JSON object; everything else goes to standard error
+    #[arg(long)]
+    json: bool,
+
+    /// Prints the faults and their times, and runs nothing
     #[arg(long)]
     schedule: bool,
 }
@@ -85,8 +89,13 @@ async fn main() -> ExitCode {
         messages: arguments.messages.unwrap_or(RATE * arguments.seconds),
         conversations: arguments.conversations,
         in_flight: arguments.in_flight,
+        json: arguments.json,
     };
-    println!("seed {}", trial.seed);
+    if arguments.json {
+        eprintln!("seed {}", trial.seed);
+    } else {
+        println!("seed {}", trial.seed);
+    }
     if arguments.schedule {
         for planned in trial.schedule() {
             println!("{planned}");

@@ -1,191 +1,234 @@
-//! The figures of a run.
+//! The figures of a run, as text and as JSON.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
+use serde::Serialize;
+use strum::IntoEnumIterator;
 use tests::client::Frame;
 
 use crate::fault::Kind;
 use crate::history::{History, Outcome, Sent};
 use crate::nemesis::Fault;
 
-/// Width of what a figure is called.
+/// Width of the column of labels.
 const LABEL: usize = 38;
 
-/// What figures are made of.
-pub struct Report<'a> {
-    /// What the run did and saw.
+/// The input of a report.
+pub struct Run<'a> {
+    /// The seed.
+    pub seed: u64,
+    /// Everything that the clients did and saw.
     pub history: &'a History,
     /// How many messages the database holds.
     pub stored: usize,
     /// How often the contract was broken.
     pub violations: usize,
-    /// What was done to it.
+    /// The faults that were carried out.
     pub faults: &'a [Fault],
     /// How many processes of each function were killed.
-    pub killed: &'a BTreeMap<String, usize>,
+    pub killed: BTreeMap<String, usize>,
     /// How many processes of functions ran with which clock.
-    pub clocks: &'a BTreeMap<String, usize>,
+    pub clocks: BTreeMap<String, usize>,
 }
 
-impl Display for Report<'_> {
-    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        self.operations(out)?;
-        self.repairs(out)?;
-        self.latencies(out)?;
-        self.carried_out(out)?;
-        writeln!(out)?;
-        line(out, "violations of the contract", self.violations)
+/// The figures of a run.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    seed: u64,
+    violations: usize,
+    messages: Messages,
+    handshakes: Operations,
+    pages: Operations,
+    /// Attempts to send a message after its first one, by the reason.
+    resends: BTreeMap<String, usize>,
+    duplicate_acks: usize,
+    /// Pushes that a device had already.
+    pushes_dropped: u64,
+    /// Messages that a device had to read from the history.
+    messages_fetched: u64,
+    /// Messages that no fault touched.
+    undisturbed: Latency,
+    /// Messages that were under way during a fault.
+    disturbed: Latency,
+    faults: Vec<FaultFigures>,
+    /// Processes of functions that were killed, by function.
+    processes_killed: BTreeMap<String, usize>,
+    /// Processes of functions, by how far their clock was off.
+    processes_by_clock: BTreeMap<String, usize>,
+}
+
+#[derive(Debug, Serialize)]
+struct Messages {
+    sent: usize,
+    acknowledged: usize,
+    refused: usize,
+    unknown: usize,
+    stored: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Operations {
+    all: usize,
+    failed: usize,
+}
+
+/// Times from the first attempt of a message to its ack.
+#[derive(Debug, Serialize)]
+struct Latency {
+    p50_ms: f64,
+    p99_ms: f64,
+    messages: usize,
+}
+
+/// The faults of a kind.
+#[derive(Debug, Serialize)]
+struct FaultFigures {
+    kind: String,
+    count: usize,
+    /// Of those that took a process away.
+    outage: Option<Outage>,
+}
+
+/// The longest times after any fault of a kind.
+#[derive(Debug, Serialize)]
+struct Outage {
+    /// To the first ack of a message that was sent after it.
+    first_ack_s: f64,
+    /// From the first attempt of a message that was under way to its ack.
+    longest_wait_s: f64,
+    /// Until everything answered again.
+    healthy_s: f64,
+}
+
+impl Report {
+    /// Computes the figures of a run.
+    pub fn of(run: Run<'_>) -> Self {
+        let history = run.history;
+        let held = &history.held;
+        let frames = history.sockets.iter().flat_map(|socket| &socket.received);
+        let duplicates =
+            frames.filter(|received| matches!(&received.frame, Frame::Ack(ack) if ack.duplicate));
+        let (disturbed, undisturbed): (Vec<&Sent>, Vec<&Sent>) =
+            acknowledged(history).partition(|sent| is_disturbed(sent, run.faults));
+        let failed = history.reads.iter();
+        let failed = failed.filter(|read| read.outcome != Outcome::Ok).count();
+        Self {
+            seed: run.seed,
+            violations: run.violations,
+            messages: Messages::of(&history.sends, run.stored),
+            handshakes: Operations {
+                all: history.handshakes.len(),
+                failed: history.handshakes.len() - history.sockets.len(),
+            },
+            pages: Operations {
+                all: history.reads.len(),
+                failed,
+            },
+            resends: reasons(&history.sends),
+            duplicate_acks: duplicates.count(),
+            pushes_dropped: held.iter().map(|held| held.dropped).sum(),
+            messages_fetched: held.iter().map(|held| held.fetched).sum(),
+            undisturbed: Latency::of(&undisturbed),
+            disturbed: Latency::of(&disturbed),
+            faults: Kind::iter()
+                .map(|kind| FaultFigures::of(kind, &run))
+                .collect(),
+            processes_killed: run.killed,
+            processes_by_clock: run.clocks,
+        }
     }
 }
 
-impl Report<'_> {
-    fn operations(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        let history = self.history;
+impl Messages {
+    fn of(sends: &[Sent], stored: usize) -> Self {
         let with = |sought: fn(&Outcome) -> bool| {
-            let outcomes = history.sends.iter().map(Sent::outcome);
+            let outcomes = sends.iter().map(Sent::outcome);
             outcomes.filter(sought).count()
         };
         let acknowledged = with(|outcome| matches!(outcome, Outcome::Ok));
         let refused = with(|outcome| matches!(outcome, Outcome::Failed(_)));
-        let sent = history.sends.len();
-        line(out, "messages sent", sent)?;
-        line(out, "messages acknowledged", acknowledged)?;
-        line(out, "messages refused, as they should", refused)?;
-        line(
-            out,
-            "messages of unknown fate",
-            sent - acknowledged - refused,
-        )?;
-        line(out, "messages stored", self.stored)?;
-        let handshakes = history.handshakes.len();
-        let failed = handshakes - history.sockets.len();
-        line(
-            out,
-            "handshakes",
-            format!("{handshakes}, {failed} of them in vain"),
-        )?;
-        let pages = history.reads.len();
-        let failed = history
-            .reads
-            .iter()
-            .filter(|read| read.outcome != Outcome::Ok);
-        let failed = failed.count();
-        line(
-            out,
-            "pages read",
-            format!("{pages}, {failed} of them in vain"),
-        )
-    }
-
-    fn repairs(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        let history = self.history;
-        let retries = history.sends.iter().map(|sent| sent.attempts.len() - 1);
-        line(out, "messages sent again", retries.sum::<usize>())?;
-        for (reason, count) in reasons(&history.sends) {
-            line(out, &format!("  after {reason}"), count)?;
+        Self {
+            sent: sends.len(),
+            acknowledged,
+            refused,
+            unknown: sends.len() - acknowledged - refused,
+            stored,
         }
-        let frames = history.sockets.iter().flat_map(|socket| &socket.received);
-        let duplicates =
-            frames.filter(|received| matches!(&received.frame, Frame::Ack(ack) if ack.duplicate));
-        line(out, "acknowledged as duplicates", duplicates.count())?;
-        let dropped: u64 = history.held.iter().map(|held| held.dropped).sum();
-        line(out, "pushes dropped as known", dropped)?;
-        let fetched: u64 = history.held.iter().map(|held| held.fetched).sum();
-        line(out, "messages fetched from the history", fetched)
     }
+}
 
-    fn latencies(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        let acknowledged = || {
-            self.history
-                .sends
-                .iter()
-                .filter(|sent| is_acknowledged(sent))
+impl Latency {
+    fn of(sends: &[&Sent]) -> Self {
+        let waits = sends.iter().map(|sent| sent.end() - sent.start());
+        let mut waits: Vec<Duration> = waits.collect();
+        waits.sort_unstable();
+        let percentile_ms = |percent: usize| {
+            let wait = waits.get(waits.len() * percent / 100);
+            wait.map_or(0.0, |wait| wait.as_secs_f64() * 1e3)
         };
-        let overlaps = |sent: &&Sent| {
-            let mut faults = self.faults.iter();
-            faults.any(|fault| sent.start() <= fault.healthy && sent.end() >= fault.began)
+        Self {
+            p50_ms: percentile_ms(50),
+            p99_ms: percentile_ms(99),
+            messages: waits.len(),
+        }
+    }
+}
+
+impl FaultFigures {
+    fn of(kind: Kind, run: &Run<'_>) -> Self {
+        let faults = run.faults.iter().filter(|fault| fault.kind == kind);
+        let faults: Vec<&Fault> = faults.collect();
+        let longest_s = |time: fn(&History, &Fault) -> Duration| {
+            let times = faults.iter().map(|fault| time(run.history, fault));
+            times.max().unwrap_or_default().as_secs_f64()
         };
-        let (under_faults, quiet): (Vec<&Sent>, Vec<&Sent>) = acknowledged().partition(overlaps);
-        line(out, "send to ack, without faults", summary(&quiet))?;
-        line(out, "send to ack, under faults", summary(&under_faults))
-    }
-
-    fn carried_out(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(
-            out,
-            "\nfaults, how often; until the first ack; longest wait for an ack; until healthy"
-        )?;
-        for kind in Kind::ALL {
-            let faults = self.faults.iter().filter(|fault| fault.kind == kind);
-            let faults: Vec<&Fault> = faults.collect();
-            let longest = |time: fn(&Self, &Fault) -> Duration| {
-                let times = faults.iter().map(|fault| time(self, fault));
-                times.max().unwrap_or_default().as_secs_f64()
-            };
-            write!(out, "  {kind:LABEL$}{:4}", faults.len())?;
-            if kind.is_outage() && !faults.is_empty() {
-                let first_ack = longest(Self::until_first_ack);
-                let wait = longest(Self::longest_wait);
-                let healthy = longest(|_, fault| fault.healthy - fault.began);
-                write!(out, "{first_ack:8.2} s{wait:8.2} s{healthy:8.2} s")?;
-            }
-            writeln!(out)?;
+        Self {
+            kind: kind.to_string(),
+            count: faults.len(),
+            outage: (kind.is_outage() && !faults.is_empty()).then(|| Outage {
+                first_ack_s: longest_s(until_first_ack),
+                longest_wait_s: longest_s(longest_wait),
+                healthy_s: longest_s(|_, fault| fault.healthy - fault.began),
+            }),
         }
-        for (function, count) in self.killed {
-            writeln!(
-                out,
-                "  {:LABEL$}{count:4}",
-                format!("process of {function} killed")
-            )?;
-        }
-        for (clock, count) in self.clocks {
-            writeln!(
-                out,
-                "  {:LABEL$}{count:4}",
-                format!("process with a clock off by {clock}")
-            )?;
-        }
-        Ok(())
-    }
-
-    /// From a fault to the first acknowledgement of a message that was sent after it.
-    fn until_first_ack(&self, fault: &Fault) -> Duration {
-        let sends = self.history.sends.iter();
-        let after = sends.filter(|sent| sent.start() >= fault.began && is_acknowledged(sent));
-        let first = after.map(Sent::end).min();
-        first.map_or(Duration::ZERO, |first| first - fault.began)
-    }
-
-    /// The longest time from the first attempt of a message to its acknowledgement, of those that were
-    /// under way at any time from the fault until everything answered again.
-    fn longest_wait(&self, fault: &Fault) -> Duration {
-        let sends = self
-            .history
-            .sends
-            .iter()
-            .filter(|sent| is_acknowledged(sent));
-        let affected =
-            sends.filter(|sent| sent.start() <= fault.healthy && sent.end() >= fault.began);
-        let waits = affected.map(|sent| sent.end() - sent.start());
-        waits.max().unwrap_or_default()
     }
 }
 
-fn line(out: &mut Formatter<'_>, label: &str, figure: impl Display) -> fmt::Result {
-    writeln!(out, "{label:LABEL$}  {figure}")
+/// Returns the messages that were acknowledged.
+fn acknowledged(history: &History) -> impl Iterator<Item = &Sent> {
+    let sends = history.sends.iter();
+    sends.filter(|sent| sent.outcome() == Outcome::Ok)
 }
 
-fn is_acknowledged(sent: &Sent) -> bool {
-    sent.outcome() == Outcome::Ok
+/// Whether a message was under way at any time from a fault until everything answered again.
+fn is_under_way(sent: &Sent, fault: &Fault) -> bool {
+    sent.start() <= fault.healthy && sent.end() >= fault.began
 }
 
-/// Why messages had to be sent again, and how often.
+fn is_disturbed(sent: &Sent, faults: &[Fault]) -> bool {
+    faults.iter().any(|fault| is_under_way(sent, fault))
+}
+
+/// Returns the time from a fault to the first ack of a message that was sent after it.
+fn until_first_ack(history: &History, fault: &Fault) -> Duration {
+    let after = acknowledged(history).filter(|sent| sent.start() >= fault.began);
+    let first = after.map(Sent::end).min();
+    first.map_or(Duration::ZERO, |first| first - fault.began)
+}
+
+/// Returns the longest time from the first attempt of a message to its ack, of those under way.
+fn longest_wait(history: &History, fault: &Fault) -> Duration {
+    let affected = acknowledged(history).filter(|sent| is_under_way(sent, fault));
+    let waits = affected.map(|sent| sent.end() - sent.start());
+    waits.max().unwrap_or_default()
+}
+
+/// Counts the attempts that were followed by another one, by the reason.
 fn reasons(sends: &[Sent]) -> BTreeMap<String, usize> {
     let mut reasons = BTreeMap::new();
     for sent in sends {
-        // The last attempt is not followed by another one.
         for attempt in sent.attempts.iter().rev().skip(1) {
             *reasons.entry(reason(&attempt.outcome)).or_default() += 1;
         }
@@ -193,25 +236,101 @@ fn reasons(sends: &[Sent]) -> BTreeMap<String, usize> {
     reasons
 }
 
-/// The outcome of an attempt without what is of this attempt alone.
+/// Returns the outcome of an attempt without its details.
 fn reason(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Unknown(why) if why.starts_with('{') => "an error of the gateway".to_owned(),
         Outcome::Unknown(why) if why == "no answer in time" => why.clone(),
         Outcome::Unknown(why) | Outcome::Failed(why) if !why.contains(' ') => why.clone(),
-        _ => "the end of the socket".to_owned(),
+        _ => "the end of the connection".to_owned(),
     }
 }
 
-/// `p50 12.3 ms, p99 456.7 ms, 789 messages`
-fn summary(sends: &[&Sent]) -> String {
-    let waits = sends.iter().map(|sent| sent.end() - sent.start());
-    let mut waits: Vec<Duration> = waits.collect();
-    waits.sort_unstable();
-    let percentile_ms = |percent: usize| {
-        let wait = waits.get(waits.len() * percent / 100);
-        wait.map_or(0.0, |wait| wait.as_secs_f64() * 1e3)
-    };
-    let (p50, p99) = (percentile_ms(50), percentile_ms(99));
-    format!("p50 {p50:.1} ms, p99 {p99:.1} ms, {} messages", waits.len())
+impl Display for Report {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        let messages = &self.messages;
+        line(out, "messages sent", messages.sent)?;
+        line(out, "messages acknowledged", messages.acknowledged)?;
+        line(out, "messages refused, as they should", messages.refused)?;
+        line(out, "messages of unknown fate", messages.unknown)?;
+        line(out, "messages stored", messages.stored)?;
+        line(out, "handshakes", &self.handshakes)?;
+        line(out, "pages read", &self.pages)?;
+        line(
+            out,
+            "messages sent again",
+            self.resends.values().sum::<usize>(),
+        )?;
+        for (reason, count) in &self.resends {
+            line(out, &format!("  after {reason}"), count)?;
+        }
+        line(out, "acknowledged as duplicates", self.duplicate_acks)?;
+        line(out, "pushes dropped as known", self.pushes_dropped)?;
+        line(
+            out,
+            "messages fetched from the history",
+            self.messages_fetched,
+        )?;
+        line(out, "send to ack, without faults", &self.undisturbed)?;
+        line(out, "send to ack, under faults", &self.disturbed)?;
+        writeln!(
+            out,
+            "\nfaults, how often; until the first ack; longest wait for an ack; until healthy"
+        )?;
+        for fault in &self.faults {
+            writeln!(out, "  {fault}")?;
+        }
+        for (function, count) in &self.processes_killed {
+            let label = format!("process of {function} killed");
+            writeln!(out, "  {label:LABEL$}{count:4}")?;
+        }
+        for (clock, count) in &self.processes_by_clock {
+            let label = format!("process with a clock off by {clock}");
+            writeln!(out, "  {label:LABEL$}{count:4}")?;
+        }
+        writeln!(out)?;
+        line(out, "violations of the contract", self.violations)
+    }
+}
+
+fn line(out: &mut Formatter<'_>, label: &str, figure: impl Display) -> fmt::Result {
+    writeln!(out, "{label:LABEL$}  {figure}")
+}
+
+impl Display for Operations {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        write!(out, "{}, {} of them failed", self.all, self.failed)
+    }
+}
+
+impl Display for Latency {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        let Self {
+            p50_ms,
+            p99_ms,
+            messages,
+        } = self;
+        write!(
+            out,
+            "p50 {p50_ms:.1} ms, p99 {p99_ms:.1} ms, {messages} messages"
+        )
+    }
+}
+
+impl Display for FaultFigures {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        write!(out, "{:LABEL$}{:4}", self.kind, self.count)?;
+        if let Some(outage) = &self.outage {
+            let Outage {
+                first_ack_s,
+                longest_wait_s,
+                healthy_s,
+            } = outage;
+            write!(
+                out,
+                "{first_ack_s:8.2} s{longest_wait_s:8.2} s{healthy_s:8.2} s"
+            )?;
+        }
+        Ok(())
+    }
 }

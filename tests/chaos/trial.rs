@@ -14,7 +14,7 @@ use crate::cluster::Cluster;
 use crate::fault::Planned;
 use crate::history::{History, read_stored};
 use crate::nemesis::{Fault, Nemesis};
-use crate::report::Report;
+use crate::report::{Report, Run};
 use crate::schedule;
 use crate::skew::Binaries;
 use crate::workload::{Settings, Workload};
@@ -38,6 +38,8 @@ pub struct Trial {
     /// How many events the one process of a function takes at once; nothing for processes that take
     /// one each.
     pub in_flight: Option<u32>,
+    /// Whether the report is JSON.
+    pub json: bool,
 }
 
 impl Trial {
@@ -119,15 +121,20 @@ impl Trial {
         let history = workload.finish().await;
         let stored = read_stored(&cluster.data().await?).await?;
         let violations = check(&history, &stored);
-        let report = Report {
+        let report = Report::of(Run {
+            seed: self.seed,
             history: &history,
             stored: stored.len(),
             violations: violations.len(),
             faults: &faults,
-            killed: &cluster.killed()?,
-            clocks: &binaries.started()?,
-        };
-        print!("{report}");
+            killed: cluster.killed()?,
+            clocks: binaries.started()?,
+        });
+        if self.json {
+            println!("{}", serde_json::to_string(&report)?);
+        } else {
+            print!("{report}");
+        }
         let stopped = cluster.stop().await;
         if violations.is_empty() {
             return stopped;
