@@ -244,9 +244,10 @@ fn stored(document: &Document) -> Result<Stored> {
         receiver_id: text("receiver_id")?,
         message: text("message")?,
         timestamp: text("timestamp")?,
-        client_message_id: match document.contains_key("client_message_id") {
-            true => Some(text("client_message_id")?),
-            false => None,
+        client_message_id: if document.contains_key("client_message_id") {
+            Some(text("client_message_id")?)
+        } else {
+            None
         },
     })
 }

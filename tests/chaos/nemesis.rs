@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use local_gateway::faults::Faults;
+use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -75,7 +76,7 @@ impl Nemesis {
         let all = timeout(length + TIMEOUT, self.carry_out_all(schedule)).await;
         all.context("the chat does not recover")??;
         self.wait_until(length).await;
-        let mut done = self.done.lock().expect("no holder panics");
+        let mut done = self.done.lock();
         Ok(std::mem::take(&mut done))
     }
 
@@ -96,7 +97,7 @@ impl Nemesis {
 
     /// The kinds of the faults that go on now.
     pub fn going_on(&self) -> Vec<Kind> {
-        let going_on = self.going_on.lock().expect("no holder panics");
+        let going_on = self.going_on.lock();
         going_on.values().map(|planned| planned.kind).collect()
     }
 
@@ -108,7 +109,7 @@ impl Nemesis {
         let began = self.act(place, planned).await?;
         let ended = self.start.elapsed();
         self.cluster.until_healthy().await;
-        self.done.lock().expect("no holder panics").push(Fault {
+        self.done.lock().push(Fault {
             kind: planned.kind,
             began,
             ended,
@@ -179,7 +180,7 @@ impl Nemesis {
 
     /// Notes that a fault goes on, as long as the result lives.
     fn begin(&self, place: usize, planned: &Planned) -> GoingOn<'_> {
-        let mut going_on = self.going_on.lock().expect("no holder panics");
+        let mut going_on = self.going_on.lock();
         going_on.insert(place, planned.clone());
         GoingOn {
             nemesis: self,
@@ -193,7 +194,7 @@ impl Nemesis {
         let mut gateway = self.cluster.gateway().await;
         // What goes on is known only now: it may have been somebody else's turn before.
         let switches = {
-            let going_on = self.going_on.lock().expect("no holder panics");
+            let going_on = self.going_on.lock();
             let actions = going_on.values().map(|planned| &planned.action);
             let faults = actions.filter_map(|action| match action {
                 Action::Switch { faults, .. } => Some(faults),
@@ -202,10 +203,10 @@ impl Nemesis {
             faults.fold(Faults::default(), merge)
         };
         gateway.set(switches).await?;
-        match cut {
-            true => gateway.cut().await,
-            false => Ok(()),
+        if cut {
+            gateway.cut().await?;
         }
+        Ok(())
     }
 
     /// Waits until a moment of the run.
@@ -228,7 +229,7 @@ struct GoingOn<'a> {
 
 impl Drop for GoingOn<'_> {
     fn drop(&mut self) {
-        let mut going_on = self.nemesis.going_on.lock().expect("no holder panics");
+        let mut going_on = self.nemesis.going_on.lock();
         going_on.remove(&self.place);
     }
 }

@@ -20,9 +20,10 @@ const USUAL_BYTES: usize = 200;
 
 /// A text that the chat takes, also with [`ROOM`] bytes more.
 pub fn text(rng: &mut fastrand::Rng) -> String {
-    let bytes = match rng.f64() < LONGEST {
-        true => Draft::MAX_MESSAGE_BYTES - ROOM,
-        false => rng.usize(4..=USUAL_BYTES),
+    let bytes = if rng.f64() < LONGEST {
+        Draft::MAX_MESSAGE_BYTES - ROOM
+    } else {
+        rng.usize(4..=USUAL_BYTES)
     };
     let mut text = String::with_capacity(bytes);
     loop {

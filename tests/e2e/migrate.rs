@@ -2,7 +2,7 @@
 //! API, with a server of the test's own for its answers.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -12,8 +12,9 @@ use local_gateway::http::server::{read_body, serve};
 use local_gateway::process::ports::free_port;
 use mongodb::Database;
 use mongodb::bson::{Document, doc};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tests::local_gateway::Launch;
+use tests::launch::Launch;
 use tests::{LocalGateway, server};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -102,7 +103,7 @@ impl Answers {
             async move {
                 let (parts, body) = request.into_parts();
                 let body = read_body(body, 4_096).await.expect("it fits");
-                let mut taken = taken.lock().expect("no holder panics");
+                let mut taken = taken.lock();
                 let status = statuses.get(taken.len()).copied().unwrap_or(200);
                 let content_type = parts.headers.get("content-type");
                 taken.push(Answer {
@@ -126,7 +127,7 @@ impl Answers {
 
     /// The bodies that have come since the last look.
     fn take(&self) -> Vec<Value> {
-        let came = std::mem::take(&mut *self.came.lock().expect("no holder panics"));
+        let came = std::mem::take(&mut *self.came.lock());
         let body = |answer: Answer| {
             assert_eq!(answer.method, Method::PUT);
             assert_eq!(answer.content_type, None, "the signature is for none");

@@ -166,9 +166,10 @@ async fn an_interrupted_run_is_resumed_without_holes() {
     }));
     futures_util::future::poll_fn(|context| {
         let done = first.as_mut().poll(context).is_ready();
-        match done || stop.load(Ordering::SeqCst) {
-            true => std::task::Poll::Ready(()),
-            false => std::task::Poll::Pending,
+        if done || stop.load(Ordering::SeqCst) {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
         }
     })
     .await;

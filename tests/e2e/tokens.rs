@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use authorizer::keys::{Keys, Source, Timing};
@@ -13,6 +13,7 @@ use chat_lambda::aws::AwsConfig;
 use chat_lambda::http_client;
 use chat_lambda::secrets_manager::SecretReference;
 use chrono::Utc;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tests::issuer::{Issuer, Key, RSA_PUBLIC_PEM, unsigned};
 use tests::until;
@@ -550,7 +551,7 @@ fn secrets_manager(secret: &Arc<Mutex<&'static str>>) -> String {
         for mut stream in listener.incoming().flatten() {
             let mut request = [0; 8_192];
             let _ = stream.read(&mut request);
-            let secret = *secret.lock().expect("no holder panics");
+            let secret = *secret.lock();
             let body = json!({"SecretString": secret, "Name": "key"}).to_string();
             let _ = write!(
                 stream,
@@ -601,7 +602,7 @@ async fn a_secret_signs_by_hs256_and_nothing_else() {
     }
 
     const ANOTHER: &str = "another secret of at least 32 bytes";
-    *stored.lock().expect("no holder panics") = ANOTHER;
+    *stored.lock() = ANOTHER;
     let token = Key::secret("any", ANOTHER.as_bytes()).sign(&claims);
     assert_eq!(user(&verifier, &token).await, USER, "at once");
     assert_eq!(

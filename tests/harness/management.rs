@@ -10,11 +10,11 @@ use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 /// `endpoint` is the base URL, with the stage unless behind a custom domain.
 pub fn client(endpoint: &str, region: &str, credentials: Credentials) -> Client {
     let builder = aws_smithy_http_client::Builder::new();
-    let http = match endpoint.starts_with("https://") {
-        true => builder
-            .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
-            .build_https(),
-        false => builder.build_http(),
+    let http = if endpoint.starts_with("https://") {
+        let ring = tls::Provider::Rustls(CryptoMode::Ring);
+        builder.tls_provider(ring).build_https()
+    } else {
+        builder.build_http()
     };
     let config = Config::builder()
         .behavior_version(BehaviorVersion::latest())

@@ -112,10 +112,10 @@ impl MiniStack {
         let output = output.expect("the AWS CLI runs");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{arguments:?}: {said}");
-        match output.stdout.is_empty() {
-            true => Value::Null,
-            false => serde_json::from_slice(&output.stdout).expect("it prints JSON"),
+        if output.stdout.is_empty() {
+            return Value::Null;
         }
+        serde_json::from_slice(&output.stdout).expect("it prints JSON")
     }
 
     /// What a Python program with boto3 prints.

@@ -32,9 +32,10 @@ pub fn raise_file_limit() -> u64 {
         current: Some(wanted),
         maximum,
     };
-    match current < wanted && setrlimit(Resource::Nofile, raised).is_ok() {
-        true => wanted,
-        false => current,
+    if current < wanted && setrlimit(Resource::Nofile, raised).is_ok() {
+        wanted
+    } else {
+        current
     }
 }
 

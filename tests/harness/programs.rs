@@ -21,9 +21,10 @@ pub fn folder() -> &'static Path {
         let program = std::env::current_exe().expect("this program has a path");
         // Tests are in a folder `deps` below that of the binaries.
         let folder = program.parent().expect("it is in a folder");
-        match folder.ends_with("deps") {
-            true => folder.parent().expect("it is in a folder").to_owned(),
-            false => folder.to_owned(),
+        if folder.ends_with("deps") {
+            folder.parent().expect("it is in a folder").to_owned()
+        } else {
+            folder.to_owned()
         }
     })
 }

@@ -44,12 +44,12 @@ impl Raw {
         while !head.ends_with(b"\r\n\r\n") {
             head.push(self.0.read_u8().await?);
         }
-        match head.starts_with(b"HTTP/1.1 101 ") {
-            true => Ok(()),
-            false => Err(io::Error::other(
-                String::from_utf8_lossy(&head).into_owned(),
-            )),
+        if head.starts_with(b"HTTP/1.1 101 ") {
+            return Ok(());
         }
+        Err(io::Error::other(
+            String::from_utf8_lossy(&head).into_owned(),
+        ))
     }
 
     /// Sends bytes. That the other side has closed is no error here: it shows in what it answers.

@@ -15,9 +15,10 @@ use crate::{programs, tools};
 const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/samconfig.toml");
 
 /// How AWS calls the processor of this machine, on which the emulator runs the functions.
-pub const ARCHITECTURE: &str = match cfg!(target_arch = "aarch64") {
-    true => "arm64",
-    false => "x86_64",
+pub const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
+    "arm64"
+} else {
+    "x86_64"
 };
 
 /// The folder of the built template and of its functions, each in a folder of its own. They are
@@ -109,10 +110,11 @@ async fn run(command: &mut Command) -> Result<(), String> {
         .output()
         .await
         .expect("the SAM CLI runs");
-    match output.status.success() {
-        true => Ok(()),
-        false => Err([output.stdout, output.stderr]
-            .map(|text| String::from_utf8_lossy(&text).into_owned())
-            .concat()),
+    if output.status.success() {
+        return Ok(());
     }
+    let texts = [output.stdout, output.stderr];
+    Err(texts
+        .map(|text| String::from_utf8_lossy(&text).into_owned())
+        .concat())
 }

@@ -1,9 +1,10 @@
 //! Memory of each process and open sockets, once a second (Linux).
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rustix::process::{Pid, getpid};
 use tests::process::descendants;
 use tests::{Chat, process};
@@ -50,10 +51,7 @@ impl Recorder {
                     let sockets = process::open_files(id).saturating_sub(files);
                     let memory = memory_mb(gateway);
                     let at = start.elapsed().as_secs_f64();
-                    record
-                        .lock()
-                        .expect("no holder panics")
-                        .add(at, sockets, memory);
+                    record.lock().add(at, sockets, memory);
                 }
             })
         };
@@ -68,7 +66,7 @@ impl Recorder {
     pub fn phase(&self, name: &'static str) {
         let at = self.start.elapsed().as_secs_f64();
         eprintln!("{at:.0} s: {name} …");
-        let mut record = self.record.lock().expect("no holder panics");
+        let mut record = self.record.lock();
         record.phases.push((at, name));
     }
 
@@ -77,7 +75,7 @@ impl Recorder {
         self.watcher.abort();
         // It ends between two looks.
         let _ = self.watcher.await;
-        std::mem::take(&mut *self.record.lock().expect("no holder panics"))
+        std::mem::take(&mut *self.record.lock())
     }
 }
 
