@@ -16,7 +16,7 @@ mod neighbours;
 mod tally;
 
 use serde_json::Value;
-use tests::local_gateway::Host;
+use tests::launch::Host;
 use tests::{Chat, process};
 use tokio::signal::ctrl_c;
 

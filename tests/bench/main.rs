@@ -29,7 +29,7 @@ mod plot;
 mod processes;
 mod scale;
 
-use tests::local_gateway::Host;
+use tests::launch::Host;
 use tests::{Chat, programs, server};
 
 #[tokio::main]

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use tests::local_gateway::TEMPLATE;
+use tests::launch::TEMPLATE;
 use tests::{server, tools};
 
 #[test]

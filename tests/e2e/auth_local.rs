@@ -4,7 +4,7 @@
 use hyper::StatusCode;
 use serde_json::{Value, json};
 use tests::client::{encode, get_as};
-use tests::local_gateway::Launch;
+use tests::launch::Launch;
 use tests::{Client, LocalGateway, TIMEOUT, get, server};
 use tokio::time::timeout;
 

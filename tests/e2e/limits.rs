@@ -9,7 +9,7 @@ use futures_util::TryStreamExt;
 use futures_util::future::join_all;
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
-use tests::local_gateway::Host;
+use tests::launch::Host;
 use tests::{Chat, Client, server, until};
 use tokio::time::sleep;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;

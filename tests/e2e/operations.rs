@@ -1,7 +1,7 @@
 //! How often a request asks the database, and what if there is no answer.
 
 use serde_json::json;
-use tests::local_gateway::Host;
+use tests::launch::Host;
 use tests::relay::{Counts, Relay};
 use tests::{Chat, server};
 

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use rustix::process::{Pid, test_kill_process};
 use serde_json::Value;
-use tests::local_gateway::Launch;
+use tests::launch::Launch;
 use tests::process::{descendants, descendants_named};
 use tests::{Client, LocalGateway, get, programs, server, until};
 use tokio::process::Command;

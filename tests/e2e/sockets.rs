@@ -8,7 +8,7 @@ use chrono::{TimeDelta, Utc};
 use hyper::StatusCode;
 use local_gateway::http::server::{response, serve};
 use mongodb::bson::{DateTime, Document, doc};
-use tests::local_gateway::Host;
+use tests::launch::Host;
 use tests::{Chat, until};
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;

@@ -10,7 +10,7 @@ use hyper::StatusCode;
 use local_gateway::lambda::runtime::{Queue, RuntimeApi};
 use mongodb::bson::{DateTime, Document, doc};
 use serde_json::{Value, json};
-use tests::local_gateway::Host;
+use tests::launch::Host;
 use tests::{Chat, Client, TIMEOUT, get, programs, server, until};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::process::Command;

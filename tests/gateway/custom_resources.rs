@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::local_gateway::Launch;
+use tests::launch::Launch;
 use tests::{LocalGateway, until};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use tests::local_gateway::{self, LocalGateway};
+use tests::launch::{self, LocalGateway};
 use tests::{Client, server};
 use tokio::task::JoinHandle;
 
@@ -102,7 +102,7 @@ impl Invocation {
     /// Begins to invoke the probe.
     pub fn begin(gateway: &LocalGateway, told: Value) -> Self {
         let base = gateway.functions.clone();
-        let invocation = async move { local_gateway::invoke(&base, PROBE, &event(&told)).await };
+        let invocation = async move { launch::invoke(&base, PROBE, &event(&told)).await };
         Self(tokio::spawn(invocation))
     }
 

@@ -6,7 +6,7 @@ use rustix::process::Pid;
 
 use crate::client::{Client, HttpResponse, encode, get, history_url};
 use crate::issuer::Issuer;
-use crate::local_gateway::{Host, Launch, LocalGateway};
+use crate::launch::{Host, Launch, LocalGateway};
 use crate::{TIMEOUT, management, server};
 
 /// A running chat.

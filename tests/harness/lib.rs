@@ -2,7 +2,7 @@
 //!
 //! - [`programs`]: the binaries, built once
 //! - [`server`]: one database server for a run, a database for each test
-//! - [`local_gateway`]: the local gateway as a process, on any template
+//! - [`launch`]: the local gateway as a process, on any template
 //! - [`chat`]: the whole chat: a local gateway and a database
 //! - [`function`]: one process of a function, without a gateway
 //! - [`issuer`]: an issuer of tokens
@@ -24,7 +24,7 @@ pub mod chat;
 pub mod client;
 pub mod function;
 pub mod issuer;
-pub mod local_gateway;
+pub mod launch;
 pub mod management;
 pub mod ministack;
 pub mod node;
@@ -40,8 +40,8 @@ pub mod tools;
 use std::time::Duration;
 
 pub use self::chat::Chat;
-pub use self::local_gateway::LocalGateway;
 pub use client::{Client, get};
+pub use launch::LocalGateway;
 
 /// Time limit of every wait in a test.
 pub const TIMEOUT: Duration = Duration::from_secs(20);

@@ -7,7 +7,7 @@ use tokio::process::Command;
 use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 
-use crate::local_gateway::TEMPLATE;
+use crate::launch::TEMPLATE;
 use crate::ministack::MiniStack;
 use crate::{programs, tools};
 

@@ -8,7 +8,7 @@ use local_gateway::faults::Faults;
 use rustix::process::Pid;
 use tests::LocalGateway;
 use tests::client::Http;
-use tests::local_gateway::Launch;
+use tests::launch::Launch;
 use tokio::time::{Instant, timeout};
 
 use super::{TIMEOUT, fixed_port};

@@ -2,7 +2,7 @@
 
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
-use tests::local_gateway::Launch;
+use tests::launch::Launch;
 
 use super::{both_ways, control, in_force, nothing, set};
 use crate::probe::{self, Invocation, PROBE, Socket, invoke};

@@ -10,7 +10,7 @@ use hyper::{Request, StatusCode};
 use local_gateway::http::server::{response, serve};
 use serde_json::json;
 use tests::LocalGateway;
-use tests::local_gateway::{Launch, try_invoke};
+use tests::launch::{Launch, try_invoke};
 use tests::until;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;

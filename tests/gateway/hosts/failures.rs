@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 use tests::LocalGateway;
-use tests::local_gateway::Launch;
+use tests::launch::Launch;
 use tests::{programs, server, until};
 
 use super::{is_alive, process};

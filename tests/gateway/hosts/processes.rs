@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::Utc;
 use serde_json::{Value, json};
 use tests::LocalGateway;
-use tests::local_gateway::Launch;
+use tests::launch::Launch;
 
 use crate::probe::{self, Invocation, Socket, invoke};
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::Pid;
 use serde_json::json;
-use tests::local_gateway::{Host, Launch};
+use tests::launch::{Host, Launch};
 use tests::process::descendants;
 use tests::{Client, LocalGateway, server, until};
 
