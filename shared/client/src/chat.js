@@ -1,14 +1,14 @@
 import { Conversation } from "./conversation.js";
 import { environment } from "./env.js";
-import { ChatError, unreachable } from "./error.js";
-import { historyOf, parseMessage } from "./history.js";
+import { ChatError, networkError } from "./error.js";
+import { createHistory, parseMessage } from "./history.js";
 import { conversationId, newId, peerOf, userId } from "./id.js";
 import { Link } from "./link.js";
-import { listenersOf } from "./listeners.js";
-import { openSockets } from "./sockets.js";
-import { storageOf, withFallback } from "./storage.js";
-import { tabsOf } from "./tabs.js";
-import { tokensOf } from "./token.js";
+import { createListeners } from "./listeners.js";
+import { createSockets } from "./sockets.js";
+import { defaultStorage, withFallback } from "./storage.js";
+import { createTabs } from "./tabs.js";
+import { createTokens } from "./token.js";
 
 /**
  * @import { ChatOptions, ChatState, ConversationSummary, Driver, Effects, Listeners, TabMessage } from "./types.js"
@@ -16,22 +16,27 @@ import { tokensOf } from "./token.js";
 
 const CLOSED = new ChatError("closed", "The chat is closed.");
 
-/** A user's chat: one connection, and the conversations. Nothing is opened before it is used. */
+/** A user's chat: a connection and conversations. The constructor opens nothing. */
 export class Chat {
   /** @type {Listeners<ChatState>} */ #stateListeners;
   /** @type {Listeners<ConversationSummary[]>} */ #listListeners;
-  /** @type {Map<string, Conversation>} */ #talks = new Map();
-  /** @type {((now: number) => unknown)[]} What the core has asked for. */ #effects = [];
-  /** @type {Promise<unknown>} */ #written = Promise.resolve();
+  /** By id. @type {Map<string, Conversation>} */ #conversations = new Map();
+  /** Effects to be executed. @type {((now: number) => unknown)[]} */ #effects = [];
+  /** Resolves when all writes to the storage have closeReason. @type {Promise<unknown>} */ #writes = Promise.resolve();
   /** @type {Promise<void> | undefined} */ #starting;
   /** @type {unknown} */ #timer;
   #tab = newId();
+  /** The place of the last message in the order of sending. */
   #order = 0;
+  /** Whether the storage was read. Nothing is sent or stored before. */
   #loaded = false;
   #closed = false;
+  /** Whether effects are being executed. */
   #busy = false;
+  /** Whether listeners are to be called in this turn. */
   #publishing = false;
   #savedAt = -Infinity;
+  /** Time of the next comparison with the history. */
   #compareAt = Infinity;
   /** @type {ChatState} */ #state = { state: "idle" };
 
@@ -39,14 +44,14 @@ export class Chat {
   constructor(options) {
     const env = (this.#env = environment(options));
     this.user = env.user;
-    this.#stateListeners = listenersOf(env);
-    this.#listListeners = listenersOf(env);
-    this.#storage = withFallback(env.storage ?? storageOf(env.user), env, (error) => env.log("warn", "storage_lost", { error }));
+    this.#stateListeners = createListeners(env);
+    this.#listListeners = createListeners(env);
+    this.#storage = withFallback(env.storage ?? defaultStorage(env.user), env, (error) => env.log("warn", "storage_lost", { error }));
     this.#link = new Link(env.random, env.timing, this.#emit);
-    this.#tokens = tokensOf(env);
-    this.#page = historyOf(this.#tokens, env);
-    this.#tabs = tabsOf(this.#tab, env, (message) => this.#heard(message), (living) => this.#adopt(living));
-    this.#sockets = openSockets(env, {
+    this.#tokens = createTokens(env);
+    this.#readPage = createHistory(this.#tokens, env);
+    this.#tabs = createTabs(this.#tab, env, (message) => this.#onTabMessage(message), (liveTabs) => this.#adopt(liveTabs));
+    this.#sockets = createSockets(env, {
       opened: (id) => this.#run((now) => this.#link.opened(id, now)),
       received: (id, data) => this.#run((now) => this.#received(id, data, now)),
       closed: (id, code) => this.#run((now) => this.#link.closed(id, code, now)),
@@ -57,67 +62,67 @@ export class Chat {
   #storage;
   #link;
   #tokens;
-  #page;
+  #readPage;
   #tabs;
   #sockets;
 
-  /** The connection, and why it is as it is. */
+  /** The state of the connection. */
   get state() {
     return this.#state;
   }
 
-  /** Whether what is not sent yet outlives this page. */
+  /** Whether messages that are not sent yet are kept when the page is closed. */
   get persistent() {
     return this.#storage.persistent;
   }
 
-  /** Goes online, and stays so; now, if it waits. */
+  /** Connects, and reconnects whenever the connection is lost. In state `waiting` it connects at once. */
   connect() {
     this.#start();
     this.#run((now) => this.#link.connect(now));
   }
 
-  /** Ends everything, after what is to be stored is stored. */
+  /** Closes the chat: writes what is to be stored, and closes connections, timers and listeners. */
   async close() {
     if (this.#closed) return;
     this.#save();
     this.#closed = true;
-    this.#link.end("closed");
+    this.#link.shutdown("closed");
     for (const effect of this.#effects.splice(0)) effect(this.#env.clock.read());
     this.#env.clearTimeout(this.#timer);
     this.#listenToPage("removeEventListener");
     await this.#starting;
-    await this.#written;
+    await this.#writes;
     await this.#storage.close();
-    // Ends requests, and waiting for locks, for tokens and for time limits.
+    // Cancels requests, locks and timeouts.
     this.#env.close();
   }
 
-  /** Signs out: deletes what this browser has of the user, and ends the other tabs. */
+  /** Signs out, in all tabs: deletes everything that this browser has stored of the user. */
   async forget() {
     await this.#start();
-    this.#tabs.tell({ type: "forget" });
+    this.#tabs.broadcast({ type: "forget" });
     await this.#forget();
   }
 
   /**
-   * @param {(state: ChatState) => void} listener called at once, and with each change
-   * @returns {() => void} stops it
+   * @param {(state: ChatState) => void} listener called at once and at each change
+   * @returns {() => void} removes the listener
    */
   onState(listener) {
     return this.#stateListeners.add(listener, this.#state);
   }
 
   /**
-   * @param {(list: ConversationSummary[]) => void} listener called at once, and with each change
-   * @returns {() => void} stops it
+   * @param {(list: ConversationSummary[]) => void} listener called at once and at each change
+   * @returns {() => void} removes the listener
    */
   onConversations(listener) {
     this.#start();
     return this.#listListeners.add(listener, this.#list());
   }
 
-  /** The conversations that this browser knows, newest first. */
+  /** Yields the conversations that this browser knows, newest first. */
   async *conversations() {
     await this.#start();
     yield* this.#list();
@@ -130,7 +135,7 @@ export class Chat {
    */
   with(peer) {
     const other = userId(peer);
-    return this.#talk(conversationId(this.user, other), other);
+    return this.#getConversation(conversationId(this.user, other), other);
   }
 
   /**
@@ -139,29 +144,29 @@ export class Chat {
    * @throws {ChatError} `invalid_conversation_id`
    */
   conversation(id) {
-    return this.#talk(id, peerOf(id, this.user));
+    return this.#getConversation(id, peerOf(id, this.user));
   }
 
   /**
    * @param {string} id
    * @param {string} peer
    */
-  #talk(id, peer) {
-    const talk = this.#talks.get(id) ?? new Conversation(id, peer, this.#env, this.#driver);
-    this.#talks.set(id, talk);
-    return talk;
+  #getConversation(id, peer) {
+    const conversation = this.#conversations.get(id) ?? new Conversation(id, peer, this.#env, this.#driver);
+    this.#conversations.set(id, conversation);
+    return conversation;
   }
 
-  /** @type {(name: any, ...values: any[]) => void} */
-  #emit = (name, ...values) => void this.#effects.push((now) => /** @type {any} */ (this.#do)[name](...values, now));
+  /** Queues an effect. @type {(name: any, ...values: any[]) => void} */
+  #emit = (name, ...values) => void this.#effects.push((now) => /** @type {any} */ (this.#execute)[name](...values, now));
 
   /** @type {Driver} */
   #driver = {
-    page: (peer, range) => this.#page(peer, range),
+    readPage: (peer, range) => this.#readPage(peer, range),
     start: () => this.#start(),
     run: (event) => this.#run(event),
-    ended: () => this.#ended(),
-    // Later than that of any other message, whatever the clock says.
+    closeReason: () => this.#closeReason(),
+    // Always after the last message, even if the clock goes back.
     stamp: () => {
       const created = this.#env.clock.now();
       return { created, order: (this.#order = Math.max(this.#order + 1, created)) };
@@ -182,9 +187,12 @@ export class Chat {
     this.#run(() => (this.#loaded = true));
   }
 
-  /** @param {string[]} living */
-  async #adopt(living) {
-    const rows = await this.#storage.adopt(living, this.#tab);
+  /**
+   * Takes over the outboxes of dead tabs.
+   * @param {string[]} liveTabs
+   */
+  async #adopt(liveTabs) {
+    const rows = await this.#storage.adopt(liveTabs, this.#tab);
     rows.sort((a, b) => a.order - b.order).forEach((row) => this.#run((now) => {
       const { peer, clientId, text, order, created, error } = row;
       this.#order = Math.max(this.#order, order);
@@ -194,25 +202,25 @@ export class Chat {
   }
 
   async #forget() {
-    await this.#written;
+    await this.#writes;
     this.#run(() => {
-      this.#link.end("signed-out");
-      this.#tokens.refuse();
-      this.#talks.forEach((talk) => talk.reset());
+      this.#link.shutdown("signed-out");
+      this.#tokens.invalidate();
+      this.#conversations.forEach((conversation) => conversation.reset());
     });
     await this.#write(this.#storage.clear());
   }
 
-  // Events of the page and of other tabs.
+  // Events of the page and messages of other tabs.
 
-  /** @param {"addEventListener" | "removeEventListener"} what */
-  #listenToPage(what) {
+  /** @param {"addEventListener" | "removeEventListener"} method */
+  #listenToPage(method) {
     const { document, window } = this.#env;
-    document?.[what]("visibilitychange", this.#onPage);
-    for (const type of ["pagehide", "pageshow", "focus", "online", "offline"]) window?.[what](type, this.#onPage);
+    document?.[method]("visibilitychange", this.#onPageEvent);
+    for (const type of ["pagehide", "pageshow", "focus", "online", "offline"]) window?.[method](type, this.#onPageEvent);
   }
 
-  #onPage = (/** @type {Event} */ { type }) =>
+  #onPageEvent = (/** @type {Event} */ { type }) =>
     this.#run((now) => {
       if (type === "offline") this.#link.offline();
       else if (type === "pagehide" || (type === "visibilitychange" && this.#env.document.visibilityState === "hidden")) this.#save();
@@ -221,40 +229,40 @@ export class Chat {
 
   /**
    * @param {number} now
-   * @param {boolean} person
+   * @param {boolean} userPresent
    */
-  #wake(now, person) {
-    this.#link.wake(now, person);
+  #wake(now, userPresent) {
+    this.#link.wake(now, userPresent);
     this.#catchUp(now);
   }
 
   /** @param {TabMessage} message */
-  #heard(message) {
+  #onTabMessage(message) {
     if (message.type === "forget") this.#forget();
-    if (message.type === "read") this.#run(() => this.#talks.get(message.id)?.timeline.markRead(message.seq));
+    if (message.type === "read") this.#run(() => this.#conversations.get(message.id)?.timeline.markRead(message.seq));
   }
 
-  // The driver of the core.
+  // The driver of the state machines.
 
   /**
-   * Runs an event through the core, and executes what that asks for.
+   * Runs an event, and executes its effects.
    * @param {(now: number) => void} event
    */
   #run(event) {
     if (this.#closed) return;
     this.#effects.unshift(event);
-    // Within an effect: the event is the next one.
-    if (this.#busy) return this.#step();
+    // Called within an effect: the event runs now, its effects after those that are queued.
+    if (this.#busy) return this.#runNext();
     this.#busy = true;
-    let due = this.#settle();
-    while (this.#effects.length) due = this.#settle();
+    let due = this.#runEffects();
+    while (this.#effects.length) due = this.#runEffects();
     this.#busy = false;
     if (this.#closed) return;
-    this.#wait(due);
+    this.#schedule(due);
     this.#publish();
   }
 
-  #step() {
+  #runNext() {
     try {
       this.#effects.shift()?.(this.#env.clock.read());
     } catch (error) {
@@ -262,8 +270,9 @@ export class Chat {
     }
   }
 
-  #settle() {
-    while (this.#effects.length) this.#step();
+  /** Executes effects until none is left. Returns the time of the next tick. */
+  #runEffects() {
+    while (this.#effects.length) this.#runNext();
     const now = this.#env.clock.read();
     const link = this.#link;
     const timelines = this.#loaded && !this.#closed ? this.#timelines : [];
@@ -276,19 +285,22 @@ export class Chat {
     return due;
   }
 
-  /** @param {number} due */
-  #wait(due) {
+  /**
+   * Sets the timer of the next tick.
+   * @param {number} due
+   */
+  #schedule(due) {
     const { clock, clearTimeout, setTimeout } = this.#env;
     clearTimeout(this.#timer);
     if (due === Infinity) return;
-    // Longer delays than 31 bits would be none.
+    // At most an hour: a delay of more than 31 bits would be taken for 0.
     const delay = Math.min(Math.max(0, Math.ceil(due - clock.read())), 3_600_000);
     const at = clock.read() + delay;
     this.#timer = setTimeout(() => this.#run((time) => this.#tick(at, time)), delay);
   }
 
   /**
-   * @param {number} at when it was to run
+   * @param {number} at time for which the timer was set
    * @param {number} time at which it runs
    */
   #tick(at, time) {
@@ -300,9 +312,9 @@ export class Chat {
   }
 
   /**
-   * Compares with the log.
+   * Compares conversations with the history.
    * @param {number} now
-   * @param {boolean} [all] whether conversations, too, at which nobody looks
+   * @param {boolean} [all] all of them, not only the open ones
    */
   #catchUp(now, all) {
     this.#compareAt = now + this.#env.timing.compare;
@@ -310,44 +322,44 @@ export class Chat {
   }
 
   get #all() {
-    return [...this.#talks.values()];
+    return [...this.#conversations.values()];
   }
 
   get #timelines() {
-    return this.#all.map((talk) => talk.timeline);
+    return this.#all.map(({ timeline }) => timeline);
   }
 
-  /** @type {Effects} What the core may ask for. */
-  #do = {
+  /** The effects of the state machines. @type {Effects} */
+  #execute = {
     state: () => {
       const { state, error, retryAt } = this.#link;
       const { clock } = this.#env;
       const waits = state === "waiting";
       if (this.#state.state === state && this.#state.error === error && !waits) return;
       this.#state = Object.freeze({ state, error, retryAt: waits ? clock.now() + retryAt - clock.read() : undefined });
-      const ended = this.#ended();
-      if (ended) this.#timelines.forEach((timeline) => timeline.rejectOlder(ended));
-      this.#stateListeners.call(this.#state);
+      const closeReason = this.#closeReason();
+      if (closeReason) this.#timelines.forEach((timeline) => timeline.rejectOlder(closeReason));
+      this.#stateListeners.notify(this.#state);
     },
     open: async (id) => {
       try {
         const token = await this.#tokens.get(true);
         if (!this.#link.has(id)) return;
-        this.#run((now) => this.#link.dialing(id, now, token?.ends, token?.lifetime));
+        this.#run((now) => this.#link.dialing(id, now, token?.expiresAt, token?.lifetime));
         this.#sockets.open(id, token?.value);
       } catch (cause) {
-        const error = unreachable(cause);
-        this.#run((now) => this.#refused(error) || this.#link.closed(id, 1006, now, error));
+        const error = networkError(cause);
+        this.#run((now) => this.#rejectedUser(error) || this.#link.closed(id, 1006, now, error));
       }
     },
-    shut: (id) => this.#sockets.shut(id),
+    close: (id) => this.#sockets.close(id),
     ping: (id) => this.#sockets.send(id, { action: "ping" }),
-    // Handshakes are refused, which a browser does not explain: the history says why.
-    check: () => this.#env.token && this.#page(this.user, { limit: 1 }).catch((error) => this.#run(() => this.#refused(error))),
+    // A browser does not tell why a handshake was rejected. A request of the history does.
+    diagnose: () => this.#env.token && this.#readPage(this.user, { limit: 1 }).catch((error) => this.#run(() => this.#rejectedUser(error))),
     catchUp: (all, now) => this.#catchUp(now, all),
     alive: (id) => this.#timelines.forEach((timeline) => timeline.alive(id)),
     lost: (id, error) => this.#timelines.forEach((timeline) => timeline.lost(id, error)),
-    landed: (id, now) => this.#timelines.some((timeline) => timeline.socket === id) || this.#link.drained(id, now),
+    checkDrained: (id, now) => this.#timelines.some((timeline) => timeline.connection === id) || this.#link.drained(id, now),
     save: async ({ peer }, record) => {
       const { clientId = "", text, order, created, error } = record;
       const row = { clientId, peer, text, order, created, tab: this.#tab, error: error && { code: error.code, message: error.message } };
@@ -356,39 +368,39 @@ export class Chat {
     },
     drop: ({ clientId = "" }) => this.#write(this.#tabs.ready().then(() => this.#storage.deleteRow(clientId))),
     stored: (timeline, record) => record.done?.resolve(timeline.entry(record)),
-    send: ({ peer }, { text: message, clientId: client_message_id }, socket, now) => {
-      this.#link.sent(socket, now);
-      this.#sockets.send(socket, { action: "sendMessage", receiver_id: peer, message, client_message_id });
+    send: ({ peer }, { text: message, clientId: client_message_id }, connection, now) => {
+      this.#link.sent(connection, now);
+      this.#sockets.send(connection, { action: "sendMessage", receiver_id: peer, message, client_message_id });
     },
     probe: (now) => this.#link.probe(now),
     read: async (timeline, request) => {
       try {
-        const { messages, more } = await this.#page(timeline.peer, request);
+        const { messages, more } = await this.#readPage(timeline.peer, request);
         this.#run((now) => timeline.page(request, messages, more, now));
       } catch (cause) {
-        const error = unreachable(cause);
+        const error = networkError(cause);
         this.#run((now) => timeline.pageFailed(request, error, now));
-        this.#run(() => this.#refused(error));
+        this.#run(() => this.#rejectedUser(error));
       }
     },
   };
 
-  /** Returns why nothing is read any more. */
-  #ended() {
+  /** Returns the error with which the chat was closed or signed out, if it was. */
+  #closeReason() {
     const { state, error = CLOSED } = this.#state;
     return state === "signed-out" || state === "closed" ? error : undefined;
   }
 
   /**
-   * Ends the connections if the server does not take the user. Returns whether it does not.
+   * Closes the connections if an error says that the server rejects the user. Returns whether it does.
    * @param {any} error
    */
-  #refused(error) {
+  #rejectedUser(error) {
     const { code } = error;
     const state = code === "signed_out" || code === "unauthorized" ? "signed-out" : code === "forbidden" && "closed";
     if (!state) return false;
-    this.#tokens.refuse();
-    this.#link.end(state, error);
+    this.#tokens.invalidate();
+    this.#link.shutdown(state, error);
     return true;
   }
 
@@ -425,7 +437,7 @@ export class Chat {
    * @param {number} now
    */
   #ack({ conversation_id, client_message_id: clientId, seq, timestamp, status }, now) {
-    return Number.isSafeInteger(seq) && this.#talks.get(conversation_id)?.timeline.ack({ clientId, seq, timestamp, status }, now);
+    return Number.isSafeInteger(seq) && this.#conversations.get(conversation_id)?.timeline.ack({ clientId, seq, timestamp, status }, now);
   }
 
   /**
@@ -434,48 +446,50 @@ export class Chat {
    * @param {number} now
    */
   #error(id, { code, message, retryable, retry_after_ms: wait, client_message_id: clientId }, now) {
-    const useless = code === "token_expired" || code === "not_connected";
-    const retryAfterMs = useless ? 0 : wait >= 0 ? Number(wait) : undefined;
-    const error = new ChatError(String(code), String(message), { retryable: useless || retryable === true, retryAfterMs });
-    for (const timeline of this.#timelines) timeline.refused(clientId, error, now);
-    if (code === "token_expired") this.#tokens.refuse();
-    if (useless) this.#link.drop(id, now);
+    // Errors of the connection, not of the message: it is sent again at once, on a new connection.
+    const reconnect = code === "token_expired" || code === "not_connected";
+    const retryAfterMs = reconnect ? 0 : wait >= 0 ? Number(wait) : undefined;
+    const error = new ChatError(String(code), String(message), { retryable: reconnect || retryable === true, retryAfterMs });
+    for (const timeline of this.#timelines) timeline.sendFailed(clientId, error, now);
+    if (code === "token_expired") this.#tokens.invalidate();
+    if (reconnect) this.#link.drop(id, now);
   }
 
-  // The local store.
+  // The storage.
 
   #save() {
     if (!this.#loaded) return;
     for (const timeline of this.#timelines.filter((one) => one.dirty)) {
       timeline.dirty = false;
-      this.#tabs.tell({ type: "read", id: timeline.id, seq: timeline.read });
+      this.#tabs.broadcast({ type: "read", id: timeline.id, seq: timeline.read });
       this.#write(this.#storage.putConversation(timeline.row()));
     }
     this.#savedAt = this.#env.clock.read();
   }
 
-  /** @param {Promise<unknown>} writing which never fails */
-  #write(writing) {
-    this.#written = this.#written.then(() => writing);
-    return writing;
+  /** @param {Promise<unknown>} write which never rejects */
+  #write(write) {
+    this.#writes = this.#writes.then(() => write);
+    return write;
   }
 
-  // What the program sees.
+  // Listeners.
 
+  /** Calls the listeners at the end of this turn. */
   #publish() {
     if (this.#publishing) return;
     this.#publishing = true;
     queueMicrotask(() => {
       this.#publishing = false;
-      const changed = this.#all.filter((talk) => !this.#closed && talk.publish());
-      if (changed.length) this.#listListeners.call(this.#list());
+      const changed = this.#all.filter((conversation) => !this.#closed && conversation.publish());
+      if (changed.length) this.#listListeners.notify(this.#list());
     });
   }
 
   /** @returns {ConversationSummary[]} */
   #list() {
-    const list = this.#all.map((talk) => talk.summary()).filter(({ last }) => last);
-    // What is not stored yet is the newest.
+    const list = this.#all.map((conversation) => conversation.summary()).filter(({ last }) => last);
+    // A conversation whose last message has no timestamp yet comes first.
     const time = (/** @type {ConversationSummary} */ { last }) => last?.timestamp ?? "9999";
     return list.sort((a, b) => time(b).localeCompare(time(a)));
   }

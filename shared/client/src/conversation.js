@@ -1,10 +1,10 @@
-import { refusal } from "./entry.js";
+import { textError } from "./entry.js";
 import { ChatError } from "./error.js";
 import { newId, wellFormed } from "./id.js";
-import { listenersOf } from "./listeners.js";
+import { createListeners } from "./listeners.js";
 import { Timeline } from "./timeline.js";
 
-/** @import { ConversationSummary, Driver, Entry, Env, Listeners, Message, Record, Snapshot } from "./types.js" */
+/** @import { ConversationSummary, Driver, Entry, Env, Listeners, Message, EntryRecord, Snapshot } from "./types.js" */
 
 /** A conversation with one user. */
 export class Conversation {
@@ -23,19 +23,19 @@ export class Conversation {
     this.peer = peer;
     this.#env = env;
     this.#driver = driver;
-    this.#listeners = listenersOf(env);
+    this.#listeners = createListeners(env);
     this.timeline = this.#newTimeline();
   }
 
-  /** What is known now. */
+  /** The conversation as it is now. */
   get snapshot() {
     return this.timeline.snapshot;
   }
 
   /**
-   * Opens the conversation.
+   * Opens the conversation: its newest page is read, and it is kept up to date.
    * @param {(snapshot: Snapshot) => void} listener called at once, and once per turn in which something changes
-   * @returns {() => void} stops it
+   * @returns {() => void} removes the listener
    */
   onChange(listener) {
     const { start, run } = this.#driver;
@@ -45,7 +45,7 @@ export class Conversation {
   }
 
   /**
-   * Sends a text. It is shown at once, and goes out when it can.
+   * Queues a text, which is shown at once and sent as soon as possible.
    * @param {string} text
    * @returns {Entry}
    */
@@ -54,7 +54,7 @@ export class Conversation {
     const { start, run, stamp } = this.#driver;
     start();
     const message = { clientId: newId(), text: sent, saved: false, ...stamp() };
-    const record = this.timeline.send(message, this.#env.clock.read(), 0, refusal(sent));
+    const record = this.timeline.send(message, this.#env.clock.read(), 0, textError(sent));
     run(() => {});
     return this.timeline.entry(record);
   }
@@ -62,30 +62,31 @@ export class Conversation {
   /**
    * Reads older messages.
    * @param {number} [n] how many, at most 1,000
-   * @returns {Promise<{more: boolean}>} whether there are still older ones
+   * @returns {Promise<{more: boolean}>} whether there are more
    */
   older(n = 50) {
-    const { start, run, ended } = this.#driver;
+    const { start, run, closeReason } = this.#driver;
     start();
     const done = this.timeline.older(n);
-    const error = ended();
+    const error = closeReason();
     if (error) this.timeline.rejectOlder(error);
     run(() => {});
     return done;
   }
 
   /**
-   * Marks all up to a number as read; never back.
+   * Marks all messages up to a number as read. The mark never goes back.
    * @param {number} [seq]
    */
   markRead(seq = this.timeline.newest) {
     this.#driver.run(() => this.timeline.markRead(Math.min(seq, this.timeline.newest)));
   }
 
-  /** Today's server does not pass on who is typing. */
+  /** Does nothing: today's server does not support typing indicators. */
   typing() {}
 
   /**
+   * Rejects: today's server cannot edit.
    * @param {Entry} _entry
    * @param {string} _text
    * @returns {Promise<void>}
@@ -95,6 +96,7 @@ export class Conversation {
   }
 
   /**
+   * Rejects: today's server cannot remove.
    * @param {Entry} _entry
    * @returns {Promise<void>}
    */
@@ -109,7 +111,7 @@ export class Conversation {
   async *all() {
     let after = Number.MIN_SAFE_INTEGER;
     for (let more = true; more; ) {
-      const page = await this.#driver.page(this.peer, { after, limit: 1_000 });
+      const page = await this.#driver.readPage(this.peer, { after, limit: 1_000 });
       yield* page.messages;
       after = page.messages.at(-1)?.seq ?? after;
       more = page.more && page.messages.length > 0;
@@ -122,26 +124,26 @@ export class Conversation {
     return { id: this.id, peer: this.peer, unread, newest, last: entries.at(-1) ?? null };
   }
 
-  /** Passes on a new snapshot, if there is one. */
+  /** Calls the listeners if the snapshot has changed. Returns whether it has. */
   publish() {
-    const { fresh, snapshot } = this.timeline;
-    this.timeline.fresh = false;
-    if (fresh) this.#listeners.call(snapshot);
-    return fresh;
+    const { changed, snapshot } = this.timeline;
+    this.timeline.changed = false;
+    if (changed) this.#listeners.notify(snapshot);
+    return changed;
   }
 
-  /** Forgets all that is known, and what waits. */
+  /** Discards the outbox and everything that is known of the conversation. */
   reset() {
-    this.timeline.lost(this.timeline.socket);
-    for (const record of [...this.timeline.echoes]) this.timeline.discard(record);
+    this.timeline.lost(this.timeline.connection);
+    for (const record of [...this.timeline.outbox]) this.timeline.discard(record);
     this.timeline = this.#newTimeline();
   }
 
   #newTimeline() {
     const { run, stamp, emit } = this.#driver;
     const actions = {
-      retry: (/** @type {Record} */ record) => run((now) => this.timeline.retry(record, now, stamp())),
-      discard: (/** @type {Record} */ record) => run(() => this.timeline.discard(record)),
+      retry: (/** @type {EntryRecord} */ record) => run((now) => this.timeline.retry(record, now, stamp())),
+      discard: (/** @type {EntryRecord} */ record) => run(() => this.timeline.discard(record)),
     };
     return new Timeline(this.id, this.peer, this.#env, actions, emit);
   }

@@ -1,10 +1,10 @@
 import { ChatError } from "./error.js";
 import { utf8 } from "./id.js";
 
-/** @import { Deferred, Entry, EntryActions, EntryState, Log, Record } from "./types.js" */
+/** @import { Deferred, Entry, EntryActions, EntryRecord, EntryState, Log } from "./types.js" */
 
-/** The allowed moves of an entry, from its first state to its last. Received messages begin as `delivered`. */
-export const MOVES = /** @type {const} */ ({
+/** Allowed transitions of an entry, from its first state to its last. Received messages begin as `delivered`. */
+export const TRANSITIONS = /** @type {const} */ ({
   failed: ["queued"],
   queued: ["sending", "failed"],
   sending: ["queued", "stored", "delivered", "failed"],
@@ -13,31 +13,31 @@ export const MOVES = /** @type {const} */ ({
   read: [],
 });
 
-/** Each is an allowed move from the one before. */
-const WAY = /** @type {EntryState[]} */ (Object.keys(MOVES));
+/** The states in order. Each can be reached from the one before it. */
+const STATE_ORDER = /** @type {EntryState[]} */ (Object.keys(TRANSITIONS));
 
 /**
- * Moves an entry; one that is not in the table is only logged.
- * @param {Record} record
+ * Moves an entry to another state. A transition that is not in the table is logged and not made.
+ * @param {EntryRecord} record
  * @param {EntryState} to
  * @param {Log} log
  */
-export function move(record, to, log) {
-  const allowed = /** @type {readonly string[]} */ (MOVES[record.state]);
+export function transition(record, to, log) {
+  const allowed = /** @type {readonly string[]} */ (TRANSITIONS[record.state]);
   if (!allowed.includes(to)) return log("error", "illegal_move", { from: record.state, to });
   record.state = to;
   record.view = undefined;
 }
 
 /**
- * Returns the states of the way forward from one to another; none back.
+ * Returns the states after `from` up to `to`; none if `to` is the same state or an earlier one.
  * @param {EntryState} from
  * @param {EntryState} to
  */
-export const statesBetween = (from, to) => WAY.slice(WAY.indexOf(from) + 1, WAY.indexOf(to) + 1);
+export const statesBetween = (from, to) => STATE_ORDER.slice(STATE_ORDER.indexOf(from) + 1, STATE_ORDER.indexOf(to) + 1);
 
 /**
- * A promise that another place settles. Nobody need listen to it.
+ * Returns a promise with the functions that settle it. A rejection that nobody handles is not reported.
  * @template T
  */
 export function deferred() {
@@ -50,7 +50,7 @@ export function deferred() {
 
 /**
  * Returns the frozen entry that users of the library see: the same object until something changes.
- * @param {Record} record
+ * @param {EntryRecord} record
  * @param {EntryActions} actions
  * @returns {Entry}
  */
@@ -64,15 +64,16 @@ export function view(record, actions) {
   }));
 }
 
+/** Size limit of a message, in bytes of UTF-8. */
 const MAX_BYTES = 16_384;
 
-export const tooLong = () => new ChatError("message_too_long", "The message is too long.");
+export const tooLongError = () => new ChatError("message_too_long", "The message is too long.");
 
 /**
- * Returns why the server would refuse a text, if it would.
+ * Returns the error with which the server would reject a text, if it would.
  * @param {string} text
  */
-export function refusal(text) {
+export function textError(text) {
   if (!text) return new ChatError("message_empty", "The message is empty.");
-  if (utf8(text).length > MAX_BYTES) return tooLong();
+  if (utf8(text).length > MAX_BYTES) return tooLongError();
 }

@@ -1,24 +1,24 @@
-import { passing } from "./error.js";
+import { retryableError } from "./error.js";
 import { userId } from "./id.js";
 import { Clock, TIMING } from "./timing.js";
 
 /** @import { ChatOptions, Env } from "./types.js" */
 
 /**
- * Returns all that is outside: what the options give, else what this machine has.
+ * Returns everything that the library takes from outside: the options, and the globals for those that are not given.
  * @param {ChatOptions} options
  * @returns {Env}
  */
 export function environment(options) {
   const { WebSocket, window, document, navigator, BroadcastChannel } = /** @type {any} */ (globalThis);
   const closing = new AbortController();
-  /** @type {Set<() => void>} */
-  const waiting = new Set();
+  /** Rejects each pending `withTimeout`. @type {Set<() => void>} */
+  const cancels = new Set();
   const env = {
     WebSocket, window, document, BroadcastChannel,
     locks: navigator?.locks,
     fetch: (/** @type {string} */ url, /** @type {any} */ init) => fetch(url, init),
-    setTimeout: (/** @type {() => void} */ use, /** @type {number} */ ms) => setTimeout(use, ms),
+    setTimeout: (/** @type {() => void} */ callback, /** @type {number} */ ms) => setTimeout(callback, ms),
     clearTimeout: (/** @type {any} */ timer) => clearTimeout(timer),
     random: Math.random,
     now: Date.now,
@@ -26,23 +26,23 @@ export function environment(options) {
     .../** @type {ChatOptions} */ (Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))),
   };
 
-  /** @type {Env["within"]} */
-  async function within(ms, what, use) {
+  /** @type {Env["withTimeout"]} */
+  async function withTimeout(ms, operation, run) {
     const abort = new AbortController();
-    let end = () => {};
+    let cancel = () => {};
     try {
       return await new Promise((resolve, reject) => {
-        const timer = env.setTimeout(() => reject(passing(`${what}_timeout`, `The ${what} takes too long.`)), ms);
-        end = () => (env.clearTimeout(timer), reject(closing.signal.reason));
-        waiting.add(end);
-        use(abort.signal).then(resolve, reject);
+        const timer = env.setTimeout(() => reject(retryableError(`${operation}_timeout`, `The ${operation} takes too long.`)), ms);
+        cancel = () => (env.clearTimeout(timer), reject(closing.signal.reason));
+        cancels.add(cancel);
+        run(abort.signal).then(resolve, reject);
       });
     } catch (error) {
       abort.abort();
       throw error;
     } finally {
-      end();
-      waiting.delete(end);
+      cancel();
+      cancels.delete(cancel);
     }
   }
 
@@ -51,11 +51,11 @@ export function environment(options) {
     user: userId(options.user),
     clock: new Clock(env.now),
     timing: { ...TIMING, ...options.timing },
-    within,
+    withTimeout,
     closing: closing.signal,
     close() {
       closing.abort();
-      waiting.forEach((end) => end());
+      cancels.forEach((cancel) => cancel());
     },
   };
 }

@@ -1,4 +1,4 @@
-/** An error that a program can act on: by its code, never by its sentence. */
+/** An error that a program can act on. It goes by the `code`; the sentence may change. */
 export class ChatError extends Error {
   /**
    * @param {string} code
@@ -14,7 +14,7 @@ export class ChatError extends Error {
   }
 }
 
-/** Thrown by the token callback when the user has signed out: the client ends. */
+/** Thrown by the token callback when the user has signed out. The client then closes its connections. */
 export class SignedOut extends ChatError {
   constructor(message = "The user has signed out.") {
     super("signed_out", message);
@@ -23,13 +23,13 @@ export class SignedOut extends ChatError {
 }
 
 /**
- * Returns an error that is worth a retry; `cause` itself if it is one of ours.
+ * Returns an error that is worth a retry. If `cause` is a `ChatError`, returns that one.
  * @param {string} code
  * @param {string} message
  * @param {unknown} [cause]
  */
-export const passing = (code, message, cause) =>
+export const retryableError = (code, message, cause) =>
   cause instanceof ChatError ? cause : new ChatError(code, message, { retryable: true, cause });
 
 /** @param {unknown} [cause] */
-export const unreachable = (cause) => passing("network", "The server cannot be reached.", cause);
+export const networkError = (cause) => retryableError("network", "The server cannot be reached.", cause);

@@ -1,16 +1,16 @@
-import { ChatError, passing, unreachable } from "./error.js";
+import { ChatError, networkError, retryableError } from "./error.js";
 
 /**
  * @import { Env, Message, Range, Tokens } from "./types.js"
  */
 
-const AT_ONCE = 4;
+const MAX_CONCURRENT_REQUESTS = 4;
 
-/** What is the same the next time. @type {{[status: number]: string}} */
-const REFUSALS = { 400: "bad_request", 401: "unauthorized", 403: "forbidden" };
+/** Error codes of the statuses that a retry does not change. @type {{[status: number]: string}} */
+const ERROR_CODES = { 400: "bad_request", 401: "unauthorized", 403: "forbidden" };
 
 /**
- * Returns a message of the log, or undefined if it is none between the two users.
+ * Returns a message of the log, or undefined if the item is malformed or not between the two users.
  * @param {any} item an item of the history, or a frame
  * @param {string} user
  * @param {string} peer
@@ -21,36 +21,36 @@ export function parseMessage(item, user, peer) {
   const own = sender === user;
   if (!Number.isSafeInteger(seq) || typeof text !== "string") return;
   if (own ? receiver !== peer : sender !== peer || receiver !== user) return;
-  return { seq, sender, own, text, timestamp: textOf(timestamp), clientId: textOf(clientId) };
+  return { seq, sender, own, text, timestamp: optionalString(timestamp), clientId: optionalString(clientId) };
 }
 
 /** @param {unknown} value */
-const textOf = (value) => (typeof value === "string" ? value : undefined);
+const optionalString = (value) => (typeof value === "string" ? value : undefined);
 
 /**
- * Reads the history by HTTP, a few requests at once.
+ * Returns a function that reads pages of the history by HTTP, a few requests at once.
  * @param {Tokens} tokens
  * @param {Env} env
  */
-export function historyOf(tokens, env) {
+export function createHistory(tokens, env) {
   const { user, historyUrl } = env;
   /** @type {(() => void)[]} */
   const waiting = [];
   let running = 0;
 
   /**
-   * Returns a page by number, and whether there is more in its direction.
+   * Returns a page, ordered by number, and whether there are more messages in its direction.
    * @param {string} peer
    * @param {Range} range
-   * @throws {ChatError} `unauthorized`: a new token was refused, too; `forbidden`; `bad_response`; `network`; `unavailable`
+   * @throws {ChatError} `unauthorized`: the server has rejected a new token too; `forbidden`; `bad_request`; `bad_response`; `network`; `unavailable`
    */
-  async function page(peer, range) {
-    if (running >= AT_ONCE) await /** @type {Promise<void>} */ (new Promise((resolve) => waiting.push(resolve)));
+  async function readPage(peer, range) {
+    if (running >= MAX_CONCURRENT_REQUESTS) await /** @type {Promise<void>} */ (new Promise((resolve) => waiting.push(resolve)));
     running++;
     try {
-      const { status, body, link } = await ask(peer, range, false);
-      if (status !== 200) throw new ChatError(REFUSALS[status] ?? "unavailable", `The history answers ${status}.`, { retryable: !REFUSALS[status] });
-      const messages = parse(body, peer, range);
+      const { status, body, link } = await request(peer, range, false);
+      if (status !== 200) throw new ChatError(ERROR_CODES[status] ?? "unavailable", `The history answers ${status}.`, { retryable: !ERROR_CODES[status] });
+      const messages = parsePage(body, peer, range);
       const rel = range.after === undefined ? /rel="?prev/ : /rel="?next/;
       return { messages, more: link ? rel.test(link) : messages.length >= range.limit };
     } finally {
@@ -60,19 +60,19 @@ export function historyOf(tokens, env) {
   }
 
   /**
-   * Asks, and once more with a new token if that is refused.
+   * Requests a page. If the token is rejected, requests it once more with a new token.
    * @param {string} peer
    * @param {Range} range
-   * @param {boolean} again
+   * @param {boolean} isRetry
    * @returns {Promise<{status: number, body: unknown, link: string | null}>}
    */
-  async function ask(peer, range, again) {
+  async function request(peer, range, isRetry) {
     const token = await tokens.get(false);
     const query = new URLSearchParams({ user1: user, user2: peer, .../** @type {object} */ (range) });
     const response = await get(`${historyUrl.replace(/\/$/, "")}/chat/history?${query}`, token?.value);
-    if (response.status !== 401 || again || !token) return response;
-    tokens.refuse();
-    return ask(peer, range, true);
+    if (response.status !== 401 || isRetry || !token) return response;
+    tokens.invalidate();
+    return request(peer, range, true);
   }
 
   /**
@@ -82,14 +82,14 @@ export function historyOf(tokens, env) {
   async function get(url, token) {
     const headers = token ? { authorization: `Bearer ${token}` } : {};
     try {
-      return await env.within(env.timing.request, "history", async (signal) => {
+      return await env.withTimeout(env.timing.request, "history", async (signal) => {
         const response = await env.fetch(url, { headers, signal, cache: "no-store" });
-        // What is no JSON is no array, either.
+        // A body that is not JSON is rejected later, because it is not an array.
         const body = await response.json().catch(() => undefined);
         return { status: response.status, body, link: response.headers.get("link") };
       });
     } catch (error) {
-      throw unreachable(error);
+      throw networkError(error);
     }
   }
 
@@ -98,15 +98,15 @@ export function historyOf(tokens, env) {
    * @param {string} peer
    * @param {Range} range
    */
-  function parse(body, peer, { after = -Infinity, before = Infinity }) {
+  function parsePage(body, peer, { after = -Infinity, before = Infinity }) {
     let last = after;
     return (Array.isArray(body) ? body : [body]).map((item) => {
       const message = parseMessage(item, user, peer);
-      if (!message || message.seq <= last || message.seq >= before) throw passing("bad_response", "The history makes no sense.");
+      if (!message || message.seq <= last || message.seq >= before) throw retryableError("bad_response", "The history makes no sense.");
       last = message.seq;
       return message;
     });
   }
 
-  return page;
+  return readPage;
 }

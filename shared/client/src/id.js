@@ -3,19 +3,19 @@ import { ChatError } from "./error.js";
 const encoder = new TextEncoder();
 
 /**
- * Returns the UTF-8 of a text.
+ * Returns the UTF-8 encoding of a text.
  * @param {string} text
  */
 export const utf8 = (text) => encoder.encode(text);
 
 /**
- * Replaces halves of surrogate pairs, which have no UTF-8, by U+FFFD. Whole pairs are no surrogates to a pattern with `u`.
+ * Replaces lone surrogates, which have no UTF-8 encoding, by U+FFFD. A pattern with the flag `u` matches no surrogate of a whole pair.
  * @param {string} text
  */
 export const wellFormed = (text) => String(text).replace(/\p{Surrogate}/gu, "\ufffd");
 
 /**
- * Returns a user id as it goes to the server.
+ * Returns a user id as it is sent to the server.
  * @param {string} id
  * @throws {ChatError} `invalid_user_id`
  */
@@ -30,7 +30,8 @@ export function userId(id) {
 const hex = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 /**
- * Returns the id of the conversation of two users, in the order of their UTF-8; that of UTF-16 is another one.
+ * Returns the id of the conversation of two users. It names them in the order of their UTF-8 bytes, which differs from the order
+ * of JavaScript strings (UTF-16).
  * @param {string} a
  * @param {string} b
  * @returns {string}
@@ -41,7 +42,7 @@ export function conversationId(a, b) {
 }
 
 /**
- * Returns with whom a conversation is.
+ * Returns the other user of a conversation.
  * @param {string} id
  * @param {string} user
  * @throws {ChatError} `invalid_conversation_id`
@@ -54,5 +55,5 @@ export function peerOf(id, user) {
   return peer;
 }
 
-/** Returns a new random id. Pages on plain http have no `randomUUID`. */
+/** Returns a new random id. Not by `crypto.randomUUID`: pages on plain HTTP do not have it. */
 export const newId = () => hex(crypto.getRandomValues(new Uint8Array(16)));

@@ -1,32 +1,35 @@
-import { tooLong } from "./entry.js";
+import { tooLongError } from "./entry.js";
 import { jitter } from "./timing.js";
 
 /**
  * @import { ChatError } from "./error.js"
- * @import { Emit, LinkEffects, LinkState, Socket, Timing } from "./types.js"
+ * @import { Connection, Emit, LinkEffects, LinkState, Timing } from "./types.js"
  */
 
 /**
- * The life of the connections, without any I/O: each method is an event at a time `now`, and
- * `emit` takes what is to be done. The `main` one carries new frames. While it hands over there is a
- * second: the `next` one that is being opened, or the `old` one that waits for its last acks.
+ * The state machine of the connections, without any I/O. Each method is an event at a time `now`; `emit` takes the effects.
+ *
+ * The `main` connection carries new frames. During a hand-over there is a second one: first the `next` one, which is being opened,
+ * then the `old` one, which waits for its last acks.
  */
 export class Link {
   /** @type {LinkState} */ state = "idle";
   /** @type {ChatError | undefined} */ error;
-  /** When the next try is, in state `waiting`. */
+  /** Time of the next attempt, in state `waiting`. */
   retryAt = Infinity;
-  /** @type {Map<number, Socket>} */ #sockets = new Map();
+  /** @type {Map<number, Connection>} */ #connections = new Map();
   #ids = 0;
   #emit;
   #timing;
+  /** Consecutive failures, for the backoff. */
   #failures = 0;
-  #refused = 0;
+  /** Consecutive handshakes that were rejected. */
+  #rejected = 0;
 
   /**
    * @param {() => number} random
    * @param {Timing} timing
-   * @param {Emit<LinkEffects>} emit takes what is to be done
+   * @param {Emit<LinkEffects>} emit
    */
   constructor(random, timing, emit) {
     this.#emit = emit;
@@ -34,7 +37,7 @@ export class Link {
     this.#timing = timing;
   }
 
-  /** The id of the connection that takes new frames, if one does. */
+  /** The id of the connection that takes new frames, if one is open. */
   get open() {
     const main = this.#get("main");
     return main?.open ? main.id : undefined;
@@ -45,19 +48,19 @@ export class Link {
     return this.state === "waiting" || this.#get("main") !== undefined;
   }
 
-  /** When `tick` is to be called next. */
+  /** Time at which `tick` is to be called. */
   get due() {
-    const times = this.#all.flatMap((s) => [s.deadline, s.pingAt, this.#get("next") ? Infinity : s.handOverAt]);
+    const times = this.#all.flatMap((c) => [c.deadline, c.pingAt, this.#get("next") ? Infinity : c.handOverAt]);
     return Math.min(this.retryAt, ...times);
   }
 
   /** @param {number} id */
   has(id) {
-    return this.#sockets.has(id);
+    return this.#connections.has(id);
   }
 
   /**
-   * Goes online; now, if it waits.
+   * Connects at once, or probes the connection that there is.
    * @param {number} now
    */
   connect(now) {
@@ -66,64 +69,65 @@ export class Link {
   }
 
   /**
-   * A connection has its token, which is good until `tokenEnds`, and is being opened.
+   * A connection has its token and is being opened.
    * @param {number} id
    * @param {number} now
-   * @param {number} [tokenEnds]
+   * @param {number} [expiresAt] of the token
    * @param {number} [lifetime] of the token
    */
-  dialing(id, now, tokenEnds = Infinity, lifetime = Infinity) {
-    const s = this.#sockets.get(id);
-    if (!s) return;
-    s.deadline = now + this.#timing.connect;
-    // A part of a short life, or the hand-over would be due at once.
-    s.tokenAt = tokenEnds - Math.min(this.#timing.tokenMargin, lifetime / 4);
+  dialing(id, now, expiresAt = Infinity, lifetime = Infinity) {
+    const c = this.#connections.get(id);
+    if (!c) return;
+    c.deadline = now + this.#timing.connect;
+    // At most a quarter of a short lifetime, or the hand-over would be due at once.
+    c.tokenAt = expiresAt - Math.min(this.#timing.tokenMargin, lifetime / 4);
   }
 
   /**
+   * A connection is open.
    * @param {number} id
    * @param {number} now
    */
   opened(id, now) {
-    const s = this.#sockets.get(id);
-    if (!s) return;
+    const c = this.#connections.get(id);
+    if (!c) return;
     const { handOverMin, handOverMax, ping } = this.#timing;
-    s.open = true;
-    s.openedAt = now;
-    s.pingAt = now + ping;
-    s.deadline = Infinity;
-    s.handOverAt = Math.min(now + handOverMin + this.random() * (handOverMax - handOverMin), s.tokenAt);
-    this.#refused = 0;
-    if (s.role === "next") this.#ping(s, now, this.#timing.pong);
+    c.open = true;
+    c.openedAt = now;
+    c.pingAt = now + ping;
+    c.deadline = Infinity;
+    c.handOverAt = Math.min(now + handOverMin + this.random() * (handOverMax - handOverMin), c.tokenAt);
+    this.#rejected = 0;
+    if (c.role === "next") this.#ping(c, now, this.#timing.pong);
     else this.#online(true);
   }
 
   /**
-   * A frame has come. Only a response proves that the way there works as well.
+   * A frame has arrived. Only a response proves that our frames reach the server, too.
    * @param {number} id
    * @param {number} now
-   * @param {boolean} response
+   * @param {boolean} isResponse
    */
-  received(id, now, response) {
-    const s = this.#sockets.get(id);
-    if (!s) return;
-    s.pingAt = now + this.#timing.ping;
-    if (!response || s.role === "old") return;
-    s.answered = true;
-    s.deadline = Infinity;
-    if (s.role === "next") return this.#handOver(s, now);
+  received(id, now, isResponse) {
+    const c = this.#connections.get(id);
+    if (!c) return;
+    c.pingAt = now + this.#timing.ping;
+    if (!isResponse || c.role === "old") return;
+    c.proven = true;
+    c.deadline = Infinity;
+    if (c.role === "next") return this.#handOver(c, now);
     this.#emit("alive", id);
     if (this.state === "offline") this.#set("online");
   }
 
   /**
-   * A frame has left.
+   * A frame was sent.
    * @param {number} id
    * @param {number} now
    */
   sent(id, now) {
-    const s = this.#sockets.get(id);
-    if (s) s.pingAt = now + this.#timing.ping;
+    const c = this.#connections.get(id);
+    if (c) c.pingAt = now + this.#timing.ping;
   }
 
   /**
@@ -134,37 +138,37 @@ export class Link {
    * @param {ChatError} [error]
    */
   closed(id, code, now, error) {
-    const s = this.#sockets.get(id);
-    if (!s) return;
-    this.#sockets.delete(id);
-    if (!s.open && !error && ++this.#refused % 2 === 0) this.#emit("check");
-    this.#emit("lost", id, code === 1009 || code === 1003 ? tooLong() : undefined);
+    const c = this.#connections.get(id);
+    if (!c) return;
+    this.#connections.delete(id);
+    if (!c.open && !error && ++this.#rejected % 2 === 0) this.#emit("diagnose");
+    this.#emit("lost", id, code === 1009 || code === 1003 ? tooLongError() : undefined);
     const main = this.#get("main");
-    if (s.role === "main") this.#lostMain(s, code, now, error);
-    if (s.role === "next" && main) main.handOverAt = now + this.#backoff();
+    if (c.role === "main") this.#mainClosed(c, code, now, error);
+    if (c.role === "next" && main) main.handOverAt = now + this.#backoff();
   }
 
   /**
-   * A connection is of no use any more.
+   * Closes a connection that does not work, or is not needed any more.
    * @param {number} id
    * @param {number} now
    */
   drop(id, now) {
-    this.#emit("shut", id);
+    this.#emit("close", id);
     this.closed(id, 1006, now);
   }
 
   /**
-   * The last ack of a connection is in.
+   * No ack is outstanding on a connection. An old one is closed then.
    * @param {number} id
    * @param {number} now
    */
   drained(id, now) {
-    if (this.#sockets.get(id)?.role === "old") this.drop(id, now);
+    if (this.#connections.get(id)?.role === "old") this.drop(id, now);
   }
 
   /**
-   * Asks for a sign of life.
+   * Sends a ping whose response has a short timeout.
    * @param {number} now
    */
   probe(now) {
@@ -173,41 +177,44 @@ export class Link {
   }
 
   /**
-   * The machine, the page or the network may have been away. `person`: somebody is there.
+   * The machine, the page or the network is back, perhaps after a long time.
    * @param {number} now
-   * @param {boolean} person
+   * @param {boolean} userPresent whether the user is known to be there
    */
-  wake(now, person) {
-    // What was due while the machine slept has not been waited for.
-    for (const s of this.#all) if (s.deadline <= now) s.deadline = now + this.#timing.wakePong;
-    const away = this.state === "waiting" || this.state === "offline" || (person && this.state === "replaced");
+  wake(now, userPresent) {
+    // A deadline that passed while the machine slept starts again: no response could arrive meanwhile.
+    for (const c of this.#all) if (c.deadline <= now) c.deadline = now + this.#timing.wakePong;
+    const away = this.state === "waiting" || this.state === "offline" || (userPresent && this.state === "replaced");
     if (away || this.open) this.connect(now);
   }
 
-  /** The machine says that it has no network. That may be wrong, so what is open stays open. */
+  /** The machine says that it has no network. That may be wrong, so an open connection stays open. */
   offline() {
     if (!this.reachable) return;
-    if (!this.open) this.#endAll();
+    if (!this.open) this.#closeAll();
     this.#set("offline");
   }
 
   /**
-   * Ends all connections.
+   * Closes all connections.
    * @param {LinkState} state
    * @param {ChatError} [error]
    */
-  end(state, error) {
-    this.#endAll();
+  shutdown(state, error) {
+    this.#closeAll();
     this.#set(state, error);
   }
 
-  /** @param {number} now */
+  /**
+   * Does what is due.
+   * @param {number} now
+   */
   tick(now) {
     if (now >= this.retryAt) this.#dial();
-    for (const s of this.#all) {
-      if (now >= s.deadline) this.drop(s.id, now);
-      else if (now >= s.pingAt) this.#ping(s, now, this.#timing.pong);
-      if (now >= s.handOverAt && s.role === "main" && this.has(s.id) && !this.#get("next")) this.#create("next");
+    for (const c of this.#all) {
+      if (now >= c.deadline) this.drop(c.id, now);
+      else if (now >= c.pingAt) this.#ping(c, now, this.#timing.pong);
+      if (now >= c.handOverAt && c.role === "main" && this.has(c.id) && !this.#get("next")) this.#create("next");
     }
   }
 
@@ -216,43 +223,43 @@ export class Link {
     this.#set("connecting");
   }
 
-  /** @param {Socket["role"]} role */
+  /** @param {Connection["role"]} role */
   #create(role) {
     const id = ++this.#ids;
     const never = Infinity;
-    const s = { id, role, open: false, answered: false, openedAt: 0, pingAt: never, deadline: never, tokenAt: never, handOverAt: never };
-    this.#sockets.set(id, s);
+    const c = { id, role, open: false, proven: false, openedAt: 0, pingAt: never, deadline: never, tokenAt: never, handOverAt: never };
+    this.#connections.set(id, c);
     this.#emit("open", id);
   }
 
-  /** @param {Socket["role"]} role */
+  /** @param {Connection["role"]} role */
   #get(role) {
-    return this.#all.find((s) => s.role === role);
+    return this.#all.find((c) => c.role === role);
   }
 
   get #all() {
-    return [...this.#sockets.values()];
+    return [...this.#connections.values()];
   }
 
-  #endAll() {
-    for (const id of this.#sockets.keys()) {
-      this.#emit("shut", id);
+  #closeAll() {
+    for (const id of this.#connections.keys()) {
+      this.#emit("close", id);
       this.#emit("lost", id, undefined);
     }
-    this.#sockets.clear();
+    this.#connections.clear();
   }
 
   /**
-   * @param {Socket} s
+   * @param {Connection} c
    * @param {number} code
    * @param {number} now
    * @param {ChatError} [error]
    */
-  #lostMain(s, code, now, error) {
-    if (s.answered && now - s.openedAt >= this.#timing.stable) this.#failures = 0;
+  #mainClosed(c, code, now, error) {
+    if (c.proven && now - c.openedAt >= this.#timing.stable) this.#failures = 0;
     const next = this.#get("next");
     if (next) {
-      // The second connection was on its way: it is the one now.
+      // A hand-over was under way: its connection becomes the main one.
       next.role = "main";
       if (next.open) this.#online(true);
       else this.#set("connecting");
@@ -266,8 +273,8 @@ export class Link {
   }
 
   /**
-   * The second connection works: it carries all new frames.
-   * @param {Socket} next
+   * Makes the next connection, which works, the main one.
+   * @param {Connection} next
    * @param {number} now
    */
   #handOver(next, now) {
@@ -277,26 +284,26 @@ export class Link {
     next.role = "main";
     if (main) {
       Object.assign(main, { role: "old", deadline: now + this.#timing.drain, pingAt: Infinity, handOverAt: Infinity });
-      this.#emit("landed", main.id);
+      this.#emit("checkDrained", main.id);
     }
     this.#online(false);
   }
 
   /**
-   * @param {Socket} s
+   * @param {Connection} c
    * @param {number} now
-   * @param {number} within
+   * @param {number} timeout of the response
    */
-  #ping(s, now, within) {
-    s.pingAt = now + this.#timing.ping;
-    s.deadline = Math.min(s.deadline, now + within);
-    this.#emit("ping", s.id);
+  #ping(c, now, timeout) {
+    c.pingAt = now + this.#timing.ping;
+    c.deadline = Math.min(c.deadline, now + timeout);
+    this.#emit("ping", c.id);
   }
 
-  /** @param {boolean} all whether anything may have been missed */
-  #online(all) {
+  /** @param {boolean} mayHaveMissed whether pushes may have been missed */
+  #online(mayHaveMissed) {
     this.#set("online");
-    this.#emit("catchUp", all);
+    this.#emit("catchUp", mayHaveMissed);
   }
 
   /**

@@ -1,16 +1,16 @@
 /** @import { Env } from "./types.js" */
 
 /**
- * Those who want to know about changes. One that throws stops nobody.
+ * Returns a set of change listeners. A listener that throws is logged and does not stop the others.
  * @template T
  * @param {Pick<Env, "log">} env
  */
-export function listenersOf({ log }) {
+export function createListeners({ log }) {
   /** @type {Set<(value: T) => void>} */
   const all = new Set();
 
   /**
-   * Calls the listener now, and with each change until the function that it returns is called.
+   * Calls the listener now and at each change. Returns a function that removes it.
    * @param {(value: T) => void} listener
    * @param {T} value
    */
@@ -30,7 +30,7 @@ export function listenersOf({ log }) {
   }
 
   /** @param {T} value */
-  const call = (value) => [...all].forEach((listener) => listener(value));
+  const notify = (value) => [...all].forEach((listener) => listener(value));
 
-  return { add, call };
+  return { add, notify };
 }

@@ -1,11 +1,11 @@
 /** @import { Env, SocketHandler } from "./types.js" */
 
 /**
- * The open WebSockets. Events of one that was shut are not passed on, however late they come.
+ * Opens WebSockets and passes on their events. Events of one that was closed here are dropped, however late they come.
  * @param {Env} env
  * @param {SocketHandler} handler
  */
-export function openSockets(env, handler) {
+export function createSockets(env, handler) {
   const url = env.socketUrl.replaceAll("{user}", encodeURIComponent(env.user));
   /** @type {Map<number, WebSocket>} */
   const all = new Map();
@@ -20,7 +20,7 @@ export function openSockets(env, handler) {
     all.set(id, ws);
     ws.onopen = () => all.has(id) && handler.opened(id);
     ws.onmessage = ({ data }) => all.has(id) && handler.received(id, data);
-    // The close event says it all; without this listener some implementations throw.
+    // A close event follows each error. Without this listener, some implementations throw.
     ws.onerror = () => {};
     ws.onclose = ({ code }) => all.delete(id) && handler.closed(id, code);
   }
@@ -35,16 +35,16 @@ export function openSockets(env, handler) {
   }
 
   /** @param {number} id */
-  function shut(id) {
+  function close(id) {
     const ws = /** @type {any} */ (all.get(id));
     if (!ws) return;
     all.delete(id);
     ws.close(1000);
     if (!ws.terminate) return;
-    // In Node a socket waits for the other side, which may be dead, and would keep the process.
+    // In Node a closing WebSocket waits for the other side, which may be dead, and keeps the process running.
     const timer = env.setTimeout(() => ws.terminate(), 200);
     ws.onclose = () => env.clearTimeout(timer);
   }
 
-  return { open, send, shut };
+  return { open, send, close };
 }

@@ -1,36 +1,21 @@
 /** @import { ConversationRow, Env, OutboxRow, Storage } from "./types.js" */
 
 /**
- * Merges what two tabs know of a conversation.
+ * Merges the rows that two tabs have of one conversation.
  * @param {ConversationRow | undefined} a
  * @param {ConversationRow} b
  */
 const merge = (a, b) => (a ? { ...(Number(a.high) > Number(b.high) ? a : b), read: Math.max(a.read, b.read) } : b);
 
-const nothing = async () => {};
-
-/** Keeps nothing: the chat itself has in memory what it shows and sends. @type {Storage} */
-const NO_STORAGE = {
-  persistent: false,
-  load: async () => [],
-  putConversation: nothing,
-  putRow: nothing,
-  deleteRow: nothing,
-  adopt: async () => [],
-  clear: nothing,
-  close: nothing,
-};
-
 /**
- * Returns the store of a user on this machine. Where it is forbidden, some browsers throw as soon as they are asked for it.
+ * Returns the IndexedDB storage of a user, or undefined where there is none. Some browsers throw on access to `indexedDB` if storage
+ * is forbidden.
  * @param {string} user
  */
-export function storageOf(user) {
+export function defaultStorage(user) {
   try {
-    return globalThis.indexedDB ? indexedDbStorage(user) : NO_STORAGE;
-  } catch {
-    return NO_STORAGE;
-  }
+    return globalThis.indexedDB && indexedDbStorage(user);
+  } catch {}
 }
 
 /**
@@ -45,7 +30,7 @@ const result = (request) =>
   });
 
 /**
- * A store in the browser, for one user.
+ * Returns a storage in IndexedDB, for one user.
  * @param {string} user
  * @param {IDBFactory} [factory]
  * @returns {Storage}
@@ -62,28 +47,28 @@ export function indexedDbStorage(user, factory = globalThis.indexedDB) {
       request.result.createObjectStore("conversations", { keyPath: "id" });
     };
     return result(request).then((db) => {
-      // Another tab deletes the store, or the browser closes it: the next use opens it anew.
+      // Another tab deletes the database, or the browser closes it: the next operation opens it again.
       db.onversionchange = db.onclose = () => (db.close(), (opened = undefined));
       return db;
     });
   };
 
   /**
-   * Runs `use` in one transaction, and waits until that is on disk.
+   * Runs `operation` in one transaction, and waits until that is on disk.
    * @template T
    * @param {"outbox" | "conversations"} store
-   * @param {(store: IDBObjectStore) => T | Promise<T>} use
+   * @param {(store: IDBObjectStore) => T | Promise<T>} operation
    * @param {IDBTransactionMode} mode
    * @returns {Promise<T>}
    */
-  const run = async (store, use, mode = "readwrite") => {
+  const run = async (store, operation, mode = "readwrite") => {
     const db = await (opened ??= open());
     const transaction = db.transaction(store, mode);
     const done = new Promise((resolve, reject) => {
       transaction.oncomplete = resolve;
       transaction.onabort = transaction.onerror = () => reject(transaction.error);
     });
-    const [value] = await Promise.all([use(transaction.objectStore(store)), done]);
+    const [value] = await Promise.all([operation(transaction.objectStore(store)), done]);
     return value;
   };
 
@@ -98,10 +83,10 @@ export function indexedDbStorage(user, factory = globalThis.indexedDB) {
     putConversation: (row) => run("conversations", async (s) => void s.put(merge(await result(s.get(row.id)), row))),
     putRow: (row) => run("outbox", (s) => void s.put(row)),
     deleteRow: (clientId) => run("outbox", (s) => void s.delete(clientId)),
-    adopt: (living, tab) =>
+    adopt: (liveTabs, tab) =>
       run("outbox", async (s) => {
         const all = /** @type {OutboxRow[]} */ (await result(s.getAll()));
-        const rows = all.filter((row) => !living.includes(row.tab));
+        const rows = all.filter((row) => !liveTabs.includes(row.tab));
         for (const row of rows) s.put({ ...row, tab });
         return rows;
       }),
@@ -114,30 +99,31 @@ export function indexedDbStorage(user, factory = globalThis.indexedDB) {
 }
 
 /**
- * A store that never fails: on any error it goes on without, and tells `lost` once.
- * @param {Storage} storage
+ * Returns a storage that never fails. At the first error it calls `onFailure` and stores nothing from then on; the chat itself has in
+ * memory what it shows and sends.
+ * @param {Storage | undefined} storage
  * @param {Env} env
- * @param {(error: unknown) => void} lost
+ * @param {(error: unknown) => void} onFailure
  * @returns {Storage}
  */
-export function withFallback(storage, env, lost) {
+export function withFallback(storage, env, onFailure) {
   let current = storage;
 
   /** @param {keyof Storage} operation */
   const safe = (operation) => async (/** @type {any[]} */ ...values) => {
-    /** @param {any} store */
-    const use = async (store) => store[operation](...values);
     try {
-      // A row that the broken store kept would go out again at the next start: removing it is still tried.
-      if (current === storage || operation === "deleteRow") return await env.within(env.timing.storage, "storage", () => use(storage));
+      // A row that is left in a broken storage would be sent again at the next start, so its deletion is still tried.
+      if (storage && (current || operation === "deleteRow"))
+        return await env.withTimeout(env.timing.storage, "storage", async () => /** @type {any} */ (storage[operation])(...values));
     } catch (error) {
-      if (current === storage) lost(error);
-      current = NO_STORAGE;
+      if (current) onFailure(error);
+      current = undefined;
     }
-    return use(NO_STORAGE);
+    // No rows, for the operations that read some.
+    return [];
   };
 
-  return new Proxy(storage, {
-    get: (_, /** @type {keyof Storage} */ name) => (name === "persistent" ? current.persistent : safe(name)),
-  });
+  return /** @type {Storage} */ (new Proxy({}, {
+    get: (_, /** @type {keyof Storage} */ name) => (name === "persistent" ? Boolean(current?.persistent) : safe(name)),
+  }));
 }

@@ -1,46 +1,62 @@
-import { deferred, move, statesBetween, view } from "./entry.js";
+import { deferred, statesBetween, transition, view } from "./entry.js";
 import { ChatError } from "./error.js";
 import { jitter } from "./timing.js";
 
-/** @import { ConversationRow, Deferred, Emit, EntryActions, EntryState, Env, Message, OutboxRow, Range, Record, Snapshot, Stored, TimelineEffects } from "./types.js" */
+/**
+ * @import { ConversationRow, Deferred, Emit, EntryActions, EntryRecord, EntryState, Env, Message, OutboxRow, Range, Snapshot,
+ *   StoredRecord, TimelineEffects } from "./types.js"
+ */
 
 const PAGE = 50;
 
 /**
- * One conversation, without any I/O. The numbers from `low` to `high` are all known, `high` is the
- * watermark; messages above it were pushed and wait for those between. Messages that have no number
- * yet are the `echoes`: the queue, one at a time.
+ * The state machine of one conversation, without any I/O. Each method is an event at a time `now`; `emit` takes the effects.
+ *
+ * The log holds the messages that have a number. All numbers from `low` to `high` are known. A message above `high` was pushed after
+ * one that is missing; there is a gap between, which is read from the history.
+ *
+ * The outbox holds the user's messages that have no number yet, in the order of sending. They are sent one at a time.
  */
 export class Timeline {
-  /** Whether there is a new snapshot to be shown. */
-  fresh = true;
-  /** Whether there is something new to be stored. */
+  /** Whether the snapshot has changed since it was last published. */
+  changed = true;
+  /** Whether `row()` has changed since it was last stored. */
   dirty = false;
   #low = 1;
-  /** @type {number | undefined} */ #high;
+  /** Undefined until the first page or push. @type {number | undefined} */ #high;
+  /** Whether there may be messages below `low`. */
   #more = true;
+  /** The read mark. */
   read = 0;
-  /** Whether somebody looks at it. */
+  /** Whether the program shows this conversation. */
   opened = false;
-  /** @type {Stored[]} */ #log = [];
-  /** @type {Record[]} */ echoes = [];
-  /** @type {Map<number, Stored>} */ #bySeq = new Map();
-  /** @type {Map<string, Record>} */ #byClient = new Map();
+  /** @type {StoredRecord[]} */ #log = [];
+  /** @type {EntryRecord[]} */ outbox = [];
+  /** @type {Map<number, StoredRecord>} */ #bySeq = new Map();
+  /** @type {Map<string, EntryRecord>} */ #byClientId = new Map();
 
-  /** @type {Record | undefined} */ #inFlight;
-  /** @type {number | undefined} The connection that carries it. */ socket;
+  /** The message that was sent and has no ack yet. @type {EntryRecord | undefined} */ #inFlight;
+  /** The id of the connection that it was sent on. @type {number | undefined} */ connection;
+  /** Time at which its ack is late. */
   #ackAt = 0;
-  /** Whether a sign of life was asked for since the ack is late. */
-  #late = false;
+  /** Whether the connection was probed because the ack is late. */
+  #probed = false;
+  /** Time before which nothing is sent, because the server is busy or limits the rate. */
   #waitUntil = 0;
-  #refusals = 0;
+  /** Consecutive sends that the server could not take, for the backoff. */
+  #sendFailures = 0;
 
-  /** @type {Range | undefined} */ #request;
-  /** @type {({n: number} & Deferred<{more: boolean}>)[]} */ #older = [];
+  /** The page that is being read. @type {Range | undefined} */ #request;
+  /** Calls of `older` that wait for a page. @type {({n: number} & Deferred<{more: boolean}>)[]} */ #older = [];
+  /** Whether messages above `high` may have been missed. */
   #stale = false;
+  /** Whether the first page is to be filled up, when only pushes are known. */
   #fill = false;
+  /** Time at which a gap is read; until then the missing push may still arrive. */
   #gatherAt = 0;
+  /** Time before which nothing is read by itself, after a failure. */
   #retryAt = 0;
+  /** Consecutive failures to read, for the backoff. */
   #failures = 0;
   /** @type {ChatError | undefined} */ #error;
   /** @type {Snapshot | undefined} */ #snapshot;
@@ -53,7 +69,7 @@ export class Timeline {
    * @param {string} peer
    * @param {Pick<Env, "user" | "random" | "timing" | "log">} env
    * @param {EntryActions} actions
-   * @param {Emit<TimelineEffects>} emit takes what is to be done
+   * @param {Emit<TimelineEffects>} emit
    */
   constructor(id, peer, env, actions, emit) {
     this.id = id;
@@ -78,8 +94,8 @@ export class Timeline {
   }
 
   /**
-   * Returns what is shown of a message.
-   * @param {Record} record
+   * Returns the public entry of a record.
+   * @param {EntryRecord} record
    */
   entry(record) {
     return view(record, this.#actions);
@@ -91,35 +107,36 @@ export class Timeline {
    * A message was pushed, or one of ours was acknowledged.
    * @param {Message} message
    * @param {number} now
-   * @returns {Record | undefined} what is under its number
+   * @returns {EntryRecord | undefined} the record with its number
    */
   push(message, now) {
     const { seq } = message;
-    // What is older than all that is known comes with the pages.
-    if (this.#high !== undefined && seq < this.#low && !this.#echo(message)) return;
+    // A message below the known range is left to the pages of the history.
+    if (this.#high !== undefined && seq < this.#low && !this.#unnumbered(message)) return;
     this.#add(message);
-    if (this.#high === undefined) this.#cover(seq, seq);
+    if (this.#high === undefined) this.#addRange(seq, seq);
     this.#extend();
-    if (this.#hole) this.#gatherAt ||= now + this.#env.timing.gather;
+    if (this.#hasGap) this.#gatherAt ||= now + this.#env.timing.gather;
     return this.#bySeq.get(seq);
   }
 
   /**
+   * An ack arrived. Returns whether it belongs to a message of ours.
    * @param {{clientId: string, seq: number, timestamp?: string, status: string}} ack
    * @param {number} now
    */
   ack({ clientId, seq, timestamp, status }, now) {
-    const record = this.#byClient.get(clientId);
+    const record = this.#byClientId.get(clientId);
     if (!record || this.push({ seq, clientId, sender: this.#env.user, own: true, text: record.text, timestamp }, now) !== record) return false;
     if (status === "delivered") this.#advance(record, "delivered");
     return true;
   }
 
   /**
-   * What was asked for with a `read` effect has come.
+   * A page that was requested by a `read` effect arrived.
    * @param {Range} request
-   * @param {Message[]} messages by number
-   * @param {boolean} more
+   * @param {Message[]} messages ordered by number
+   * @param {boolean} more whether there are more in its direction
    * @param {number} now
    */
   page({ after, before }, messages, more, now) {
@@ -128,26 +145,26 @@ export class Timeline {
     for (const message of messages) this.#add(message);
     const first = after === undefined ? (messages[0]?.seq ?? this.#low) : after + 1;
     const last = before === undefined ? (messages.at(-1)?.seq ?? first - 1) : before - 1;
-    if (first <= last || this.#high === undefined) this.#cover(first, last);
+    if (first <= last || this.#high === undefined) this.#addRange(first, last);
     this.#extend();
-    if (after === undefined) this.#pagedBack(first, more);
+    if (after === undefined) this.#olderArrived(first, more);
     else if (more && messages.length) this.#stale = true;
-    else if (!messages.length && this.#hole) this.#delay(now, true);
-    this.#change();
+    else if (!messages.length && this.#hasGap) this.#delay(now, true);
+    this.#markChanged();
   }
 
   /**
    * @param {number} first
    * @param {boolean} more
    */
-  #pagedBack(first, more) {
+  #olderArrived(first, more) {
     this.#fill = false;
     if (first === this.#low) this.#more = more;
     for (const { resolve } of this.#older.splice(0)) resolve({ more: this.#more });
   }
 
   /**
-   * It could not be read.
+   * A page could not be read.
    * @param {Range} request
    * @param {ChatError} error
    * @param {number} now
@@ -155,19 +172,19 @@ export class Timeline {
   pageFailed(request, error, now) {
     this.#request = undefined;
     this.#error = error;
-    this.#change();
+    this.#markChanged();
     this.rejectOlder(error);
     if (request.before === undefined) this.#stale = true;
     this.#delay(now, error.retryable);
   }
 
-  /** Compares with the log: something may have been missed. */
+  /** Asks for a comparison with the history, because pushes may have been missed. */
   check() {
     this.#stale = true;
     this.#retryAt = 0;
   }
 
-  /** Somebody looks at it from now on. */
+  /** The program shows the conversation from now on. */
   open() {
     if (this.opened) return;
     this.opened = this.#fill = true;
@@ -175,7 +192,7 @@ export class Timeline {
   }
 
   /**
-   * Reads `n` older messages.
+   * Asks for `n` older messages.
    * @param {number} n
    * @returns {Promise<{more: boolean}>}
    */
@@ -188,17 +205,17 @@ export class Timeline {
   }
 
   /**
-   * Moves the read mark, never back.
+   * Moves the read mark forward. A smaller number is ignored.
    * @param {number} seq
    */
   markRead(seq) {
     if (!(seq > this.read)) return;
     this.read = seq;
     this.dirty = true;
-    this.#change();
+    this.#markChanged();
   }
 
-  /** Returns what the next start of the page begins with. @returns {ConversationRow} */
+  /** Returns what is stored of the conversation, for the next start of the program. @returns {ConversationRow} */
   row() {
     const { id, peer, read } = this;
     const high = this.#high;
@@ -207,105 +224,108 @@ export class Timeline {
     return { id, peer, read, high, entries };
   }
 
-  /** @param {ConversationRow} row */
+  /**
+   * Takes over what an earlier program has stored.
+   * @param {ConversationRow} row
+   */
   restore({ read, high, entries }) {
     this.read = Math.max(this.read, read);
     for (const entry of entries) this.#add({ ...entry, own: entry.sender === this.#env.user });
-    if (high !== undefined) this.#cover(entries[0]?.seq ?? high + 1, high);
+    if (high !== undefined) this.#addRange(entries[0]?.seq ?? high + 1, high);
     this.#extend();
     this.dirty = false;
-    this.#change();
+    this.#markChanged();
   }
 
-  // The queue.
+  // The outbox.
 
   /**
-   * Shows a message at once and queues it; or one of an earlier time, which keeps its place.
+   * Queues a message, which is shown at once. One that an earlier program has left keeps its place in the order of sending.
    * @param {Pick<OutboxRow, "clientId" | "text" | "order" | "created"> & {saved: boolean}} message
    * @param {number} now
    * @param {number} age of the message
-   * @param {ChatError} [error] why it cannot be sent
-   * @returns {Record}
+   * @param {ChatError} [error] the reason if it cannot be sent
+   * @returns {EntryRecord}
    */
   send(message, now, age, error) {
     const { clientId, order, saved } = message;
-    const known = this.#byClient.get(clientId);
+    const known = this.#byClientId.get(clientId);
     if (known) return known;
     const expires = now + this.#env.timing.expire - Math.max(0, age);
-    /** @type {Record} */
+    /** @type {EntryRecord} */
     const record = { ...message, key: `m:${clientId}`, sender: this.#env.user, own: true, state: "queued", expires, done: deferred() };
-    this.#byClient.set(clientId, record);
-    const later = this.echoes.findIndex((r) => r !== this.#inFlight && r.order > order);
-    this.echoes.splice(later < 0 ? this.echoes.length : later, 0, record);
-    this.#change();
+    this.#byClientId.set(clientId, record);
+    const later = this.outbox.findIndex((other) => other !== this.#inFlight && other.order > order);
+    this.outbox.splice(later < 0 ? this.outbox.length : later, 0, record);
+    this.#markChanged();
     if (error) this.#fail(record, error);
     else if (!saved) this.#emit("save", this, record);
     return record;
   }
 
   /**
-   * The server has refused a message. What may pass waits, anything else ends this message only.
+   * The server responded to a message with an error. If that is retryable, the message is sent again later; else it has failed.
    * @param {string} clientId
    * @param {ChatError} error
    * @param {number} now
    */
-  refused(clientId, error, now) {
+  sendFailed(clientId, error, now) {
     const record = this.#inFlight;
     if (!record || record.clientId !== clientId) return;
     if (!error.retryable) return this.#fail(record, error);
     const { sendBackoff, backoffMax } = this.#env.timing;
-    this.#waitUntil = now + (error.retryAfterMs ?? jitter(this.#env.random, this.#refusals++, sendBackoff, backoffMax));
+    this.#waitUntil = now + (error.retryAfterMs ?? jitter(this.#env.random, this.#sendFailures++, sendBackoff, backoffMax));
     this.#requeue();
   }
 
   /**
-   * A connection is gone: what it carried goes out again, under the same id, unless that was the reason.
-   * @param {number | undefined} socket
-   * @param {ChatError} [error]
+   * A connection was closed. The message that was sent on it is sent again under the same id, unless it was the reason.
+   * @param {number | undefined} connection
+   * @param {ChatError} [error] the reason, if the message is the reason
    */
-  lost(socket, error) {
-    if (this.socket !== socket || !this.#inFlight) return;
+  lost(connection, error) {
+    if (this.connection !== connection || !this.#inFlight) return;
     if (error) this.#fail(this.#inFlight, error);
     else this.#requeue();
   }
 
   /**
-   * The connection works: a message whose ack is late goes out again.
-   * @param {number} socket
+   * The connection works. A message whose ack is late is sent again.
+   * @param {number} connection
    */
-  alive(socket) {
-    if (this.socket === socket && this.#late) this.#requeue();
+  alive(connection) {
+    if (this.connection === connection && this.#probed) this.#requeue();
   }
 
   /**
    * Queues a failed message again, as the last one.
-   * @param {Record} record
+   * @param {EntryRecord} record
    * @param {number} now
    * @param {{order: number, created: number}} stamp
    */
   retry(record, now, stamp) {
     if (record.state !== "failed") return;
-    this.#move(record, "queued");
+    this.#transition(record, "queued");
     Object.assign(record, stamp, { error: undefined, done: deferred(), expires: now + this.#env.timing.expire, saved: false });
-    this.#takeOut(record);
-    this.echoes.push(record);
+    this.#removeFromOutbox(record);
+    this.outbox.push(record);
     this.#emit("save", this, record);
   }
 
   /**
-   * Removes a message that has failed or waits.
-   * @param {Record} record
+   * Removes a failed or queued message.
+   * @param {EntryRecord} record
    */
   discard(record) {
-    if (record.state === "sending" || !this.#takeOut(record)) return;
-    if (record.state === "queued") this.#move(record, "failed");
+    if (record.state === "sending" || !this.#removeFromOutbox(record)) return;
+    if (record.state === "queued") this.#transition(record, "failed");
     record.done?.reject(new ChatError("discarded", "The message was discarded."));
-    this.#byClient.delete(record.clientId ?? "");
+    this.#byClientId.delete(record.clientId ?? "");
     this.#emit("drop", record);
   }
 
   /**
-   * Older messages will not come.
+   * Rejects all calls of `older` that wait.
    * @param {ChatError} error
    */
   rejectOlder(error) {
@@ -313,38 +333,38 @@ export class Timeline {
   }
 
   /**
-   * Does what is due. Returns when to call it again.
+   * Sends and reads what is due. Returns the time at which it is to be called again.
    * @param {number} now
-   * @param {number | undefined} socket that takes frames
-   * @param {boolean} reachable whether the history can be asked
+   * @param {number | undefined} connection that takes frames
+   * @param {boolean} reachable whether the history can be requested
    */
-  pump(now, socket, reachable) {
-    return Math.min(this.#pumpQueue(now, socket), reachable ? this.#pumpLog(now) : Infinity);
+  pump(now, connection, reachable) {
+    return Math.min(this.#pumpOutbox(now, connection), reachable ? this.#pumpLog(now) : Infinity);
   }
 
   get #queued() {
-    return this.echoes.filter((record) => record.state === "queued");
+    return this.outbox.filter((record) => record.state === "queued");
   }
 
   /**
    * @param {number} now
-   * @param {number | undefined} socket
+   * @param {number | undefined} connection
    */
-  #pumpQueue(now, socket) {
+  #pumpOutbox(now, connection) {
     for (const record of this.#queued) {
       if (now >= record.expires) this.#fail(record, new ChatError("expired", "The message has waited for a day."));
     }
     const [head] = this.#queued;
     const due = Math.min(...this.#queued.map((record) => record.expires));
     if (this.#inFlight) return Math.min(due, this.#pumpAck(now));
-    if (!head?.saved || socket === undefined) return due;
+    if (!head?.saved || connection === undefined) return due;
     if (now < this.#waitUntil) return Math.min(due, this.#waitUntil);
     this.#advance(head, "sending");
     this.#inFlight = head;
-    this.#late = false;
-    this.socket = socket;
+    this.#probed = false;
+    this.connection = connection;
     this.#ackAt = now + this.#env.timing.ack;
-    this.#emit("send", this, head, socket);
+    this.#emit("send", this, head, connection);
     return Math.min(due, this.#ackAt);
   }
 
@@ -352,7 +372,7 @@ export class Timeline {
   #pumpAck(now) {
     if (now < this.#ackAt) return this.#ackAt;
     this.#emit("probe");
-    this.#late = true;
+    this.#probed = true;
     this.#ackAt = now + this.#env.timing.ack;
     return this.#ackAt;
   }
@@ -360,46 +380,47 @@ export class Timeline {
   /** @param {number} now */
   #pumpLog(now) {
     if (this.#request) return Infinity;
-    const [request, at] = this.#wanted();
+    const [request, at] = this.#nextRequest();
     if (!request || at > now) return at;
     if (request.before === undefined) this.#stale = false;
     this.#request = request;
     this.#emit("read", this, request);
-    this.#change();
+    this.#markChanged();
     return Infinity;
   }
 
-  /** Returns what is to be read next, and when. @returns {[Range | undefined, number]} */
-  #wanted() {
+  /** Returns the page that is to be read next, and the time. @returns {[Range | undefined, number]} */
+  #nextRequest() {
     const [older] = this.#older;
     if (this.#high === undefined) {
       return older || (this.#stale && this.opened) ? [{ limit: older?.n ?? PAGE }, this.#retryAt] : [undefined, Infinity];
     }
     const fill = this.#fill && this.#more && this.#log.length < PAGE;
     if (older || fill) return [{ before: this.#low, limit: older?.n ?? PAGE }, older ? 0 : this.#retryAt];
-    const at = this.#stale ? this.#retryAt : this.#hole ? Math.max(this.#retryAt, this.#gatherAt) : Infinity;
+    const at = this.#stale ? this.#retryAt : this.#hasGap ? Math.max(this.#retryAt, this.#gatherAt) : Infinity;
     return [{ after: this.#high, limit: 1_000 }, at];
   }
 
-  get #hole() {
+  get #hasGap() {
     return this.#high !== undefined && this.newest > this.#high;
   }
 
   /**
-   * All from `first` to `last` is known.
+   * All numbers from `first` to `last` are known from now on.
    * @param {number} first
    * @param {number} last
    */
-  #cover(first, last) {
+  #addRange(first, last) {
     const high = this.#high;
-    // What is above a hole waits as if it was pushed.
+    // A range above a gap is not joined: its messages wait in the log, as pushed ones do.
     if (high === undefined || last < this.#low - 1) [this.#low, this.#high] = [first, last];
     else if (first <= high + 1) [this.#low, this.#high] = [Math.min(this.#low, first), Math.max(high, last)];
   }
 
+  /** Moves `high` up over the messages that follow it without a gap. */
   #extend() {
     while (this.#high !== undefined && this.#bySeq.has(this.#high + 1)) this.#high++;
-    if (!this.#hole) this.#gatherAt = 0;
+    if (!this.#hasGap) this.#gatherAt = 0;
   }
 
   /**
@@ -415,98 +436,100 @@ export class Timeline {
   #add(message) {
     const { seq, clientId, own, timestamp } = message;
     if (this.#bySeq.has(seq)) return;
-    const echo = this.#echo(message);
-    if (echo) return this.#place(echo, seq, timestamp);
-    const twin = clientId && own && !this.#byClient.has(clientId);
-    const key = twin ? `m:${clientId}` : `#${seq}`;
-    const record = /** @type {Record} */ ({ ...message, key, state: own ? "stored" : "delivered" });
-    if (twin) this.#byClient.set(clientId, record);
-    this.#insert(/** @type {Stored} */ (record));
+    const sent = this.#unnumbered(message);
+    if (sent) return this.#assignSeq(sent, seq, timestamp);
+    // Sent by another tab, whose outbox this tab may adopt later. That must not make a second entry.
+    const fromOtherTab = clientId && own && !this.#byClientId.has(clientId);
+    const key = fromOtherTab ? `m:${clientId}` : `#${seq}`;
+    const record = /** @type {EntryRecord} */ ({ ...message, key, state: own ? "stored" : "delivered" });
+    if (fromOtherTab) this.#byClientId.set(clientId, record);
+    this.#insert(/** @type {StoredRecord} */ (record));
   }
 
   /**
-   * Returns the entry of an own message that has no number yet.
+   * Returns the record in the outbox that a message of the log belongs to, if there is one.
    * @param {Message} message
    */
-  #echo({ own, clientId }) {
-    const record = this.#byClient.get((own && clientId) || "");
+  #unnumbered({ own, clientId }) {
+    const record = this.#byClientId.get((own && clientId) || "");
     return record?.seq === undefined ? record : undefined;
   }
 
   /**
-   * An echo is stored: it takes its place.
-   * @param {Record} record
+   * Moves a record from the outbox to its place in the log.
+   * @param {EntryRecord} record
    * @param {number} seq
    * @param {string} [timestamp]
    */
-  #place(record, seq, timestamp) {
-    this.#takeOut(record);
-    if (record === this.#inFlight) this.#land();
-    this.#refusals = 0;
+  #assignSeq(record, seq, timestamp) {
+    this.#removeFromOutbox(record);
+    if (record === this.#inFlight) this.#clearInFlight();
+    this.#sendFailures = 0;
     Object.assign(record, { seq, timestamp, error: undefined });
     this.#advance(record, "stored");
-    this.#insert(/** @type {Stored} */ (record));
+    this.#insert(/** @type {StoredRecord} */ (record));
     this.#emit("drop", record);
     this.#emit("stored", this, record);
   }
 
   /**
-   * Takes an echo out of the queue. Returns whether it was there.
-   * @param {Record} record
+   * Removes a record from the outbox. Returns whether it was there.
+   * @param {EntryRecord} record
    */
-  #takeOut(record) {
-    const i = this.echoes.indexOf(record);
-    if (i >= 0) this.echoes.splice(i, 1);
-    this.#change();
+  #removeFromOutbox(record) {
+    const i = this.outbox.indexOf(record);
+    if (i >= 0) this.outbox.splice(i, 1);
+    this.#markChanged();
     return i >= 0;
   }
 
-  /** @param {Stored} record */
+  /** @param {StoredRecord} record */
   #insert(record) {
     const before = this.#log.findLastIndex((other) => other.seq < record.seq);
     this.#log.splice(before + 1, 0, record);
     this.#bySeq.set(record.seq, record);
     this.dirty = true;
-    this.#change();
+    this.#markChanged();
   }
 
   /**
-   * @param {Record} record
+   * @param {EntryRecord} record
    * @param {ChatError} error
    */
   #fail(record, error) {
-    if (record === this.#inFlight) this.#land();
-    this.#move(record, "failed");
+    if (record === this.#inFlight) this.#clearInFlight();
+    this.#transition(record, "failed");
     record.error = error;
     record.done?.reject(error);
     this.#emit("save", this, record);
   }
 
+  /** Puts the message in flight back into the queue. */
   #requeue() {
-    if (this.#inFlight) this.#move(this.#inFlight, "queued");
-    this.#land();
+    if (this.#inFlight) this.#transition(this.#inFlight, "queued");
+    this.#clearInFlight();
   }
 
-  #land() {
-    if (this.socket !== undefined) this.#emit("landed", this.socket);
-    this.#inFlight = this.socket = undefined;
+  #clearInFlight() {
+    if (this.connection !== undefined) this.#emit("checkDrained", this.connection);
+    this.#inFlight = this.connection = undefined;
   }
 
   /**
-   * @param {Record} record
+   * @param {EntryRecord} record
    * @param {"sending" | "stored" | "delivered"} state
    */
   #advance(record, state) {
-    for (const step of statesBetween(record.state, state)) this.#move(record, step);
+    for (const step of statesBetween(record.state, state)) this.#transition(record, step);
   }
 
   /**
-   * @param {Record} record
+   * @param {EntryRecord} record
    * @param {EntryState} state
    */
-  #move(record, state) {
-    move(record, state, this.#env.log);
-    this.#change();
+  #transition(record, state) {
+    transition(record, state, this.#env.log);
+    this.#markChanged();
   }
 
   /** @returns {Snapshot} */
@@ -515,7 +538,7 @@ export class Timeline {
     return Object.freeze({
       id, peer, newest, read, unread,
       more: this.#more,
-      entries: Object.freeze([...this.#log, ...this.echoes].map((record) => view(record, this.#actions))),
+      entries: Object.freeze([...this.#log, ...this.outbox].map((record) => view(record, this.#actions))),
       loading: this.#request !== undefined && this.#request.after === undefined,
       readByPeer: 0,
       typing: Object.freeze([]),
@@ -523,8 +546,9 @@ export class Timeline {
     });
   }
 
-  #change() {
+  /** Notes that the snapshot has changed. */
+  #markChanged() {
     this.#snapshot = undefined;
-    this.fresh = true;
+    this.changed = true;
   }
 }

@@ -1,30 +1,50 @@
-/** All durations, in milliseconds; the option `timing` replaces single ones. */
+/** All durations, in milliseconds. The option `timing` replaces single ones. */
 export const TIMING = {
+  /** Upper bound of the delay before the first reconnect; doubled at each failure. */
   backoff: 1_000,
+  /** Largest upper bound of any delay before a retry. */
   backoffMax: 30_000,
+  /** Upper bound of the delay before the first resend after `unavailable`; doubled at each one. */
   sendBackoff: 500,
+  /** A connection that lived this long, and got a response, resets the backoff. */
   stable: 10_000,
+  /** Timeout of opening a connection. */
   connect: 20_000,
+  /** Timeout of an ack. Then the connection is probed, and the message is sent again if that works. */
   ack: 12_000,
+  /** A message that was not sent for this long fails. */
   expire: 24 * 3_600_000,
+  /** Silence in both directions after which a ping is sent; API Gateway closes idle connections after 10 minutes. */
   ping: 270_000,
+  /** Timeout of the response to such a ping. */
   pong: 15_000,
+  /** Timeout of the response to a probe, after the page or the machine wakes up. */
   wakePong: 5_000,
+  /** A timer that runs this much too late means that the machine has slept. */
   late: 20_000,
+  /** A connection is replaced at a random age between these two; API Gateway closes it after two hours. */
   handOverMin: 100 * 60_000,
   handOverMax: 115 * 60_000,
+  /** Time that a replaced connection has for its last acks. */
   drain: 12_000,
+  /** A connection is replaced this long before its token expires. */
   tokenMargin: 60_000,
+  /** Timeout of the token callback. */
   token: 30_000,
+  /** Timeout of a request of the history. */
   request: 30_000,
+  /** Time that a push which was overtaken has to arrive before its gap is read from the history. */
   gather: 100,
+  /** Interval of comparing open conversations with the history. */
   compare: 300_000,
+  /** Minimum interval between writes of changed conversations to the storage. */
   save: 2_000,
+  /** Timeout of an operation of the storage. */
   storage: 5_000,
 };
 
 /**
- * Full jitter: a delay between 0 and the smaller of `max` and `base` doubled `n` times.
+ * Returns a delay with full jitter: random between 0 and `base` doubled `n` times, `max` at most.
  * @param {() => number} random
  * @param {number} n
  * @param {number} base
@@ -32,10 +52,7 @@ export const TIMING = {
  */
 export const jitter = (random, n, base, max) => random() * Math.min(max, base * 2 ** n);
 
-/**
- * Time that never goes back. Only durations are taken from the machine's clock, which may be wrong
- * and may jump.
- */
+/** A monotonic clock on top of the machine's, which may be wrong and may jump: it adds up the steps forward. */
 export class Clock {
   #elapsed = 0;
   #last;
@@ -55,7 +72,8 @@ export class Clock {
   }
 
   /**
-   * Returns the time, which is at least `time`: a timer has run, so it has passed.
+   * Returns the time, which is at least `time`. Called when a timer for `time` runs: it has passed, even if the machine's clock
+   * went back meanwhile.
    * @param {number} time
    */
   readAfter(time) {

@@ -1,9 +1,9 @@
-import { passing } from "./error.js";
+import { retryableError } from "./error.js";
 
 /** @import { Env, Token, TokenCallback } from "./types.js" */
 
 /**
- * Returns for how long a JWT is good, by its own two times: this machine's date may be wrong.
+ * Returns the lifetime of a JWT, from `iat` to `exp`. It is not compared with this machine's clock, which may be wrong.
  * @param {string} token
  */
 function lifetimeOf(token) {
@@ -16,46 +16,46 @@ function lifetimeOf(token) {
 }
 
 /**
- * The token of the user: one call of the callback at a time, whoever asks.
+ * Caches the user's token. The token callback is called once at a time, however many callers wait for it.
  * @param {Env} env
  */
-export function tokensOf(env) {
+export function createTokens(env) {
   /** @type {Token | undefined} */
   let token;
   /** @type {Promise<Token> | undefined} */
   let pending;
 
   /** @param {TokenCallback} callback */
-  async function call(callback) {
+  async function refresh(callback) {
     try {
-      const value = await env.within(env.timing.token, "token", async (signal) => (await callback({ signal })).trim());
+      const value = await env.withTimeout(env.timing.token, "token", async (signal) => (await callback({ signal })).trim());
       if (!value) throw new TypeError("the token is empty");
       const lifetime = lifetimeOf(value);
-      return (token = { value, lifetime, ends: env.clock.read() + lifetime });
+      return (token = { value, lifetime, expiresAt: env.clock.read() + lifetime });
     } catch (error) {
-      throw passing("token_failed", "No token could be had.", error);
+      throw retryableError("token_failed", "No token could be had.", error);
     } finally {
       pending = undefined;
     }
   }
 
   /**
-   * Returns a token that is good for a while, or undefined where there are none. Without `fresh` it
-   * may end soon, which does for one request.
+   * Returns a token, or undefined if the chat uses none. If the token expires soon, gets a new one: with `fresh` the caller waits for
+   * it, else it is given the old one, which is good enough for one request.
    * @param {boolean} fresh
    * @returns {Promise<Token | undefined>}
    */
   async function get(fresh) {
-    const left = token ? token.ends - env.clock.read() : 0;
-    if (!env.token || (token && left > Math.min(2 * env.timing.tokenMargin, token.lifetime / 2))) return token;
-    pending ??= call(env.token);
-    if (!token || left <= 0 || fresh) return pending;
+    const remaining = token ? token.expiresAt - env.clock.read() : 0;
+    if (!env.token || (token && remaining > Math.min(2 * env.timing.tokenMargin, token.lifetime / 2))) return token;
+    pending ??= refresh(env.token);
+    if (!token || remaining <= 0 || fresh) return pending;
     pending.catch(() => {});
     return token;
   }
 
-  /** The server does not take the token. */
-  const refuse = () => void (token = undefined);
+  /** Drops the token, because the server has rejected it. */
+  const invalidate = () => void (token = undefined);
 
-  return { get, refuse };
+  return { get, invalidate };
 }

@@ -1,11 +1,11 @@
-// The types of the library. Nobody loads this file when the program runs.
+// The types of the library. No program loads this file.
 
 /**
  * @typedef {"queued" | "sending" | "stored" | "delivered" | "read" | "failed"} EntryState
  *
- * @typedef {object} Entry A message as it is shown. A changed entry is a new object with the same `key`.
- * @property {string} key the same from the first moment on
- * @property {string} [clientId] the sender's own id of the message
+ * @typedef {object} Entry A message as it is shown. When an entry changes, a new object with the same `key` takes its place.
+ * @property {string} key never changes
+ * @property {string} [clientId] the id that the sender has given the message
  * @property {number} [seq] its number, once it is stored
  * @property {string} sender
  * @property {boolean} own
@@ -13,21 +13,21 @@
  * @property {string} [timestamp] when the server stored it
  * @property {EntryState} state
  * @property {import("./error.js").ChatError} [error] why it has failed
- * @property {Promise<Entry>} [done] of own sends: resolves when it is stored, rejects when it has failed
- * @property {() => void} retry sends a failed one again, as the last one
- * @property {() => void} discard removes a failed or queued one
+ * @property {Promise<Entry>} [done] of a message sent here: resolves when it is stored, rejects when it has failed
+ * @property {() => void} retry queues a failed message again, at the end
+ * @property {() => void} discard removes a failed or queued message
  *
  * @typedef {object} Snapshot A conversation as it is shown. Frozen.
  * @property {string} id
  * @property {string} peer
- * @property {readonly Entry[]} entries by number, then those that have none yet in order of sending
- * @property {boolean} more whether there may be older ones
- * @property {boolean} loading
+ * @property {readonly Entry[]} entries first those with a number, in its order; then the others, in the order of sending
+ * @property {boolean} more whether there may be older messages
+ * @property {boolean} loading whether a page is being read
  * @property {number} newest the highest number
- * @property {number} read up to which number this user has read
- * @property {number} unread how many messages of others have a higher one
- * @property {number} readByPeer
- * @property {readonly string[]} typing
+ * @property {number} read the number up to which this user has read
+ * @property {number} unread number of messages of the peer after `read`
+ * @property {number} readByPeer 0: today's server does not tell
+ * @property {readonly string[]} typing empty: today's server does not tell
  * @property {import("./error.js").ChatError} [error] why the history cannot be read now
  *
  * @typedef {object} ConversationSummary
@@ -41,62 +41,62 @@
  *
  * @typedef {object} ChatState
  * @property {LinkState} state
- * @property {number} [retryAt] in state `waiting`: when the next try is, in the time of `now`
+ * @property {number} [retryAt] in state `waiting`: the time of the next attempt, on the clock of `now`
  * @property {import("./error.js").ChatError} [error] the reason, if there is one
  *
- * @typedef {(options: {signal: AbortSignal}) => Promise<string> | string} TokenCallback Throws `SignedOut` to end.
+ * @typedef {(options: {signal: AbortSignal}) => Promise<string> | string} TokenCallback Throws `SignedOut` to sign out.
  *
  * @typedef {(level: "info" | "warn" | "error", event: string, fields: object) => void} Log
  *
  * @typedef {object} ChatOptions
  * @property {string} socketUrl `{user}` in it becomes the user id
- * @property {string} historyUrl what stands before `/chat/history`
+ * @property {string} historyUrl URL of the HTTP API, without `/chat/history`
  * @property {string} user
- * @property {TokenCallback} [token] without it there are no tokens
+ * @property {TokenCallback} [token] without it, the chat uses no tokens
  * @property {Storage} [storage]
  * @property {any} [WebSocket]
  * @property {(url: string, init: any) => Promise<any>} [fetch]
  * @property {() => number} [now] milliseconds
- * @property {(use: () => void, ms: number) => any} [setTimeout]
+ * @property {(callback: () => void, ms: number) => any} [setTimeout]
  * @property {(timer: any) => void} [clearTimeout]
  * @property {() => number} [random] from 0 to 1
  * @property {any} [window]
  * @property {any} [document]
  * @property {any} [locks]
  * @property {any} [BroadcastChannel]
- * @property {Log} [log] never gets a text or a token
+ * @property {Log} [log] gets no text of a message and no token
  * @property {Partial<Timing>} [timing]
  *
  * @typedef {{[name in keyof typeof import("./timing.js").TIMING]: number}} Timing
  *
- * @typedef {object} Storage What a store must do. Any operation may fail.
- * @property {boolean} persistent
+ * @typedef {object} Storage The local storage of one user. Any operation may fail.
+ * @property {boolean} persistent whether the rows outlive the page
  * @property {() => Promise<ConversationRow[]>} load
- * @property {(row: ConversationRow) => Promise<void>} putConversation `read` never goes back
+ * @property {(row: ConversationRow) => Promise<void>} putConversation keeps the larger `read`
  * @property {(row: OutboxRow) => Promise<void>} putRow
  * @property {(clientId: string) => Promise<void>} deleteRow
- * @property {(living: string[], tab: string) => Promise<OutboxRow[]>} adopt gives rows of other tabs than the living to `tab`, at once
+ * @property {(liveTabs: string[], tab: string) => Promise<OutboxRow[]>} adopt assigns the rows of all tabs but `liveTabs` to `tab`, in one transaction, and returns them
  * @property {() => Promise<void>} clear
  * @property {() => Promise<void>} close
  *
- * @typedef {object} OutboxRow
+ * @typedef {object} OutboxRow A message that is not acknowledged yet.
  * @property {string} clientId
  * @property {string} peer
  * @property {string} text
- * @property {number} order
- * @property {number} created
- * @property {string} tab
+ * @property {number} order place in the order of sending
+ * @property {number} created on the clock of `now`
+ * @property {string} tab id of the tab that sends it
  * @property {boolean} [saved]
  * @property {{code: string, message: string}} [error]
  *
- * @typedef {object} ConversationRow
+ * @typedef {object} ConversationRow What is stored of a conversation: the read mark and the newest page.
  * @property {string} id
  * @property {string} peer
  * @property {number} read
  * @property {number} [high]
  * @property {{seq: number, clientId?: string, sender: string, text: string, timestamp?: string}[]} entries
  *
- * @typedef {object} Message
+ * @typedef {object} Message A message of the log.
  * @property {number} seq
  * @property {string} [clientId]
  * @property {string} sender
@@ -104,7 +104,7 @@
  * @property {string} text
  * @property {string} [timestamp]
  *
- * @typedef {object} Record What is behind an entry.
+ * @typedef {object} EntryRecord The mutable state of an entry.
  * @property {string} key
  * @property {string} [clientId]
  * @property {number} [seq]
@@ -116,67 +116,67 @@
  * @property {import("./error.js").ChatError} [error]
  * @property {number} order
  * @property {number} created
- * @property {boolean} saved whether the local store has it
- * @property {number} expires
+ * @property {boolean} saved whether the storage has it
+ * @property {number} expires time at which it fails if it is not sent
  * @property {Deferred<Entry>} [done]
- * @property {Entry} [view]
+ * @property {Entry} [view] the public entry, until something changes
  *
- * @typedef {Record & {seq: number}} Stored One that has its number.
+ * @typedef {EntryRecord & {seq: number}} StoredRecord A record of the log.
  *
- * @typedef {{after?: number, before?: number, limit: number}} Range A page of a log: the newest one, or one with an end.
+ * @typedef {{after?: number, before?: number, limit: number}} Range A page of the log: the newest one, or the one before or after a number.
  *
- * @typedef {{retry(record: Record): void, discard(record: Record): void}} EntryActions
+ * @typedef {{retry(record: EntryRecord): void, discard(record: EntryRecord): void}} EntryActions
  *
  * @typedef {import("./timeline.js").Timeline} Timeline
  *
- * @typedef {object} TimelineEffects
- * @property {(timeline: Timeline, record: Record) => void} save
- * @property {(record: Record) => void} drop
- * @property {(timeline: Timeline, record: Record) => void} stored
- * @property {(timeline: Timeline, record: Record, socket: number) => void} send
- * @property {() => void} probe
- * @property {(socket: number) => void} landed an ack is in, or awaited no more
- * @property {(timeline: Timeline, request: Range) => void} read
+ * @typedef {object} TimelineEffects Effects of a timeline, which `Chat` executes.
+ * @property {(timeline: Timeline, record: EntryRecord) => void} save writes a row of the outbox
+ * @property {(record: EntryRecord) => void} drop deletes a row of the outbox
+ * @property {(timeline: Timeline, record: EntryRecord) => void} stored resolves `done`
+ * @property {(timeline: Timeline, record: EntryRecord, connection: number) => void} send
+ * @property {() => void} probe pings the connection, because an ack is late
+ * @property {(connection: number) => void} checkDrained an ack has arrived on it, or is not awaited any more
+ * @property {(timeline: Timeline, request: Range) => void} read reads a page of the history
  *
- * @typedef {object} Socket A connection.
+ * @typedef {object} Connection
  * @property {number} id
  * @property {"main" | "next" | "old"} role
  * @property {boolean} open
- * @property {boolean} answered
+ * @property {boolean} proven whether a response has arrived on it
  * @property {number} openedAt
- * @property {number} pingAt when to ping, after silence in both directions
- * @property {number} deadline until when it must open, answer, or be done
- * @property {number} tokenAt when to hand over because of the token
- * @property {number} handOverAt
+ * @property {number} pingAt time of the next ping, after silence in both directions
+ * @property {number} deadline time by which it must be open, have responded to a ping, or have its last acks
+ * @property {number} tokenAt time to replace it because its token expires
+ * @property {number} handOverAt time to replace it
  *
- * @typedef {object} Driver What conversations need of their chat.
- * @property {ReturnType<typeof import("./history.js").historyOf>} page
- * @property {() => unknown} start
- * @property {(event: (now: number) => unknown) => void} run
- * @property {() => import("./error.js").ChatError | undefined} ended
- * @property {() => {order: number, created: number}} stamp
+ * @typedef {object} Driver The part of `Chat` that its conversations use.
+ * @property {ReturnType<typeof import("./history.js").createHistory>} readPage
+ * @property {() => unknown} start loads the storage, once
+ * @property {(event: (now: number) => unknown) => void} run runs an event and executes its effects
+ * @property {() => import("./error.js").ChatError | undefined} closeReason
+ * @property {() => {order: number, created: number}} stamp the next place in the order of sending
  * @property {Emit<TimelineEffects>} emit
  *
- * @typedef {object} LinkEffects
+ * @typedef {object} LinkEffects Effects of the link, which `Chat` executes. `id` is that of a connection.
  * @property {(id: number) => unknown} open
- * @property {(id: number) => unknown} shut
+ * @property {(id: number) => unknown} close
  * @property {(id: number) => unknown} ping
- * @property {(id: number) => unknown} alive
- * @property {(id: number, error: import("./error.js").ChatError | undefined) => unknown} lost
- * @property {(id: number) => unknown} landed what it carries may be acknowledged already
- * @property {() => void} state
- * @property {() => unknown} check
- * @property {(all: boolean) => void} catchUp
+ * @property {(id: number) => unknown} alive a response has arrived on it
+ * @property {(id: number, error: import("./error.js").ChatError | undefined) => unknown} lost it is closed; `error`: a message that was sent on it is the reason
+ * @property {(id: number) => unknown} checkDrained its last ack may have arrived already
+ * @property {() => void} state the state has changed
+ * @property {() => unknown} diagnose finds out why handshakes are rejected
+ * @property {(all: boolean) => void} catchUp reads missed messages, of all conversations or of the open ones
  *
- * @typedef {{[Name in keyof (LinkEffects & TimelineEffects)]: (...values: [...Parameters<(LinkEffects & TimelineEffects)[Name]>, now: number]) => unknown}} Effects What to do, and the time.
+ * @typedef {{[Name in keyof (LinkEffects & TimelineEffects)]: (...values: [...Parameters<(LinkEffects & TimelineEffects)[Name]>, now: number]) => unknown}} Effects Functions that execute effects. Each gets the time last.
  *
  * @typedef {{type: "hello", tab: string} | {type: "read", id: string, seq: number} | {type: "forget"}} TabMessage
  *
- * @typedef {{value: string, lifetime: number, ends: number}} Token `ends` in the time of `clock`
- * @typedef {ReturnType<typeof import("./token.js").tokensOf>} Tokens
+ * @typedef {{value: string, lifetime: number, expiresAt: number}} Token `expiresAt` on the clock `env.clock`
+ * @typedef {ReturnType<typeof import("./token.js").createTokens>} Tokens
  * @typedef {{opened(id: number): void, received(id: number, data: unknown): void, closed(id: number, code: number): void}} SocketHandler
  *
- * @typedef {object} Env
+ * @typedef {object} Env Everything that the library takes from outside.
  * @property {string} socketUrl
  * @property {string} historyUrl
  * @property {string} user
@@ -185,7 +185,7 @@
  * @property {any} WebSocket
  * @property {(url: string, init: any) => Promise<any>} fetch
  * @property {import("./timing.js").Clock} clock
- * @property {(use: () => void, ms: number) => any} setTimeout
+ * @property {(callback: () => void, ms: number) => any} setTimeout
  * @property {(timer: any) => void} clearTimeout
  * @property {() => number} random
  * @property {any} window
@@ -194,14 +194,14 @@
  * @property {any} BroadcastChannel
  * @property {Log} log
  * @property {Timing} timing
- * @property {AbortSignal} closing aborted at the end
+ * @property {AbortSignal} closing aborted when the chat is closed
  * @property {() => void} close
- * @property {<T>(ms: number, what: string, use: (signal: AbortSignal) => Promise<T>) => Promise<T>} within fails after `ms`, and at the end
+ * @property {<T>(ms: number, operation: string, run: (signal: AbortSignal) => Promise<T>) => Promise<T>} withTimeout rejects after `ms`, and when the chat is closed
  */
 
 /**
  * @template T
- * @typedef {ReturnType<typeof import("./listeners.js").listenersOf<T>>} Listeners
+ * @typedef {ReturnType<typeof import("./listeners.js").createListeners<T>>} Listeners
  */
 
 /**

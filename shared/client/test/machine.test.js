@@ -7,7 +7,7 @@ import { Worker } from "node:worker_threads";
 
 import { Chat, ChatError, SignedOut } from "../src/index.js";
 import { memoryStorage } from "./memory.js";
-import { MOVES, move } from "../src/entry.js";
+import { TRANSITIONS, transition } from "../src/entry.js";
 import { conversationId, peerOf } from "../src/id.js";
 import { Link } from "../src/link.js";
 import { Clock, TIMING, jitter } from "../src/timing.js";
@@ -39,14 +39,14 @@ test("whatever happens, each send ends once, in order, and what is shown is the 
 
 // The entry.
 
-test("an entry moves by the table, and any other move is told", () => {
-  const states = Object.keys(MOVES);
+test("an entry moves by the table, and any other transition is told", () => {
+  const states = Object.keys(TRANSITIONS);
   const allowed = { queued: "sending failed", sending: "queued stored delivered failed", stored: "delivered", delivered: "read", read: "", failed: "queued" };
   for (const from of states) {
     for (const to of states) {
       const record = { state: from };
       let told;
-      move(record, to, (...log) => (told = log));
+      transition(record, to, (...log) => (told = log));
       const good = allowed[from].split(" ").includes(to);
       assert.equal(record.state, good ? to : from);
       assert.equal(told === undefined, good, `${from} -> ${to}`);
@@ -200,7 +200,7 @@ test("a ping goes out after 4.5 min of silence in both directions, and 15 s late
   link.received(id, 7.5 * MINUTE + 1, false);
   assert.equal(link.due, 7.5 * MINUTE + 15_000, "a push is no response");
   link.tick(7.5 * MINUTE + 15_000);
-  assert.deepEqual(taken("shut"), [id]);
+  assert.deepEqual(taken("close"), [id]);
   assert.equal(link.state, "waiting");
 });
 
@@ -209,7 +209,7 @@ test("on wake-up a connection has 5 s to answer, however often it is woken", () 
   for (const now of [1_000, 3_000, 5_000]) link.wake(now, true);
   assert.equal(link.due, 6_000);
   link.tick(6_000);
-  assert.deepEqual(taken("shut"), [id]);
+  assert.deepEqual(taken("close"), [id]);
   const second = onlineLink();
   second.link.wake(1_000, true);
   second.link.received(second.id, 2_000, true);
@@ -222,7 +222,7 @@ test("a probe that the machine slept through begins anew", () => {
   link.probe(1_000);
   link.wake(60 * MINUTE, false);
   link.tick(60 * MINUTE);
-  assert.deepEqual(taken("shut"), []);
+  assert.deepEqual(taken("close"), []);
   assert.equal(link.due, 60 * MINUTE + 5_000);
 });
 
@@ -268,11 +268,11 @@ test("a hand-over waits for the first response of the second connection, then th
   assert.equal(link.open, id);
   link.received(next, 1_300, true);
   assert.equal(link.open, next);
-  assert.deepEqual(taken("shut"), []);
+  assert.deepEqual(taken("close"), []);
   link.tick(13_299);
   assert.ok(link.has(id));
   link.tick(13_300);
-  assert.deepEqual(taken("shut"), [id]);
+  assert.deepEqual(taken("close"), [id]);
   assert.equal(link.state, "online");
 });
 
@@ -324,7 +324,7 @@ test("two refused handshakes in a row are looked into, one is not", () => {
   const checks = [];
   for (let i = 0; i < 4; i++) {
     link.closed(i + 1, 1006, 0);
-    checks.push(taken("check").length);
+    checks.push(taken("diagnose").length);
     link.connect(0);
   }
   assert.deepEqual(checks, [0, 1, 0, 1]);
@@ -334,7 +334,7 @@ test("two refused handshakes in a row are looked into, one is not", () => {
   link.closed(6, 1006, 1);
   link.connect(1);
   link.closed(7, 1006, 1);
-  assert.deepEqual(taken("check"), [], "one before and one after a success are not in a row");
+  assert.deepEqual(taken("diagnose"), [], "one before and one after a success are not in a row");
 });
 
 test("a handshake without an end is given up after 20 s", () => {
@@ -343,9 +343,9 @@ test("a handshake without an end is given up after 20 s", () => {
   link.dialing(1, 100);
   taken();
   link.tick(20_099);
-  assert.deepEqual(taken("shut"), []);
+  assert.deepEqual(taken("close"), []);
   link.tick(20_100);
-  assert.deepEqual(taken("shut"), [1]);
+  assert.deepEqual(taken("close"), [1]);
   assert.equal(link.state, "waiting");
 });
 

@@ -5,7 +5,7 @@ import { isMainThread, workerData } from "node:worker_threads";
 
 import { Chat } from "../src/index.js";
 import { memoryStorage } from "./memory.js";
-import { MOVES } from "../src/entry.js";
+import { TRANSITIONS } from "../src/entry.js";
 import { World } from "./world.js";
 
 const MINUTE = 60_000;
@@ -53,7 +53,7 @@ export class Watcher {
 function reachable(from, to, seen = new Set()) {
   if (from === to) return true;
   seen.add(from);
-  return MOVES[from].some((next) => !seen.has(next) && reachable(next, to, seen));
+  return TRANSITIONS[from].some((next) => !seen.has(next) && reachable(next, to, seen));
 }
 
 export const texts = (items) => items.map((m) => m.message ?? m.text);
