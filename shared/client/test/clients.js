@@ -3,10 +3,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Chat } from "../src/index.js";
+import { Chat, indexedDbStorage } from "../src/index.js";
 import { memoryStorage } from "./memory.js";
 import { startServer, until } from "./server.js";
-import { Tab } from "./stand-ins.js";
+import { Databases, Locks, Tab } from "./stand-ins.js";
 
 /** Waits of the library, in ms, short enough for a test. What a test is about it sets itself. */
 export const TIMING = {
@@ -208,5 +208,36 @@ export class View {
       // One that waited and went out again within a turn looks the same, and has changed.
       if (same && entry.state !== "sending") assert.equal(entry, old, `an entry that did not change is another object: ${about}`);
     }
+  }
+}
+
+/** Texts `word 1` to `word count`. */
+export const texts = (word, count) => Array.from({ length: count }, (_, index) => `${word} ${index + 1}`);
+
+/** The entries of a conversation at this moment. */
+export function shown(talk) {
+  let entries;
+  talk.onChange((snapshot) => (entries = snapshot.entries))();
+  return entries;
+}
+
+/** A browser: databases and locks that tabs of any user share. */
+export class Browser {
+  databases = new Databases();
+  locks = new Locks();
+
+  tab(user) {
+    return new Tab({ storage: indexedDbStorage(user, this.databases), locks: this.locks });
+  }
+
+  /** Rows of a user's outbox. */
+  outbox(user) {
+    return [...(this.databases.data.get(`meetme-chat:${user}`)?.get("outbox")?.values() ?? [])];
+  }
+
+  /** All rows of a user's database. */
+  kept(user) {
+    const stores = [...(this.databases.data.get(`meetme-chat:${user}`)?.values() ?? [])];
+    return stores.flatMap((store) => [...store.values()]);
   }
 }

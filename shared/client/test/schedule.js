@@ -3,68 +3,9 @@
 import assert from "node:assert/strict";
 import { isMainThread, workerData } from "node:worker_threads";
 
-import { Chat } from "../src/index.js";
+import { chatIn, MINUTE, settled, texts, Watcher } from "./chats.js";
 import { memoryStorage } from "./memory.js";
-import { TRANSITIONS } from "../src/entry.js";
 import { World } from "./world.js";
-
-const MINUTE = 60_000;
-
-/** Checks each snapshot of a conversation against the one before. */
-export class Watcher {
-  seen = new Map();
-
-  constructor(talk, watched = () => {}) {
-    this.talk = talk;
-    this.stop = talk.onChange((snapshot) => {
-      this.last = snapshot;
-      try {
-        this.check(snapshot);
-      } catch (error) {
-        this.error ??= error;
-      }
-      watched(snapshot);
-    });
-  }
-
-  check({ entries, read }) {
-    const keys = new Set(entries.map((e) => e.key));
-    assert.equal(keys.size, entries.length, "two entries have one key");
-    const ordered = entries.every(({ seq = Infinity }, i) => !i || entries[i - 1].seq < seq || seq === Infinity);
-    if (!ordered) assert.fail(`order: ${entries.map((e) => e.seq)}`);
-    for (const key of this.seen.keys()) if (!keys.has(key)) assert.fail(`an entry has vanished: ${key}`);
-    for (const entry of entries) this.compare(this.seen.get(entry.key), entry);
-    assert.ok(read >= (this.read ?? 0));
-    this.read = read;
-  }
-
-  compare(before, entry) {
-    this.seen.set(entry.key, entry);
-    if (!before || before === entry) return;
-    assert.ok(Object.isFrozen(entry));
-    assert.ok(reachable(before.state, entry.state), `${before.state} -> ${entry.state}`);
-    assert.ok(before.seq === undefined || before.seq === entry.seq);
-    const same = ["state", "seq", "timestamp", "error", "text", "done"].every((name) => before[name] === entry[name]);
-    // One that went out and came back within a turn has changed twice.
-    assert.ok(!same || entry.state === "queued" || entry.state === "sending", "an unchanged entry is a new object");
-  }
-}
-
-function reachable(from, to, seen = new Set()) {
-  if (from === to) return true;
-  seen.add(from);
-  return TRANSITIONS[from].some((next) => !seen.has(next) && reachable(next, to, seen));
-}
-
-export const texts = (items) => items.map((m) => m.message ?? m.text);
-
-export const chatIn = (world, more) =>
-  new Chat(world.options({
-    log(level, event, fields) {
-      if (level === "error") world.error ??= new Error(`${event}: ${fields.message ?? fields.error?.stack}`);
-    },
-    ...more,
-  }));
 
 const FAULTS = ["refuse", "losePush", "doublePush", "rateLimit", "unavailable", "cutBefore", "cutAfter", "loseAck", "echoPush", "networkError", "serverError", "nonsense", "expire"];
 
@@ -167,15 +108,6 @@ export async function schedule(seed) {
   await chat.close();
   assert.equal(world.clientTimers, 0);
   assert.equal(world.open.length, 0, "a connection is left open");
-}
-
-/** Returns what a promise gives while time passes. */
-export async function settled(world, promise) {
-  let result;
-  promise.then((value) => (result = { value }), (error) => (result = { error }));
-  for (let i = 0; i < 1_000 && !result; i++) await world.advance(50);
-  if (result?.error) throw result.error;
-  return result.value;
 }
 
 if (!isMainThread && workerData?.step) {

@@ -2,17 +2,7 @@
 // doubles, delays and cuts as a seeded random says.
 
 import { conversationId } from "../src/id.js";
-
-/** A small seeded generator (mulberry32). */
-export function seeded(seed) {
-  let a = seed >>> 0;
-  return () => {
-    a = (a + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(a ^ (a >>> 15), a | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
+import { seeded } from "./random.js";
 
 const flush = async (turns = 12) => {
   for (let i = 0; i < turns; i++) await null;

@@ -1,0 +1,91 @@
+// Chats in a `World`, and what tests look at.
+
+import assert from "node:assert/strict";
+
+import { TRANSITIONS } from "../src/entry.js";
+import { Chat } from "../src/index.js";
+
+export const MINUTE = 60_000;
+
+/** Checks each snapshot of a conversation against the one before. */
+export class Watcher {
+  seen = new Map();
+
+  constructor(talk, watched = () => {}) {
+    this.talk = talk;
+    this.stop = talk.onChange((snapshot) => {
+      this.last = snapshot;
+      try {
+        this.check(snapshot);
+      } catch (error) {
+        this.error ??= error;
+      }
+      watched(snapshot);
+    });
+  }
+
+  check({ entries, read }) {
+    const keys = new Set(entries.map((e) => e.key));
+    assert.equal(keys.size, entries.length, "two entries have one key");
+    const ordered = entries.every(({ seq = Infinity }, i) => !i || entries[i - 1].seq < seq || seq === Infinity);
+    if (!ordered) assert.fail(`order: ${entries.map((e) => e.seq)}`);
+    for (const key of this.seen.keys()) if (!keys.has(key)) assert.fail(`an entry has vanished: ${key}`);
+    for (const entry of entries) this.compare(this.seen.get(entry.key), entry);
+    assert.ok(read >= (this.read ?? 0));
+    this.read = read;
+  }
+
+  compare(before, entry) {
+    this.seen.set(entry.key, entry);
+    if (!before || before === entry) return;
+    assert.ok(Object.isFrozen(entry));
+    assert.ok(reachable(before.state, entry.state), `${before.state} -> ${entry.state}`);
+    assert.ok(before.seq === undefined || before.seq === entry.seq);
+    const same = ["state", "seq", "timestamp", "error", "text", "done"].every((name) => before[name] === entry[name]);
+    // One that went out and came back within a turn has changed twice.
+    assert.ok(!same || entry.state === "queued" || entry.state === "sending", "an unchanged entry is a new object");
+  }
+}
+
+function reachable(from, to, seen = new Set()) {
+  if (from === to) return true;
+  seen.add(from);
+  return TRANSITIONS[from].some((next) => !seen.has(next) && reachable(next, to, seen));
+}
+
+export const texts = (items) => items.map((m) => m.message ?? m.text);
+
+export const chatIn = (world, more) =>
+  new Chat(world.options({
+    log(level, event, fields) {
+      if (level === "error") world.error ??= new Error(`${event}: ${fields.message ?? fields.error?.stack}`);
+    },
+    ...more,
+  }));
+
+/** Returns a chat that is online. */
+export async function online(world, more) {
+  const chat = chatIn(world, more);
+  chat.connect();
+  await world.advance(50);
+  assert.equal(chat.state.state, "online");
+  return chat;
+}
+
+export const newest = (list) => list.at(-1);
+
+export const numbered = (world, peer, from, to) => {
+  for (let seq = from; seq <= to; seq++) world.log(peer).push({ sender_id: peer, receiver_id: "me", message: `${seq}`, timestamp: "", seq });
+};
+export const numbers = (snapshot) => snapshot.entries.map((e) => e.seq);
+export const range = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
+export const sends = (world) => world.frames.filter(({ frame }) => frame.action === "sendMessage");
+
+/** Returns what a promise gives while time passes. */
+export async function settled(world, promise) {
+  let result;
+  promise.then((value) => (result = { value }), (error) => (result = { error }));
+  for (let i = 0; i < 1_000 && !result; i++) await world.advance(50);
+  if (result?.error) throw result.error;
+  return result.value;
+}

@@ -1,0 +1,266 @@
+// The client in a world without real time: pushes, the history and read marks.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { conversationId } from "../src/id.js";
+import { MINUTE, newest, numbered, numbers, online, range, settled, texts, Watcher } from "./chats.js";
+import { memoryStorage } from "./memory.js";
+import { World } from "./world.js";
+
+test("a hole is gathered for 100 ms and asked for once, and what is shown stays in order", async () => {
+  const world = new World();
+  const chat = await online(world);
+  const watcher = new Watcher(chat.with("ann"));
+  world.write("ann", "1");
+  await world.advance(50);
+  world.requests.length = 0;
+  world.faults.losePush = 1;
+  world.write("ann", "2");
+  world.write("ann", "3");
+  world.faults.losePush = 0;
+  world.latency = [0, 0];
+  world.write("ann", "4");
+  const start = world.time;
+  await world.advance(50);
+  world.write("ann", "5");
+  assert.deepEqual(numbers(watcher.last), [1, 4]);
+  await world.advance(200);
+  assert.deepEqual(numbers(watcher.last), [1, 2, 3, 4, 5]);
+  assert.deepEqual(world.requests.map(({ after, time }) => [after, time - start]), [[1, 100]]);
+  assert.equal(watcher.error, undefined);
+});
+
+test("pushes without a hole, in whatever order, ask for nothing", async () => {
+  const world = new World();
+  const chat = await online(world);
+  const watcher = new Watcher(chat.with("ann"));
+  world.write("ann", "1");
+  await world.advance(500);
+  world.requests.length = 0;
+  const frame = (seq) => JSON.stringify({ type: "message", conversation_id: conversationId("me", "ann"), seq, sender_id: "ann", receiver_id: "me", message: `${seq}` });
+  for (const seq of [2, 5, 4, 3, 6, 3]) world.open[0].onmessage({ data: frame(seq) });
+  await world.advance(1_000);
+  assert.deepEqual(numbers(watcher.last), range(1, 6));
+  assert.equal(world.requests.length, 0);
+});
+
+test("what was missed is read to its end, page by page", async () => {
+  const world = new World();
+  numbered(world, "ann", 1, 10);
+  const chat = await online(world);
+  const watcher = new Watcher(chat.with("ann"));
+  await world.advance(100);
+  numbered(world, "ann", 11, 2_500);
+  world.wake();
+  await world.advance(500);
+  assert.deepEqual(numbers(watcher.last), range(1, 2_500));
+  assert.deepEqual(world.requests.slice(1).map(({ after }) => after).filter((after) => after > 10), [1_010, 2_010]);
+});
+
+test("a conversation of which only pushes are known reads its newest page when it is opened", async () => {
+  const world = new World();
+  const chat = await online(world);
+  numbered(world, "ann", 1, 80);
+  world.write("ann", "81");
+  await world.advance(100);
+  assert.deepEqual(numbers(chat.with("ann").snapshot), [81]);
+  const watcher = new Watcher(chat.with("ann"));
+  await world.advance(200);
+  assert.deepEqual(numbers(watcher.last), range(31, 81));
+});
+
+test("late events of a connection that was given up change nothing", async () => {
+  const world = new World();
+  const chat = await online(world);
+  const [old] = world.sockets;
+  world.dead = true;
+  world.wake();
+  await world.advance(5_100);
+  world.dead = false;
+  await world.advance(2_000);
+  assert.equal(chat.state.state, "online");
+  const data = JSON.stringify({ type: "message", conversation_id: conversationId("me", "ann"), seq: 1, sender_id: "ann", receiver_id: "me", message: "x" });
+  old.onopen({});
+  old.onmessage({ data });
+  old.onclose({ code: 1000 });
+  await world.advance(10);
+  assert.equal(chat.state.state, "online");
+  assert.equal(chat.with("ann").snapshot.entries.length, 0);
+});
+
+test("a machine that slept probes its connection, and finds it dead within 5 s", async () => {
+  const world = new World();
+  const chat = await online(world);
+  const states = [];
+  chat.onState(({ state }) => states.push(state));
+  world.dead = true;
+  await world.sleep(3 * MINUTE);
+  await world.sleep(3 * MINUTE);
+  const pings = world.frames.filter(({ frame }) => frame.action === "ping").length;
+  assert.ok(pings >= 1);
+  await world.advance(5_100);
+  assert.deepEqual(states.slice(0, 2), ["online", "waiting"]);
+});
+
+test("pushes while a page is on its way: none is lost or doubled, whichever is first", async () => {
+  for (let seed = 1; seed <= 60; seed++) {
+    const world = new World(seed);
+    const chat = await online(world);
+    numbered(world, "ann", -5, 3);
+    world.latency = [0, 60];
+    const watcher = new Watcher(chat.with("ann"));
+    for (let i = 0; i < 6; i++) {
+      world.write("ann", "x");
+      await world.advance(world.random() * 20);
+    }
+    await world.advance(1_000);
+    assert.deepEqual(numbers(watcher.last), range(-5, 9));
+    assert.equal(watcher.error, undefined);
+  }
+});
+
+test("a last push that is lost is seen within five minutes, and at once on wake-up", async () => {
+  for (const wake of [false, true]) {
+    const world = new World();
+    const chat = await online(world);
+    const watcher = new Watcher(chat.with("ann"));
+    await world.advance(1_000);
+    world.faults.losePush = 1;
+    world.write("ann", "lost");
+    if (wake) world.wake();
+    await world.advance(wake ? 50 : 5 * MINUTE);
+    assert.deepEqual(texts(watcher.last.entries), ["lost"], `wake: ${wake}`);
+  }
+});
+
+test("what came while the connection was away is read when it is back, in conversations at which nobody looks, too", async () => {
+  const world = new World();
+  const chat = await online(world);
+  const peers = range(1, 9).map((i) => `peer${i}`);
+  for (const peer of peers) world.write(peer, "1");
+  await world.advance(3_000);
+  world.open[0].end(1006);
+  for (const peer of peers) world.write(peer, "2");
+  let running = 0;
+  let most = 0;
+  const { fetch } = world;
+  world.fetch = async (...args) => {
+    most = Math.max(most, ++running);
+    return fetch.apply(world, args).finally(() => running--);
+  };
+  await world.advance(5_000);
+  for (const peer of peers) assert.equal(chat.with(peer).snapshot.unread, 2);
+  assert.equal(most, 4);
+});
+
+test("pages go back to the first message of the old system, and then nothing is asked", async () => {
+  const world = new World();
+  numbered(world, "ann", -119, 10);
+  const chat = await online(world);
+  const watcher = new Watcher(chat.with("ann"));
+  await world.advance(50);
+  assert.deepEqual(numbers(watcher.last), range(-39, 10));
+  const more = [];
+  for (let i = 0; i < 3; i++) more.push((await settled(world, chat.with("ann").older(50))).more);
+  assert.deepEqual(more, [true, false, false]);
+  assert.deepEqual(numbers(watcher.last), range(-119, 10));
+  assert.equal(watcher.last.more, false);
+  assert.equal(world.requests.filter(({ after }) => after === undefined).length, 3);
+  const all = [];
+  for await (const message of paged(world, chat.with("ann").all())) all.push(message.seq);
+  assert.deepEqual(all, range(-119, 10));
+});
+
+async function* paged(world, iterator) {
+  for (;;) {
+    const { value, done } = await settled(world, iterator.next());
+    if (done) return;
+    yield value;
+  }
+}
+
+test("a page that cannot be read is tried again, and the snapshot says why", async () => {
+  const world = new World();
+  numbered(world, "ann", 1, 3);
+  const chat = await online(world);
+  for (const [fault, code] of [["networkError", "network"], ["serverError", "unavailable"], ["nonsense", "bad_response"]]) {
+    world.faults = { [fault]: 1 };
+    const watcher = new Watcher(chat.with(fault === "networkError" ? "ann" : fault));
+    await world.advance(10_000);
+    assert.equal(watcher.last.error.code, code);
+    await assert.rejects(settled(world, chat.with(watcher.talk.peer).older()), { code });
+    world.faults = {};
+    await world.advance(31_000);
+    assert.equal(watcher.last.error, undefined);
+  }
+  assert.deepEqual(numbers(chat.with("ann").snapshot), [1, 2, 3]);
+});
+
+test("a page of what was not asked for, or out of order, is none", async () => {
+  const world = new World();
+  numbered(world, "ann", 1, 60);
+  const chat = await online(world);
+  const watcher = new Watcher(chat.with("ann"));
+  await world.advance(100);
+  const { page } = world;
+  for (const wrong of [(items) => [...items].reverse(), (items) => [items[0], ...items], (items) => items.map((m) => ({ ...m, seq: m.seq + 30 })), (items) => items.map((m) => ({ ...m, sender_id: "eve" }))]) {
+    world.page = (request) => ({ items: wrong(page.call(world, request).items) });
+    await assert.rejects(settled(world, chat.with("ann").older(20)), { code: "bad_response" });
+  }
+  world.page = page;
+  await settled(world, chat.with("ann").older(20));
+  assert.deepEqual(numbers(watcher.last), range(1, 60));
+});
+
+test("read marks never go back, own messages are never unread, and 1,000 marks are one write per 2 s", async () => {
+  const world = new World();
+  numbered(world, "ann", 1, 50);
+  const storage = memoryStorage();
+  const written = [];
+  const chat = await online(world, { storage: { ...storage, putConversation: async (row) => (written.push([world.time, row.read]), storage.putConversation(row)) } });
+  const talk = chat.with("ann");
+  new Watcher(talk);
+  await world.advance(5_000);
+  written.length = 0;
+  talk.send("own");
+  await world.advance(5_000);
+  assert.equal(talk.snapshot.unread, 50);
+  written.length = 0;
+  const start = world.time;
+  for (let i = 0; i < 1_000; i++) {
+    talk.markRead(1 + (i % 40));
+    if (i % 100 === 99) await world.advance(300);
+  }
+  talk.markRead(3);
+  assert.equal(talk.snapshot.read, 40);
+  assert.equal(talk.snapshot.unread, 10);
+  assert.ok(written.length <= 2 + Math.floor((world.time - start) / 2_000), `${written}`);
+  talk.markRead(1_000);
+  assert.equal(talk.snapshot.read, 51);
+  world.document.visibilityState = "hidden";
+  world.wake();
+  assert.equal(newest(written)[1], 51);
+});
+
+test("frames that make no sense change nothing, and the chat goes on", async () => {
+  const world = new World();
+  const chat = await online(world);
+  const watcher = new Watcher(chat.with("ann"));
+  const entry = chat.with("ann").send("a");
+  const id = conversationId("me", "ann");
+  const bad = [
+    "", "{", "[]", "7", "null", "{}", '{"type":"receipt"}', '{"type":"message"}', '{"type":"ack"}', '{"type":"error"}',
+    JSON.stringify({ type: "ack", client_message_id: entry.clientId, conversation_id: id, seq: "1" }),
+    JSON.stringify({ type: "ack", client_message_id: entry.clientId, conversation_id: "group:x", seq: 1 }),
+    JSON.stringify({ type: "message", conversation_id: id, seq: 1.5, sender_id: "ann", receiver_id: "me", message: "x" }),
+    JSON.stringify({ type: "message", conversation_id: id, seq: 1, sender_id: "ann", receiver_id: "bob", message: "x" }),
+    JSON.stringify({ type: "message", conversation_id: "direct:1:a:b", seq: 1, sender_id: "ann", receiver_id: "me", message: "x" }),
+    JSON.stringify({ type: "message", conversation_id: id, seq: 1, sender_id: "ann", receiver_id: "me", message: { $ne: 1 } }),
+    new ArrayBuffer(4),
+  ];
+  for (const data of bad) world.open[0].onmessage({ data });
+  await world.advance(100);
+  assert.equal(watcher.error ?? world.error, undefined);
+  assert.deepEqual(watcher.last.entries.map((e) => [e.text, e.seq]), [["a", 1]]);
+});

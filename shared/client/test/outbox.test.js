@@ -1,0 +1,220 @@
+// The client in a world without real time: sending.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { chatIn, MINUTE, newest, online, sends, settled, texts } from "./chats.js";
+import { memoryStorage } from "./memory.js";
+import { World } from "./world.js";
+
+test("a message is shown before send returns, without a connection and before the store is read", async () => {
+  const world = new World();
+  const chat = chatIn(world, { storage: { ...memoryStorage(), load: () => new Promise(() => {}) } });
+  const talk = chat.with("ann");
+  const entry = talk.send("hi");
+  assert.equal(entry.state, "queued");
+  assert.equal(talk.snapshot.entries[0], entry);
+  assert.ok(Object.isFrozen(entry) && Object.isFrozen(talk.snapshot) && Object.isFrozen(talk.snapshot.entries));
+});
+
+test("what cannot be stored is not sent, and what is sent is what is shown", async () => {
+  const world = new World();
+  const chat = await online(world);
+  const talk = chat.with("ann");
+  const long = "ü".repeat(8_192);
+  assert.deepEqual(["", `${long}a`].map((text) => [talk.send(text).state, newest(talk.snapshot.entries).error.code]), [["failed", "message_empty"], ["failed", "message_too_long"]]);
+  talk.send(long);
+  talk.send("half \ud83d, whole 😀, half \ude00");
+  await world.advance(100);
+  assert.deepEqual(texts(world.log("ann")), [long, "half \ufffd, whole 😀, half \ufffd"]);
+  assert.deepEqual(texts(talk.snapshot.entries.slice(0, 2)), texts(world.log("ann")));
+});
+
+test("numbered entries come first, echoes after them in order of sending", async () => {
+  const world = new World();
+  const chat = await online(world);
+  const talk = chat.with("ann");
+  world.dead = true;
+  talk.send("a");
+  talk.send("b");
+  world.dead = false;
+  world.write("ann", "c");
+  await world.advance(20);
+  assert.deepEqual(texts(talk.snapshot.entries), ["c", "a", "b"]);
+});
+
+test("one message of a conversation is under way at a time; another conversation does not wait for it", async () => {
+  const world = new World();
+  const chat = await online(world);
+  world.latency = [100, 100];
+  for (const peer of ["ann", "bob"]) for (const text of ["1", "2"]) chat.with(peer).send(text);
+  await world.advance(50);
+  assert.deepEqual(sends(world).map(({ frame }) => frame.receiver_id + frame.message), ["ann1", "bob1"]);
+  await world.advance(200);
+  assert.deepEqual(sends(world).map(({ frame }) => frame.receiver_id + frame.message), ["ann1", "bob1", "ann2", "bob2"]);
+});
+
+test("a message whose ack is late goes out again under its id, after 12 s and a sign of life", async () => {
+  const world = new World();
+  const chat = await online(world);
+  world.faults.loseAck = 1;
+  const entry = chat.with("ann").send("a");
+  await world.advance(11_000);
+  world.faults.loseAck = 0;
+  assert.equal(sends(world).length, 1);
+  await world.advance(2_000);
+  assert.equal((await settled(world, entry.done)).seq, 1);
+  assert.deepEqual(sends(world).map(({ frame }) => frame.client_message_id), [entry.clientId, entry.clientId]);
+  assert.equal(world.log("ann").length, 1);
+});
+
+test("rate_limited waits exactly as long as it says, and holds no other conversation", async () => {
+  const world = new World();
+  const chat = await online(world);
+  world.faults.rateLimit = 1;
+  const held = chat.with("ann").send("a");
+  await world.advance(9);
+  world.faults.rateLimit = 0;
+  chat.with("bob").send("b");
+  await world.advance(2_000);
+  const [first, other, again] = sends(world);
+  assert.equal(other.frame.receiver_id, "bob");
+  assert.equal(again.frame.client_message_id, held.clientId);
+  assert.ok(Math.abs(again.time - (first.time + 10 + 1_500)) <= 1, `${again.time - first.time}`);
+});
+
+test("unavailable is tried again with full jitter from 0.5 s to 30 s", async () => {
+  const world = new World();
+  const chat = await online(world);
+  world.faults.unavailable = 1;
+  chat.with("ann").send("a");
+  await world.advance(10 * MINUTE);
+  const times = sends(world).map(({ time }) => time);
+  const waits = times.slice(1).map((time, i) => time - times[i] - 10);
+  waits.forEach((wait, n) => assert.ok(wait >= -1 && wait <= Math.min(30_000, 500 * 2 ** n) + 1, `${n}: ${wait}`));
+  assert.ok(waits.length > 20 && Math.max(...waits) > 15_000);
+});
+
+test("a fatal refusal ends that message, the next goes on, and a retry is the last in order", async () => {
+  const world = new World();
+  const chat = await online(world);
+  const talk = chat.with("ann");
+  const bad = talk.send("fatal");
+  await assert.rejects(settled(world, bad.done), { code: "invalid_frame", retryable: false });
+  talk.send("good");
+  await world.advance(50);
+  world.serve = (serve => function (socket, frame) { return serve.call(this, socket, { ...frame, message: frame.message?.replace("fatal", "mended") }); })(world.serve);
+  newest(talk.snapshot.entries).retry();
+  assert.equal((await settled(world, newest(talk.snapshot.entries).done)).seq, 2);
+  assert.deepEqual(texts(world.log("ann")), ["good", "mended"]);
+});
+
+test("a queued message can be discarded, one under way cannot", async () => {
+  const world = new World();
+  const chat = await online(world);
+  const talk = chat.with("ann");
+  const [first, second] = [talk.send("1"), talk.send("2")];
+  await world.advance(1);
+  first.discard();
+  second.discard();
+  await assert.rejects(second.done, { code: "discarded" });
+  await world.advance(100);
+  assert.deepEqual(texts(world.log("ann")), ["1"]);
+  assert.deepEqual(texts(talk.snapshot.entries), ["1"]);
+});
+
+test("after 24 h a message fails and can be sent by hand; a clock that jumps back fails nothing", async () => {
+  const world = new World();
+  const storage = memoryStorage();
+  const chat = chatIn(world, { storage });
+  const entry = chat.with("ann").send("a");
+  await world.advance(24 * 60 * MINUTE - 1_000);
+  world.wrongClock = -50 * 365 * 86_400_000;
+  await world.advance(500);
+  assert.equal(chat.with("ann").snapshot.entries[0].state, "queued");
+  await world.advance(1_000);
+  await assert.rejects(entry.done, { code: "expired" });
+  chat.connect();
+  await world.advance(100);
+  assert.equal(world.log("ann").length, 0);
+  chat.with("ann").snapshot.entries[0].retry();
+  await world.advance(100);
+  assert.deepEqual(texts(world.log("ann")), ["a"]);
+});
+
+test("a message that waits since before a jump back of the clock is sent at the next start", async () => {
+  const world = new World();
+  const storage = memoryStorage();
+  const before = chatIn(world, { storage });
+  before.with("ann").send("a");
+  await world.advance(10);
+  await before.close();
+  world.wrongClock = -50 * 365 * 86_400_000;
+  const offline = chatIn(world, { storage });
+  offline.with("ann").onChange(() => {});
+  await world.advance(24 * 60 * MINUTE - 100);
+  assert.equal(offline.with("ann").snapshot.entries[0].state, "queued");
+  await offline.close();
+  world.wrongClock -= 48 * 60 * MINUTE;
+  await online(world, { storage });
+  await world.advance(100);
+  assert.deepEqual(texts(world.log("ann")), ["a"]);
+});
+
+test("a message from the future is not kept for ever, either", async () => {
+  const world = new World();
+  const storage = memoryStorage();
+  await storage.putRow({ clientId: "c", peer: "ann", text: "a", order: 1, created: 1e12, tab: "dead" });
+  const chat = chatIn(world, { storage });
+  chat.with("ann").onChange(() => {});
+  await world.advance(24 * 60 * MINUTE + 100);
+  assert.equal(chat.with("ann").snapshot.entries[0].error.code, "expired");
+});
+
+test("no frame leaves before its message is stored", async () => {
+  const world = new World();
+  let stored;
+  const chat = await online(world, { storage: { ...memoryStorage(), putRow: () => new Promise((resolve) => (stored = resolve)) } });
+  chat.with("ann").send("a");
+  await world.advance(1_000);
+  assert.equal(sends(world).length, 0);
+  stored();
+  await world.advance(50);
+  assert.equal(sends(world).length, 1);
+});
+
+test("what waits since an earlier time goes before what was written now", async () => {
+  const world = new World();
+  const storage = memoryStorage();
+  await storage.putRow({ clientId: "c", peer: "ann", text: "before", order: -5, created: 0, tab: "dead" });
+  const chat = chatIn(world, { storage });
+  chat.with("ann").send("now");
+  chat.connect();
+  await world.advance(500);
+  assert.deepEqual(texts(world.log("ann")), ["before", "now"]);
+});
+
+test("a frame that closes connections is not sent again", async () => {
+  for (const code of [1003, 1009]) {
+    const world = new World();
+    const chat = await online(world);
+    const entry = chat.with("ann").send("a");
+    await world.advance(1);
+    world.open[0].end(code);
+    await assert.rejects(settled(world, entry.done), { code: "message_too_long" });
+    await world.advance(MINUTE);
+    assert.equal(sends(world).length, 1);
+    assert.equal(chat.state.state, "online");
+  }
+});
+
+test("an unknown code is fatal or not as the server says", async () => {
+  for (const retryable of [true, false]) {
+    const world = new World();
+    const chat = await online(world);
+    const entry = chat.with("ann").send("a");
+    await world.advance(1);
+    world.open[0].onmessage({ data: JSON.stringify({ type: "error", code: "id_conflict", message: "m", client_message_id: entry.clientId, retryable }) });
+    assert.equal(chat.with("ann").snapshot.entries[0].state, retryable ? "queued" : "failed");
+  }
+});
