@@ -1,4 +1,4 @@
-// The client in a world without real time: tokens, the start and the end.
+// The client with a driven clock: tokens, start and close.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -8,41 +8,41 @@ import { chatIn, MINUTE, newest, numbered, online, sends, settled, texts } from 
 import { memoryStorage } from "./memory.js";
 import { World } from "./world.js";
 
-test("what today's server cannot do is unsupported, and sends nothing", async () => {
+test("edit and remove reject with unsupported and send no frame", async () => {
   const world = new World();
   const chat = await online(world);
-  const talk = chat.with("ann");
-  const entry = await settled(world, talk.send("a").done);
+  const conversation = chat.with("ann");
+  const entry = await settled(world, conversation.send("a").done);
   const before = world.frames.length;
-  talk.typing();
-  await assert.rejects(talk.edit(entry, "b"), { code: "unsupported" });
-  await assert.rejects(talk.remove(entry), { code: "unsupported" });
+  conversation.typing();
+  await assert.rejects(conversation.edit(entry, "b"), { code: "unsupported" });
+  await assert.rejects(conversation.remove(entry), { code: "unsupported" });
   assert.equal(world.frames.length, before);
   assert.deepEqual(world.sockets[0].protocols, ["chat.v1"]);
   assert.deepEqual(Object.keys(sends(world)[0].frame), ["action", "receiver_id", "message", "client_message_id"]);
 });
 
-test("a listener that throws stops nobody", async () => {
+test("a listener that throws does not stop the others", async () => {
   const world = new World();
   const logs = [];
   const chat = new Chat(world.options({ log: (...log) => logs.push(log) }));
-  const heard = [];
+  const received = [];
   const fail = () => {
     throw new Error("mine");
   };
-  for (const add of [(f) => chat.onState(f), (f) => chat.onConversations(f), (f) => chat.with("ann").onChange(f)]) [fail, (v) => heard.push(v), fail].forEach(add);
+  for (const add of [(f) => chat.onState(f), (f) => chat.onConversations(f), (f) => chat.with("ann").onChange(f)]) [fail, (v) => received.push(v), fail].forEach(add);
   chat.connect();
   world.write("ann", "a");
   await world.advance(100);
   assert.equal(chat.with("ann").snapshot.entries.length, 1);
-  assert.ok(heard.some((v) => v.state === "online") && heard.some((v) => v.entries?.length) && heard.some((v) => v.length));
+  assert.ok(received.some((v) => v.state === "online") && received.some((v) => v.entries?.length) && received.some((v) => v.length));
   assert.ok(logs.some(([level, event]) => level === "error" && event === "listener_failed"));
 });
 
 const jwt = (claims) => `x.${btoa(JSON.stringify(claims))}.x`;
 const hour = (n) => jwt({ iat: 5, exp: 3_605, n });
 
-test("one call of the token callback at a time, and a new token before the old one ends", async () => {
+test("the token callback is called once at a time, and again before the token expires", async () => {
   const world = new World();
   numbered(world, "ann", 1, 3);
   let running = 0;
@@ -69,8 +69,8 @@ test("one call of the token callback at a time, and a new token before the old o
   assert.equal(chat.state.state, "online");
 });
 
-test("SignedOut ends at once; a 401 means a new token, and a second one the end; a 403 is an error", async () => {
-  const ends = async (options, prepare = () => {}) => {
+test("SignedOut signs out at once, a second 401 too; a 403 closes the chat with an error", async () => {
+  const finalState = async (options, prepare = () => {}) => {
     const world = new World();
     const chat = chatIn(world, options);
     prepare(world);
@@ -79,21 +79,21 @@ test("SignedOut ends at once; a 401 means a new token, and a second one the end;
     await world.advance(MINUTE);
     const { length } = world.sockets;
     await world.advance(10 * MINUTE);
-    assert.equal(world.sockets.length, length, "nothing is tried any more");
+    assert.equal(world.sockets.length, length, "no attempt is made any more");
     return chat.state;
   };
   let calls = 0;
   const token = () => hour(++calls);
-  const out = await ends({ token: () => { throw new SignedOut(); } });
-  assert.equal(out.state, "signed-out");
-  assert.ok(out.error instanceof ChatError);
-  const refused = await ends({ token }, (world) => (world.status = 401));
+  const signedOut = await finalState({ token: () => { throw new SignedOut(); } });
+  assert.equal(signedOut.state, "signed-out");
+  assert.ok(signedOut.error instanceof ChatError);
+  const refused = await finalState({ token }, (world) => (world.status = 401));
   assert.deepEqual([refused.state, refused.error.code, calls], ["signed-out", "unauthorized", 2]);
-  const foreign = await ends({ token }, (world) => (world.status = 403));
+  const foreign = await finalState({ token }, (world) => (world.status = 403));
   assert.deepEqual([foreign.state, foreign.error.code], ["closed", "forbidden"]);
 });
 
-test("refused handshakes are looked into by the history: a token that it does not take either is replaced", async () => {
+test("after rejected handshakes the history is requested, and a token that it rejects too is replaced", async () => {
   const world = new World();
   let calls = 0;
   const chat = chatIn(world, { token: () => hour(++calls) });
@@ -111,7 +111,7 @@ test("refused handshakes are looked into by the history: a token that it does no
   assert.equal(newest(world.sockets).protocols[1], `bearer.${hour(2)}`);
 });
 
-test("a token callback that never returns: the state says so, it is tried again, and an open connection does not care", async () => {
+test("a token callback that never returns shows in the state and is called again, while an open connection stays open", async () => {
   const world = new World();
   let hang = true;
   const signals = [];
@@ -130,7 +130,7 @@ test("a token callback that never returns: the state says so, it is tried again,
   await settled(world, chat.with("ann").send("a").done);
 });
 
-test("constructing opens nothing; close is silent wherever it comes, and leaves nothing behind", async () => {
+test("the constructor opens nothing, and close() at any moment leaves nothing behind", async () => {
   for (let at = 0; at < 60; at++) {
     const world = new World(at);
     const token = async () => {
@@ -166,7 +166,7 @@ test("constructing opens nothing; close is silent wherever it comes, and leaves 
   }
 });
 
-test("what waits when the program ends goes out at the next start, once and in order", async () => {
+test("messages that are queued when the program dies are sent at the next start, once and in order", async () => {
   const world = new World();
   const storage = memoryStorage();
   const first = await online(world, { storage });
@@ -183,7 +183,7 @@ test("what waits when the program ends goes out at the next start, once and in o
   assert.deepEqual(second.with("ann").snapshot.entries.map((e) => e.state === "stored" || e.state === "delivered"), Array(5).fill(true));
 });
 
-test("forget deletes what is stored, fails what waits and shows nothing", async () => {
+test("forget() deletes the storage, fails queued messages and empties the conversations", async () => {
   const world = new World();
   const storage = memoryStorage();
   const chat = await online(world, { storage });
@@ -202,7 +202,7 @@ test("forget deletes what is stored, fails what waits and shows nothing", async 
   assert.deepEqual([await storage.load(), await storage.adopt([], "x")], [[], []]);
 });
 
-test("what is discarded at once is not sent at the next start", async () => {
+test("a message that is discarded at once is not sent at the next start", async () => {
   const world = new World();
   const storage = memoryStorage();
   const chat = chatIn(world, { storage });

@@ -1,4 +1,4 @@
-// Chats in a `World`, and what tests look at.
+// Chats in a `World`, for the tests with a driven clock.
 
 import assert from "node:assert/strict";
 
@@ -11,25 +11,25 @@ export const MINUTE = 60_000;
 export class Watcher {
   seen = new Map();
 
-  constructor(talk, watched = () => {}) {
-    this.talk = talk;
-    this.stop = talk.onChange((snapshot) => {
+  constructor(conversation, onSnapshot = () => {}) {
+    this.conversation = conversation;
+    this.stop = conversation.onChange((snapshot) => {
       this.last = snapshot;
       try {
         this.check(snapshot);
       } catch (error) {
         this.error ??= error;
       }
-      watched(snapshot);
+      onSnapshot(snapshot);
     });
   }
 
   check({ entries, read }) {
     const keys = new Set(entries.map((e) => e.key));
-    assert.equal(keys.size, entries.length, "two entries have one key");
+    assert.equal(keys.size, entries.length, "two entries have the same key");
     const ordered = entries.every(({ seq = Infinity }, i) => !i || entries[i - 1].seq < seq || seq === Infinity);
     if (!ordered) assert.fail(`order: ${entries.map((e) => e.seq)}`);
-    for (const key of this.seen.keys()) if (!keys.has(key)) assert.fail(`an entry has vanished: ${key}`);
+    for (const key of this.seen.keys()) if (!keys.has(key)) assert.fail(`an entry has disappeared: ${key}`);
     for (const entry of entries) this.compare(this.seen.get(entry.key), entry);
     assert.ok(read >= (this.read ?? 0));
     this.read = read;
@@ -42,7 +42,7 @@ export class Watcher {
     assert.ok(reachable(before.state, entry.state), `${before.state} -> ${entry.state}`);
     assert.ok(before.seq === undefined || before.seq === entry.seq);
     const same = ["state", "seq", "timestamp", "error", "text", "done"].every((name) => before[name] === entry[name]);
-    // One that went out and came back within a turn has changed twice.
+    // An entry that was sent and queued again within a turn has changed twice.
     assert.ok(!same || entry.state === "queued" || entry.state === "sending", "an unchanged entry is a new object");
   }
 }
@@ -81,7 +81,7 @@ export const numbers = (snapshot) => snapshot.entries.map((e) => e.seq);
 export const range = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
 export const sends = (world) => world.frames.filter(({ frame }) => frame.action === "sendMessage");
 
-/** Returns what a promise gives while time passes. */
+/** Advances the time until a promise settles, and returns its value. */
 export async function settled(world, promise) {
   let result;
   promise.then((value) => (result = { value }), (error) => (result = { error }));

@@ -1,4 +1,4 @@
-// Clients for the tests on real sockets: each lives in a tab, and every snapshot that it shows is checked.
+// Clients for the tests on real WebSockets. Each lives in a tab, and every snapshot that it shows is checked.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -8,7 +8,7 @@ import { memoryStorage } from "./memory.js";
 import { startServer, until } from "./server.js";
 import { Databases, Locks, Tab } from "./stand-ins.js";
 
-/** Waits of the library, in ms, short enough for a test. What a test is about it sets itself. */
+/** Short durations for the tests, in ms. A test sets those that it is about itself. */
 export const TIMING = {
   backoff: 20,
   backoffMax: 100,
@@ -28,14 +28,14 @@ export const TIMING = {
   storage: 500,
 };
 
-/** What Node has to warn of, such as listeners that pile up. */
+/** Warnings of Node, such as of too many listeners. */
 const warnings = [];
 process.on("warning", (warning) => warnings.push(warning));
 
-/** How far an entry has come. It may go back among the first three, and nowhere else. */
+/** Order of the states. An entry may go back only between states of rank 0. */
 const RANK = { failed: 0, queued: 0, sending: 0, stored: 1, delivered: 2, read: 3 };
 
-/** A test with a server and clients of its own, and the checks of all snapshots at its end. */
+/** Runs a test with its own server and clients, and then checks all snapshots that they have shown. */
 export function scenario(name, ...rest) {
   const [options, body] = rest.length > 1 ? rest : [{}, rest[0]];
   test(name, { timeout: 20_000 }, async (t) => {
@@ -43,13 +43,13 @@ export function scenario(name, ...rest) {
     try {
       await body(world);
     } finally {
-      await world.end();
+      await world.close();
     }
     world.check();
   });
 }
 
-/** A server, and those who use it. */
+/** A server and its clients. */
 export class World {
   clients = [];
 
@@ -57,14 +57,14 @@ export class World {
     Object.assign(this, { t, server, servers: [server] });
   }
 
-  /** A client that does not connect yet. */
+  /** Returns a client that is not connected yet. */
   client(user, options) {
     const client = new Client(this.server, user, options);
     this.clients.push(client);
     return client;
   }
 
-  /** A client that is online. */
+  /** Returns a client that is online. */
   async online(user, options) {
     const client = this.client(user, options);
     client.chat.connect();
@@ -72,14 +72,14 @@ export class World {
     return client;
   }
 
-  /** A server beside the first one. */
-  async another(options) {
+  /** Returns another server. */
+  async addServer(options) {
     const server = await startServer(options);
     this.servers.push(server);
     return server;
   }
 
-  async end() {
+  async close() {
     for (const { chat, tab } of this.clients) if (tab.alive) await chat.close();
     for (const server of this.servers) await server.stop();
   }
@@ -90,7 +90,7 @@ export class World {
   }
 }
 
-/** The library in a tab, with all that it shows. */
+/** The library in a tab, with everything that it has shown. */
 export class Client {
   states = [];
   problems = [];
@@ -105,7 +105,7 @@ export class Client {
     this.chat.onState((state) => this.states.push(state));
   }
 
-  /** The conversation with `peer`, opened. */
+  /** Opens the conversation with `peer`. */
   with(peer) {
     if (!this.views.has(peer)) this.views.set(peer, new View(this, peer));
     return this.views.get(peer);
@@ -125,8 +125,8 @@ export class View {
   snapshots = [];
 
   constructor(client, peer) {
-    Object.assign(this, { client, peer, talk: client.chat.with(peer) });
-    this.stop = this.talk.onChange((snapshot) => {
+    Object.assign(this, { client, peer, conversation: client.chat.with(peer) });
+    this.stop = this.conversation.onChange((snapshot) => {
       try {
         this.#check(snapshot, this.snapshots.at(-1));
       } catch (problem) {
@@ -148,20 +148,20 @@ export class View {
     return this.entries.map(({ text }) => text);
   }
 
-  /** The newest entry with a text. */
+  /** Returns the newest entry with a text. */
   entry(text) {
     return this.entries.findLast((entry) => entry.text === text);
   }
 
-  /** Waits until the newest page is there. */
+  /** Waits until the newest page was read. */
   async loaded() {
     const { user, server } = this.client;
-    const asked = ({ query, status }) => status === 200 && query.user1 === user && query.user2 === this.peer;
-    await until(() => server.requests.some(asked) && !this.now.loading, `${user} has the newest page`);
+    const isNewestPage = ({ query, status }) => status === 200 && query.user1 === user && query.user2 === this.peer;
+    await until(() => server.requests.some(isNewestPage) && !this.now.loading, `${user} has the newest page`);
     return this;
   }
 
-  /** Waits until exactly these texts are shown, in this order, all with a number. */
+  /** Waits until exactly these texts are shown, in this order, each with a number. */
   async shows(texts, timeout) {
     const stored = () => this.texts.join("\n") === texts.join("\n") && this.entries.every(({ seq }) => seq !== undefined);
     await until(stored, "the texts are stored and shown", timeout).catch(() => {
@@ -170,58 +170,58 @@ export class View {
     });
   }
 
-  /** Waits until this view shows what the server's log has. */
+  /** Waits until this view shows the server's log. */
   async showsLog(timeout) {
     await this.shows(this.client.server.texts(this.client.user, this.peer), timeout);
     const part = ({ seq, timestamp }) => ({ seq, timestamp });
     assert.deepEqual(this.entries.map(part), this.client.server.log(this.client.user, this.peer).map(part));
   }
 
-  /** What holds in any snapshot, and from one to the next. */
+  /** Checks the invariants of a snapshot, and of the change from the one before. */
   #check(snapshot, before) {
     const { entries } = snapshot;
     const about = `${this.client.user} is shown ${JSON.stringify(entries.map(({ key, seq, text, state }) => ({ key, seq, text: text.slice(0, 20), state })))}`;
     assert.ok(Object.isFrozen(snapshot) && Object.isFrozen(entries), "a snapshot is frozen");
-    assert.equal(new Set(entries.map(({ key }) => key)).size, entries.length, `a key twice: ${about}`);
+    assert.equal(new Set(entries.map(({ key }) => key)).size, entries.length, `duplicate key: ${about}`);
     const numbers = entries.map(({ seq }) => seq);
     const numbered = numbers.filter((seq) => seq !== undefined);
-    assert.deepEqual(numbers.slice(0, numbered.length), numbered, `an echo before a numbered entry: ${about}`);
-    numbered.forEach((seq, index) => assert.ok(index === 0 || seq > numbered[index - 1], `numbers do not ascend: ${about}`));
+    assert.deepEqual(numbers.slice(0, numbered.length), numbered, `an entry without a number comes before one with a number: ${about}`);
+    numbered.forEach((seq, index) => assert.ok(index === 0 || seq > numbered[index - 1], `numbers are not ascending: ${about}`));
     const ids = entries.map(({ clientId }) => clientId).filter((id) => id !== undefined);
-    assert.equal(new Set(ids).size, ids.length, `a client id twice: ${about}`);
+    assert.equal(new Set(ids).size, ids.length, `duplicate client id: ${about}`);
     if (before) this.#compare(entries, before.entries, about);
   }
 
   #compare(entries, before, about) {
     const now = new Map(entries.map((entry) => [entry.key, entry]));
-    const forgotten = this.client.state === "signed-out" && !entries.length;
-    for (const old of forgotten ? [] : before) {
+    const signedOut = this.client.state === "signed-out" && !entries.length;
+    for (const old of signedOut ? [] : before) {
       const entry = now.get(old.key);
       if (!entry) {
-        assert.ok(old.state === "failed" || !old.own || old.seq !== undefined, `an entry vanished: ${old.text.slice(0, 20)}; ${about}`);
+        assert.ok(old.state === "failed" || !old.own || old.seq !== undefined, `an entry disappeared: ${old.text.slice(0, 20)}; ${about}`);
         continue;
       }
       assert.ok(Object.isFrozen(entry), "an entry is frozen");
       assert.ok(RANK[entry.state] >= RANK[old.state], `${old.state} became ${entry.state}: ${about}`);
       assert.ok(old.seq === undefined || entry.seq === old.seq, `a number changed: ${about}`);
       const same = ["seq", "text", "state", "error", "timestamp", "sender"].every((field) => entry[field] === old[field]);
-      // One that waited and went out again within a turn looks the same, and has changed.
+      // An entry that was queued and sent again within a turn looks the same but is a new object.
       if (same && entry.state !== "sending") assert.equal(entry, old, `an entry that did not change is another object: ${about}`);
     }
   }
 }
 
-/** Texts `word 1` to `word count`. */
+/** Returns the texts `word 1` to `word count`. */
 export const texts = (word, count) => Array.from({ length: count }, (_, index) => `${word} ${index + 1}`);
 
-/** The entries of a conversation at this moment. */
-export function shown(talk) {
+/** Returns the current entries of a conversation. */
+export function entriesOf(conversation) {
   let entries;
-  talk.onChange((snapshot) => (entries = snapshot.entries))();
+  conversation.onChange((snapshot) => (entries = snapshot.entries))();
   return entries;
 }
 
-/** A browser: databases and locks that tabs of any user share. */
+/** A browser: the databases and locks that its tabs share. */
 export class Browser {
   databases = new Databases();
   locks = new Locks();
@@ -230,13 +230,13 @@ export class Browser {
     return new Tab({ storage: indexedDbStorage(user, this.databases), locks: this.locks });
   }
 
-  /** Rows of a user's outbox. */
+  /** Returns the rows of a user's outbox. */
   outbox(user) {
     return [...(this.databases.data.get(`meetme-chat:${user}`)?.get("outbox")?.values() ?? [])];
   }
 
-  /** All rows of a user's database. */
-  kept(user) {
+  /** Returns all rows of a user's database. */
+  rows(user) {
     const stores = [...(this.databases.data.get(`meetme-chat:${user}`)?.values() ?? [])];
     return stores.flatMap((store) => [...store.values()]);
   }

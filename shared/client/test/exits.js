@@ -1,4 +1,4 @@
-// A program of its own that uses the library up to a point, closes it, and is then to end by itself.
+// A program that uses the library up to a point and closes it. Node must then exit by itself.
 // `node exits.js POINT SOCKET_URL HISTORY_URL`
 
 import { createRequire } from "node:module";
@@ -12,15 +12,15 @@ const [, , point, socketUrl, historyUrl] = process.argv;
 const never = () => new Promise(() => {});
 const timing = { ...TIMING, handOverMin: 30, handOverMax: 30, connect: 60_000, token: 60_000, request: 60_000 };
 const chat = new Chat({ socketUrl, historyUrl, user: "ann", WebSocket, timing, ...(point === "token" && { token: never }) });
-const talk = chat.with("ben");
+const conversation = chat.with("ben");
 const is = (state) => until(() => chat.state.state === state, state);
-talk.onChange(() => {});
+conversation.onChange(() => {});
 
 if (point !== "constructed") chat.connect();
 if (["online", "hand-over", "stalled", "history", "online with a dead peer"].includes(point)) await is("online");
 if (point === "waiting") await is("waiting");
 if (point === "hand-over") await new Promise((resolve) => setTimeout(resolve, 100));
-if (point === "stalled") talk.send("hi");
+if (point === "stalled") conversation.send("hi");
 if (!point.startsWith("connect()")) await new Promise((resolve) => setTimeout(resolve, 20));
 await chat.close();
 console.log("closed");

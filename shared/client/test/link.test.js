@@ -1,4 +1,4 @@
-// The connections, as events of a state machine.
+// The state machine of the connections.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -8,30 +8,30 @@ import { TIMING } from "../src/timing.js";
 import { MINUTE } from "./chats.js";
 import { seeded } from "./random.js";
 
-const linkOf = (seed = 1, timing = {}) => {
+const createLink = (seed = 1, timing = {}) => {
   const effects = [];
   const link = new Link(seeded(seed), { ...TIMING, ...timing }, (name, value) => effects.push([name, value]));
-  const taken = (name) => effects.splice(0).filter(([n]) => n === name).map(([, value]) => value);
-  return { link, taken };
+  const takeEffects = (name) => effects.splice(0).filter(([n]) => n === name).map(([, value]) => value);
+  return { link, takeEffects };
 };
 
-/** A link that is online at `now` by its first connection. */
+/** Returns a link that is online at `now` with its first connection. */
 function onlineLink(seed, timing, now = 0, token = []) {
-  const { link, taken } = linkOf(seed, timing);
+  const { link, takeEffects } = createLink(seed, timing);
   link.connect(now);
-  const [id] = taken("open");
+  const [id] = takeEffects("open");
   link.dialing(id, now, ...token);
   link.opened(id, now);
-  taken();
-  return { link, taken, id };
+  takeEffects();
+  return { link, takeEffects, id };
 }
 
-test("waits are full jitter: from nothing to the doubled base, at most 30 s", () => {
-  const { link, taken } = linkOf(3);
+test("reconnect delays have full jitter: from 0 to a bound that doubles, at most 30 s", () => {
+  const { link, takeEffects } = createLink(3);
   link.connect(0);
   const waits = [];
   for (let n = 0, now = 0; n < 400; n++) {
-    const [id] = taken("open");
+    const [id] = takeEffects("open");
     link.closed(id, 1006, now);
     assert.equal(link.state, "waiting");
     waits.push(link.retryAt - now);
@@ -45,21 +45,21 @@ test("waits are full jitter: from nothing to the doubled base, at most 30 s", ()
   assert.ok(mean > 13_000 && mean < 17_000, `${mean}`);
 });
 
-test("10,000 clients that are cut at once try less than 500 times a second after 15 s, and are all back within a minute", () => {
+test("10,000 clients that are cut at once make fewer than 500 attempts a second after 15 s, and are all online within a minute", () => {
   const random = seeded(11);
   let waiting = Array.from({ length: 10_000 }, () => {
-    const { link, taken } = onlineLink(random() * 2 ** 32);
+    const { link, takeEffects } = onlineLink(random() * 2 ** 32);
     link.closed(1, 1006, 0);
-    return { link, taken };
+    return { link, takeEffects };
   });
   const tries = [];
   for (let second = 0; second < 60 && waiting.length; second++) {
     const due = waiting.filter(({ link }) => link.retryAt < (second + 1) * 1_000);
     tries.push(due.length);
-    due.forEach(({ link, taken }, i) => {
+    due.forEach(({ link, takeEffects }, i) => {
       const now = Math.max(link.retryAt, second * 1_000);
       link.tick(now);
-      if (i >= 500) link.closed(taken("open").at(-1), 1006, now);
+      if (i >= 500) link.closed(takeEffects("open").at(-1), 1006, now);
     });
     waiting = waiting.filter(({ link }) => link.state === "waiting");
   }
@@ -67,17 +67,17 @@ test("10,000 clients that are cut at once try less than 500 times a second after
   assert.ok(Math.max(...tries.slice(15)) < 500, `${tries}`);
 });
 
-test("the wait begins anew only after 10 s online and a response", () => {
+test("the backoff is reset only after 10 s online and a response", () => {
   for (const [online, response, fresh] of [[9_999, true, false], [10_000, false, false], [10_000, true, true]]) {
-    const { link, taken } = linkOf(5);
+    const { link, takeEffects } = createLink(5);
     link.connect(0);
     let now = 0;
     for (let n = 0; n < 6; n++) {
-      link.closed(taken("open")[0], 1006, now);
+      link.closed(takeEffects("open")[0], 1006, now);
       now = link.retryAt;
       link.tick(now);
     }
-    const [id] = taken("open");
+    const [id] = takeEffects("open");
     link.opened(id, now);
     link.received(id, now + 1, response);
     link.random = () => 1;
@@ -86,8 +86,8 @@ test("the wait begins anew only after 10 s online and a response", () => {
   }
 });
 
-test("a close with 1000 is another place: only a person, or the program, goes online again, and once", () => {
-  const { link, taken, id } = onlineLink();
+test("after a close with 1000 only the user's return or the program reconnects, once", () => {
+  const { link, takeEffects, id } = onlineLink();
   link.closed(id, 1000, 1);
   assert.equal(link.state, "replaced");
   link.wake(2, false);
@@ -97,28 +97,28 @@ test("a close with 1000 is another place: only a person, or the program, goes on
   assert.equal(link.due, Infinity);
   link.wake(3, true);
   link.wake(4, true);
-  assert.equal(taken("open").length, 1);
+  assert.equal(takeEffects("open").length, 1);
   assert.equal(link.state, "connecting");
 });
 
-test("any other close is followed by a new connection", () => {
+test("after any other close the client reconnects", () => {
   for (const code of [1001, 1003, 1006, 1009, 1011, 1012]) {
-    const { link, taken, id } = onlineLink();
+    const { link, takeEffects, id } = onlineLink();
     link.closed(id, code, 1);
     assert.equal(link.state, "waiting", `${code}`);
     link.tick(link.due);
-    assert.equal(taken("open").length, 1);
+    assert.equal(takeEffects("open").length, 1);
   }
 });
 
 test("late events of an old connection change nothing", () => {
-  const { link, taken, id } = onlineLink();
+  const { link, takeEffects, id } = onlineLink();
   link.closed(id, 1006, 1);
   link.tick(link.due);
-  const [next] = taken("open");
+  const [next] = takeEffects("open");
   link.opened(next, 2_000);
   const before = JSON.stringify([link, link.due]);
-  taken();
+  takeEffects();
   link.opened(id, 2_001);
   link.received(id, 2_001, true);
   link.closed(id, 1000, 2_001);
@@ -126,31 +126,31 @@ test("late events of an old connection change nothing", () => {
   link.dialing(id, 2_001, 5);
   assert.equal(JSON.stringify([link, link.due]), before);
   assert.equal(link.state, "online");
-  assert.equal(taken("open").length, 0);
+  assert.equal(takeEffects("open").length, 0);
 });
 
-test("a ping goes out after 4.5 min of silence in both directions, and 15 s later the connection is given up", () => {
-  const { link, taken, id } = onlineLink();
+test("a ping is sent after 4.5 min of silence in both directions, and without a response the connection is dropped 15 s later", () => {
+  const { link, takeEffects, id } = onlineLink();
   link.sent(id, 2 * MINUTE);
   link.received(id, 3 * MINUTE, false);
   link.tick(7.4 * MINUTE);
-  assert.deepEqual(taken("ping"), []);
+  assert.deepEqual(takeEffects("ping"), []);
   assert.equal(link.due, 7.5 * MINUTE);
   link.tick(7.5 * MINUTE);
-  assert.deepEqual(taken("ping"), [id]);
+  assert.deepEqual(takeEffects("ping"), [id]);
   link.received(id, 7.5 * MINUTE + 1, false);
-  assert.equal(link.due, 7.5 * MINUTE + 15_000, "a push is no response");
+  assert.equal(link.due, 7.5 * MINUTE + 15_000, "a push is not a response");
   link.tick(7.5 * MINUTE + 15_000);
-  assert.deepEqual(taken("close"), [id]);
+  assert.deepEqual(takeEffects("close"), [id]);
   assert.equal(link.state, "waiting");
 });
 
-test("on wake-up a connection has 5 s to answer, however often it is woken", () => {
-  const { link, taken, id } = onlineLink();
+test("on wake-up a connection has 5 s to respond, however often the page wakes up", () => {
+  const { link, takeEffects, id } = onlineLink();
   for (const now of [1_000, 3_000, 5_000]) link.wake(now, true);
   assert.equal(link.due, 6_000);
   link.tick(6_000);
-  assert.deepEqual(taken("close"), [id]);
+  assert.deepEqual(takeEffects("close"), [id]);
   const second = onlineLink();
   second.link.wake(1_000, true);
   second.link.received(second.id, 2_000, true);
@@ -158,20 +158,20 @@ test("on wake-up a connection has 5 s to answer, however often it is woken", () 
   assert.equal(second.link.state, "online");
 });
 
-test("a probe that the machine slept through begins anew", () => {
-  const { link, taken } = onlineLink();
+test("a probe whose timeout passes while the machine sleeps is sent again", () => {
+  const { link, takeEffects } = onlineLink();
   link.probe(1_000);
   link.wake(60 * MINUTE, false);
   link.tick(60 * MINUTE);
-  assert.deepEqual(taken("close"), []);
+  assert.deepEqual(takeEffects("close"), []);
   assert.equal(link.due, 60 * MINUTE + 5_000);
 });
 
-test("the hand-over is at random between 100 and 115 min", () => {
+test("the hand-over is at a random time between 100 and 115 min", () => {
   const times = Array.from({ length: 300 }, (_, seed) => {
-    const { link, taken, id } = onlineLink(seed);
+    const { link, takeEffects, id } = onlineLink(seed);
     let now = 0;
-    while (!taken("open").length) {
+    while (!takeEffects("open").length) {
       now = link.due;
       link.tick(now);
       link.received(id, now, true);
@@ -181,45 +181,45 @@ test("the hand-over is at random between 100 and 115 min", () => {
   assert.ok(Math.min(...times) >= 100 && Math.min(...times) < 101 && Math.max(...times) <= 115 && Math.max(...times) > 114);
 });
 
-test("the hand-over is 60 s before the token ends, and earlier in a short life", () => {
+test("the hand-over is 60 s before the token expires, and earlier for a short lifetime", () => {
   for (const [lifetime, at] of [[3_600_000, 3_540_000], [60_000, 45_000]]) {
-    const { link, taken, id } = onlineLink(1, { ping: Infinity }, 1_000, [1_000 + lifetime, lifetime]);
+    const { link, takeEffects, id } = onlineLink(1, { ping: Infinity }, 1_000, [1_000 + lifetime, lifetime]);
     assert.equal(link.due, 1_000 + at);
     link.tick(1_000 + at);
-    assert.equal(taken("open").length, 1);
+    assert.equal(takeEffects("open").length, 1);
     assert.equal(link.open, id);
   }
 });
 
-/** A link whose second connection is asked for. */
+/** Returns a link that has begun to open its second connection. */
 function handingOver(timing) {
   const at = onlineLink(1, { ping: Infinity, handOverMin: 1_000, handOverMax: 1_000, ...timing });
   at.link.tick(1_000);
-  const [next] = at.taken("open");
+  const [next] = at.takeEffects("open");
   at.link.dialing(next, 1_000);
   return { ...at, next };
 }
 
-test("a hand-over waits for the first response of the second connection, then the old one has 12 s for its acks", () => {
-  const { link, taken, id, next } = handingOver();
+test("a hand-over waits for the first response on the new connection, then the old one has 12 s for its acks", () => {
+  const { link, takeEffects, id, next } = handingOver();
   link.opened(next, 1_100);
-  assert.deepEqual(taken("ping"), [next]);
+  assert.deepEqual(takeEffects("ping"), [next]);
   assert.equal(link.open, id);
   link.received(next, 1_200, false);
   assert.equal(link.open, id);
   link.received(next, 1_300, true);
   assert.equal(link.open, next);
-  assert.deepEqual(taken("close"), []);
+  assert.deepEqual(takeEffects("close"), []);
   link.tick(13_299);
   assert.ok(link.has(id));
   link.tick(13_300);
-  assert.deepEqual(taken("close"), [id]);
+  assert.deepEqual(takeEffects("close"), [id]);
   assert.equal(link.state, "online");
 });
 
-test("after a hand-over the old connection is closed when its acks are in, and its close is no news", () => {
+test("after a hand-over the old connection is closed when its acks have arrived, which does not change the state", () => {
   for (const end of ["drained", "closed"]) {
-    const { link, taken, id, next } = handingOver();
+    const { link, takeEffects, id, next } = handingOver();
     link.opened(next, 1_100);
     link.received(next, 1_200, true);
     if (end === "drained") link.drained(id, 1_300);
@@ -227,12 +227,12 @@ test("after a hand-over the old connection is closed when its acks are in, and i
     assert.equal(link.has(id), false);
     assert.equal(link.open, next);
     assert.equal(link.state, "online");
-    assert.equal(taken("open").length, 0);
+    assert.equal(takeEffects("open").length, 0);
   }
 });
 
-test("a hand-over that fails keeps the first connection and tries again, soon and before the cut", () => {
-  const { link, taken, id, next } = handingOver();
+test("a hand-over that fails keeps the old connection and is tried again within a minute", () => {
+  const { link, takeEffects, id, next } = handingOver();
   let second = next;
   let now = 1_000;
   for (let i = 0; i < 8; i++) {
@@ -242,30 +242,30 @@ test("a hand-over that fails keeps the first connection and tries again, soon an
     assert.ok(link.due > now && link.due <= now + 60_000);
     now = link.due;
     link.tick(now);
-    [second] = taken("open");
+    [second] = takeEffects("open");
     assert.ok(second);
   }
 });
 
-test("if the first connection ends while the second is being opened, the second is the one", () => {
+test("if the old connection is closed during a hand-over, the new one takes its place", () => {
   for (const code of [1000, 1006]) {
-    const { link, taken, id, next } = handingOver();
+    const { link, takeEffects, id, next } = handingOver();
     link.closed(id, code, 1_050);
     assert.equal(link.state, "connecting");
     link.opened(next, 1_100);
     assert.equal(link.state, "online");
     assert.equal(link.open, next);
-    assert.deepEqual(taken("open"), []);
+    assert.deepEqual(takeEffects("open"), []);
   }
 });
 
-test("two refused handshakes in a row are looked into, one is not", () => {
-  const { link, taken } = linkOf();
+test("two rejected handshakes in a row are diagnosed, a single one is not", () => {
+  const { link, takeEffects } = createLink();
   link.connect(0);
   const checks = [];
   for (let i = 0; i < 4; i++) {
     link.closed(i + 1, 1006, 0);
-    checks.push(taken("diagnose").length);
+    checks.push(takeEffects("diagnose").length);
     link.connect(0);
   }
   assert.deepEqual(checks, [0, 1, 0, 1]);
@@ -275,23 +275,23 @@ test("two refused handshakes in a row are looked into, one is not", () => {
   link.closed(6, 1006, 1);
   link.connect(1);
   link.closed(7, 1006, 1);
-  assert.deepEqual(taken("diagnose"), [], "one before and one after a success are not in a row");
+  assert.deepEqual(takeEffects("diagnose"), [], "one before and one after a success are not in a row");
 });
 
-test("a handshake without an end is given up after 20 s", () => {
-  const { link, taken } = linkOf();
+test("a handshake without a response is dropped after 20 s", () => {
+  const { link, takeEffects } = createLink();
   link.connect(0);
   link.dialing(1, 100);
-  taken();
+  takeEffects();
   link.tick(20_099);
-  assert.deepEqual(taken("close"), []);
+  assert.deepEqual(takeEffects("close"), []);
   link.tick(20_100);
-  assert.deepEqual(taken("close"), [1]);
+  assert.deepEqual(takeEffects("close"), [1]);
   assert.equal(link.state, "waiting");
 });
 
-test("offline is shown, nothing is tried, and what is open stays open and is believed", () => {
-  const { link, taken, id } = onlineLink();
+test("offline is shown and stops reconnecting, while an open connection stays open and a response on it means online", () => {
+  const { link, takeEffects, id } = onlineLink();
   link.offline();
   assert.equal(link.state, "offline");
   assert.equal(link.open, id);
@@ -301,7 +301,7 @@ test("offline is shown, nothing is tried, and what is open stays open and is bel
   link.closed(id, 1006, 6);
   assert.equal(link.state, "offline");
   link.tick(10 * MINUTE);
-  assert.deepEqual(taken("open"), []);
+  assert.deepEqual(takeEffects("open"), []);
   link.wake(10 * MINUTE, false);
   assert.equal(link.state, "connecting");
 });

@@ -1,4 +1,4 @@
-// The client in a world without real time: pushes, the history and read marks.
+// The client with a driven clock: pushes, the history and read marks.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -8,7 +8,7 @@ import { MINUTE, newest, numbered, numbers, online, range, settled, texts, Watch
 import { memoryStorage } from "./memory.js";
 import { World } from "./world.js";
 
-test("a hole is gathered for 100 ms and asked for once, and what is shown stays in order", async () => {
+test("a gap is read by one request after 100 ms, and the entries stay in order", async () => {
   const world = new World();
   const chat = await online(world);
   const watcher = new Watcher(chat.with("ann"));
@@ -31,7 +31,7 @@ test("a hole is gathered for 100 ms and asked for once, and what is shown stays 
   assert.equal(watcher.error, undefined);
 });
 
-test("pushes without a hole, in whatever order, ask for nothing", async () => {
+test("pushes without a gap cause no request, in whatever order they arrive", async () => {
   const world = new World();
   const chat = await online(world);
   const watcher = new Watcher(chat.with("ann"));
@@ -45,7 +45,7 @@ test("pushes without a hole, in whatever order, ask for nothing", async () => {
   assert.equal(world.requests.length, 0);
 });
 
-test("what was missed is read to its end, page by page", async () => {
+test("missed messages are read to the end, page by page", async () => {
   const world = new World();
   numbered(world, "ann", 1, 10);
   const chat = await online(world);
@@ -58,7 +58,7 @@ test("what was missed is read to its end, page by page", async () => {
   assert.deepEqual(world.requests.slice(1).map(({ after }) => after).filter((after) => after > 10), [1_010, 2_010]);
 });
 
-test("a conversation of which only pushes are known reads its newest page when it is opened", async () => {
+test("a conversation that knows only pushes reads its newest page when it is opened", async () => {
   const world = new World();
   const chat = await online(world);
   numbered(world, "ann", 1, 80);
@@ -70,7 +70,7 @@ test("a conversation of which only pushes are known reads its newest page when i
   assert.deepEqual(numbers(watcher.last), range(31, 81));
 });
 
-test("late events of a connection that was given up change nothing", async () => {
+test("late events of a dropped connection change nothing", async () => {
   const world = new World();
   const chat = await online(world);
   const [old] = world.sockets;
@@ -103,7 +103,7 @@ test("a machine that slept probes its connection, and finds it dead within 5 s",
   assert.deepEqual(states.slice(0, 2), ["online", "waiting"]);
 });
 
-test("pushes while a page is on its way: none is lost or doubled, whichever is first", async () => {
+test("pushes that arrive while a page is being read are neither lost nor doubled", async () => {
   for (let seed = 1; seed <= 60; seed++) {
     const world = new World(seed);
     const chat = await online(world);
@@ -120,7 +120,7 @@ test("pushes while a page is on its way: none is lost or doubled, whichever is f
   }
 });
 
-test("a last push that is lost is seen within five minutes, and at once on wake-up", async () => {
+test("a lost last push is found within five minutes, and at once on wake-up", async () => {
   for (const wake of [false, true]) {
     const world = new World();
     const chat = await online(world);
@@ -134,7 +134,7 @@ test("a last push that is lost is seen within five minutes, and at once on wake-
   }
 });
 
-test("what came while the connection was away is read when it is back, in conversations at which nobody looks, too", async () => {
+test("messages that were missed while offline are read after reconnecting, in conversations that are not open too", async () => {
   const world = new World();
   const chat = await online(world);
   const peers = range(1, 9).map((i) => `peer${i}`);
@@ -154,7 +154,7 @@ test("what came while the connection was away is read when it is back, in conver
   assert.equal(most, 4);
 });
 
-test("pages go back to the first message of the old system, and then nothing is asked", async () => {
+test("older pages go back to the first message of the old system, and then no request is made", async () => {
   const world = new World();
   numbered(world, "ann", -119, 10);
   const chat = await online(world);
@@ -180,7 +180,7 @@ async function* paged(world, iterator) {
   }
 }
 
-test("a page that cannot be read is tried again, and the snapshot says why", async () => {
+test("a page that cannot be read is requested again, and the snapshot has the error", async () => {
   const world = new World();
   numbered(world, "ann", 1, 3);
   const chat = await online(world);
@@ -189,7 +189,7 @@ test("a page that cannot be read is tried again, and the snapshot says why", asy
     const watcher = new Watcher(chat.with(fault === "networkError" ? "ann" : fault));
     await world.advance(10_000);
     assert.equal(watcher.last.error.code, code);
-    await assert.rejects(settled(world, chat.with(watcher.talk.peer).older()), { code });
+    await assert.rejects(settled(world, chat.with(watcher.conversation.peer).older()), { code });
     world.faults = {};
     await world.advance(31_000);
     assert.equal(watcher.last.error, undefined);
@@ -197,7 +197,7 @@ test("a page that cannot be read is tried again, and the snapshot says why", asy
   assert.deepEqual(numbers(chat.with("ann").snapshot), [1, 2, 3]);
 });
 
-test("a page of what was not asked for, or out of order, is none", async () => {
+test("a page with wrong or unordered messages is rejected", async () => {
   const world = new World();
   numbered(world, "ann", 1, 60);
   const chat = await online(world);
@@ -213,37 +213,37 @@ test("a page of what was not asked for, or out of order, is none", async () => {
   assert.deepEqual(numbers(watcher.last), range(1, 60));
 });
 
-test("read marks never go back, own messages are never unread, and 1,000 marks are one write per 2 s", async () => {
+test("read marks never go back, own messages are never unread, and 1,000 marks cause one write in 2 s", async () => {
   const world = new World();
   numbered(world, "ann", 1, 50);
   const storage = memoryStorage();
   const written = [];
   const chat = await online(world, { storage: { ...storage, putConversation: async (row) => (written.push([world.time, row.read]), storage.putConversation(row)) } });
-  const talk = chat.with("ann");
-  new Watcher(talk);
+  const conversation = chat.with("ann");
+  new Watcher(conversation);
   await world.advance(5_000);
   written.length = 0;
-  talk.send("own");
+  conversation.send("own");
   await world.advance(5_000);
-  assert.equal(talk.snapshot.unread, 50);
+  assert.equal(conversation.snapshot.unread, 50);
   written.length = 0;
   const start = world.time;
   for (let i = 0; i < 1_000; i++) {
-    talk.markRead(1 + (i % 40));
+    conversation.markRead(1 + (i % 40));
     if (i % 100 === 99) await world.advance(300);
   }
-  talk.markRead(3);
-  assert.equal(talk.snapshot.read, 40);
-  assert.equal(talk.snapshot.unread, 10);
+  conversation.markRead(3);
+  assert.equal(conversation.snapshot.read, 40);
+  assert.equal(conversation.snapshot.unread, 10);
   assert.ok(written.length <= 2 + Math.floor((world.time - start) / 2_000), `${written}`);
-  talk.markRead(1_000);
-  assert.equal(talk.snapshot.read, 51);
+  conversation.markRead(1_000);
+  assert.equal(conversation.snapshot.read, 51);
   world.document.visibilityState = "hidden";
   world.wake();
   assert.equal(newest(written)[1], 51);
 });
 
-test("frames that make no sense change nothing, and the chat goes on", async () => {
+test("malformed frames change nothing", async () => {
   const world = new World();
   const chat = await online(world);
   const watcher = new Watcher(chat.with("ann"));

@@ -1,4 +1,4 @@
-// A store in memory that several chats of a test share, as tabs share IndexedDB.
+// A storage in memory, which several chats of a test can share, as tabs share IndexedDB.
 
 /** @returns {import("../src/types.js").Storage} */
 export function memoryStorage() {
@@ -10,8 +10,8 @@ export function memoryStorage() {
     putConversation: async (row) => void conversations.set(row.id, merge(conversations.get(row.id), row)),
     putRow: async (row) => void outbox.set(row.clientId, row),
     deleteRow: async (clientId) => void outbox.delete(clientId),
-    adopt: async (living, tab) => {
-      const rows = [...outbox.values()].filter((row) => !living.includes(row.tab));
+    adopt: async (liveTabs, tab) => {
+      const rows = [...outbox.values()].filter((row) => !liveTabs.includes(row.tab));
       for (const row of rows) outbox.set(row.clientId, { ...row, tab });
       return rows;
     },

@@ -1,4 +1,4 @@
-// The client in a world without real time: sending.
+// The client with a driven clock: sending.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -7,43 +7,43 @@ import { chatIn, MINUTE, newest, online, sends, settled, texts } from "./chats.j
 import { memoryStorage } from "./memory.js";
 import { World } from "./world.js";
 
-test("a message is shown before send returns, without a connection and before the store is read", async () => {
+test("a message is shown before send() returns, even without a connection and before the storage is read", async () => {
   const world = new World();
   const chat = chatIn(world, { storage: { ...memoryStorage(), load: () => new Promise(() => {}) } });
-  const talk = chat.with("ann");
-  const entry = talk.send("hi");
+  const conversation = chat.with("ann");
+  const entry = conversation.send("hi");
   assert.equal(entry.state, "queued");
-  assert.equal(talk.snapshot.entries[0], entry);
-  assert.ok(Object.isFrozen(entry) && Object.isFrozen(talk.snapshot) && Object.isFrozen(talk.snapshot.entries));
+  assert.equal(conversation.snapshot.entries[0], entry);
+  assert.ok(Object.isFrozen(entry) && Object.isFrozen(conversation.snapshot) && Object.isFrozen(conversation.snapshot.entries));
 });
 
-test("what cannot be stored is not sent, and what is sent is what is shown", async () => {
+test("an empty or too long message is not sent, and the text that is sent is the text that is shown", async () => {
   const world = new World();
   const chat = await online(world);
-  const talk = chat.with("ann");
+  const conversation = chat.with("ann");
   const long = "ü".repeat(8_192);
-  assert.deepEqual(["", `${long}a`].map((text) => [talk.send(text).state, newest(talk.snapshot.entries).error.code]), [["failed", "message_empty"], ["failed", "message_too_long"]]);
-  talk.send(long);
-  talk.send("half \ud83d, whole 😀, half \ude00");
+  assert.deepEqual(["", `${long}a`].map((text) => [conversation.send(text).state, newest(conversation.snapshot.entries).error.code]), [["failed", "message_empty"], ["failed", "message_too_long"]]);
+  conversation.send(long);
+  conversation.send("half \ud83d, whole 😀, half \ude00");
   await world.advance(100);
   assert.deepEqual(texts(world.log("ann")), [long, "half \ufffd, whole 😀, half \ufffd"]);
-  assert.deepEqual(texts(talk.snapshot.entries.slice(0, 2)), texts(world.log("ann")));
+  assert.deepEqual(texts(conversation.snapshot.entries.slice(0, 2)), texts(world.log("ann")));
 });
 
-test("numbered entries come first, echoes after them in order of sending", async () => {
+test("numbered entries come first, then the outbox in the order of sending", async () => {
   const world = new World();
   const chat = await online(world);
-  const talk = chat.with("ann");
+  const conversation = chat.with("ann");
   world.dead = true;
-  talk.send("a");
-  talk.send("b");
+  conversation.send("a");
+  conversation.send("b");
   world.dead = false;
   world.write("ann", "c");
   await world.advance(20);
-  assert.deepEqual(texts(talk.snapshot.entries), ["c", "a", "b"]);
+  assert.deepEqual(texts(conversation.snapshot.entries), ["c", "a", "b"]);
 });
 
-test("one message of a conversation is under way at a time; another conversation does not wait for it", async () => {
+test("a conversation has one message in flight, and does not wait for another conversation", async () => {
   const world = new World();
   const chat = await online(world);
   world.latency = [100, 100];
@@ -54,7 +54,7 @@ test("one message of a conversation is under way at a time; another conversation
   assert.deepEqual(sends(world).map(({ frame }) => frame.receiver_id + frame.message), ["ann1", "bob1", "ann2", "bob2"]);
 });
 
-test("a message whose ack is late goes out again under its id, after 12 s and a sign of life", async () => {
+test("a message whose ack is late is sent again under its id, after 12 s and a response to a probe", async () => {
   const world = new World();
   const chat = await online(world);
   world.faults.loseAck = 1;
@@ -68,7 +68,7 @@ test("a message whose ack is late goes out again under its id, after 12 s and a 
   assert.equal(world.log("ann").length, 1);
 });
 
-test("rate_limited waits exactly as long as it says, and holds no other conversation", async () => {
+test("rate_limited delays its conversation by exactly retry_after_ms, and no other conversation", async () => {
   const world = new World();
   const chat = await online(world);
   world.faults.rateLimit = 1;
@@ -83,7 +83,7 @@ test("rate_limited waits exactly as long as it says, and holds no other conversa
   assert.ok(Math.abs(again.time - (first.time + 10 + 1_500)) <= 1, `${again.time - first.time}`);
 });
 
-test("unavailable is tried again with full jitter from 0.5 s to 30 s", async () => {
+test("after unavailable a message is sent again with full jitter from 0.5 s to 30 s", async () => {
   const world = new World();
   const chat = await online(world);
   world.faults.unavailable = 1;
@@ -95,35 +95,35 @@ test("unavailable is tried again with full jitter from 0.5 s to 30 s", async () 
   assert.ok(waits.length > 20 && Math.max(...waits) > 15_000);
 });
 
-test("a fatal refusal ends that message, the next goes on, and a retry is the last in order", async () => {
+test("a rejected message fails, the next one is sent, and a retry goes to the end of the queue", async () => {
   const world = new World();
   const chat = await online(world);
-  const talk = chat.with("ann");
-  const bad = talk.send("fatal");
+  const conversation = chat.with("ann");
+  const bad = conversation.send("fatal");
   await assert.rejects(settled(world, bad.done), { code: "invalid_frame", retryable: false });
-  talk.send("good");
+  conversation.send("good");
   await world.advance(50);
   world.serve = (serve => function (socket, frame) { return serve.call(this, socket, { ...frame, message: frame.message?.replace("fatal", "mended") }); })(world.serve);
-  newest(talk.snapshot.entries).retry();
-  assert.equal((await settled(world, newest(talk.snapshot.entries).done)).seq, 2);
+  newest(conversation.snapshot.entries).retry();
+  assert.equal((await settled(world, newest(conversation.snapshot.entries).done)).seq, 2);
   assert.deepEqual(texts(world.log("ann")), ["good", "mended"]);
 });
 
-test("a queued message can be discarded, one under way cannot", async () => {
+test("a queued message can be discarded, a message in flight cannot", async () => {
   const world = new World();
   const chat = await online(world);
-  const talk = chat.with("ann");
-  const [first, second] = [talk.send("1"), talk.send("2")];
+  const conversation = chat.with("ann");
+  const [first, second] = [conversation.send("1"), conversation.send("2")];
   await world.advance(1);
   first.discard();
   second.discard();
   await assert.rejects(second.done, { code: "discarded" });
   await world.advance(100);
   assert.deepEqual(texts(world.log("ann")), ["1"]);
-  assert.deepEqual(texts(talk.snapshot.entries), ["1"]);
+  assert.deepEqual(texts(conversation.snapshot.entries), ["1"]);
 });
 
-test("after 24 h a message fails and can be sent by hand; a clock that jumps back fails nothing", async () => {
+test("a message fails after 24 h and can be retried, and a clock that jumps back fails nothing", async () => {
   const world = new World();
   const storage = memoryStorage();
   const chat = chatIn(world, { storage });
@@ -142,7 +142,7 @@ test("after 24 h a message fails and can be sent by hand; a clock that jumps bac
   assert.deepEqual(texts(world.log("ann")), ["a"]);
 });
 
-test("a message that waits since before a jump back of the clock is sent at the next start", async () => {
+test("a message that was queued before the clock jumped back is sent at the next start", async () => {
   const world = new World();
   const storage = memoryStorage();
   const before = chatIn(world, { storage });
@@ -161,7 +161,7 @@ test("a message that waits since before a jump back of the clock is sent at the 
   assert.deepEqual(texts(world.log("ann")), ["a"]);
 });
 
-test("a message from the future is not kept for ever, either", async () => {
+test("a message with a time in the future expires too", async () => {
   const world = new World();
   const storage = memoryStorage();
   await storage.putRow({ clientId: "c", peer: "ann", text: "a", order: 1, created: 1e12, tab: "dead" });
@@ -171,7 +171,7 @@ test("a message from the future is not kept for ever, either", async () => {
   assert.equal(chat.with("ann").snapshot.entries[0].error.code, "expired");
 });
 
-test("no frame leaves before its message is stored", async () => {
+test("no message is sent before the storage has it", async () => {
   const world = new World();
   let stored;
   const chat = await online(world, { storage: { ...memoryStorage(), putRow: () => new Promise((resolve) => (stored = resolve)) } });
@@ -183,7 +183,7 @@ test("no frame leaves before its message is stored", async () => {
   assert.equal(sends(world).length, 1);
 });
 
-test("what waits since an earlier time goes before what was written now", async () => {
+test("messages of an earlier start are sent before new ones", async () => {
   const world = new World();
   const storage = memoryStorage();
   await storage.putRow({ clientId: "c", peer: "ann", text: "before", order: -5, created: 0, tab: "dead" });
@@ -194,7 +194,7 @@ test("what waits since an earlier time goes before what was written now", async 
   assert.deepEqual(texts(world.log("ann")), ["before", "now"]);
 });
 
-test("a frame that closes connections is not sent again", async () => {
+test("a message that makes the server close the connection is not sent again", async () => {
   for (const code of [1003, 1009]) {
     const world = new World();
     const chat = await online(world);
@@ -208,7 +208,7 @@ test("a frame that closes connections is not sent again", async () => {
   }
 });
 
-test("an unknown code is fatal or not as the server says", async () => {
+test("an error with an unknown code is retried if the server says retryable", async () => {
   for (const retryable of [true, false]) {
     const world = new World();
     const chat = await online(world);

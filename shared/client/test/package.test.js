@@ -1,4 +1,4 @@
-// The package as npm packs it: what is in it, that every kind of project can load it, and what it weighs.
+// The package that npm packs: its files, its use in every kind of project, and its size.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -14,16 +14,16 @@ import { gzipSync } from "node:zlib";
 const require = createRequire(import.meta.url);
 const run = promisify(execFile);
 
-/** Weight of the library in a bundle, minified and gzipped. */
+/** Size limit of the library in a bundle, minified and gzipped. */
 const MAX_BUNDLE_BYTES = 10.5 * 1_024;
 
 const HOME = fileURLToPath(new URL("..", import.meta.url));
 const tsc = join(dirname(require.resolve("typescript/package.json")), require("typescript/package.json").bin.tsc);
 
-let folder; // A scratch folder.
+let folder; // A temporary folder.
 let source; // A copy of the library's folder, with the types generated.
 let project; // A project that has installed the package.
-let files; // Files of the package.
+let files; // Paths of the files in the package.
 
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), "meetme-chat-"));
@@ -40,7 +40,7 @@ before(async () => {
 
 after(() => rm(folder, { recursive: true, force: true }));
 
-test("the package holds its sources, types, README and nothing else, and depends on nothing", async () => {
+test("the package contains only sources, types and README, and has no dependencies", async () => {
   const others = files.filter((path) => !/^(src\/[\w-]+\.js|types\/[\w-]+\.d\.ts(\.map)?|package\.json|README\.md|LICENSE)$/.test(path));
   assert.deepEqual(others, []);
   for (const path of ["src/index.js", "types/index.d.ts", "README.md"]) assert.ok(files.includes(path), `${path} is missing`);
@@ -53,19 +53,19 @@ test("the package holds its sources, types, README and nothing else, and depends
   assert.equal(condition, "types", "`types` comes first, or some resolvers do not see it");
 });
 
-test("the package's own files are all that its sources import", async () => {
+test("the sources import only files of the package", async () => {
   const { inputs } = (await bundle({ entryPoints: [join(project, "node_modules/meetme-chat/src/index.js")], packages: "external" })).metafile;
   const imports = Object.values(inputs).flatMap((input) => input.imports);
   assert.ok(imports.length > 0);
   assert.deepEqual(imports.filter(({ external, path }) => external || !path.includes("meetme-chat/src/")), []);
 });
 
-test("an ES module imports it", async () => {
+test("an ES module can import the package", async () => {
   await write("main.mjs", `import { Chat, ChatError, SignedOut, indexedDbStorage } from "meetme-chat";\n${TRY}`);
   assert.equal(await node("main.mjs"), "idle function function function\n");
 });
 
-test("a CommonJS module loads it by import()", async () => {
+test("a CommonJS module can load the package by import()", async () => {
   await write(
     "main.cjs",
     `import("meetme-chat").then(({ Chat, ChatError, SignedOut, indexedDbStorage }) => {\n${TRY}\n});`,
@@ -74,7 +74,7 @@ test("a CommonJS module loads it by import()", async () => {
 });
 
 for (const [resolution, module] of [["node16", "node16"], ["bundler", "esnext"]]) {
-  test(`a TypeScript file uses it with types, and is told of its mistakes (moduleResolution ${resolution})`, async () => {
+  test(`TypeScript accepts correct use of the package and reports mistakes (moduleResolution ${resolution})`, async () => {
     const options = ["--noEmit", "--strict", "--target", "es2022", "--lib", "es2022,dom,dom.iterable", "--types", ""];
     const check = (file) => run(process.execPath, [tsc, ...options, "--module", module, "--moduleResolution", resolution, file], { cwd: project });
     await write("good.mts", GOOD);
@@ -82,27 +82,27 @@ for (const [resolution, module] of [["node16", "node16"], ["bundler", "esnext"]]
     await write("bad.mts", BAD);
     const { stdout } = await check("bad.mts").then(() => assert.fail("no mistake was found"), (error) => error);
     const lines = BAD.split("\n").flatMap((line, index) => (line.includes("// wrong") ? [index + 1] : []));
-    const told = new Set([...stdout.matchAll(/^bad\.mts\((\d+),/gm)].map(([, line]) => Number(line)));
-    assert.deepEqual([...told].sort((a, b) => a - b), lines, stdout);
+    const reported = new Set([...stdout.matchAll(/^bad\.mts\((\d+),/gm)].map(([, line]) => Number(line)));
+    assert.deepEqual([...reported].sort((a, b) => a - b), lines, stdout);
   });
 }
 
-test("its sources pass the strict type check", async () => {
+test("the sources pass the strict type check", async () => {
   await run(process.execPath, [tsc, "-p", source, "--noEmit"]).catch(({ stdout }) => assert.fail(stdout));
   const { stdout } = await run(process.execPath, [tsc, "-p", source, "--showConfig"]);
   const { compilerOptions } = JSON.parse(stdout);
   assert.ok(compilerOptions.strict && compilerOptions.checkJs, stdout);
 });
 
-test("it weighs at most 10.5 KB, minified and gzipped", async (t) => {
+test("the bundle is at most 10.5 KB, minified and gzipped", async (t) => {
   const { outputFiles } = await bundle({ stdin: { contents: 'export * from "meetme-chat";', resolveDir: project }, minify: true });
-  const bytes = weight(outputFiles[0].contents);
+  const bytes = compressedSize(outputFiles[0].contents);
   t.diagnostic(`minified and gzipped: ${bytes} bytes`);
   assert.ok(bytes <= MAX_BUNDLE_BYTES, `${bytes} bytes`);
 });
 
-test("types.js is for the type checker alone: no module loads it", async () => {
-  const modules = await loaded();
+test("no module loads types.js, which is for the type checker only", async () => {
+  const modules = await loadedModules();
   const present = (await readdir(join(source, "src"))).filter((name) => name.endsWith(".js"));
   assert.deepEqual(present.filter((name) => !modules.includes(name)), ["types.js"]);
 });
@@ -129,14 +129,14 @@ const chat = new Chat({
 const stopState: () => void = chat.onState(({ state, retryAt, error }) => {
   if (state === "waiting") console.log(retryAt?.toFixed(), error?.code);
 });
-const talk = chat.with("student@example.com");
-const stop = talk.onChange(({ entries, unread, more, newest }) => {
+const conversation = chat.with("student@example.com");
+const stop = conversation.onChange(({ entries, unread, more, newest }) => {
   for (const { key, text, state, error, seq, own } of entries) {
     if (state === "failed" && own) console.log(key.length, text.length, error?.retryable, seq?.toFixed());
   }
   console.log(unread + newest, more);
 });
-const entry = talk.send("At 3PM?");
+const entry = conversation.send("At 3PM?");
 try {
   await entry.done;
 } catch (error) {
@@ -144,14 +144,14 @@ try {
 }
 entry.retry();
 entry.discard();
-const { more }: { more: boolean } = await talk.older(50);
-talk.markRead();
-talk.typing();
-for await (const message of talk.all()) console.log(message.text);
+const { more }: { more: boolean } = await conversation.older(50);
+conversation.markRead();
+conversation.typing();
+for await (const message of conversation.all()) console.log(message.text);
 for await (const conversation of chat.conversations()) console.log(conversation.peer, conversation.unread, conversation.last?.text);
 chat.onConversations((list) => list.map(({ id, newest }) => id + newest));
 const persistent: boolean = chat.persistent;
-console.log(persistent, more, talk.id, talk.peer);
+console.log(persistent, more, conversation.id, conversation.peer);
 stop();
 stopState();
 chat.connect();
@@ -163,11 +163,11 @@ const BAD = `
 import { Chat } from "meetme-chat";
 const unnamed = new Chat({ socketUrl: "wss://example.com", historyUrl: "" }); // wrong: no user
 const chat = new Chat({ socketUrl: "wss://example.com", historyUrl: "", user: "a" });
-const talk = chat.with(7); // wrong: a user id is a text
-talk.send({ text: "At 3PM?" }); // wrong: so is a message
+const conversation = chat.with(7); // wrong: a user id is a text
+conversation.send({ text: "At 3PM?" }); // wrong: so is a message
 chat.onState(({ state }) => console.log(state === "flying")); // wrong: there is no such state
-talk.onChange(({ entries }) => entries.push()); // wrong: a snapshot is read only
-console.log(talk.send("a").sequence, unnamed); // wrong: no such field
+conversation.onChange(({ entries }) => entries.push()); // wrong: a snapshot is read only
+console.log(conversation.send("a").sequence, unnamed); // wrong: no such field
 `;
 
 /** Writes a file of the project. */
@@ -175,12 +175,12 @@ function write(name, text) {
   return writeFile(join(project, name), text);
 }
 
-/** Runs a file of the project, and returns what it prints. */
+/** Runs a file of the project and returns its output. */
 async function node(name) {
   return (await run(process.execPath, [name], { cwd: project })).stdout;
 }
 
-/** Runs npm without a network and outside of the user's cache, with the type checker on its path. */
+/** Runs npm offline, with its own cache and with the type checker on its PATH. */
 async function npm(cwd, ...flags) {
   const path = [join(tsc, "../../../.bin"), process.env.PATH].join(delimiter);
   const env = { ...process.env, PATH: path, npm_config_cache: join(folder, "npm"), npm_config_update_notifier: "false" };
@@ -188,17 +188,17 @@ async function npm(cwd, ...flags) {
   return stdout;
 }
 
-/** Bundles a module with all that it imports. */
+/** Bundles a module with its imports. */
 function bundle(options) {
   return require("esbuild").build({ bundle: true, write: false, metafile: true, format: "esm", target: "es2022", logLevel: "silent", ...options });
 }
 
-/** Names of the modules that a page loads. */
-async function loaded() {
+/** Returns the names of the modules that a page loads. */
+async function loadedModules() {
   const { metafile } = await bundle({ entryPoints: [join(source, "src/index.js")] });
   return Object.keys(metafile.inputs).map((path) => path.split("/").at(-1));
 }
 
-function weight(contents) {
+function compressedSize(contents) {
   return gzipSync(contents, { level: 9 }).length;
 }

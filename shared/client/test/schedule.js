@@ -1,4 +1,4 @@
-// One generated schedule: what a user, a peer, the network and the server do, and what must hold.
+// A generated schedule: actions of a user, a peer, the network and the server, and the invariants that must hold.
 
 import assert from "node:assert/strict";
 import { isMainThread, workerData } from "node:worker_threads";
@@ -9,6 +9,7 @@ import { World } from "./world.js";
 
 const FAULTS = ["refuse", "losePush", "doublePush", "rateLimit", "unavailable", "cutBefore", "cutAfter", "loseAck", "echoPush", "networkError", "serverError", "nonsense", "expire"];
 
+/** Runs the schedule of a seed. */
 export async function schedule(seed) {
   const world = new World(seed);
   const { random } = world;

@@ -1,6 +1,6 @@
-// The chat's server in this process: real sockets by `ws`, and the history over HTTP on the same port. It follows
-// the protocol of the README, and fails on command: a test sets the rules `onHandshake`, `onFrame`, `onPush` and
-// `onHistory`, each a function that returns nothing for the usual course.
+// A chat server in this process: real WebSockets by `ws`, and the history over HTTP on the same port. It speaks the
+// protocol of the chat, and fails on command: a test sets the rules `onHandshake`, `onFrame`, `onPush` and `onHistory`.
+// A rule that returns nothing changes nothing.
 
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
@@ -10,24 +10,24 @@ import { setTimeout as after } from "node:timers/promises";
 
 const { WebSocketServer } = createRequire(import.meta.url)("ws");
 
-/** Size limit of a frame of a client, as API Gateway has it: longer ones close the connection with 1009. */
+/** Size limit of a client's frame, which is that of API Gateway. A larger frame closes the connection with 1009. */
 const MAX_FRAME_BYTES = 32_768;
 const MAX_TEXT_BYTES = 16_384;
 
-/** Returns a server that listens on a free port. With `guarded`, handshakes and histories need a token. */
+/** Returns a server that listens on a free port. With `withAuth`, handshakes and requests of the history need a token. */
 export async function startServer(options = {}) {
   const server = new ChatServer(options);
   await server.listen();
   return server;
 }
 
-/** Returns a rule that answers as `rule` for the first `count` calls. */
+/** Returns a rule that applies `rule` to the first `count` calls only. */
 export function times(count, rule) {
   let left = count;
   return (...call) => (left-- > 0 ? (typeof rule === "function" ? rule(...call) : rule) : undefined);
 }
 
-/** Waits until `condition` returns something true, and returns it. `what` names it in the error: a text, or a function that
+/** Waits until `condition` returns a true value, and returns that. The error quotes `what`: a text, or a function that
  * returns one. */
 export async function until(condition, what, timeout = 5_000) {
   const end = performance.now() + timeout;
@@ -39,13 +39,13 @@ export async function until(condition, what, timeout = 5_000) {
   }
 }
 
-/** The id of the conversation of two users, as the server derives it. */
+/** Returns the id of the conversation of two users, as the server derives it. */
 export function conversationId(one, other) {
   const [first, second] = [one, other].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
   return `direct:${Buffer.byteLength(first)}:${first}:${second}`;
 }
 
-/** A token that says its user and lifetime, as a JWT does. Its signature is a dot and a word. */
+/** Returns an unsigned JWT with the user and the lifetime. */
 export function token(user, { lifetime = 3_600, issued = Date.now() / 1_000, ...claims } = {}) {
   const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
   const [iat, exp] = [Math.floor(issued), Math.floor(issued + lifetime)];
@@ -53,44 +53,45 @@ export function token(user, { lifetime = 3_600, issued = Date.now() / 1_000, ...
 }
 
 export class ChatServer {
-  /** Entries of each conversation, oldest first. */
+  /** Messages by conversation id, oldest first. */
   logs = new Map();
   /** Open connections, oldest first. */
   connections = [];
-  /** Connections that have ever been open. */
-  past = [];
+  /** All connections since the start, oldest first. */
+  allConnections = [];
   /** Handshakes: `{at, user, protocols, status}`. */
   handshakes = [];
   /** Frames of clients: `{at, user, connection, frame, text}`. */
   frames = [];
   /** Requests of the history: `{at, user, query, status}`. */
   requests = [];
-  /** TCP connections of handshakes, some of which are never answered. */
+  /** TCP connections of handshakes; some get no response. */
   #upgrading = new Set();
-  /** Whether connections are dead from their start: nothing that comes is read, not even a close. */
+  /** Whether new connections are dead: the server reads nothing from them, not even a close. */
   dead = false;
-  /** Tokens that are refused. */
+  /** Tokens that are rejected. */
   revoked = new Set();
 
-  /** `(request) => {status} | {delay} | {hang} | {protocol}`: what happens at a handshake. */
+  /** Rule of a handshake: `(request) => {status} | {delay} | {hang} | {protocol}`. */
   onHandshake = () => undefined;
   /**
-   * `(frame, connection) => fault`: what happens to a frame. `delay`: ms before it is processed; `stall`: it is taken
-   * and nothing more happens; `cut`: "before" or "after" the insert; `error`: fields of the error frame that answers it;
-   * `answer`: text instead of the answer; `mute`: it is stored and not acknowledged; `ackDelay`: ms between insert and ack; `pushFirst`: it is pushed to its own
-   * connection too, before the ack; `status`: that of the ack; `close`: a code.
+   * Rule of a frame: `(frame, connection) => fault`. `delay`: ms before it is processed; `stall`: it is ignored; `cut`:
+   * the connection breaks "before" or "after" the insert; `error`: fields of the error frame that is sent; `response`: a
+   * text that is sent instead of the response; `noAck`: the message is stored and not acknowledged; `ackDelay`: ms between
+   * insert and ack; `pushFirst`: the message is pushed to its own connection too, before the ack; `status`: of the ack;
+   * `close`: the code of a close.
    */
   onFrame = () => undefined;
-  /** `(message, connection) => [ms, …]`: when a push arrives, after so many ms each. Empty: never. */
+  /** Rule of a push: `(message, connection) => [ms, …]`, the delay of each copy; an empty list drops it. */
   onPush = () => undefined;
   /**
-   * `(query) => fault`: what happens to a request of the history. `delay`: ms before the answer; `fresh`: the page is read
-   * after the delay, not before; `status` and `body`: those of the answer; `cut`; `hang`.
+   * Rule of a request of the history: `(query) => fault`. `delay`: ms before the response; `fresh`: the page is read after
+   * the delay, not before; `status` and `body`: of the response; `cut`: the connection breaks; `hang`: no response.
    */
   onHistory = () => undefined;
 
-  constructor({ guarded = false } = {}) {
-    this.guarded = guarded;
+  constructor({ withAuth = false } = {}) {
+    this.withAuth = withAuth;
     this.http = createServer((request, response) => this.#serve(request, response));
     this.sockets = new WebSocketServer({ noServer: true, handleProtocols: (offered) => offered.has("chat.v1") && "chat.v1" });
     this.http.on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head));
@@ -99,11 +100,11 @@ export class ChatServer {
   async listen(port = 0) {
     await new Promise((resolve) => this.http.listen(port, "127.0.0.1", resolve));
     this.port = this.http.address().port;
-    this.socketUrl = this.guarded ? `ws://127.0.0.1:${this.port}/prod` : `ws://127.0.0.1:${this.port}/?user_id={user}`;
+    this.socketUrl = this.withAuth ? `ws://127.0.0.1:${this.port}/prod` : `ws://127.0.0.1:${this.port}/?user_id={user}`;
     this.historyUrl = `http://127.0.0.1:${this.port}`;
   }
 
-  /** Ends all connections and stops listening; the log stays, and `listen(port)` starts it again. */
+  /** Breaks all connections and stops listening. The log is kept; `listen(port)` starts the server again. */
   async stop() {
     const closed = new Promise((resolve) => this.http.close(resolve));
     this.cut();
@@ -112,60 +113,60 @@ export class ChatServer {
     await closed;
   }
 
-  /** Entries of a conversation, oldest first. */
+  /** Returns the messages of a conversation, oldest first. */
   log(one, other) {
     const id = conversationId(one, other);
     if (!this.logs.has(id)) this.logs.set(id, []);
     return this.logs.get(id);
   }
 
-  /** Texts of a conversation, oldest first. */
+  /** Returns the texts of a conversation, oldest first. */
   texts(one, other) {
     return this.log(one, other).map((entry) => entry.message);
   }
 
-  /** Open connections of a user. */
-  of(user) {
+  /** Returns the open connections of a user. */
+  connectionsOf(user) {
     return this.connections.filter((connection) => connection.user === user);
   }
 
-  /** Messages among the frames of a user. */
+  /** Returns the `sendMessage` frames of a user. */
   sends(user) {
-    return this.frames.filter((taken) => taken.user === user && taken.frame?.action === "sendMessage");
+    return this.frames.filter((received) => received.user === user && received.frame?.action === "sendMessage");
   }
 
-  /** Stores a message as if another client had sent it, and pushes it unless told otherwise. */
+  /** Stores a message as if a client had sent it, and pushes it unless `push` is false. */
   post(sender, receiver, message, { push = true, id } = {}) {
     const entry = this.#insert(sender, { receiver_id: receiver, message, client_message_id: id });
     if (push) this.#push(entry);
     return entry;
   }
 
-  /** Adds messages of the old system: numbers from 0 downwards, the last text is number 0. */
+  /** Adds messages of the old system. Their numbers count up to 0, the number of the last text. */
   addOld(sender, receiver, texts) {
     const log = this.log(sender, receiver);
     const old = texts.map((message, index) => this.#entry(sender, { receiver_id: receiver, message }, index + 1 - texts.length));
     log.unshift(...old);
   }
 
-  /** Breaks connections, without a close frame: those of `user`, or all. */
+  /** Breaks the connections of `user`, or all, without a close frame. */
   cut(user) {
     for (const connection of [...this.connections]) if (!user || connection.user === user) connection.ws.terminate();
   }
 
-  /** Closes connections with a code: those of `user`, or all. */
+  /** Closes the connections of `user`, or all, with a code. */
   close(code, user) {
     for (const connection of [...this.connections]) if (!user || connection.user === user) connection.ws.close(code);
   }
 
-  /** Sends a text to the connections of a user, whatever it is. */
-  say(user, text) {
-    for (const connection of this.of(user)) this.#send(connection, text);
+  /** Sends any text to the connections of a user. */
+  sendRaw(user, text) {
+    for (const connection of this.connectionsOf(user)) this.#send(connection, text);
   }
 
-  /** Makes the connections of a user half dead: they take frames, and nothing comes back. */
+  /** Makes the connections of a user half-dead: they accept frames and send nothing. */
   stall(user) {
-    for (const connection of this.of(user)) connection.stalled = true;
+    for (const connection of this.connectionsOf(user)) connection.stalled = true;
   }
 
   // Handshakes
@@ -176,13 +177,13 @@ export class ChatServer {
     const protocols = (request.headers["sec-websocket-protocol"] ?? "").split(",").map((text) => text.trim());
     const url = new URL(request.url, "ws://here");
     const bearer = protocols.find((text) => text.startsWith("bearer."))?.slice(7);
-    const user = this.guarded ? this.#userOf(bearer) : url.searchParams.get("user_id");
+    const user = this.withAuth ? this.#userOf(bearer) : url.searchParams.get("user_id");
     const handshake = { at: performance.now(), user, protocols, token: bearer, url: request.url };
     this.handshakes.push(handshake);
     const fault = (await this.onHandshake(handshake)) ?? {};
     if (fault.delay) await after(fault.delay);
     if (fault.hang) return;
-    const status = fault.status ?? (user ? 101 : this.guarded ? 401 : 400);
+    const status = fault.status ?? (user ? 101 : this.withAuth ? 401 : 400);
     handshake.status = status;
     if (status !== 101) {
       socket.end(`HTTP/1.1 ${status} Refused\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`);
@@ -195,17 +196,17 @@ export class ChatServer {
   #open(ws, user, bearer) {
     const connection = { ws, user, token: bearer, opened: performance.now(), sent: [], code: undefined };
     this.connections.push(connection);
-    this.past.push(connection);
+    this.allConnections.push(connection);
     ws.on("error", () => {});
     ws.on("close", (code) => {
       connection.code = code;
       this.connections = this.connections.filter((other) => other !== connection);
     });
-    ws.on("message", (data) => this.#take(connection, String(data)));
+    ws.on("message", (data) => this.#receive(connection, String(data)));
     if (this.dead) ws.pause();
   }
 
-  /** The user of a token that is good. */
+  /** Returns the user of a valid token, else null. */
   #userOf(bearer) {
     try {
       const claims = JSON.parse(Buffer.from(bearer.split(".")[1], "base64url").toString());
@@ -217,7 +218,7 @@ export class ChatServer {
 
   // Frames
 
-  async #take(connection, text) {
+  async #receive(connection, text) {
     let frame;
     try {
       frame = JSON.parse(text);
@@ -232,7 +233,7 @@ export class ChatServer {
     if (fault.close) return connection.ws.close(fault.close);
     if (fault.cut === "before") return connection.ws.terminate();
     if (fault.error) return this.#error(connection, fault.error, frame);
-    if (frame?.action === "ping") return this.#send(connection, fault.answer ?? { type: "pong", timestamp: new Date().toISOString() });
+    if (frame?.action === "ping") return this.#send(connection, fault.response ?? { type: "pong", timestamp: new Date().toISOString() });
     await this.#store(connection, frame, fault);
   }
 
@@ -246,15 +247,15 @@ export class ChatServer {
     if (fault.pushFirst) this.#send(connection, { type: "message", ...entry });
     const delivered = this.#push(entry, connection);
     if (fault.cut === "after") return connection.ws.terminate();
-    if (fault.mute) return;
+    if (fault.noAck) return;
     if (fault.ackDelay) await after(fault.ackDelay);
-    if (fault.answer !== undefined) return this.#send(connection, fault.answer);
+    if (fault.response !== undefined) return this.#send(connection, fault.response);
     const { message_id, conversation_id, seq, timestamp, client_message_id } = entry;
     const status = fault.status ?? (delivered ? "delivered" : "stored");
     this.#send(connection, { type: "ack", client_message_id, message_id, conversation_id, seq, timestamp, status, duplicate: Boolean(before) });
   }
 
-  /** Answers with an error; as the real one, it closes a connection whose token has expired, with 1000. */
+  /** Sends an error frame. As the real server, it closes a connection whose token has expired with 1000. */
   #error(connection, fields, frame) {
     const { client_message_id } = frame ?? {};
     this.#send(connection, { type: "error", message: "That did not work.", retryable: true, client_message_id, ...fields });
@@ -274,7 +275,7 @@ export class ChatServer {
     return { message_id, conversation_id, seq, sender_id, receiver_id, message, timestamp, client_message_id };
   }
 
-  /** Pushes to the receiver and to the sender's other connections; true if the receiver has one. */
+  /** Pushes to the receiver and to the sender's other connections. Returns whether the receiver has one. */
   #push(entry, origin) {
     const { sender_id, receiver_id } = entry;
     const toSelf = sender_id === receiver_id;
@@ -286,7 +287,7 @@ export class ChatServer {
         else this.#send(connection, { type: "message", ...entry });
       }
     }
-    return this.of(receiver_id).length > 0;
+    return this.connectionsOf(receiver_id).length > 0;
   }
 
   #send(connection, frame) {
@@ -301,21 +302,21 @@ export class ChatServer {
   async #serve(request, response) {
     const url = new URL(request.url, "http://here");
     const query = Object.fromEntries(url.searchParams);
-    const user = this.guarded ? this.#userOf(request.headers.authorization?.replace(/^Bearer /, "")) : undefined;
-    const asked = { at: performance.now(), user, query, url: request.url, authorization: request.headers.authorization };
-    this.requests.push(asked);
-    // What the page holds is decided when the request comes, as if the answer were then on its way.
+    const user = this.withAuth ? this.#userOf(request.headers.authorization?.replace(/^Bearer /, "")) : undefined;
+    const logged = { at: performance.now(), user, query, url: request.url, authorization: request.headers.authorization };
+    this.requests.push(logged);
+    // The page is read when the request arrives, as if the response were on its way from then on.
     const page = this.#page(query);
-    const fault = (await this.onHistory(query, asked)) ?? {};
+    const fault = (await this.onHistory(query, logged)) ?? {};
     if (fault.delay) await after(fault.delay);
     if (fault.hang) return;
     if (fault.cut) return response.destroy();
-    const refused = this.guarded && (!user ? 401 : user !== query.user1 && user !== query.user2 ? 403 : undefined);
-    asked.status = fault.status ?? (refused || (url.pathname === "/chat/history" ? 200 : 404));
+    const rejection = this.withAuth && (!user ? 401 : user !== query.user1 && user !== query.user2 ? 403 : undefined);
+    logged.status = fault.status ?? (rejection || (url.pathname === "/chat/history" ? 200 : 404));
     const { body, links } = fault.fresh ? this.#page(query) : page;
-    if (asked.status === 200 && links) response.setHeader("link", links);
-    response.writeHead(asked.status, { "content-type": "application/json" });
-    response.end(fault.body ?? (asked.status === 200 ? body : JSON.stringify({ status: asked.status, title: "Refused" })));
+    if (logged.status === 200 && links) response.setHeader("link", links);
+    response.writeHead(logged.status, { "content-type": "application/json" });
+    response.end(fault.body ?? (logged.status === 200 ? body : JSON.stringify({ status: logged.status, title: "Refused" })));
   }
 
   #page({ user1 = "", user2 = "", limit = 1_000, after: from, before }) {
@@ -334,7 +335,7 @@ export class ChatServer {
   }
 }
 
-/** The error code of a message frame that is bad. */
+/** Returns the error code of a malformed message frame. */
 function problemOf(frame) {
   if (typeof frame !== "object" || frame === null || (frame.action !== undefined && frame.action !== "sendMessage")) return "invalid_frame";
   const { receiver_id, message, client_message_id = "1" } = frame;

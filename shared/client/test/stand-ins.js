@@ -1,16 +1,16 @@
-// Small stand-ins for what a browser gives a page: a tab with its timers, sockets, events and locks, which can die at
-// any moment. Real IndexedDB, Web Locks and tabs are in the tests of the page.
+// Stand-ins for a browser: tabs with timers, WebSockets, events and locks, which can die at any moment, and IndexedDB. The
+// tests of the page use the real ones.
 
 import { createRequire } from "node:module";
 
 const { WebSocket } = createRequire(import.meta.url)("ws");
 
-/** Web Locks over several tabs: exclusive and shared ones, with `ifAvailable` and `signal`. */
+/** Web Locks of several tabs: exclusive and shared ones, with `ifAvailable` and `signal`. */
 export class Locks {
   #held = [];
   #queue = [];
 
-  /** The `navigator.locks` of a tab. */
+  /** Returns the `navigator.locks` of a tab. */
   of(tab) {
     return {
       request: (name, ...rest) => this.#request(tab, name, rest.length > 1 ? rest[0] : {}, rest.at(-1)),
@@ -18,13 +18,13 @@ export class Locks {
     };
   }
 
-  /** Frees what a tab holds and waits for, as its death does. */
+  /** Releases the locks and requests of a dead tab. */
   release(tab) {
     this.#queue = this.#queue.filter((request) => request.tab !== tab);
     for (const request of this.heldBy(tab)) this.#free(request);
   }
 
-  /** Locks that a tab holds. */
+  /** Returns the locks that a tab holds. */
   heldBy(tab) {
     return this.#held.filter((request) => request.tab === tab);
   }
@@ -46,7 +46,7 @@ export class Locks {
     });
   }
 
-  /** Whether no other request holds the lock, or waits for it since before. */
+  /** Returns whether no other request holds the lock or waits for it longer. */
   #isFree({ name, mode }, before = this.#queue) {
     const others = [...this.#held, ...before].filter((other) => other.name === name);
     return others.every((other) => other.mode === "shared" && mode === "shared");
@@ -75,18 +75,18 @@ export class Locks {
 const info = ({ name, mode }) => ({ name, mode });
 
 /**
- * IndexedDB of a browser: databases that outlive tabs, of the operations that the library uses. `fail(operation)` may
- * return an error, `"hang"` for an answer that never comes, or nothing.
+ * IndexedDB of a browser, with the operations that the library uses. `fail(operation)` may return an error, or `"hang"` for
+ * a request that never completes.
  */
 export class Databases {
-  /** Stores of each database: name, then store, then key. */
+  /** Rows by database, store and key. */
   data = new Map();
   fail = () => undefined;
   #open = new Set();
 
   open(name) {
     const request = {};
-    this.#answer("open", request, () => {
+    this.#respond("open", request, () => {
       const fresh = !this.data.has(name);
       if (fresh) this.data.set(name, new Map());
       const database = this.#database(name);
@@ -102,7 +102,7 @@ export class Databases {
     const attempt = () => {
       for (const database of this.#open) if (database.name === name) database.onversionchange?.();
       if ([...this.#open].some((database) => database.name === name)) return setTimeout(attempt, 5);
-      this.#answer("deleteDatabase", request, () => this.data.delete(name));
+      this.#respond("deleteDatabase", request, () => this.data.delete(name));
     };
     attempt();
     return request;
@@ -122,18 +122,18 @@ export class Databases {
         const failure = this.fail("transaction");
         if (failure instanceof Error) throw failure;
         const transaction = this.#transaction(stores.get(store), turn);
-        turn = transaction.ended;
+        turn = transaction.completed;
         return transaction;
       },
     };
   }
 
-  /** A transaction: it waits for the one before, and ends when a turn leaves no request. Failed, it undoes its writes. */
+  /** A transaction. It waits for the one before, and completes when it has no pending request. If one fails, its writes are undone. */
   #transaction(store, before) {
     const saved = new Map(store);
     let pending = 0;
     let end;
-    const transaction = { error: null, ended: new Promise((resolve) => (end = resolve)) };
+    const transaction = { error: null, completed: new Promise((resolve) => (end = resolve)) };
     const settle = () => {
       if (pending) return;
       if (transaction.error) {
@@ -143,11 +143,11 @@ export class Databases {
       } else transaction.oncomplete?.();
       end();
     };
-    const ask = (operation, work) => {
+    const request = (operation, work) => {
       const request = {};
       pending++;
       before.then(() =>
-        this.#answer(operation, request, () => (request.result = work()), (error) => {
+        this.#respond(operation, request, () => (request.result = work()), (error) => {
           if (error) transaction.error = error;
           setImmediate(() => (pending--, settle()));
         }),
@@ -155,15 +155,15 @@ export class Databases {
       return request;
     };
     transaction.objectStore = () => ({
-      get: (key) => ask("get", () => structuredClone(store.get(key))),
-      getAll: () => ask("getAll", () => structuredClone([...store.values()])),
-      put: (value) => ((value = structuredClone(value)), ask("put", () => void store.set(value[store.keyPath], value))),
-      delete: (key) => ask("delete", () => void store.delete(key)),
+      get: (key) => request("get", () => structuredClone(store.get(key))),
+      getAll: () => request("getAll", () => structuredClone([...store.values()])),
+      put: (value) => ((value = structuredClone(value)), request("put", () => void store.set(value[store.keyPath], value))),
+      delete: (key) => request("delete", () => void store.delete(key)),
     });
     return transaction;
   }
 
-  #answer(operation, request, work, done = () => {}) {
+  #respond(operation, request, work, done = () => {}) {
     const failure = this.fail(operation);
     if (failure === "hang") return;
     setImmediate(() => {
@@ -202,11 +202,11 @@ function id(listener) {
   return ids.get(listener);
 }
 
-/** A tab of a browser. `options` goes into the constructor of `Chat`. */
+/** A tab of a browser. Its `options` are for the constructor of `Chat`. */
 export class Tab {
   alive = true;
   timers = new Set();
-  /** Sockets that were opened, oldest first. */
+  /** WebSockets that were opened, oldest first. */
   sockets = [];
   channels = new Set();
   window = new Target();
@@ -253,7 +253,7 @@ export class Tab {
     this.window.fire("focus");
   }
 
-  /** The process ends with whatever is under way: nothing runs any more, and the browser frees its locks. */
+  /** Kills the tab: timers and pending operations never complete, and the browser releases its locks. */
   die() {
     this.alive = false;
     for (const timer of this.timers) clearTimeout(timer);
@@ -296,12 +296,12 @@ export class Tab {
   }
 }
 
-/** A storage of which a tab that is dead gets nothing more. What it had begun goes on. */
+/** Returns a storage that no longer responds once the tab is dead. Operations that were begun are completed. */
 function mortal(storage, tab) {
   return wrap(storage, (name, call) => (tab.alive ? call() : new Promise(() => {})));
 }
 
-/** A storage whose every operation goes through `around(name, call, arguments)`. */
+/** Returns a storage that passes every operation to `around(name, call, arguments)`. */
 export function wrap(storage, around) {
   return new Proxy(storage, {
     get(target, name) {

@@ -7,22 +7,22 @@ import { transition, TRANSITIONS } from "../src/entry.js";
 import { conversationId, peerOf } from "../src/id.js";
 import { Clock, jitter } from "../src/timing.js";
 
-test("an entry moves by the table, and any other transition is told", () => {
+test("an entry makes the transitions of the table, and any other one is logged", () => {
   const states = Object.keys(TRANSITIONS);
   const allowed = { queued: "sending failed", sending: "queued stored delivered failed", stored: "delivered", delivered: "read", read: "", failed: "queued" };
   for (const from of states) {
     for (const to of states) {
       const record = { state: from };
-      let told;
-      transition(record, to, (...log) => (told = log));
+      let logged;
+      transition(record, to, (...log) => (logged = log));
       const good = allowed[from].split(" ").includes(to);
       assert.equal(record.state, good ? to : from);
-      assert.equal(told === undefined, good, `${from} -> ${to}`);
+      assert.equal(logged === undefined, good, `${from} -> ${to}`);
     }
   }
 });
 
-test("an id of a conversation is in the order of UTF-8, and says who is in it", () => {
+test("a conversation id names its users in the order of UTF-8, and they can be read from it", () => {
   assert.equal(conversationId("b", "a"), "direct:1:a:b");
   assert.equal(conversationId("me", "me"), "direct:2:me:me");
   assert.equal(conversationId("ü", "z"), "direct:1:z:ü");
@@ -33,7 +33,7 @@ test("an id of a conversation is in the order of UTF-8, and says who is in it", 
   for (const bad of ["", "direct:1:a:b", "group:x", "direct:9:me:a", "direct:2:me:"]) assert.throws(() => peerOf(bad, "me"), { code: "invalid_conversation_id" });
 });
 
-test("a clock that jumps stops nothing: only its steps forward count, and a timer that ran has run", () => {
+test("the clock counts only steps forward, and at least the time of a timer that ran", () => {
   let now = 1_000_000;
   const clock = new Clock(() => now);
   now += 500;
@@ -45,7 +45,7 @@ test("a clock that jumps stops nothing: only its steps forward count, and a time
   assert.equal(clock.read(), 800);
 });
 
-test("full jitter", () => {
+test("jitter is a random share of a bound that doubles up to a maximum", () => {
   assert.equal(jitter(() => 1, 0, 500, 30_000), 500);
   assert.equal(jitter(() => 0.5, 3, 500, 30_000), 2_000);
   assert.equal(jitter(() => 1, 5_000, 500, 30_000), 30_000);

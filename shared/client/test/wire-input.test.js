@@ -1,4 +1,4 @@
-// The client on real sockets, against a server that fails on command: texts, users and options of any kind.
+// The client on real WebSockets, against a server that fails on command: texts, users and options of any kind.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -25,12 +25,12 @@ const TEXTS = {
   "composed and not": "e\u0301 \u00e9 \u{1F468}\u200D\u{1F469}\u200D\u{1F467}",
 };
 
-scenario("texts of any content arrive as they are shown, and half a pair is replaced before it is shown", async (world) => {
+scenario("texts of any content arrive as they are shown, and a lone surrogate is replaced before it is shown", async (world) => {
   const { server } = world;
   const [ann, ben] = [await world.online("ann"), await world.online("ben")];
   const view = ann.with("ben");
   for (const text of Object.values(TEXTS)) {
-    const entry = view.talk.send(text);
+    const entry = view.conversation.send(text);
     assert.equal(entry.text, text.toWellFormed());
     await entry.done;
   }
@@ -48,65 +48,65 @@ const REFUSED = {
 };
 
 for (const [what, [text, code]] of Object.entries(REFUSED)) {
-  scenario(`a text that no server takes fails without a frame, and says why: ${what}`, async (world) => {
+  scenario(`a text that the server would reject fails without a frame: ${what}`, async (world) => {
     const ann = await world.online("ann");
     const view = ann.with("ben");
-    const entry = view.talk.send(text);
+    const entry = view.conversation.send(text);
     assert.deepEqual([entry.state, entry.error.code, entry.error.retryable], ["failed", code, false]);
     await assert.rejects(entry.done, { code });
-    await view.talk.send("next").done;
+    await view.conversation.send("next").done;
     assert.deepEqual(world.server.sends("ann").map(({ frame }) => frame.message), ["next"]);
     await until(() => view.texts.length === 2, "it is shown until it is discarded");
   });
 }
 
-scenario("a text whose frame is too large for the server closes the connection with 1009: it fails, and the next goes on", async (world) => {
+scenario("a message whose frame makes the server close with 1009 fails, and the next one is sent", async (world) => {
   const { server } = world;
   const ann = await world.online("ann");
   const view = ann.with("ben");
-  const large = view.talk.send("\0".repeat(16_384));
-  const next = view.talk.send("next");
+  const large = view.conversation.send("\0".repeat(16_384));
+  const next = view.conversation.send("next");
   await assert.rejects(large.done, (error) => error instanceof ChatError && !error.retryable);
   await next.done;
   assert.deepEqual(server.texts("ann", "ben"), ["next"]);
-  assert.ok(server.past.length <= 2, "it was sent once at most");
+  assert.ok(server.allConnections.length <= 2, "it was sent at most once");
 });
 
-scenario("text that is not a string is sent as a string or fails, and throws nothing later", async (world) => {
+scenario("a text that is not a string is sent as a string or throws at once", async (world) => {
   const ann = await world.online("ann");
   const view = ann.with("ben");
   for (const text of [7, null, undefined, { toString: () => "an object" }, ["a", "b"]]) {
     try {
-      const entry = view.talk.send(text);
+      const entry = view.conversation.send(text);
       await entry.done.catch(() => {});
       assert.equal(typeof entry.text, "string");
     } catch (error) {
       assert.ok(error instanceof TypeError || error instanceof ChatError, String(error));
     }
   }
-  await view.talk.send("next").done;
+  await view.conversation.send("next").done;
 });
 
 const USERS = ["a", "prof+x@example.com", "a/b %20?&=#", "學生", " ", "x".repeat(254), "\u{1F600}".repeat(63), "direct:1:a", ":", "%", "\u202Ea", "{user}", "$&", "__proto__", "constructor", "\uFF5E", "\u{10000}", "'\"<>`"];
 
-scenario("users of any name write to each other, and the ids of their conversations are those of the server", async (world) => {
+scenario("users of any name can chat, and their conversation ids are those of the server", async (world) => {
   const { server } = world;
   for (const [index, user] of USERS.entries()) {
     const peer = USERS[(index + 1) % USERS.length];
     const [one, other] = [await world.online(user), await world.online(peer)];
     const view = one.with(peer);
-    assert.equal(view.talk.id, conversationId(user, peer));
-    assert.equal(one.chat.conversation(view.talk.id), one.chat.with(peer));
-    assert.equal(view.talk.peer, peer);
-    await view.talk.send("hi").done;
+    assert.equal(view.conversation.id, conversationId(user, peer));
+    assert.equal(one.chat.conversation(view.conversation.id), one.chat.with(peer));
+    assert.equal(view.conversation.peer, peer);
+    await view.conversation.send("hi").done;
     await other.with(user).shows(server.texts(user, peer));
-    assert.equal(other.with(user).talk.id, view.talk.id);
+    assert.equal(other.with(user).conversation.id, view.conversation.id);
     await Promise.all([one.chat.close(), other.chat.close()]);
   }
-  assert.deepEqual(server.past.map(({ user }) => user).filter((user) => !USERS.includes(user)), []);
+  assert.deepEqual(server.allConnections.map(({ user }) => user).filter((user) => !USERS.includes(user)), []);
 });
 
-test("ids of conversations are in the order of bytes, whatever the users are", () => {
+test("conversation ids name users in the order of bytes, whatever the names are", () => {
   const chat = (user) => new Chat({ socketUrl: "", historyUrl: "", user, storage: memoryStorage(), WebSocket: class {} });
   for (const one of USERS) {
     for (const other of USERS) {
@@ -116,7 +116,7 @@ test("ids of conversations are in the order of bytes, whatever the users are", (
   }
 });
 
-test("what is no user id, or no conversation of the user, is refused at once", () => {
+test("an invalid user id or conversation id throws at once", () => {
   const options = { socketUrl: "", historyUrl: "", storage: memoryStorage(), WebSocket: class {} };
   const chat = new Chat({ ...options, user: "ann" });
   for (const bad of ["", "a\nb", "\0", "\x7f", "\x85", "x".repeat(255), "\u{1F600}".repeat(64), undefined, null, 7]) {
@@ -128,7 +128,7 @@ test("what is no user id, or no conversation of the user, is refused at once", (
   }
 });
 
-scenario("a token callback that returns what is no token is called again, and says what is wrong", { guarded: true }, async (world) => {
+scenario("a token callback that returns no token is called again, and the state has the error", { withAuth: true }, async (world) => {
   const values = [undefined, null, 7, "", {}, token("ann")];
   const errors = new Set();
   const ann = world.client("ann", { token: async () => values.shift() });
@@ -138,7 +138,7 @@ scenario("a token callback that returns what is no token is called again, and sa
   assert.ok(errors.size > 0);
 });
 
-scenario("a token callback that throws at once, and one that is no promise, are as good as any", { guarded: true }, async (world) => {
+scenario("a token callback may throw or return without a promise", { withAuth: true }, async (world) => {
   let calls = 0;
   const thrower = () => {
     if (++calls < 3) throw new Error("no");
@@ -149,7 +149,7 @@ scenario("a token callback that throws at once, and one that is no promise, are 
   await ann.until("online");
 });
 
-scenario("an option that is undefined is as good as absent", async (world) => {
+scenario("an option that is undefined counts as absent", async (world) => {
   const absent = Object.fromEntries(["fetch", "now", "setTimeout", "clearTimeout", "random", "log", "token", "timing"].map((name) => [name, undefined]));
   const { socketUrl, historyUrl } = world.server;
   const { WebSocket } = world.client("eve").tab.options;
@@ -173,21 +173,21 @@ const REFUSING = {
 };
 
 for (const [what, options] of Object.entries(REFUSING)) {
-  scenario(`where ${what}, messages go out and in all the same`, async (world) => {
+  scenario(`messages are sent and received where ${what}`, async (world) => {
     const { server } = world;
     const ann = await world.online("ann", options);
     const view = ann.with("ben");
-    await view.talk.send("one").done;
+    await view.conversation.send("one").done;
     server.post("ben", "ann", "two");
     await view.shows(["one", "two"]);
-    view.talk.markRead();
+    view.conversation.markRead();
     await until(() => view.now.unread === 0, "all are read");
     await ann.chat.forget();
     assert.equal(ann.state, "signed-out");
   });
 }
 
-test("where a browser throws as soon as it is asked for IndexedDB, the chat keeps nothing and works", async (t) => {
+test("the chat works without storage in a browser that throws on access to IndexedDB", async (t) => {
   const before = Object.getOwnPropertyDescriptor(globalThis, "indexedDB");
   t.after(() => (before ? Object.defineProperty(globalThis, "indexedDB", before) : delete globalThis.indexedDB));
   Object.defineProperty(globalThis, "indexedDB", { configurable: true, get: refuse });
@@ -197,9 +197,9 @@ test("where a browser throws as soon as it is asked for IndexedDB, the chat keep
   await chat.close();
 });
 
-scenario("a WebSocket that cannot be made is tried again, and the state says why", async (world) => {
+scenario("a WebSocket that cannot be constructed is tried again, and the state has the error", async (world) => {
   const ann = world.client("ann", { WebSocket: class { constructor() { throw new Error("not allowed"); } } });
-  const entry = ann.with("ben").talk.send("typed");
+  const entry = ann.with("ben").conversation.send("typed");
   ann.chat.connect();
   await ann.until("waiting");
   assert.equal(ann.chat.state.error.code, "network");

@@ -1,4 +1,4 @@
-// The client on real sockets, against a server that fails on command: servers and clocks that talk nonsense.
+// The client on real WebSockets, against a server that fails on command: servers and clocks that conversation nonsense.
 
 import assert from "node:assert/strict";
 import { setTimeout as after } from "node:timers/promises";
@@ -8,10 +8,10 @@ import { scenario } from "./clients.js";
 import { seeded } from "./random.js";
 import { token, until } from "./server.js";
 
-/** Frames that a server must not send. */
-function nonsense(talk) {
-  const message = { type: "message", message_id: "f", conversation_id: talk.id, seq: 3, sender_id: "ben", receiver_id: "ann", message: "forged", timestamp: "2026-11-22T11:15:03.123Z" };
-  const ack = { type: "ack", client_message_id: "no such", message_id: "f", conversation_id: talk.id, seq: 9, timestamp: "2026-11-22T11:15:03.123Z", status: "stored", duplicate: false };
+/** Returns frames that a server must not send. */
+function malformedFrames(conversation) {
+  const message = { type: "message", message_id: "f", conversation_id: conversation.id, seq: 3, sender_id: "ben", receiver_id: "ann", message: "forged", timestamp: "2026-11-22T11:15:03.123Z" };
+  const ack = { type: "ack", client_message_id: "no such", message_id: "f", conversation_id: conversation.id, seq: 9, timestamp: "2026-11-22T11:15:03.123Z", status: "stored", duplicate: false };
   return [
     ...["", " ", "no JSON", "{", "[]", "null", "7", '"text"', "true", "\0", "[".repeat(10_000), '{"type":7}', '{"type":null}', '{"type":"__proto__"}', '{"type":"toString"}', "{}"],
     '{"message":"Internal server error","connectionId":"abc=","requestId":"def="}',
@@ -23,34 +23,34 @@ function nonsense(talk) {
   ];
 }
 
-scenario("a server that talks nonsense changes nothing: the connection stays, and messages work", async (world) => {
+scenario("malformed frames of the server change nothing, and the connection stays", async (world) => {
   const { server } = world;
   const ann = await world.online("ann");
   const view = await ann.with("ben").loaded();
   server.post("ben", "ann", "one");
-  await view.talk.send("two").done;
-  for (const frame of nonsense(view.talk)) server.say("ann", frame);
-  server.of("ann")[0].ws.send(Buffer.from([0xff, 0xfe, 0]), { binary: true });
-  await view.talk.send("three").done;
+  await view.conversation.send("two").done;
+  for (const frame of malformedFrames(view.conversation)) server.sendRaw("ann", frame);
+  server.connectionsOf("ann")[0].ws.send(Buffer.from([0xff, 0xfe, 0]), { binary: true });
+  await view.conversation.send("three").done;
   await view.shows(["one", "two", "three"]);
-  assert.equal(server.past.length, 1);
+  assert.equal(server.allConnections.length, 1);
   assert.deepEqual(ann.chat.with("ben").peer, "ben");
   const errors = ann.logs.filter(([level]) => level === "error");
-  assert.deepEqual(errors, [], "none of it is an error of the client");
+  assert.deepEqual(errors, [], "the client logs no errors");
 });
 
-scenario("nonsense in the place of an ack is no ack: the message is sent again until there is one", async (world) => {
+scenario("a malformed ack is ignored, and the message is sent again until an ack arrives", async (world) => {
   const { server } = world;
   const ann = await world.online("ann", { timing: { ack: 60 } });
   const view = await ann.with("ben").loaded();
-  const frames = nonsense(view.talk);
-  server.onFrame = (frame) => (frame.action === "sendMessage" && frames.length ? { answer: frames.splice(0, 6).map((f) => (typeof f === "string" ? f : JSON.stringify(f))).join("") } : undefined);
-  await view.talk.send("hi").done;
+  const frames = malformedFrames(view.conversation);
+  server.onFrame = (frame) => (frame.action === "sendMessage" && frames.length ? { response: frames.splice(0, 6).map((f) => (typeof f === "string" ? f : JSON.stringify(f))).join("") } : undefined);
+  await view.conversation.send("hi").done;
   await view.shows(["hi"]);
   assert.deepEqual(server.texts("ann", "ben"), ["hi"]);
 });
 
-scenario("an ack under the number of another message moves nothing", async (world) => {
+scenario("an ack with the number of another message is ignored", async (world) => {
   const { server } = world;
   server.post("ben", "ann", "one");
   const ann = await world.online("ann", { timing: { ack: 100 } });
@@ -60,9 +60,9 @@ scenario("an ack under the number of another message moves nothing", async (worl
     if (frame.action !== "sendMessage" || !wrong) return undefined;
     wrong = false;
     const { client_message_id } = frame;
-    return { answer: { type: "ack", client_message_id, message_id: "f", conversation_id: view.talk.id, seq: 1, timestamp: "x", status: "stored", duplicate: false, user } };
+    return { response: { type: "ack", client_message_id, message_id: "f", conversation_id: view.conversation.id, seq: 1, timestamp: "x", status: "stored", duplicate: false, user } };
   };
-  await view.talk.send("two").done;
+  await view.conversation.send("two").done;
   await view.shows(["one", "two"]);
 });
 
@@ -79,7 +79,7 @@ const HISTORIES = {
 };
 
 for (const [what, body] of Object.entries(HISTORIES)) {
-  scenario(`a history that answers with ${what} is said to be bad, and read when it is good again`, async (world) => {
+  scenario(`a history response with ${what} is an error in the snapshot, and is requested again`, async (world) => {
     const { server } = world;
     server.post("ben", "ann", "one");
     let bad = true;
@@ -89,7 +89,7 @@ for (const [what, body] of Object.entries(HISTORIES)) {
     await until(() => view.now.error, "the snapshot has the error");
     assert.equal(view.now.error.code, "bad_response");
     assert.deepEqual(view.texts, []);
-    await view.talk.send("two").done;
+    await view.conversation.send("two").done;
     bad = false;
     await view.shows(["one", "two"]);
     assert.equal(view.now.error, undefined);
@@ -103,7 +103,7 @@ for (const [what, fault, code] of [
   ["nothing, and breaks", { cut: true }, /^network$/],
   ["nothing at all", { hang: true }, /^network$|timeout/],
 ]) {
-  scenario(`a history that answers ${what} is tried again, and messages work meanwhile`, async (world) => {
+  scenario(`a history that responds with ${what} is requested again, while messages work`, async (world) => {
     const { server } = world;
     server.post("ben", "ann", "one");
     let bad = true;
@@ -113,55 +113,55 @@ for (const [what, fault, code] of [
     await until(() => view.now.error, "the snapshot has the error");
     assert.match(view.now.error.code, code);
     assert.equal(view.now.error.retryable, true);
-    await view.talk.send("two").done;
-    await assert.rejects(view.talk.older(), (error) => error instanceof ChatError);
+    await view.conversation.send("two").done;
+    await assert.rejects(view.conversation.older(), (error) => error instanceof ChatError);
     bad = false;
     await view.shows(["one", "two"]);
     assert.ok(server.requests.length >= 2 && server.requests.length < 40, `${server.requests.length} requests`);
   });
 }
 
-scenario("a history that answers 403 tells the developer, and is not asked again and again", { guarded: true }, async (world) => {
+scenario("a history that responds with 403 shows in the state, and is not requested again and again", { withAuth: true }, async (world) => {
   const { server } = world;
   const ann = world.client("ann", { token: async () => token("eve") });
   ann.with("ben");
   ann.chat.connect();
-  await until(() => ann.chat.state.error ?? ann.with("ben").now.error, "it says so");
+  await until(() => ann.chat.state.error ?? ann.with("ben").now.error, "there is an error");
   assert.equal((ann.chat.state.error ?? ann.with("ben").now.error).code, "forbidden");
   await after(250);
   assert.ok(server.requests.length <= 3, `${server.requests.length} requests`);
 });
 
-scenario("a history that is slow holds up nothing else", async (world) => {
+scenario("a slow history delays nothing else", async (world) => {
   const { server } = world;
   server.post("ben", "ann", "one");
   server.onHistory = () => ({ delay: 300 });
   const ann = await world.online("ann");
   const view = ann.with("ben");
   const start = performance.now();
-  await view.talk.send("two").done;
-  assert.ok(performance.now() - start < 250, "the message did not wait");
+  await view.conversation.send("two").done;
+  assert.ok(performance.now() - start < 250, "the message was not delayed");
   server.post("ben", "ann", "three");
-  await until(() => view.texts.includes("three"), "a push did not wait, either", 200).catch(() => {});
+  await until(() => view.texts.includes("three"), "the push was not delayed", 200).catch(() => {});
   await view.shows(["one", "two", "three"]);
 });
 
-scenario("handshakes that are slow, hang or come to nothing are tried again", async (world) => {
+scenario("handshakes that are slow, hang or fail are tried again", async (world) => {
   const { server } = world;
   const faults = [{ hang: true }, { status: 500 }, { delay: 400 }, { status: 403 }, { hang: true }];
   server.onHandshake = () => faults.shift();
   const ann = await world.online("ann", { timing: { connect: 150 } });
-  await ann.with("ben").talk.send("hi").done;
+  await ann.with("ben").conversation.send("hi").done;
   assert.equal(server.handshakes.length, 6);
 });
 
-scenario("a server that is away for a while: the client comes back, and nothing is lost", async (world) => {
+scenario("after a server outage the client reconnects, and nothing is lost", async (world) => {
   const { server } = world;
   const ann = await world.online("ann");
   const view = await ann.with("ben").loaded();
   const { port } = server;
   await server.stop();
-  const entries = ["one", "two"].map((text) => view.talk.send(text));
+  const entries = ["one", "two"].map((text) => view.conversation.send(text));
   await ann.until("waiting");
   await after(200);
   await server.listen(port);
@@ -178,7 +178,7 @@ const CLOCKS = {
 };
 
 for (const [what, clock] of Object.entries(CLOCKS)) {
-  scenario(`with a clock that is ${what}, messages go out and in, in order and without a storm of requests`, { guarded: true }, async (world) => {
+  scenario(`with a clock that is ${what}, messages are sent and received in order, without a storm of requests`, { withAuth: true }, async (world) => {
     const { server } = world;
     const shift = clock(Date.now());
     const now = () => shift(Date.now());
@@ -190,8 +190,8 @@ for (const [what, clock] of Object.entries(CLOCKS)) {
     const ben = await world.online("ben", { token: async () => token("ben") });
     const [view, other] = [ann.with("ben"), ben.with("ann")];
     for (let index = 0; index < 12; index++) {
-      view.talk.send(`ann ${index}`);
-      other.talk.send(`ben ${index}`);
+      view.conversation.send(`ann ${index}`);
+      other.conversation.send(`ben ${index}`);
       if (index === 6) server.cut("ann");
       await after(50);
     }
@@ -202,33 +202,33 @@ for (const [what, clock] of Object.entries(CLOCKS)) {
   });
 }
 
-scenario("25: a server of today: messages work, what it cannot do reports unsupported and sends nothing", async (world) => {
+scenario("with today's server messages work, and unsupported calls reject without a frame", async (world) => {
   const { server } = world;
   const ann = await world.online("ann");
   const view = ann.with("ben");
-  const entry = view.talk.send("hi");
+  const entry = view.conversation.send("hi");
   await entry.done;
   const unsupported = (error) => error instanceof ChatError && error.code === "unsupported" && !error.retryable;
-  await assert.rejects(view.talk.edit(view.entries[0], "bye"), unsupported);
-  await assert.rejects(view.talk.remove(view.entries[0]), unsupported);
-  for (let index = 0; index < 10; index++) view.talk.typing();
-  view.talk.markRead();
+  await assert.rejects(view.conversation.edit(view.entries[0], "bye"), unsupported);
+  await assert.rejects(view.conversation.remove(view.entries[0]), unsupported);
+  for (let index = 0; index < 10; index++) view.conversation.typing();
+  view.conversation.markRead();
   await after(50);
   assert.deepEqual(server.frames.filter(({ frame }) => frame.action !== "ping").map(({ frame }) => frame.action), ["sendMessage"]);
   assert.deepEqual(server.handshakes[0].protocols, ["chat.v1"]);
   assert.deepEqual([view.now.typing, view.now.readByPeer, view.texts], [[], 0, ["hi"]]);
 });
 
-scenario("25: frames of a later server that are not known are ignored, and so are fields", async (world) => {
+scenario("unknown frames and fields of a later server are ignored", async (world) => {
   const { server } = world;
   server.onFrame = (frame) => (frame.action === "sendMessage" ? { pushFirst: true } : undefined);
   const ann = await world.online("ann");
   const view = ann.with("ben");
-  server.say("ann", { type: "receipt", conversation_id: view.talk.id, user_id: "ben", read: 5, delivered: 5 });
-  server.say("ann", { type: "typing", conversation_id: view.talk.id, user_id: "ben" });
-  server.say("ann", { type: "presence", users: { ben: "online" } });
-  server.say("ann", { ...server.post("ben", "ann", "with more", { push: false }), type: "message", reactions: [], kind: null });
+  server.sendRaw("ann", { type: "receipt", conversation_id: view.conversation.id, user_id: "ben", read: 5, delivered: 5 });
+  server.sendRaw("ann", { type: "typing", conversation_id: view.conversation.id, user_id: "ben" });
+  server.sendRaw("ann", { type: "presence", users: { ben: "online" } });
+  server.sendRaw("ann", { ...server.post("ben", "ann", "with more", { push: false }), type: "message", reactions: [], kind: null });
   await view.shows(["with more"]);
-  await view.talk.send("hi").done;
-  assert.deepEqual([ann.state, server.past.length], ["online", 1]);
+  await view.conversation.send("hi").done;
+  assert.deepEqual([ann.state, server.allConnections.length], ["online", 1]);
 });

@@ -1,5 +1,5 @@
-// A world without real time: a clock and timers that are driven by hand, and a server that loses,
-// doubles, delays and cuts as a seeded random says.
+// A world without real time: a clock and timers that tests advance, and a server that loses, doubles,
+// delays and cuts by a seeded random generator.
 
 import { conversationId } from "../src/id.js";
 import { seeded } from "./random.js";
@@ -31,7 +31,7 @@ export class World {
   requests = [];
   window = new Target();
   document = Object.assign(new Target(), { visibilityState: "visible" });
-  /** The chance of each fault, from 0 to 1. */
+  /** The probability of each fault, from 0 to 1. */
   faults = {};
   latency = [5, 5];
   wrongClock = 0;
@@ -45,14 +45,14 @@ export class World {
         Object.assign(this, { url, protocols, at: world.time, out: world.time, back: world.time });
         world.user = decodeURIComponent(new URL(url).searchParams.get("user_id"));
         world.sockets.push(this);
-        const refused = world.stall || world.happens("refuse");
-        if (!world.stall) world.later(() => this.readyState === 0 && (refused ? this.end(1006) : this.begin()));
+        const rejected = world.stall || world.happens("refuse");
+        if (!world.stall) world.later(() => this.readyState === 0 && (rejected ? this.end(1006) : this.begin()));
       }
       begin() {
         this.readyState = 1;
         this.onopen?.({});
       }
-      /** The server or the network ends it. */
+      /** Closes it, as the server or the network does. */
       end(code) {
         if (this.readyState === 3) return;
         this.readyState = 3;
@@ -78,7 +78,7 @@ export class World {
     return {
       socketUrl: "ws://server/?user_id={user}", historyUrl: "http://server", user: "me", random: this.random,
       now: () => this.time + this.wrongClock,
-      setTimeout: (use, ms) => this.set(use, ms),
+      setTimeout: (callback, ms) => this.set(callback, ms),
       clearTimeout: (id) => this.timers.delete(id),
       WebSocket: this.WebSocket, fetch: (url, init) => this.fetch(url, init),
       window: this.window, document: this.document, locks: null, BroadcastChannel: null, ...more,
@@ -89,19 +89,19 @@ export class World {
     return this.random() < (this.faults[fault] ?? 0);
   }
 
-  set(use, ms) {
-    this.timers.set(++this.ids, { at: this.time + Math.max(0, ms), use });
+  set(callback, ms) {
+    this.timers.set(++this.ids, { at: this.time + Math.max(0, ms), callback });
     return this.ids;
   }
 
-  /** As `set`, for what the world does by itself. */
-  later(use) {
+  /** Sets a timer of the world itself, after its latency. */
+  later(callback) {
     const [least, most] = this.latency;
-    const id = this.set(use, least + this.random() * (most - least));
+    const id = this.set(callback, least + this.random() * (most - least));
     this.timers.get(id).world = true;
   }
 
-  /** How many timers the client has. */
+  /** Number of timers that the client has. */
   get clientTimers() {
     return [...this.timers.values()].filter((timer) => !timer.world).length;
   }
@@ -115,13 +115,13 @@ export class World {
       if (!next) break;
       this.timers.delete(next.id);
       this.time = Math.max(this.time, next.at);
-      next.use();
+      next.callback();
       await flush();
     }
     this.time = end;
   }
 
-  /** Time passes while the machine sleeps: timers run late, after it. */
+  /** Lets time pass while the machine sleeps. Timers run after it, too late. */
   async sleep(ms) {
     this.time += ms;
     await this.advance(0);
@@ -154,7 +154,7 @@ export class World {
     return { message, duplicate: false };
   }
 
-  /** The peer writes. */
+  /** Stores a message of the peer and pushes it. */
   write(peer, text) {
     this.pushAll(peer, this.store(peer, "me", text, undefined).message);
   }
@@ -175,12 +175,12 @@ export class World {
   serve(socket, frame) {
     if (frame.action === "ping") return socket.push({ type: "pong", timestamp: "" });
     const { receiver_id: peer, message: text, client_message_id: id } = frame;
-    const refuse = (code, retryable, more = {}) =>
+    const reject = (code, retryable, more = {}) =>
       socket.push({ type: "error", code, message: code, client_message_id: id, retryable, ...more });
-    if (text.startsWith("fatal")) return refuse("invalid_frame", false);
-    if (this.happens("rateLimit")) return refuse("rate_limited", true, { retry_after_ms: 1_500 });
-    if (this.happens("unavailable")) return refuse("unavailable", true);
-    if (this.happens("expire")) return refuse("token_expired", false), socket.end(1006);
+    if (text.startsWith("fatal")) return reject("invalid_frame", false);
+    if (this.happens("rateLimit")) return reject("rate_limited", true, { retry_after_ms: 1_500 });
+    if (this.happens("unavailable")) return reject("unavailable", true);
+    if (this.happens("expire")) return reject("token_expired", false), socket.end(1006);
     if (this.happens("cutBefore")) return socket.end(1006);
     const { message, duplicate } = this.store("me", peer, text, id);
     this.pushAll(peer, message, this.happens("echoPush") ? undefined : socket);
