@@ -1,5 +1,5 @@
-// The client library against the whole chat under faults. Whatever happens, both sides end with what the log has:
-// every text once, in the order in which its sender wrote it.
+// The client library against the whole chat under faults. In the end both clients show the log: every text once, in the
+// order in which its sender wrote it.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -14,7 +14,7 @@ import { startChat } from "./stack.js";
 
 const { WebSocket } = createRequire(import.meta.url)("ws");
 
-/** Waits of the library, in ms, short enough for a test. */
+/** Short durations for the tests, in ms. */
 const TIMING = {
   backoff: 50,
   backoffMax: 400,
@@ -29,19 +29,19 @@ const TIMING = {
   save: 200,
 };
 
-test("two people chat, and see the same", async (t) => {
+test("two people chat and see the same messages", async (t) => {
   const { ann, ben } = await start(t);
-  const entry = ann.talk.send("At 3PM?");
+  const entry = ann.conversation.send("At 3PM?");
   await entry.done;
   await until(() => ben.shows("At 3PM?"), "ben sees it");
-  ben.talk.send("At 4PM.");
-  await end(ann, ben, 2);
+  ben.conversation.send("At 4PM.");
+  await expectAllShown(ann, ben, 2);
   const [first] = ann.snapshot.entries;
   assert.equal(first.state, "delivered");
   assert.equal(first.key, entry.key);
 });
 
-test("connections are cut again and again while both write", async (t) => {
+test("no message is lost while connections are cut again and again", async (t) => {
   const { ann, ben, chat } = await start(t);
   await chat.put({ seed: 1, cut: 0.05 });
   const writing = Promise.all([ann.write(40), ben.write(40)]);
@@ -51,135 +51,135 @@ test("connections are cut again and again while both write", async (t) => {
   }
   await writing;
   await chat.put({});
-  await end(ann, ben, 80);
-  assert.ok(ann.states.filter((state) => state === "online").length > 1, "ann was cut and came back");
+  await expectAllShown(ann, ben, 80);
+  assert.ok(ann.states.filter((state) => state === "online").length > 1, "ann reconnected after a cut");
 });
 
 for (const [at, when] of [["invoke", "when it gets a message"], ["before_push", "before it pushes"], ["after_push", "after it has pushed"]]) {
-  test(`the function that stores is killed ${when}, again and again`, async (t) => {
+  test(`no message is lost while send-message is killed again and again, ${when}`, async (t) => {
     const { ann, ben, chat } = await start(t);
     await chat.put({ seed: 2, kill: [{ function: "SendMessageFunction", at, share: 0.25 }] });
     await Promise.all([ann.write(12), ben.write(12)]);
-    await until(() => ann.settled() + ben.settled() >= 20, "most are stored in spite of it", 20_000);
+    await until(() => ann.storedCount() + ben.storedCount() >= 20, "most messages are stored", 20_000);
     await chat.put({});
-    await end(ann, ben, 24);
+    await expectAllShown(ann, ben, 24);
     assert.match(chat.log(), /kill|exit|signal/i, "functions were killed");
   });
 }
 
-test("pushes are dropped, doubled, and come late and in any order", async (t) => {
+test("no message is lost while pushes are dropped, doubled, delayed and reordered", async (t) => {
   const { ann, ben, chat } = await start(t);
   await chat.put({ seed: 3, pushes: { drop: 0.3, duplicate: 0.3, delay_ms: 150 } });
   await Promise.all([ann.write(40, 5), ben.write(40, 5)]);
-  await end(ann, ben, 80);
+  await expectAllShown(ann, ben, 80);
 });
 
-test("no push arrives at all: the comparison of the newest numbers finds every message", async (t) => {
+test("without any push, the comparison with the history finds every message", async (t) => {
   const { ann, ben, chat } = await start(t);
   await chat.put({ pushes: { drop: 1 } });
   await ann.write(10);
-  await end(ann, ben, 10);
+  await expectAllShown(ann, ben, 10);
 });
 
-test("posts to connections are answered 429 and 500", async (t) => {
+test("no message is lost while @connections responds with 429 and 500", async (t) => {
   const { ann, ben, chat } = await start(t);
   await chat.put({ seed: 4, posts: { 429: 0.3, 500: 0.5 } });
   await Promise.all([ann.write(20), ben.write(20)]);
-  await end(ann, ben, 40);
+  await expectAllShown(ann, ben, 40);
   const pushed = ben.frames.filter((text) => JSON.parse(text).type === "message");
   assert.ok(pushed.length < 20, "some pushes were given up");
 });
 
-test("connections live for two seconds: the client hands over before, and is never seen offline", async (t) => {
+test("with a connection lifetime of two seconds, hand-overs keep the client online", async (t) => {
   const { ann, ben } = await start(t, { flags: ["--lifetime", "2"], timing: { handOverMin: 900, handOverMax: 1_300 } });
   await Promise.all([ann.write(60, 50), ben.write(60, 50)]);
-  await end(ann, ben, 120);
-  for (const side of [ann, ben]) {
-    assert.deepEqual([...new Set(side.states.slice(side.states.indexOf("online")))], ["online"]);
-    assert.ok(side.opened.length > 2, "there was more than one hand-over");
+  await expectAllShown(ann, ben, 120);
+  for (const client of [ann, ben]) {
+    assert.deepEqual([...new Set(client.states.slice(client.states.indexOf("online")))], ["online"]);
+    assert.ok(client.opened.length > 2, "there was more than one hand-over");
   }
 });
 
-test("connections live for less than a second, and the client knows of no hand-over", async (t) => {
+test("with a connection lifetime of less than a second and no hand-over, the client reconnects", async (t) => {
   const { ann, ben } = await start(t, { flags: ["--lifetime", "0.7"] });
   await Promise.all([ann.write(30, 50), ben.write(30, 50)]);
-  await end(ann, ben, 60);
+  await expectAllShown(ann, ben, 60);
   assert.ok(ann.opened.length > 2, "the server closed some");
 });
 
-test("a ping keeps an idle connection open; without one the client comes back by itself", async (t) => {
+test("a ping keeps an idle connection open, and without pings the client reconnects", async (t) => {
   const { ann, ben, chat } = await start(t, { flags: ["--idle-timeout", "0.8"], timing: { ping: 250 } });
-  const other = new Side(t, chat, "ann", "ben", { timing: { ping: 60_000, compare: 60_000 } });
-  await until(() => other.opened.length > 1, "one that does not ping is closed and connects again");
-  assert.equal(ann.opened.length, 1, "one that pings is not");
+  const other = new Client(t, chat, "ann", "ben", { timing: { ping: 60_000, compare: 60_000 } });
+  await until(() => other.opened.length > 1, "a client that sends no ping is closed and reconnects");
+  assert.equal(ann.opened.length, 1, "a client that sends pings is not closed");
   await Promise.all([ann.write(3), ben.write(3)]);
-  await end(ann, ben, 6);
-  await agree(chat, other);
+  await expectAllShown(ann, ben, 6);
+  await expectLog(chat, other);
 });
 
-test("a flood is slowed down by the limit of its user, and nothing of it is lost", async (t) => {
+test("a flood is slowed down by the user's rate limit, and no message is lost", async (t) => {
   const { ann, ben } = await start(t, { flags: ["--parameter", "MessageRate=20", "--parameter", "MessageBurst=10"] });
-  const entries = Array.from({ length: 50 }, (_, index) => ann.talk.send(`ann ${index}`));
+  const entries = Array.from({ length: 50 }, (_, index) => ann.conversation.send(`ann ${index}`));
   await Promise.all(entries.map(({ done }) => done));
-  await end(ann, ben, 50);
-  assert.ok(ann.frames.some((text) => text.includes("rate_limited")), "the limit was met");
+  await expectAllShown(ann, ben, 50);
+  assert.ok(ann.frames.some((text) => text.includes("rate_limited")), "the limit was reached");
 });
 
-test("the database is stopped and comes back", async (t) => {
+test("no message is lost while the database is down", async (t) => {
   const database = await startDatabase(t);
-  // As in production: with shorter ones the client would leave before the server answers `unavailable`.
+  // As in production. With shorter timeouts the client would reconnect before the server responds with `unavailable`.
   const timing = { ack: 12_000, pong: 15_000, wakePong: 5_000 };
   const { ann, ben } = await start(t, { uri: database.uri, timing });
   await Promise.all([ann.write(5), ben.write(5)]);
-  await until(() => ann.settled() + ben.settled() === 10, "all are stored");
+  await until(() => ann.storedCount() + ben.storedCount() === 10, "all are stored");
   await database.stop();
   const writing = [ann.write(5), ben.write(5)];
-  await until(() => [ann, ben].every(({ frames }) => frames.some((text) => text.includes('"unavailable"'))), "both are told that it is away", 15_000);
+  await until(() => [ann, ben].every(({ frames }) => frames.some((text) => text.includes('"unavailable"'))), "both get the error unavailable", 15_000);
   await database.start();
   await Promise.all(writing);
-  await end(ann, ben, 20, 20_000);
+  await expectAllShown(ann, ben, 20, 20_000);
 });
 
-test("the chat is stopped and comes back on the same database", async (t) => {
+test("no message is lost while the chat is restarted on the same database", async (t) => {
   const name = `client_restart_${process.pid}`;
   const first = await startChat({ database: name });
   const address = { ws: first.ws, http: first.http, functions: first.functions };
-  const ann = new Side(t, address, "ann", "ben");
-  const ben = new Side(t, address, "ben", "ann");
+  const ann = new Client(t, address, "ann", "ben");
+  const ben = new Client(t, address, "ben", "ann");
   await ann.write(5);
-  await until(() => ann.settled() === 5, "all are stored");
+  await until(() => ann.storedCount() === 5, "all are stored");
   await first.stop();
   await ben.write(5);
   const port = (url) => new URL(url).port;
   const ports = ["--ws-port", port(first.ws), "--http-port", port(first.http)];
   const second = await startChat({ database: name, flags: ports });
   t.after(() => second.stop());
-  await end(ann, ben, 10);
+  await expectAllShown(ann, ben, 10);
 });
 
-test("with tokens: each reads and writes as the user of the token, and a refused one ends signed out", async (t) => {
+test("with tokens, each client acts as the user of its token, and a rejected token signs out", async (t) => {
   const chat = await startChat({ flags: ["--auth", "--user", "ann", "--user", "ben"] });
   t.after(() => chat.stop());
-  const ann = new Side(t, chat, "ann", "ben", { token: async () => chat.tokens.ann });
-  const ben = new Side(t, chat, "ben", "ann", { token: async () => chat.tokens.ben });
+  const ann = new Client(t, chat, "ann", "ben", { token: async () => chat.tokens.ann });
+  const ben = new Client(t, chat, "ben", "ann", { token: async () => chat.tokens.ben });
   await Promise.all([ann.write(5), ben.write(5)]);
-  await end(ann, ben, 10);
-  const forged = new Side(t, chat, "ann", "ben", { token: async () => `${chat.tokens.ann.slice(0, -8)}AAAAAAAA` });
-  await until(() => forged.chat.state.state === "signed-out", "a forged token ends the client");
-  const out = new Side(t, chat, "ann", "ben", { token: async () => { throw new SignedOut(); } });
-  await until(() => out.chat.state.state === "signed-out", "and so does SignedOut");
+  await expectAllShown(ann, ben, 10);
+  const forged = new Client(t, chat, "ann", "ben", { token: async () => `${chat.tokens.ann.slice(0, -8)}AAAAAAAA` });
+  await until(() => forged.chat.state.state === "signed-out", "a forged token signs out");
+  const signedOut = new Client(t, chat, "ann", "ben", { token: async () => { throw new SignedOut(); } });
+  await until(() => signedOut.chat.state.state === "signed-out", "SignedOut signs out");
 });
 
-test("a second connection of the same user sees what the first writes", async (t) => {
+test("a second client of the same user shows what the first one sends", async (t) => {
   const timing = { compare: 60_000 };
   const { ann, ben, chat } = await start(t, { timing });
-  const other = new Side(t, chat, "ann", "ben", { timing });
+  const other = new Client(t, chat, "ann", "ben", { timing });
   await until(() => other.chat.state.state === "online", "it is online");
   await ann.write(1);
-  await until(() => other.shows("ann 0"), "the second one has it by a push");
+  await until(() => other.shows("ann 0"), "the push has reached the second client");
   await Promise.all([ann.write(10), other.write(10, 3, "other"), ben.write(10)]);
-  await end(ann, ben, 31);
-  await agree(chat, other);
+  await expectAllShown(ann, ben, 31);
+  await expectLog(chat, other);
   assert.equal(other.snapshot.entries.length, 31);
 });
 
@@ -187,31 +187,31 @@ test("texts of any content and users of any name arrive as they were written", a
   const [one, two] = ["ann:%2B+/?#&=\u{1F600}", "學生 <b>\u202E'\"\\"];
   const chat = await startChat();
   t.after(() => chat.stop());
-  const ann = new Side(t, chat, one, two);
-  const ben = new Side(t, chat, two, one);
+  const ann = new Client(t, chat, one, two);
+  const ben = new Client(t, chat, two, one);
   const texts = ["<script>alert(1)</script>", "\u{1F600}".repeat(4_096), "half \uD83D", "\u202Egnp.exe\u2066", "a\0b", "\r\n\t", " ", '"}{"'];
-  for (const text of texts) ann.talk.send(text);
-  await end(ann, ben, texts.length);
+  for (const text of texts) ann.conversation.send(text);
+  await expectAllShown(ann, ben, texts.length);
   assert.deepEqual(ben.snapshot.entries.map(({ text }) => text), texts.map((text) => text.toWellFormed()));
-  const refused = ann.talk.send("\0".repeat(16_384));
-  await assert.rejects(refused.done, "a frame that is too large for the gateway fails, whatever is in it");
-  refused.discard();
-  ann.talk.send("the next");
-  await end(ann, ben, texts.length + 1);
+  const rejected = ann.conversation.send("\0".repeat(16_384));
+  await assert.rejects(rejected.done, "a message whose frame is too large for the gateway fails");
+  rejected.discard();
+  ann.conversation.send("the next");
+  await expectAllShown(ann, ben, texts.length + 1);
 });
 
-/** One side of a conversation, with all that it was shown. */
-class Side {
+/** A client in a conversation, with everything that it has shown. */
+class Client {
   snapshot;
   states = [];
   written = [];
-  /** Sockets that were open. */
+  /** WebSockets that were opened. */
   opened = [];
-  /** Frames of the server. */
+  /** Frames that have arrived. */
   frames = [];
 
   constructor(t, stack, user, peer, { timing, ...options } = {}) {
-    const side = this;
+    const client = this;
     Object.assign(this, { user, peer, stack, token: options.token });
     this.chat = new Chat({
       socketUrl: options.token ? stack.ws : `${stack.ws}?user_id={user}`,
@@ -220,8 +220,8 @@ class Side {
       WebSocket: class extends WebSocket {
         constructor(...call) {
           super(...call);
-          this.once("open", () => side.opened.push(this));
-          this.on("message", (data) => side.frames.push(String(data)));
+          this.once("open", () => client.opened.push(this));
+          this.on("message", (data) => client.frames.push(String(data)));
         }
       },
       user,
@@ -229,29 +229,29 @@ class Side {
     });
     t.after(() => this.chat.close());
     this.chat.onState(({ state }) => this.states.push(state));
-    this.talk = this.chat.with(peer);
-    this.talk.onChange((snapshot) => this.#check(snapshot));
+    this.conversation = this.chat.with(peer);
+    this.conversation.onChange((snapshot) => this.#check(snapshot));
     this.chat.connect();
   }
 
-  /** What must hold in every snapshot: one entry for each number and key, numbers ascend, own ones that wait come last. */
+  /** Checks the invariants of a snapshot: numbers and keys are unique, numbers ascend, entries without a number come last. */
   #check(snapshot) {
     this.snapshot = snapshot;
     const { entries } = snapshot;
     const numbers = entries.filter(({ seq }) => seq !== undefined).map(({ seq }) => seq);
-    const sound =
+    const valid =
       new Set(entries.map(({ key }) => key)).size === entries.length &&
       numbers.every((seq, index) => index === 0 || seq > numbers[index - 1]) &&
       entries.slice(0, numbers.length).every(({ seq }) => seq !== undefined);
-    if (!sound) this.problem ??= new Error(`${this.user} was shown ${JSON.stringify(entries)}`);
+    if (!valid) this.problem ??= new Error(`${this.user} has shown ${JSON.stringify(entries)}`);
   }
 
-  /** Sends `count` texts, one each `ms`. */
+  /** Sends `count` texts, one every `ms`. */
   async write(count, ms = 10, word = this.user) {
     for (let index = 0; index < count; index++) {
       const text = `${word} ${this.written.length}`;
       this.written.push(text);
-      this.talk.send(text);
+      this.conversation.send(text);
       await after(ms);
     }
   }
@@ -260,48 +260,48 @@ class Side {
     return this.snapshot.entries.some((entry) => entry.text === text);
   }
 
-  /** How many own messages are stored. */
-  settled() {
+  /** Returns the number of own messages that are stored. */
+  storedCount() {
     return this.snapshot.entries.filter(({ own, seq }) => own && seq !== undefined).length;
   }
 }
 
-/** Starts a chat with Ann and Ben on it. */
+/** Starts a chat with the clients of Ann and Ben. */
 async function start(t, { timing, ...options } = {}) {
   const chat = await startChat(options);
   t.after(() => chat.stop());
-  const ann = new Side(t, chat, "ann", "ben", { timing });
-  const ben = new Side(t, chat, "ben", "ann", { timing });
-  await until(() => [ann, ben].every((side) => side.chat.state.state === "online"), "both are online", 10_000);
+  const ann = new Client(t, chat, "ann", "ben", { timing });
+  const ben = new Client(t, chat, "ben", "ann", { timing });
+  await until(() => [ann, ben].every((client) => client.chat.state.state === "online"), "both are online", 10_000);
   return { chat, ann, ben };
 }
 
 /** Waits until both sides show the log, and checks that it has `count` messages, each once, in the order of its sender. */
-async function end(ann, ben, count, timeout = 15_000) {
+async function expectAllShown(ann, ben, count, timeout = 15_000) {
   const complete = ({ snapshot }) => snapshot.entries.length === count && snapshot.entries.every(({ seq }) => seq !== undefined);
   const shown = ({ user, snapshot, chat }) => `${user} (${chat.state.state}) shows ${snapshot.entries.map(({ text, state }) => `${text.slice(0, 20)} ${state}`).join(", ")}`;
   await until(() => [ann, ben].every(complete), () => `${count} stored entries on both sides; ${[ann, ben].map(shown).join("; ")}`, timeout);
-  for (const side of [ann, ben]) {
-    const log = await agree(side.stack, side);
+  for (const client of [ann, ben]) {
+    const log = await expectLog(client.stack, client);
     assert.equal(log.length, count);
     assert.deepEqual(log.map(({ seq }) => seq), log.map((_, index) => index + 1), "numbers are dense");
-    const own = log.filter(({ sender_id, message }) => sender_id === side.user && side.written.includes(message));
-    assert.deepEqual(own.map(({ message }) => message), side.written, `${side.user}'s texts are in the order of writing`);
+    const own = log.filter(({ sender_id, message }) => sender_id === client.user && client.written.includes(message));
+    assert.deepEqual(own.map(({ message }) => message), client.written, `${client.user}'s texts are in the order of writing`);
   }
 }
 
-/** Checks that a side shows exactly the log, and returns it. */
-async function agree(stack, side) {
-  const log = await history(side);
-  const shown = () => side.snapshot.entries.map(({ seq, sender, text, timestamp }) => ({ seq, sender, text, timestamp }));
+/** Waits until a client shows the log, checks that it shows exactly that, and returns it. */
+async function expectLog(stack, client) {
+  const log = await history(client);
+  const shown = () => client.snapshot.entries.map(({ seq, sender, text, timestamp }) => ({ seq, sender, text, timestamp }));
   const stored = log.map(({ seq, sender_id, message, timestamp }) => ({ seq, sender: sender_id, text: message, timestamp }));
-  await until(() => side.snapshot.entries.length >= log.length, `${side.user} shows the log`);
-  assert.deepEqual(shown(), stored, `${side.user} shows the log`);
-  if (side.problem) throw side.problem;
+  await until(() => client.snapshot.entries.length >= log.length, `${client.user} shows the log`);
+  assert.deepEqual(shown(), stored, `${client.user} shows the log`);
+  if (client.problem) throw client.problem;
   return log;
 }
 
-/** The whole log as the history has it. */
+/** Reads the whole log from the history. */
 async function history({ stack, user, peer, token }) {
   const log = [];
   const query = `user1=${encodeURIComponent(user)}&user2=${encodeURIComponent(peer)}`;
@@ -317,7 +317,7 @@ async function history({ stack, user, peer, token }) {
   return log;
 }
 
-/** A database server of the test's own, which it may stop and start again. */
+/** Starts a database server for one test, which can stop and restart it. */
 async function startDatabase(t) {
   const command = process.env.DATABASE_COMMAND;
   assert.ok(command, "DATABASE_COMMAND is not set: run these tests by `cargo test -p tests --test client`");

@@ -1,24 +1,24 @@
-//! The client library (`shared/client`) and the web page (`functions/page`), tested by programs in
-//! JavaScript that run on Node.
+//! Tests of the client library (`shared/client`) and the web page (`functions/page`), in JavaScript, which
+//! run on Node.
 //!
-//! - `shared/client/test`: the library by itself: its rules with a driven clock, a WebSocket server in
-//!   the same process, and the package as it is published
-//! - `tests/client`: the library and a whole chat, under faults
+//! - `shared/client/test`: the library alone: with a driven clock, on a WebSocket server in the same process,
+//!   and as a published package
+//! - `tests/client`: the library on the whole chat, under faults
 //! - `tests/page`: the page in a browser
 
 use tests::node;
 use tokio::sync::Mutex;
 
-/// One after another: they measure times, and a browser takes what there is of a machine.
+/// Makes the tests run one after another: they measure times, and a browser uses all of the CPU.
 static TURN: Mutex<()> = Mutex::const_new(());
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_client_library_keeps_its_promises() {
+async fn the_client_library_works_alone() {
     run("shared/client/test").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_client_library_shows_the_log_whatever_fails() {
+async fn the_client_library_shows_the_log_under_faults() {
     run("tests/client").await;
 }
 

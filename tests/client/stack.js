@@ -1,5 +1,5 @@
-// The whole chat as a process of its own, for tests in Node: the gateway with the functions, on a database of a name
-// of its own. `cargo test -p tests --test client` builds what it needs and says where it is.
+// Starts the whole chat as a process, for tests in Node: the gateway and the functions, with a new database name.
+// `cargo test -p tests --test client` builds the programs and passes their paths in environment variables.
 
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -10,50 +10,50 @@ import { setTimeout as after } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const HOW = "run these tests by `cargo test -p tests --test client`";
+const HELP = "run these tests by `cargo test -p tests --test client`";
 const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 20_000;
 
-/** Limits that no test reaches; a test of limits gives others as flags, which win. */
+/** Limits that no test reaches. Tests of the limits pass their own as flags, which take precedence. */
 const UNLIMITED = ["MessageRate=1000", "MessageBurst=1000000", "SocketsPerUser=100000"];
 
-/** Processes that run, to be killed if this one ends first. */
+/** Running processes, which are killed when this one exits. */
 const running = new Set();
 process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
 
 /** A running chat. */
 export class Stack {
-  /** Address of the WebSocket API with its stage: `ws://127.0.0.1:…/prod`. */
+  /** URL of the WebSocket API with its stage: `ws://127.0.0.1:…/prod`. */
   ws = "";
-  /** Address of the HTTP API. */
+  /** URL of the HTTP API. */
   http = "";
-  /** Address of the Invoke API and of the faults. */
+  /** URL of the Invoke API and of `/_local`. */
   functions = "";
   /** Tokens by user, with `--auth`. */
   tokens = {};
-  /** Links to the page that sign a user in, by user, with `--auth`. */
+  /** URLs of the page that sign a user in, by user, with `--auth`. */
   links = {};
 
   constructor(child) {
     this.child = child;
-    this.written = "";
-    this.ended = new Promise((resolve) => child.once("close", resolve));
+    this.output = "";
+    this.exited = new Promise((resolve) => child.once("close", resolve));
   }
 
-  /** What the chat has logged until now. */
+  /** Returns the log so far. */
   log() {
-    return this.written;
+    return this.output;
   }
 
-  /** Sets the faults in force: the whole of them, so `put({})` ends all. */
+  /** Replaces all faults. `put({})` ends them. */
   put(faults) {
-    return this.#ask("PUT", "/_local/faults", faults);
+    return this.#request("PUT", "/_local/faults", faults);
   }
 
-  /** `post("/_local/cut")` and the like. */
+  /** Posts to a path under `/_local`. */
   post(path, body) {
-    return this.#ask("POST", path, body);
+    return this.#request("POST", path, body);
   }
 
   /** Breaks all connections, without a close frame. */
@@ -66,29 +66,29 @@ export class Stack {
     return this.post("/_local/kill", { function: name });
   }
 
-  async #ask(method, path, body) {
+  async #request(method, path, body) {
     const response = await fetch(this.functions + path, { method, body: body && JSON.stringify(body) });
     if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
     return response;
   }
 
-  /** Stops everything as Ctrl-C does, and returns the log. */
+  /** Stops the chat as Ctrl-C does, and returns the log. */
   async stop() {
     this.child.kill("SIGINT");
-    const ended = await Promise.race([this.ended.then(() => true), after(STOP_TIMEOUT_MS, false, { ref: false })]);
-    if (!ended) {
+    const exited = await Promise.race([this.exited.then(() => true), after(STOP_TIMEOUT_MS, false, { ref: false })]);
+    if (!exited) {
       this.child.kill("SIGKILL");
-      throw new Error(`the chat did not stop within ${STOP_TIMEOUT_MS} ms:\n${this.written}`);
+      throw new Error(`the chat did not stop within ${STOP_TIMEOUT_MS} ms:\n${this.output}`);
     }
-    return this.written;
+    return this.output;
   }
 }
 
-/** Starts a chat and waits until it is ready. `flags` are those of `cargo local`, `uri` that of the database's server. */
+/** Starts a chat and waits until it is ready. `flags` are passed to the program; `uri` is that of the database server. */
 export async function startChat({ flags = [], env = {}, database, uri = process.env.MONGODB_URI } = {}) {
   const program = process.env.CHAT_LOCAL ?? resolve(ROOT, "target/debug/chat-local");
-  if (!uri) throw new Error(`MONGODB_URI is not set: ${HOW}`);
-  if (!existsSync(program)) throw new Error(`there is no ${program}: ${HOW}`);
+  if (!uri) throw new Error(`MONGODB_URI is not set: ${HELP}`);
+  if (!existsSync(program)) throw new Error(`there is no ${program}: ${HELP}`);
   const parameters = UNLIMITED.flatMap((parameter) => ["--parameter", parameter]);
   const child = spawn(
     program,
@@ -104,9 +104,9 @@ export async function startChat({ flags = [], env = {}, database, uri = process.
   );
   running.add(child);
   const stack = new Stack(child);
-  stack.ended.then(() => running.delete(child));
-  child.on("error", (error) => (stack.written += `${error}\n`));
-  child.stderr.setEncoding("utf8").on("data", (text) => (stack.written += text));
+  stack.exited.then(() => running.delete(child));
+  child.on("error", (error) => (stack.output += `${error}\n`));
+  child.stderr.setEncoding("utf8").on("data", (text) => (stack.output += text));
   try {
     read(stack, await screen(stack));
   } catch (error) {
@@ -116,26 +116,26 @@ export async function startChat({ flags = [], env = {}, database, uri = process.
   return stack;
 }
 
-/** The start-up screen up to `ready`. */
+/** Returns the lines of the start-up screen before `ready`. */
 function screen(stack) {
   return new Promise((resolve, reject) => {
-    const fail = (why) => reject(new Error(`the chat ${why}:\n${stack.written}`));
+    const fail = (why) => reject(new Error(`the chat ${why}:\n${stack.output}`));
     const timer = setTimeout(() => fail(`was not ready within ${START_TIMEOUT_MS} ms`), START_TIMEOUT_MS);
     const lines = [];
-    // The lines go on to be read after `ready`, lest the pipe fills up.
+    // Lines are still read after `ready`, so that the pipe does not fill up.
     createInterface({ input: stack.child.stdout }).on("line", (line) => {
       if (line !== "ready") return lines.push(line);
       clearTimeout(timer);
       resolve(lines);
     });
-    stack.ended.then(() => {
+    stack.exited.then(() => {
       clearTimeout(timer);
-      fail("ended before it was ready");
+      fail("exited before it was ready");
     });
   });
 }
 
-/** Takes addresses, tokens and links from the lines of the start-up screen. */
+/** Reads URLs, tokens and links from the start-up screen. */
 function read(stack, lines) {
   const address = (label) => {
     const line = lines.find((line) => line.trimStart().startsWith(`${label} `));
