@@ -1,4 +1,4 @@
-// The files of the page: their types, their names, and what they may not use.
+// The files of the page: types, names, and what they must not contain.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -17,10 +17,10 @@ const TYPES = fileURLToPath(new URL("types.d.ts", import.meta.url));
 
 const texts = async (folder = SITE) => Promise.all((await readdir(folder)).map(async (name) => [name, await readFile(join(folder, name), "utf8")]));
 
-it("the types of the modules agree, with each other and with the library", async () => {
+it("the modules pass the strict type check together with the library", async () => {
   const folder = await mkdtemp(join(tmpdir(), "meetme-page-"));
   try {
-    // As the page's modules name it: the library is in the folder `client` beside them.
+    // The page's modules import the library from the folder `client` beside them.
     await cp(SITE, folder, { recursive: true });
     await cp(CLIENT, join(folder, "client"), { recursive: true });
     await cp(TYPES, join(folder, "types.d.ts"));
@@ -34,7 +34,7 @@ it("the types of the modules agree, with each other and with the library", async
   }
 });
 
-it("no module makes markup from text, and nothing comes from elsewhere", async () => {
+it("no module makes markup from text or loads anything from another origin", async () => {
   for (const [name, text] of await texts()) {
     assert.doesNotMatch(text, /innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|\bstyle="/, name);
     const addresses = text.match(/\b(?:href|src)="[^"]*"|@import|url\(|from "[^"]*"|import\("/g) ?? [];
@@ -42,12 +42,12 @@ it("no module makes markup from text, and nothing comes from elsewhere", async (
   }
 });
 
-// The modules are served as one script. So a name of one would stand before that of the browser in all others.
-it("no module declares at its top what the browser has under the same name", async () => {
+// The modules are served as one script, in which a global name of one module hides that of the browser in all others.
+it("no module declares a global name of the browser", async () => {
   const sources = [...(await texts()), ...(await texts(CLIENT))].map(([, text]) => text).join("\n");
   const declarations = sources.matchAll(/^(?:export )?(?:async function|function|class|const|let) (\w+|\{[^}]*\}|\[[^\]]*\])/gm);
   const names = [...declarations].flatMap(([, declared]) => declared.match(/\w+/g));
-  assert.ok(names.includes("Chat") && names.includes("openTalk"), "declarations are found");
+  assert.ok(names.includes("Chat") && names.includes("openConversation"), "declarations are found");
   const browser = await launch();
   try {
     const page = await browser.newPage();

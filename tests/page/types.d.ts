@@ -1,4 +1,4 @@
-// Types of the page's modules, known to all of them without an import.
+// Global types of the page's modules.
 
 type Chat = import("./client/index.js").Chat;
 type Entry = import("./client/types.js").Entry;
@@ -6,7 +6,7 @@ type Snapshot = import("./client/types.js").Snapshot;
 type Summary = import("./client/types.js").ConversationSummary;
 type Conversation = ReturnType<Chat["with"]>;
 
-/** A time of the server, as it comes. */
+/** A timestamp of the server, unparsed. */
 type Time = string | number | undefined;
 
 /** `config.json` of the page. */
@@ -17,30 +17,30 @@ interface Config {
   userClaim: string;
 }
 
-/** Who is signed in, in this tab. */
+/** The session of a tab. */
 interface Session {
   user: string;
   token?: string;
-  /** When the token's lifetime is over, by this machine's clock. */
+  /** Time when the token expires, on this machine's clock. */
   until?: number;
 }
 
-/** How rows become elements. */
-interface Rows<R> {
-  /** Names a row; its element is kept as long as the key is there. */
+/** Makes and fills the elements of rows. */
+interface RowRenderer<R> {
+  /** Returns the key of a row. Rows with the same key share their element. */
   key: (row: R) => string;
   make: (row: R) => HTMLElement;
-  /** Called when `same` says no. */
+  /** Fills the element of a row that is new or not the `same` as before. */
   fill: (element: HTMLElement, row: R, before?: R) => void;
   same: (a: R, b: R) => boolean;
 }
 
-/** A message, or what stands above one. */
+/** A message, or a day or divider above one. */
 interface Row {
   kind: "message" | "day" | "divider";
   key: string;
   entry: Entry;
-  /** What else is shown; another look means other content of the element. */
+  /** What else the element shows. When it changes, the element is filled again. */
   look: string;
 }
 

@@ -1,27 +1,27 @@
-/** The input: what sends, how long it may be, and the drafts. */
+/** The message input: sending, the size limit, and drafts. */
 
 import { byId, keyOf, local } from "./dom.js";
 import { bytes } from "./text.js";
 
-const LIMIT = 16_384;
+const MAX_MESSAGE_BYTES = 16_384;
 const form = byId("composer", HTMLFormElement);
 const input = byId("text", HTMLTextAreaElement);
 const count = byId("count");
 const touch = matchMedia("(pointer: coarse)");
 
-/** Where the draft of the open conversation is kept; "" while none is open. */
+/** Storage key of the draft of the open conversation; "" while none is open. */
 let key = "";
-/** The draft as it was read or written last. */
+/** The draft as it is stored. */
 let saved = "";
 /** @type {(text: string) => void} */
 let send = () => {};
 let timer = 0;
 
-/** The draft of a conversation. @param {string} user @param {string} peer */
+/** Returns the draft of a conversation. @param {string} user @param {string} peer */
 export const draftOf = (user, peer) => local.get(keyOf("draft", user, peer)) ?? "";
 
 /**
- * Shows the draft of a conversation; what is typed from now on belongs to it.
+ * Shows the draft of a conversation, and stores what is typed from now on as its draft.
  * @param {string} user @param {string} peer @param {(text: string) => void} onSend
  */
 export function openDraft(user, peer, onSend) {
@@ -32,7 +32,7 @@ export function openDraft(user, peer, onSend) {
   if (!touch.matches) input.focus();
 }
 
-/** Leaves the input empty, and the drafts as they are. */
+/** Empties the input. The stored draft is kept. */
 export function closeDraft() {
   clearTimeout(timer);
   key = "";
@@ -42,7 +42,7 @@ export function closeDraft() {
 /** Puts the cursor into the input. */
 export const focusInput = () => input.focus();
 
-/** Writes what was typed. What was not touched here gives way to what another tab wrote. */
+/** Stores the draft if it was changed in this tab. Otherwise another tab may have stored a newer one. */
 export function saveDraft() {
   clearTimeout(timer);
   if (!key || input.value === saved) return;
@@ -54,30 +54,30 @@ export function saveDraft() {
 /** @param {string} text */
 function showDraft(text) {
   input.value = saved = text;
-  measure();
+  fitInput();
 }
 
-/** The height follows the text; the counter appears in the last tenth. */
-function measure() {
+/** Fits the height to the text, and shows the counter in the last tenth. Returns whether the text may be sent. */
+function fitInput() {
   input.style.height = "0";
   input.style.height = `${input.scrollHeight + 2}px`;
-  const left = LIMIT - bytes(input.value);
+  const left = MAX_MESSAGE_BYTES - bytes(input.value);
   const over = left < 0;
   input.ariaInvalid = String(over);
-  // To be told every byte is too much; to be told that it cannot be sent is not.
+  // A screen reader reads only that the text is too long, not every count.
   count.ariaLive = over ? "polite" : "off";
   count.textContent =
-    left > LIMIT / 10 ? "" : over ? `${-left} bytes too long. Shorten the message to send it.` : `${left} bytes left`;
+    left > MAX_MESSAGE_BYTES / 10 ? "" : over ? `${-left} bytes too long. Shorten the message to send it.` : `${left} bytes left`;
   return !over;
 }
 
 function submit() {
   const text = input.value.trim();
-  if (!key || !text || !measure()) return;
+  if (!key || !text || !fitInput()) return;
   send(text);
-  // Only now: if sending throws, the text is still here.
+  // After sending, so that the text is kept if that throws.
   input.value = "";
-  measure();
+  fitInput();
   saveDraft();
 }
 
@@ -88,13 +88,13 @@ form.addEventListener("submit", (event) => {
 });
 
 input.addEventListener("input", () => {
-  measure();
+  fitInput();
   clearTimeout(timer);
   timer = setTimeout(saveDraft, 500);
 });
 
 input.addEventListener("keydown", (event) => {
-  // While an input method composes, Enter chooses a word. Safari says so by the key code alone.
+  // While an input method composes, Enter chooses a word. Safari shows that only by the key code.
   if (event.key !== "Enter" || event.isComposing || event.keyCode === 229) return;
   if (event.shiftKey || touch.matches) return;
   event.preventDefault();

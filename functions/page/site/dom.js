@@ -1,10 +1,10 @@
-/** What the browser is asked for: elements, lists of them in step with data, and small stored values. */
+/** Helpers for the browser's API: elements, lists of elements that follow data, and small stored values. */
 
 /**
- * The element of the page with this id.
+ * Returns the element with this id.
  * @template {HTMLElement} [T=HTMLElement]
  * @param {string} id
- * @param {new () => T} [type] for the types only
+ * @param {new () => T} [type] for the type checker only
  * @returns {T}
  */
 export function byId(id, type) {
@@ -12,7 +12,7 @@ export function byId(id, type) {
 }
 
 /**
- * The first button inside.
+ * Returns the first button inside an element.
  * @param {HTMLElement} parent
  */
 export function buttonOf(parent) {
@@ -20,7 +20,7 @@ export function buttonOf(parent) {
 }
 
 /**
- * Makes an element with properties and children. Strings become text nodes, never markup.
+ * Creates an element with properties and children. Strings become text nodes, never markup.
  * @template {keyof HTMLElementTagNameMap} K
  * @param {K} tag
  * @param {object} properties
@@ -34,11 +34,11 @@ export function el(tag, properties = {}, ...children) {
 }
 
 /**
- * Keeps the children of `parent` in step with rows: elements are reused by key, and only those
- * whose row has changed are filled again.
+ * Returns a function that makes the children of `parent` show rows. Elements are reused by key, and only those whose row has
+ * changed are filled again.
  * @template R
  * @param {HTMLElement} parent
- * @param {Rows<R>} how
+ * @param {RowRenderer<R>} renderer
  * @returns {(rows: R[]) => void}
  */
 export function keyed(parent, { key, make, fill, same }) {
@@ -66,11 +66,11 @@ export function keyed(parent, { key, make, fill, same }) {
 }
 
 /**
- * Arrow keys, Home and End move the one tab stop among the children that match.
+ * Makes a list with one tab stop (roving tabindex), which arrow keys, Home and End move among the matching children.
  * @param {HTMLElement} parent
  * @param {string} selector
- * @param {(items: HTMLElement[]) => HTMLElement | undefined} home where Tab goes first
- * @returns {() => void} to be called after changes: unless one is in the list, the tab stop is at home
+ * @param {(items: HTMLElement[]) => HTMLElement | undefined} home chooses the item that Tab reaches first
+ * @returns {() => void} updates the tab stop after a change of the list: unless the focus is in the list, it is at home
  */
 export function rove(parent, selector, home) {
   const all = () => /** @type {HTMLElement[]} */ ([...parent.querySelectorAll(selector)]);
@@ -79,7 +79,7 @@ export function rove(parent, selector, home) {
   function stopAt(chosen) {
     for (const item of all()) {
       item.tabIndex = item === chosen ? 0 : -1;
-      // What can be pressed inside has a tab stop only while its row is the chosen one.
+      // Links and buttons of other items are not tab stops.
       for (const inner of /** @type {NodeListOf<HTMLElement>} */ (item.querySelectorAll("a, button"))) {
         inner.tabIndex = item.tabIndex;
       }
@@ -102,8 +102,11 @@ export function rove(parent, selector, home) {
   return () => stopAt(all().find((item) => item.contains(document.activeElement)) ?? home(all()));
 }
 
-/** Small values of this browser, in memory where its storage refuses. @param {() => Storage} storage a getter, since reading `localStorage` may throw */
-function kept(storage) {
+/**
+ * Wraps a storage of the browser. Values that it does not accept are kept in memory.
+ * @param {() => Storage} storage a getter, because access to `localStorage` may throw
+ */
+function safeStorage(storage) {
   /** @type {Map<string, string>} */
   const memory = new Map();
 
@@ -126,26 +129,26 @@ function kept(storage) {
         if (value) memory.set(key, value);
       }
     },
-    /** Removes all that begins with this. @param {string} prefix */
+    /** Removes all values whose key begins with this. @param {string} prefix */
     wipe(prefix) {
       memory.clear();
       try {
         for (const key of Object.keys(storage())) if (key.startsWith(prefix)) storage().removeItem(key);
       } catch {
-        // It holds nothing of ours then.
+        // A storage that throws holds no value of ours.
       }
     },
   };
 }
 
-/** For all tabs. */
-export const local = kept(() => localStorage);
-/** For this tab. */
-export const session = kept(() => sessionStorage);
+/** Values for all tabs. */
+export const local = safeStorage(() => localStorage);
+/** Values for this tab. */
+export const session = safeStorage(() => sessionStorage);
 
 /**
- * The name under which something of a conversation is kept. The quotes of JSON end a user id
- * whatever it holds, so two users never share a name.
+ * Returns the storage key of a value of a user or a conversation. JSON quotes and escapes the user id, so that two users never
+ * share a key.
  * @param {string} what @param {string} user @param {string} [peer]
  */
 export const keyOf = (what, user, peer = "") => `meetme-${what} ${JSON.stringify(user)} ${peer}`;

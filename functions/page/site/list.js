@@ -2,7 +2,7 @@
 
 import { draftOf } from "./composer.js";
 import { byId, el, keyed, rove } from "./dom.js";
-import { attentive, openPeer } from "./talk.js";
+import { attentive, openPeer } from "./conversation.js";
 import { shortTime } from "./text.js";
 
 const list = byId("list");
@@ -11,12 +11,12 @@ const notify = byId("notify", HTMLButtonElement);
 /** @type {readonly Summary[]} */
 let summaries = [];
 let user = "";
-/** Newest number of each conversation when it was last looked at here. @type {Map<string, number> | undefined} */
+/** Newest number of each conversation at the last change. @type {Map<string, number> | undefined} */
 let known;
 /** @type {Map<string, Notification>} */
 const notifications = new Map();
 
-/** The address of a conversation in this page. @param {string} peer */
+/** Returns the address of a conversation in this page. @param {string} peer */
 export const addressOf = (peer) => `#chat=${encodeURIComponent(peer)}`;
 
 const showSummaries = keyed(list, {
@@ -27,13 +27,13 @@ const showSummaries = keyed(list, {
 });
 const settleList = rove(list, "li > a", (links) => links.find((link) => link.ariaCurrent) ?? links[0]);
 
-/** @param {Chat} chat @returns {() => void} stops */
+/** Shows the conversations of a chat. @param {Chat} chat @returns {() => void} stops */
 export function showList(chat) {
   user = chat.user;
   known = undefined;
   const stop = chat.onConversations((conversations) => {
     summaries = conversations;
-    news();
+    updateNotifications();
     refreshList();
   });
   return () => {
@@ -44,7 +44,7 @@ export function showList(chat) {
   };
 }
 
-/** Shows the list as it is now: another draft, day, or open conversation. */
+/** Shows the list again, after a change of drafts, the day, or the open conversation. */
 export function refreshList() {
   showSummaries(summaries.map(rowOf));
   settleList();
@@ -81,21 +81,21 @@ function fill(element, { summary: { peer, last, unread }, draft }) {
   }
 }
 
-/** A colour of one's own for each user. @param {string} peer */
+/** Returns the hue of a user's avatar. @param {string} peer */
 const hue = (peer) => [...peer].reduce((sum, letter) => (sum * 31 + (letter.codePointAt(0) ?? 0)) % 360, 7);
 
-/** Shows what came while nobody looks, and takes away what has been read. */
-function news() {
+/** Shows notifications of new messages while the page is hidden, and closes those that were read. */
+function updateNotifications() {
   for (const { id, peer, newest, last, unread } of summaries) {
     const fresh = known && newest > (known.get(id) ?? 0) && unread && last && !last.own;
-    if (fresh && document.hidden) notification(id, peer, last.text);
+    if (fresh && document.hidden) showNotification(id, peer, last.text);
     if (!unread) notifications.get(id)?.close();
   }
   known = new Map(summaries.map(({ id, newest }) => [id, newest]));
 }
 
 /** @param {string} tag @param {string} peer @param {string} body */
-function notification(tag, peer, body) {
+function showNotification(tag, peer, body) {
   if (!("Notification" in window) || Notification.permission !== "granted") return;
   try {
     const shown = new Notification(peer, { body: body.slice(0, 200), tag });
@@ -105,16 +105,16 @@ function notification(tag, peer, body) {
     };
     notifications.set(tag, shown);
   } catch {
-    // Some phones allow it to service workers only.
+    // On some phones only service workers may show notifications.
   }
 }
 
-function showPermission() {
+function updateButton() {
   notify.hidden = !("Notification" in window) || Notification.permission !== "default";
 }
 
-notify.addEventListener("click", () => Notification.requestPermission().then(showPermission));
-showPermission();
+notify.addEventListener("click", () => Notification.requestPermission().then(updateButton));
+updateButton();
 addEventListener("draft", refreshList);
 addEventListener("focus", refreshList);
 addEventListener("blur", refreshList);

@@ -1,16 +1,17 @@
-/** The page: signs in, and wires the chat to the list and the open conversation. */
+/** The page: signs in, and connects the chat with the list and the open conversation. */
 
 import { Chat } from "./client/index.js";
 import { closeDraft } from "./composer.js";
+import { change, closeConversation, openConversation, openPeer } from "./conversation.js";
 import { buttonOf, byId, keyOf, local, session } from "./dom.js";
 import { addressOf, refreshList, showList } from "./list.js";
-import { askWho, problemOf, sessionOf, storedSession, storeSession } from "./session.js";
-import { change, closeTalk, openPeer, openTalk } from "./talk.js";
+import { sessionOf, showSignIn, storedSession, storeSession, userIdError } from "./session.js";
 import { onNewDay } from "./text.js";
 
 const app = byId("app");
 const broken = byId("broken");
 const menu = byId("menu", HTMLDetailsElement);
+/** The banner is hidden for this long after the connection is lost. */
 const QUIET_MS = 2_000;
 const banner = byId("banner");
 const sentence = /** @type {Element} */ (banner.querySelector("[role]"));
@@ -26,7 +27,7 @@ const SENTENCES = {
 };
 const BUTTONS = { waiting: "Now", offline: "Try now", replaced: "Continue here" };
 
-/** Since when there is no connection. */
+/** Time when the connection was lost; 0 while it is open. */
 let since = 0;
 let bannerTimer = 0;
 
@@ -37,8 +38,8 @@ let chat;
 /** @type {() => void} */
 let stopChat = () => {};
 
-/** A token that came in the address. @type {string | undefined} */
-let given;
+/** A token that was in the address. @type {string | undefined} */
+let tokenFromLink;
 
 async function load() {
   const response = await fetch("page/config.json").catch(() => undefined);
@@ -49,41 +50,41 @@ async function load() {
   begin();
 }
 
-/** Signs in by the link, by what this tab knows, or by asking. */
+/** Signs in by the token of the link, by the session of this tab, or by the form. */
 function begin() {
   const problem = useToken();
   const known = storedSession();
   if (known && !problem && Boolean(known.token) === (config.auth === "jwt")) start(known);
-  else askWho(config, problem, start);
+  else showSignIn(config, problem, start);
 }
 
-/** Takes the token out of the address at once, so that it is neither seen nor kept there. */
+/** Removes the token from the address at once, so that it is neither visible nor in the history. */
 function takeToken() {
   const token = /^#token=([^&]*)/.exec(location.hash)?.[1];
   if (token === undefined) return;
-  given = token;
+  tokenFromLink = token;
   clearAddress();
 }
 
 const clearAddress = () => history.replaceState(null, "", location.pathname + location.search);
 
-/** Makes the token of the address the session. Returns what is wrong with it. */
+/** Stores the session of the token from the link. Returns an error message if the token is invalid. */
 function useToken() {
-  if (given === undefined) return "";
+  if (tokenFromLink === undefined) return "";
   try {
-    storeSession(sessionOf(decodeURIComponent(given), config));
+    storeSession(sessionOf(decodeURIComponent(tokenFromLink), config));
     return "";
   } catch (error) {
     return /** @type {Error} */ (error).message;
   } finally {
-    given = undefined;
+    tokenFromLink = undefined;
   }
 }
 
 /** Opens the chat of a session. @param {Session} who */
 function start(who) {
   storeSession(who);
-  // What belongs to another user must not stay in the page.
+  // The page must not keep anything of another user.
   if (chat && chat.user !== who.user) return location.reload();
   stopChat();
   chat?.close();
@@ -99,13 +100,13 @@ function start(who) {
   const stops = [showBanner(opened), showList(opened), opened.onState(onState)];
   stopChat = () => {
     for (const one of stops) one();
-    closeTalk();
+    closeConversation();
   };
   opened.connect();
   route();
 }
 
-/** The token of this tab; asks for another when its lifetime is over. @param {{signal: AbortSignal}} call */
+/** Returns the token of this tab, or asks for a new one when it has expired. @param {{signal: AbortSignal}} call */
 async function token({ signal }) {
   const known = storedSession();
   if (known?.token && !(Date.now() >= (known.until ?? Infinity))) return known.token;
@@ -121,7 +122,7 @@ async function token({ signal }) {
 
 /** @param {string} reason @param {(who: Session) => void} then */
 function askAgain(reason, then) {
-  askWho(config, `${reason} Paste a new token to go on; nothing that you typed is lost.`, then);
+  showSignIn(config, `${reason} Paste a new token to go on; nothing that you typed is lost.`, then);
 }
 
 /** @param {Chat["state"]} state */
@@ -129,11 +130,11 @@ function onState({ state, error }) {
   byId("memory").hidden = chat?.persistent !== false;
   if (state !== "signed-out") return;
   if (error) askAgain("The server does not accept your sign-in.", start);
-  else leave();
+  else signOut();
 }
 
-/** Removes all that this browser keeps of the user; other tabs hear of it and do the same. */
-function leave() {
+/** Removes everything that this browser has stored of the user. Other tabs are notified and do the same. */
+function signOut() {
   const user = chat?.user ?? "";
   chat = undefined;
   closeDraft();
@@ -145,32 +146,32 @@ function leave() {
   menu.open = false;
   app.hidden = true;
   clearAddress();
-  askWho(config, "", start);
+  showSignIn(config, "", start);
 }
 
-/** Shows what the address names. */
+/** Shows the conversation in the address. */
 function route() {
   takeToken();
-  if (given && config) return begin();
+  if (tokenFromLink && config) return begin();
   if (!chat) return;
   const peer = peerOfAddress();
   app.classList.toggle("open", peer !== "");
   byId("choose").hidden = peer !== "";
-  if (!peer) closeTalk();
-  else if (peer !== openPeer()) openTalk(chat, peer);
+  if (!peer) closeConversation();
+  else if (peer !== openPeer()) openConversation(chat, peer);
   refreshList();
 }
 
 function peerOfAddress() {
   try {
     const peer = decodeURIComponent(/^#chat=(.*)/.exec(location.hash)?.[1] ?? "");
-    return problemOf(peer) || peer === chat?.user ? "" : peer;
+    return userIdError(peer) || peer === chat?.user ? "" : peer;
   } catch {
     return "";
   }
 }
 
-/** @param {Chat} chat @returns {() => void} stops */
+/** Shows the state of the connection. @param {Chat} chat @returns {() => void} stops */
 function showBanner(chat) {
   const stopListening = chat.onState(() => drawBanner(chat));
   retryNow.onclick = () => chat.connect();
@@ -182,17 +183,17 @@ function showBanner(chat) {
   };
 }
 
-/** Nothing for the first two seconds, except what only the user can end. @param {Chat} chat */
+/** Draws the banner. It is hidden for two seconds, unless only the user can reconnect. @param {Chat} chat */
 function drawBanner(chat) {
   clearTimeout(bannerTimer);
   const { state, retryAt, error } = chat.state;
-  // While a token is asked for, that says it all.
+  // No banner while the sign-in form is shown, which has the reason.
   const text = byId("sign-in").hidden && (SENTENCES[state] ?? (state === "closed" && error?.message));
   since = text ? since || Date.now() : 0;
   const quiet = state === "replaced" ? 0 : since + QUIET_MS - Date.now();
   banner.hidden = !text || quiet > 0;
   if (!text) return;
-  // Only a change is set: a status is read aloud each time.
+  // Set only if it changes: a screen reader reads the status each time it is set.
   if (!banner.hidden && sentence.textContent !== text) sentence.textContent = text;
   const seconds = Math.max(0, Math.ceil(((retryAt ?? 0) - Date.now()) / 1000));
   retryIn.textContent = seconds ? `Next try in ${seconds} s.` : "";
@@ -205,7 +206,7 @@ byId("new", HTMLFormElement).addEventListener("submit", (event) => {
   event.preventDefault();
   const peer = byId("peer", HTMLInputElement);
   const why = byId("peer-why");
-  why.textContent = peer.value === chat?.user ? "This is you. Enter the user id of somebody else." : problemOf(peer.value);
+  why.textContent = peer.value === chat?.user ? "This is you. Enter the user id of somebody else." : userIdError(peer.value);
   if (why.textContent) return;
   location.hash = addressOf(peer.value);
   peer.value = "";
@@ -219,7 +220,7 @@ addEventListener("click", ({ target }) => {
 });
 onNewDay(() => (change(), refreshList()));
 
-// Safari lays its keyboard over the page.
+// Safari shows its keyboard on top of the page.
 visualViewport?.addEventListener("resize", () => {
   const { height, scale } = /** @type {VisualViewport} */ (visualViewport);
   if (scale === 1) document.documentElement.style.setProperty("--height", `${height}px`);

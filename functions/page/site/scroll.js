@@ -1,14 +1,14 @@
-/** The place of the reader in the list of messages. `overflow-anchor` is off: this does it everywhere. */
+/** The scroll position in the list of messages. It is kept by this module, because not all browsers have `overflow-anchor`. */
 
 import { byId } from "./dom.js";
 
 const log = byId("log");
 export const rows = byId("rows");
-export const upper = byId("top");
+export const topLine = byId("top");
 const end = byId("end");
 
-/** Whether the reader is at the bottom and stays there. */
-let stuck = true;
+/** Whether the list is at the bottom and follows new messages. */
+let atBottom = true;
 
 const messages = () => /** @type {HTMLElement[]} */ ([...rows.querySelectorAll("article")]);
 /** @param {Element} element */
@@ -17,33 +17,33 @@ const offset = (element) => element.getBoundingClientRect().top - log.getBoundin
 const seqOf = (message) => Number(message.dataset.seq ?? NaN);
 const firstInView = () => messages().find((message) => offset(message) + message.offsetHeight > 0);
 
-export const isAtBottom = () => stuck;
+export const isAtBottom = () => atBottom;
 
-/** Scrolls to the newest message and stays there. */
+/** Scrolls to the newest message and follows new ones. */
 export function toBottom() {
-  stuck = true;
+  atBottom = true;
   log.scrollTop = log.scrollHeight;
 }
 
 /**
- * Changes the list so that what is being read stays where it is, which may be the bottom.
+ * Changes the list and keeps the messages in view in place, or stays at the bottom.
  * @param {() => void} change @param {boolean} [bottom]
  */
-export function holding(change, bottom = stuck) {
-  const held = bottom ? undefined : firstInView();
-  const before = held && offset(held);
+export function keepingPlace(change, bottom = atBottom) {
+  const anchor = bottom ? undefined : firstInView();
+  const before = anchor && offset(anchor);
   change();
   if (bottom) toBottom();
-  else if (held?.isConnected && before !== undefined) log.scrollTop += offset(held) - before;
+  else if (anchor?.isConnected && before !== undefined) log.scrollTop += offset(anchor) - before;
 }
 
-/** Brings an element to a third of the height. @param {Element} element */
+/** Scrolls so that an element is a third of the height below the top. @param {Element} element */
 export function toThird(element) {
   log.scrollTop += offset(element) - log.clientHeight / 3;
-  stuck = nearBottom();
+  atBottom = nearBottom();
 }
 
-/** The highest number whose message is in view to its end, or fills the view. */
+/** Returns the highest number of a message whose end is in view, or that fills the view. */
 export function highestInView() {
   const height = log.clientHeight;
   const seen = messages().reverse().find((message) => {
@@ -53,17 +53,17 @@ export function highestInView() {
   return seen ? seqOf(seen) : -Infinity;
 }
 
-/** The place as text, "" at the bottom. */
-export function place() {
-  const first = !stuck && messages().find((message) => seqOf(message) <= Infinity && offset(message) + message.offsetHeight > 0);
+/** Returns the scroll position as text: the number of a message and its offset; "" at the bottom. */
+export function scrollPosition() {
+  const first = !atBottom && messages().find((message) => seqOf(message) <= Infinity && offset(message) + message.offsetHeight > 0);
   return first ? `${seqOf(first)} ${offset(first)}` : "";
 }
 
-/** Returns to a place. Says whether that could be done: its message, or what is below, may still be missing. @param {string} text */
-export function toPlace(text) {
+/** Scrolls to a position. Returns whether that was possible: messages may still be missing. @param {string} text */
+export function toPosition(text) {
   const [seq, wanted] = text.split(" ").map(Number);
   const message = messages().find((candidate) => seqOf(candidate) >= seq);
-  stuck = false;
+  atBottom = false;
   if (message) log.scrollTop += offset(message) - wanted;
   return message !== undefined && Math.abs(offset(message) - wanted) < 2;
 }
@@ -71,27 +71,28 @@ export function toPlace(text) {
 const nearBottom = () => log.scrollHeight - log.scrollTop - log.clientHeight <= 40;
 
 /**
+ * Watches the list.
  * @param {() => void} onScroll
- * @param {() => void} onTop the upper end is less than a screen away
- * @param {() => void} onEnd likewise the lower one
- * @returns {() => void} looks again whether an end is near
+ * @param {() => void} onTop called when the topLine end is less than a screen away
+ * @param {() => void} onEnd the same for the lower end
+ * @returns {() => void} checks again whether an end is near
  */
 export function watchScroll(onScroll, onTop, onEnd) {
   log.addEventListener("scroll", () => {
-    stuck = nearBottom();
+    atBottom = nearBottom();
     onScroll();
   });
-  new ResizeObserver(() => stuck && toBottom()).observe(log);
+  new ResizeObserver(() => atBottom && toBottom()).observe(log);
   const near = new IntersectionObserver(
     (changes) => {
-      for (const { target, isIntersecting } of changes) if (isIntersecting) (target === upper ? onTop : onEnd)();
+      for (const { target, isIntersecting } of changes) if (isIntersecting) (target === topLine ? onTop : onEnd)();
     },
     { root: log, rootMargin: "100% 0px" },
   );
   return () => {
-    // An observer reports changes only, and one that begins reports what is.
+    // An observer reports only changes, and the current state when it starts to observe.
     near.disconnect();
-    near.observe(upper);
+    near.observe(topLine);
     near.observe(end);
   };
 }

@@ -1,4 +1,4 @@
-/** Who one is: signing in, and the token of this tab. */
+/** Signing in, and the session of this tab. */
 
 import { byId, session } from "./dom.js";
 import { bytes } from "./text.js";
@@ -7,14 +7,14 @@ const signInForm = byId("sign-in", HTMLFormElement);
 const whoInput = byId("who", HTMLInputElement);
 const why = byId("why");
 
-/** Why a text is no user id, or "". @param {string} id */
-export function problemOf(id) {
+/** Returns an error message if a text is not a user id, else "". @param {string} id */
+export function userIdError(id) {
   if (!id) return "Enter a user id.";
   if (bytes(id) > 254) return "This user id is too long: at most 254 bytes.";
   return /[\p{Cc}\p{Cs}]/u.test(id) ? "A user id has no control characters." : "";
 }
 
-/** The session of this tab. @returns {Session | undefined} */
+/** Returns the session of this tab. @returns {Session | undefined} */
 export function storedSession() {
   try {
     return JSON.parse(session.get("meetme-session") ?? "") ?? undefined;
@@ -27,15 +27,15 @@ export function storedSession() {
 export const storeSession = (value) => session.set("meetme-session", value && JSON.stringify(value));
 
 /**
- * The session that a token gives. The server verifies it; this only reads whose it is. Its lifetime
- * counts from now, so a wrong clock of this machine does not end it.
+ * Returns the session of a token. Only the server verifies the token; this reads the user. Its lifetime starts now, so that it
+ * does not depend on this machine's clock being right.
  * @param {string} text @param {Config} config @returns {Session}
  */
 export function sessionOf(text, { userClaim }) {
   const token = text.trim().replace(/^Bearer /i, "");
   const { exp, iat = Date.now() / 1000, ...claims } = claimsOf(token);
   const user = claims[userClaim] ?? claims.sub ?? claims.email;
-  if (typeof user !== "string" || problemOf(user)) throw new Error("This token names no user.");
+  if (typeof user !== "string" || userIdError(user)) throw new Error("This token names no user.");
   return { user, token, until: exp ? Date.now() + (exp - iat) * 1000 : undefined };
 }
 
@@ -51,11 +51,11 @@ function claimsOf(token) {
 }
 
 /**
- * Asks who one is.
- * @param {Config} config @param {string} reason why it is asked again, or ""
- * @param {(session: Session) => void} then
+ * Shows the sign-in form.
+ * @param {Config} config @param {string} reason shown above the form, or ""
+ * @param {(session: Session) => void} then called with the session
  */
-export function askWho(config, reason, then) {
+export function showSignIn(config, reason, then) {
   const open = config.auth === "open";
   signInForm.hidden = false;
   if (why.textContent !== reason) why.textContent = reason;
@@ -63,7 +63,7 @@ export function askWho(config, reason, then) {
   byId("hint").textContent = open
     ? "Nobody checks it here: this chat is for trying out."
     : "Paste the token (JWT) that your sign-in gave you, or open a link with #token=…";
-  // Whoever writes a message is not interrupted.
+  // Does not take the focus from a user who is writing a message.
   if (document.activeElement === document.body) whoInput.focus();
   signInForm.onsubmit = (event) => {
     event.preventDefault();
@@ -80,7 +80,7 @@ export function askWho(config, reason, then) {
 
 /** @param {string} user @returns {Session} */
 function openSession(user) {
-  const problem = problemOf(user);
+  const problem = userIdError(user);
   if (problem) throw new Error(problem);
   return { user };
 }

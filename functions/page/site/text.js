@@ -1,12 +1,12 @@
-/** What is shown as text: messages with links and emoji, never as markup; and times. */
+/** Text of messages, with links and emoji but never as markup; and labels of times. */
 
 import { el } from "./dom.js";
 
-// No quotes, brackets or characters that turn the direction of writing.
+// Without quotes, angle brackets and bidirectional control characters.
 const URL_PATTERN = /\bhttps?:\/\/[^\s<>"\u200e\u200f\u202a-\u202e\u2066-\u2069]+/giu;
 const EMOJI = /^(?:\p{Emoji_Presentation}|\p{Extended_Pictographic}\ufe0f|[\d#*]\ufe0f?\u20e3)/u;
 
-/** The end of a sentence does not belong to its link; a bracket does if the link opened it. @param {string} url */
+/** Returns a URL without the punctuation of the sentence around it. A closing bracket belongs to a URL that has the opening one. @param {string} url */
 function withoutPunctuation(url) {
   for (;;) {
     const last = url.at(-1) ?? "";
@@ -25,7 +25,7 @@ function link(text) {
   return el("a", { href, title: href, target: "_blank", rel: "noopener noreferrer nofollow", tabIndex: -1 }, text);
 }
 
-/** Text with its links. @param {string} text */
+/** Returns a text as nodes, with links. @param {string} text */
 export function linked(text) {
   /** @type {(Node | string)[]} */
   const nodes = [];
@@ -38,7 +38,7 @@ export function linked(text) {
   return [...nodes, text.slice(end)];
 }
 
-/** Whether a text is one to three emoji and nothing else. @param {string} text */
+/** Returns whether a text is one to three emoji and nothing else. @param {string} text */
 export function onlyEmoji(text) {
   if (!Intl.Segmenter || text.length > 100) return false;
   const parts = [...new Intl.Segmenter().segment(text.replace(/\s/g, ""))];
@@ -47,10 +47,10 @@ export function onlyEmoji(text) {
 
 const textEncoder = new TextEncoder();
 
-/** Length in bytes of UTF-8. @param {string} text */
+/** Returns the length in bytes of UTF-8. @param {string} text */
 export const bytes = (text) => textEncoder.encode(text).length;
 
-// Labels of times: of the server's timestamps only, in the reader's zone and language.
+// Labels of the server's timestamps, in the user's time zone and language.
 
 /** @param {Intl.DateTimeFormatOptions} options */
 const format = (options) => {
@@ -63,13 +63,13 @@ const short = format({ day: "numeric", month: "short" });
 const thisYear = format({ weekday: "long", day: "numeric", month: "long" });
 const otherYear = format({ day: "numeric", month: "long", year: "numeric" });
 
-/** Milliseconds, `NaN` for what is no time. @param {Time} time */
+/** Returns a time in milliseconds, `NaN` if it is invalid. @param {Time} time */
 export const millis = (time) => +new Date(time ?? NaN);
 
-/** The hour and minute. @param {Time} time */
+/** Returns the hour and minute. @param {Time} time */
 export const clock = (time) => hours(new Date(millis(time)));
 
-/** The local day; the same text for the same day. @param {Time} time */
+/** Returns a text that is the same for all times of one local day. @param {Time} time */
 export const dayOf = (time) => new Date(millis(time)).toDateString();
 
 /** @param {number} days */
@@ -78,7 +78,7 @@ function dayFromNow(days) {
   return new Date(now.getFullYear(), now.getMonth(), now.getDate() + days);
 }
 
-/** "Today", "Yesterday", or the date. @param {Time} time */
+/** Returns "Today", "Yesterday", or the date. @param {Time} time */
 export function dayLabel(time) {
   const date = new Date(millis(time));
   if (dayOf(time) === dayFromNow(0).toDateString()) return "Today";
@@ -86,12 +86,12 @@ export function dayLabel(time) {
   return date.getFullYear() === new Date().getFullYear() ? thisYear(date) : otherYear(date);
 }
 
-/** For the list: the hour if it is of today, else the day. @param {Time} time */
+/** Returns the label in the list: the time if it is today, else the day. @param {Time} time */
 export function shortTime(time) {
   return dayLabel(time) === "Today" ? clock(time) : short(new Date(millis(time)));
 }
 
-/** Calls at each midnight, and when the page is shown again on another day. @param {() => void} call */
+/** Calls a function at each midnight, and when the page is shown again on another day. @param {() => void} call */
 export function onNewDay(call) {
   let day = dayFromNow(0).toDateString();
   const check = () => {

@@ -1,16 +1,18 @@
-/** The open conversation: its messages, what is read, and what is said aloud. */
+/** The open conversation: its messages, read marks, and announcements for screen readers. */
 
 import { closeDraft, focusInput, openDraft, saveDraft } from "./composer.js";
 import { buttonOf, byId, el, keyed, keyOf, rove, session } from "./dom.js";
-import { highestInView, holding, isAtBottom, place, rows, toBottom, toPlace, toThird, upper, watchScroll } from "./scroll.js";
+import { highestInView, isAtBottom, keepingPlace, rows, scrollPosition, toBottom, topLine, toPosition, toThird, watchScroll } from "./scroll.js";
 import { clock, dayLabel, dayOf, linked, millis, onlyEmoji } from "./text.js";
 
-/** At most so many messages are elements of the page; the far end is dropped. */
-const SHOWN = 1_000;
+/** Maximum number of messages that are elements of the page. Those at the far end are removed. */
+const MAX_SHOWN = 1_000;
 const PAGE_SIZE = 50;
+/** A message is read when it has been in view for this long. */
 const READ_AFTER_MS = 1_000;
-/** More new messages at once than these come after a time away. */
+/** More new messages than these at once are announced as a number, and get a divider: the page was offline. */
 const FEW = 3;
+/** Labels of the states of own messages. */
 const STATES = {
   queued: "Waiting",
   sending: "Sending",
@@ -20,31 +22,34 @@ const STATES = {
   failed: "Not sent",
 };
 
-const section = byId("talk");
+const section = byId("conversation");
 const trouble = byId("trouble");
 const newer = byId("newer", HTMLButtonElement);
 const live = byId("live");
 
 /** @type {Conversation | undefined} */
-let talk;
+let conversation;
 /** @type {Snapshot} */
 let now;
 /** @type {() => void} */
-let stopTalk = () => {};
-let placeKey = "";
-/** The place to return to, once its message is there: what this browser has kept may be older. */
+let stopListening = () => {};
+/** Storage key of the scroll position. */
+let positionKey = "";
+/** The scroll position to return to once its message is loaded. */
 let wanted = "";
-/** The newest entry that is shown, if newer ones are dropped. */
+/** Key of the newest entry that is shown, if newer ones are not. */
 let last = "";
-/** The divider stands above the first message of the other with a higher number. */
+/** The divider stands above the peer's first message with a higher number. */
 let divider = Infinity;
-/** Up to here messages have been said aloud or were there before. */
+/** The number up to which messages were announced, or were there before; `Infinity` until the first page is loaded. */
 let announced = Infinity;
-/** Newest number while the reader was at the bottom. */
+/** Newest number when the reader was at the bottom. */
 let caughtUp = 0;
-/** @type {Set<string>} */
+/** Keys of failed messages that were announced. @type {Set<string>} */
 let failed = new Set();
+/** Timer of messages that are in view. */
 let reading = 0;
+/** Whether older messages are being loaded. */
 let loading = false;
 
 const show = keyed(rows, {
@@ -53,30 +58,30 @@ const show = keyed(rows, {
   fill: (element, row, before) => (row.kind === "message" ? fillMessage : fillSeparator)(element, row, before),
   same: (a, b) => a.entry === b.entry && a.look === b.look,
 });
-const settle = rove(rows, "article", (messages) => messages.at(-1));
-const lookAround = watchScroll(onScroll, loadOlder, () => slide(PAGE_SIZE));
+const updateTabStop = rove(rows, "article", (messages) => messages.at(-1));
+const checkEnds = watchScroll(onScroll, loadOlder, () => slide(PAGE_SIZE));
 
-/** Whether somebody looks at this page. */
+/** Returns whether the user is looking at this page. */
 export const attentive = () => document.visibilityState === "visible" && document.hasFocus();
 
-/** The other user of the open conversation, or "". */
-export const openPeer = () => talk?.peer ?? "";
+/** Returns the peer of the open conversation, or "". */
+export const openPeer = () => conversation?.peer ?? "";
 
 /**
- * Shows the conversation with a user.
+ * Opens the conversation with a user.
  * @param {Chat} chat @param {string} peer
  */
-export function openTalk(chat, peer) {
-  closeTalk();
-  const opened = (talk = chat.with(peer));
-  placeKey = keyOf("place", chat.user, peer);
+export function openConversation(chat, peer) {
+  closeConversation();
+  const opened = (conversation = chat.with(peer));
+  positionKey = keyOf("place", chat.user, peer);
   byId("name").textContent = peer;
   section.hidden = false;
   toBottom();
-  stopTalk = opened.onChange((snapshot) => {
-    if (talk !== opened) return;
+  stopListening = opened.onChange((snapshot) => {
+    if (conversation !== opened) return;
     now = snapshot;
-    if (announced === Infinity && isLoaded(snapshot)) arrive();
+    if (announced === Infinity && isLoaded(snapshot)) showFirst();
     else change();
   });
   openDraft(chat.user, peer, (text) => {
@@ -87,14 +92,14 @@ export function openTalk(chat, peer) {
   });
 }
 
-/** Keeps the draft and the place, and shows no conversation. */
-export function closeTalk() {
-  leavePlace();
+/** Closes the conversation. Stores its draft and the scroll position. */
+export function closeConversation() {
+  savePosition();
   saveDraft();
   closeDraft();
-  stopTalk();
+  stopListening();
   clearTimeout(reading);
-  talk = undefined;
+  conversation = undefined;
   last = wanted = "";
   reading = caughtUp = 0;
   announced = divider = Infinity;
@@ -104,18 +109,18 @@ export function closeTalk() {
   section.hidden = true;
 }
 
-/** Writes the place of the reader, for the next time this conversation is opened. */
-function leavePlace() {
-  if (talk && announced < Infinity) session.set(placeKey, wanted || place());
+/** Stores the scroll position, for the next time this conversation is opened. */
+function savePosition() {
+  if (conversation && announced < Infinity) session.set(positionKey, wanted || scrollPosition());
 }
 
-/** Whether there is more than what is to be sent. @param {Snapshot} snapshot */
+/** Returns whether the first page is loaded, and not only the outbox. @param {Snapshot} snapshot */
 const isLoaded = ({ entries, loading, more }) => !loading && (!more || entries.some(({ seq }) => seq !== undefined));
 
-/** The first full snapshot: the divider is placed, and the reader is where they were. */
-function arrive() {
+/** Shows the first page, with the divider, at the position of the last time. */
+function showFirst() {
   placeDivider();
-  wanted = session.get(placeKey) ?? "";
+  wanted = session.get(positionKey) ?? "";
   announced = Math.max(now.newest, parseFloat(wanted) || 0);
   const back = wanted;
   change();
@@ -124,75 +129,75 @@ function arrive() {
   onScroll();
 }
 
-/** Loads pages until the message of a place is there. @param {string} back */
+/** Loads pages until the message of a scroll position is there, and scrolls to it. @param {string} back */
 async function returnTo(back) {
   wanted = "";
-  const opened = talk;
+  const opened = conversation;
   const seq = parseFloat(back);
   const oldest = () => now.entries.find((entry) => entry.seq !== undefined)?.seq ?? -Infinity;
   loading = true;
-  toPlace(back);
-  while (opened && talk === opened && now.more && oldest() > seq) {
+  toPosition(back);
+  while (opened && conversation === opened && now.more && oldest() > seq) {
     const { more } = await opened.older(PAGE_SIZE).catch(() => ({ more: false }));
     if (!more) break;
   }
   await new Promise((shown) => setTimeout(shown));
-  if (talk !== opened) return;
+  if (conversation !== opened) return;
   loading = false;
-  if (!toPlace(back)) wanted = back;
+  if (!toPosition(back)) wanted = back;
 }
 
 /** Shows the latest snapshot. */
 export function change() {
-  if (!talk) return;
-  if (divider === Infinity && ofOther(announced).length > FEW) placeDivider();
-  holding(draw);
+  if (!conversation) return;
+  if (divider === Infinity && fromPeerAfter(announced).length > FEW) placeDivider();
+  keepingPlace(draw);
   if (now.newest >= parseFloat(wanted)) returnTo(wanted);
   announce();
   onScroll();
-  if (!loading) lookAround();
+  if (!loading) checkEnds();
 }
 
 function draw() {
   show(rowsOf(shownEntries()));
-  settle();
+  updateTabStop();
   const { error, entries, more, loading: busy } = now;
   trouble.hidden = !error;
   /** @type {Element} */ (trouble.firstElementChild).textContent =
     error ? `Messages cannot be read now. ${error.message}` : "";
-  upper.textContent = more && !error ? "Loading…" : busy || error ? "" : entries.length ? "This is the beginning." : "No messages yet. Say hello.";
+  topLine.textContent = more && !error ? "Loading…" : busy || error ? "" : entries.length ? "This is the beginning." : "No messages yet. Say hello.";
 }
 
-/** The entries that are elements of the page. */
+/** Returns the entries that are elements of the page. */
 function shownEntries() {
   const at = last ? now.entries.findIndex(({ key }) => key === last) : -1;
   const end = at < 0 ? now.entries.length : at + 1;
-  return now.entries.slice(Math.max(0, end - SHOWN), end);
+  return now.entries.slice(Math.max(0, end - MAX_SHOWN), end);
 }
 
-/** Moves what is shown of a very long conversation, by a number of entries. @param {number} by */
+/** Moves the part that is shown of a very long conversation, by a number of entries. @param {number} by */
 function slide(by) {
   const { entries } = now;
   const at = last ? entries.findIndex(({ key }) => key === last) : entries.length - 1;
-  const end = Math.min(Math.max(at + by, SHOWN - 1), entries.length - 1);
+  const end = Math.min(Math.max(at + by, MAX_SHOWN - 1), entries.length - 1);
   if (end === at) return;
   last = end === entries.length - 1 ? "" : entries[end].key;
-  holding(draw, false);
-  lookAround();
+  keepingPlace(draw, false);
+  checkEnds();
 }
 
 async function loadOlder() {
-  if (!talk || loading || now.loading) return;
+  if (!conversation || loading || now.loading) return;
   if (now.entries[0] !== shownEntries()[0]) return slide(-PAGE_SIZE);
   if (!now.more || now.error) return;
-  const opened = talk;
+  const opened = conversation;
   loading = true;
-  // Its error is in the next snapshot.
+  // The next snapshot has the error.
   await opened.older(PAGE_SIZE).catch(() => {});
-  if (talk !== opened) return;
+  if (conversation !== opened) return;
   loading = false;
   slide(-PAGE_SIZE);
-  lookAround();
+  checkEnds();
 }
 
 /** @param {readonly Entry[]} entries @returns {Row[]} */
@@ -202,7 +207,7 @@ function rowsOf(entries) {
   /** @type {Entry | undefined} */
   let before;
   let day = "";
-  const [firstNew] = ofOther(divider);
+  const [firstNew] = fromPeerAfter(divider);
   for (const entry of entries) {
     if (entry.timestamp && dayOf(entry.timestamp) !== day) {
       day = dayOf(entry.timestamp);
@@ -219,7 +224,7 @@ function rowsOf(entries) {
   return list;
 }
 
-/** Whether a message continues the one before. @param {Entry} a @param {Entry} b */
+/** Returns whether a message is joined to the one before. @param {Entry} a @param {Entry} b */
 function joins(a, b) {
   return a.sender === b.sender && !(millis(b.timestamp) - millis(a.timestamp) > 5 * 60_000);
 }
@@ -245,7 +250,7 @@ function fillMessage(element, { entry, look }, before) {
   while (element.childNodes.length > 1) element.lastChild?.remove();
   const meta = el("span", { className: "meta" });
   if (timestamp) meta.append(el("time", { dateTime: String(timestamp) }, clock(timestamp)));
-  if (own) meta.append(tick(state));
+  if (own) meta.append(stateIcon(state));
   element.append(meta);
   if (state === "failed") element.append(failure(entry, error?.message ?? ""));
 }
@@ -253,7 +258,7 @@ function fillMessage(element, { entry, look }, before) {
 const PATHS = { queued: "M8 2a5 5 0 1 0 .1 0M8 4v3l2 1", stored: "M3 7l3 3 6-7", delivered: "M1 7l3 3 6-7M7 9l1 1 6-7", failed: "M8 1v7M8 10v1.5" };
 
 /** @param {Entry["state"]} state */
-function tick(state) {
+function stateIcon(state) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   const path = document.createElementNS(svg.namespaceURI, "path");
   const shape = state === "sending" ? "queued" : state === "read" ? "delivered" : state;
@@ -272,52 +277,52 @@ function failure(entry, reason) {
   return el("div", { className: "failure" }, `Not sent. ${reason}`, again, away);
 }
 
-/** Messages of the other with a higher number. @param {number} than */
-const ofOther = (than) => now.entries.filter(({ own, seq }) => !own && Number(seq) > than);
+/** Returns the peer's messages with a higher number. @param {number} than */
+const fromPeerAfter = (than) => now.entries.filter(({ own, seq }) => !own && Number(seq) > than);
 
-/** Says new messages of the other aloud, and own ones that failed. Older pages are silent. */
+/** Announces new messages of the peer, and own ones that failed. Older pages are not announced. */
 function announce() {
-  const news = ofOther(announced);
+  const news = fromPeerAfter(announced);
   announced = announced < Infinity ? Math.max(announced, now.newest) : announced;
-  if (news.length > FEW) say(`${news.length} new messages from ${now.peer}`);
-  else for (const { sender, text } of news) say(`${sender}: ${text}`);
+  if (news.length > FEW) announceText(`${news.length} new messages from ${now.peer}`);
+  else for (const { sender, text } of news) announceText(`${sender}: ${text}`);
   for (const { key, state, error } of now.entries) {
-    if (state === "failed" && !failed.has(key) && announced < Infinity) say(`Message not sent. ${error?.message ?? ""}`);
+    if (state === "failed" && !failed.has(key) && announced < Infinity) announceText(`Message not sent. ${error?.message ?? ""}`);
     if (state === "failed") failed.add(key);
     else failed.delete(key);
   }
 }
 
 /** @param {string} sentence */
-function say(sentence) {
+function announceText(sentence) {
   live.append(el("p", {}, sentence));
   if (live.childNodes.length > 5) live.firstChild?.remove();
 }
 
-/** Puts the divider above what is unread. Without a mark, what one has answered counts as read. */
+/** Places the divider above the unread messages. Without a read mark, messages before the last own one count as read. */
 function placeDivider() {
-  const answered = now.entries.findLast(({ own, seq }) => own && seq)?.seq ?? 0;
-  const read = now.read || answered;
-  if (ofOther(read).length && (read || !now.more)) divider = read;
+  const replied = now.entries.findLast(({ own, seq }) => own && seq)?.seq ?? 0;
+  const read = now.read || replied;
+  if (fromPeerAfter(read).length && (read || !now.more)) divider = read;
 }
 
 function onScroll() {
   if (isAtBottom() && !last) caughtUp = now.newest;
-  const count = ofOther(caughtUp).length;
+  const count = fromPeerAfter(caughtUp).length;
   newer.hidden = isAtBottom() && !last;
   newer.textContent = count ? `${count} new ↓` : "↓";
   newer.ariaLabel = count ? `${count} new, go to the newest message` : "Go to the newest message";
   watchReading();
 }
 
-/** Marks as read what stays in view for a second while somebody looks. */
+/** Marks messages as read that stay in view for a second while the user is looking. */
 function watchReading() {
   const seen = highestInView();
   if (reading || !attentive() || seen <= now.read) return;
   reading = setTimeout(() => {
     reading = 0;
     const stayed = Math.min(seen, highestInView());
-    if (attentive() && stayed > now.read) talk?.markRead(stayed);
+    if (attentive() && stayed > now.read) conversation?.markRead(stayed);
     else onScroll();
   }, READ_AFTER_MS);
 }
@@ -329,14 +334,14 @@ newer.addEventListener("click", () => {
   onScroll();
   focusInput();
 });
-buttonOf(trouble).addEventListener("click", () => talk?.older(PAGE_SIZE).catch(() => {}));
-// Whoever scrolls is where they want to be.
+buttonOf(trouble).addEventListener("click", () => conversation?.older(PAGE_SIZE).catch(() => {}));
+// A user who scrolls does not want to return to the old position.
 for (const name of ["wheel", "touchmove"]) rows.addEventListener(name, () => (wanted = ""), { passive: true });
 section.addEventListener("keydown", ({ key }) => key === "Escape" && focusInput());
 addEventListener("focus", () => {
-  if (!talk || announced === Infinity) return;
+  if (!conversation || announced === Infinity) return;
   placeDivider();
   change();
 });
-addEventListener("visibilitychange", () => talk && change());
-addEventListener("pagehide", leavePlace);
+addEventListener("visibilitychange", () => conversation && change());
+addEventListener("pagehide", savePosition);
