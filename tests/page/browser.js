@@ -1,24 +1,24 @@
-// The browser of the tests: CHROME, else one on the PATH, else the one that @sparticuz/chromium brings.
+// The browser of the tests: CHROME, else one on the PATH, else the one of @sparticuz/chromium.
 
 import { accessSync, constants } from "node:fs";
 import { createRequire } from "node:module";
 import { delimiter, dirname, join } from "node:path";
 
-// Not `import`: that ignores NODE_PATH, where the tests find their packages.
+// `import` would ignore NODE_PATH, where the packages are.
 const require = createRequire(import.meta.url);
 const NAMES = ["chromium", "chromium-browser", "google-chrome"];
 const MISSING =
   "There is no browser for the tests of the page: set CHROME to the path of a Chromium, install `chromium` or " +
   "`google-chrome`, or `npm install playwright-core @sparticuz/chromium`.";
 
-/** Starts the browser. All tests of a file share it; each has contexts of its own. */
+/** Starts the browser. All tests of a file share it, with separate contexts. */
 export async function launch() {
   const { chromium } = load("playwright-core");
   const executablePath = process.env.CHROME ?? onPath() ?? (await fromPackage());
   return chromium.launch({ executablePath, args: ["--no-sandbox"] });
 }
 
-/** A package that the tests need, by its name. */
+/** Returns a package of the tests. */
 export function load(name) {
   try {
     return require(name);
@@ -28,7 +28,7 @@ export function load(name) {
   }
 }
 
-/** A file of a package, named by its manifest. */
+/** Returns the path of a file of a package. `choose` picks it from the manifest. */
 export function find(name, choose) {
   const manifest = load(`${name}/package.json`);
   return join(dirname(require.resolve(`${name}/package.json`)), choose(manifest));

@@ -1,4 +1,4 @@
-// An issuer of tokens: a key, published at an address, and tokens of any lifetime.
+// A token issuer: a key that it publishes, and tokens of any lifetime.
 
 import { generateKeyPairSync, sign } from "node:crypto";
 import { createServer } from "node:http";
@@ -18,7 +18,7 @@ export class Issuer {
     return issuer;
   }
 
-  /** Flags of a chat that trusts this issuer. */
+  /** Flags that make a chat trust this issuer. */
   get flags() {
     const parameters = {
       Auth: "jwt",
@@ -29,7 +29,7 @@ export class Issuer {
     return Object.entries(parameters).flatMap(([name, value]) => ["--parameter", `${name}=${value}`]);
   }
 
-  /** A token of a user, issued some seconds ago. */
+  /** Returns a token of a user, issued `age` seconds ago with a lifetime of `seconds`. */
   token(user, { seconds = 3_600, age = 0 } = {}) {
     const iat = Math.floor(Date.now() / 1_000) - age;
     const claims = { iss: this.url, aud: AUDIENCE, sub: user, iat, exp: iat + seconds };

@@ -1,4 +1,4 @@
-// People who use the page in a browser, and the server's side of a conversation.
+// People who use the page in a browser, and users without a page.
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
@@ -8,7 +8,7 @@ import { load } from "./browser.js";
 
 const WAIT_MS = 10_000;
 
-/** Waits until a condition holds, and says what it waited for if that never comes. Returns what the condition gave. */
+/** Waits until a condition returns a true value, and returns that. The error quotes `what`. */
 export async function until(what, condition, timeout = WAIT_MS) {
   const end = Date.now() + timeout;
   let seen;
@@ -17,12 +17,12 @@ export async function until(what, condition, timeout = WAIT_MS) {
     if (seen) return seen;
     await after(25);
   } while (Date.now() < end);
-  throw new Error(`after ${timeout} ms there was still not: ${what}`);
+  throw new Error(`waited ${timeout} ms for: ${what}`);
 }
 
-/** One window of the page, in a context of its own unless one is given. */
+/** A person with a window of the page, in a new browser context unless one is given. */
 export class Person {
-  /** Opens the page at an address. `prepare` is called with the page before that. */
+  /** Opens a URL. `prepare` is called with the page before. */
   static async at(browser, url, { context, prepare, ...options } = {}) {
     const person = new Person();
     person.context = context ?? (await browser.newContext({ locale: "en-GB", timezoneId: "Europe/Berlin", ...options }));
@@ -41,7 +41,7 @@ export class Person {
     return person;
   }
 
-  /** Signs in where anybody may be anybody. */
+  /** Signs in to a chat without tokens. */
   async signIn(user) {
     this.user = user;
     await this.page.getByLabel("Your user id").fill(user);
@@ -50,7 +50,7 @@ export class Person {
     return this;
   }
 
-  /** Opens the conversation with somebody, and waits for its history. */
+  /** Opens the conversation with a user, and waits for its history. */
   async open(peer) {
     await this.page.evaluate((address) => (location.hash = address), `#chat=${encodeURIComponent(peer)}`);
     await this.page.getByRole("heading", { name: peer }).waitFor();
@@ -71,18 +71,18 @@ export class Person {
     return this.page.locator("#banner");
   }
 
-  /** The messages that hold a text, as a locator. */
+  /** Returns a locator of the messages that contain a text. */
   message(text) {
     return this.log.getByRole("article").filter({ hasText: text });
   }
 
-  /** The row of a conversation in the list. */
+  /** Returns the row of a conversation in the list. */
   row(peer) {
     return this.page.getByRole("link", { name: peer });
   }
 
   /** Types a message and sends it by Enter. */
-  async say(text) {
+  async send(text) {
     await this.input.fill(text);
     await this.input.press("Enter");
   }
@@ -92,27 +92,27 @@ export class Person {
     await until(`${this.user} sees ${JSON.stringify(text)}`, async () => (await this.message(text).count()) > 0);
   }
 
-  /** Waits for a state of an own message, as its tick says it. */
-  async ticked(text, state) {
+  /** Waits until the icon of an own message shows a state. */
+  async showsState(text, state) {
     await this.message(text).getByRole("img", { name: state, exact: true }).waitFor();
   }
 
-  /** Where a message stands, in px below the upper edge of the window. */
+  /** Returns the distance of a message from the top of the window, in px. */
   async topOf(text) {
     return (await this.message(text).first().boundingBox()).y;
   }
 
-  /** Distance from the bottom of the list, in px. */
+  /** Returns the distance of the view from the bottom of the list, in px. */
   fromBottom() {
     return this.log.evaluate((log) => log.scrollHeight - log.scrollTop - log.clientHeight);
   }
 
-  /** Scrolls the list to a distance from its upper end. */
+  /** Scrolls the list to a distance from its top, in px. */
   async scrollTo(top) {
     await this.log.evaluate((log, top) => (log.scrollTop = top), top);
   }
 
-  /** Makes the page believe that its window has the focus, or not. */
+  /** Makes the page see its window with or without the focus. */
   async focused(focused) {
     await this.page.evaluate((focused) => {
       document.hasFocus = () => focused;
@@ -120,7 +120,7 @@ export class Person {
     }, focused);
   }
 
-  /** Makes the page believe that its tab is in front, or not. */
+  /** Makes the page see its tab as visible or hidden. */
   async visible(visible) {
     await this.page.evaluate((visible) => {
       Object.defineProperty(document, "visibilityState", { configurable: true, value: visible ? "visible" : "hidden" });
@@ -131,19 +131,19 @@ export class Person {
     }, visible);
   }
 
-  /** Sentences in the live region. */
-  spoken() {
+  /** Returns the texts in the live region, which screen readers read. */
+  announcements() {
     return this.page.locator("#live p").allTextContents();
   }
 
-  /** No script failed, and nothing broke the content security policy. */
+  /** Checks that no script failed and nothing violated the content security policy. */
   async check() {
     assert.deepEqual(this.errors, [], `errors in the page of ${this.user}`);
     assert.deepEqual(await this.page.evaluate(() => globalThis.violations), [], "content security policy");
   }
 }
 
-/** A user without a page: sends through a socket of its own. */
+/** A user without a page, who sends on a WebSocket. */
 export class Sender {
   static async open(chat, user) {
     const sender = new Sender();
@@ -151,18 +151,18 @@ export class Sender {
     sender.socket = new WebSocket(`${chat.ws}?user_id=${encodeURIComponent(user)}`, ["chat.v1"]);
     sender.waiting = new Map();
     sender.closed = new Promise((resolve) => sender.socket.once("close", resolve));
-    sender.socket.on("message", (data) => sender.take(JSON.parse(data)));
+    sender.socket.on("message", (data) => sender.receive(JSON.parse(data)));
     await new Promise((resolve, reject) => sender.socket.once("open", resolve).once("error", reject));
     return sender;
   }
 
-  take(frame) {
+  receive(frame) {
     const waiting = this.waiting.get(frame.client_message_id);
     if (frame.type === "ack") waiting?.resolve(frame);
     if (frame.type === "error") waiting?.reject(new Error(frame.message));
   }
 
-  /** Sends a message; the promise is its ack. */
+  /** Sends a message. Resolves to its ack. */
   send(receiver_id, message) {
     const client_message_id = randomUUID();
     const ack = new Promise((resolve, reject) => this.waiting.set(client_message_id, { resolve, reject }));
@@ -170,13 +170,13 @@ export class Sender {
     return ack;
   }
 
-  /** Sends many, a few at a time; their order is not that of sending. */
+  /** Sends many messages, 16 at a time. They are not stored in the order of sending. */
   async flood(receiver, texts) {
-    const left = [...texts];
-    const one = async () => {
-      for (let text; (text = left.shift()) !== undefined; ) await this.send(receiver, text);
+    const queue = [...texts];
+    const worker = async () => {
+      for (let text; (text = queue.shift()) !== undefined; ) await this.send(receiver, text);
     };
-    await Promise.all(Array.from({ length: 16 }, one));
+    await Promise.all(Array.from({ length: 16 }, worker));
   }
 
   close() {
@@ -185,12 +185,12 @@ export class Sender {
   }
 }
 
-/** Sends texts from one user to another in this order. */
+/** Sends texts from one user to another, in order. */
 export async function seed(chat, from, to, texts) {
   const sender = await Sender.open(chat, from);
   for (const text of texts) await sender.send(to, text);
   await sender.close();
 }
 
-/** `name 1` to `name n`. The words keep one from being a part of another. */
+/** Returns the texts `name 1.` to `name n.`. The full stop keeps one from being a part of another. */
 export const numbered = (name, n) => Array.from({ length: n }, (_, at) => `${name} ${at + 1}.`);

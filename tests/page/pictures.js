@@ -1,4 +1,4 @@
-// Screenshots, written to the folder SCREENSHOTS, or one for temporary files.
+// Screenshots, written to the folder SCREENSHOTS, or to a temporary folder.
 
 import { mkdirSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,10 +11,10 @@ const path = (name) => {
   return join(FOLDER, `${name}.png`);
 };
 
-/** Takes a picture of a page, after its animations. */
+/** Takes a screenshot of a page, without animations. */
 export const picture = (page, name) => page.screenshot({ path: path(name), animations: "disabled" });
 
-/** Takes one picture of several pages beside each other. */
+/** Takes one screenshot of several pages side by side. */
 export async function sideBySide(browser, pages, name) {
   const shots = await Promise.all(pages.map((page) => page.screenshot({ animations: "disabled" })));
   const images = shots.map((shot) => `<img src="data:image/png;base64,${shot.toString("base64")}">`).join("");

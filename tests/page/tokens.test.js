@@ -1,4 +1,4 @@
-// Signing in to a chat that wants tokens.
+// Signing in to a chat with tokens.
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, it } from "node:test";
@@ -28,7 +28,7 @@ afterEach(async () => {
 const fresh = (name) => `${name}.${++users}@example.com`;
 const linkOf = (token) => `${chat.http}#token=${encodeURIComponent(token)}`;
 
-async function at(url, options) {
+async function visit(url, options) {
   const one = await Person.at(browser, url, options);
   people.push(one);
   return one;
@@ -42,8 +42,8 @@ async function paste(one, token) {
 
 it("a link signs in, and its token is neither in the address nor in the history of the tab", async () => {
   const [ann, ben] = [fresh("ann"), fresh("ben")];
-  const one = await at(linkOf(issuer.token(ann)));
-  const two = await at(linkOf(issuer.token(ben)));
+  const one = await visit(linkOf(issuer.token(ann)));
+  const two = await visit(linkOf(issuer.token(ben)));
   [one.user, two.user] = [ann, ben];
   await one.page.getByText(ann).waitFor();
   assert.doesNotMatch(one.page.url(), /token/);
@@ -51,75 +51,75 @@ it("a link signs in, and its token is neither in the address nor in the history 
   assert.deepEqual(stored, [1, 0], "the token is kept for this tab only");
   await one.open(ben);
   await two.open(ann);
-  await one.say("Hello");
+  await one.send("Hello");
   await two.sees("Hello");
-  await one.ticked("Hello", "Delivered");
+  await one.showsState("Hello", "Delivered");
   await one.page.reload();
   await one.sees("Hello");
   await one.page.goBack();
   assert.doesNotMatch(one.page.url(), /token/);
 });
 
-it("a pasted token signs in, and one that is none gets a sentence", async () => {
+it("a pasted token signs in, and an invalid one gets an error message", async () => {
   const ann = fresh("ann");
-  const one = await at(chat.http);
+  const one = await visit(chat.http);
   await paste(one, "not a token");
   await one.page.getByText("This is no token.").waitFor();
   await paste(one, `x.${Buffer.from("{}").toString("base64url")}.x`);
   await one.page.getByText("This token names no user.").waitFor();
   await paste(one, ` ${issuer.token(ann)}\n`);
   await one.open(fresh("ben"));
-  await one.say("Hello");
-  await one.ticked("Hello", "Sent");
-  const other = await at(`${chat.http}#token=broken`);
+  await one.send("Hello");
+  await one.showsState("Hello", "Sent");
+  const other = await visit(`${chat.http}#token=broken`);
   await other.page.getByText("This is no token.").waitFor();
   assert.doesNotMatch(other.page.url(), /token/);
 });
 
-it("a token that has expired is asked for again, and nothing that was typed is lost", async () => {
+it("an expired token is asked for again, and no typed text is lost", async () => {
   const [ann, ben] = [fresh("ann"), fresh("ben")];
-  const one = await at(linkOf(issuer.token(ann, { seconds: 5 })));
+  const one = await visit(linkOf(issuer.token(ann, { seconds: 5 })));
   one.user = ann;
   await one.page.getByText(ann).waitFor();
   await one.open(ben);
-  await one.say("Before");
-  await one.ticked("Before", "Sent");
+  await one.send("Before");
+  await one.showsState("Before", "Sent");
   await one.input.fill("Half a thou");
   await one.page.getByText("Your sign-in has ended.").waitFor({ timeout: 15_000 });
   assert.equal(await one.input.inputValue(), "Half a thou");
-  await one.say("While signed out");
+  await one.send("While signed out");
   await one.input.fill("Half a thou");
   await picture(one.page, "sign-in-again");
   await paste(one, "nonsense");
   await one.page.getByText("This is no token.").waitFor();
   await paste(one, issuer.token(ann));
-  await one.ticked("While signed out", "Sent");
+  await one.showsState("While signed out", "Sent");
   await one.page.getByLabel("Your token").waitFor({ state: "hidden" });
   assert.equal(await one.input.inputValue(), "Half a thou");
 });
 
-it("a token that the server refuses is asked for again, and the messages wait", async () => {
+it("a token that the server rejects is asked for again, and messages stay queued", async () => {
   const [ann, ben] = [fresh("ann"), fresh("ben")];
-  const one = await at(linkOf(issuer.token(ann, { seconds: 3_600, age: 7_200 })));
+  const one = await visit(linkOf(issuer.token(ann, { seconds: 3_600, age: 7_200 })));
   one.user = ann;
   await one.page.getByText(ann).waitFor();
   await one.page.evaluate((hash) => (location.hash = hash), `#chat=${encodeURIComponent(ben)}`);
-  await one.say("Written in vain?");
+  await one.send("Written in vain?");
   await one.input.fill("Half a thou");
   await one.page.getByText("The server does not accept your sign-in.").waitFor({ timeout: 20_000 });
   await paste(one, issuer.token(ann));
-  await one.ticked("Written in vain?", "Sent");
+  await one.showsState("Written in vain?", "Sent");
   assert.equal(await one.input.inputValue(), "Half a thou");
 });
 
 it("the token of another user shows nothing of the first", async () => {
   const [ann, ben, eve] = [fresh("ann"), fresh("ben"), fresh("eve")];
-  const one = await at(linkOf(issuer.token(ann)));
+  const one = await visit(linkOf(issuer.token(ann)));
   await one.open(ben);
-  await one.say("Secret");
-  await one.ticked("Secret", "Sent");
+  await one.send("Secret");
+  await one.showsState("Secret", "Sent");
   await one.page.evaluate((hash) => (location.hash = hash), `#token=${issuer.token(eve)}`);
   await one.page.getByText(eve).waitFor();
-  await until("nothing is there of ann", async () => !(await one.page.locator("body").innerText()).includes("Secret"));
+  await until("nothing of ann is shown", async () => !(await one.page.locator("body").innerText()).includes("Secret"));
   assert.doesNotMatch(one.page.url(), /token/);
 });
