@@ -226,6 +226,7 @@ export class Tab {
       BroadcastChannel: this.#broadcastChannel(),
       fetch: (...call) => (this.alive ? fetch(...call) : new Promise(() => {})),
       setTimeout: (callback, ms) => {
+        if (!this.alive) return undefined;
         const timer = setTimeout(() => {
           this.timers.delete(timer);
           callback();
