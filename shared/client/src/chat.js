@@ -197,7 +197,7 @@ export class Chat {
       const { peer, clientId, text, order, created, error } = row;
       this.#order = Math.max(this.#order, order);
       const failure = error && new ChatError(error.code, error.message);
-      this.with(peer).timeline.send({ clientId, text, order, created, saved: true }, now, this.#env.clock.now() - created, failure);
+      this.with(peer).timeline.outbox.send({ clientId, text, order, created, saved: true }, now, this.#env.clock.now() - created, failure);
     }));
   }
 
@@ -357,9 +357,9 @@ export class Chat {
     // A browser does not tell why a handshake was rejected. A request of the history does.
     diagnose: () => this.#env.token && this.#readPage(this.user, { limit: 1 }).catch((error) => this.#run(() => this.#rejectedUser(error))),
     catchUp: (all, now) => this.#catchUp(now, all),
-    alive: (id) => this.#timelines.forEach((timeline) => timeline.alive(id)),
-    lost: (id, error) => this.#timelines.forEach((timeline) => timeline.lost(id, error)),
-    checkDrained: (id, now) => this.#timelines.some((timeline) => timeline.connection === id) || this.#link.drained(id, now),
+    alive: (id) => this.#timelines.forEach((timeline) => timeline.outbox.alive(id)),
+    lost: (id, error) => this.#timelines.forEach((timeline) => timeline.outbox.lost(id, error)),
+    checkDrained: (id, now) => this.#timelines.some((timeline) => timeline.outbox.connection === id) || this.#link.drained(id, now),
     save: async ({ peer }, record) => {
       const { clientId = "", text, order, created, error } = record;
       const row = { clientId, peer, text, order, created, tab: this.#tab, error: error && { code: error.code, message: error.message } };
@@ -436,8 +436,8 @@ export class Chat {
    * @param {any} frame
    * @param {number} now
    */
-  #ack({ conversation_id, client_message_id: clientId, seq, timestamp, status }, now) {
-    return Number.isSafeInteger(seq) && this.#conversations.get(conversation_id)?.timeline.ack({ clientId, seq, timestamp, status }, now);
+  #ack(frame, now) {
+    return Number.isSafeInteger(frame.seq) && this.#conversations.get(frame.conversation_id)?.timeline.ack(frame, now);
   }
 
   /**
@@ -450,7 +450,7 @@ export class Chat {
     const reconnect = code === "token_expired" || code === "not_connected";
     const retryAfterMs = reconnect ? 0 : wait >= 0 ? Number(wait) : undefined;
     const error = new ChatError(String(code), String(message), { retryable: reconnect || retryable === true, retryAfterMs });
-    for (const timeline of this.#timelines) timeline.sendFailed(clientId, error, now);
+    for (const timeline of this.#timelines) timeline.outbox.sendFailed(clientId, error, now);
     if (code === "token_expired") this.#tokens.invalidate();
     if (reconnect) this.#link.drop(id, now);
   }

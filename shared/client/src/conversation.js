@@ -54,7 +54,7 @@ export class Conversation {
     const { start, run, stamp } = this.#driver;
     start();
     const message = { clientId: newId(), text: sent, saved: false, ...stamp() };
-    const record = this.timeline.send(message, this.#env.clock.read(), 0, textError(sent));
+    const record = this.timeline.outbox.send(message, this.#env.clock.read(), 0, textError(sent));
     run(() => {});
     return this.timeline.entry(record);
   }
@@ -134,16 +134,17 @@ export class Conversation {
 
   /** Discards the outbox and everything that is known of the conversation. */
   reset() {
-    this.timeline.lost(this.timeline.connection);
-    for (const record of [...this.timeline.outbox]) this.timeline.discard(record);
+    const { outbox } = this.timeline;
+    outbox.lost(outbox.connection);
+    for (const record of [...outbox.records]) outbox.discard(record);
     this.timeline = this.#newTimeline();
   }
 
   #newTimeline() {
     const { run, stamp, emit } = this.#driver;
     const actions = {
-      retry: (/** @type {EntryRecord} */ record) => run((now) => this.timeline.retry(record, now, stamp())),
-      discard: (/** @type {EntryRecord} */ record) => run(() => this.timeline.discard(record)),
+      retry: (/** @type {EntryRecord} */ record) => run((now) => this.timeline.outbox.retry(record, now, stamp())),
+      discard: (/** @type {EntryRecord} */ record) => run(() => this.timeline.outbox.discard(record)),
     };
     return new Timeline(this.id, this.peer, this.#env, actions, emit);
   }

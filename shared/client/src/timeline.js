@@ -1,10 +1,11 @@
-import { deferred, statesBetween, transition, view } from "./entry.js";
-import { ChatError } from "./error.js";
+import { deferred, view } from "./entry.js";
+import { Outbox } from "./outbox.js";
 import { jitter } from "./timing.js";
 
 /**
- * @import { ConversationRow, Deferred, Emit, EntryActions, EntryRecord, EntryState, Env, Message, OutboxRow, Range, Snapshot,
- *   StoredRecord, TimelineEffects } from "./types.js"
+ * @import { ChatError } from "./error.js"
+ * @import { ConversationRow, Deferred, Emit, EntryActions, EntryRecord, Env, Message, Range, Snapshot, StoredRecord,
+ *   TimelineEffects } from "./types.js"
  */
 
 const PAGE = 50;
@@ -15,7 +16,7 @@ const PAGE = 50;
  * The log holds the messages that have a number. All numbers from `low` to `high` are known. A message above `high` was pushed after
  * one that is missing; there is a gap between, which is read from the history.
  *
- * The outbox holds the user's messages that have no number yet, in the order of sending. They are sent one at a time.
+ * The user's messages that have no number yet are in the `outbox`.
  */
 export class Timeline {
   /** Whether the snapshot has changed since it was last published. */
@@ -31,21 +32,7 @@ export class Timeline {
   /** Whether the program shows this conversation. */
   opened = false;
   /** @type {StoredRecord[]} */ #log = [];
-  /** @type {EntryRecord[]} */ outbox = [];
   /** @type {Map<number, StoredRecord>} */ #bySeq = new Map();
-  /** @type {Map<string, EntryRecord>} */ #byClientId = new Map();
-
-  /** The message that was sent and has no ack yet. @type {EntryRecord | undefined} */ #inFlight;
-  /** The id of the connection that it was sent on. @type {number | undefined} */ connection;
-  /** Time at which its ack is late. */
-  #ackAt = 0;
-  /** Whether the connection was probed because the ack is late. */
-  #probed = false;
-  /** Time before which nothing is sent, because the server is busy or limits the rate. */
-  #waitUntil = 0;
-  /** Consecutive sends that the server could not take, for the backoff. */
-  #sendFailures = 0;
-
   /** The page that is being read. @type {Range | undefined} */ #request;
   /** Calls of `older` that wait for a page. @type {({n: number} & Deferred<{more: boolean}>)[]} */ #older = [];
   /** Whether messages above `high` may have been missed. */
@@ -77,6 +64,7 @@ export class Timeline {
     this.#env = env;
     this.#actions = actions;
     this.#emit = emit;
+    this.outbox = new Outbox(this, env, emit);
   }
 
   get newest() {
@@ -112,7 +100,7 @@ export class Timeline {
   push(message, now) {
     const { seq } = message;
     // A message below the known range is left to the pages of the history.
-    if (this.#high !== undefined && seq < this.#low && !this.#unnumbered(message)) return;
+    if (this.#high !== undefined && seq < this.#low && !this.outbox.waiting(message)) return;
     this.#add(message);
     if (this.#high === undefined) this.#addRange(seq, seq);
     this.#extend();
@@ -122,13 +110,13 @@ export class Timeline {
 
   /**
    * An ack arrived. Returns whether it belongs to a message of ours.
-   * @param {{clientId: string, seq: number, timestamp?: string, status: string}} ack
+   * @param {{client_message_id: string, seq: number, timestamp?: string, status: string}} frame
    * @param {number} now
    */
-  ack({ clientId, seq, timestamp, status }, now) {
-    const record = this.#byClientId.get(clientId);
+  ack({ client_message_id: clientId, seq, timestamp, status }, now) {
+    const record = this.outbox.byClientId.get(clientId);
     if (!record || this.push({ seq, clientId, sender: this.#env.user, own: true, text: record.text, timestamp }, now) !== record) return false;
-    if (status === "delivered") this.#advance(record, "delivered");
+    if (status === "delivered") this.outbox.advance(record, "delivered");
     return true;
   }
 
@@ -150,7 +138,7 @@ export class Timeline {
     if (after === undefined) this.#olderArrived(first, more);
     else if (more && messages.length) this.#stale = true;
     else if (!messages.length && this.#hasGap) this.#delay(now, true);
-    this.#markChanged();
+    this.markChanged();
   }
 
   /**
@@ -172,7 +160,7 @@ export class Timeline {
   pageFailed(request, error, now) {
     this.#request = undefined;
     this.#error = error;
-    this.#markChanged();
+    this.markChanged();
     this.rejectOlder(error);
     if (request.before === undefined) this.#stale = true;
     this.#delay(now, error.retryable);
@@ -212,7 +200,7 @@ export class Timeline {
     if (!(seq > this.read)) return;
     this.read = seq;
     this.dirty = true;
-    this.#markChanged();
+    this.markChanged();
   }
 
   /** Returns what is stored of the conversation, for the next start of the program. @returns {ConversationRow} */
@@ -234,94 +222,7 @@ export class Timeline {
     if (high !== undefined) this.#addRange(entries[0]?.seq ?? high + 1, high);
     this.#extend();
     this.dirty = false;
-    this.#markChanged();
-  }
-
-  // The outbox.
-
-  /**
-   * Queues a message, which is shown at once. One that an earlier program has left keeps its place in the order of sending.
-   * @param {Pick<OutboxRow, "clientId" | "text" | "order" | "created"> & {saved: boolean}} message
-   * @param {number} now
-   * @param {number} age of the message
-   * @param {ChatError} [error] the reason if it cannot be sent
-   * @returns {EntryRecord}
-   */
-  send(message, now, age, error) {
-    const { clientId, order, saved } = message;
-    const known = this.#byClientId.get(clientId);
-    if (known) return known;
-    const expires = now + this.#env.timing.expire - Math.max(0, age);
-    /** @type {EntryRecord} */
-    const record = { ...message, key: `m:${clientId}`, sender: this.#env.user, own: true, state: "queued", expires, done: deferred() };
-    this.#byClientId.set(clientId, record);
-    const later = this.outbox.findIndex((other) => other !== this.#inFlight && other.order > order);
-    this.outbox.splice(later < 0 ? this.outbox.length : later, 0, record);
-    this.#markChanged();
-    if (error) this.#fail(record, error);
-    else if (!saved) this.#emit("save", this, record);
-    return record;
-  }
-
-  /**
-   * The server responded to a message with an error. If that is retryable, the message is sent again later; else it has failed.
-   * @param {string} clientId
-   * @param {ChatError} error
-   * @param {number} now
-   */
-  sendFailed(clientId, error, now) {
-    const record = this.#inFlight;
-    if (!record || record.clientId !== clientId) return;
-    if (!error.retryable) return this.#fail(record, error);
-    const { sendBackoff, backoffMax } = this.#env.timing;
-    this.#waitUntil = now + (error.retryAfterMs ?? jitter(this.#env.random, this.#sendFailures++, sendBackoff, backoffMax));
-    this.#requeue();
-  }
-
-  /**
-   * A connection was closed. The message that was sent on it is sent again under the same id, unless it was the reason.
-   * @param {number | undefined} connection
-   * @param {ChatError} [error] the reason, if the message is the reason
-   */
-  lost(connection, error) {
-    if (this.connection !== connection || !this.#inFlight) return;
-    if (error) this.#fail(this.#inFlight, error);
-    else this.#requeue();
-  }
-
-  /**
-   * The connection works. A message whose ack is late is sent again.
-   * @param {number} connection
-   */
-  alive(connection) {
-    if (this.connection === connection && this.#probed) this.#requeue();
-  }
-
-  /**
-   * Queues a failed message again, as the last one.
-   * @param {EntryRecord} record
-   * @param {number} now
-   * @param {{order: number, created: number}} stamp
-   */
-  retry(record, now, stamp) {
-    if (record.state !== "failed") return;
-    this.#transition(record, "queued");
-    Object.assign(record, stamp, { error: undefined, done: deferred(), expires: now + this.#env.timing.expire, saved: false });
-    this.#removeFromOutbox(record);
-    this.outbox.push(record);
-    this.#emit("save", this, record);
-  }
-
-  /**
-   * Removes a failed or queued message.
-   * @param {EntryRecord} record
-   */
-  discard(record) {
-    if (record.state === "sending" || !this.#removeFromOutbox(record)) return;
-    if (record.state === "queued") this.#transition(record, "failed");
-    record.done?.reject(new ChatError("discarded", "The message was discarded."));
-    this.#byClientId.delete(record.clientId ?? "");
-    this.#emit("drop", record);
+    this.markChanged();
   }
 
   /**
@@ -339,42 +240,7 @@ export class Timeline {
    * @param {boolean} reachable whether the history can be requested
    */
   pump(now, connection, reachable) {
-    return Math.min(this.#pumpOutbox(now, connection), reachable ? this.#pumpLog(now) : Infinity);
-  }
-
-  get #queued() {
-    return this.outbox.filter((record) => record.state === "queued");
-  }
-
-  /**
-   * @param {number} now
-   * @param {number | undefined} connection
-   */
-  #pumpOutbox(now, connection) {
-    for (const record of this.#queued) {
-      if (now >= record.expires) this.#fail(record, new ChatError("expired", "The message has waited for a day."));
-    }
-    const [head] = this.#queued;
-    const due = Math.min(...this.#queued.map((record) => record.expires));
-    if (this.#inFlight) return Math.min(due, this.#pumpAck(now));
-    if (!head?.saved || connection === undefined) return due;
-    if (now < this.#waitUntil) return Math.min(due, this.#waitUntil);
-    this.#advance(head, "sending");
-    this.#inFlight = head;
-    this.#probed = false;
-    this.connection = connection;
-    this.#ackAt = now + this.#env.timing.ack;
-    this.#emit("send", this, head, connection);
-    return Math.min(due, this.#ackAt);
-  }
-
-  /** @param {number} now */
-  #pumpAck(now) {
-    if (now < this.#ackAt) return this.#ackAt;
-    this.#emit("probe");
-    this.#probed = true;
-    this.#ackAt = now + this.#env.timing.ack;
-    return this.#ackAt;
+    return Math.min(this.outbox.pump(now, connection), reachable ? this.#pumpLog(now) : Infinity);
   }
 
   /** @param {number} now */
@@ -385,7 +251,7 @@ export class Timeline {
     if (request.before === undefined) this.#stale = false;
     this.#request = request;
     this.#emit("read", this, request);
-    this.#markChanged();
+    this.markChanged();
     return Infinity;
   }
 
@@ -436,51 +302,18 @@ export class Timeline {
   #add(message) {
     const { seq, clientId, own, timestamp } = message;
     if (this.#bySeq.has(seq)) return;
-    const sent = this.#unnumbered(message);
-    if (sent) return this.#assignSeq(sent, seq, timestamp);
+    const sent = this.outbox.waiting(message);
+    if (sent) {
+      this.outbox.stored(sent, seq, timestamp);
+      return this.#insert(/** @type {StoredRecord} */ (sent));
+    }
+    const { byClientId } = this.outbox;
     // Sent by another tab, whose outbox this tab may adopt later. That must not make a second entry.
-    const fromOtherTab = clientId && own && !this.#byClientId.has(clientId);
+    const fromOtherTab = clientId && own && !byClientId.has(clientId);
     const key = fromOtherTab ? `m:${clientId}` : `#${seq}`;
     const record = /** @type {EntryRecord} */ ({ ...message, key, state: own ? "stored" : "delivered" });
-    if (fromOtherTab) this.#byClientId.set(clientId, record);
+    if (fromOtherTab) byClientId.set(clientId, record);
     this.#insert(/** @type {StoredRecord} */ (record));
-  }
-
-  /**
-   * Returns the record in the outbox that a message of the log belongs to, if there is one.
-   * @param {Message} message
-   */
-  #unnumbered({ own, clientId }) {
-    const record = this.#byClientId.get((own && clientId) || "");
-    return record?.seq === undefined ? record : undefined;
-  }
-
-  /**
-   * Moves a record from the outbox to its place in the log.
-   * @param {EntryRecord} record
-   * @param {number} seq
-   * @param {string} [timestamp]
-   */
-  #assignSeq(record, seq, timestamp) {
-    this.#removeFromOutbox(record);
-    if (record === this.#inFlight) this.#clearInFlight();
-    this.#sendFailures = 0;
-    Object.assign(record, { seq, timestamp, error: undefined });
-    this.#advance(record, "stored");
-    this.#insert(/** @type {StoredRecord} */ (record));
-    this.#emit("drop", record);
-    this.#emit("stored", this, record);
-  }
-
-  /**
-   * Removes a record from the outbox. Returns whether it was there.
-   * @param {EntryRecord} record
-   */
-  #removeFromOutbox(record) {
-    const i = this.outbox.indexOf(record);
-    if (i >= 0) this.outbox.splice(i, 1);
-    this.#markChanged();
-    return i >= 0;
   }
 
   /** @param {StoredRecord} record */
@@ -489,47 +322,7 @@ export class Timeline {
     this.#log.splice(before + 1, 0, record);
     this.#bySeq.set(record.seq, record);
     this.dirty = true;
-    this.#markChanged();
-  }
-
-  /**
-   * @param {EntryRecord} record
-   * @param {ChatError} error
-   */
-  #fail(record, error) {
-    if (record === this.#inFlight) this.#clearInFlight();
-    this.#transition(record, "failed");
-    record.error = error;
-    record.done?.reject(error);
-    this.#emit("save", this, record);
-  }
-
-  /** Puts the message in flight back into the queue. */
-  #requeue() {
-    if (this.#inFlight) this.#transition(this.#inFlight, "queued");
-    this.#clearInFlight();
-  }
-
-  #clearInFlight() {
-    if (this.connection !== undefined) this.#emit("checkDrained", this.connection);
-    this.#inFlight = this.connection = undefined;
-  }
-
-  /**
-   * @param {EntryRecord} record
-   * @param {"sending" | "stored" | "delivered"} state
-   */
-  #advance(record, state) {
-    for (const step of statesBetween(record.state, state)) this.#transition(record, step);
-  }
-
-  /**
-   * @param {EntryRecord} record
-   * @param {EntryState} state
-   */
-  #transition(record, state) {
-    transition(record, state, this.#env.log);
-    this.#markChanged();
+    this.markChanged();
   }
 
   /** @returns {Snapshot} */
@@ -538,7 +331,7 @@ export class Timeline {
     return Object.freeze({
       id, peer, newest, read, unread,
       more: this.#more,
-      entries: Object.freeze([...this.#log, ...this.outbox].map((record) => view(record, this.#actions))),
+      entries: Object.freeze([...this.#log, ...this.outbox.records].map((record) => view(record, this.#actions))),
       loading: this.#request !== undefined && this.#request.after === undefined,
       readByPeer: 0,
       typing: Object.freeze([]),
@@ -547,7 +340,7 @@ export class Timeline {
   }
 
   /** Notes that the snapshot has changed. */
-  #markChanged() {
+  markChanged() {
     this.#snapshot = undefined;
     this.changed = true;
   }
