@@ -112,7 +112,7 @@ describe("access", () => {
     await ann.page.getByRole("button", { name: "Send" }).tap();
     await ann.showsState("One", "Sent");
     await picture(ann.page, "phone");
-    // A keyboard that lies over the page, as in Safari.
+    // The keyboard covers the page, as in Safari.
     await ann.page.evaluate(() => {
       Object.defineProperty(visualViewport, "height", { configurable: true, value: 500 });
       visualViewport.dispatchEvent(new Event("resize"));
@@ -148,7 +148,7 @@ describe("access", () => {
 /** Checks the page as it is now with axe-core. */
 async function axe(one, where) {
   const { source } = load("axe-core");
-  // Through the debugger: the policy of the page lets no other script in.
+  // Injected by the debugger, because the page's content security policy allows no other script.
   const session = await one.context.newCDPSession(one.page);
   await session.send("Runtime.evaluate", { expression: source });
   const { violations } = await one.page.evaluate(() => {

@@ -57,7 +57,7 @@ describe("the connection", () => {
     await ann.scrollTo(0);
     await trouble.waitFor();
     broken = false;
-    assert.equal(await ann.message("Line 1.").count(), 0, "older pages are not asked for again by themselves");
+    assert.equal(await ann.message("Line 1.").count(), 0, "older pages are not requested again automatically");
     await trouble.getByRole("button", { name: "Try again" }).click();
     await ann.sees("Line 1.");
     await trouble.waitFor({ state: "hidden" });

@@ -68,7 +68,7 @@ describe("messages", () => {
   it("each day begins with its date, and messages of one sender within five minutes are joined", async () => {
     const [user, peer] = [fresh("ann"), fresh("ben")];
     await seed(chat, peer, user, numbered("Line", 4));
-    // The times of the real history are moved: two days ago, then one, one minute and ten minutes later.
+    // Changes the timestamps of the history: two days ago, one day ago, one minute later and ten minutes later.
     const minutes = [-2 * 1440, -1440, -1439, -1429];
     const ann = await person(user, {
       prepare: (page) =>
@@ -98,7 +98,7 @@ describe("messages", () => {
     await ann.send("Good night");
     await ann.showsState("Good night", "Sent");
     await ann.log.getByRole("heading", { name: "Today" }).waitFor();
-    // The clock goes on by itself: a jump would wake the library, and any change draws the day anew.
+    // The clock runs by itself. A jump would wake up the library, and any change would draw the day again.
     await ann.log.getByRole("heading", { name: "Yesterday" }).waitFor();
   });
 

@@ -20,7 +20,7 @@ describe("pictures", () => {
     const ann = await person("student@example.com", size);
     const ben = await person("prof@example.com", { ...size, colorScheme: "dark" });
     await Promise.all([ann.open(ben.user), ben.open(ann.user)]);
-    const talk = [
+    const messages = [
       [ann, "Good morning! May I ask about exercise 4?"],
       [ben, "Of course."],
       [ben, "Which part of it?"],
@@ -30,7 +30,7 @@ describe("pictures", () => {
       [ann, "🎉"],
       [ben, "At 3PM I have time for the rest."],
     ];
-    for (const [one, text] of talk) {
+    for (const [one, text] of messages) {
       await one.send(text);
       await (one === ann ? ben : ann).sees(text);
     }

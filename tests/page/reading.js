@@ -49,7 +49,7 @@ describe("what is read", () => {
     await ann.open(peer);
     await ann.divider.waitFor();
     const unread = async () => parseInt((await ann.row(peer).locator(".count").textContent({ timeout: 500 }).catch(() => "0")) ?? "0");
-    // A second and more of looking at nothing: what would be marked is asked for in the page itself.
+    // Longer than a message takes to be read. The page itself waits, because its timers are the ones that count.
     await ann.page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 1_300)));
     assert.equal(await unread(), 45);
     await ann.focused(true);

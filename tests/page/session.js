@@ -1,4 +1,4 @@
-// Signing in and out, and what a browser may lack.
+// Signing in and out, and browsers without JavaScript, settings or storage.
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
