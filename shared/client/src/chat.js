@@ -22,7 +22,7 @@ export class Chat {
   /** @type {Listeners<ConversationSummary[]>} */ #listListeners;
   /** By id. @type {Map<string, Conversation>} */ #conversations = new Map();
   /** Effects to be executed. @type {((now: number) => unknown)[]} */ #effects = [];
-  /** Resolves when all writes to the storage have closeReason. @type {Promise<unknown>} */ #writes = Promise.resolve();
+  /** Resolves when all writes to the storage have ended. @type {Promise<unknown>} */ #writes = Promise.resolve();
   /** @type {Promise<void> | undefined} */ #starting;
   /** @type {unknown} */ #timer;
   #tab = newId();
@@ -270,7 +270,7 @@ export class Chat {
     }
   }
 
-  /** Executes effects until none is left. Returns the time of the next tick. */
+  /** Executes the effects, and lets each conversation emit what is due. Returns the time of the next tick. */
   #runEffects() {
     while (this.#effects.length) this.#runNext();
     const now = this.#env.clock.read();
@@ -300,6 +300,7 @@ export class Chat {
   }
 
   /**
+   * Does what is due.
    * @param {number} at time for which the timer was set
    * @param {number} time at which it runs
    */
