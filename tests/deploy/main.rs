@@ -5,10 +5,12 @@
 //! - [`chat`]: a deployed chat, as its outputs name it
 //! - [`life`]: it is deployed, used, upgraded and deleted, beside a stack that cannot be deployed
 //! - [`tokens`]: who gets in, who does not, and how much they may do there
+//! - [`instances`]: `send-message` on Lambda Managed Instances
 //! - [`checks`]: the template as linters see it
 
 mod adapt;
 mod chat;
 mod checks;
+mod instances;
 mod life;
 mod tokens;
