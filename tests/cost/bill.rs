@@ -1,25 +1,25 @@
-//! A bill, service by service.
+//! The bill, service by service.
 
 use std::ops::{Add, Mul};
 
-/// Dollars by what they are for.
+/// Dollars for each service.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Bill {
     /// Invocations of functions.
     pub requests: f64,
-    /// Their time.
+    /// GB-seconds of functions.
     pub time: f64,
     /// Messages of the WebSocket API.
     pub messages: f64,
-    /// Minutes of open sockets.
+    /// Minutes of open connections.
     pub minutes: f64,
     /// Requests to the HTTP API.
     pub http: f64,
-    /// DynamoDB, or the customer's MongoDB.
+    /// The customer's MongoDB.
     pub database: f64,
-    /// Logs taken in.
+    /// Ingested logs.
     pub logs: f64,
-    /// Traces recorded.
+    /// Recorded traces.
     pub traces: f64,
     /// Alarms, dashboards and custom metrics.
     pub watching: f64,
@@ -28,7 +28,7 @@ pub struct Bill {
 }
 
 impl Bill {
-    /// Its lines, in the order of print.
+    /// Returns the lines of the bill, in the order of the output.
     pub fn lines(&self) -> [(&'static str, f64); 10] {
         [
             ("Lambda requests", self.requests),
@@ -44,7 +44,7 @@ impl Bill {
         ]
     }
 
-    /// The sum of its lines.
+    /// Returns the sum of all lines.
     pub fn total(&self) -> f64 {
         self.lines().iter().map(|(_, dollars)| dollars).sum()
     }

@@ -1,52 +1,52 @@
-//! What this chat costs.
+//! The bill of the chat.
 
 use crate::bill::Bill;
 use crate::invocation::{Figures, Kind, Network, PLATFORM_LOG_BYTES, Sampling, time_price};
 use crate::prices;
 use crate::usage::{DAYS, SECONDS, Usage};
 
-/// Bytes of an ack beside a message's text, as in the README.
-pub const ACK_BYTES: f64 = 280.0;
+/// Bytes of an ack without the message's text.
+const ACK_BYTES: f64 = 280.0;
 
-/// Bytes of a push, and of a message in the history, beside its text, as in the README.
-pub const PUSH_BYTES: f64 = 320.0;
+/// Bytes of a push, and of a message in the history, without its text.
+const PUSH_BYTES: f64 = 320.0;
 
-/// Bytes of a client's frame beside its text, as in the README.
+/// Bytes of a client's frame without its text.
 const FRAME_BYTES: f64 = 130.0;
 
 /// Bytes of a pong.
-pub const PONG_BYTES: f64 = 56.0;
+const PONG_BYTES: f64 = 56.0;
 
-/// This chat as it is deployed.
+/// A deployed chat and its users.
 pub struct Chat<'a> {
     /// What users do.
     pub usage: &'a Usage,
-    /// What functions take for it.
+    /// What each invocation takes.
     pub figures: &'a Figures,
-    /// The functions' memory, in MB.
+    /// Memory of the functions, in MB.
     pub memory_mb: u64,
-    /// What the network adds.
+    /// Network time, added to measured times.
     pub network: Network,
     /// Which invocations are traced.
     pub sampling: Sampling,
-    /// What is paid a month whatever happens: the database.
+    /// Fixed price of the database a month.
     pub database_month: f64,
-    /// The same: alarms, dashboards, custom metrics.
+    /// Fixed price of alarms, dashboards and custom metrics a month.
     pub watching_month: f64,
 }
 
-/// How many messages a frame of so many bytes pays for.
-pub fn messages_of(bytes: f64) -> f64 {
+/// Returns how many messages API Gateway bills for a frame of `bytes`.
+fn messages_of(bytes: f64) -> f64 {
     (bytes / prices::WEBSOCKET_MESSAGE_BYTES).ceil()
 }
 
-/// The bytes of a page of the history.
-pub fn history_bytes(usage: &Usage) -> f64 {
+/// Returns the bytes of a page of the history.
+fn history_bytes(usage: &Usage) -> f64 {
     usage.history_messages * (PUSH_BYTES + usage.message_bytes)
 }
 
 impl Chat<'_> {
-    /// The billed milliseconds of an invocation on average.
+    /// Returns the mean billed milliseconds of an invocation.
     pub fn billed_ms(&self, kind: Kind, memory_mb: u64) -> f64 {
         let network_ms = kind.network_ms(self.network, self.usage.online_share);
         self.figures.invocations[&kind].billed_ms(memory_mb, network_ms)
@@ -57,22 +57,22 @@ impl Chat<'_> {
         let log_bytes = PLATFORM_LOG_BYTES + self.figures.log_bytes[&kind];
         Bill {
             requests: prices::LAMBDA_REQUEST,
-            time: time_price(billed_ms, self.memory_mb, prices::LAMBDA_ARM64_GB_SECOND),
+            time: time_price(billed_ms, self.memory_mb),
             logs: log_bytes * prices::LOG_BYTE,
             traces: traced * prices::TRACE,
             ..Bill::default()
         }
     }
 
-    /// One message more: the client's frame, its ack, and a push to each socket of the receiver and
-    /// to the sender's other ones.
+    /// Returns the bill of one more message: the client's frame, its ack, and a push to each
+    /// connection of the receiver and to the sender's other connections.
     pub fn message(&self) -> Bill {
         self.message_traced(self.sampling.of_more())
     }
 
     fn message_traced(&self, traced: f64) -> Bill {
         let usage = self.usage;
-        let pushes = usage.online_share * usage.sockets + (usage.sockets - 1.0);
+        let pushes = usage.online_share * usage.connections + (usage.connections - 1.0);
         let frame = FRAME_BYTES + usage.message_bytes;
         let push = PUSH_BYTES + usage.message_bytes;
         let messages = messages_of(frame) + messages_of(ACK_BYTES) + pushes * messages_of(push);
@@ -84,7 +84,7 @@ impl Chat<'_> {
             }
     }
 
-    /// A ping and its pong.
+    /// Returns the bill of a ping and its pong.
     fn ping(&self, traced: f64) -> Bill {
         self.invocation(Kind::Ping, traced)
             + Bill {
@@ -94,7 +94,7 @@ impl Chat<'_> {
             }
     }
 
-    /// A page of the history.
+    /// Returns the bill of a page of the history.
     fn history_read(&self, traced: f64) -> Bill {
         let bytes = history_bytes(self.usage);
         let requests = (bytes / prices::HTTP_REQUEST_BYTES).ceil();
@@ -106,7 +106,7 @@ impl Chat<'_> {
             }
     }
 
-    /// A month of all users.
+    /// Returns the bill of all users for a month.
     pub fn month(&self) -> Bill {
         let usage = self.usage;
         let user_days = usage.users * DAYS;
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
     use crate::invocation::{Invocations, KINDS};
 
-    /// The defaults of the flags but for `flags`.
+    /// Parses `flags`; the others have their defaults.
     fn usage(flags: &[&str]) -> Usage {
         let command = Usage::augment_args(Command::new("usage").no_binary_name(true));
         let matches = command.try_get_matches_from(flags).expect("valid flags");
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_to_one_socket_is_three_messages_and_an_invocation() {
+    fn a_message_to_one_connection_is_three_messages_and_an_invocation() {
         let usage = usage(&["--sockets=1", "--online-share=1", "--message-bytes=80"]);
         let million = chat(&usage, &figures()).message() * 1e6;
         assert!(close(million.requests, 0.20));
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_month_is_that_of_all_users_and_what_is_fixed() {
+    fn a_month_is_the_usage_of_all_users_and_the_fixed_prices() {
         let usage = usage(&[
             "--users=1000",
             "--messages=40",
@@ -216,8 +216,8 @@ mod tests {
             "--history-reads=6",
         ]);
         let month = chat(&usage, &figures()).month();
-        // A day of a user: 40 sends, 36 pings, 1.5 sockets opened and closed, 6 pages, and a look at
-        // a token for each of these sockets and pages.
+        // A day of a user: 40 sends, 36 pings, 1.5 connections opened and closed, 6 pages, and an
+        // authorization for each of these connections and pages.
         assert!(close(
             month.requests,
             30_000.0 * (40.0 + 36.0 + 3.0 + 6.0 + 7.5) * 0.2e-6

@@ -1,30 +1,30 @@
-//! What one invocation of a function takes, and what Lambda bills for it.
+//! How long one invocation of a function takes, and what Lambda bills for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::prices;
 
-/// The memory that comes with one whole CPU, in MB; less memory gets that much less of it.
+/// Memory that comes with one whole CPU, in MB. The share of a CPU is proportional to the memory.
 ///
 /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>
 pub const ONE_CPU_MB: u64 = 1_769;
 
-/// What `platform.start` and `platform.report` write into the log of each invocation, in bytes, in
-/// JSON: <https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html>.
+/// Bytes that `platform.start` and `platform.report` add to the log of each invocation, as JSON:
+/// <https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html>.
 pub const PLATFORM_LOG_BYTES: f64 = 550.0;
 
-/// What functions are invoked for.
+/// Kind of an invocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Kind {
-    /// A look at a token, before each handshake and each page of the history.
+    /// The authorizer, before each handshake and each page of the history.
     Authorize,
-    /// A handshake.
+    /// `$connect`.
     Connect,
-    /// The end of a socket.
+    /// `$disconnect`.
     Disconnect,
     /// A message, stored and pushed.
     Send,
-    /// A frame that keeps a socket open.
+    /// A ping, which keeps a connection open.
     Ping,
     /// A page of the history.
     History,
@@ -40,7 +40,7 @@ pub const KINDS: [Kind; 6] = [
     Kind::History,
 ];
 
-/// Network that a machine of its own does not have, in milliseconds.
+/// Network times on AWS that a single machine does not have, in milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub struct Network {
     /// A round trip to the database.
@@ -52,42 +52,42 @@ pub struct Network {
 /// The invocations of one kind.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Invocations {
-    /// The billed milliseconds of each, as REPORT lines of CloudWatch tell them.
+    /// Billed milliseconds of each, from REPORT lines of CloudWatch.
     Billed(f64),
     /// Measured on this machine.
     Measured {
-        /// How long each took, in milliseconds.
+        /// Wall time of each, in milliseconds.
         wall_ms: Vec<f64>,
-        /// CPU time of one.
+        /// Mean CPU time, in milliseconds.
         cpu_ms: f64,
     },
 }
 
-/// What a run of the chat tells about its invocations.
+/// Measurements of a run of the chat.
 pub struct Figures {
     /// The invocations of each kind.
     pub invocations: BTreeMap<Kind, Invocations>,
-    /// The bytes that a function itself logs for an invocation of each kind.
+    /// Mean bytes that a function itself logs for an invocation of each kind.
     pub log_bytes: BTreeMap<Kind, f64>,
-    /// The custom metrics that they have written.
+    /// Names of the custom metrics in the log.
     pub custom_metrics: BTreeSet<String>,
 }
 
-/// Which invocations X-Ray traces.
+/// Sampling rule of X-Ray.
 #[derive(Debug, Clone, Copy)]
 pub enum Sampling {
-    /// The first of each second and a share of the others, as is the default for Lambda:
+    /// Lambda's default, the first of each second and a share of the others:
     /// <https://docs.aws.amazon.com/lambda/latest/dg/services-xray.html>.
     Default,
     /// A share of all.
     Share(f64),
 }
 
-/// The share of those that are not the first of their second.
+/// Sampled share of the invocations that are not the first of their second.
 const SAMPLED_OTHERS: f64 = 0.05;
 
 impl Sampling {
-    /// The share of further invocations that is traced, where there are already many.
+    /// Returns the traced share of additional invocations under load.
     pub fn of_more(self) -> f64 {
         match self {
             Self::Default => SAMPLED_OTHERS,
@@ -95,8 +95,8 @@ impl Sampling {
         }
     }
 
-    /// The share that is traced of so many in a time of `seconds`, if they come at random and all
-    /// functions are taken together.
+    /// Returns the traced share of `invocations` at random times within `seconds`, with all functions
+    /// taken together.
     pub fn of_all(self, invocations: f64, seconds: f64) -> f64 {
         match self {
             Self::Default => {
@@ -109,7 +109,7 @@ impl Sampling {
 }
 
 impl Kind {
-    /// The word for it.
+    /// Returns its name in the output.
     pub fn name(self) -> &'static str {
         match self {
             Self::Authorize => "authorize",
@@ -121,17 +121,17 @@ impl Kind {
         }
     }
 
-    /// Time on the network that an invocation waits for, in milliseconds; `pushes` is the share of
-    /// messages that go to a socket, all of whose calls are under way at once.
+    /// Returns the network time of an invocation, in milliseconds. `pushes` is the share of messages
+    /// with a receiver online; all pushes of a message run concurrently.
     pub fn network_ms(self, network: Network, pushes: f64) -> f64 {
         match self {
-            // The issuer's keys are remembered.
+            // The issuer's keys are cached.
             Self::Authorize => 0.0,
             Self::Disconnect | Self::History => network.database_ms,
-            // The row of the socket, then the user's other sockets.
+            // The row of the connection, then the user's other connections.
             Self::Connect => 2.0 * network.database_ms,
-            // At most: the newest number, the insert, the sockets. A process that remembers the first
-            // saves it, and what limits the sender's rate waits beside the insert.
+            // At most: read the newest number, insert, find the connections. A process may have the
+            // first cached, and the rate limit runs beside the insert.
             Self::Send => 3.0 * network.database_ms + pushes * network.post_ms,
             Self::Ping => 0.0,
         }
@@ -139,13 +139,13 @@ impl Kind {
 }
 
 impl Invocations {
-    /// The billed milliseconds of one invocation on average, at `memory_mb` and with `network_ms` of
-    /// waiting added to what was measured. Lambda rounds each up to a whole one.
+    /// Returns the mean billed milliseconds of an invocation at `memory_mb`, with `network_ms` added
+    /// to measured times. Lambda rounds each up to a whole millisecond.
     pub fn billed_ms(&self, memory_mb: u64, network_ms: f64) -> f64 {
         match self {
             Self::Billed(billed_ms) => *billed_ms,
             Self::Measured { wall_ms, cpu_ms } => {
-                // More than one CPU is of no use to one event.
+                // One event uses one CPU at most.
                 let slower = (ONE_CPU_MB as f64 / memory_mb as f64).max(1.0);
                 let billed = wall_ms
                     .iter()
@@ -157,14 +157,14 @@ impl Invocations {
     }
 }
 
-/// The price of `billed_ms` at `memory_mb`, at the price of a GB-second.
-pub fn time_price(billed_ms: f64, memory_mb: u64, gb_second: f64) -> f64 {
-    billed_ms / 1e3 * memory_mb as f64 / 1024.0 * gb_second
+/// Returns the price of the GB-seconds of an invocation.
+pub fn time_price(billed_ms: f64, memory_mb: u64) -> f64 {
+    billed_ms / 1e3 * memory_mb as f64 / 1024.0 * prices::LAMBDA_ARM64_GB_SECOND
 }
 
-/// The price of an invocation on arm64.
+/// Returns the price of an invocation: the request and its GB-seconds.
 pub fn price(billed_ms: f64, memory_mb: u64) -> f64 {
-    prices::LAMBDA_REQUEST + time_price(billed_ms, memory_mb, prices::LAMBDA_ARM64_GB_SECOND)
+    prices::LAMBDA_REQUEST + time_price(billed_ms, memory_mb)
 }
 
 #[cfg(test)]
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn less_memory_makes_the_cpu_slower_and_not_the_waiting() {
+    fn less_memory_stretches_cpu_time_and_not_waiting_time() {
         let sends = Invocations::Measured {
             wall_ms: vec![2.0, 4.0],
             cpu_ms: 0.5,
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_price_is_that_of_the_request_and_of_the_gb_seconds() {
+    fn a_price_is_the_request_and_the_gb_seconds() {
         // 16 ms at 256 MB are 0.004 GB-seconds.
         let expected = 0.000_000_2 + 0.004 * 0.000_013_333_4;
         assert!((price(16.0, 256) - expected).abs() < 1e-15);

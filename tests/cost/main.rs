@@ -1,17 +1,16 @@
-//! What the chat costs on AWS, a million messages and a month of users, beside a sample that scans a
-//! table and pushes one by one: `cargo run --release --bin cost`.
+//! Estimates what the chat costs on AWS, for a million messages and for a month of users:
+//! `cargo run --release --bin cost`.
 //!
 //! - [`prices`]: the one table of prices, dated
 //! - [`usage`]: what users do
-//! - [`measure`]: what invocations take on this machine
+//! - [`measure`]: how long invocations take on this machine
 //! - [`invocation`]: what Lambda bills for them
 //! - [`bill`]: dollars, service by service
-//! - [`chat`]: what this chat costs
-//! - [`scan`]: what the sample costs
-//! - [`report`]: what is printed
+//! - [`chat`]: the bill of the chat
+//! - [`report`]: the output
 //!
-//! It is a model. REPORT lines of CloudWatch tell the billed milliseconds of a deployed chat, and
-//! `--billed-ms` puts them in place of what was measured here.
+//! It is a model. `--billed-ms` takes the billed milliseconds of a deployed chat, from the REPORT lines
+//! of CloudWatch, in place of measured ones.
 
 mod bill;
 mod chat;
@@ -19,64 +18,63 @@ mod invocation;
 mod measure;
 mod prices;
 mod report;
-mod scan;
 mod usage;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use clap::{CommandFactory, Parser, ValueEnum};
+use local_gateway::template::Document;
+use local_gateway::template::yaml::Node;
+use serde_json::Value;
 
+use ::tests::launch::TEMPLATE;
 use chat::Chat;
 use invocation::{Figures, Invocations, KINDS, Kind, Network, Sampling};
-use scan::Scan;
 use usage::{Usage, amount, positive, share};
 
-/// The chat's template.
-const TEMPLATE: &str = include_str!("../../infra/template.yaml");
-
-/// Bytes that a send logs, where nothing was measured.
+/// Bytes that a send logs, if nothing was measured.
 const SEND_LOG_BYTES: f64 = 450.0;
 
-/// What the chat costs on AWS, a million messages and a month of users, beside a sample that scans a
-/// table of connections for each message and pushes to one socket after the other.
+/// Estimates what the chat costs on AWS, for a million messages and for a month of users.
 ///
-/// Invocations are measured on this machine, unless --billed-ms has all of them.
+/// Measures invocations on this machine, unless --billed-ms has all of them.
 #[derive(Parser)]
 #[command(name = "cost")]
 struct Arguments {
-    /// Billed milliseconds of invocations, from REPORT lines of CloudWatch; what is measured
-    /// otherwise. Kinds: authorize, connect, disconnect, send, ping, history
+    /// Billed milliseconds of invocations, from REPORT lines of CloudWatch [default: measured]. Kinds:
+    /// authorize, connect, disconnect, send, ping, history
     #[arg(long, value_delimiter = ',', value_parser = billed, value_name = "KIND=MS")]
     billed_ms: Vec<(Kind, f64)>,
 
-    /// Memory of the functions in MB, from 128 to 10240; that of the template otherwise
+    /// Memory of the functions in MB, from 128 to 10240 [default: that of the template]
     #[arg(long, value_parser = clap::value_parser!(u64).range(128..=10_240), value_name = "MB")]
     memory: Option<u64>,
 
-    /// Bytes that a send logs by itself; what is measured otherwise
+    /// Bytes that a send logs, without Lambda's own lines [default: measured]
     #[arg(long, value_parser = amount, value_name = "N")]
     log_bytes: Option<f64>,
 
-    /// Milliseconds of a round trip to the database on AWS, added to what is measured here; the
-    /// default is a database in the same region
+    /// Milliseconds of a round trip to the database on AWS, added to the measured times; the default
+    /// is for a database in the same region
     #[arg(long, default_value_t = 1.0, value_parser = amount, value_name = "MS")]
     database_ms: f64,
 
-    /// Milliseconds of a call of @connections on AWS, added to what is measured here, and used for
-    /// the sample; the default is an assumption
+    /// Milliseconds of a call of @connections on AWS, added to the measured times; the default is an
+    /// assumption
     #[arg(long, default_value_t = 10.0, value_parser = positive, value_name = "MS")]
     post_ms: f64,
 
-    /// Share of the invocations that X-Ray traces; otherwise the first of each second and 5 % of the
-    /// others, as Lambda has it
+    /// Share of the invocations that X-Ray traces [default: the first of each second and 5 % of the
+    /// others, as Lambda does]
     #[arg(long, value_parser = share, value_name = "SHARE")]
     traced_share: Option<f64>,
 
-    /// What the MongoDB cluster costs a month: yours, so 0 unless you say
+    /// Price of your MongoDB cluster a month
     #[arg(long, default_value_t = 0.0, value_parser = amount, value_name = "USD")]
     database_usd_per_month: f64,
 
-    /// Custom metrics that the functions write; what is measured otherwise
+    /// Number of custom metrics that the functions write [default: measured]
     #[arg(long, value_name = "N")]
     custom_metrics: Option<u32>,
 
@@ -84,7 +82,7 @@ struct Arguments {
     usage: Usage,
 }
 
-/// `send=14.5`
+/// Parses `send=14.5`.
 fn billed(text: &str) -> Result<(Kind, f64), String> {
     let (kind, ms) = text.split_once('=').ok_or("it is not KIND=MS")?;
     Ok((Kind::from_str(kind, false)?, positive(ms)?))
@@ -94,13 +92,6 @@ fn billed(text: &str) -> Result<(Kind, f64), String> {
 async fn main() {
     let arguments = Arguments::parse();
     let figures = arguments.figures().await;
-    let network = Network {
-        database_ms: arguments.database_ms,
-        post_ms: arguments.post_ms,
-    };
-    let sampling = arguments
-        .traced_share
-        .map_or(Sampling::Default, Sampling::Share);
     let metrics = arguments
         .custom_metrics
         .unwrap_or(figures.custom_metrics.len() as u32);
@@ -108,51 +99,52 @@ async fn main() {
         usage: &arguments.usage,
         figures: &figures,
         memory_mb: arguments.memory.unwrap_or_else(template_memory),
-        network,
-        sampling,
+        network: Network {
+            database_ms: arguments.database_ms,
+            post_ms: arguments.post_ms,
+        },
+        sampling: arguments
+            .traced_share
+            .map_or(Sampling::Default, Sampling::Share),
         database_month: arguments.database_usd_per_month,
         watching_month: watching_month(metrics),
-    };
-    let scan = Scan {
-        usage: &arguments.usage,
-        network,
-        same_work: false,
-        sampling,
     };
     report::sources(!arguments.has_all());
     report::invocations(&chat);
     report::memory(&chat);
-    report::bills(&chat, &scan);
-    report::growth(&chat, &scan);
+    report::bills(&chat);
+    report::growth(&chat);
 }
 
 impl Arguments {
-    /// Whether nothing is left to be measured.
+    /// Returns whether the flags give the billed milliseconds of all kinds.
     fn has_all(&self) -> bool {
         KINDS
             .iter()
             .all(|kind| self.billed_ms.iter().any(|(given, _)| given == kind))
     }
 
+    /// Returns the figures of the flags, and measures the others.
     async fn figures(&self) -> Figures {
-        let mut figures = match self.has_all() {
-            true => Figures {
+        let mut figures = if self.has_all() {
+            Figures {
                 invocations: BTreeMap::new(),
                 log_bytes: KINDS.map(|kind| (kind, 0.0)).into(),
                 custom_metrics: BTreeSet::new(),
-            },
-            false if cfg!(debug_assertions) => Self::command()
-                .error(
-                    clap::error::ErrorKind::MissingRequiredArgument,
-                    "measurements of a debug build mean nothing; run with --release, or give \
-                     --billed-ms for authorize, connect, disconnect, send, ping and history",
-                )
-                .exit(),
-            false => measure::run(&self.usage).await,
+            }
+        } else if cfg!(debug_assertions) {
+            let sentence = "measurements of a debug build mean nothing; run with --release, or give \
+                            --billed-ms for authorize, connect, disconnect, send, ping and history";
+            Self::command()
+                .error(clap::error::ErrorKind::MissingRequiredArgument, sentence)
+                .exit()
+        } else {
+            measure::run(&self.usage).await
         };
-        let given = self.billed_ms.iter();
-        let given = given.map(|(kind, billed_ms)| (*kind, Invocations::Billed(*billed_ms)));
-        figures.invocations.extend(given);
+        for (kind, billed_ms) in &self.billed_ms {
+            let billed = Invocations::Billed(*billed_ms);
+            figures.invocations.insert(*kind, billed);
+        }
         let default = self.has_all().then_some(SEND_LOG_BYTES);
         if let Some(log_bytes) = self.log_bytes.or(default) {
             figures.log_bytes.insert(Kind::Send, log_bytes);
@@ -161,23 +153,44 @@ impl Arguments {
     }
 }
 
-/// The memory that the template gives its functions, in MB.
+/// Returns the memory that the template gives `send-message` by default, in MB.
 fn template_memory() -> u64 {
-    let mut lines = TEMPLATE.lines().map(str::trim);
-    let memory = lines.find_map(|line| line.strip_prefix("MemorySize: ")?.parse().ok());
-    memory.expect("the template gives its functions memory")
+    let required = [("Auth", "open"), ("MongodbUri", "mongodb://db")];
+    let required = required.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let template = Document::read(Path::new(TEMPLATE))
+        .and_then(|document| document.evaluate(&required.into()))
+        .expect("the template is valid");
+    template.functions["SendMessageFunction"].memory_mb
 }
 
-/// What the template watches the chat with, a month. Only its alarms name metrics in lines of their
-/// own.
+/// Returns the price of alarms, dashboard and custom metrics a month.
 fn watching_month(custom_metrics: u32) -> f64 {
-    let count = |start: &str| {
-        let lines = TEMPLATE.lines().map(str::trim);
-        lines.filter(|line| line.starts_with(start)).count() as f64
-    };
-    count("MetricName: ") * prices::ALARM_METRIC_MONTH
-        + count("Type: AWS::CloudWatch::Dashboard") * prices::DASHBOARD_MONTH
+    let text = std::fs::read_to_string(TEMPLATE).expect("the template");
+    let template = Node::parse(&text).expect("it is YAML").to_json();
+    let resources = template["Resources"].as_object().expect("resources");
+    let (mut alarm_metrics, mut dashboards) = (0, 0);
+    for resource in resources.values() {
+        match resource["Type"].as_str() {
+            Some("AWS::CloudWatch::Alarm") => alarm_metrics += metric_names(resource),
+            Some("AWS::CloudWatch::Dashboard") => dashboards += 1,
+            _ => {}
+        }
+    }
+    f64::from(alarm_metrics) * prices::ALARM_METRIC_MONTH
+        + f64::from(dashboards) * prices::DASHBOARD_MONTH
         + f64::from(custom_metrics) * prices::CUSTOM_METRIC_MONTH
+}
+
+/// Counts the keys `MetricName` anywhere in an alarm.
+fn metric_names(alarm: &Value) -> u32 {
+    match alarm {
+        Value::Object(entries) => entries
+            .iter()
+            .map(|(key, value)| u32::from(key == "MetricName") + metric_names(value))
+            .sum(),
+        Value::Array(items) => items.iter().map(metric_names).sum(),
+        _ => 0,
+    }
 }
 
 #[cfg(test)]

@@ -5,15 +5,15 @@ use clap::Args;
 /// Days of a month.
 pub const DAYS: f64 = 30.0;
 
-/// Its seconds.
+/// Seconds of a month.
 pub const SECONDS: f64 = DAYS * 86_400.0;
 
-/// The longest life of a socket, in hours: then its client connects again.
+/// Longest life of a connection, in hours. Then its client connects again.
 ///
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html>
-const SOCKET_HOURS: f64 = 2.0;
+const CONNECTION_HOURS: f64 = 2.0;
 
-/// What users do; numbers are averages.
+/// What users do, on average.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "What users do")]
 pub struct Usage {
@@ -29,23 +29,23 @@ pub struct Usage {
     #[arg(long, default_value_t = 80.0, value_parser = message_bytes, value_name = "N")]
     pub message_bytes: f64,
 
-    /// Share of the messages whose receiver has a socket open
+    /// Share of the messages whose receiver is online
     #[arg(long, default_value_t = 0.6, value_parser = share, value_name = "SHARE")]
     pub online_share: f64,
 
-    /// Sockets of a user who is online: phone, laptop
-    #[arg(long, default_value_t = 1.2, value_parser = at_least_one, value_name = "N")]
-    pub sockets: f64,
+    /// Connections of a user who is online: phone, laptop
+    #[arg(long = "sockets", default_value_t = 1.2, value_parser = at_least_one, value_name = "N")]
+    pub connections: f64,
 
     /// Hours a day that a user is online
     #[arg(long, default_value_t = 3.0, value_parser = hours, value_name = "N")]
     pub hours_online: f64,
 
-    /// Times a day that a user comes online; sockets also end after two hours
+    /// Times a day that a user comes online; connections also end after two hours
     #[arg(long, default_value_t = 4.0, value_parser = positive, value_name = "N")]
     pub sessions: f64,
 
-    /// Minutes between the frames that keep a socket open
+    /// Minutes between the pings that keep a connection open
     #[arg(long, default_value_t = 5.0, value_parser = positive, value_name = "N")]
     pub ping_minutes: f64,
 
@@ -53,35 +53,31 @@ pub struct Usage {
     #[arg(long, default_value_t = 6.0, value_parser = amount, value_name = "N")]
     pub history_reads: f64,
 
-    /// Messages of such a page
+    /// Messages of a page
     #[arg(long, default_value_t = 50.0, value_parser = page, value_name = "N")]
     pub history_messages: f64,
 }
 
 impl Usage {
-    /// Sockets that open and close again, of a user a day.
+    /// Returns how many connections a user opens and closes a day.
     pub fn connects(&self) -> f64 {
-        self.sockets * self.sessions.max(self.hours_online / SOCKET_HOURS)
+        self.connections * self.sessions.max(self.hours_online / CONNECTION_HOURS)
     }
 
-    /// Minutes of open sockets, of a user a day.
+    /// Returns the minutes of open connections of a user a day.
     pub fn connection_minutes(&self) -> f64 {
-        self.sockets * self.hours_online * 60.0
+        self.connections * self.hours_online * 60.0
     }
 
-    /// Pings, of a user a day.
+    /// Returns the pings of a user a day.
     pub fn pings(&self) -> f64 {
         self.connection_minutes() / self.ping_minutes
     }
 
-    /// Looks at a token, of a user a day: one for each handshake and each page of the history.
+    /// Returns the authorizations of a user a day: one for each handshake and each page of the
+    /// history.
     pub fn authorizations(&self) -> f64 {
         self.connects() + self.history_reads
-    }
-
-    /// Sockets that are open at one moment, on an average over the whole day.
-    pub fn open_sockets(&self) -> f64 {
-        self.users * self.sockets * self.hours_online / 24.0
     }
 }
 
@@ -94,23 +90,24 @@ fn number(text: &str) -> Result<f64, String> {
 
 fn check(text: &str, is_good: impl Fn(f64) -> bool, expected: &str) -> Result<f64, String> {
     let number = number(text)?;
-    match is_good(number) {
-        true => Ok(number),
-        false => Err(format!("it is not {expected}")),
+    if is_good(number) {
+        Ok(number)
+    } else {
+        Err(format!("it is not {expected}"))
     }
 }
 
-/// A number above 0.
+/// Parses a number above 0.
 pub fn positive(text: &str) -> Result<f64, String> {
     check(text, |number| number > 0.0, "above 0")
 }
 
-/// A number from 0 on.
+/// Parses a number from 0 on.
 pub fn amount(text: &str) -> Result<f64, String> {
     check(text, |number| number >= 0.0, "0 or more")
 }
 
-/// A number from 0 to 1.
+/// Parses a number from 0 to 1.
 pub fn share(text: &str) -> Result<f64, String> {
     check(text, |number| (0.0..=1.0).contains(&number), "from 0 to 1")
 }
