@@ -1,11 +1,11 @@
-//! The whole chat under load, and the memory of each process meanwhile.
+//! The whole chat under load, and the memory of each process.
 //!
-//! - [`crowd`]: many open sockets, of which some chat, and all of them back after a cut
+//! - [`crowd`]: many open connections, of which some chat, and all of them back after a cut
 //! - [`tally`]: what the people of the crowd have done together
 //! - [`devices`]: many sockets of two users that write into one conversation
 //! - [`neighbours`]: pairs that chat beside a client that does not read, and beside a flood of bad
 //!   frames
-//! - [`memory`]: memory of each process and open sockets, once a second
+//! - [`memory`]: memory of each process and open connections
 //!
 //! The pages of a very long conversation are those of [`pages`].
 
@@ -16,52 +16,48 @@ mod neighbours;
 mod tally;
 
 use serde_json::Value;
-use tests::launch::Host;
 use tests::{Chat, process};
 use tokio::signal::ctrl_c;
 
+use crate::mode::Mode;
 use crate::pages;
 use crowd::Crowd;
 use memory::Recorder;
 
-/// Open sockets, each of a user of its own.
+/// Open connections, each of a user of its own.
 const SOCKETS: usize = 10_000;
 
-/// Users of these who chat, each with one other.
+/// Users of these who chat, in pairs.
 const CHATTING: usize = 1_000;
 
-/// Files that each process opens besides sockets, and some to spare.
+/// Files that each process opens besides connections, with some to spare.
 const OTHER_FILES: usize = 500;
 
 /// Messages of the long conversation.
 const LONG_CONVERSATION: i64 = 1_000_000;
 
-/// Where the plot goes.
-const PLOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/bench/memory.svg");
-
-/// Runs all of it, on a chat of its own, until Ctrl-C at most.
-pub async fn run() {
+/// Runs all of it on a chat of its own, unless Ctrl-C ends it.
+pub async fn run(mode: Mode) {
     tokio::select! {
-        () = measure() => {}
-        // The gateway has been killed with what was dropped: it would run a `$disconnect` for each
-        // socket, against a database that ends with us.
+        () = measure(mode) => {}
+        // The gateway has been killed with the dropped future. It would run a `$disconnect` for each
+        // connection, against a database that ends with this process.
         _ = ctrl_c() => std::process::exit(130),
     }
 }
 
-async fn measure() {
+async fn measure(mode: Mode) {
     let files = process::raise_file_limit() as usize;
     assert!(
         files >= SOCKETS + OTHER_FILES,
         "a process may open {files} files only, too few for {SOCKETS} sockets: see ulimit -n"
     );
     eprintln!("starting the database and the chat …");
-    let settings = Chat::with().host(Host::InFlight);
+    let settings = Chat::with().host(mode.host());
     let stack = settings.flags(&["--log", "warn"]).start().await;
-    println!("the load is on one process of each function, with up to 32 events in flight");
     let recorder = Recorder::start(&stack);
     come_and_go(&stack, &recorder).await;
-    recorder.phase("200 sockets, 2 users");
+    recorder.phase("200 connections, 2 users");
     devices::write_at_once(&stack).await;
     recorder.phase("slow reader");
     neighbours::slow_reader(&stack).await;
@@ -73,17 +69,17 @@ async fn measure() {
     pages::walk(&stack, LONG_CONVERSATION).await;
     let record = recorder.finish().await;
     record.print();
-    std::fs::write(PLOT, record.plot()).expect("the folder is writable");
-    println!("plot of it                       {PLOT}");
     stack.stop().await;
-    conflicts().await;
+    // Only different processes insert at the same number.
+    if mode == Mode::OneEvent {
+        conflicts(mode).await;
+    }
 }
 
-/// The conversation of many sockets once more, on ten processes: these take each other's numbers,
-/// where one process lets its senders stand in line.
-async fn conflicts() {
-    eprintln!("starting the chat on ten processes of each function …");
-    let settings = Chat::with().host(Host::Processes);
+/// Repeats the conversation of many connections with a log of metrics, and counts its number conflicts.
+async fn conflicts(mode: Mode) {
+    eprintln!("starting the chat with a log of metrics …");
+    let settings = Chat::with().host(mode.host());
     let stack = settings.flags(&["--log-format", "json"]).start().await;
     devices::write_at_once(&stack).await;
     let log = stack.stop().await;
@@ -91,7 +87,7 @@ async fn conflicts() {
     let metrics = lines.filter_map(|(_, line)| serde_json::from_str::<Value>(line).ok());
     let conflicts = metrics.filter_map(|line| line["NumberConflicts"].as_u64());
     println!(
-        "of that on ten processes         {} number conflicts",
+        "of that                          {} number conflicts",
         conflicts.sum::<u64>()
     );
 }

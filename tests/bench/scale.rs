@@ -1,5 +1,5 @@
-//! The gateway with a function that does nothing: how much an idle socket costs, how fast frames go
-//! there and back beside a bare echo, and what a client that does not read costs the others.
+//! The gateway with a function that does nothing: memory of an idle connection, round trips of frames
+//! beside a bare echo, and the effect of a client that does not read on the others.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -16,39 +16,40 @@ use tokio::time::MissedTickBehavior;
 use crate::echo::Echo;
 use crate::figures::Samples;
 use crate::messages::TEXT;
+use crate::mode::Mode;
 
-/// Sockets that do nothing.
+/// Idle connections.
 const IDLE: usize = 10_000;
 
-/// Handshakes at once.
+/// Concurrent handshakes.
 const HANDSHAKES: usize = 100;
 
-/// Files that each process opens besides sockets, and some to spare.
+/// Files that each process opens besides connections, with some to spare.
 const OTHER_FILES: usize = 500;
 
-/// Sockets at full speed.
+/// Connections that send at full speed.
 const BUSY: usize = 32;
 
-/// How long they are measured.
+/// Time of a measurement.
 const TIME: Duration = Duration::from_secs(5);
 
-/// How long they run before.
+/// Time before it.
 const WARM_UP: Duration = Duration::from_secs(1);
 
-/// Between two posts to the client that does not read.
+/// Interval between two posts to the client that does not read.
 const POST_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Prints the resident memory that the gateway needs for an idle socket.
-pub async fn idle_sockets() {
+/// Prints the resident memory of the gateway for an idle connection.
+pub async fn idle_connections() {
     let files = process::raise_file_limit() as usize;
     let count = IDLE.min(files.saturating_sub(OTHER_FILES));
     if count < IDLE {
-        eprintln!("a process may open {files} files: measuring {count} sockets only");
+        eprintln!("a process may open {files} files: measuring {count} connections only");
     }
-    // Its API has no $connect, so that no function runs either.
+    // Its API has no $connect, so that no function runs.
     let gateway = start("bare", &["--parameter", "RateLimit=1000000"]).await;
     let url = gateway.ws.as_deref().expect("a WebSocket API");
-    // What the first one allocates is not the cost of a socket.
+    // The first connection allocates what all share.
     let first = Raw::upgrade(url).await.expect("connected");
     let before = process::memory_kb(gateway.id());
     let start = Instant::now();
@@ -60,7 +61,7 @@ pub async fn idle_sockets() {
     let rate = count as f64 / start.elapsed().as_secs_f64();
     let after = process::memory_kb(gateway.id());
     println!(
-        "memory of an idle socket         {:.1} KB, of {count}: {:.1} MB before, {:.1} MB with \
+        "memory of an idle connection     {:.1} KB, of {count}: {:.1} MB before, {:.1} MB with \
          them; {rate:.0} handshakes a second",
         (after - before) as f64 / count as f64,
         before as f64 / 1024.0,
@@ -70,33 +71,30 @@ pub async fn idle_sockets() {
     stop(gateway).await;
 }
 
-/// Prints how fast frames go to the function and back, and to a bare echo and back.
-pub async fn full_speed() {
-    for flags in [["--in-flight", "32"], ["--concurrency", "10"]] {
-        let gateway = start("open", &flags).await;
-        let bare = Echo::start().await;
-        let url = gateway.ws.as_deref().expect("a WebSocket API");
-        let trips = round_trips(url).await;
-        let echoes = round_trips(&bare.url).await;
-        println!(
-            "{BUSY} sockets, {:<20}  {:.0} round trips a second, {}",
-            flags.join(" "),
-            rate(&trips),
-            trips.summary()
-        );
-        println!(
-            "the same with a bare echo        {:.0} a second, {}; gateway / echo {:.2}",
-            rate(&echoes),
-            echoes.summary(),
-            rate(&trips) / rate(&echoes)
-        );
-        stop(gateway).await;
-    }
+/// Prints round trips a second to a function, and to a bare echo.
+pub async fn full_speed(mode: Mode) {
+    let gateway = start("open", &mode.flags()).await;
+    let bare = Echo::start().await;
+    let url = gateway.ws.as_deref().expect("a WebSocket API");
+    let trips = round_trips(url).await;
+    let echoes = round_trips(&bare.url).await;
+    println!(
+        "{BUSY} connections                   {:.0} round trips a second, {}",
+        rate(&trips),
+        trips.summary()
+    );
+    println!(
+        "the same with a bare echo        {:.0} a second, {}; gateway / echo {:.2}",
+        rate(&echoes),
+        echoes.summary(),
+        rate(&trips) / rate(&echoes)
+    );
+    stop(gateway).await;
 }
 
-/// Prints what a client that does not read, and is posted to, costs the others.
-pub async fn slow_client() {
-    let gateway = start("open", &["--in-flight", "32"]).await;
+/// Prints round trips a second beside a client that is posted to and does not read.
+pub async fn slow_client(mode: Mode) {
+    let gateway = start("open", &mode.flags()).await;
     let url = gateway.ws.as_deref().expect("a WebSocket API");
     let endpoint = gateway.management.as_deref().expect("an address");
     let credentials = management::credentials("local", "local", None);
@@ -115,7 +113,7 @@ pub async fn slow_client() {
         () = post_on(&sockets, id, &mut refused) => unreachable!("it goes on"),
     };
     println!(
-        "beside a client that reads not   {:.0} a second instead of {:.0}, ratio {:.2}; {refused} \
+        "beside a client that never reads {:.0} a second instead of {:.0}, ratio {:.2}; {refused} \
          posts to it refused",
         rate(&with),
         rate(&without),
@@ -133,7 +131,7 @@ async fn post_on(sockets: &Sockets, id: &str, refused: &mut usize) {
     }
 }
 
-/// Whether a post is taken; any error but 429 ends the benchmark.
+/// Posts a text. Returns whether it was accepted; any error but 429 ends the benchmark.
 async fn is_posted(sockets: &Sockets, id: &str, text: String) -> bool {
     let post = sockets.post_to_connection().connection_id(id);
     match post.data(Blob::new(text)).send().await {
@@ -146,7 +144,7 @@ async fn is_posted(sockets: &Sockets, id: &str, text: String) -> bool {
     }
 }
 
-/// Round trips on [`BUSY`] sockets, each of which sends as soon as it has its answer.
+/// Measures round trips on [`BUSY`] connections, each of which sends when its last reply has come.
 async fn round_trips(url: &str) -> Samples {
     let start = Instant::now() + WARM_UP;
     let sockets: Vec<_> = (0..BUSY)

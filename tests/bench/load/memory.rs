@@ -1,6 +1,6 @@
-//! Memory of each process and open sockets, once a second (Linux).
+//! Memory of each process and open connections in each phase of the load (Linux).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,129 +11,109 @@ use tests::{Chat, process};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
-use crate::plot::{Panel, Plot, Scale, Series};
-
-/// Between two looks.
+/// Interval between two samples.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Looks on, until it is finished.
+/// Samples memory and connections until it is finished.
 pub struct Recorder {
     record: Arc<Mutex<Record>>,
     start: Instant,
-    watcher: JoinHandle<()>,
+    sampler: JoinHandle<()>,
 }
 
-/// What was seen.
+/// The phases so far.
+pub struct Record(Vec<Phase>);
+
+/// A part of the load, with the maxima of its samples.
 #[derive(Default)]
-pub struct Record {
-    /// Beginnings, by seconds since the start.
-    phases: Vec<(f64, &'static str)>,
-    /// Resident memory in MB of each process, by seconds since the start.
-    memory: BTreeMap<String, Vec<(f64, f64)>>,
-    /// Open sockets of the gateway.
-    sockets: Vec<(f64, f64)>,
+struct Phase {
+    name: &'static str,
+    connections: usize,
+    /// Resident memory in MB, by the name of the process; processes of one name are added up.
+    memory: BTreeMap<String, f64>,
 }
 
 impl Recorder {
-    /// Begins to look on.
+    /// Starts to sample. The first phase is called `idle`.
     pub fn start(stack: &Chat) -> Self {
-        let (record, start) = (Arc::new(Mutex::new(Record::default())), Instant::now());
+        let record = Arc::new(Mutex::new(Record(vec![Phase::named("idle")])));
         let gateway = stack.pid();
         let id = stack.gateway.id();
         let files = process::open_files(id);
-        let watcher = {
+        let sampler = {
             let record = Arc::clone(&record);
             tokio::spawn(async move {
                 let mut ticks = tokio::time::interval(INTERVAL);
                 ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
                 loop {
                     ticks.tick().await;
-                    let sockets = process::open_files(id).saturating_sub(files);
-                    let memory = memory_mb(gateway);
-                    let at = start.elapsed().as_secs_f64();
-                    record.lock().add(at, sockets, memory);
+                    let connections = process::open_files(id).saturating_sub(files);
+                    record.lock().add(connections, memory_mb(gateway));
                 }
             })
         };
         Self {
             record,
-            start,
-            watcher,
+            start: Instant::now(),
+            sampler,
         }
     }
 
-    /// Notes that something else begins.
+    /// Starts a new phase.
     pub fn phase(&self, name: &'static str) {
         let at = self.start.elapsed().as_secs_f64();
         eprintln!("{at:.0} s: {name} …");
-        let mut record = self.record.lock();
-        record.phases.push((at, name));
+        self.record.lock().0.push(Phase::named(name));
     }
 
-    /// Ends, and gives what was seen.
+    /// Stops sampling and returns the phases.
     pub async fn finish(self) -> Record {
-        self.watcher.abort();
-        // It ends between two looks.
-        let _ = self.watcher.await;
-        std::mem::take(&mut *self.record.lock())
+        self.sampler.abort();
+        // It is aborted between two samples.
+        let _ = self.sampler.await;
+        Record(std::mem::take(&mut self.record.lock().0))
+    }
+}
+
+impl Phase {
+    fn named(name: &'static str) -> Self {
+        Self {
+            name,
+            ..Self::default()
+        }
     }
 }
 
 impl Record {
-    fn add(&mut self, at: f64, sockets: usize, memory: BTreeMap<String, f64>) {
-        self.sockets.push((at, sockets as f64));
+    fn add(&mut self, connections: usize, memory: BTreeMap<String, f64>) {
+        let phase = self.0.last_mut().expect("there is a first phase");
+        phase.connections = phase.connections.max(connections);
         for (name, megabytes) in memory {
-            self.memory.entry(name).or_default().push((at, megabytes));
+            let most = phase.memory.entry(name).or_default();
+            *most = most.max(megabytes);
         }
     }
 
-    /// Prints the memory of each process before, at most, and after.
+    /// Prints a table with a row for each phase and a column for each process.
     pub fn print(&self) {
-        let memory: Vec<String> = self
-            .memory
-            .iter()
-            .map(|(name, values)| {
-                let values = values.iter().map(|(_, megabytes)| *megabytes);
-                let first = values.clone().next().unwrap_or_default();
-                let last = values.clone().next_back().unwrap_or_default();
-                let most = values.fold(0.0, f64::max);
-                format!("{name} {first:.1}, {most:.1}, {last:.1} MB")
-            })
-            .collect();
-        println!("memory before, at most, after    {}", memory.join("; "));
-    }
-
-    /// The plot, as SVG.
-    pub fn plot(&self) -> String {
-        let memory = self.memory.iter().map(|(name, values)| Series {
-            name: name.clone(),
-            points: values.clone(),
-        });
-        let sockets = Series {
-            name: "open".to_owned(),
-            points: self.sockets.clone(),
-        };
-        Plot {
-            phases: self.phases.clone(),
-            panels: [
-                Panel {
-                    label: "resident memory, MB",
-                    scale: Scale::Logarithmic,
-                    series: memory.collect(),
-                },
-                Panel {
-                    label: "sockets of the gateway",
-                    scale: Scale::Linear,
-                    series: vec![sockets],
-                },
-            ],
+        let phases = self.0.iter();
+        let names: BTreeSet<&String> = phases.flat_map(|phase| phase.memory.keys()).collect();
+        print!("{:<32} {:>11}", "memory in MB, at most", "connections");
+        names.iter().for_each(|name| print!(" {name:>12}"));
+        println!();
+        for phase in &self.0 {
+            print!("{:<32} {:>11}", phase.name, phase.connections);
+            for name in &names {
+                let megabytes = phase.memory.get(*name).copied().unwrap_or_default();
+                print!(" {megabytes:>12.1}");
+            }
+            println!();
         }
-        .to_svg()
     }
 }
 
-/// Resident memory of the clients (this process), the gateway, its functions, and the database if it
-/// is ours.
+/// Returns the resident memory of the clients (this process), the gateway, its functions, and the
+/// database if this run started it.
 fn memory_mb(gateway: Pid) -> BTreeMap<String, f64> {
     let us = getpid();
     let functions = descendants(gateway);
@@ -146,7 +126,7 @@ fn memory_mb(gateway: Pid) -> BTreeMap<String, f64> {
         let name = match id {
             _ if id == us => "clients".to_owned(),
             _ if id == gateway => "gateway".to_owned(),
-            // Those that end the others if the gateway cannot, and the function of the start.
+            // Processes that end the others if the gateway cannot, and the migration at the start.
             _ if ["chat-local", "migrate", "sh"].contains(&name.as_str()) => continue,
             _ if functions.contains(&id) => name,
             _ => "database".to_owned(),
@@ -156,7 +136,7 @@ fn memory_mb(gateway: Pid) -> BTreeMap<String, f64> {
     memory
 }
 
-/// Name and resident memory of a process, if it has not ended.
+/// Returns the name and the resident memory of a process, unless it has ended.
 fn name_and_mb(id: Pid) -> Option<(String, f64)> {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
     let field = |name| status.lines().find_map(|line| line.strip_prefix(name));
