@@ -1,8 +1,7 @@
-//! The chat beside the server that it replaces, and its start beside those of functions in other
-//! languages.
+//! Compares the chat with the server that it replaces, and its start with functions in other languages.
 //!
-//! Both servers have the same database server, the same clients, and their turns in one run. A pair's
-//! next message follows when the last one has been received, since the old server has no acks.
+//! Both servers use the same database server and the same clients, in turn within one run. A pair sends
+//! its next message when the last one has been received, because the old server has no acks.
 
 use std::time::{Duration, Instant};
 
@@ -18,10 +17,10 @@ use crate::figures::Samples;
 use crate::messages::{PAIRS, ROUNDS, TEXT, WARM_UP};
 use crate::processes::{send_message, spawn_to_first_poll};
 
-/// How often each server has its turn with many pairs; the first turn is not counted.
+/// Turns of each server with many pairs. The first turn is not counted.
 const TURNS: usize = 4;
 
-/// How long a turn is.
+/// Length of a turn.
 const TURN: Duration = Duration::from_secs(5);
 
 /// Starts of each function.
@@ -43,7 +42,7 @@ async fn one_pair(chat: &Chat, old: &OldServer) {
     let warm_at = Instant::now() + WARM_UP;
     while samples[0].len() < ROUNDS {
         let start = Instant::now();
-        // In turn, so that whatever else the machine does hits both alike.
+        // In turn, so that other load on the machine affects both alike.
         for (pair, samples) in pairs.iter_mut().zip(&mut samples) {
             let elapsed = pair.message().await;
             pair.all_acked().await;
@@ -88,7 +87,7 @@ async fn many_pairs(chat: &Chat, old: &OldServer) {
     println!("the same, old server             {}", old.cpu());
 }
 
-/// What came of one turn or several.
+/// Results of one turn or several.
 #[derive(Default)]
 struct Total {
     delivered: Samples,
@@ -97,7 +96,7 @@ struct Total {
 }
 
 impl Total {
-    /// All pairs chat at once.
+    /// Lets all pairs chat concurrently for a turn.
     async fn of_turn(pairs: &mut Vec<Pair>) -> Self {
         let cpu = Cpu::now();
         let start = Instant::now();
@@ -137,14 +136,14 @@ impl Total {
     }
 }
 
-/// A sender and a receiver on one of the servers.
+/// A sender and a receiver on one server.
 struct Pair {
     sender: Client,
     receiver: Client,
     frame: String,
     /// Whether the server acknowledges messages.
     is_acked: bool,
-    /// Acks that are still to come.
+    /// Number of acks that have not arrived yet.
     acks_due: usize,
 }
 
@@ -182,7 +181,7 @@ impl Pair {
         (self, samples)
     }
 
-    /// Sends a message; how long it takes until it is received. Acks are read as they come.
+    /// Sends a message and returns the time until it is received. Reads acks meanwhile.
     async fn message(&mut self) -> Duration {
         let start = Instant::now();
         self.sender.send_text(self.frame.clone()).await;
@@ -197,7 +196,7 @@ impl Pair {
         }
     }
 
-    /// Waits until nothing of the last messages is under way any more.
+    /// Waits for the acks of all messages.
     async fn all_acked(&mut self) {
         while self.acks_due > 0 {
             self.acks_due -= acks(&self.sender.next_raw().await);
@@ -209,7 +208,7 @@ fn ids(number: usize) -> [String; 2] {
     ["sender", "receiver"].map(|role| format!("compared-{role}-{number}"))
 }
 
-/// Whether this is the message; the old server also sends pings of WebSocket.
+/// Returns whether the frame is the message. The old server also sends WebSocket pings.
 fn is_received(frame: &Message) -> bool {
     match frame {
         Message::Text(text) => {
@@ -220,7 +219,7 @@ fn is_received(frame: &Message) -> bool {
     }
 }
 
-/// How many acks a frame to the sender is.
+/// Returns the number of acks in a frame to the sender: one or none.
 fn acks(frame: &Message) -> usize {
     match frame {
         Message::Text(text) => {
@@ -231,8 +230,8 @@ fn acks(frame: &Message) -> usize {
     }
 }
 
-/// Compares the time from the start of a function to its first request for an event, when its
-/// connection to the database is open: to the database itself, and to a [`Relay`].
+/// Compares the time from the spawn of a function to its first poll for an event, with its connection
+/// to the database open. Measures it with the database itself, and with a [`Relay`].
 pub async fn starts(uri: &str) {
     let mut functions = vec![
         ("ours", send_message()),

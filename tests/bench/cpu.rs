@@ -1,16 +1,16 @@
-//! The CPU time of this process, and of those below it: gateway, functions, and the database if it is
-//! ours.
+//! CPU time of this process and its descendants: gateway, functions, and the database if this run
+//! started it.
 
 use std::collections::BTreeMap;
 
 use rustix::process::getpid;
 use tests::process::{descendants, name_and_cpu_ms};
 
-/// What each process has used since it started, by its id.
+/// CPU time of each process since its start, by process id.
 pub struct Cpu(BTreeMap<i32, (String, f64)>);
 
 impl Cpu {
-    /// Until now.
+    /// Reads the CPU times.
     pub fn now() -> Self {
         let us = getpid();
         let ids = std::iter::once(us).chain(descendants(us));
@@ -18,7 +18,7 @@ impl Cpu {
         Self(used.collect())
     }
 
-    /// What has been used since then.
+    /// Returns the CPU time that was used since this reading.
     pub fn used_since(&self) -> Used {
         let mut used = Used::default();
         for (id, (name, now)) in Self::now().0 {
@@ -29,19 +29,20 @@ impl Cpu {
     }
 }
 
-/// What processes have used in some time, in milliseconds, by their names.
+/// CPU time of processes in milliseconds, by name.
 #[derive(Default)]
 pub struct Used(BTreeMap<String, f64>);
 
 impl Used {
-    /// Adds what they have used in another time.
+    /// Adds the CPU times of another interval.
     pub fn merge(&mut self, other: Self) {
         for (name, used) in other.0 {
             *self.0.entry(name).or_default() += used;
         }
     }
 
-    /// `send-message 0.87 ms, …`: for each of `count`, without processes that did next to nothing.
+    /// Returns the CPU time of one of `count` operations, `send-message 0.87 ms, …`, without processes
+    /// below 0.005 ms.
     pub fn each(&self, count: usize) -> String {
         let each = self
             .0

@@ -1,5 +1,4 @@
-//! A server that sends every WebSocket frame back, and nothing else, in a process of its own: what
-//! the gateway is compared with.
+//! A WebSocket echo server in a process of its own, to compare the gateway with.
 
 use std::process::Stdio;
 
@@ -8,10 +7,10 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 
-/// The argument that makes this program such a server.
+/// The argument that makes this program an echo server.
 pub const ARGUMENT: &str = "echo-server";
 
-/// A running one; it ends when this is dropped.
+/// A running echo server. It ends when this is dropped.
 pub struct Echo {
     /// Its address.
     pub url: String,
@@ -19,7 +18,7 @@ pub struct Echo {
 }
 
 impl Echo {
-    /// Starts one.
+    /// Starts the server.
     pub async fn start() -> Self {
         let mut child = Command::new(std::env::current_exe().expect("this program has a path"))
             .arg(ARGUMENT)
@@ -31,13 +30,13 @@ impl Echo {
         let stdout = child.stdout.take().expect("its output is a pipe");
         let url = BufReader::new(stdout).lines().next_line().await;
         Self {
-            url: url.expect("it is read").expect("it tells its address"),
+            url: url.expect("it is read").expect("it prints its address"),
             _child: child,
         }
     }
 }
 
-/// Serves until standard input ends, which it does with the process that started this one.
+/// Serves until standard input ends, that is, until the parent process ends.
 pub async fn serve() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     println!("ws://{}", listener.local_addr().expect("an address"));

@@ -16,23 +16,23 @@ use crate::cpu::Cpu;
 use crate::echo::Echo;
 use crate::figures::Samples;
 
-/// In which rounds are not counted: a socket is new for five seconds, and messages reach a new one a
-/// step later.
+/// Time before rounds are counted. A connection counts as new for five seconds, and a push to a new one
+/// takes a step more.
 pub const WARM_UP: Duration = Duration::from_secs(6);
 
-/// Rounds with one pair that are counted.
+/// Counted rounds with one pair.
 pub const ROUNDS: usize = 2_000;
 
-/// Pairs that chat at once.
+/// Pairs that chat concurrently.
 pub const PAIRS: usize = 32;
 
-/// How long they do.
+/// Time that they chat.
 pub const TIME: Duration = Duration::from_secs(10);
 
 /// About the length of a chat message.
 pub const TEXT: &str = "Let's meet at 3PM in front of the library, second floor.";
 
-/// Measures one pair; returns how many messages were sent.
+/// Measures one pair. Returns the number of sent messages.
 pub async fn one_pair(stack: &Chat) -> usize {
     let bare = Echo::start().await;
     let mut parts = Parts::prepare(stack, &bare).await;
@@ -40,19 +40,19 @@ pub async fn one_pair(stack: &Chat) -> usize {
         (Samples::default(), Samples::default(), Samples::default());
     let (mut pings, mut finds, mut pushes) =
         (Samples::default(), Samples::default(), Samples::default());
-    let mut debits = Samples::default();
+    let mut takes = Samples::default();
     let warm_at = Instant::now() + WARM_UP;
     let mut round = 0;
     while sends.len() < ROUNDS {
-        // In turn, so that whatever else the machine does hits all alike.
+        // In turn, so that other load on the machine affects all alike.
         let samples = [
             (&mut sends, parts.send().await),
             (&mut inserts, parts.insert(round).await),
             (&mut echoes, parts.echo().await),
             (&mut pings, parts.ping().await),
-            (&mut finds, parts.find_sockets().await),
+            (&mut finds, parts.find_connections().await),
             (&mut pushes, parts.push().await),
-            (&mut debits, parts.debit().await),
+            (&mut takes, parts.take_token().await),
         ];
         if Instant::now() >= warm_at {
             for (samples, sample) in samples {
@@ -70,18 +70,18 @@ pub async fn one_pair(stack: &Chat) -> usize {
     );
     println!(
         "of a send, p50 of each step      route to the function and back {:.2} ms, insert {:.2} ms, \
-         look-up of sockets {:.2} ms, push to the socket {:.2} ms",
+         look-up of connections {:.2} ms, push {:.2} ms",
         pings.median_ms(),
         inserts.median_ms(),
         finds.median_ms(),
         pushes.median_ms()
     );
-    println!("beside it, the counting          {}", debits.summary());
-    parts.cpu_of_debits().await;
+    println!("rate limit, concurrent with it   {}", takes.summary());
+    parts.cpu_of_rate_limit().await;
     round
 }
 
-/// A pair of clients, and the parts of what a send does, each reachable by itself.
+/// A pair of clients, and direct access to each step of a send.
 struct Parts {
     sender: Client,
     receiver: Client,
@@ -161,7 +161,7 @@ impl Parts {
         start.elapsed()
     }
 
-    async fn find_sockets(&mut self) -> Duration {
+    async fn find_connections(&mut self) -> Duration {
         let [a, b] = &self.users;
         let start = Instant::now();
         self.store
@@ -171,7 +171,7 @@ impl Parts {
         start.elapsed()
     }
 
-    async fn debit(&mut self) -> Duration {
+    async fn take_token(&mut self) -> Duration {
         let [sender, _] = &self.users;
         let start = Instant::now();
         let counted = self.store.debit(sender, 1, self.limit).await;
@@ -179,26 +179,26 @@ impl Parts {
         start.elapsed()
     }
 
-    /// Prints what one debit takes of the processors, the driver's part in this process included.
-    async fn cpu_of_debits(&mut self) {
+    /// Prints the CPU time of one count for the rate limit, the driver in this process included.
+    async fn cpu_of_rate_limit(&mut self) {
         let before = Cpu::now();
         for _ in 0..ROUNDS {
-            self.debit().await;
+            self.take_token().await;
         }
         let used = before.used_since();
-        println!("CPU time of the counting         {}", used.each(ROUNDS));
+        println!("CPU time of the rate limit       {}", used.each(ROUNDS));
     }
 
     async fn push(&mut self) -> Duration {
         let [_, receiver] = &self.users;
-        let sockets = self
+        let connections = self
             .store
             .sockets_of([receiver, receiver], Utc::now())
             .await;
-        let sockets = sockets.expect("found");
+        let connections = connections.expect("found");
         let deadline = Deadline::after(Duration::from_secs(5));
         let start = Instant::now();
-        let posted = self.push.fan_out(sockets, TEXT, Utc::now(), deadline);
+        let posted = self.push.fan_out(connections, TEXT, Utc::now(), deadline);
         let received = async {
             self.receiver.next_raw().await;
             start.elapsed()
@@ -208,7 +208,7 @@ impl Parts {
     }
 }
 
-/// Measures many pairs at once; returns how many messages were sent.
+/// Measures many pairs that chat concurrently. Returns the number of sent messages.
 pub async fn many_pairs(stack: &Chat) -> usize {
     let pairs = connect_pairs(stack, "one-of-many").await;
     let before = Cpu::now();
@@ -230,7 +230,7 @@ pub async fn many_pairs(stack: &Chat) -> usize {
 /// A sender, a receiver, and the receiver's id.
 type Pair = (Client, Client, String);
 
-/// Connects all pairs, whose users are called after `name`.
+/// Connects all pairs. The ids of their users begin with `name`.
 pub async fn connect_pairs(stack: &Chat, name: &str) -> Vec<Pair> {
     let mut pairs = Vec::new();
     for pair in 0..PAIRS {
@@ -242,7 +242,7 @@ pub async fn connect_pairs(stack: &Chat, name: &str) -> Vec<Pair> {
     pairs
 }
 
-/// Lets all pairs chat for [`TIME`], each sending when its last message has arrived.
+/// Lets all pairs chat for [`TIME`]. Each sends when its last message has arrived.
 pub async fn all_chat(pairs: Vec<Pair>) -> Samples {
     let start = Instant::now();
     let chats: Vec<_> = pairs

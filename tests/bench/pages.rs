@@ -9,7 +9,7 @@ use tests::client::Http;
 
 use crate::figures::Samples;
 
-/// Messages of the conversation.
+/// Messages in the conversation.
 const MESSAGES: i64 = 100_000;
 
 /// Requests for each page.
@@ -18,11 +18,11 @@ const ROUNDS: usize = 100;
 /// Messages of a page.
 const PAGE: i64 = 100;
 
-/// Pages of a walk from one end.
+/// Pages to read from one end.
 const WALK: usize = 10;
 
-/// How long a walk may go on: with a database that reads the whole conversation for any page, a page
-/// takes seconds.
+/// Time limit of a walk. A database that reads the whole conversation for any page takes seconds for
+/// each.
 const WALK_TIME: Duration = Duration::from_secs(40);
 
 /// Measures the newest and the oldest page of a conversation.
@@ -51,7 +51,7 @@ pub async fn newest_and_oldest(stack: &Chat) {
     );
 }
 
-/// Fills the conversation of the users `a` and `b`.
+/// Inserts `count` messages into the conversation of the users `a` and `b`.
 pub async fn fill(stack: &Chat, count: i64) {
     eprintln!("filling a conversation with {count} messages …");
     let messages = stack.database.collection::<Document>("chat_messages");
@@ -69,7 +69,7 @@ pub async fn fill(stack: &Chat, count: i64) {
     }
 }
 
-/// Follows the links of that conversation from both ends, some pages each.
+/// Reads pages from both ends of that conversation, by the links of the responses.
 pub async fn walk(stack: &Chat, count: i64) {
     let newest = Walk::from(stack, "", "prev", (count - PAGE + 1, -PAGE)).await;
     let oldest = Walk::from(stack, "&after=0", "next", (1, PAGE)).await;
@@ -84,16 +84,16 @@ pub async fn walk(stack: &Chat, count: i64) {
     }
 }
 
-/// Pages that were read one after another.
+/// Times of pages that were read one after another.
 struct Walk {
     pages: Samples,
-    /// What ended it before all pages were read.
+    /// Reason why not all pages were read.
     end: Option<String>,
 }
 
 impl Walk {
-    /// Begins at a `cursor` and follows the links with a `relation`. Pages begin with the first
-    /// number, then with that and the step, and so on.
+    /// Starts at a `cursor` and follows the links with a `relation`. The first page begins with the
+    /// first of `numbers`, each next page with a number that is larger by the second.
     async fn from(stack: &Chat, cursor: &str, relation: &str, numbers: (i64, i64)) -> Self {
         let (mut first, step) = numbers;
         let mut query = format!("?user1=a&user2=b&limit={PAGE}{cursor}");
@@ -122,7 +122,7 @@ impl Walk {
         Self { pages, end: None }
     }
 
-    /// `10 pages, p50 1.23 ms, p99 4.56 ms`
+    /// Returns `10 pages, p50 1.23 ms, p99 4.56 ms`.
     fn summary(&self) -> String {
         let times = match self.pages.len() {
             0 => "no page".to_owned(),

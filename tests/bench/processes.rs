@@ -23,11 +23,11 @@ const FUNCTIONS: [&str; 5] = [
 /// Sends after which memory is read.
 const SENDS: usize = 10_000;
 
-/// Starts that are measured.
+/// Measured starts.
 const STARTS: usize = 50;
 
-/// Prints the resident memory of each function, after `sent` messages and as many more as make
-/// [`SENDS`].
+/// Prints the resident memory of a process of each function, after [`SENDS`] messages, of which `sent`
+/// have been sent before.
 pub async fn memory(stack: &Chat, sent: usize) {
     let mut client = stack.connect("memory").await;
     for _ in sent..SENDS {
@@ -44,15 +44,15 @@ pub async fn memory(stack: &Chat, sent: usize) {
     println!("memory after {sent} sends        {}", memory.join(", "));
 }
 
-/// Resident memory of a child of the gateway, from `/proc`.
+/// Returns the resident memory of a process of a function, from `/proc`.
 fn resident_mb(stack: &Chat, name: &str) -> f64 {
     let processes = process::descendants_named(stack.pid(), name);
     let process = processes.first().expect("the function runs");
     process::memory_kb(process.as_raw_pid().cast_unsigned()) as f64 / 1024.0
 }
 
-/// Prints the time from the start of `send-message` to its first request for an event, when its
-/// connection to the database is open.
+/// Prints the time from the spawn of `send-message` to its first poll for an event, with its connection
+/// to the database open.
 pub async fn start(uri: &str) {
     let mut starts = Samples::default();
     for _ in 0..STARTS {
@@ -61,12 +61,12 @@ pub async fn start(uri: &str) {
     println!("send-message, spawn to first poll  {}", starts.summary());
 }
 
-/// The command of `send-message`.
+/// Returns the command of `send-message`.
 pub fn send_message() -> Command {
     Command::new(programs::folder().join("send-message"))
 }
 
-/// The time from the start of a function to its first request for an event.
+/// Returns the time from the spawn of a function to its first poll for an event.
 pub async fn spawn_to_first_poll(command: &mut Command, uri: &str) -> Duration {
     let start = Instant::now();
     let function = Function::start(command, uri, "meetme", "http://127.0.0.1:9/prod").await;
@@ -75,7 +75,7 @@ pub async fn spawn_to_first_poll(command: &mut Command, uri: &str) -> Duration {
     elapsed
 }
 
-/// Prints the deflated size of each binary, which is what a zip of it has but for a header.
+/// Prints the deflated size of each binary, which is the size of its zip without the header.
 pub fn sizes() {
     let sizes: Vec<String> = FUNCTIONS
         .iter()

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use aws_sdk_apigatewaymanagement::Client as Sockets;
+use aws_sdk_apigatewaymanagement::Client as ManagementApi;
 use aws_sdk_apigatewaymanagement::primitives::Blob;
 use futures_util::{StreamExt, stream};
 use serde_json::json;
@@ -53,7 +53,7 @@ pub async fn idle_connections() {
     let first = Raw::upgrade(url).await.expect("connected");
     let before = process::memory_kb(gateway.id());
     let start = Instant::now();
-    let sockets: Vec<Raw> = stream::iter(0..count)
+    let connections: Vec<Raw> = stream::iter(0..count)
         .map(|_| async { Raw::upgrade(url).await.expect("connected") })
         .buffer_unordered(HANDSHAKES)
         .collect()
@@ -67,7 +67,7 @@ pub async fn idle_connections() {
         before as f64 / 1024.0,
         after as f64 / 1024.0
     );
-    drop((first, sockets));
+    drop((first, connections));
     stop(gateway).await;
 }
 
@@ -98,7 +98,7 @@ pub async fn slow_client(mode: Mode) {
     let url = gateway.ws.as_deref().expect("a WebSocket API");
     let endpoint = gateway.management.as_deref().expect("an address");
     let credentials = management::credentials("local", "local", None);
-    let sockets = management::client(endpoint, "us-east-1", credentials);
+    let api = management::client(endpoint, "us-east-1", credentials);
 
     let without = round_trips(url).await;
     let mut silent = Client::connect(url).await.expect("connected");
@@ -106,11 +106,11 @@ pub async fn slow_client(mode: Mode) {
     let event = silent.next().await;
     let id = event["requestContext"]["connectionId"].as_str();
     let id = id.expect("the function returns the event");
-    while is_posted(&sockets, id, "x".repeat(128 * 1_024)).await {}
+    while is_posted(&api, id, "x".repeat(128 * 1_024)).await {}
     let mut refused = 0;
     let with = tokio::select! {
         trips = round_trips(url) => trips,
-        () = post_on(&sockets, id, &mut refused) => unreachable!("it goes on"),
+        () = post_on(&api, id, &mut refused) => unreachable!("it goes on"),
     };
     println!(
         "beside a client that never reads {:.0} a second instead of {:.0}, ratio {:.2}; {refused} \
@@ -122,18 +122,18 @@ pub async fn slow_client(mode: Mode) {
     stop(gateway).await;
 }
 
-async fn post_on(sockets: &Sockets, id: &str, refused: &mut usize) {
+async fn post_on(api: &ManagementApi, id: &str, refused: &mut usize) {
     let mut ticks = tokio::time::interval(POST_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;
-        *refused += usize::from(!is_posted(sockets, id, TEXT.to_owned()).await);
+        *refused += usize::from(!is_posted(api, id, TEXT.to_owned()).await);
     }
 }
 
 /// Posts a text. Returns whether it was accepted; any error but 429 ends the benchmark.
-async fn is_posted(sockets: &Sockets, id: &str, text: String) -> bool {
-    let post = sockets.post_to_connection().connection_id(id);
+async fn is_posted(api: &ManagementApi, id: &str, text: String) -> bool {
+    let post = api.post_to_connection().connection_id(id);
     match post.data(Blob::new(text)).send().await {
         Ok(_) => true,
         Err(error) => {
@@ -147,27 +147,27 @@ async fn is_posted(sockets: &Sockets, id: &str, text: String) -> bool {
 /// Measures round trips on [`BUSY`] connections, each of which sends when its last reply has come.
 async fn round_trips(url: &str) -> Samples {
     let start = Instant::now() + WARM_UP;
-    let sockets: Vec<_> = (0..BUSY)
+    let connections: Vec<_> = (0..BUSY)
         .map(|_| tokio::spawn(round_trips_of_one(url.to_owned(), start)))
         .collect();
     let mut samples = Samples::default();
-    for socket in sockets {
-        samples.merge(socket.await.expect("it does not panic"));
+    for connection in connections {
+        samples.merge(connection.await.expect("it does not panic"));
     }
     samples
 }
 
 async fn round_trips_of_one(url: String, start: Instant) -> Samples {
-    let answer = json!({"statusCode": 200, "body": TEXT});
-    let frame = json!({"action": "reply", "probe": {"return": answer}}).to_string();
+    let response = json!({"statusCode": 200, "body": TEXT});
+    let frame = json!({"action": "reply", "probe": {"return": response}}).to_string();
     let mut client = Client::connect(&url).await.expect("connected");
     let mut samples = Samples::default();
     loop {
         let sent = Instant::now();
         client.send_text(&frame).await;
-        let answer = client.next_raw().await;
+        let reply = client.next_raw().await;
         // A bare echo sends the frame back, the text included.
-        assert!(answer.to_text().is_ok_and(|text| text.contains(TEXT)));
+        assert!(reply.to_text().is_ok_and(|text| text.contains(TEXT)));
         if sent > start + TIME {
             return samples;
         }
