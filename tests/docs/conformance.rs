@@ -28,6 +28,7 @@ fn the_readme_of_the_gateway_lists_every_conformance_test() {
         }
         count += tests.len();
         let title = first_paragraph(source.lines(), "//!");
+        let title = title.split(". ").next().unwrap_or(&title);
         content += &format!("\n### {title}\n\n| behaviour | test in `{module}` |\n|---|---|\n");
         for Test { name, doc } in tests {
             assert!(
