@@ -1,6 +1,6 @@
-//! What others use with API Gateway and Lambda works here unchanged: boto3 and the AWS CLI.
+//! boto3 and the AWS CLI, which work with the gateway as they do with AWS.
 //!
-//! Both sign as AWS wants it, also a path with a connection id in it, which holds a `=`.
+//! Both sign their requests, also those whose path has a connection id, which contains `=`.
 
 use std::path::Path;
 
@@ -10,30 +10,31 @@ use tests::{Client, tools, until};
 use tokio::process::Command;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-const SOCKETS: &str = "apigatewaymanagementapi";
+/// The name of the `@connections` API in boto3 and the AWS CLI.
+const MANAGEMENT_API: &str = "apigatewaymanagementapi";
 
-/// The key that the gateway knows if it is told no other.
+/// The default key of the gateway.
 const LOCAL: Key = Key("local", "local");
 
-/// One with what real secrets have in them.
+/// A key with the characters of real secrets.
 const OTHER: Key = Key(
     "AKIAIOSFODNN7EXAMPLE",
     "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
 );
 
-/// Calls an operation and prints its whole answer, an error as well.
+/// Calls an operation and prints the whole response, also that of an error.
 const BOTO3: &str = r"
 import boto3, json, sys
 from botocore.exceptions import ClientError
 service, operation, endpoint, arguments = sys.argv[1:]
 client = boto3.client(service, endpoint_url=endpoint)
 try:
-    answer = getattr(client, operation)(**json.loads(arguments))
+    response = getattr(client, operation)(**json.loads(arguments))
 except ClientError as error:
-    answer = error.response
-if 'Payload' in answer:
-    answer['Payload'] = answer['Payload'].read().decode()
-print(json.dumps(answer, default=str))
+    response = error.response
+if 'Payload' in response:
+    response['Payload'] = response['Payload'].read().decode()
+print(json.dumps(response, default=str))
 ";
 
 /// An access key: its id and its secret.
@@ -41,7 +42,7 @@ print(json.dumps(answer, default=str))
 struct Key(&'static str, &'static str);
 
 impl Key {
-    /// A tool with this key, and with nothing else that this machine has for AWS.
+    /// Returns a command with this key, and without any other AWS setting of this machine.
     fn command(self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command
@@ -55,25 +56,26 @@ impl Key {
         command
     }
 
-    /// The answer to an operation by boto3.
+    /// Calls an operation by boto3 and returns the response.
     async fn boto3(self, endpoint: &str, service: &str, operation: &str, with: Value) -> Value {
         let mut command = self.command(&tools::python());
         command.args(["-c", BOTO3, service, operation, endpoint, &with.to_string()]);
         let output = command.output().await.expect("Python runs");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{operation}: {said}");
-        serde_json::from_slice(&output.stdout).expect("the answer is JSON")
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{operation}: {error}");
+        serde_json::from_slice(&output.stdout).expect("the response is JSON")
     }
 
-    /// What the AWS CLI prints; if it fails, what it says.
+    /// Runs the AWS CLI and returns its standard output, or its standard error if it fails.
     async fn aws(self, endpoint: &str, arguments: &[&str]) -> Result<String, String> {
         let mut command = self.command(&tools::aws());
         command.args(["--endpoint-url", endpoint]).args(arguments);
         let output = command.output().await.expect("the AWS CLI runs");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-        match output.status.success() {
-            true => Ok(text(output.stdout)),
-            false => Err(text(output.stderr)),
+        if output.status.success() {
+            Ok(text(output.stdout))
+        } else {
+            Err(text(output.stderr))
         }
     }
 }
@@ -85,18 +87,18 @@ async fn gateway(flags: &[&str]) -> LocalGateway {
         .expect("it starts")
 }
 
-/// The base URL of `@connections`.
+/// Returns the base URL of `@connections`.
 fn management(gateway: &LocalGateway) -> &str {
     gateway.management.as_deref().expect("an address")
 }
 
-/// The base URL of the Lambda API: the same port, without a stage.
+/// Returns the base URL of the Lambda API: the same port, without the stage.
 fn lambda(gateway: &LocalGateway) -> &str {
     let (base, _stage) = management(gateway).rsplit_once('/').expect("a stage");
     base
 }
 
-/// A socket and its id.
+/// Opens a connection and returns it with its id.
 async fn connect(gateway: &LocalGateway) -> (Client, String) {
     let url = gateway.ws.as_deref().expect("a WebSocket API");
     let mut client = Client::connect(url).await.expect("connected");
@@ -108,13 +110,13 @@ async fn connect(gateway: &LocalGateway) -> (Client, String) {
     (client, id)
 }
 
-/// The HTTP status of an answer of boto3.
-fn status(answer: &Value) -> &Value {
-    &answer["ResponseMetadata"]["HTTPStatusCode"]
+/// Returns the HTTP status of a response of boto3.
+fn status(response: &Value) -> &Value {
+    &response["ResponseMetadata"]["HTTPStatusCode"]
 }
 
 #[tokio::test]
-async fn boto3_posts_to_a_socket_describes_it_and_closes_it() {
+async fn boto3_posts_to_a_connection_describes_it_and_closes_it() {
     let flag = format!("{}:{}", OTHER.0, OTHER.1);
     for (key, flags) in [(LOCAL, vec![]), (OTHER, vec!["--access-key", &flag])] {
         let gateway = gateway(&flags).await;
@@ -124,7 +126,7 @@ async fn boto3_posts_to_a_socket_describes_it_and_closes_it() {
             if let Some(data) = data {
                 with["Data"] = data.into();
             }
-            key.boto3(management(&gateway), SOCKETS, operation, with)
+            key.boto3(management(&gateway), MANAGEMENT_API, operation, with)
                 .await
         };
         let posted = call(key, "post_to_connection", Some(r#"{"x":"ä"}"#)).await;
@@ -143,14 +145,14 @@ async fn boto3_posts_to_a_socket_describes_it_and_closes_it() {
             (Key(key.0, "wrong"), "InvalidSignatureException"),
             (Key("another", key.1), "UnrecognizedClientException"),
         ] {
-            let refused = call(wrong, "post_to_connection", Some("no")).await;
-            assert_eq!(status(&refused), 403, "{refused}");
-            assert_eq!(refused["Error"]["Code"], code, "{refused}");
+            let rejected = call(wrong, "post_to_connection", Some("no")).await;
+            assert_eq!(status(&rejected), 403, "{rejected}");
+            assert_eq!(rejected["Error"]["Code"], code, "{rejected}");
         }
 
         let deleted = call(key, "delete_connection", None).await;
         assert_eq!(status(&deleted), 204, "{deleted}");
-        // The first close is that of the delete: nothing that was refused came before it.
+        // The first frame is the close frame of the delete: no rejected post has arrived.
         assert_eq!(client.closed().await.code, CloseCode::Normal);
         drop(client);
         let gone = async || call(key, "get_connection", None).await;
@@ -162,7 +164,7 @@ async fn boto3_posts_to_a_socket_describes_it_and_closes_it() {
 }
 
 #[tokio::test]
-async fn the_aws_cli_posts_to_a_socket_describes_it_and_closes_it() {
+async fn the_aws_cli_posts_to_a_connection_describes_it_and_closes_it() {
     let flag = format!("{}:{}", OTHER.0, OTHER.1);
     for (key, flags) in [(LOCAL, vec![]), (OTHER, vec!["--access-key", &flag])] {
         let gateway = gateway(&flags).await;
@@ -170,7 +172,7 @@ async fn the_aws_cli_posts_to_a_socket_describes_it_and_closes_it() {
         // An id may begin with a dash.
         let id = format!("--connection-id={id}");
         let call = async |key: Key, operation: &str, more: &[&str]| {
-            let arguments = [&[SOCKETS, operation, &id], more].concat();
+            let arguments = [&[MANAGEMENT_API, operation, &id], more].concat();
             key.aws(management(&gateway), &arguments).await
         };
         let posted = call(key, "post-to-connection", &["--data", r#"{"x":1}"#]).await;
@@ -185,26 +187,26 @@ async fn the_aws_cli_posts_to_a_socket_describes_it_and_closes_it() {
         );
 
         let wrong = Key(key.0, "wrong");
-        let refused = call(wrong, "post-to-connection", &["--data", "no"]).await;
-        let said = refused.expect_err("refused");
-        assert!(said.contains("InvalidSignatureException"), "{said}");
+        let rejected = call(wrong, "post-to-connection", &["--data", "no"]).await;
+        let error = rejected.expect_err("rejected");
+        assert!(error.contains("InvalidSignatureException"), "{error}");
 
         call(key, "delete-connection", &[]).await.expect("deleted");
         assert_eq!(client.closed().await.code, CloseCode::Normal);
         drop(client);
         let gone = async || match call(key, "get-connection", &[]).await {
             Ok(_) => false,
-            Err(said) => said.contains("GoneException"),
+            Err(error) => error.contains("GoneException"),
         };
         until(gone).await;
         gateway.stop().await.expect("stopped");
     }
 }
 
-/// An event that makes the function fail.
-fn failing() -> Value {
-    let told = json!({"request": {"throw": {"type": "Kaputt", "message": "as told"}}});
-    json!({"headers": {"x-probe": told.to_string()}})
+/// Returns an event that makes the function fail.
+fn failing_event() -> Value {
+    let instructions = json!({"request": {"throw": {"type": "Kaputt", "message": "on purpose"}}});
+    json!({"headers": {"x-probe": instructions.to_string()}})
 }
 
 #[tokio::test]
@@ -218,54 +220,58 @@ async fn boto3_invokes_functions() {
             .boto3(lambda(&gateway), "lambda", "invoke", with)
             .await
     };
-    let payload = |answer: &Value| -> Value {
-        let payload = answer["Payload"].as_str().unwrap_or_default();
+    let payload = |response: &Value| -> Value {
+        let payload = response["Payload"].as_str().unwrap_or_default();
         serde_json::from_str(payload).unwrap_or_default()
     };
     let event = json!({"any": ["event", "ä"]});
     // The function returns the event.
-    let answer = invoke("ProbeFunction", "RequestResponse", &event).await;
-    assert_eq!(answer["StatusCode"], 200, "{answer}");
-    assert_eq!(answer["ExecutedVersion"], "$LATEST", "{answer}");
+    let response = invoke("ProbeFunction", "RequestResponse", &event).await;
+    assert_eq!(response["StatusCode"], 200, "{response}");
+    assert_eq!(response["ExecutedVersion"], "$LATEST", "{response}");
     assert_eq!(
-        (payload(&answer), &answer["FunctionError"]),
+        (payload(&response), &response["FunctionError"]),
         (event.clone(), &Value::Null)
     );
 
-    let answer = invoke("ProbeFunction", "RequestResponse", &failing()).await;
-    assert_eq!(answer["StatusCode"], 200, "{answer}");
-    assert_eq!(answer["FunctionError"], "Unhandled", "{answer}");
-    assert_eq!(payload(&answer)["errorType"], "Kaputt", "{answer}");
-    assert_eq!(payload(&answer)["errorMessage"], "as told", "{answer}");
-
-    let answer = invoke("NoFunction", "RequestResponse", &event).await;
-    assert_eq!(status(&answer), 404, "{answer}");
+    let response = invoke("ProbeFunction", "RequestResponse", &failing_event()).await;
+    assert_eq!(response["StatusCode"], 200, "{response}");
+    assert_eq!(response["FunctionError"], "Unhandled", "{response}");
+    assert_eq!(payload(&response)["errorType"], "Kaputt", "{response}");
     assert_eq!(
-        answer["Error"]["Code"], "ResourceNotFoundException",
-        "{answer}"
+        payload(&response)["errorMessage"],
+        "on purpose",
+        "{response}"
+    );
+
+    let response = invoke("NoFunction", "RequestResponse", &event).await;
+    assert_eq!(status(&response), 404, "{response}");
+    assert_eq!(
+        response["Error"]["Code"], "ResourceNotFoundException",
+        "{response}"
     );
 
     for (kind, expected) in [("Event", 202), ("DryRun", 204)] {
-        let answer = invoke("ProbeFunction", kind, &event).await;
-        assert_eq!(answer["StatusCode"], expected, "{answer}");
-        assert_eq!(answer["Payload"], "", "{answer}");
+        let response = invoke("ProbeFunction", kind, &event).await;
+        assert_eq!(response["StatusCode"], expected, "{response}");
+        assert_eq!(response["Payload"], "", "{response}");
     }
     gateway.stop().await.expect("stopped");
 }
 
 #[tokio::test]
-async fn an_event_that_nobody_waits_for_is_handled_all_the_same() {
+async fn an_asynchronous_invocation_is_handled() {
     let gateway = gateway(&[]).await;
     let (mut client, id) = connect(&gateway).await;
-    let told = json!({"request": {"report": id}});
-    let event = json!({"headers": {"x-probe": told.to_string()}});
+    let instructions = json!({"request": {"report": id}});
+    let event = json!({"headers": {"x-probe": instructions.to_string()}});
     let with = json!({
         "FunctionName": "ProbeFunction", "InvocationType": "Event", "Payload": event.to_string(),
     });
-    let answer = LOCAL
+    let response = LOCAL
         .boto3(lambda(&gateway), "lambda", "invoke", with)
         .await;
-    assert_eq!(answer["StatusCode"], 202, "{answer}");
+    assert_eq!(response["StatusCode"], 202, "{response}");
     assert_eq!(client.next().await, event);
     gateway.stop().await.expect("stopped");
 }
@@ -275,7 +281,7 @@ async fn the_aws_cli_invokes_functions() {
     let gateway = gateway(&[]).await;
     let invoke = async |name: &str, kind: &str, event: &Value| {
         let event = event.to_string();
-        // It writes the payload to a file, and then says how it went.
+        // The CLI writes the payload to this file, and then prints the status.
         let arguments = [
             "lambda",
             "invoke",
@@ -290,33 +296,36 @@ async fn the_aws_cli_invokes_functions() {
         LOCAL.aws(lambda(&gateway), &arguments).await
     };
     let event = json!({"any": "event"});
-    let said = invoke("ProbeFunction", "RequestResponse", &event)
+    let output = invoke("ProbeFunction", "RequestResponse", &event)
         .await
         .expect("invoked");
-    assert!(said.starts_with(&event.to_string()), "{said}");
+    assert!(output.starts_with(&event.to_string()), "{output}");
     assert!(
-        said.contains(r#""StatusCode": 200"#) && !said.contains("FunctionError"),
-        "{said}"
+        output.contains(r#""StatusCode": 200"#) && !output.contains("FunctionError"),
+        "{output}"
     );
 
-    let said = invoke("ProbeFunction", "RequestResponse", &failing())
+    let output = invoke("ProbeFunction", "RequestResponse", &failing_event())
         .await
         .expect("invoked");
-    assert!(said.contains(r#""errorType":"Kaputt""#), "{said}");
-    assert!(said.contains(r#""FunctionError": "Unhandled""#), "{said}");
+    assert!(output.contains(r#""errorType":"Kaputt""#), "{output}");
+    assert!(
+        output.contains(r#""FunctionError": "Unhandled""#),
+        "{output}"
+    );
 
-    let said = invoke("ProbeFunction", "Event", &event)
+    let output = invoke("ProbeFunction", "Event", &event)
         .await
         .expect("invoked");
-    assert!(said.contains(r#""StatusCode": 202"#), "{said}");
-    let said = invoke("ProbeFunction", "DryRun", &event)
+    assert!(output.contains(r#""StatusCode": 202"#), "{output}");
+    let output = invoke("ProbeFunction", "DryRun", &event)
         .await
         .expect("invoked");
-    assert!(said.contains(r#""StatusCode": 204"#), "{said}");
+    assert!(output.contains(r#""StatusCode": 204"#), "{output}");
 
-    let said = invoke("NoFunction", "RequestResponse", &event)
+    let error = invoke("NoFunction", "RequestResponse", &event)
         .await
-        .expect_err("refused");
-    assert!(said.contains("ResourceNotFoundException"), "{said}");
+        .expect_err("rejected");
+    assert!(error.contains("ResourceNotFoundException"), "{error}");
     gateway.stop().await.expect("stopped");
 }

@@ -1,5 +1,5 @@
-//! Custom resources, which functions make before clients are served. How one is made that answers is
-//! in the end-to-end tests of the function `migrate`.
+//! Custom resources, which functions create before clients are served. The end-to-end tests of the
+//! function `migrate` have a custom resource that succeeds.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,60 +12,61 @@ use tokio::time::timeout;
 
 use crate::probe::{PROBE, function, template};
 
-/// A custom resource of the probe, which never answers.
+/// Returns a custom resource of the probe, which never sends a response.
 fn resource(properties: Value) -> Value {
     let mut resource = json!({"Type": "Custom::Thing", "Properties": properties});
     resource["Properties"]["ServiceToken"] = json!({"Fn::GetAtt": [PROBE, "Arn"]});
     resource
 }
 
+/// Writes a template with the probe and these resources.
 fn template_of(resources: Value) -> PathBuf {
     let mut resources = resources;
     resources[PROBE] = function("probe", &json!({}));
     template(resources)
 }
 
-/// What a gateway says that does not start on these custom resources.
-async fn refusal(resources: Value, flags: &[&str]) -> String {
+/// Starts a gateway on these custom resources, which must fail, and returns the error.
+async fn start_error(resources: Value, flags: &[&str]) -> String {
     let started = LocalGateway::start(&template_of(resources), flags).await;
-    started.err().expect("it does not start").to_string()
+    started.err().expect("the start fails").to_string()
 }
 
 #[tokio::test]
-async fn one_that_is_never_answered_is_cut_off_by_its_service_timeout() {
+async fn a_custom_resource_without_a_response_fails_after_its_service_timeout() {
     for flags in [["--concurrency", "2"], ["--in-flight", "4"]] {
         let silent = resource(json!({"ServiceTimeout": "1"}));
-        let said = refusal(json!({"Silent": silent}), &flags).await;
+        let error = start_error(json!({"Silent": silent}), &flags).await;
         let expected = format!("error: Silent: {PROBE} did not answer within 1 seconds");
-        assert!(said.contains(&expected), "{said}");
+        assert!(error.contains(&expected), "{error}");
         assert!(
-            said.contains(&format!("waiting for Silent, which {PROBE} makes")),
-            "{said}"
+            error.contains(&format!("waiting for Silent, which {PROBE} makes")),
+            "{error}"
         );
     }
 }
 
 #[tokio::test]
-async fn one_comes_after_those_that_it_depends_on() {
+async fn a_custom_resource_is_created_after_its_dependencies() {
     let mut first = resource(json!({"ServiceTimeout": 1}));
     let second = first.clone();
     first["DependsOn"] = json!(["Second"]);
-    let said = refusal(json!({"First": first, "Second": second}), &[]).await;
-    assert!(said.contains("error: Second: "), "{said}");
-    assert!(!said.contains("waiting for First"), "{said}");
+    let error = start_error(json!({"First": first, "Second": second}), &[]).await;
+    assert!(error.contains("error: Second: "), "{error}");
+    assert!(!error.contains("waiting for First"), "{error}");
 }
 
 #[tokio::test]
-async fn a_function_that_fails_without_an_answer_ends_the_start_at_once() {
-    let told = json!({"throw": {"type": "Broken", "message": "as told"}});
-    let broken = resource(json!({"Probe": told.to_string()}));
-    let said = refusal(json!({"Thing": broken}), &[]).await;
-    let expected = format!("error: Thing: {PROBE} failed: Broken: as told");
-    assert!(said.contains(&expected), "{said}");
+async fn a_function_that_fails_without_a_response_ends_the_start_at_once() {
+    let instructions = json!({"throw": {"type": "Broken", "message": "on purpose"}});
+    let broken = resource(json!({"Probe": instructions.to_string()}));
+    let error = start_error(json!({"Thing": broken}), &[]).await;
+    let expected = format!("error: Thing: {PROBE} failed: Broken: on purpose");
+    assert!(error.contains(&expected), "{error}");
 }
 
 #[tokio::test]
-async fn one_that_is_made_elsewhere_is_named() {
+async fn a_custom_resource_of_an_unknown_function_is_logged() {
     let resources = json!({"Elsewhere": {
         "Type": "Custom::Thing",
         "Properties": {
@@ -74,18 +75,20 @@ async fn one_that_is_made_elsewhere_is_named() {
         },
     }});
     let gateway = LocalGateway::start(&template_of(resources), &[]).await;
-    let (_, log) = gateway.expect("it starts").stop().await.expect("it ends");
+    let (_, log) = gateway.expect("it starts").stop().await.expect("stopped");
     assert!(log.contains("Elsewhere (Custom::Thing)"), "{log}");
 }
 
 #[tokio::test]
-async fn an_interrupt_while_waiting_ends_it_at_once() {
+async fn an_interrupt_during_a_custom_resource_shuts_the_gateway_down_at_once() {
     let silent = resource(json!({}));
     let launch = Launch::template(template_of(json!({"Silent": silent})));
     let spawned = spawn_blocking(|| launch.spawn()).await.expect("no panic");
     let (gateway, _screen) = spawned.expect("started");
     until(async || gateway.log().contains("waiting for Silent")).await;
     let stopped = timeout(Duration::from_secs(10), gateway.stop()).await;
-    let (status, log) = stopped.expect("it ends at once").expect("it ran");
+    let (status, log) = stopped
+        .expect("the gateway exits at once")
+        .expect("an exit status");
     assert!(status.success(), "{status}: {log}");
 }

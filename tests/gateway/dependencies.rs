@@ -1,11 +1,11 @@
-//! The gateway knows no chat: its package depends on no other of this repository.
+//! The packages that the gateway may depend on: none of this repository.
 
 use std::collections::BTreeSet;
 
 use local_gateway::process::build::cargo;
 use serde_json::Value;
 
-/// What the packages of a workspace depend on, as cargo resolves it.
+/// Returns the output of `cargo metadata` for the workspace.
 fn metadata() -> Value {
     let output = cargo()
         .args(["metadata", "--format-version", "1", "--locked"])
@@ -16,7 +16,8 @@ fn metadata() -> Value {
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
-/// Ids of the packages that the package `id` depends on, directly or not, also in its tests.
+/// Returns the ids of the direct and indirect dependencies of the package `id`, including those of
+/// its tests.
 fn dependencies<'a>(metadata: &'a Value, id: &'a str) -> BTreeSet<&'a str> {
     let nodes = metadata["resolve"]["nodes"].as_array().expect("a list");
     let mut found = BTreeSet::new();
@@ -36,7 +37,10 @@ fn local_gateway_depends_on_nothing_of_the_chat() {
     let packages = metadata["packages"].as_array().expect("a list");
     let named = |name: &str| packages.iter().find(|package| package["name"] == name);
     let id = |name: &str| named(name).and_then(|package| package["id"].as_str());
-    let gateway = dependencies(&metadata, id("local-gateway").expect("our package"));
+    let gateway = dependencies(
+        &metadata,
+        id("local-gateway").expect("a package of the workspace"),
+    );
     let is_dependency = |package: &&Value| gateway.contains(package["id"].as_str().expect("an id"));
     let unwanted: Vec<&str> = packages
         .iter()
@@ -50,8 +54,11 @@ fn local_gateway_depends_on_nothing_of_the_chat() {
         .filter_map(|package| package["name"].as_str())
         .collect();
     assert_eq!(unwanted, [""; 0]);
-    // The same finds what the chat's own program depends on.
-    let local = dependencies(&metadata, id("chat-local").expect("our package"));
+    // The same search finds the dependencies of `chat-local`.
+    let local = dependencies(
+        &metadata,
+        id("chat-local").expect("a package of the workspace"),
+    );
     for name in ["chat", "local-gateway", "mongodb", "rquickjs"] {
         assert!(local.contains(id(name).expect(name)), "{name}");
     }

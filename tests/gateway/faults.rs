@@ -1,8 +1,8 @@
 //! Faults on demand, by flag and by the control endpoint.
 //!
-//! - [`pushes`]: posts that are refused, and pushes that are lost, doubled or late
-//! - [`connections`]: sockets that are cut, and `$disconnect`
-//! - [`kills`]: processes that are killed with an event in hand
+//! - [`pushes`]: rejected posts, and lost, duplicated or delayed pushes
+//! - [`connections`]: cut connections, and dropped or delayed `$disconnect` events
+//! - [`kills`]: killed processes
 
 mod connections;
 mod kills;
@@ -15,38 +15,39 @@ use tests::client::{HttpResponse, request};
 
 use crate::probe;
 
-/// Asks for something about the faults of the gateway whose Invoke API is at `base`.
+/// Sends a request to the control endpoint of the gateway whose Invoke API is at `base`.
 async fn control(base: &str, method: Method, path: &str, body: &Value) -> HttpResponse {
     let url = format!("{base}/_local/{path}");
     request(method, &url, body.to_string().into_bytes()).await
 }
 
-/// Sets all faults anew.
+/// Replaces all faults.
 async fn set(gateway: &LocalGateway, faults: &Value) {
-    let answer = control(&gateway.functions, Method::PUT, "faults", faults).await;
-    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    let response = control(&gateway.functions, Method::PUT, "faults", faults).await;
+    assert_eq!(response.status, StatusCode::OK, "{response:?}");
 }
 
-/// The faults in force.
-async fn in_force(gateway: &LocalGateway) -> Value {
-    let answer = control(&gateway.functions, Method::GET, "faults", &Value::Null).await;
-    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
-    answer.json()
+/// Returns the current faults.
+async fn current(gateway: &LocalGateway) -> Value {
+    let response = control(&gateway.functions, Method::GET, "faults", &Value::Null).await;
+    assert_eq!(response.status, StatusCode::OK, "{response:?}");
+    response.json()
 }
 
-/// A gateway on the probe, with these faults from the start.
+/// Starts a gateway on the probe, with these faults by the flag.
 async fn start(faults: &Value) -> LocalGateway {
     probe::start(&json!({}), &["--fault", &faults.to_string()]).await
 }
 
-/// A gateway on the probe with these faults by either way.
+/// Starts two gateways on the probe: one with these faults by the flag, one by the control
+/// endpoint.
 async fn both_ways(faults: &Value) -> [LocalGateway; 2] {
     let gateway = probe::start(&json!({}), &[]).await;
     set(&gateway, faults).await;
     [start(faults).await, gateway]
 }
 
-/// What is shown of no faults at all.
+/// Returns the faults when all are off.
 fn nothing() -> Value {
     json!({
         "seed": null,
@@ -58,7 +59,7 @@ fn nothing() -> Value {
     })
 }
 
-/// All of them at once, in full.
+/// Returns faults of every kind, with all their fields.
 fn everything() -> Value {
     json!({
         "seed": 7,
@@ -75,28 +76,28 @@ fn everything() -> Value {
 }
 
 #[tokio::test]
-async fn faults_are_off_until_they_are_set_and_are_shown() {
+async fn faults_are_off_by_default_and_can_be_read_back() {
     let gateway = probe::start(&json!({}), &[]).await;
-    assert_eq!(in_force(&gateway).await, nothing());
-    let answer = control(&gateway.functions, Method::PUT, "faults", &everything()).await;
+    assert_eq!(current(&gateway).await, nothing());
+    let response = control(&gateway.functions, Method::PUT, "faults", &everything()).await;
     assert_eq!(
-        (answer.status, answer.json()),
+        (response.status, response.json()),
         (StatusCode::OK, everything())
     );
-    assert_eq!(in_force(&gateway).await, everything());
-    // What is not named is off again.
+    assert_eq!(current(&gateway).await, everything());
+    // Faults that are not named are off again.
     set(&gateway, &json!({"cut": 0.5})).await;
     let mut expected = nothing();
     expected["cut"] = json!(0.5);
-    assert_eq!(in_force(&gateway).await, expected);
+    assert_eq!(current(&gateway).await, expected);
     gateway.stop().await.expect("stopped");
 
     let gateway = start(&everything()).await;
-    assert_eq!(in_force(&gateway).await, everything());
+    assert_eq!(current(&gateway).await, everything());
     gateway.stop().await.expect("stopped");
 }
 
-/// Faults that are refused, each with a part of what is said.
+/// Malformed faults, each with a part of the error message.
 const MALFORMED: [(&str, &str); 13] = [
     ("", "malformed"),
     ("{", "malformed"),
@@ -123,34 +124,34 @@ const MALFORMED: [(&str, &str); 13] = [
 ];
 
 #[tokio::test]
-async fn malformed_faults_are_refused_and_change_nothing() {
+async fn malformed_faults_are_rejected_and_change_nothing() {
     let gateway = start(&json!({"cut": 0.5})).await;
-    let before = in_force(&gateway).await;
+    let before = current(&gateway).await;
     let url = format!("{}/_local/faults", gateway.functions);
     for (malformed, part) in MALFORMED {
-        let answer = request(Method::PUT, &url, malformed.into()).await;
-        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{malformed}");
-        let body = answer.json();
+        let response = request(Method::PUT, &url, malformed.into()).await;
+        assert_eq!(response.status, StatusCode::BAD_REQUEST, "{malformed}");
+        let body = response.json();
         let message = body["message"].as_str().unwrap_or_default();
         assert!(message.contains(part), "{malformed}: {message}");
-        assert_eq!(in_force(&gateway).await, before, "{malformed}");
+        assert_eq!(current(&gateway).await, before, "{malformed}");
     }
     gateway.stop().await.expect("stopped");
 }
 
 #[tokio::test]
-async fn malformed_faults_end_the_start() {
+async fn malformed_faults_prevent_the_start() {
     let template = probe::template_with(&json!({}));
     for (malformed, part) in MALFORMED {
         let error = LocalGateway::start(&template, &["--fault", malformed]).await;
-        let said = error.err().expect("it ends").to_string();
-        assert!(said.contains("--fault"), "{malformed}: {said}");
-        assert!(said.contains(part), "{malformed}: {said}");
+        let message = error.err().expect("the start fails").to_string();
+        assert!(message.contains("--fault"), "{malformed}: {message}");
+        assert!(message.contains(part), "{malformed}: {message}");
     }
 }
 
 #[tokio::test]
-async fn only_what_there_is_can_be_asked_for() {
+async fn unknown_control_paths_and_functions_are_rejected() {
     let gateway = probe::start(&json!({}), &[]).await;
     for (method, path) in [
         (Method::GET, "fault"),
@@ -158,12 +159,16 @@ async fn only_what_there_is_can_be_asked_for() {
         (Method::GET, "cut"),
         (Method::PUT, "kill"),
     ] {
-        let answer = control(&gateway.functions, method, path, &json!({})).await;
-        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}: {answer:?}");
+        let response = control(&gateway.functions, method, path, &json!({})).await;
+        assert_eq!(
+            response.status,
+            StatusCode::NOT_FOUND,
+            "{path}: {response:?}"
+        );
     }
     for body in [json!({}), json!({"function": "NoFunction"})] {
-        let answer = control(&gateway.functions, Method::POST, "kill", &body).await;
-        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{answer:?}");
+        let response = control(&gateway.functions, Method::POST, "kill", &body).await;
+        assert_eq!(response.status, StatusCode::BAD_REQUEST, "{response:?}");
     }
     gateway.stop().await.expect("stopped");
 }

@@ -1,12 +1,12 @@
-//! Bad input, most of it from raw connections. Whatever comes, the gateway refuses it or answers
-//! once, its memory stays bounded, others are served, and nothing panics.
+//! Bad input, most of it on raw connections. The gateway rejects the input or sends one response,
+//! its memory stays bounded, it continues to serve other clients, and it does not panic.
 //!
-//! - [`frames`]: bad frames on an open socket
-//! - [`requests`]: bad HTTP on both ports
-//! - [`load`]: too much of what would be good by itself
-//! - [`tokens`]: tokens, good and bad, and the log
+//! - [`frames`]: bad frames on an open connection
+//! - [`requests`]: bad HTTP requests on both ports
+//! - [`load`]: too many well-formed connections, posts and requests
+//! - [`tokens`]: tokens and the log
 //!
-//! Each test has a gateway of its own; [`Target::end`] looks at it once more after the attack.
+//! Each test starts a gateway of its own. [`Target::shutdown`] checks it after the attack.
 
 mod frames;
 mod load;
@@ -15,7 +15,7 @@ mod tokens;
 
 use std::path::Path;
 
-use aws_sdk_apigatewaymanagement::Client as Sockets;
+use aws_sdk_apigatewaymanagement::Client as Management;
 use hyper::StatusCode;
 use tests::LocalGateway;
 use tests::TIMEOUT;
@@ -23,14 +23,14 @@ use tests::raw::{Raw, statuses};
 use tests::{Client, management, process};
 use tokio::time::timeout;
 
-/// What bad input may cost in all, in KB; more than the gateway needs, much less than what the
-/// input asks for.
-const ALLOWANCE_KB: u64 = 64 * 1_024;
+/// Limit of the memory growth by bad input, in KB. It is more than the gateway needs, and much less
+/// than the size of the input.
+const MAX_GROWTH_KB: u64 = 64 * 1_024;
 
 /// The first byte of a text frame that is a whole message.
 const TEXT: u8 = 0x81;
 
-/// A frame that the template's function answers.
+/// A frame that gets a response from the template's function.
 const FRAME: &str = r#"{"action":"reply"}"#;
 
 /// A gateway under attack.
@@ -53,7 +53,7 @@ impl Target {
             gateway,
             memory_before_kb: 0,
         };
-        target.serves().await;
+        target.assert_serving().await;
         target.memory_before_kb = process::peak_memory_kb(target.gateway.id());
         target
     }
@@ -66,7 +66,8 @@ impl Target {
         self.gateway.http.as_deref().expect("an HTTP API")
     }
 
-    fn sockets(&self) -> Sockets {
+    /// Returns a client of the `@connections` API.
+    fn management(&self) -> Management {
         let endpoint = self.gateway.management.as_deref().expect("an address");
         let credentials = management::credentials("local", "local", None);
         management::client(endpoint, "us-east-1", credentials)
@@ -80,33 +81,33 @@ impl Target {
         Raw::upgrade(self.ws()).await.expect("connected")
     }
 
-    /// Checks that the most memory that it has ever had is not `allowance_kb` more than before.
-    fn has_grown_less_than(&self, allowance_kb: u64) {
+    /// Checks that the peak memory has grown by less than `max_kb` since the start.
+    fn assert_growth_below(&self, max_kb: u64) {
         let peak_kb = process::peak_memory_kb(self.gateway.id());
         let growth_kb = peak_kb - self.memory_before_kb;
-        assert!(growth_kb < allowance_kb, "{growth_kb} KB more");
+        assert!(growth_kb < max_kb, "{growth_kb} KB more");
     }
 
-    /// Checks that it serves a client, and an HTTP caller.
-    async fn serves(&self) {
+    /// Checks that the gateway serves a WebSocket client and an HTTP request.
+    async fn assert_serving(&self) {
         let mut client = self.connect().await;
         connection_id(&mut client).await;
         client.close().await;
-        let answer = tests::get(&format!("{}/echo", self.http())).await;
-        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        let response = tests::get(&format!("{}/echo", self.http())).await;
+        assert_eq!(response.status, StatusCode::OK, "{response:?}");
     }
 
-    /// Checks that it still serves, ends well, and that nothing in it has panicked.
-    async fn end(self) {
-        self.serves().await;
+    /// Checks that the gateway still serves, shuts down cleanly, and has not panicked.
+    async fn shutdown(self) {
+        self.assert_serving().await;
         let stopped = timeout(TIMEOUT, self.gateway.stop()).await;
-        let (status, log) = stopped.expect("it ends in time").expect("it ends");
+        let (status, log) = stopped.expect("stopped in time").expect("stopped");
         assert!(status.success(), "{status}: {log}");
         assert!(!log.contains("panicked"), "{log}");
     }
 }
 
-/// The id of a socket, from the event that its frame becomes.
+/// Returns the id of a connection, from the event of a frame.
 async fn connection_id(client: &mut Client) -> String {
     client.send_text(FRAME).await;
     let event = client.next().await;
@@ -114,8 +115,8 @@ async fn connection_id(client: &mut Client) -> String {
     id.unwrap_or_else(|| panic!("no event: {event}")).to_owned()
 }
 
-/// The statuses of all that is answered to bytes on a connection of their own.
-async fn answers(url: &str, bytes: impl AsRef<[u8]>) -> Vec<u16> {
+/// Sends bytes on a new connection and returns the statuses of all responses.
+async fn send_bytes(url: &str, bytes: impl AsRef<[u8]>) -> Vec<u16> {
     let mut raw = Raw::open(url).await.expect("accepted");
     raw.send(bytes).await;
     statuses(&raw.rest().await)

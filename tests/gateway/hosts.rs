@@ -1,7 +1,7 @@
-//! What runs the functions, mostly seen through the Invoke API.
+//! The hosts of functions, mostly tested through the Invoke API.
 //!
-//! - [`processes`]: processes of the gateway's own, one event each or many
-//! - [`failures`]: functions that take too long, crash, panic, or do not start
+//! - [`processes`]: processes that the gateway starts, with one event each or many
+//! - [`failures`]: functions that time out, crash, panic, or do not start
 //! - [`endpoint`]: another Invoke API
 //! - [`watch`]: `cargo lambda watch`
 
@@ -13,14 +13,14 @@ mod watch;
 use rustix::process::{Pid, test_kill_process};
 use serde_json::Value;
 
-/// The process that a description is of.
+/// Returns the process of a description.
 fn process(description: &Value) -> Pid {
     let id = description["process_id"].as_i64();
     let id = id.unwrap_or_else(|| panic!("no description: {description}"));
     Pid::from_raw(i32::try_from(id).expect("an id")).expect("not 0")
 }
 
-/// Whether a process has neither ended nor been waited for.
+/// Returns whether a process exists. One that has exited exists until its parent has waited for it.
 fn is_alive(process: Pid) -> bool {
     test_kill_process(process).is_ok()
 }

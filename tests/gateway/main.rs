@@ -1,12 +1,12 @@
-//! The local gateway as others use it, and misuse it. Each test has a gateway of its own.
+//! Use and misuse of the local gateway by other programs. Each test starts a gateway of its own.
 //!
-//! - [`hosts`]: what runs the functions: processes, another Invoke API, `cargo lambda watch`
+//! - [`hosts`]: where functions run: processes, another Invoke API, `cargo lambda watch`
 //! - [`faults`]: faults on demand, by flag and by the control endpoint
-//! - [`custom_resources`]: what is made before clients are served
-//! - [`dependencies`]: what its package depends on
+//! - [`custom_resources`]: custom resources, which are created before clients are served
+//! - [`dependencies`]: the packages that the gateway may depend on
 //! - [`clients`]: boto3 and the AWS CLI
 //! - [`hardening`]: bad input of all kinds
-//! - [`probe`]: gateways on a function that does what it is told
+//! - [`probe`]: gateways on a function that follows instructions
 
 mod clients;
 mod custom_resources;

@@ -1,4 +1,5 @@
-//! Gateways on the function `probe` of the conformance suite, which does what an event tells it.
+//! Gateways on the function `probe` of the conformance suite, which follows the instructions in its
+//! event.
 
 use std::path::PathBuf;
 
@@ -7,10 +8,10 @@ use tests::launch::{self, LocalGateway};
 use tests::{Client, server};
 use tokio::task::JoinHandle;
 
-/// The function that tests talk to.
+/// The logical id of the function that the tests invoke.
 pub const PROBE: &str = "ProbeFunction";
 
-/// A function of a template, with this binary and further properties.
+/// Returns a function of a template, with this binary and further properties.
 pub fn function(binary: &str, properties: &Value) -> Value {
     let management_endpoint =
         "https://${Sockets}.execute-api.${AWS::Region}.${AWS::URLSuffix}/prod";
@@ -29,8 +30,8 @@ pub fn function(binary: &str, properties: &Value) -> Value {
     })
 }
 
-/// Writes a template with these functions by their logical ids, one of them [`PROBE`], which is
-/// behind the route `probe`. Behind all other routes is a function of its own.
+/// Writes a template with these functions, by their logical ids. [`PROBE`] must be one of them, and
+/// is behind the route `probe`. A further function is behind all other routes.
 pub fn template(functions: Value) -> PathBuf {
     let route = |function: &str| {
         json!({
@@ -74,62 +75,62 @@ pub fn template(functions: Value) -> PathBuf {
     path
 }
 
-/// A template with nothing but the probe, with further properties.
+/// Writes a template whose only function is the probe, with further properties.
 pub fn template_with(properties: &Value) -> PathBuf {
     template(json!({PROBE: function("probe", properties)}))
 }
 
-/// A gateway on a template with nothing but the probe.
+/// Starts a gateway on a template whose only function is the probe.
 pub async fn start(properties: &Value, flags: &[&str]) -> LocalGateway {
     let gateway = LocalGateway::start(&template_with(properties), flags).await;
     gateway.expect("it starts")
 }
 
-/// An event of the Invoke API that tells the probe what to do.
-pub fn event(told: &Value) -> Value {
-    json!({"headers": {"x-probe": json!({"request": told}).to_string()}})
+/// Returns an event of the Invoke API with instructions for the probe.
+pub fn event(instructions: &Value) -> Value {
+    json!({"headers": {"x-probe": json!({"request": instructions}).to_string()}})
 }
 
-/// Invokes the probe by the Invoke API: its result, or the function error.
-pub async fn invoke(gateway: &LocalGateway, told: Value) -> Result<Value, Value> {
-    gateway.invoke(PROBE, &event(&told)).await
+/// Invokes the probe by the Invoke API. Returns its result, or the function error.
+pub async fn invoke(gateway: &LocalGateway, instructions: Value) -> Result<Value, Value> {
+    gateway.invoke(PROBE, &event(&instructions)).await
 }
 
 /// An invocation in the background.
 pub struct Invocation(JoinHandle<Result<Value, Value>>);
 
 impl Invocation {
-    /// Begins to invoke the probe.
-    pub fn begin(gateway: &LocalGateway, told: Value) -> Self {
+    /// Invokes the probe in the background.
+    pub fn start(gateway: &LocalGateway, instructions: Value) -> Self {
         let base = gateway.functions.clone();
-        let invocation = async move { launch::invoke(&base, PROBE, &event(&told)).await };
+        let invocation = async move { launch::invoke(&base, PROBE, &event(&instructions)).await };
         Self(tokio::spawn(invocation))
     }
 
     /// Waits for the result, or the function error.
-    pub async fn end(self) -> Result<Value, Value> {
+    pub async fn outcome(self) -> Result<Value, Value> {
         self.0.await.expect("the function was invoked")
     }
 }
 
-/// A socket to which events report, and for whose end they wait.
+/// A connection to which the probe reports events, and whose end it can wait for.
 pub struct Socket {
     /// Its connection id.
     pub id: String,
-    /// What is sent and received on it.
+    /// The client of the connection.
     pub client: Client,
 }
 
 impl Socket {
-    /// Opens a socket that tells the function behind `$disconnect` nothing.
+    /// Opens a connection without instructions for the function behind `$disconnect`.
     pub async fn open(gateway: &LocalGateway) -> Self {
-        Self::open_telling(gateway, &json!({})).await
+        Self::open_with(gateway, &json!({})).await
     }
 
-    /// Opens a socket that tells the functions behind `connect` and `disconnect` what to do.
-    pub async fn open_telling(gateway: &LocalGateway, told: &Value) -> Self {
+    /// Opens a connection with instructions for the functions behind `$connect` and `$disconnect`.
+    pub async fn open_with(gateway: &LocalGateway, instructions: &Value) -> Self {
         let url = gateway.ws.as_deref().expect("a WebSocket API");
-        let client = Client::connect_as(url, &told.to_string()).await;
+        let client = Client::connect_as(url, &instructions.to_string()).await;
         let mut client = client.expect("connected");
         client.send(&json!({"action": "reply"})).await;
         let event = client.next().await;
@@ -138,17 +139,18 @@ impl Socket {
         Self { id, client }
     }
 
-    /// Sends a frame that tells the probe what to do.
-    pub async fn tell(&mut self, told: Value) {
-        let frame = json!({"action": "probe", "probe": told});
+    /// Sends a frame with instructions for the probe.
+    pub async fn instruct(&mut self, instructions: Value) {
+        let frame = json!({"action": "probe", "probe": instructions});
         self.client.send(&frame).await;
     }
 
-    /// Checks that nothing has been sent to this socket: the next frame answers what is asked now.
+    /// Checks that nothing has been sent to this connection: the next frame is the response to the
+    /// request that is sent now.
     pub async fn expect_nothing(&mut self) {
         let fence = json!({"fence": fastrand::u32(..)});
-        let told = json!({"return": {"statusCode": 200, "body": fence.to_string()}});
-        let frame = json!({"action": "reply", "probe": told});
+        let instructions = json!({"return": {"statusCode": 200, "body": fence.to_string()}});
+        let frame = json!({"action": "reply", "probe": instructions});
         self.client.send(&frame).await;
         assert_eq!(self.client.next().await, fence);
     }

@@ -1,4 +1,4 @@
-//! Too much of what would be good by itself: connections, posts, requests without an end.
+//! Too many well-formed connections, posts and unfinished requests.
 
 use aws_sdk_apigatewaymanagement::operation::post_to_connection::PostToConnectionError;
 use aws_sdk_apigatewaymanagement::primitives::Blob;
@@ -8,17 +8,18 @@ use tests::{process, until};
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
-use super::{ALLOWANCE_KB, FRAME, TEXT, Target, connection_id};
+use super::{FRAME, MAX_GROWTH_KB, TEXT, Target, connection_id};
 
 #[tokio::test]
-async fn half_open_connections_cost_little_and_are_closed_in_time() {
+async fn half_open_connections_use_little_memory_and_are_closed_in_time() {
     let files = process::raise_file_limit();
-    // Other tests of this program need some, too.
-    let count = match files >= 12_000 {
-        true => 10_000,
-        false => (files as usize / 2).min(2_000),
+    // Other tests of this process need file descriptors, too.
+    let count = if files >= 12_000 {
+        10_000
+    } else {
+        (files as usize / 2).min(2_000)
     };
-    // One process of the function, so that their number does not change.
+    // One process of the function, so that the number of its processes does not change.
     let target = Target::start_with(&["--in-flight", "32"]).await;
     let files_before = process::open_files(target.gateway.id());
     let mut good = target.connect().await;
@@ -31,25 +32,25 @@ async fn half_open_connections_cost_little_and_are_closed_in_time() {
         half_open.push(raw);
     }
     connection_id(&mut good).await;
-    target.serves().await;
-    target.has_grown_less_than(32 * count as u64);
+    target.assert_serving().await;
+    target.assert_growth_below(32 * count as u64);
 
     for mut raw in half_open {
-        let mut answer = Vec::new();
-        let read = raw.0.read_to_end(&mut answer);
+        let mut response = Vec::new();
+        let read = raw.0.read_to_end(&mut response);
         let _ = timeout(3 * TIMEOUT, read)
             .await
-            .expect("it is closed in time");
-        let statuses = statuses(&answer);
+            .expect("the connection is closed in time");
+        let statuses = statuses(&response);
         assert!(statuses.is_empty() || statuses == [408], "{statuses:?}");
     }
     until(async || process::open_files(target.gateway.id()) <= files_before + 10).await;
     connection_id(&mut good).await;
-    target.end().await;
+    target.shutdown().await;
 }
 
 #[tokio::test]
-async fn without_free_file_descriptors_it_serves_those_it_has_and_later_all() {
+async fn without_free_file_descriptors_open_connections_are_served_and_new_ones_wait() {
     let target = Target::start().await;
     let id = target.gateway.id();
     let mut good = target.connect().await;
@@ -61,55 +62,55 @@ async fn without_free_file_descriptors_it_serves_those_it_has_and_later_all() {
     until(async || target.gateway.log().contains("cannot accept")).await;
     connection_id(&mut good).await;
     drop(waiting);
-    target.end().await;
+    target.shutdown().await;
 }
 
 #[tokio::test]
-async fn clients_that_vanish_leave_nothing_behind() {
-    // One process of the function, so that their number does not change.
+async fn clients_that_reset_their_connections_leave_no_open_files() {
+    // One process of the function, so that the number of its processes does not change.
     let target = Target::start_with(&["--in-flight", "32"]).await;
     let files_before = process::open_files(target.gateway.id());
     let pause = br#"{"action":"reply","probe":{"sleep_ms":500}}"#;
     for number in 0..300 {
-        let last_words = match number % 3 {
+        let bytes = match number % 3 {
             0 => client_frame(TEXT, pause),
             1 => client_frame_head(TEXT, 100),
             _ => Vec::new(),
         };
         let mut socket = target.upgrade().await;
-        socket.send(last_words).await;
-        // Its end is a reset, not a goodbye.
+        socket.send(bytes).await;
+        // The connection ends with a TCP reset.
         socket.0.set_zero_linger().expect("a TCP socket");
     }
     until(async || process::open_files(target.gateway.id()) <= files_before + 20).await;
-    target.end().await;
+    target.shutdown().await;
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_fills_its_own_outbox_only() {
+async fn a_client_that_does_not_read_fills_only_its_own_outbox() {
     let target = Target::start().await;
-    let sockets = target.sockets();
-    let mut silent = target.connect().await;
+    let management = target.management();
+    let mut slow = target.connect().await;
     let mut good = target.connect().await;
-    let silent_id = connection_id(&mut silent).await;
+    let slow_id = connection_id(&mut slow).await;
     let good_id = connection_id(&mut good).await;
     let post = |id: &str, text: String| {
-        let post = sockets.post_to_connection().connection_id(id);
+        let post = management.post_to_connection().connection_id(id);
         post.data(Blob::new(text)).send()
     };
-    // 1 GB in all, which nobody is to keep.
+    // 1 GB in all, which the gateway must not keep.
     let text = "x".repeat(128 * 1_024);
     let mut posts = 0;
-    let refusal = loop {
-        assert!(posts < 8_192, "a post is refused at last");
-        match post(&silent_id, text.clone()).await {
+    let rejection = loop {
+        assert!(posts < 8_192, "a post is rejected in the end");
+        match post(&slow_id, text.clone()).await {
             Ok(_) => posts += 1,
             Err(error) => break error.into_service_error(),
         }
     };
     assert!(
-        matches!(refusal, PostToConnectionError::LimitExceededException(_)),
-        "after {posts}: {refusal:?}"
+        matches!(rejection, PostToConnectionError::LimitExceededException(_)),
+        "after {posts}: {rejection:?}"
     );
     post(&good_id, r#"{"x":1}"#.to_owned())
         .await
@@ -117,25 +118,25 @@ async fn a_client_that_does_not_read_fills_its_own_outbox_only() {
     assert_eq!(good.next().await["x"], 1);
     connection_id(&mut good).await;
 
-    // Replies that it does not read are dropped as well.
+    // Responses that the client does not read are dropped, too.
     for _ in 0..2_000 {
-        silent.send_text(FRAME).await;
+        slow.send_text(FRAME).await;
     }
     connection_id(&mut good).await;
-    target.has_grown_less_than(2 * ALLOWANCE_KB);
+    target.assert_growth_below(2 * MAX_GROWTH_KB);
 
-    let delete = sockets.delete_connection().connection_id(&silent_id);
+    let delete = management.delete_connection().connection_id(&slow_id);
     delete.send().await.expect("deleted");
     until(async || {
-        let get = sockets.get_connection().connection_id(&silent_id);
+        let get = management.get_connection().connection_id(&slow_id);
         get.send().await.is_err()
     })
     .await;
-    target.end().await;
+    target.shutdown().await;
 }
 
 #[tokio::test]
-async fn it_ends_in_time_with_requests_that_never_end() {
+async fn unfinished_requests_do_not_delay_the_shutdown() {
     let target = Target::start().await;
     let mut unfinished = Vec::new();
     for url in [target.ws(), target.http()] {
@@ -151,5 +152,5 @@ async fn it_ends_in_time_with_requests_that_never_end() {
             unfinished.push(raw);
         }
     }
-    target.end().await;
+    target.shutdown().await;
 }

@@ -1,15 +1,15 @@
-//! Bad HTTP on both ports.
+//! Bad HTTP requests on both ports.
 
 use serde_json::json;
 use tests::raw::{Raw, UPGRADE, client_frame, statuses};
 
-use super::{ALLOWANCE_KB, Target, answers};
+use super::{MAX_GROWTH_KB, Target, send_bytes};
 
-/// The header of the last request on a connection.
+/// The header that closes the connection after the response.
 const CLOSING: &str = "Connection: close\r\n";
 
 #[tokio::test]
-async fn floods_of_headers_and_huge_urls_are_refused() {
+async fn floods_of_headers_and_huge_urls_are_rejected() {
     let target = Target::start().await;
     let many = "X: x\r\n".repeat(10_000);
     let long = "x".repeat(1 << 20);
@@ -25,21 +25,24 @@ async fn floods_of_headers_and_huge_urls_are_refused() {
         "\r\n".repeat(1 << 20),
     ] {
         for url in [target.ws(), target.http()] {
-            let told = answers(url, &flood).await;
+            let statuses = send_bytes(url, &flood).await;
             let shape = &flood[..20];
-            assert!(matches!(told[..], [400 | 414 | 431]), "{shape:?}: {told:?}");
+            assert!(
+                matches!(statuses[..], [400 | 414 | 431]),
+                "{shape:?}: {statuses:?}"
+            );
         }
     }
-    target.has_grown_less_than(ALLOWANCE_KB);
-    target.end().await;
+    target.assert_growth_below(MAX_GROWTH_KB);
+    target.shutdown().await;
 }
 
 #[tokio::test]
-async fn a_body_without_an_end_is_refused_once_it_is_too_long() {
+async fn an_endless_body_is_rejected_once_it_is_too_long() {
     let target = Target::start().await;
     let part = "x".repeat(1 << 20);
     let chunk = format!("100000\r\n{part}\r\n");
-    // Without a claim to be signed, it is refused before its body is read.
+    // Without this header, a request is rejected before its body is read.
     let claim = "Authorization: AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/execute-api/\
                  aws4_request, SignedHeaders=host, Signature=00\r\n";
     let management = "/prod/@connections/AAAAAAAAAAAAAAA=";
@@ -60,16 +63,16 @@ async fn a_body_without_an_end_is_refused_once_it_is_too_long() {
             for _ in 0..32 {
                 raw.send(part).await;
             }
-            let told = statuses(&raw.rest().await);
-            assert_eq!(told, [expected], "{path}, {length}");
+            let found = statuses(&raw.rest().await);
+            assert_eq!(found, [expected], "{path}, {length}");
         }
     }
-    target.has_grown_less_than(ALLOWANCE_KB);
-    target.end().await;
+    target.assert_growth_below(MAX_GROWTH_KB);
+    target.shutdown().await;
 }
 
-/// Requests that two servers in a row may take apart differently: what one takes for the body is a
-/// request of its own for the other. `{body}` stands for that, `{length}` for its length.
+/// Requests that two servers in a row may parse differently: `{body}` is the body for one server
+/// and a further request for the other. `{length}` is its length.
 const AMBIGUOUS: &[&str] = &[
     // Two lengths.
     "Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{body}",
@@ -77,18 +80,18 @@ const AMBIGUOUS: &[&str] = &[
     "Content-Length: {length}\r\nContent-Length: 0\r\n\r\n{body}",
     "Content-Length: 0\r\nContent-Length: {length}\r\n\r\n{body}",
     "Content-Length: 0, {length}\r\n\r\n{body}",
-    // Lengths that are none.
+    // Malformed lengths.
     "Content-Length: +{length}\r\n\r\n{body}",
     "Content-Length: -1\r\n\r\n{body}",
     "Content-Length: 0x0\r\n\r\n{body}",
     "Content-Length: 18446744073709551616\r\n\r\n{body}",
     "Content-Length:\r\n\r\n{body}",
-    // Encodings that are not plainly chunks.
+    // Encodings other than `chunked`.
     "Content-Length: {length}\r\nTransfer-Encoding: chunked, identity\r\n\r\n{body}",
     "Content-Length: {length}\r\nTransfer-Encoding: xchunked\r\n\r\n{body}",
     "Content-Length: {length}\r\nTransfer-Encoding: \x0Bchunked\r\n\r\n{body}",
     "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n{body}",
-    // Headers whose names and ends are in doubt.
+    // Headers with an ambiguous name or end.
     "Content-Length : {length}\r\n\r\n{body}",
     "Content-Length: {length}\r\nTransfer-Encoding : chunked\r\n\r\n{body}",
     "Content-Length {length}\r\n\r\n{body}",
@@ -98,7 +101,7 @@ const AMBIGUOUS: &[&str] = &[
     "X: x\rContent-Length: {length}\r\n\r\n{body}",
     "X: x\0\r\nContent-Length: {length}\r\n\r\n{body}",
     ": x\r\nContent-Length: {length}\r\n\r\n{body}",
-    // Chunks that are none.
+    // Malformed chunks.
     "Transfer-Encoding: chunked\r\n\r\n0x0\r\n\r\n{body}",
     "Transfer-Encoding: chunked\r\n\r\n10000000000000000\r\n\r\n{body}",
     "Transfer-Encoding: chunked\r\n\r\n1\r\nxx\r\n0\r\n\r\n{body}",
@@ -112,28 +115,31 @@ async fn no_request_can_be_smuggled_in_another() {
     for (url, path) in [(target.ws(), invocations), (target.http(), "/echo")] {
         let first = format!("POST {path} HTTP/1.1\r\nHost: x\r\n");
         let body = format!("POST {path} HTTP/1.1\r\nHost: y\r\nContent-Length: 2\r\n\r\n{{}}");
-        // Its answer is the last one: with it, all answers have come.
+        // The response to this request is the last one.
         let last = format!("GET /last HTTP/1.1\r\nHost: x\r\n{CLOSING}\r\n");
-        let told = async |rest: &str| {
+        let statuses_of = async |rest: &str| {
             let rest = rest.replace("{length}", &body.len().to_string());
             let rest = rest.replace("{body}", &body);
-            answers(url, format!("{first}{rest}{last}")).await
+            send_bytes(url, format!("{first}{rest}{last}")).await
         };
-        // Well-formed: a request with a body, and two requests. Then comes the last one.
-        let body_only = told("Content-Length: {length}\r\n\r\n{body}").await;
+        // Well-formed: a request with a body, and two requests, each before the last request.
+        let body_only = statuses_of("Content-Length: {length}\r\n\r\n{body}").await;
         assert_eq!(body_only.len(), 2, "{body_only:?}");
-        let both = told("Content-Length: 2\r\n\r\n{}{body}").await;
+        let both = statuses_of("Content-Length: 2\r\n\r\n{}{body}").await;
         assert!(matches!(both[..], [200, 200, _]), "{both:?}");
 
         for shape in AMBIGUOUS {
-            let told = told(shape).await;
-            assert!(matches!(told.len(), 1 | 2), "{path} {shape:?}: {told:?}");
+            let statuses = statuses_of(shape).await;
+            assert!(
+                matches!(statuses.len(), 1 | 2),
+                "{path} {shape:?}: {statuses:?}"
+            );
         }
     }
-    target.end().await;
+    target.shutdown().await;
 }
 
-/// With a space between them.
+/// Separated by spaces.
 const JUNK_PATHS: &[u8] =
     b"/echo /% /%z /%zz /%00 /%ff /%C0%AF /%25%32%35 /\xE4 /\xC3\xA4 // /./../.. \
     /..%2f..%2fetc * /# http://elsewhere/echo /rooms/%ff /rooms/%E2%82 /rooms/{id} /rooms// \
@@ -142,12 +148,12 @@ const JUNK_PATHS: &[u8] =
     /2015-03-31/functions//invocations /2015-03-31/functions/%00/invocations \
     /2015-03-31/functions/%ff/invocations";
 
-/// With a space between them.
+/// Separated by spaces.
 const JUNK_QUERIES: &[u8] =
     b" ? ?% ?%ff=%zz ?= ?&&&=&== ?a=%00 ?\xC3\xA4=\xE4 ?a=b?c#d ?a[]=b&a[]=\xF0\x9F";
 
 #[tokio::test]
-async fn junk_in_paths_and_queries_is_answered_and_never_an_error_of_the_server() {
+async fn junk_in_paths_and_queries_gets_a_response_but_never_a_server_error() {
     let target = Target::start().await;
     let words = |text: &'static [u8]| text.split(|byte| *byte == b' ');
     for (path, query) in
@@ -161,34 +167,37 @@ async fn junk_in_paths_and_queries_is_answered_and_never_an_error_of_the_server(
                 b" HTTP/1.1\r\nHost: x\r\n",
                 headers.as_bytes(),
                 b"\r\n",
-                // Ends a socket, and is no request.
+                // A close frame, which is not a request.
                 &client_frame(0x88, b""),
             ]
             .concat();
             for url in [target.ws(), target.http()] {
-                let told = answers(url, &request).await;
-                let good = !told.is_empty() && told.iter().all(|status| *status < 500);
-                assert!(good, "{told:?}: {}", request.escape_ascii());
+                let statuses = send_bytes(url, &request).await;
+                let good = !statuses.is_empty() && statuses.iter().all(|status| *status < 500);
+                assert!(good, "{statuses:?}: {}", request.escape_ascii());
             }
         }
     }
-    target.end().await;
+    target.shutdown().await;
 }
 
 #[tokio::test]
-async fn garbage_is_refused_before_and_after_the_handshake() {
+async fn garbage_is_rejected_before_and_after_the_handshake() {
     let target = Target::start().await;
     let mut random = fastrand::Rng::with_seed(20_261_122);
     for round in 0..200 {
         let mut garbage = vec![0; 8_192];
         random.fill(&mut garbage);
-        // An end of a head, so that nothing more is waited for.
+        // The end of a head, so that the server does not wait for more.
         garbage.extend(b"\r\n\r\n\r\n\r\n");
         for url in [target.ws(), target.http()] {
-            let told = answers(url, &garbage).await;
-            assert!(matches!(told[..], [400] | []), "round {round}: {told:?}");
+            let statuses = send_bytes(url, &garbage).await;
+            assert!(
+                matches!(statuses[..], [400] | []),
+                "round {round}: {statuses:?}"
+            );
         }
-        // Reserved bits, so that it is no frame.
+        // Reserved bits, so that the frame is invalid.
         garbage[0] |= 0x70;
         let mut socket = target.upgrade().await;
         socket.send(&garbage).await;
@@ -200,14 +209,14 @@ async fn garbage_is_refused_before_and_after_the_handshake() {
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"GET /echo HTTP/0.9\r\n\r\n",
     ] {
-        let told = answers(target.http(), preface).await;
-        assert!(matches!(told[..], [400 | 505] | []), "{told:?}");
+        let statuses = send_bytes(target.http(), preface).await;
+        assert!(matches!(statuses[..], [400 | 505] | []), "{statuses:?}");
     }
-    target.end().await;
+    target.shutdown().await;
 }
 
 #[tokio::test]
-async fn pipelined_requests_are_answered_in_order() {
+async fn pipelined_requests_get_their_responses_in_order() {
     let target = Target::start().await;
     let request = |number: usize| {
         let close = if number == 99 { CLOSING } else { "" };
@@ -215,7 +224,7 @@ async fn pipelined_requests_are_answered_in_order() {
         format!("GET /echo HTTP/1.1\r\nHost: x\r\nx-probe: {probe}\r\n{close}\r\n")
     };
     let requests: String = (0..100).map(request).collect();
-    let told = answers(target.http(), requests).await;
-    assert_eq!(told, (400..500).collect::<Vec<u16>>());
-    target.end().await;
+    let statuses = send_bytes(target.http(), requests).await;
+    assert_eq!(statuses, (400..500).collect::<Vec<u16>>());
+    target.shutdown().await;
 }

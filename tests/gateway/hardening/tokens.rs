@@ -1,4 +1,4 @@
-//! Tokens, good and bad, and the log.
+//! Tokens and the log.
 
 use std::path::Path;
 
@@ -6,10 +6,11 @@ use serde_json::json;
 use tests::LocalGateway;
 use tests::raw::{Raw, UPGRADE, client_frame};
 
-use super::answers;
+use super::send_bytes;
 
-/// What the function is told of each request: its part as an authorizer, and as `$connect`.
-fn told() -> Vec<(String, [u16; 2])> {
+/// Instructions for the function, as the authorizer and behind the routes. Each has the expected
+/// status of a handshake and that of an HTTP request.
+fn cases() -> Vec<(String, [u16; 2])> {
     let throw = |message: &str| json!({"throw": {"type": "Error", "message": message}});
     let deny = json!({"return": {
         "principalId": "p",
@@ -36,15 +37,15 @@ fn told() -> Vec<(String, [u16; 2])> {
             [502, 500],
         ),
     ]
-    .map(|(told, statuses)| (told.to_string(), statuses))
+    .map(|(instructions, statuses)| (instructions.to_string(), statuses))
     .into()
 }
 
-/// A token of the shape of a JWT whose parts say what they are. Its header names an algorithm that
-/// there is not, which a parser may quote.
+/// A token in the shape of a JWT. Its parts contain their own names, and its header names an
+/// unknown algorithm, which a parser may quote.
 const TOKEN: &str = "eyJhbGciOiJ0aGUtaGVhZGVyIn0.eyJzdWIiOiJ0aGUtY2xhaW1zIn0.dGhlLXNpZ25hdHVyZQ";
 
-/// What must not be in a log: the parts of the token, also decoded.
+/// The parts of the token, encoded and decoded. None of them may be in a log.
 const PARTS: [&str; 6] = [
     "eyJhbGci",
     "eyJzdWIi",
@@ -54,8 +55,8 @@ const PARTS: [&str; 6] = [
     "the-signature",
 ];
 
-/// Each of these holds a token.
-fn entrances() -> [(String, String); 3] {
+/// Returns the places of a token in a request, each as a query and headers.
+fn token_places() -> [(String, String); 3] {
     [
         (
             "token=any".to_owned(),
@@ -73,28 +74,34 @@ fn entrances() -> [(String, String); 3] {
 }
 
 #[tokio::test]
-async fn a_token_is_in_no_line_of_the_log() {
+async fn no_line_of_the_log_contains_a_token() {
     let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/guarded.yaml");
     let gateway = LocalGateway::start(&template, &["--log", "trace"]).await;
     let gateway = gateway.expect("it starts");
     let (ws, http) = (gateway.ws.as_deref(), gateway.http.as_deref());
     let (ws, http) = (ws.expect("an address"), http.expect("an address"));
     let over_http = "Connection: close\r\n";
-    for (query, entrance) in entrances() {
-        for (told, [socket, request]) in told() {
-            // With a frame that ends the socket.
-            let head = format!("GET /beta?{query} HTTP/1.1\r\nHost: x\r\nUser-Agent: {told}\r\n");
+    for (query, token_header) in token_places() {
+        for (instructions, [socket, request]) in cases() {
+            // With a frame that closes the connection.
+            let head =
+                format!("GET /beta?{query} HTTP/1.1\r\nHost: x\r\nUser-Agent: {instructions}\r\n");
             let bytes = [
-                format!("{head}{UPGRADE}{entrance}Connection: close\r\n\r\n").as_bytes(),
+                format!("{head}{UPGRADE}{token_header}Connection: close\r\n\r\n").as_bytes(),
                 &client_frame(0x88, b""),
             ]
             .concat();
-            assert_eq!(answers(ws, bytes).await.first(), Some(&socket), "{told}");
-            let head = format!("GET /v1/asked?{query} HTTP/1.1\r\nHost: x\r\nx-probe: {told}\r\n");
-            let bytes = format!("{head}{over_http}{entrance}\r\n");
-            assert_eq!(answers(http, bytes).await, [request], "{told}");
+            assert_eq!(
+                send_bytes(ws, bytes).await.first(),
+                Some(&socket),
+                "{instructions}"
+            );
+            let head =
+                format!("GET /v1/asked?{query} HTTP/1.1\r\nHost: x\r\nx-probe: {instructions}\r\n");
+            let bytes = format!("{head}{over_http}{token_header}\r\n");
+            assert_eq!(send_bytes(http, bytes).await, [request], "{instructions}");
         }
-        // Refused by the gateway itself: not authorized, no handshake, no such stage or route, too
+        // Rejected by the gateway itself: not authorized, no handshake, unknown stage or route, too
         // large, malformed.
         let large = format!("X: {}\r\n", "x".repeat(10_240));
         for (url, path, headers, status) in [
@@ -108,20 +115,20 @@ async fn a_token_is_in_no_line_of_the_log() {
             (ws, "/beta", "x\r\n", 400),
         ] {
             let head = format!("GET {path}?{query} HTTP/1.1\r\nHost: x\r\n{over_http}");
-            let told = answers(url, format!("{head}{entrance}{headers}\r\n")).await;
-            assert_eq!(told, [status], "{path} {headers:.20}");
+            let statuses = send_bytes(url, format!("{head}{token_header}{headers}\r\n")).await;
+            assert_eq!(statuses, [status], "{path} {headers:.20}");
         }
-        // Broken off in the middle of the head.
+        // A request that ends in the middle of its head.
         let mut raw = Raw::open(ws).await.expect("accepted");
-        raw.send(format!("GET /beta?{query} HTTP/1.1\r\n{entrance}"))
+        raw.send(format!("GET /beta?{query} HTTP/1.1\r\n{token_header}"))
             .await;
     }
-    let (status, log) = gateway.stop().await.expect("it ends");
+    let (status, log) = gateway.stop().await.expect("stopped");
     assert!(status.success(), "{status}");
     for part in PARTS {
         assert!(!log.contains(part), "{part}: {log}");
     }
-    // All that was refused has left its lines, and the level is the least.
+    // The rejections are in the log, and its level is the most detailed.
     for line in [
         "DEBUG",
         "a token is refused",

@@ -1,4 +1,4 @@
-//! Functions that take too long, crash, panic, or do not start.
+//! Functions that time out, crash, panic, or do not start.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -13,12 +13,13 @@ use tests::{programs, server, until};
 use super::{is_alive, process};
 use crate::probe::{self, Invocation, Socket, event, function, invoke};
 
+/// Returns the description of the process that takes the event.
 async fn describe(gateway: &LocalGateway) -> Value {
     let description = invoke(gateway, json!({"describe": true})).await;
     description.expect("a result")
 }
 
-/// Checks the kind of a function error, and that its sentence has a part.
+/// Checks the type of a function error, and a part of its message.
 fn assert_error(outcome: Result<Value, Value>, kind: &str, part: &str) {
     let error = outcome.expect_err("a function error");
     assert_eq!(error["errorType"], kind, "{error}");
@@ -43,29 +44,32 @@ async fn an_event_that_takes_too_long_times_out_and_its_process_ends() {
 }
 
 #[tokio::test]
-async fn what_else_a_process_has_in_hand_survives_a_timeout() {
+async fn the_other_events_of_a_process_survive_a_timeout() {
     let gateway = probe::start(&json!({"Timeout": 10}), &["--in-flight", "8"]).await;
     let mut witness = Socket::open(&gateway).await;
     let gate = Socket::open(&gateway).await;
-    let slow = Invocation::begin(&gateway, json!({"sleep_ms": 600_000}));
-    // Its own time has to last longer.
+    let slow = Invocation::start(&gateway, json!({"sleep_ms": 600_000}));
+    // The timeout of the second event is to end later.
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let told = json!({"describe": true, "report": witness.id, "await_gone": gate.id});
-    let other = Invocation::begin(&gateway, told);
+    let instructions = json!({"describe": true, "report": witness.id, "await_gone": gate.id});
+    let other = Invocation::start(&gateway, instructions);
     let described = witness.client.next().await;
-    assert_error(slow.end().await, "Sandbox.Timedout", "10.00 seconds");
+    assert_error(slow.outcome().await, "Sandbox.Timedout", "10.00 seconds");
 
     let next = describe(&gateway).await;
     assert_ne!(next["process_id"], described["process_id"]);
-    assert!(is_alive(process(&described)), "it has an event in hand");
+    assert!(
+        is_alive(process(&described)),
+        "the process has another event"
+    );
     gate.client.close().await;
-    assert_eq!(other.end().await, Ok(described.clone()));
+    assert_eq!(other.outcome().await, Ok(described.clone()));
     until(async || !is_alive(process(&described))).await;
     gateway.stop().await.expect("stopped");
 }
 
 #[tokio::test]
-async fn a_process_that_exits_fails_its_event_and_the_next_one_is_served() {
+async fn a_process_that_exits_fails_its_event_and_the_next_event_succeeds() {
     let gateway = probe::start(&json!({}), &["--concurrency", "1"]).await;
     for (code, part) in [
         (7, "Runtime exited with error: exit status 7"),
@@ -81,21 +85,21 @@ async fn a_process_that_exits_fails_its_event_and_the_next_one_is_served() {
 }
 
 #[tokio::test]
-async fn a_process_that_is_killed_fails_all_that_it_has_in_hand() {
+async fn a_process_that_is_killed_fails_all_its_events() {
     for flags in [["--concurrency", "1"], ["--in-flight", "8"]] {
         let gateway = probe::start(&json!({}), &flags).await;
         let mut witness = Socket::open(&gateway).await;
         let events = if flags[0] == "--in-flight" { 2 } else { 1 };
         let (mut invocations, mut victim) = (Vec::new(), Value::Null);
         for _ in 0..events {
-            let told = json!({"describe": true, "report": witness.id, "sleep_ms": 600_000});
-            invocations.push(Invocation::begin(&gateway, told));
+            let instructions = json!({"describe": true, "report": witness.id, "sleep_ms": 600_000});
+            invocations.push(Invocation::start(&gateway, instructions));
             victim = witness.client.next().await;
         }
         kill_process(process(&victim), Signal::KILL).expect("it runs");
         for invocation in invocations {
             assert_error(
-                invocation.end().await,
+                invocation.outcome().await,
                 "Runtime.ExitError",
                 "signal: killed",
             );
@@ -107,20 +111,23 @@ async fn a_process_that_is_killed_fails_all_that_it_has_in_hand() {
 }
 
 #[tokio::test]
-async fn a_panic_is_an_error_of_the_function_and_its_process_lives_on() {
+async fn a_panic_is_a_function_error_and_the_process_continues() {
     for flags in [["--concurrency", "1"], ["--in-flight", "8"]] {
         let gateway = probe::start(&json!({}), &flags).await;
         let before = describe(&gateway).await;
-        let outcome = invoke(&gateway, json!({"panic": "as told"})).await;
+        let outcome = invoke(&gateway, json!({"panic": "on purpose"})).await;
         let error = outcome.expect_err("a function error");
-        assert_eq!(error["errorMessage"], "Lambda panicked: as told", "{error}");
+        assert_eq!(
+            error["errorMessage"], "Lambda panicked: on purpose",
+            "{error}"
+        );
         let after = describe(&gateway).await;
         assert_eq!(after["process_id"], before["process_id"]);
         gateway.stop().await.expect("stopped");
     }
 }
 
-/// A folder of binaries: the probe, and a script under the name `broken`.
+/// Makes a folder of binaries: the probe, and `broken`, which is a shell script.
 fn binaries(script: &str) -> PathBuf {
     let name = format!("{:016x}", fastrand::u64(..));
     let folder = server::scratch_folder().join(name);
@@ -129,18 +136,18 @@ fn binaries(script: &str) -> PathBuf {
     let broken = folder.join("broken");
     std::fs::write(&broken, format!("#!/bin/sh\n{script}\n")).expect("written");
     let executable = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(&broken, executable).expect("it is ours");
+    std::fs::set_permissions(&broken, executable).expect("the mode is set");
     folder
 }
 
-/// Makes a file of the folder the probe.
+/// Replaces a file of the folder by a link to the probe.
 fn link_probe(folder: &Path, name: &str) {
     let link = folder.join("new");
     symlink(programs::folder().join("probe"), &link).expect("linked");
     std::fs::rename(link, folder.join(name)).expect("renamed");
 }
 
-/// A gateway on the probe and on a function whose binary is `broken`.
+/// Starts a gateway on the probe and on a function whose binary is `broken`.
 async fn start_broken(folder: &Path) -> LocalGateway {
     let properties = json!({"Timeout": 2});
     let template = probe::template(json!({
@@ -149,27 +156,27 @@ async fn start_broken(folder: &Path) -> LocalGateway {
     }));
     let launch = Launch::template(template).binaries(folder);
     let started = launch.flags(["--concurrency", "1"]).start().await;
-    started.expect("it starts all the same")
+    started.expect("it starts despite the broken function")
 }
 
-/// Invokes the function whose binary is `broken`: its description, or the function error.
+/// Invokes the function whose binary is `broken`. Returns its description, or the function error.
 async fn describe_broken(gateway: &LocalGateway) -> Result<Value, Value> {
-    let told = event(&json!({"describe": true}));
-    gateway.invoke("BrokenFunction", &told).await
+    let instructions = event(&json!({"describe": true}));
+    gateway.invoke("BrokenFunction", &instructions).await
 }
 
-/// Waits for the line about the broken function: its log is read beside the screen that says `ready`.
-async fn logs_no_start(gateway: &LocalGateway, reason: &str) {
-    let is_it =
+/// Waits for the log line about the broken function. It may come later than the line `ready`.
+async fn until_start_failure_is_logged(gateway: &LocalGateway, reason: &str) {
+    let matches =
         |line: &str| line.contains("BrokenFunction does not start") && line.contains(reason);
-    until(async || gateway.log().lines().any(is_it)).await;
+    until(async || gateway.log().lines().any(matches)).await;
 }
 
 #[tokio::test]
-async fn a_function_that_ends_in_its_init_fails_its_events_until_it_is_mended() {
+async fn a_function_that_exits_during_init_fails_its_events_until_it_is_repaired() {
     let folder = binaries("exit 3");
     let gateway = start_broken(&folder).await;
-    logs_no_start(&gateway, "exit status 3").await;
+    until_start_failure_is_logged(&gateway, "exit status 3").await;
     describe(&gateway).await;
 
     let broken = async || describe_broken(&gateway).await;
@@ -182,10 +189,10 @@ async fn a_function_that_ends_in_its_init_fails_its_events_until_it_is_mended() 
 }
 
 #[tokio::test]
-async fn a_function_that_never_asks_for_an_event_times_out_until_it_is_mended() {
+async fn a_function_that_never_asks_for_an_event_times_out_until_it_is_repaired() {
     let folder = binaries("exec sleep 600");
     let gateway = start_broken(&folder).await;
-    logs_no_start(&gateway, "timed out after 10.00 seconds").await;
+    until_start_failure_is_logged(&gateway, "timed out after 10.00 seconds").await;
     describe(&gateway).await;
 
     let broken = async || describe_broken(&gateway).await;
@@ -196,7 +203,7 @@ async fn a_function_that_never_asks_for_an_event_times_out_until_it_is_mended() 
 }
 
 #[tokio::test]
-async fn a_log_that_is_not_utf8_is_printed_all_the_same() {
+async fn invalid_utf8_in_a_functions_log_is_replaced() {
     let probe = programs::folder().join("probe");
     let noise = format!("printf 'before \\377 after\\n'; exec {}", probe.display());
     let gateway = start_broken(&binaries(&noise)).await;
@@ -207,13 +214,13 @@ async fn a_log_that_is_not_utf8_is_printed_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_missing_binary_is_named() {
+async fn the_error_names_a_missing_binary() {
     let folder = binaries("exit 3");
     std::fs::remove_file(folder.join("probe")).expect("removed");
     let template = probe::template_with(&json!({}));
     let started = Launch::template(template).binaries(&folder).start().await;
-    let error = started.err().expect("it ends");
-    let said = error.to_string();
+    let error = started.err().expect("the start fails");
+    let message = error.to_string();
     let missing = folder.join("probe").display().to_string();
-    assert!(said.contains(&missing), "{said}");
+    assert!(message.contains(&missing), "{message}");
 }

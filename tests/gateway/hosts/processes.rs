@@ -1,4 +1,4 @@
-//! Processes of the gateway's own, one event each or many.
+//! Processes that the gateway starts, with one event each or many.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use tests::launch::Launch;
 
 use crate::probe::{self, Invocation, Socket, invoke};
 
-/// An event that a process has in hand until its gate is closed.
+/// An event that its process does not finish until the gate is closed.
 struct Held {
     gate: Socket,
     invocation: Invocation,
@@ -20,10 +20,11 @@ struct Held {
 }
 
 impl Held {
-    async fn begin(gateway: &LocalGateway, witness: &mut Socket) -> Self {
+    /// Invokes the probe, and waits until a process has taken the event.
+    async fn start(gateway: &LocalGateway, witness: &mut Socket) -> Self {
         let gate = Socket::open(gateway).await;
-        let told = json!({"describe": true, "report": witness.id, "await_gone": gate.id});
-        let invocation = Invocation::begin(gateway, told);
+        let instructions = json!({"describe": true, "report": witness.id, "await_gone": gate.id});
+        let invocation = Invocation::start(gateway, instructions);
         let description = witness.client.next().await;
         Self {
             gate,
@@ -32,10 +33,10 @@ impl Held {
         }
     }
 
-    /// Lets the process finish the event.
-    async fn end(self) {
+    /// Closes the gate and waits for the result.
+    async fn finish(self) {
         self.gate.client.close().await;
-        let description = self.invocation.end().await.expect("a result");
+        let description = self.invocation.outcome().await.expect("a result");
         assert_eq!(description["process_id"], self.process_id);
     }
 }
@@ -46,34 +47,34 @@ async fn each_process_takes_one_event_and_more_are_started_up_to_the_limit() {
     let mut witness = Socket::open(&gateway).await;
     let mut held = Vec::new();
     for _ in 0..3 {
-        held.push(Held::begin(&gateway, &mut witness).await);
+        held.push(Held::start(&gateway, &mut witness).await);
     }
     let processes: BTreeSet<_> = held.iter().map(|event| event.process_id.as_i64()).collect();
     assert_eq!(processes.len(), 3, "{processes:?}");
 
-    let told = json!({"describe": true, "report": witness.id});
-    let last = Invocation::begin(&gateway, told);
+    let instructions = json!({"describe": true, "report": witness.id});
+    let last = Invocation::start(&gateway, instructions);
     witness.expect_nothing().await;
     let free = held.remove(1);
     let process_id = free.process_id.clone();
-    free.end().await;
-    let description = last.end().await.expect("a result");
+    free.finish().await;
+    let description = last.outcome().await.expect("a result");
     assert_eq!(description["process_id"], process_id, "{description}");
     for event in held {
-        event.end().await;
+        event.finish().await;
     }
     gateway.stop().await.expect("stopped");
 }
 
 #[tokio::test]
-async fn a_process_that_was_started_for_an_event_outlives_the_time_for_its_init() {
+async fn the_init_timeout_does_not_end_a_process_that_has_an_event() {
     let gateway = probe::start(&json!({}), &["--concurrency", "2"]).await;
     let mut witness = Socket::open(&gateway).await;
-    let first = Held::begin(&gateway, &mut witness).await;
-    // An init may take ten seconds.
+    let first = Held::start(&gateway, &mut witness).await;
+    // The init timeout is ten seconds.
     let slept = invoke(&gateway, json!({"describe": true, "sleep_ms": 11_000})).await;
     assert_ne!(slept.expect("a result")["process_id"], first.process_id);
-    first.end().await;
+    first.finish().await;
     gateway.stop().await.expect("stopped");
 }
 
@@ -83,27 +84,27 @@ async fn one_process_takes_many_events_at_once() {
     let mut witness = Socket::open(&gateway).await;
     let mut held = Vec::new();
     for _ in 0..3 {
-        held.push(Held::begin(&gateway, &mut witness).await);
+        held.push(Held::start(&gateway, &mut witness).await);
     }
     let process_id = held[0].process_id.clone();
     assert!(held.iter().all(|event| event.process_id == process_id));
 
-    let told = json!({"describe": true, "report": witness.id});
-    let last = Invocation::begin(&gateway, told);
+    let instructions = json!({"describe": true, "report": witness.id});
+    let last = Invocation::start(&gateway, instructions);
     witness.expect_nothing().await;
-    held.remove(1).end().await;
-    let description = last.end().await.expect("a result");
+    held.remove(1).finish().await;
+    let description = last.outcome().await.expect("a result");
     assert_eq!(description["process_id"], process_id);
     let concurrency = &description["environment"]["AWS_LAMBDA_MAX_CONCURRENCY"];
     assert_eq!(concurrency, "3");
     for event in held {
-        event.end().await;
+        event.finish().await;
     }
     gateway.stop().await.expect("stopped");
 }
 
 #[tokio::test]
-async fn the_environment_is_what_lambda_sets_and_the_template_says() {
+async fn the_environment_has_the_variables_of_lambda_and_of_the_template() {
     let template = probe::template_with(&json!({
         "MemorySize": 512,
         "Environment": {"Variables": {"MANAGEMENT_ENDPOINT": "http://127.0.0.1:9", "OWN": "ä = 1"}},
@@ -132,7 +133,7 @@ async fn the_environment_is_what_lambda_sets_and_the_template_says() {
     let own = template.parent().expect("a folder").canonicalize();
     assert_eq!(Some(&folder), own.as_ref().ok());
     assert_eq!(description["folder"], json!(folder));
-    // The runtime sets it for each event.
+    // The runtime sets this variable for each event.
     assert!(take("_X_AMZN_TRACE_ID").starts_with("Root=1-"));
     let expected = [
         ("AWS_ACCESS_KEY_ID", "AKIALOCAL"),
@@ -159,10 +160,13 @@ async fn the_environment_is_what_lambda_sets_and_the_template_says() {
 }
 
 #[tokio::test]
-async fn a_function_is_told_the_name_that_the_template_gives_it() {
+async fn the_environment_has_the_function_name_of_the_template() {
     let gateway = probe::start(&json!({"FunctionName": "a-name"}), &[]).await;
-    let told = probe::event(&json!({"describe": true}));
-    let description = gateway.invoke("a-name", &told).await.expect("a result");
+    let instructions = probe::event(&json!({"describe": true}));
+    let description = gateway
+        .invoke("a-name", &instructions)
+        .await
+        .expect("a result");
     let environment = &description["environment"];
     assert_eq!(environment["AWS_LAMBDA_FUNCTION_NAME"], "a-name");
     assert_eq!(
@@ -176,14 +180,14 @@ async fn a_function_is_told_the_name_that_the_template_gives_it() {
 async fn the_deadline_is_counted_from_when_a_process_takes_the_event() {
     let gateway = probe::start(&json!({"Timeout": 120}), &["--concurrency", "1"]).await;
     let mut witness = Socket::open(&gateway).await;
-    let first = Held::begin(&gateway, &mut witness).await;
-    let second = Invocation::begin(&gateway, json!({"describe": true}));
-    // Time that it spends waiting, and that is not its own.
+    let first = Held::start(&gateway, &mut witness).await;
+    let second = Invocation::start(&gateway, json!({"describe": true}));
+    // The second event waits for the process.
     tokio::time::sleep(Duration::from_millis(300)).await;
 
     let before = Utc::now().timestamp_millis();
-    first.end().await;
-    let description = second.end().await.expect("a result");
+    first.finish().await;
+    let description = second.outcome().await.expect("a result");
     let after = Utc::now().timestamp_millis();
     let deadline = description["deadline_ms"].as_i64().expect("a deadline");
     let taken = deadline - 120_000;

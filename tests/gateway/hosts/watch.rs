@@ -1,4 +1,4 @@
-//! `cargo lambda watch`, the real one, on the template of the conformance suite.
+//! The real `cargo lambda watch`, on the template of the conformance suite.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -13,7 +13,7 @@ use tests::{Client, LocalGateway, server, until};
 use super::is_alive;
 use crate::probe::invoke;
 
-/// A gateway that runs the functions by `cargo lambda watch`.
+/// Returns the launch of a gateway that runs the functions by `cargo lambda watch`.
 fn launch() -> Launch {
     let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/open.yaml");
     Launch::template(template).host(Host::Watch)
@@ -23,7 +23,7 @@ async fn start() -> LocalGateway {
     launch().start().await.expect("it starts")
 }
 
-/// The names of programs, by their processes.
+/// Returns the name of the program of a process.
 fn program(process: Pid) -> String {
     let id = process.as_raw_nonzero();
     let name = std::fs::read_to_string(format!("/proc/{id}/comm"));
@@ -31,33 +31,33 @@ fn program(process: Pid) -> String {
 }
 
 #[tokio::test]
-async fn two_hundred_frames_at_once_are_all_answered() {
+async fn two_hundred_frames_at_once_all_get_a_response() {
     const FRAMES: u64 = 200;
     let gateway = start().await;
     let url = gateway.ws.as_deref().expect("a WebSocket API");
     let mut client = Client::connect(url).await.expect("connected");
     for number in 0..FRAMES {
-        let told = json!({"return": {"statusCode": 200, "body": number.to_string()}});
-        let frame = json!({"action": "reply", "probe": told});
+        let instructions = json!({"return": {"statusCode": 200, "body": number.to_string()}});
+        let frame = json!({"action": "reply", "probe": instructions});
         client.send(&frame).await;
     }
-    let mut answers = BTreeSet::new();
+    let mut responses = BTreeSet::new();
     for _ in 0..FRAMES {
-        let answer = client.next().await;
-        let number = answer.as_u64();
-        answers.insert(number.unwrap_or_else(|| panic!("no answer: {answer}")));
+        let response = client.next().await;
+        let number = response.as_u64();
+        responses.insert(number.unwrap_or_else(|| panic!("not a response: {response}")));
     }
-    assert_eq!(answers, (0..FRAMES).collect());
+    assert_eq!(responses, (0..FRAMES).collect());
     gateway.stop().await.expect("stopped");
 }
 
-/// After one: it does not start the process again, and there are two.
+/// `cargo lambda watch` starts two processes, and does not restart one that crashes.
 #[tokio::test]
-async fn after_a_crash_later_events_are_answered() {
+async fn events_after_a_crash_get_a_response() {
     let gateway = start().await;
     let url = gateway.ws.as_deref().expect("a WebSocket API");
     let mut client = Client::connect(url).await.expect("connected");
-    // It is never answered; the timeout of this route is a second.
+    // The crash causes no response. The timeout of this route is a second.
     client
         .send(&json!({"action": "slow", "probe": {"exit": 1}}))
         .await;
@@ -71,18 +71,18 @@ async fn after_a_crash_later_events_are_answered() {
 }
 
 #[tokio::test]
-async fn a_function_error_stays_one() {
+async fn a_function_error_is_passed_on() {
     let gateway = start().await;
-    let throw = json!({"throw": {"type": "Kaputt", "message": "as told"}});
+    let throw = json!({"throw": {"type": "Kaputt", "message": "on purpose"}});
     let error = invoke(&gateway, throw).await.expect_err("an error");
     assert_eq!(error["errorType"], "Kaputt", "{error}");
-    assert_eq!(error["errorMessage"], "as told", "{error}");
+    assert_eq!(error["errorMessage"], "on purpose", "{error}");
     assert_eq!(invoke(&gateway, json!({})).await.map(|_| ()), Ok(()));
     gateway.stop().await.expect("stopped");
 }
 
 #[tokio::test]
-async fn when_the_gateway_is_killed_nothing_stays() {
+async fn no_process_outlives_a_killed_gateway() {
     let gateway = start().await;
     let processes = descendants(gateway.pid());
     let programs: Vec<_> = processes.iter().copied().map(program).collect();
@@ -93,37 +93,38 @@ async fn when_the_gateway_is_killed_nothing_stays() {
     until(async || !processes.iter().copied().any(is_alive)).await;
 }
 
-/// The PATH without the folders that have `cargo lambda`.
+/// Returns the PATH without the folders that have `cargo lambda`.
 fn path_without_cargo_lambda() -> OsString {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path);
     let folders = folders.filter(|folder| !folder.join("cargo-lambda").exists());
-    std::env::join_paths(folders).expect("it was a PATH before")
+    std::env::join_paths(folders).expect("the folders are those of a PATH")
 }
 
 #[tokio::test]
-async fn without_cargo_lambda_it_says_how_to_install_it() {
-    // Cargo looks there as well.
+async fn without_cargo_lambda_the_error_says_how_to_install_it() {
+    // Cargo searches this folder, too.
     let home = server::scratch_folder().join("cargo-home");
     let launch = launch()
         .env("PATH", path_without_cargo_lambda())
         .env("CARGO_HOME", home);
-    let error = launch.start().await.err().expect("it ends");
-    let said = error.to_string();
+    let error = launch.start().await.err().expect("the start fails");
+    let message = error.to_string();
     for part in ["cargo lambda is not installed", "pip install cargo-lambda"] {
-        assert!(said.contains(part), "{said}");
+        assert!(message.contains(part), "{message}");
     }
 }
 
-/// A function in nothing but the standard library, so that it compiles at once. It returns `RESULT`.
+/// A function that uses only the standard library, so that it compiles quickly. It returns
+/// `RESULT`.
 const FUNCTION: &str = r#"
 use std::io::{Read, Write};
 
 fn main() {
-    let api = std::env::var("AWS_LAMBDA_RUNTIME_API").expect("told");
+    let api = std::env::var("AWS_LAMBDA_RUNTIME_API").expect("the variable is set");
     loop {
-        let answer = exchange(&api, "GET", "next", "");
-        let lines = answer.lines().filter_map(|line| line.split_once(": "));
+        let response = exchange(&api, "GET", "next", "");
+        let lines = response.lines().filter_map(|line| line.split_once(": "));
         let mut ids = lines.filter(|(name, _)| name.eq_ignore_ascii_case("lambda-runtime-aws-request-id"));
         if let Some((_, id)) = ids.next() {
             exchange(&api, "POST", &format!("{id}/response"), "RESULT");
@@ -141,13 +142,13 @@ fn exchange(api: &str, method: &str, path: &str, body: &str) -> String {
         "{method} /{base}/2018-06-01/runtime/invocation/{path} HTTP/1.1\r\nHost: {address}\r\n\
          Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
     ).expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("answered");
-    answer
+    let mut response = String::new();
+    stream.read_to_string(&mut response).expect("received");
+    response
 }
 "#;
 
-/// A package of its own, outside of this workspace, whose function returns what its source says.
+/// A package outside of this workspace. The result of its function is a constant in its source.
 struct Package(PathBuf);
 
 impl Package {
@@ -157,12 +158,12 @@ impl Package {
         std::fs::create_dir_all(package.0.join("src")).expect("the folder is writable");
         let manifest = "[package]\nname = \"reloaded\"\nedition = \"2024\"\n";
         std::fs::write(package.0.join("Cargo.toml"), manifest).expect("written");
-        package.returns("1");
+        package.write_function("1");
         package
     }
 
-    /// Writes the source.
-    fn returns(&self, result: &str) {
+    /// Writes the source of a function that returns `result`.
+    fn write_function(&self, result: &str) {
         let source = FUNCTION.replace("RESULT", result);
         std::fs::write(self.0.join("src/main.rs"), source).expect("written");
     }
@@ -183,7 +184,7 @@ impl Package {
                 "ReloadedFunction": {
                     "Type": "AWS::Serverless::Function",
                     "Metadata": {"BuildProperties": {"Binary": "reloaded"}},
-                    // A restart does not answer what came before it.
+                    // An event that arrives before the restart gets no response.
                     "Properties": {"CodeUri": ".", "Timeout": 2},
                 },
             },
@@ -196,19 +197,19 @@ impl Package {
 
 impl Drop for Package {
     fn drop(&mut self) {
-        // What is left is left in the folder of such things.
+        // If this fails, the package remains in the folder for temporary files.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
 #[tokio::test]
-async fn a_change_of_the_source_is_a_change_of_the_function() {
+async fn a_change_of_the_source_changes_the_function() {
     let package = Package::new();
     let launch = Launch::template(package.template()).host(Host::Watch);
     let gateway = launch.start().await.expect("it starts");
     let invoke = async || gateway.invoke("ReloadedFunction", &json!({})).await;
     assert_eq!(invoke().await, Ok(json!(1)));
-    package.returns("2");
+    package.write_function("2");
     until(async || invoke().await == Ok(json!(2))).await;
     gateway.stop().await.expect("stopped");
 }
