@@ -1,5 +1,5 @@
-//! What the emulator does otherwise than AWS, and what is changed in the built template for it. All
-//! else is deployed as it is.
+//! Changes to the built template, where the emulator differs from AWS. Everything else is deployed
+//! unchanged.
 
 use std::path::{Path, PathBuf};
 
@@ -8,20 +8,21 @@ use serde_json::{Value, json};
 use tests::ministack::MiniStack;
 use tests::{sam, server};
 
-/// What the functions are zipped from, each with its program in it.
+/// The file name of a function's program in its folder.
 const PROGRAM: &str = "bootstrap";
 
-/// The built functions and the built template, in a folder of their own, ready for `sam deploy` to
-/// an emulator; `release` is text that makes the code of each release another one.
+/// Copies the built functions and the adapted template into a new folder, for `sam deploy` to the
+/// emulator. Returns the path of the template. `release` is appended to the code of each function,
+/// so that the code of each release differs.
 pub async fn release(emulator: &MiniStack, release: &str) -> PathBuf {
     let built = sam::built().await;
-    let text = std::fs::read_to_string(built.join("template.yaml")).expect("it is built");
-    let mut template = Node::parse(&text).expect("it is YAML").to_json();
+    let text = std::fs::read_to_string(built.join("template.yaml")).expect("the template is built");
+    let mut template = Node::parse(&text).expect("the template is YAML").to_json();
     adapt(&mut template, &emulator.url);
 
     let folder = server::scratch_folder().join(format!("release-{release}"));
     copy_functions(built, &folder, release).expect("the target folder is writable");
-    // JSON is a form that CloudFormation takes as well.
+    // CloudFormation accepts JSON, too.
     let path = folder.join("template.json");
     std::fs::write(&path, template.to_string()).expect("the target folder is writable");
     path
@@ -29,17 +30,17 @@ pub async fn release(emulator: &MiniStack, release: &str) -> PathBuf {
 
 fn adapt(template: &mut Value, url: &str) {
     let resources = template["Resources"].as_object_mut().expect("a template");
-    // It does not know the type and refuses the stack. It sends what a function returns to the
-    // caller of any route, response or not.
+    // The emulator does not know this type and rejects the stack. It sends the result of a function
+    // to the client on every route.
     resources.retain(|_, resource| resource["Type"] != "AWS::ApiGatewayV2::RouteResponse");
-    // It refuses alarms on more than one metric.
+    // The emulator rejects alarms on more than one metric.
     resources.retain(|_, resource| {
         resource["Type"] != "AWS::CloudWatch::Alarm" || resource["Properties"]["Metrics"].is_null()
     });
-    // Where no identity sources are named, it demands the header `Authorization`.
+    // Without a list of identity sources, the emulator requires the header `Authorization`.
     resources["ChatApi"]["Properties"]["Auth"]["IdentitySource"] = json!([]);
     resources["HistoryAuthorizer"]["Properties"]["IdentitySource"] = json!([]);
-    // The names of APIs in AWS lead to AWS: it serves them below its own address.
+    // The host names of APIs lead to AWS. The emulator serves the APIs below its own address.
     let websocket_url = url.replace("http:", "ws:");
     for api in ["ChatApi", "HistoryApi"] {
         let name = format!("${{{api}}}.execute-api.${{AWS::Region}}.${{AWS::URLSuffix}}");
@@ -50,7 +51,7 @@ fn adapt(template: &mut Value, url: &str) {
     }
 }
 
-/// Replaces a part of all texts.
+/// Replaces `part` in all strings of a JSON value.
 fn replace(value: &mut Value, part: &str, by: &str) {
     match value {
         Value::String(text) => *text = text.replace(part, by),
@@ -68,7 +69,7 @@ fn copy_functions(built: &Path, folder: &Path, release: &str) -> std::io::Result
             let target = folder.join(function.file_name());
             std::fs::create_dir_all(&target)?;
             std::fs::copy(source, target.join(PROGRAM))?;
-            // The kernel does not read what comes behind a program. Lambda does: it is other code.
+            // The kernel ignores bytes after a program. For Lambda, they change the code.
             append(&target.join(PROGRAM), release)?;
         }
     }

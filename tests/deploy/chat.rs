@@ -1,4 +1,4 @@
-//! A deployed chat, as its outputs name it.
+//! A deployed chat, found by the outputs of its stack.
 
 use hyper::StatusCode;
 use serde_json::Value;
@@ -10,25 +10,25 @@ use tests::page;
 
 /// The URLs of a stack, and the issuer of its users' tokens.
 pub struct Chat {
-    /// Where WebSocket clients connect, without a query.
+    /// The URL for WebSocket clients, without a query.
     pub websocket_url: String,
-    /// Where the history is, without a query.
+    /// The URL of the history, without a query.
     pub history_url: String,
-    /// Where the page is.
+    /// The URL of the page.
     pub page_url: String,
-    /// The log group of its functions.
+    /// The log group of the functions.
     pub function_logs: String,
-    /// Whose tokens it takes.
+    /// The issuer of the tokens that the chat accepts.
     pub issuer: Issuer,
 }
 
 impl Chat {
-    /// The chat of a stack that is deployed.
+    /// Reads the outputs of a deployed stack.
     pub async fn of(emulator: &MiniStack, stack: &str, issuer: &Issuer) -> Self {
-        let answer = emulator
+        let response = emulator
             .aws(&["cloudformation", "describe-stacks", "--stack-name", stack])
             .await;
-        let outputs = answer["Stacks"][0]["Outputs"].as_array();
+        let outputs = response["Stacks"][0]["Outputs"].as_array();
         let outputs = outputs.expect("the stack has outputs");
         let output = |key: &str| {
             let found = outputs.iter().find(|output| output["OutputKey"] == key);
@@ -51,25 +51,25 @@ impl Chat {
         connected.expect("the handshake succeeds")
     }
 
-    /// Where a user connects.
+    /// Returns the URL at which a user connects.
     pub fn url_of(&self, user_id: &str) -> String {
         format!("{}?user_id={}", self.websocket_url, encode(user_id))
     }
 
-    /// What the page is told.
+    /// Returns the settings of the page.
     pub async fn page_config(&self) -> Value {
         let files = page::load(&self.page_url).await;
         let files = files.expect("the page and what it loads are served");
         files[page::CONFIG].json()
     }
 
-    /// The history of two users, as the first of them sees it, with further `parameters`
+    /// Requests the history of two users with a token of the first, and further `parameters`
     /// (`&limit=10`).
     pub async fn history(&self, user1: &str, user2: &str, parameters: &str) -> HttpResponse {
         self.history_as(user1, [user1, user2], parameters).await
     }
 
-    /// The history of two users, as a third one sees it.
+    /// Requests the history of two users with a token of `user_id`.
     pub async fn history_as(
         &self,
         user_id: &str,
@@ -86,35 +86,36 @@ impl Chat {
         get_as(&token, &format!("{}{query}", self.history_url)).await
     }
 
-    /// The numbers and texts of all messages of two users, walked to the oldest by links, in order.
+    /// Returns the numbers and texts of all messages of two users, oldest first. Follows the links
+    /// to the oldest page.
     pub async fn log(&self, user1: &str, user2: &str) -> Vec<(i64, String)> {
-        let mut answer = self.history(user1, user2, "&limit=7").await;
-        let mut log = entries(&answer);
-        while let Some(query) = answer.link("prev") {
-            answer = self.page(user1, &query).await;
-            log.splice(0..0, entries(&answer));
+        let mut response = self.history(user1, user2, "&limit=7").await;
+        let mut log = entries(&response);
+        while let Some(query) = response.link("prev") {
+            response = self.page(user1, &query).await;
+            log.splice(0..0, entries(&response));
         }
         log
     }
 }
 
-/// Opens a socket with a token in the header.
+/// Opens a connection with a token in the header.
 ///
 /// # Errors
 ///
-/// The handshake is refused: the status.
+/// The handshake is rejected: the status.
 pub async fn connect_as(token: &str, url: &str) -> Result<Client, StatusCode> {
     let bearer = format!("Bearer {token}");
     let opened = Client::connect_with(url, &[("authorization", &bearer)]).await;
     opened.map(|(client, _)| client)
 }
 
-/// The numbers and texts of a page.
-fn entries(answer: &HttpResponse) -> Vec<(i64, String)> {
+/// Returns the numbers and texts of the messages in a page.
+fn entries(response: &HttpResponse) -> Vec<(i64, String)> {
     let entry = |message: &Value| {
         let seq = message["seq"].as_i64().expect("a number");
         let text = message["message"].as_str().expect("a text");
         (seq, text.to_owned())
     };
-    answer.messages().iter().map(entry).collect()
+    response.messages().iter().map(entry).collect()
 }

@@ -1,5 +1,5 @@
-//! The template as linters see it: not one finding. What is left as it is for a reason says so in the
-//! template, where it stands.
+//! The template has no findings of linters. Where a rule is suppressed, the template states the
+//! reason.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,28 +13,28 @@ fn sam_validates_the_template() {
 }
 
 #[test]
-fn cfn_lint_has_nothing_to_say() {
+fn cfn_lint_has_no_findings() {
     check(Command::new(tools::cfn_lint()).arg(TEMPLATE));
 }
 
 #[test]
-fn checkov_has_nothing_to_say() {
+fn checkov_has_no_findings() {
     check(&mut checkov(Path::new(TEMPLATE)));
 }
 
-/// It looks at no resource whose condition does not hold with the default parameters.
+/// checkov skips resources whose condition is false with the default parameters.
 #[test]
-fn checkov_has_nothing_to_say_about_what_is_optional_either() {
+fn checkov_has_no_findings_in_optional_resources() {
     check(&mut checkov(&without_conditions()));
 }
 
 #[test]
-fn checkov_has_something_to_say_without_the_reasons_in_the_template() {
+fn checkov_has_findings_without_the_suppressions_in_the_template() {
     let text = std::fs::read_to_string(TEMPLATE).expect("the template");
     let bare = text.replace("CKV_AWS_173", "CKV_AWS_0");
-    let said = run(&mut checkov(&write("without-reasons.yaml", &bare)));
-    let said = said.expect_err("it has findings");
-    assert!(said.contains("CKV_AWS_173"), "{said}");
+    let result = run(&mut checkov(&write("without-suppressions.yaml", &bare)));
+    let findings = result.expect_err("checkov has findings");
+    assert!(findings.contains("CKV_AWS_173"), "{findings}");
 }
 
 fn checkov(template: &Path) -> Command {
@@ -45,12 +45,12 @@ fn checkov(template: &Path) -> Command {
     command
 }
 
-/// A copy of the template in which no resource has a condition.
+/// Writes a copy of the template in which no resource has a condition, and returns its path.
 fn without_conditions() -> PathBuf {
     let text = std::fs::read_to_string(TEMPLATE).expect("the template");
     let is_condition = |line: &&str| line.starts_with("    Condition: ");
     let conditions = text.lines().filter(is_condition).count();
-    assert!(conditions > 0, "something in the template is optional");
+    assert!(conditions > 0, "the template has conditions");
     let kept: Vec<_> = text.lines().filter(|line| !is_condition(line)).collect();
     write("without-conditions.yaml", &kept.join("\n"))
 }
@@ -63,12 +63,16 @@ fn write(name: &str, text: &str) -> PathBuf {
 
 /// Checks that a linter finds nothing.
 fn check(command: &mut Command) {
-    if let Err(said) = run(command) {
-        panic!("{command:?} says:\n{said}");
+    if let Err(findings) = run(command) {
+        panic!("{command:?} has findings:\n{findings}");
     }
 }
 
-/// Runs a linter that fails if it finds something; the error is what it says.
+/// Runs a linter.
+///
+/// # Errors
+///
+/// The linter fails, because it has findings: its output.
 fn run(command: &mut Command) -> Result<(), String> {
     let output = command
         .env("SAM_CLI_TELEMETRY", "0")
@@ -77,8 +81,9 @@ fn run(command: &mut Command) -> Result<(), String> {
         .output()
         .expect("the linter runs");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(text(&output.stdout) + &text(&output.stderr)),
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(text(&output.stdout) + &text(&output.stderr))
     }
 }

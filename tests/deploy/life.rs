@@ -1,4 +1,4 @@
-//! A chat is deployed, used, upgraded and deleted, and the database outlives it.
+//! A chat is deployed, used, upgraded and deleted. Its database remains.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,20 +22,21 @@ use crate::tokens;
 pub const PROFESSOR: &str = "prof@example.com";
 pub const STUDENT: &str = "student@example.com";
 
-/// The password of a connection string that no output may show.
+/// The password of a connection string. No output may contain it.
 const PASSWORD: &str = "correct-horse";
 
-/// Other than the defaults, and few: so floods are short.
+/// Limits that are lower than the defaults, so that a test reaches them soon.
 const LIMITS: [(&str, &str); 3] = [
     ("MessageRate", "2"),
     ("MessageBurst", "10"),
     ("SocketsPerUser", "3"),
 ];
 
-/// Messages that two runs of `smoke` leave.
+/// The number of messages that two runs of `smoke` send.
 const SMOKE_MESSAGES: usize = 4;
 
-/// What exists, by kind, of all that the template makes.
+/// Prints the names of all resources that the template can create, by the operation that lists
+/// them.
 const INVENTORY: &str = r#"
 import boto3, json
 kinds = [
@@ -57,57 +58,58 @@ print(json.dumps(found))
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chat_is_deployed_used_upgraded_and_deleted_and_its_messages_stay() {
+async fn a_chat_is_deployed_used_upgraded_and_deleted_and_its_messages_remain() {
     let emulator = MiniStack::start().await;
     let life = Life::new(&emulator).await;
-    let nothing = inventory(&emulator).await;
-    leave_old_messages(&life.database, PROFESSOR, STUDENT, 9).await;
+    let before = inventory(&emulator).await;
+    insert_old_messages(&life.database, PROFESSOR, STUDENT, 9).await;
 
-    a_stack_without_an_issuer_is_refused(&life).await;
-    assert_eq!(inventory(&emulator).await, nothing);
+    a_stack_without_an_issuer_is_rejected(&life).await;
+    assert_eq!(inventory(&emulator).await, before);
 
     life.deploy("first", &LIMITS).await;
     let chat = Chat::of(&emulator, "chat", &life.issuer).await;
     let mut log: Vec<_> = (0..9).map(|n| (n - 8, format!("old {n}"))).collect();
     assert_eq!(chat.log(PROFESSOR, STUDENT).await, log);
-    log.extend(use_it(&chat, &life.database).await);
-    the_page_is_told_where_to_connect(&chat).await;
+    log.extend(use_chat(&chat, &life.database).await);
+    the_page_has_the_address_of_the_websocket_api(&chat).await;
     assert_eq!(chat.log(STUDENT, PROFESSOR).await, log);
-    tokens::refuse_all_others(&emulator, &chat).await;
-    tokens::come_in_as_a_browser(&chat).await;
-    tokens::refuse_the_history_of_others(&chat).await;
-    tokens::close_the_oldest_socket(&chat, 3).await;
-    let flood = tokens::refuse_a_flood(&chat).await;
+    tokens::reject_bad_tokens(&emulator, &chat).await;
+    tokens::accept_a_subprotocol_token(&chat).await;
+    tokens::reject_the_history_of_others(&chat).await;
+    tokens::close_the_oldest_connection(&chat, 3).await;
+    let flood = tokens::limit_a_flood(&chat).await;
 
     a_stack_without_a_database_fails_with_the_reason(&life).await;
 
-    an_upgrade_without_a_database_goes_back(&life).await;
+    an_upgrade_without_a_database_is_rolled_back(&life).await;
     assert_eq!(chat.log(PROFESSOR, STUDENT).await, log);
 
-    leave_old_messages(&life.database, PROFESSOR, "late@example.com", 2).await;
-    log.extend(upgrade_while_they_talk(&life, &chat).await);
+    insert_old_messages(&life.database, PROFESSOR, "late@example.com", 2).await;
+    log.extend(upgrade_during_traffic(&life, &chat).await);
     assert_eq!(chat.log(PROFESSOR, STUDENT).await, log);
-    the_page_is_told_the_edge(&chat).await;
+    the_page_has_the_address_of_the_cloudfront_distribution(&chat).await;
     smoke(&chat).await;
     let late = [(-1, "old 0".to_owned()), (0, "old 1".to_owned())];
     assert_eq!(chat.log(PROFESSOR, "late@example.com").await, late);
 
-    let exist = inventory(&emulator).await;
-    assert!(exist.values().all(|names| !names.is_empty()), "{exist:?}");
+    let deployed = inventory(&emulator).await;
+    let all_exist = deployed.values().all(|names| !names.is_empty());
+    assert!(all_exist, "{deployed:?}");
     let (first, second) = tokio::join!(
         sam::delete(&emulator, "chat"),
         sam::delete(&emulator, "unreachable")
     );
-    first.and(second).unwrap_or_else(|said| panic!("{said}"));
-    assert_eq!(inventory(&emulator).await, nothing);
+    first.and(second).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(inventory(&emulator).await, before);
     let messages = messages(&life.database).count_documents(doc! {}).await;
     let others = (late.len() + SMOKE_MESSAGES + flood) as u64;
     assert_eq!(messages.expect("counted"), log.len() as u64 + others);
     life.database.drop().await.expect("dropped");
 }
 
-/// By a token, at the address of the WebSocket API.
-async fn the_page_is_told_where_to_connect(chat: &Chat) {
+/// The page gets the address of the WebSocket API, and that users need a token.
+async fn the_page_has_the_address_of_the_websocket_api(chat: &Chat) {
     let expected = json!({
         "socketUrl": chat.websocket_url,
         "auth": "jwt",
@@ -116,8 +118,9 @@ async fn the_page_is_told_where_to_connect(chat: &Chat) {
     assert_eq!(chat.page_config().await, expected);
 }
 
-/// With an edge there is one domain for all, and the path of the old system with the user in it.
-async fn the_page_is_told_the_edge(chat: &Chat) {
+/// With CloudFront, the page gets the domain of the distribution, and the path of the old system,
+/// which contains the user id.
+async fn the_page_has_the_address_of_the_cloudfront_distribution(chat: &Chat) {
     let config = chat.page_config().await;
     let socket_url = config["socketUrl"].as_str().expect("a URL");
     let domain = socket_url.strip_prefix("wss://");
@@ -125,7 +128,7 @@ async fn the_page_is_told_the_edge(chat: &Chat) {
     assert!(domain.is_some_and(|it| !it.contains('/')), "{config}");
 }
 
-/// What all steps of the test work with.
+/// State that all steps of the test share.
 struct Life<'a> {
     emulator: &'a MiniStack,
     database: Database,
@@ -155,15 +158,19 @@ impl<'a> Life<'a> {
         }
     }
 
-    /// Deploys the stack `chat`, or upgrades it.
+    /// Deploys the stack `chat`, or upgrades it. It must succeed.
     async fn deploy(&self, name: &str, more: &[(&str, &str)]) {
         let deployed = self.try_deploy(name, more).await;
-        deployed.unwrap_or_else(|said| panic!("{said}"));
+        deployed.unwrap_or_else(|error| panic!("{error}"));
     }
 
-    /// The same; an error is what is said of the failure.
+    /// Deploys the stack `chat`, or upgrades it.
+    ///
+    /// # Errors
+    ///
+    /// The deployment fails: the output of `sam deploy`.
     async fn try_deploy(&self, name: &str, more: &[(&str, &str)]) -> Result<(), String> {
-        let usual = [
+        let defaults = [
             ("Architecture", sam::ARCHITECTURE),
             ("MongodbSecretArn", &self.secret_arn),
             ("MongodbDatabase", self.database.name()),
@@ -171,12 +178,12 @@ impl<'a> Life<'a> {
             ("JwtAudience", &self.issuer.audience),
             ("JwtKeysUrl", &self.issuer.keys_url()),
         ];
-        let parameters = [&usual, more].concat();
+        let parameters = [&defaults, more].concat();
         let template = release(self.emulator, name).await;
         sam::deploy(self.emulator, &template, "chat", &parameters).await
     }
 
-    /// Puts another connection string into the secret.
+    /// Stores a connection string in the secret.
     async fn set_secret(&self, uri: &str) {
         let id = ["--secret-id", &self.secret_arn, "--secret-string", uri];
         let put = [&["secretsmanager", "put-secret-value"], &id[..]].concat();
@@ -184,14 +191,14 @@ impl<'a> Life<'a> {
     }
 }
 
-/// A connection string to where nobody listens, and the port.
-fn nowhere() -> (String, String) {
+/// Returns a connection string to a port on which no server listens, and the port.
+fn unreachable_database() -> (String, String) {
     let port = free_port().expect("a port").to_string();
     (format!("mongodb://chat:{PASSWORD}@127.0.0.1:{port}/"), port)
 }
 
-/// Messages of the old system, one a minute, between two users who take turns.
-async fn leave_old_messages(database: &Database, user1: &str, user2: &str, count: usize) {
+/// Inserts messages of the old system between two users: one a minute, with alternating senders.
+async fn insert_old_messages(database: &Database, user1: &str, user2: &str, count: usize) {
     let old = (0..count).map(|n| {
         let (sender, receiver) = [(user1, user2), (user2, user1)][n % 2];
         doc! {
@@ -209,8 +216,8 @@ fn messages(database: &Database) -> Collection<Document> {
     database.collection("chat_messages")
 }
 
-/// Does all that the chat can do; returns what its log has then got.
-async fn use_it(chat: &Chat, database: &Database) -> Vec<(i64, String)> {
+/// Uses every function of the chat. Returns the numbers and texts of the new messages.
+async fn use_chat(chat: &Chat, database: &Database) -> Vec<(i64, String)> {
     eprintln!("Using the chat.");
     let mut professor = chat.connect(PROFESSOR).await;
     let mut student = chat.connect(STUDENT).await;
@@ -235,11 +242,11 @@ async fn use_it(chat: &Chat, database: &Database) -> Vec<(i64, String)> {
     assert_eq!(parts(&push, ["seq", "message"]), json!([2, "Yes."]));
     student.expect_nothing().await;
 
-    resend(&mut professor, &mut student).await;
-    be_refused(&mut student, chat).await;
-    vanish(student, &mut professor, database).await;
+    send_twice(&mut professor, &mut student).await;
+    send_invalid_input(&mut student, chat).await;
+    disconnect_without_close(student, &mut professor, database).await;
     professor.close().await;
-    until(async || open_sockets(database, PROFESSOR).await.is_empty()).await;
+    until(async || connections_of(database, PROFESSOR).await.is_empty()).await;
     let texts = [
         (1, "At 3PM?"),
         (2, "Yes."),
@@ -249,13 +256,13 @@ async fn use_it(chat: &Chat, database: &Database) -> Vec<(i64, String)> {
     texts.map(|(seq, text)| (seq, text.to_owned())).to_vec()
 }
 
-/// Fields of a frame.
+/// Returns some fields of a frame.
 fn parts<const N: usize>(frame: &Value, names: [&str; N]) -> Value {
     json!(names.map(|name| frame[name].clone()).to_vec())
 }
 
 /// A message that is sent twice is stored once.
-async fn resend(sender: &mut Client, receiver: &mut Client) {
+async fn send_twice(sender: &mut Client, receiver: &mut Client) {
     let frame = json!({
         "action": "sendMessage",
         "receiver_id": STUDENT,
@@ -274,8 +281,8 @@ async fn resend(sender: &mut Client, receiver: &mut Client) {
     }
 }
 
-/// Errors on both kinds of route, and over HTTP.
-async fn be_refused(client: &mut Client, chat: &Chat) {
+/// Invalid input gets an error on both kinds of route, and over HTTP.
+async fn send_invalid_input(client: &mut Client, chat: &Chat) {
     for frame in [json!({"message": 7}), json!({"action": "sendMessage"})] {
         client.send(&frame).await;
         let error = client.next().await;
@@ -284,36 +291,37 @@ async fn be_refused(client: &mut Client, chat: &Chat) {
             json!(["error", "invalid_frame"])
         );
     }
-    let answer = chat.history(PROFESSOR, "", "").await;
-    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
-    assert_eq!(answer.header("content-type"), "application/problem+json");
+    let response = chat.history(PROFESSOR, "", "").await;
+    assert_eq!(response.status, StatusCode::BAD_REQUEST);
+    assert_eq!(response.header("content-type"), "application/problem+json");
 }
 
-/// A socket that ends without a word is forgotten; so is one of which nobody ever heard again.
-async fn vanish(client: Client, other: &mut Client, database: &Database) {
-    let rows = open_sockets(database, STUDENT).await;
+/// The row of a connection is deleted when the connection breaks. If no event says so, it is
+/// deleted by the next push.
+async fn disconnect_without_close(client: Client, other: &mut Client, database: &Database) {
+    let rows = connections_of(database, STUDENT).await;
     drop(client);
-    until(async || open_sockets(database, STUDENT).await.is_empty()).await;
+    until(async || connections_of(database, STUDENT).await.is_empty()).await;
 
-    let mut row = rows.into_iter().next().expect("the socket was open");
+    let mut row = rows.into_iter().next().expect("the connection has a row");
     row.insert("_id", "AAAAAAAAAAAAAAA=");
-    // A fresh one is left alone: its socket may still be coming up.
-    let some_time_ago = Utc::now() - TimeDelta::minutes(10);
-    let some_time_ago = DateTime::from_millis(some_time_ago.timestamp_millis());
-    row.insert("connected_at", some_time_ago);
+    // A push does not delete a new row, because its connection may not be open yet.
+    let connected_at = Utc::now() - TimeDelta::minutes(10);
+    let connected_at = DateTime::from_millis(connected_at.timestamp_millis());
+    row.insert("connected_at", connected_at);
     let inserted = connections(database).insert_one(row).await;
     inserted.expect("inserted");
     let ack = other.say(STUDENT, "Are you there?").await;
     assert_eq!(ack["status"], "stored");
-    assert!(open_sockets(database, STUDENT).await.is_empty());
+    assert!(connections_of(database, STUDENT).await.is_empty());
 }
 
 fn connections(database: &Database) -> Collection<Document> {
     database.collection("connections")
 }
 
-/// The rows of a user's sockets, oldest first.
-async fn open_sockets(database: &Database, user_id: &str) -> Vec<Document> {
+/// Returns the rows of a user's connections, oldest first.
+async fn connections_of(database: &Database, user_id: &str) -> Vec<Document> {
     let connections = connections(database);
     let rows = connections
         .find(doc! {"user_id": user_id})
@@ -322,21 +330,21 @@ async fn open_sockets(database: &Database, user_id: &str) -> Vec<Document> {
     rows.expect("found")
 }
 
-/// By default nobody gets in without a token, so somebody must issue them.
-async fn a_stack_without_an_issuer_is_refused(life: &Life<'_>) {
+/// By default, clients need a token, so the stack needs an issuer.
+async fn a_stack_without_an_issuer_is_rejected(life: &Life<'_>) {
     let parameters = [
         ("Architecture", sam::ARCHITECTURE),
         ("MongodbSecretArn", life.secret_arn.as_str()),
     ];
     let template = release(life.emulator, "open-door").await;
     let deployed = sam::deploy(life.emulator, &template, "open-door", &parameters).await;
-    let said = deployed.expect_err("nobody issues tokens");
-    assert!(said.contains("Auth=jwt needs JwtIssuer"), "{said}");
+    let error = deployed.expect_err("the stack has no issuer");
+    assert!(error.contains("Auth=jwt needs JwtIssuer"), "{error}");
 }
 
-/// The database of this one does not answer. It asks for no tokens.
+/// This stack has an unreachable database. It does not need tokens.
 async fn a_stack_without_a_database_fails_with_the_reason(life: &Life<'_>) {
-    let (uri, port) = nowhere();
+    let (uri, port) = unreachable_database();
     let parameters = [
         ("Architecture", sam::ARCHITECTURE),
         ("MongodbUri", uri.as_str()),
@@ -344,7 +352,7 @@ async fn a_stack_without_a_database_fails_with_the_reason(life: &Life<'_>) {
     ];
     let template = release(life.emulator, "unreachable").await;
     let deployed = sam::deploy(life.emulator, &template, "unreachable", &parameters).await;
-    let said = deployed.expect_err("there is no database");
+    let error = deployed.expect_err("the database is unreachable");
 
     let events = life
         .emulator
@@ -364,51 +372,53 @@ async fn a_stack_without_a_database_fails_with_the_reason(life: &Life<'_>) {
     assert_eq!(failed["LogicalResourceId"], "Migration");
     let reason = failed["ResourceStatusReason"].as_str().expect("a reason");
     assert!(reason.contains(&port), "{reason}");
-    assert!(!(said + reason).contains(PASSWORD), "a password is shown");
+    assert!(
+        !(error + reason).contains(PASSWORD),
+        "the output has the password"
+    );
 }
 
-/// The release of the next upgrade, tried too early: its migration fails, and going back needs no
-/// database. That the same release can be deployed later is what the next upgrade shows.
-async fn an_upgrade_without_a_database_goes_back(life: &Life<'_>) {
+/// The migration of an upgrade fails without a database, and the rollback succeeds without one. The
+/// next upgrade deploys the same release.
+async fn an_upgrade_without_a_database_is_rolled_back(life: &Life<'_>) {
     let before = code(life.emulator).await;
-    let (uri, port) = nowhere();
+    let (uri, port) = unreachable_database();
     life.set_secret(&uri).await;
-    let said = life.try_deploy("second", &[]).await;
-    let said = said.expect_err("there is no database");
-    assert!(said.contains(&port), "{said}");
-    assert!(said.contains("UPDATE_ROLLBACK_COMPLETE"), "{said}");
-    assert!(!said.contains(PASSWORD), "a password is shown");
+    let deployed = life.try_deploy("second", &[]).await;
+    let error = deployed.expect_err("the database is unreachable");
+    assert!(error.contains(&port), "{error}");
+    assert!(error.contains("UPDATE_ROLLBACK_COMPLETE"), "{error}");
+    assert!(!error.contains(PASSWORD), "the output has the password");
     assert_eq!(code(life.emulator).await, before);
     life.set_secret(server::uri().await).await;
 }
 
-/// The program that tries a deployed chat, as the README says, has nothing to say against it. Its
-/// users have talked before.
+/// The program `smoke` succeeds on the deployed chat, also if its users have sent messages before.
 async fn smoke(chat: &Chat) {
     let users = ["try@example.com", "retry@example.com"];
     let tokens = users.map(|user_id| chat.issuer.token(user_id)).join(",");
     for _ in 0..SMOKE_MESSAGES / 2 {
-        try_out(chat, users, &tokens).await;
+        run_smoke(chat, users, &tokens).await;
     }
 }
 
-async fn try_out(chat: &Chat, [prof, student]: [&str; 2], tokens: &str) {
+async fn run_smoke(chat: &Chat, [prof, student]: [&str; 2], tokens: &str) {
     let output = Command::new(programs::folder().join("smoke"))
         .args([&chat.websocket_url, &chat.history_url])
         .args(["--users", prof, student])
-        // The emulator does not answer the subprotocol.
+        // The emulator does not return the subprotocol.
         .arg("--without-browser")
         .env("SMOKE_TOKENS", tokens)
         .output()
         .await
-        .expect("it runs");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+        .expect("smoke runs");
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{log}");
 }
 
-/// The stack gets new code, another setting and an edge, while two users talk over sockets that were
-/// open before. Returns what they said.
-async fn upgrade_while_they_talk(life: &Life<'_>, chat: &Chat) -> Vec<(i64, String)> {
+/// Upgrades the stack to new code, another setting and CloudFront, while two users send messages
+/// over connections that were open before. Returns the numbers and texts of the messages.
+async fn upgrade_during_traffic(life: &Life<'_>, chat: &Chat) -> Vec<(i64, String)> {
     let mut professor = chat.connect(PROFESSOR).await;
     let mut student = chat.connect(STUDENT).await;
     let code = code(life.emulator).await;
@@ -422,16 +432,16 @@ async fn upgrade_while_they_talk(life: &Life<'_>, chat: &Chat) -> Vec<(i64, Stri
         life.deploy("second", &parameters).await;
         upgraded.store(true, Ordering::Relaxed);
     };
-    let ((), mut said) = tokio::join!(upgrade, speak_until(&mut professor, &upgraded));
-    // The new code, with the setting of before for this socket and with the new one for the next.
+    let ((), mut sent) = tokio::join!(upgrade, send_until(&mut professor, &upgraded));
+    // The new code uses the old setting for the open connection, and the new setting for a new one.
     let mut newcomer = chat.connect(PROFESSOR).await;
-    said.push(say(&mut professor, "I stay.").await);
+    sent.push(send(&mut professor, "I stay.").await);
     assert_eq!(newcomer.next().await["message"], "I stay.");
-    said.push(say(&mut newcomer, "I am new.").await);
+    sent.push(send(&mut newcomer, "I am new.").await);
     assert_eq!(professor.next().await["message"], "I am new.");
-    expect_pushes(&mut student, &said).await;
-    let rows = open_sockets(&life.database, PROFESSOR).await;
-    let newest = rows.last().expect("it is open");
+    expect_pushes(&mut student, &sent).await;
+    let rows = connections_of(&life.database, PROFESSOR).await;
+    let newest = rows.last().expect("the connection has a row");
     assert_eq!(newest.get_str("endpoint").expect("text"), endpoint);
     let new = self::code(life.emulator).await;
     assert!(code.keys().eq(new.keys()), "the functions are the same");
@@ -441,25 +451,25 @@ async fn upgrade_while_they_talk(life: &Life<'_>, chat: &Chat) -> Vec<(i64, Stri
         client.close().await;
     }
     for user_id in [PROFESSOR, STUDENT] {
-        until(async || open_sockets(&life.database, user_id).await.is_empty()).await;
+        until(async || connections_of(&life.database, user_id).await.is_empty()).await;
     }
-    said
+    sent
 }
 
-/// Sends one message after the other; returns their numbers and texts.
-async fn speak_until(client: &mut Client, done: &AtomicBool) -> Vec<(i64, String)> {
-    let mut said = Vec::new();
+/// Sends messages, one after another, until `done` is true. Returns their numbers and texts.
+async fn send_until(client: &mut Client, done: &AtomicBool) -> Vec<(i64, String)> {
+    let mut sent = Vec::new();
     while !done.load(Ordering::Relaxed) {
-        said.push(say(client, &format!("during {}", said.len())).await);
+        sent.push(send(client, &format!("during {}", sent.len())).await);
     }
-    eprintln!("{} messages were sent during the upgrade.", said.len());
-    said
+    eprintln!("{} messages were sent during the upgrade.", sent.len());
+    sent
 }
 
-/// Sends a message until it is acknowledged, as clients do: it may come too soon after the others,
-/// and the emulator ends the processes of a function that it updates, where AWS lets them finish.
-/// Returns its number and its text.
-async fn say(client: &mut Client, text: &str) -> (i64, String) {
+/// Sends a message until it is acknowledged, as clients do. It may exceed the rate limit, and the
+/// emulator kills the processes of a function that it updates, while AWS lets them finish. Returns
+/// its number and its text.
+async fn send(client: &mut Client, text: &str) -> (i64, String) {
     let frame = json!({
         "action": "sendMessage",
         "receiver_id": STUDENT,
@@ -468,22 +478,25 @@ async fn say(client: &mut Client, text: &str) -> (i64, String) {
     });
     loop {
         client.send(&frame).await;
-        let answer = client.next().await;
-        if answer["type"] == "ack" {
-            assert_eq!(answer["status"], "delivered", "{answer}");
-            return (answer["seq"].as_i64().expect("a number"), text.to_owned());
+        let response = client.next().await;
+        if response["type"] == "ack" {
+            assert_eq!(response["status"], "delivered", "{response}");
+            let seq = response["seq"].as_i64().expect("a number");
+            return (seq, text.to_owned());
         }
-        match answer["code"] == "rate_limited" {
-            true => tokens::wait_as_told(&answer).await,
-            false => assert!(answer["errorType"].is_string(), "{answer}"),
+        if response["code"] == "rate_limited" {
+            tokens::wait_for_retry(&response).await;
+        } else {
+            assert!(response["errorType"].is_string(), "{response}");
         }
     }
 }
 
-/// Checks that messages are pushed in their order. One that was sent again may come again.
-async fn expect_pushes(client: &mut Client, said: &[(i64, String)]) {
+/// Checks that messages are pushed in their order. A message that was sent again may be pushed
+/// again.
+async fn expect_pushes(client: &mut Client, sent: &[(i64, String)]) {
     let mut received = Vec::new();
-    while received.len() < said.len() {
+    while received.len() < sent.len() {
         let push = client.next().await;
         let text = push["message"].as_str().expect("a message").to_owned();
         let entry = (push["seq"].as_i64().expect("a number"), text);
@@ -491,13 +504,13 @@ async fn expect_pushes(client: &mut Client, said: &[(i64, String)]) {
             received.push(entry);
         }
     }
-    assert_eq!(received, said);
+    assert_eq!(received, sent);
 }
 
-/// A hash of each function's code.
+/// Returns the hash of each function's code.
 async fn code(emulator: &MiniStack) -> BTreeMap<String, Value> {
-    let answer = emulator.aws(&["lambda", "list-functions"]).await;
-    let functions = answer["Functions"].as_array().expect("functions");
+    let response = emulator.aws(&["lambda", "list-functions"]).await;
+    let functions = response["Functions"].as_array().expect("functions");
     let entry = |function: &Value| {
         let name = function["FunctionName"].as_str().expect("a name");
         (name.to_owned(), function["CodeSha256"].clone())
@@ -505,7 +518,7 @@ async fn code(emulator: &MiniStack) -> BTreeMap<String, Value> {
     functions.iter().map(entry).collect()
 }
 
-/// The names of all that exists, by kind.
+/// Returns the names of all resources, by the operation that lists them.
 async fn inventory(emulator: &MiniStack) -> BTreeMap<String, Vec<String>> {
     let found = emulator.python(INVENTORY).await;
     serde_json::from_value(found).expect("lists of names")

@@ -1,12 +1,12 @@
-//! The template, deployed: the real `sam build` and `sam deploy` put it on an emulator of AWS, real
-//! clients use what comes of it, over a real database server.
+//! Deployment of the template by the real `sam build` and `sam deploy` to an emulator of AWS. Real
+//! clients use the deployed chat, which has a real database server.
 //!
-//! - [`adapt`]: the one step between the built template and the emulator, each change with its reason
-//! - [`chat`]: a deployed chat, as its outputs name it
-//! - [`life`]: it is deployed, used, upgraded and deleted, beside a stack that cannot be deployed
-//! - [`tokens`]: who gets in, who does not, and how much they may do there
+//! - [`adapt`]: changes to the built template for the emulator, each with its reason
+//! - [`chat`]: a deployed chat, found by the outputs of its stack
+//! - [`life`]: a chat is deployed, used, upgraded and deleted, beside stacks that fail
+//! - [`tokens`]: accepted and rejected tokens, and the limits of a user
 //! - [`instances`]: `send-message` on Lambda Managed Instances
-//! - [`checks`]: the template as linters see it
+//! - [`checks`]: the template has no findings of linters
 
 mod adapt;
 mod chat;

@@ -1,4 +1,4 @@
-//! Who gets into a deployed chat, who does not, and how much they may do there.
+//! Accepted and rejected tokens, and the limits of a user.
 
 use chrono::Utc;
 use futures_util::future::join_all;
@@ -14,14 +14,14 @@ use tokio::time::{Duration, sleep};
 use crate::chat::{Chat, connect_as};
 use crate::life::{PROFESSOR, STUDENT};
 
-/// What becomes of a caller whose authorizer says `Unauthorized`. On AWS it is 401: the emulator knows
-/// no difference between this failure and others.
+/// The status if the authorizer fails with `Unauthorized`. On AWS it is 401, but the emulator
+/// treats this failure like any other.
 const UNAUTHORIZED: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
 
-/// More than any user may send at once.
-const FLOOD: usize = 100;
+/// More messages than a user may send at once.
+const MAX_FLOOD: usize = 100;
 
-/// What the log says of refusals: each of these.
+/// The reasons of rejections. Each must be in the log.
 const REASONS: [&str; 8] = [
     "the audience of the token is another one",
     "the issuer of the token is another one",
@@ -33,13 +33,14 @@ const REASONS: [&str; 8] = [
     "there is no token",
 ];
 
-/// No handshake and no history without a good token, nor with somebody else's.
-pub async fn refuse_all_others(emulator: &MiniStack, chat: &Chat) {
+/// Handshakes and history requests are rejected without a valid token, and with that of another
+/// user.
+pub async fn reject_bad_tokens(emulator: &MiniStack, chat: &Chat) {
     let url = chat.url_of(PROFESSOR);
     let history = format!("{}?user1={PROFESSOR}&user2={STUDENT}", chat.history_url);
     for token in bad_tokens(&chat.issuer) {
-        let refused = connect_as(&token, &url).await.err();
-        assert_eq!(refused, Some(UNAUTHORIZED), "{token}");
+        let rejected = connect_as(&token, &url).await.err();
+        assert_eq!(rejected, Some(UNAUTHORIZED), "{token}");
         assert_eq!(get_as(&token, &history).await.status, UNAUTHORIZED);
     }
     assert_eq!(Client::connect(&url).await.err(), Some(UNAUTHORIZED));
@@ -55,49 +56,49 @@ pub async fn refuse_all_others(emulator: &MiniStack, chat: &Chat) {
             &format!("chat.v1, bearer.{token}"),
         ),
     ];
-    let refused = Client::connect_with(&url, &twice).await.err();
-    assert_eq!(refused, Some(UNAUTHORIZED));
+    let rejected = Client::connect_with(&url, &twice).await.err();
+    assert_eq!(rejected, Some(UNAUTHORIZED));
 
-    let of_another = chat.issuer.token(STUDENT);
-    let refused = connect_as(&of_another, &url).await.err();
-    assert_eq!(refused, Some(StatusCode::FORBIDDEN));
-    let log = refusals(emulator, chat).await;
+    let other_token = chat.issuer.token(STUDENT);
+    let rejected = connect_as(&other_token, &url).await.err();
+    assert_eq!(rejected, Some(StatusCode::FORBIDDEN));
+    let log = rejections(emulator, chat).await;
     for reason in REASONS {
-        assert!(log.contains(reason), "not refused since {reason}: {log}");
+        assert!(log.contains(reason), "no rejection because {reason}: {log}");
     }
 }
 
-/// What the authorizer has logged of refusals.
-async fn refusals(emulator: &MiniStack, chat: &Chat) -> String {
+/// Returns the log lines of the authorizer about rejections.
+async fn rejections(emulator: &MiniStack, chat: &Chat) -> String {
     let logs = ["logs", "filter-log-events", "--log-group-name"];
     let pattern = ["--filter-pattern", "\"not authorized\""];
     let arguments = [&logs[..], &[&chat.function_logs], &pattern].concat();
-    let answer = emulator.aws(&arguments).await;
-    let events = answer["events"].as_array().expect("events");
+    let response = emulator.aws(&arguments).await;
+    let events = response["events"].as_array().expect("events");
     let lines = events.iter().filter_map(|event| event["message"].as_str());
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Tokens that are wrong in one way each.
+/// Returns tokens that are each invalid for one reason.
 fn bad_tokens(issuer: &Issuer) -> [String; 5] {
     let with = |name: &str, value: Value| {
         let mut claims = issuer.claims(PROFESSOR);
         claims[name] = value;
         issuer.key.sign(&claims)
     };
-    let stranger = Key::other_rsa(&issuer.key.id);
+    let other_key = Key::other_rsa(&issuer.key.id);
     [
         with("exp", (Utc::now().timestamp() - 3_600).into()),
         with("iss", "https://elsewhere.example.com".into()),
         with("aud", "another-chat".into()),
-        stranger.sign(&issuer.claims(PROFESSOR)),
+        other_key.sign(&issuer.claims(PROFESSOR)),
         unsigned(&issuer.claims(PROFESSOR)),
     ]
 }
 
-/// A browser shows its token by a subprotocol. On AWS it is answered `chat.v1`: the emulator answers
-/// none, so a client that insists would hang up.
-pub async fn come_in_as_a_browser(chat: &Chat) {
+/// A token is accepted as a subprotocol, which is how browsers send it. AWS returns the subprotocol
+/// `chat.v1`, but the emulator returns none, so this client does not require it.
+pub async fn accept_a_subprotocol_token(chat: &Chat) {
     let token = chat.issuer.token(PROFESSOR);
     let request = handshake(&chat.websocket_url);
     let request = request.trim_end();
@@ -106,7 +107,7 @@ pub async fn come_in_as_a_browser(chat: &Chat) {
     browser.send(format!("{request}\r\n{offer}\r\n\r\n")).await;
     browser.accepted().await.expect("the handshake succeeds");
 
-    // It is known who it is, though no URL says so.
+    // The user id is that of the token, because the URL has none.
     let forged = json!({
         "action": "sendMessage",
         "sender_id": STUDENT,
@@ -116,57 +117,57 @@ pub async fn come_in_as_a_browser(chat: &Chat) {
     browser
         .send(client_frame(0x81, forged.to_string().as_bytes()))
         .await;
-    let (_, answer) = browser.frame().await.expect("an answer");
-    let answer: Value = serde_json::from_slice(&answer).expect("JSON");
-    assert_eq!(answer["code"], "sender_mismatch", "{answer}");
+    let (_, response) = browser.frame().await.expect("a response");
+    let response: Value = serde_json::from_slice(&response).expect("JSON");
+    assert_eq!(response["code"], "sender_mismatch", "{response}");
 }
 
-/// A third user gets the same refusal, whether or not there is a conversation.
-pub async fn refuse_the_history_of_others(chat: &Chat) {
+/// A third user gets the same rejection whether or not the conversation exists.
+pub async fn reject_the_history_of_others(chat: &Chat) {
     let pairs = [[PROFESSOR, STUDENT], ["nobody@example.com", STUDENT]];
     let ask = |pair| chat.history_as("third@example.com", pair, "");
-    let [there, not_there] = <[_; 2]>::try_from(join_all(pairs.map(ask)).await).expect("two");
-    assert_eq!(there.status, StatusCode::FORBIDDEN);
-    assert_eq!(there.header("content-type"), "application/problem+json");
+    let [existing, missing] = <[_; 2]>::try_from(join_all(pairs.map(ask)).await).expect("two");
+    assert_eq!(existing.status, StatusCode::FORBIDDEN);
+    assert_eq!(existing.header("content-type"), "application/problem+json");
     assert_eq!(
-        (there.status, there.body),
-        (not_there.status, not_there.body)
+        (existing.status, existing.body),
+        (missing.status, missing.body)
     );
 }
 
-/// Somebody who sends too much is refused, and may go on when told so. Returns how many messages they
-/// have sent.
-pub async fn refuse_a_flood(chat: &Chat) -> usize {
+/// A user who sends too much gets an error, and may send again after the time that it states.
+/// Returns the number of messages that were sent.
+pub async fn limit_a_flood(chat: &Chat) -> usize {
     let mut flooder = chat.connect("flood@example.com").await;
     let mut sent = 0;
-    let refusal = loop {
-        let answer = flooder.say("dam@example.com", "Water.").await;
-        if answer["type"] == "error" {
-            break answer;
+    let rejection = loop {
+        let response = flooder.say("dam@example.com", "Water.").await;
+        if response["type"] == "error" {
+            break response;
         }
         sent += 1;
-        assert!(sent < FLOOD, "nobody stops it");
+        assert!(sent < MAX_FLOOD, "the rate limit does not apply");
     };
-    assert_eq!(refusal["code"], "rate_limited", "{refusal}");
-    wait_as_told(&refusal).await;
-    let answer = flooder.say("dam@example.com", "A drop.").await;
-    assert_eq!(answer["type"], "ack", "{answer}");
+    assert_eq!(rejection["code"], "rate_limited", "{rejection}");
+    wait_for_retry(&rejection).await;
+    let response = flooder.say("dam@example.com", "A drop.").await;
+    assert_eq!(response["type"], "ack", "{response}");
     flooder.close().await;
     sent + 1
 }
 
-/// Waits as long as an error says.
-pub async fn wait_as_told(refusal: &Value) {
-    let millis = refusal["retry_after_ms"].as_u64().expect("a time");
+/// Waits as long as the `retry_after_ms` of an error.
+pub async fn wait_for_retry(rejection: &Value) {
+    let millis = rejection["retry_after_ms"].as_u64().expect("a time");
     sleep(Duration::from_millis(millis)).await;
 }
 
-/// The oldest socket of a user makes room for a new one.
-pub async fn close_the_oldest_socket(chat: &Chat, sockets_per_user: usize) {
+/// A new connection above the limit closes the oldest connection of the user.
+pub async fn close_the_oldest_connection(chat: &Chat, connections_per_user: usize) {
     const MANY: &str = "many@example.com";
     let mut oldest = chat.connect(MANY).await;
     let mut others = Vec::new();
-    for _ in 0..sockets_per_user {
+    for _ in 0..connections_per_user {
         others.push(chat.connect(MANY).await);
     }
     oldest.rest().await;
