@@ -1,5 +1,5 @@
-//! The text of a frame, from a client: whatever it is, it is taken with valid fields, or refused with
-//! an answer that repeats nothing of it but its id.
+//! The text of a frame, from a client. It is accepted with valid fields, or rejected with an error
+//! frame that repeats nothing of it but its id.
 
 #![no_main]
 
@@ -17,12 +17,13 @@ fuzz_target!(|bytes: &[u8]| {
         Ok(ClientFrame::Send(frame)) => check_accepted(text, &frame),
         Err(bad) => {
             let id = bad.client_message_id.clone();
-            let answer = ServerFrame::error(bad.rejection.into(), bad.client_message_id).to_json();
-            let answer: Value = serde_json::from_str(&answer).expect("an answer is JSON");
+            let response =
+                ServerFrame::error(bad.rejection.into(), bad.client_message_id).to_json();
+            let response: Value = serde_json::from_str(&response).expect("a response is JSON");
             let id = id.as_ref().map(ClientMessageId::as_str);
-            assert_eq!(answer["client_message_id"].as_str(), id);
-            // Our own sentences, with a number at most.
-            let sentence = answer["message"].as_str().expect("a sentence");
+            assert_eq!(response["client_message_id"].as_str(), id);
+            // The message is a constant sentence, at most with a number.
+            let sentence = response["message"].as_str().expect("a sentence");
             assert!(sentence.len() < 100 && sentence.is_ascii(), "{sentence}");
         }
     }
@@ -38,7 +39,7 @@ fn check_accepted(text: &str, frame: &SendFrame) {
     if let Some(id) = &frame.client_message_id {
         assert!((1..=ClientMessageId::MAX_BYTES).contains(&id.as_str().len()));
     }
-    // Nothing is trimmed or replaced: the fields are those of the JSON, and say the same again.
+    // No field is trimmed or replaced: it equals that of the JSON, and parses to the same again.
     let fields: Value = serde_json::from_str(text).expect("an accepted frame is JSON");
     for (name, value) in as_json(frame).as_object().expect("an object") {
         assert_eq!(fields.get(name).unwrap_or(&Value::Null), value, "{name}");

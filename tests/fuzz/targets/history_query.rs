@@ -1,5 +1,5 @@
-//! The query string of a request for the history: what is accepted comes back from the links to the
-//! other pages as it was.
+//! The query string of a history request. The links of an accepted query to other pages parse to
+//! the same query.
 
 #![no_main]
 
@@ -16,7 +16,7 @@ fuzz_target!(|bytes: &[u8]| {
     match Query::parse(text) {
         Ok(query) => check_accepted(&query),
         Err(rejection) => {
-            // Our own sentences, with a number at most.
+            // The message is a constant sentence, at most with a number.
             let sentence = rejection.message;
             assert!(sentence.len() < 100 && sentence.is_ascii(), "{sentence}");
         }
@@ -34,18 +34,18 @@ fn check_accepted(query: &Query) {
         older: true,
         newer: true,
     };
-    let links = page::links(query, &page).expect("there is more on both sides");
+    let links = page::links(query, &page).expect("the page has neighbours on both sides");
     let targets: Vec<&str> = links
         .split(", ")
         .map(|link| {
             let target = link.strip_prefix("<?").expect("a relative link");
-            target.split_once('>').expect("it ends").0
+            target.split_once('>').expect("a link ends with >").0
         })
         .collect();
     let [prev, next] = targets[..] else {
         panic!("two links: {links}");
     };
-    let (prev, next) = (again(prev), again(next));
+    let (prev, next) = (parse_link(prev), parse_link(next));
     for link in [&prev, &next] {
         assert_eq!((&link.user1, &link.user2), (&query.user1, &query.user2));
         assert_eq!(
@@ -60,8 +60,9 @@ fn check_accepted(query: &Query) {
     assert_eq!(next.range.after, Some(i64::MAX));
 }
 
-fn again(link: &str) -> Query {
-    Query::parse(link).expect("a link of ours is accepted")
+/// Parses the query of a link, which must be accepted.
+fn parse_link(link: &str) -> Query {
+    Query::parse(link).expect("the query of a link is accepted")
 }
 
 fn message(query: &Query, seq: i64) -> Message {

@@ -1,4 +1,4 @@
-//! The text of a template, from a developer: it is served or refused with a reason, soon.
+//! The text of a template, from a developer. It is read, or rejected with a reason, within seconds.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! A token, from anybody: wherever it is in the authorizer's event and whatever it says, only one that
-//! is signed by a key of the issuer is accepted, and only if its claims are good.
+//! A token, from a client. At any place in the authorizer's event, it is accepted only if it is
+//! signed by a key of the issuer and its claims are valid.
 
 #![no_main]
 
@@ -26,8 +26,8 @@ struct Setup {
     runtime: Runtime,
     verifier: Verifier,
     signer: (Header, EncodingKey),
-    /// Tokens that are good until the year 2100. The corpus has them, so that they get mutated.
-    good: Vec<String>,
+    /// Tokens that are valid until the year 2100. They are in the corpus, so that they are mutated.
+    valid: Vec<String>,
 }
 
 static SETUP: LazyLock<Setup> = LazyLock::new(|| {
@@ -37,7 +37,7 @@ static SETUP: LazyLock<Setup> = LazyLock::new(|| {
         key("ed", Algorithm::EdDSA),
     ];
     let claims = json!({"iss": ISSUER, "aud": AUDIENCE, "sub": USER, "exp": 4_102_444_800_u64});
-    let good = keys.iter().map(|(header, key)| sign(header, key, &claims));
+    let valid = keys.iter().map(|(header, key)| sign(header, key, &claims));
     let source = Source::Published {
         url: publish(&keys).parse().expect("a URL"),
         client: Box::new(http_client::new()),
@@ -51,17 +51,17 @@ static SETUP: LazyLock<Setup> = LazyLock::new(|| {
     let setup = Setup {
         runtime: runtime.expect("a runtime"),
         verifier: Verifier::new(Keys::new(source, Timing::default()), rules),
-        good: good.collect(),
+        valid: valid.collect(),
         signer: keys.into_iter().last().expect("three keys"),
     };
-    for token in &setup.good {
-        let identity = verify(&setup, token).expect("a good token is accepted");
+    for token in &setup.valid {
+        let identity = verify(&setup, token).expect("a valid token is accepted");
         assert_eq!(identity.user_id.as_str(), USER);
     }
     setup
 });
 
-/// One of the keys of the tests.
+/// Returns one of the keys of the tests.
 fn key(id: &str, algorithm: Algorithm) -> (Header, EncodingKey) {
     let key = match algorithm {
         Algorithm::RS256 => {
@@ -79,10 +79,10 @@ fn sign(header: &Header, key: &EncodingKey, claims: &Value) -> String {
     encode(header, claims, key).expect("claims can be signed")
 }
 
-/// Serves the public halves as a JWKS, at the address that is given back.
+/// Serves the public keys as a JWKS and returns its URL.
 fn publish(keys: &[(Header, EncodingKey)]) -> String {
     let public = |(header, key): &(Header, EncodingKey)| {
-        let jwk = Jwk::from_encoding_key(key, header.alg).expect("it has a public half");
+        let jwk = Jwk::from_encoding_key(key, header.alg).expect("the key has a public half");
         let mut jwk = serde_json::to_value(jwk).expect("JSON");
         jwk["kid"] = header.kid.as_deref().into();
         jwk
@@ -96,7 +96,7 @@ fn publish(keys: &[(Header, EncodingKey)]) -> String {
             let lines = BufReader::new(&stream).lines().map_while(Result::ok);
             lines.take_while(|line| !line.is_empty()).for_each(drop);
             let length = body.len();
-            // The caller may have left.
+            // The client may have closed the connection.
             let _ = write!(
                 stream,
                 "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
@@ -127,18 +127,19 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// Nobody has signed it but we, so nothing is accepted but what we have.
+/// Checks a token that the issuer may not have signed: only the valid tokens of the setup are
+/// accepted.
 fn check_token(token: &str) {
     let Some(identity) = verify(&SETUP, token) else {
         return;
     };
     assert_eq!(identity.user_id.as_str(), USER);
     let signed = |token: &str| token.rsplit_once('.').map(|(signed, _)| signed.to_owned());
-    let mut good = SETUP.good.iter();
-    assert!(good.any(|good| signed(good) == signed(token)), "{token}");
+    let mut valid = SETUP.valid.iter();
+    assert!(valid.any(|valid| signed(valid) == signed(token)), "{token}");
 }
 
-/// The issuer has signed it, whatever it says.
+/// Checks a token with any claims that the issuer has signed.
 fn check_claims(claims: Map<String, Value>) {
     let (header, key) = &SETUP.signer;
     let claims = Value::Object(claims);
@@ -148,8 +149,8 @@ fn check_claims(claims: Map<String, Value>) {
     assert_eq!(claims["iss"], ISSUER);
     assert_eq!(claims["sub"], identity.user_id.as_str());
     assert!(claims["exp"].is_number() && identity.expires_at.is_some());
-    let for_us = |value: &Value| value == AUDIENCE;
+    let matches = |value: &Value| value == AUDIENCE;
     let audience = claims.get("aud").unwrap_or(&claims["client_id"]);
-    let several = audience.as_array();
-    assert!(for_us(audience) || several.is_some_and(|several| several.iter().any(for_us)));
+    let list = audience.as_array();
+    assert!(matches(audience) || list.is_some_and(|list| list.iter().any(matches)));
 }
