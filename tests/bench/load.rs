@@ -7,7 +7,7 @@
 //!   frames
 //! - [`memory`]: memory of each process and open connections
 //!
-//! The pages of a very long conversation are those of [`pages`].
+//! [`pages`] reads the pages of a very long conversation.
 
 mod crowd;
 mod devices;
@@ -54,22 +54,22 @@ async fn measure(mode: Mode) {
     );
     eprintln!("starting the database and the chat …");
     let settings = Chat::with().host(mode.host());
-    let stack = settings.flags(&["--log", "warn"]).start().await;
-    let recorder = Recorder::start(&stack);
-    come_and_go(&stack, &recorder).await;
+    let chat = settings.flags(&["--log", "warn"]).start().await;
+    let recorder = Recorder::start(&chat);
+    come_and_go(&chat, &recorder).await;
     recorder.phase("200 connections, 2 users");
-    devices::write_at_once(&stack).await;
+    devices::write_at_once(&chat).await;
     recorder.phase("slow reader");
-    neighbours::slow_reader(&stack).await;
+    neighbours::slow_reader(&chat).await;
     recorder.phase("bad frames");
-    neighbours::flood(&stack).await;
+    neighbours::flood(&chat).await;
     recorder.phase("1,000,000 messages");
-    pages::fill(&stack, LONG_CONVERSATION).await;
+    pages::fill(&chat, LONG_CONVERSATION).await;
     recorder.phase("their pages");
-    pages::walk(&stack, LONG_CONVERSATION).await;
+    pages::walk(&chat, LONG_CONVERSATION).await;
     let record = recorder.finish().await;
     record.print();
-    stack.stop().await;
+    chat.stop().await;
     // Only different processes insert at the same number.
     if mode == Mode::OneEvent {
         conflicts(mode).await;
@@ -80,9 +80,9 @@ async fn measure(mode: Mode) {
 async fn conflicts(mode: Mode) {
     eprintln!("starting the chat with a log of metrics …");
     let settings = Chat::with().host(mode.host());
-    let stack = settings.flags(&["--log-format", "json"]).start().await;
-    devices::write_at_once(&stack).await;
-    let log = stack.stop().await;
+    let chat = settings.flags(&["--log-format", "json"]).start().await;
+    devices::write_at_once(&chat).await;
+    let log = chat.stop().await;
     let lines = log.lines().filter_map(|line| line.split_once(" | "));
     let metrics = lines.filter_map(|(_, line)| serde_json::from_str::<Value>(line).ok());
     let conflicts = metrics.filter_map(|line| line["NumberConflicts"].as_u64());
@@ -92,15 +92,15 @@ async fn conflicts(mode: Mode) {
     );
 }
 
-async fn come_and_go(stack: &Chat, recorder: &Recorder) {
+async fn come_and_go(chat: &Chat, recorder: &Recorder) {
     recorder.phase("all connect");
-    let crowd = Crowd::connect(stack, SOCKETS, CHATTING).await;
+    let crowd = Crowd::connect(chat, SOCKETS, CHATTING).await;
     recorder.phase("1,000 chat");
     crowd.chat().await;
     recorder.phase("all cut, back");
-    crowd.storm(stack).await;
+    crowd.storm(chat).await;
     recorder.phase("1,000 chat");
     crowd.chat().await;
     recorder.phase("all leave");
-    crowd.leave(stack).await;
+    crowd.leave(chat).await;
 }

@@ -1,7 +1,7 @@
-//! The delivery contract, as rules over what a run did and saw and what the database holds.
+//! The delivery contract, as rules over the history of a run and the stored messages.
 //!
-//! Each rule is a function of its own, and each way to break it a variant of [`Violation`]. The rules
-//! know nothing of how the chat works: they hold for any that keeps the contract.
+//! Each rule is a function, and each way to break it is a variant of [`Violation`]. The rules do
+//! not depend on how the chat works: they hold for any chat that keeps the contract.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -9,19 +9,21 @@ use std::time::Duration;
 
 use ::tests::client::{Ack, Frame, Message};
 
-use crate::history::{Held, History, Key, Outcome, Read, Sent, Socket, Stored, conversation_id};
+use crate::history::{
+    Connection, Held, History, Key, Outcome, Read, Sent, Stored, conversation_id,
+};
 
 #[cfg(test)]
 mod tests;
 
-/// A broken promise, with what is needed to find it in the history.
+/// A broken promise, with the data to find it in the history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Violation {
     /// A message was acknowledged, and is not stored.
     Lost { key: Key, seq: i64 },
-    /// An acknowledgement says something else than what is stored.
+    /// An ack differs from the stored message.
     AckDiffers { ack: Ack, stored: Arc<Message> },
-    /// More than one acknowledgement says that it is the one that stored the message.
+    /// More than one ack says that its attempt stored the message.
     NewTwice { key: Key, seq: i64 },
     /// One message is stored more than once.
     StoredTwice { key: Key, seqs: Vec<i64> },
@@ -31,44 +33,44 @@ pub enum Violation {
     BadNumber { conversation_id: String, seq: i64 },
     /// A message has an earlier timestamp than the one before it, or one in another form.
     BadTime { conversation_id: String, seq: i64 },
-    /// A message is stored that nobody has sent.
+    /// A message is stored that no client has sent.
     Invented { conversation_id: String, seq: i64 },
-    /// A message is stored otherwise than it was sent.
+    /// A stored message differs from the message that was sent.
     Altered { key: Key, seq: i64 },
     /// A message is stored although every attempt to send it was refused.
     RefusedButStored { key: Key, seq: i64, code: String },
-    /// A good message was refused for good, or one that is no good was not refused as it must be.
+    /// A valid message was refused for good, or an invalid one was not refused as it must be.
     WrongAnswer {
         key: Key,
         expected: Option<String>,
         outcome: Outcome,
     },
-    /// A message has a number that somebody had seen before the message was first sent.
+    /// A message has a number that a client had seen before the message was first sent.
     OutOfOrder { key: Key, seq: i64, seen: i64 },
-    /// A page does not hold the numbers that follow the one that it was asked to begin after.
+    /// A page does not hold the numbers that follow the requested one.
     PageSkips { page: PageId, seq: i64 },
-    /// A page holds more messages than were asked for.
+    /// A page holds more messages than requested.
     PageTooLong { page: PageId },
-    /// A page ends before a number that somebody had seen before it was asked for.
+    /// A page ends before a number that a client had seen before the request.
     PageStale { page: PageId, seen: i64 },
-    /// A message was read otherwise than it is stored.
+    /// A message that was read differs from the stored one.
     PageDiffers { page: PageId, seq: i64 },
-    /// A socket got a message that is neither from its user nor to it.
+    /// A connection got a message that is neither from its user nor to it.
     Misdelivered {
-        socket: u64,
+        connection: u64,
         user_id: String,
         conversation_id: String,
         seq: i64,
     },
-    /// A socket got a message otherwise than it is stored.
+    /// A message that a connection got differs from the stored one.
     PushDiffers {
-        socket: u64,
+        connection: u64,
         conversation_id: String,
         seq: i64,
     },
-    /// A frame has not the fields of its type, or a page is no list of messages.
+    /// A frame lacks fields of its type, or a page is not an array of messages.
     Malformed { source: String, text: String },
-    /// A device that follows the contract does not end with the log: here is the first difference.
+    /// A device's copy differs from the log at the end; the first difference.
     LogDiffers {
         device: String,
         conversation_id: String,
@@ -76,7 +78,7 @@ pub enum Violation {
     },
 }
 
-/// Which of all reads.
+/// Index of a read in the history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageId {
     reader: String,
@@ -85,7 +87,7 @@ pub struct PageId {
     start: Duration,
 }
 
-/// Checks a run against what the database holds after it: the violations, rule by rule.
+/// Checks a run against the messages stored after it; returns the violations, rule by rule.
 pub fn check(history: &History, stored: &[Stored]) -> Vec<Violation> {
     let facts = Facts::new(history, stored);
     let rules = [
@@ -106,14 +108,14 @@ pub fn check(history: &History, stored: &[Stored]) -> Vec<Violation> {
     rules.iter().flat_map(|rule| rule(&facts)).collect()
 }
 
-/// What was sent, stored and seen, arranged for the rules.
+/// The sent, stored and seen messages, arranged for the rules.
 struct Facts<'a> {
     history: &'a History,
     sent: HashMap<&'a Key, &'a Sent>,
     stored: HashMap<Key, Vec<&'a Stored>>,
-    /// Each conversation in the order of its numbers.
+    /// Each conversation, in the order of its numbers.
     logs: BTreeMap<&'a str, Vec<&'a Stored>>,
-    /// The largest number of each conversation that anybody had seen at a time, in order.
+    /// The largest number of each conversation that a client had seen at a time, by time.
     seen: HashMap<&'a str, Vec<(Duration, i64)>>,
 }
 
@@ -155,7 +157,8 @@ impl<'a> Facts<'a> {
         place.any(|stored| *stored == message)
     }
 
-    /// The largest number of a conversation that anybody had seen before a time; 0 if none.
+    /// Returns the largest number of a conversation that a client had seen before a time; 0 if
+    /// none.
     fn seen_before(&self, conversation_id: &str, time: Duration) -> i64 {
         let seen = self
             .seen
@@ -166,27 +169,27 @@ impl<'a> Facts<'a> {
     }
 
     fn acks(&self) -> impl Iterator<Item = (Key, &'a Ack)> {
-        frames(self.history).filter_map(|(socket, _, frame)| match frame {
-            Frame::Ack(ack) => Some((ack_key(socket, ack), ack)),
+        frames(self.history).filter_map(|(connection, _, frame)| match frame {
+            Frame::Ack(ack) => Some((ack_key(connection, ack), ack)),
             _ => None,
         })
     }
 }
 
-fn frames(history: &History) -> impl Iterator<Item = (&Socket, Duration, &Frame)> {
-    let sockets = history.sockets.iter();
-    sockets.flat_map(|socket| {
-        let received = socket.received.iter();
-        received.map(move |received| (socket, received.at, &received.frame))
+fn frames(history: &History) -> impl Iterator<Item = (&Connection, Duration, &Frame)> {
+    let connections = history.connections.iter();
+    connections.flat_map(|connection| {
+        let received = connection.received.iter();
+        received.map(move |received| (connection, received.at, &received.frame))
     })
 }
 
-/// What an acknowledgement is about: the sender is the user of the socket. All messages are sent with
-/// an id, so that an acknowledgement without one is of nothing that is stored.
-fn ack_key(socket: &Socket, ack: &Ack) -> Key {
+/// Returns the key of the message of an ack: the sender is the user of the connection. All messages
+/// are sent with an id, so an ack without one belongs to no stored message.
+fn ack_key(connection: &Connection, ack: &Ack) -> Key {
     Key {
         conversation_id: ack.conversation_id.clone(),
-        sender_id: socket.user_id.clone(),
+        sender_id: connection.user_id.clone(),
         client_message_id: ack.client_message_id.clone().unwrap_or_default(),
     }
 }
@@ -266,7 +269,7 @@ fn times(facts: &Facts) -> Vec<Violation> {
     found
 }
 
-/// What has the same `client_message_id`, sender and conversation is one message.
+/// Messages with the same `client_message_id`, sender and conversation are one message.
 fn stored_once(facts: &Facts) -> Vec<Violation> {
     let twice = facts.stored.iter().filter(|(_, stored)| stored.len() > 1);
     let violations = twice.map(|(key, stored)| Violation::StoredTwice {
@@ -276,7 +279,7 @@ fn stored_once(facts: &Facts) -> Vec<Violation> {
     violations.collect()
 }
 
-/// What is stored was sent, to that receiver, with that text.
+/// A stored message was sent, to that receiver, with that text.
 fn stored_as_sent(facts: &Facts) -> Vec<Violation> {
     let stored = facts.logs.values().flatten();
     let violations = stored.filter_map(|message| {
@@ -299,7 +302,7 @@ fn stored_as_sent(facts: &Facts) -> Vec<Violation> {
     violations.collect()
 }
 
-/// What was refused by every attempt is not stored.
+/// A message that every attempt refused is not stored.
 fn refused(facts: &Facts) -> Vec<Violation> {
     let sends = facts.history.sends.iter();
     let violations = sends.filter_map(|sent| {
@@ -316,7 +319,7 @@ fn refused(facts: &Facts) -> Vec<Violation> {
     violations.collect()
 }
 
-/// What is no good is refused with its code, and nothing else is refused for good.
+/// An invalid message is refused with its code, and no other message is refused for good.
 fn answered(facts: &Facts) -> Vec<Violation> {
     let mut found = Vec::new();
     for sent in &facts.history.sends {
@@ -337,7 +340,7 @@ fn answered(facts: &Facts) -> Vec<Violation> {
     found
 }
 
-/// What was acknowledged is stored, as every acknowledgement says.
+/// An acknowledged message is stored, as every ack says.
 fn acknowledged(facts: &Facts) -> Vec<Violation> {
     let violations = facts.acks().filter_map(|(key, ack)| {
         let stored = facts.stored_as(&key);
@@ -358,7 +361,7 @@ fn says(ack: &Ack, stored: &Stored) -> bool {
         == (stored.seq, &stored.message_id, &stored.timestamp)
 }
 
-/// At most one acknowledgement of a message says that it was not stored before.
+/// At most one ack of a message says that it was not stored before.
 fn new_once(facts: &Facts) -> Vec<Violation> {
     let mut new: HashMap<Key, Vec<i64>> = HashMap::new();
     for (key, ack) in facts.acks().filter(|(_, ack)| !ack.duplicate) {
@@ -385,8 +388,8 @@ fn in_order(facts: &Facts) -> Vec<Violation> {
     violations.collect()
 }
 
-/// A reader never skips: a page holds what follows, up to its limit or beyond all that was seen
-/// before it was asked for, as it is stored.
+/// A reader never skips: a page holds the following messages, up to its limit or beyond all that
+/// was seen before the request, as they are stored.
 fn pages(facts: &Facts) -> Vec<Violation> {
     let reads = facts.history.reads.iter();
     let good = reads.filter(|read| read.outcome == Outcome::Ok);
@@ -422,24 +425,24 @@ fn page(facts: &Facts, read: &Read) -> Vec<Violation> {
     found
 }
 
-/// A socket gets messages from its user and to it alone, as they are stored.
+/// A connection gets messages from its user and to it alone, as they are stored.
 fn pushes(facts: &Facts) -> Vec<Violation> {
     let mut found = Vec::new();
-    for (socket, _, frame) in frames(facts.history) {
+    for (connection, _, frame) in frames(facts.history) {
         let Frame::Message(message) = frame else {
             continue;
         };
         let (conversation_id, seq) = (message.conversation_id.clone(), message.seq);
-        if ![&message.sender_id, &message.receiver_id].contains(&&socket.user_id) {
+        if ![&message.sender_id, &message.receiver_id].contains(&&connection.user_id) {
             found.push(Violation::Misdelivered {
-                socket: socket.id,
-                user_id: socket.user_id.clone(),
+                connection: connection.id,
+                user_id: connection.user_id.clone(),
                 conversation_id,
                 seq,
             });
         } else if !facts.is_stored(message) {
             found.push(Violation::PushDiffers {
-                socket: socket.id,
+                connection: connection.id,
                 conversation_id,
                 seq,
             });
@@ -448,10 +451,10 @@ fn pushes(facts: &Facts) -> Vec<Violation> {
     found
 }
 
-/// Frames have the fields of their type, and pages are lists of messages.
+/// Frames have the fields of their type, and pages are arrays of messages.
 fn well_formed(facts: &Facts) -> Vec<Violation> {
-    let frames = frames(facts.history).filter_map(|(socket, _, frame)| match frame {
-        Frame::Malformed(text) => Some((format!("socket {}", socket.id), text)),
+    let frames = frames(facts.history).filter_map(|(connection, _, frame)| match frame {
+        Frame::Malformed(text) => Some((format!("connection {}", connection.id), text)),
         _ => None,
     });
     let reads = facts.history.reads.iter();
@@ -467,7 +470,7 @@ fn well_formed(facts: &Facts) -> Vec<Violation> {
     .collect()
 }
 
-/// Who follows the contract ends with exactly the log.
+/// The copy of a client that follows the contract equals the log.
 fn logs(facts: &Facts) -> Vec<Violation> {
     let held = facts.history.held.iter();
     held.filter_map(|held| log(facts, held)).collect()

@@ -1,5 +1,5 @@
-//! The chat under test: a database, the gateway, and the functions as processes of the gateway. They
-//! may be killed, stopped and started again; their addresses stay the same.
+//! The chat under test: a database, the gateway, and the functions as processes of the gateway.
+//! They can be killed, stopped and started again; their addresses stay the same.
 
 mod database;
 mod gateway;
@@ -23,17 +23,17 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::session::REQUEST_TIMEOUT;
 
-/// How long anything may take to come back before the run fails.
+/// Time limit of each recovery; a run that exceeds it fails.
 pub const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// How long one try may take to find everything healthy, on a machine that is busy with the rest.
+/// Time limit of one health check, on a busy machine.
 const HEALTHY: Duration = Duration::from_secs(10);
 
-/// The whole of it.
+/// The database, the gateway and the functions.
 pub struct Cluster {
-    /// Where WebSocket clients connect: `ws://127.0.0.1:…`.
+    /// Origin for WebSocket clients: `ws://127.0.0.1:…`.
     pub ws: String,
-    /// Where HTTP callers go: `http://127.0.0.1:…`.
+    /// Origin for HTTP callers: `http://127.0.0.1:…`.
     pub http: String,
     /// The gateway's log, with the lines of the functions.
     log: PathBuf,
@@ -45,9 +45,9 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts everything, with its files in `folder` and the functions from `binaries`, each of them one
-    /// process if that is to take so many events `in_flight`. The database is that of `MONGODB_URI` if it
-    /// is set, else one of our own.
+    /// Starts everything, with its files in `folder` and the functions from `binaries`. With
+    /// `in_flight`, a function is one process that takes so many events at once. The database is
+    /// that of `MONGODB_URI` if it is set, else one of this run.
     ///
     /// # Errors
     ///
@@ -74,27 +74,27 @@ impl Cluster {
         })
     }
 
-    /// The gateway, as soon as nobody else has something to do with it: so it runs.
+    /// Locks the gateway, which runs whenever it is not locked.
     pub async fn gateway(&self) -> MutexGuard<'_, Gateway> {
         self.gateway.lock().await
     }
 
-    /// The database, as soon as nobody else has something to do with it: so it runs.
+    /// Locks the database, which runs whenever it is not locked.
     ///
     /// # Errors
     ///
-    /// It is not ours.
+    /// The database is not this run's.
     pub async fn database(&self) -> Result<MutexGuard<'_, OwnDatabase>> {
         let database = self.database.as_ref().context("the database is not ours")?;
         Ok(database.lock().await)
     }
 
-    /// A process of a function, by its program; `number` picks one of them. If there is none, the next
-    /// event of the function starts one.
+    /// Returns the process of a function; `number` picks one of several. If there is none, waits
+    /// until the next event of the function starts one.
     ///
     /// # Errors
     ///
-    /// There is none within [`TIMEOUT`], or the gateway has ended by itself.
+    /// There is none within [`TIMEOUT`], or the gateway has exited by itself.
     pub async fn process(&self, program: &str, number: usize) -> Result<Pid> {
         let start = Instant::now();
         loop {
@@ -110,12 +110,12 @@ impl Cluster {
         }
     }
 
-    /// Whether the database is ours.
+    /// Whether the database is this run's.
     pub fn owns_database(&self) -> bool {
         self.database.is_some()
     }
 
-    /// The messages and sockets, to be looked at.
+    /// Returns the database, to read messages and connections.
     ///
     /// # Errors
     ///
@@ -124,7 +124,8 @@ impl Cluster {
         server::database(&self.uri, &self.name).await
     }
 
-    /// How many processes of each function were killed while the gateway lived on, by its log.
+    /// Counts the processes of each function that were killed while the gateway lived on, by its
+    /// log.
     ///
     /// # Errors
     ///
@@ -142,14 +143,14 @@ impl Cluster {
         Ok(killed)
     }
 
-    /// Waits until everything answers again: a page of the history, a handshake, a frame.
+    /// Waits until everything responds again: a page of the history, a handshake, a frame.
     pub async fn until_healthy(&self) {
         while !timeout(HEALTHY, self.answers()).await.unwrap_or(false) {
             sleep(Duration::from_millis(50)).await;
         }
     }
 
-    /// Whether everything answers now.
+    /// Whether everything responds now.
     async fn answers(&self) -> bool {
         let history = format!("{}/chat/history", self.http);
         let history = History::new(history, None, REQUEST_TIMEOUT);
@@ -165,11 +166,11 @@ impl Cluster {
         asked.is_ok() && answer.is_ok_and(|frame| frame.contains("pong"))
     }
 
-    /// Stops everything; the messages of a database that is not ours are dropped.
+    /// Shuts everything down; drops the messages from a database that is not this run's.
     ///
     /// # Errors
     ///
-    /// Something does not stop.
+    /// A process does not exit.
     pub async fn stop(&self) -> Result<()> {
         self.gateway.lock().await.stop().await?;
         match &self.database {
@@ -179,8 +180,8 @@ impl Cluster {
     }
 }
 
-/// A port for the whole run. The system gives none of these to connections that go out: one of a client
-/// could have it just when the server is down, or even reach itself.
+/// Returns a port for the whole run. The system gives none of these ports to outgoing connections:
+/// a client's could take the server's port while that is down, or even connect to itself.
 fn fixed_port(taken: &[u16]) -> Result<u16> {
     for _ in 0..1_000 {
         let port = fastrand::u16(10_000..32_000);

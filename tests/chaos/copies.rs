@@ -1,5 +1,5 @@
-//! What a device that follows the contract holds of its conversations: it drops numbers that it has,
-//! and reads the history after the last one where it lacks something.
+//! The copies of conversations on a device that follows the contract: it drops messages that it
+//! has, and fills gaps from the history.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::outbox::BACKOFF;
 use crate::pages::{Conversation, Pages};
 use crate::workload::{Phase, SETTLE_TIMEOUT};
 
-/// The most messages that a device asks for at once.
+/// Messages of a page of the history.
 const PAGE: usize = 200;
 
 /// The copies of a device.
@@ -26,7 +26,7 @@ pub struct Copies {
 }
 
 impl Copies {
-    /// Empty ones of some conversations.
+    /// Empty copies of conversations.
     pub fn new(device: String, conversations: &[Conversation], pages: Pages) -> Self {
         let copies = conversations.iter().cloned();
         let copies = copies.map(|conversation| (conversation, Copy::default()));
@@ -38,7 +38,7 @@ impl Copies {
         }
     }
 
-    /// Takes a message that was pushed, or one of the device's own that was acknowledged.
+    /// Adds a message that was pushed, or an own message that was acknowledged.
     pub fn add(&self, message: &Arc<Message>) {
         let mut copies = self.copies.lock();
         let mut copies = copies.iter_mut();
@@ -54,7 +54,8 @@ impl Copies {
         }
     }
 
-    /// Reads on everywhere: after a time without a socket there may be more in any conversation.
+    /// Marks all copies: after a time without a connection, any conversation may have more
+    /// messages.
     pub fn read_on(&self) {
         for (_, copy) in self.copies.lock().iter_mut() {
             copy.fall_behind();
@@ -62,8 +63,8 @@ impl Copies {
         self.behind.notify_one();
     }
 
-    /// Reads the history wherever something is lacking, until the run ends; then once more
-    /// everywhere. Gives what is held in the end.
+    /// Fills gaps from the history until the run ends; then reads on once more everywhere. Returns
+    /// the copies.
     pub async fn follow(
         self: Arc<Self>,
         mut phase: watch::Receiver<Phase>,
@@ -74,7 +75,7 @@ impl Copies {
             _ = phase.wait_for(|phase| *phase == Phase::End) => {}
         }
         self.read_on();
-        // Who cannot get the rest in time does not hold the log, and the check will say so.
+        // A copy that is not complete in time differs from the log, and the check reports it.
         let _ = timeout(SETTLE_TIMEOUT, self.catch_up(&mut rng)).await;
         self.held()
     }
@@ -86,7 +87,7 @@ impl Copies {
         }
     }
 
-    /// Reads until nothing is lacking.
+    /// Reads until no copy may have a gap.
     async fn catch_up(&self, rng: &mut fastrand::Rng) {
         let mut failures = 0;
         while let Some((index, conversation, last)) = self.next_behind() {
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_is_dropped_and_what_leaves_a_hole_makes_it_read_on() {
+    fn a_known_message_is_dropped_and_a_gap_is_filled_from_the_history() {
         let copies = copies();
         for seq in [1, 2, 1, 2] {
             copies.add(&message(seq));
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hole_that_shows_while_a_page_is_on_its_way_is_not_forgotten() {
+    fn a_gap_that_shows_while_a_page_is_on_its_way_is_kept() {
         let copies = copies();
         copies.read_on();
         let (index, _, last) = copies.next_behind().expect("it may lack something");

@@ -1,5 +1,5 @@
-//! A device of a user: it keeps a socket open and follows the contract in its conversations. One
-//! without conversations only listens.
+//! A device of a user: it keeps a connection open and follows the contract in its conversations. A
+//! device without conversations only listens.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,26 +14,26 @@ use crate::recorder::Recorder;
 use crate::session::Session;
 use crate::workload::Phase;
 
-/// How long a device keeps a socket before it opens another one, as devices do that move.
+/// Time for which a device keeps a connection, before it opens another one, as mobile devices do.
 const LIFETIME_MS: std::ops::Range<u64> = 20_000..60_000;
 
 /// A device.
 pub struct Device {
-    /// Base address of the WebSocket API.
+    /// Origin of the WebSocket API.
     pub ws: String,
-    /// Whose it is.
+    /// The user.
     pub user_id: String,
-    /// What it sends.
+    /// The messages that it sends.
     pub outbox: Outbox,
-    /// What it holds.
+    /// Its copies of conversations.
     pub copies: Arc<Copies>,
-    /// Its share of the run's chance.
+    /// Its random numbers.
     pub rng: fastrand::Rng,
-    /// How far the run is.
+    /// The phase of the run.
     pub phase: watch::Receiver<Phase>,
-    /// Dropped when nothing more is to be sent.
+    /// Dropped when it has nothing more to send.
     pub busy: Option<mpsc::Sender<()>>,
-    /// Where all is written down.
+    /// Records everything.
     pub recorder: Arc<Recorder>,
 }
 
@@ -71,17 +71,17 @@ impl Device {
     }
 
     async fn serve(&mut self, mut session: Session) {
-        // While there was no socket, messages may have come.
+        // Messages may have come while there was no connection.
         self.copies.read_on();
         let lifetime = Duration::from_millis(self.rng.u64(LIFETIME_MS));
         let end = Instant::now() + lifetime;
         let why = self.chat(&mut session, end).await;
-        self.outbox.socket_ended(&why);
+        self.outbox.connection_ended(&why);
         let properly = self.rng.bool();
         session.end(why, properly).await;
     }
 
-    /// Sends and receives on a socket as long as it lasts; gives the reason of its end.
+    /// Sends and receives on a connection as long as it lasts; returns the reason of its end.
     async fn chat(&mut self, session: &mut Session, end: Instant) -> String {
         loop {
             if self.is_over() {
@@ -119,7 +119,7 @@ impl Device {
         }
     }
 
-    /// Whether new messages may be written. If not, and none is left, this is told.
+    /// Whether new messages may be written. If not, and none is pending, drops `busy`.
     fn settle_down(&mut self) -> bool {
         let may_write = *self.phase.borrow() == Phase::Chat;
         if !may_write && self.outbox.is_empty() {

@@ -1,4 +1,4 @@
-//! What can be done to the chat.
+//! The faults.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,10 +7,11 @@ use fastrand::Rng;
 use local_gateway::faults::{Disconnects, Faults, Kill, Moment, Pushes};
 use strum::{Display, EnumIter};
 
-/// Milliseconds after which a process is killed that has got an event: before its insert, and about it.
+/// Delays in milliseconds from an event to the kill of its process: before its insert, and around
+/// it.
 const KILL_DELAYS_MS: [u64; 5] = [0, 1, 2, 4, 8];
 
-/// Functions of which a process is stopped: mostly that which has the most to lose.
+/// Functions of which a process is stopped: mostly the one with the most to lose.
 const PAUSED: [&str; 5] = [
     "send-message",
     "send-message",
@@ -31,13 +32,13 @@ pub enum Kind {
     /// `send-message` is killed between push and ack.
     #[strum(to_string = "kill send-message after push")]
     KillAfterPush,
-    /// `connect` is killed with a handshake in hand.
+    /// `connect` is killed during a handshake.
     #[strum(to_string = "kill connect")]
     KillConnect,
-    /// `disconnect` is killed with an event in hand.
+    /// `disconnect` is killed during an event.
     #[strum(to_string = "kill disconnect")]
     KillDisconnect,
-    /// `history` is killed with a request in hand.
+    /// `history` is killed during a request.
     #[strum(to_string = "kill history")]
     KillHistory,
     /// The database is killed, and started again.
@@ -70,7 +71,7 @@ pub enum Kind {
     /// `$disconnect` is invoked late.
     #[strum(to_string = "delay $disconnect")]
     DelayDisconnects,
-    /// Posts are answered with 410, also to sockets that are open.
+    /// Posts are answered with 410, also to connections that are open.
     #[strum(to_string = "answer posts with 410")]
     Refuse410,
     /// Posts are answered with 429.
@@ -79,10 +80,10 @@ pub enum Kind {
     /// Posts are answered with 500.
     #[strum(to_string = "answer posts with 500")]
     Refuse500,
-    /// All sockets break at once.
+    /// All connections are cut at once.
     #[strum(to_string = "cut all sockets")]
     CutAll,
-    /// Sockets break after some of their frames.
+    /// Connections are cut after some of their frames.
     #[strum(to_string = "cut some sockets")]
     CutSome,
 }
@@ -90,7 +91,7 @@ pub enum Kind {
 use Kind::*;
 
 impl Kind {
-    /// Whether it needs a database that is ours.
+    /// Whether it needs a database of this run.
     pub fn is_of_database(self) -> bool {
         matches!(self, KillDatabase | PauseDatabase)
     }
@@ -101,46 +102,46 @@ impl Kind {
     }
 }
 
-/// What is done.
+/// The operation of a fault.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// The gateway's switches are set so; with `cut`, all sockets break when that begins, so that
-    /// there are handshakes and `$disconnect` events for it to meet.
+    /// Sets the gateway's switches. With `cut`, all connections are cut at the beginning, so that
+    /// there are handshakes and `$disconnect` events during the fault.
     Switch {
         /// The switches.
         faults: Faults,
-        /// Whether sockets break.
+        /// Whether connections are cut.
         cut: bool,
     },
-    /// The database is killed, and started again at the end.
+    /// Kills the database, and starts it again at the end.
     KillDatabase,
-    /// The gateway is killed and its functions with it, and started again at the end.
+    /// Kills the gateway with its functions, and starts it again at the end.
     KillGateway,
-    /// The database is stopped (SIGSTOP), and goes on at the end.
+    /// Stops the database (SIGSTOP), and continues it at the end.
     PauseDatabase,
-    /// The gateway is stopped, and goes on at the end.
+    /// Stops the gateway, and continues it at the end.
     PauseGateway,
-    /// A process of a function is stopped, and goes on at the end.
+    /// Stops a process of a function, and continues it at the end.
     PauseFunction {
         /// The program of the function.
         program: &'static str,
-        /// Which of its processes, counted round.
+        /// Picks one of its processes, modulo their number.
         number: usize,
     },
-    /// All sockets break.
+    /// Cuts all connections.
     Cut,
 }
 
 /// A fault of a schedule.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Planned {
-    /// When it begins, from the start of the run.
+    /// Start, from the start of the run.
     pub at: Duration,
-    /// How long it lasts.
+    /// Duration.
     pub lasts: Duration,
-    /// What kind it is.
+    /// Kind.
     pub kind: Kind,
-    /// What is done.
+    /// Operation.
     pub action: Action,
 }
 
@@ -157,7 +158,7 @@ impl fmt::Display for Planned {
 }
 
 impl Action {
-    /// What is done for a fault of a kind, from mild to rough.
+    /// Chooses the operation for a fault of a kind, from mild to rough.
     pub fn of(kind: Kind, dice: &mut Rng) -> Self {
         let cut = matches!(
             kind,
@@ -181,7 +182,7 @@ impl Action {
     }
 }
 
-/// The switches of a kind, with shares and delays from mild to rough.
+/// Chooses the switches of a kind, with shares and delays from mild to rough.
 fn switches(kind: Kind, dice: &mut Rng) -> Faults {
     let mut faults = Faults {
         seed: Some(dice.u64(..)),
@@ -218,7 +219,7 @@ fn switches(kind: Kind, dice: &mut Rng) -> Faults {
     faults
 }
 
-/// Kills of a function: at invoke after one of several delays, else at once.
+/// Returns the kills of a function: at invoke after one of several delays, else at once.
 fn kills(function: &str, at: Moment, dice: &mut Rng) -> Vec<Kill> {
     let delays: &[u64] = match at {
         Moment::Invoke => &KILL_DELAYS_MS,
@@ -234,7 +235,7 @@ fn kills(function: &str, at: Moment, dice: &mut Rng) -> Vec<Kill> {
     delays.iter().map(kill).collect()
 }
 
-/// A number from `least` to `most`.
+/// Returns a random number from `least` to `most`.
 pub fn between(least: f64, most: f64, dice: &mut Rng) -> f64 {
     least + (most - least) * dice.f64()
 }

@@ -1,7 +1,7 @@
-//! What a run did and saw.
+//! The record of everything that a run did and saw.
 //!
-//! All times are since the start of the run, by a clock that never goes back. Each operation has its
-//! start, its end and its outcome; of a frame that came in, the time is that of its arrival.
+//! All times are since the start of the run, by a monotonic clock. Each operation has its start,
+//! its end and its outcome; a frame that came in has the time of its arrival.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,33 +20,33 @@ use tests::client::{Error, Frame, Message};
 pub struct History {
     /// The messages that were sent, each with all its attempts.
     pub sends: Vec<Sent>,
-    /// The attempts to open a socket.
+    /// The attempts to open a connection.
     pub handshakes: Vec<Handshake>,
-    /// The sockets that opened, with all that they received.
-    pub sockets: Vec<Socket>,
-    /// The pages of conversations that were read, by pollers and by devices that lacked something.
+    /// The connections, with all that they received.
+    pub connections: Vec<Connection>,
+    /// The pages of conversations that were read, by pollers and by devices with a gap.
     pub reads: Vec<Read>,
-    /// What each device holds of each of its conversations at the end.
+    /// The copy of each conversation on each device at the end.
     pub held: Vec<Held>,
 }
 
-/// A message on its way into the log.
+/// A message that was sent.
 #[derive(Debug, Clone, Serialize)]
 pub struct Sent {
-    /// What it is known by.
+    /// The key by which the contract knows it.
     pub key: Key,
-    /// Who shall get it.
+    /// The receiver.
     pub receiver_id: String,
     /// The text.
     pub message: String,
-    /// The code with which the chat must refuse it, if it is no good.
+    /// The code with which the chat must refuse it, if it must.
     pub refusal: Option<String>,
-    /// Each time that it was sent, in order; at least one.
+    /// The attempts, in order; at least one.
     pub attempts: Vec<Attempt>,
 }
 
 impl Key {
-    /// The key of a message, if its sender gave it an id.
+    /// Returns the key of a message, if its sender gave it an id.
     pub fn of(message: &Message) -> Option<Self> {
         Some(Self {
             conversation_id: message.conversation_id.clone(),
@@ -57,61 +57,62 @@ impl Key {
 }
 
 impl Sent {
-    /// When it was sent for the first time.
+    /// Returns the time of the first attempt.
     pub fn start(&self) -> Duration {
         self.attempts.first().expect("it was sent").start
     }
 
-    /// When its fate was known, or given up.
+    /// Returns the time at which its fate was known, or at which it was given up.
     pub fn end(&self) -> Duration {
         self.attempts.last().expect("it was sent").end
     }
 
-    /// What is known of it: acknowledged by any attempt; refused by every one of them; or unknown.
+    /// Returns the outcome of all attempts: acknowledged by any of them, refused by all of them, or
+    /// unknown.
     pub fn outcome(&self) -> Outcome {
         let mut outcomes = self.attempts.iter().map(|attempt| &attempt.outcome);
-        let told = outcomes.clone().find(|outcome| **outcome == Outcome::Ok);
+        let known = outcomes.clone().find(|outcome| **outcome == Outcome::Ok);
         let is_open = |outcome: &&Outcome| matches!(outcome, Outcome::Unknown(_));
-        let told = told.or_else(|| outcomes.clone().find(is_open));
-        let told = told.or_else(|| outcomes.next_back());
-        told.expect("it was sent").clone()
+        let known = known.or_else(|| outcomes.clone().find(is_open));
+        let known = known.or_else(|| outcomes.next_back());
+        known.expect("it was sent").clone()
     }
 }
 
-/// What the contract knows a message by, however often it is sent.
+/// The key by which the contract knows a message, however often it is sent.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Key {
     /// The conversation.
     pub conversation_id: String,
-    /// Who sends it.
+    /// The sender.
     pub sender_id: String,
     /// The sender's own id for it.
     pub client_message_id: String,
 }
 
-/// One time that a message was sent.
+/// An attempt to send a message.
 #[derive(Debug, Clone, Serialize)]
 pub struct Attempt {
-    /// The socket on which it left: [`Socket::id`].
-    pub socket: u64,
-    /// Just before it left.
+    /// The connection on which it left: [`Connection::id`].
+    pub connection: u64,
+    /// Time just before it left.
     pub start: Duration,
-    /// When its answer came, or was given up.
+    /// Time of its reply, or at which it was given up.
     pub end: Duration,
-    /// What the answer said.
+    /// The outcome by its reply.
     pub outcome: Outcome,
 }
 
-/// How an operation ended.
+/// The outcome of an operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum Outcome {
-    /// It is done.
+    /// Done.
     Ok,
-    /// It is not done and never will be: the code or status of the refusal.
+    /// Not done, and never will be: the code or status of the refusal.
     Failed(String),
-    /// It may or may not be done: why that is not known.
+    /// Done or not: the reason why that is not known.
     Unknown(String),
-    /// It was answered by something that is no answer: its text.
+    /// The reply has not the expected form: its text.
     Malformed(String),
 }
 
@@ -125,67 +126,67 @@ impl From<Error> for Outcome {
     }
 }
 
-/// One attempt to open a socket.
+/// An attempt to open a connection.
 #[derive(Debug, Clone, Serialize)]
 pub struct Handshake {
-    /// Who wanted it.
+    /// The user.
     pub user_id: String,
-    /// Just before it began.
+    /// Time just before it began.
     pub start: Duration,
-    /// When it was over.
+    /// Time of its end.
     pub end: Duration,
-    /// How it ended.
+    /// Its outcome.
     pub outcome: Outcome,
 }
 
-/// An open socket.
+/// An open connection.
 #[derive(Debug, Clone, Serialize)]
-pub struct Socket {
-    /// The number of the socket in this run.
+pub struct Connection {
+    /// Number of the connection in this run.
     pub id: u64,
-    /// Whose it is.
+    /// The user.
     pub user_id: String,
-    /// When it was open.
+    /// Time at which it was open.
     pub opened: Duration,
-    /// When it ended.
+    /// Time of its end.
     pub ended: Duration,
-    /// Why.
+    /// Reason of its end.
     pub why: String,
-    /// The frames that came, in order.
+    /// The frames that came in, in order.
     pub received: Vec<Received>,
 }
 
 /// A frame that came in.
 #[derive(Debug, Clone, Serialize)]
 pub struct Received {
-    /// When.
+    /// Time of its arrival.
     pub at: Duration,
     /// The frame.
     pub frame: Frame,
 }
 
-/// One page that was asked for.
+/// A page that was requested.
 #[derive(Debug, Clone, Serialize)]
 pub struct Read {
-    /// Who asked: a poller, or a device.
+    /// The reader: a poller, or a device.
     pub reader: String,
     /// The conversation.
     pub conversation_id: String,
     /// The number after which the page was to begin.
     pub after: i64,
-    /// The most messages that it was to hold.
+    /// The limit of the page.
     pub limit: usize,
-    /// Just before it was asked for.
+    /// Time just before the request.
     pub start: Duration,
-    /// When it was there, or given up.
+    /// Time of the response, or at which it was given up.
     pub end: Duration,
-    /// Whether it came.
+    /// The outcome of the request.
     pub outcome: Outcome,
-    /// The page.
+    /// The messages of the page.
     pub messages: Vec<Arc<Message>>,
 }
 
-/// What a device that follows the contract holds of a conversation at the end.
+/// The copy of a conversation on a device, at the end.
 #[derive(Debug, Clone, Serialize)]
 pub struct Held {
     /// The device.
@@ -194,30 +195,30 @@ pub struct Held {
     pub conversation_id: String,
     /// Its messages, in the order of their numbers.
     pub messages: Vec<Arc<Message>>,
-    /// How many messages came that it had already, and were dropped.
+    /// Number of messages that came again, and were dropped.
     pub dropped: u64,
-    /// How many it had to fetch from the history.
+    /// Number of messages that were read from the history.
     pub fetched: u64,
 }
 
 /// A message as the database holds it.
 pub type Stored = Message;
 
-/// The id of the conversation of two users.
+/// Returns the id of the conversation of two users.
 ///
 /// # Panics
 ///
-/// One of them is no valid user id.
+/// One of them is not a valid user id.
 pub fn conversation_id(a: &str, b: &str) -> String {
     let user = |id: &str| UserId::try_from(id.to_owned()).expect("a valid user id");
     ConversationId::direct(&user(a), &user(b)).to_string()
 }
 
-/// Reads all messages, by conversation and number.
+/// Reads all messages from the database, by conversation and number.
 ///
 /// # Errors
 ///
-/// The database does not answer, or holds a document that is no message of the new system.
+/// The database does not respond, or holds a document that is not a message of the new system.
 pub async fn read_stored(database: &Database) -> Result<Vec<Stored>> {
     let messages: Collection<Document> = database.collection("chat_messages");
     let find = messages.find(doc! {});

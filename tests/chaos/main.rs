@@ -1,15 +1,15 @@
-//! Checks the delivery contract while somebody tries hard to break it:
+//! Checks the delivery contract of the chat under faults:
 //! `cargo run --release --bin chaos`.
 //!
 //! - [`trial`]: a run, from its start to the verdict
-//! - [`fault`], [`schedule`]: what is done to the chat, and when
-//! - [`nemesis`]: carries out a schedule
+//! - [`fault`], [`schedule`]: the faults, and their times
+//! - [`nemesis`]: executes a schedule
 //! - [`cluster`]: the chat, whose processes are killed, stopped and started again
 //! - [`skew`]: functions whose clocks are wrong
-//! - [`workload`]: the clients, with [`device`], [`outbox`], [`copies`] and [`poller`]
-//! - [`session`], [`pages`], [`texts`]: what they do it with
-//! - [`recorder`], [`history`]: what they did and saw, written down
-//! - [`check`]: the contract, as rules over a history and what the database holds
+//! - [`workload`]: the clients: [`device`] with [`outbox`] and [`copies`], and [`poller`]
+//! - [`session`], [`pages`], [`texts`]: the parts of clients
+//! - [`recorder`], [`history`]: the record of everything that clients did and saw
+//! - [`check`]: the contract, as rules over a history and the stored messages
 //! - [`report`]: the figures of a run
 
 mod check;
@@ -42,19 +42,19 @@ use tests::process;
 use tokio_util::sync::CancellationToken;
 use trial::Trial;
 
-/// Messages a second, unless the caller says otherwise: a debug build on two cores can do that.
+/// Messages a second by default: a debug build on two cores can do that.
 const RATE: u64 = 25;
 
-/// Checks the delivery contract of the chat under faults: processes are killed and stopped, pushes and
-/// sockets are lost, clocks are wrong. Ends with code 1 if the contract does not hold.
+/// Checks the delivery contract of the chat under faults: processes are killed and stopped, pushes
+/// and connections are lost, clocks are wrong. Exits with code 1 if the contract does not hold.
 #[derive(Parser)]
 #[command(name = "chaos")]
 struct Arguments {
-    /// Decides about faults and their times, about clocks, and about what clients do [default: any]
+    /// Seed of the faults and their times, of the clocks, and of the clients [default: any]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 
-    /// How long it goes on; in a minute there is every kind of fault
+    /// Length of the run; a minute has every kind of fault
     #[arg(long, default_value_t = 60, value_name = "N", value_parser = value_parser!(u64).range(10..))]
     seconds: u64,
 
@@ -66,8 +66,8 @@ struct Arguments {
     #[arg(long, default_value_t = 24, value_name = "N")]
     conversations: usize,
 
-    /// One process of each function, which takes so many events at once and lets them share operations
-    /// of the database [default: processes that take one event at a time]
+    /// Run one process of each function with up to N events at once, which share database
+    /// operations [default: processes with one event at a time]
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(2..))]
     in_flight: Option<u32>,
 
@@ -115,7 +115,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Is cancelled by Ctrl-C; a second one ends the program at once.
+/// Returns a token that Ctrl-C cancels; a second Ctrl-C ends the program at once.
 fn stop_on_interrupt() -> CancellationToken {
     let stop = CancellationToken::new();
     let token = stop.clone();

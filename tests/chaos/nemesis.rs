@@ -1,4 +1,4 @@
-//! Carries out a schedule, and writes down what it did.
+//! Executes a schedule, and records it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,16 +16,16 @@ use tokio_util::sync::CancellationToken;
 use crate::cluster::{Cluster, TIMEOUT};
 use crate::fault::{Action, Kind, Planned};
 
-/// A fault that was carried out. Times are since the start of the run.
+/// A fault that was executed. Times are since the start of the run.
 #[derive(Debug, Clone)]
 pub struct Fault {
-    /// What kind it was.
+    /// Its kind.
     pub kind: Kind,
-    /// When it began.
+    /// The time at which it began.
     pub began: Duration,
-    /// When it had been undone.
+    /// The time at which it had been undone.
     pub ended: Duration,
-    /// When everything answered again.
+    /// The time at which everything responded again.
     pub healthy: Duration,
 }
 
@@ -41,51 +41,52 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Who does it.
+/// Executes faults on a chat.
 pub struct Nemesis {
     cluster: Arc<Cluster>,
     start: Instant,
     stop: CancellationToken,
-    /// The faults that go on, by their place in the schedule.
-    going_on: Mutex<BTreeMap<usize, Planned>>,
+    /// The active faults, by their index in the schedule.
+    active: Mutex<BTreeMap<usize, Planned>>,
     done: Mutex<Vec<Fault>>,
 }
 
 impl Nemesis {
-    /// A nemesis for a run that began at `start`. It ends all faults early when `stop` is cancelled.
+    /// A nemesis for a run that began at `start`. It ends all faults early when `stop` is
+    /// cancelled.
     pub fn new(cluster: Arc<Cluster>, start: Instant, stop: CancellationToken) -> Arc<Self> {
         Arc::new(Self {
             cluster,
             start,
             stop,
-            going_on: Mutex::default(),
+            active: Mutex::default(),
             done: Mutex::default(),
         })
     }
 
-    /// Carries out a schedule, and waits for the end of the run. Afterwards the chat is healthy.
+    /// Executes a schedule, and waits for the end of the run. The chat is healthy then.
     ///
     /// # Errors
     ///
-    /// Something does not come back.
-    pub async fn carry_out(
+    /// A process does not come back.
+    pub async fn execute(
         self: &Arc<Self>,
         schedule: Vec<Planned>,
         length: Duration,
     ) -> Result<Vec<Fault>> {
-        let all = timeout(length + TIMEOUT, self.carry_out_all(schedule)).await;
+        let all = timeout(length + TIMEOUT, self.execute_all(schedule)).await;
         all.context("the chat does not recover")??;
         self.wait_until(length).await;
         let mut done = self.done.lock();
         Ok(std::mem::take(&mut done))
     }
 
-    async fn carry_out_all(self: &Arc<Self>, schedule: Vec<Planned>) -> Result<()> {
+    async fn execute_all(self: &Arc<Self>, schedule: Vec<Planned>) -> Result<()> {
         let mut faults = JoinSet::new();
         for (place, planned) in schedule.into_iter().enumerate() {
             let nemesis = Arc::clone(self);
             faults.spawn(async move {
-                let done = nemesis.carry_out_one(place, &planned).await;
+                let done = nemesis.execute_one(place, &planned).await;
                 done.with_context(|| planned.kind.to_string())
             });
         }
@@ -95,13 +96,13 @@ impl Nemesis {
         Ok(())
     }
 
-    /// The kinds of the faults that go on now.
-    pub fn going_on(&self) -> Vec<Kind> {
-        let going_on = self.going_on.lock();
-        going_on.values().map(|planned| planned.kind).collect()
+    /// Returns the kinds of the active faults.
+    pub fn active(&self) -> Vec<Kind> {
+        let active = self.active.lock();
+        active.values().map(|planned| planned.kind).collect()
     }
 
-    async fn carry_out_one(&self, place: usize, planned: &Planned) -> Result<()> {
+    async fn execute_one(&self, place: usize, planned: &Planned) -> Result<()> {
         self.wait_until(planned.at).await;
         if self.stop.is_cancelled() {
             return Ok(());
@@ -118,7 +119,7 @@ impl Nemesis {
         Ok(())
     }
 
-    /// Begins a fault, waits, and undoes it. Gives the time at which it began.
+    /// Begins a fault, waits, and undoes it. Returns the time at which it began.
     async fn act(&self, place: usize, planned: &Planned) -> Result<Duration> {
         let (began, lasts) = (|| self.begin(place, planned), planned.lasts);
         match &planned.action {
@@ -147,7 +148,7 @@ impl Nemesis {
                 self.pause(gateway.pid()?, lasts, began()).await
             }
             Action::PauseFunction { program, number } => {
-                // The gateway is free meanwhile: others may do something to it.
+                // The gateway is not locked: other faults may need it meanwhile.
                 let pid = self.cluster.process(program, *number).await?;
                 self.pause(pid, lasts, began()).await
             }
@@ -170,32 +171,32 @@ impl Nemesis {
     }
 
     /// Stops a process for a while.
-    async fn pause(&self, pid: Pid, lasts: Duration, fault: GoingOn<'_>) -> Result<Duration> {
-        // One of a function may end by itself, before or meanwhile.
+    async fn pause(&self, pid: Pid, lasts: Duration, fault: Active<'_>) -> Result<Duration> {
+        // A process of a function may exit by itself, before or meanwhile.
         let _ = kill_process(pid, Signal::STOP);
         self.wait(lasts).await;
         let _ = kill_process(pid, Signal::CONT);
         Ok(fault.began)
     }
 
-    /// Notes that a fault goes on, as long as the result lives.
-    fn begin(&self, place: usize, planned: &Planned) -> GoingOn<'_> {
-        let mut going_on = self.going_on.lock();
-        going_on.insert(place, planned.clone());
-        GoingOn {
+    /// Marks a fault as active, as long as the result lives.
+    fn begin(&self, place: usize, planned: &Planned) -> Active<'_> {
+        let mut active = self.active.lock();
+        active.insert(place, planned.clone());
+        Active {
             nemesis: self,
             place,
             began: self.start.elapsed(),
         }
     }
 
-    /// Sets the gateway's switches for all faults that go on now, and breaks all sockets if asked to.
+    /// Sets the gateway's switches for all active faults, and cuts all connections if asked to.
     async fn switch(&self, cut: bool) -> Result<()> {
         let mut gateway = self.cluster.gateway().await;
-        // What goes on is known only now: it may have been somebody else's turn before.
+        // The active faults are known only with the lock.
         let switches = {
-            let going_on = self.going_on.lock();
-            let actions = going_on.values().map(|planned| &planned.action);
+            let active = self.active.lock();
+            let actions = active.values().map(|planned| &planned.action);
             let faults = actions.filter_map(|action| match action {
                 Action::Switch { faults, .. } => Some(faults),
                 _ => None,
@@ -209,32 +210,32 @@ impl Nemesis {
         Ok(())
     }
 
-    /// Waits until a moment of the run.
+    /// Waits until a time of the run.
     async fn wait_until(&self, at: Duration) {
         self.wait(at.saturating_sub(self.start.elapsed())).await;
     }
 
-    /// Waits, but not longer than the run goes on.
+    /// Waits, but not longer than the run lasts.
     async fn wait(&self, time: Duration) {
         let _ = timeout(time, self.stop.cancelled()).await;
     }
 }
 
-/// A fault that goes on.
-struct GoingOn<'a> {
+/// An active fault.
+struct Active<'a> {
     nemesis: &'a Nemesis,
     place: usize,
     began: Duration,
 }
 
-impl Drop for GoingOn<'_> {
+impl Drop for Active<'_> {
     fn drop(&mut self) {
-        let mut going_on = self.nemesis.going_on.lock();
-        going_on.remove(&self.place);
+        let mut active = self.nemesis.active.lock();
+        active.remove(&self.place);
     }
 }
 
-/// Both of two sets of switches; where both set one, the rougher.
+/// Combines two sets of switches; where both set one, takes the larger.
 fn merge(mut all: Faults, more: &Faults) -> Faults {
     all.seed = more.seed;
     all.disconnect.drop = all.disconnect.drop.max(more.disconnect.drop);

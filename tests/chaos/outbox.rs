@@ -1,8 +1,8 @@
-//! What a device sends: one message after another, each until its fate is known.
+//! The messages that a device sends: one after another, each until its fate is known.
 //!
-//! A message is acknowledged, or refused for good. After anything else (no answer in time, an error
-//! that is worth a retry, a broken socket) it is sent again under the same `client_message_id`, after
-//! a pause.
+//! A message is acknowledged, or refused for good. After anything else (a timeout, an error that is
+//! worth a retry, a broken connection) it is sent again under the same `client_message_id`, after a
+//! pause.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -23,7 +23,7 @@ use crate::texts;
 /// waiting devices would keep the chat busy with acks that come too late.
 const ACK_TIMEOUT_MS: std::ops::Range<u64> = 2_000..6_000;
 
-/// After so many failed attempts, the time limit grows no further.
+/// Number of failed attempts after which the time limit grows no further.
 const MAX_TIMEOUT_STEPS: u32 = 4;
 
 /// Pauses before the next attempt to send or to connect.
@@ -32,27 +32,27 @@ pub const BACKOFF: Backoff = Backoff {
     longest: Duration::from_secs(2),
 };
 
-/// The share of messages that the chat must refuse.
+/// Share of messages that the chat must refuse.
 const BAD: f64 = 0.01;
 
-/// What a device has to do now.
+/// The next step of a device.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Task {
-    /// Nothing before [`Outbox::wake`].
+    /// Do nothing before [`Outbox::wake`].
     Wait,
     /// Send a frame.
     Send(String),
-    /// Leave this socket and open another one.
+    /// Close this connection and open another one.
     Reconnect,
 }
 
 /// The messages of a device.
 pub struct Outbox {
     user_id: String,
-    /// Tells the devices of a user apart in the ids of their messages.
+    /// Number of the device, which tells the message ids of a user's devices apart.
     device: usize,
     conversations: Vec<Conversation>,
-    /// Between two messages.
+    /// Time between two messages.
     interval: Duration,
     due: Instant,
     count: u64,
@@ -61,7 +61,7 @@ pub struct Outbox {
     recorder: Arc<Recorder>,
 }
 
-/// The message whose fate is not known yet, and what is written down of it.
+/// The message whose fate is not known yet, and its record.
 struct Current {
     sent: Sent,
     pending: Pending,
@@ -76,7 +76,7 @@ impl Current {
 }
 
 impl Outbox {
-    /// One of a device that says something in one of its conversations every `interval`, or as soon
+    /// The outbox of a device that writes in one of its conversations every `interval`, or as soon
     /// as it can when it is late; never if it has no conversations.
     pub fn new(
         (user_id, device): (String, usize),
@@ -103,8 +103,8 @@ impl Outbox {
         self.current.is_none()
     }
 
-    /// When there is something to do, if it `may_write` more messages. `None`: not before a frame
-    /// comes in.
+    /// Returns when the next step is due, if the device `may_write` more messages. `None`: not
+    /// before a frame comes in.
     pub fn wake(&self, may_write: bool) -> Option<Instant> {
         match &self.current {
             Some(current) => Some(current.pending.due()),
@@ -112,8 +112,8 @@ impl Outbox {
         }
     }
 
-    /// What is to be done now, on the socket of this number.
-    pub fn task(&mut self, socket: u64, may_write: bool) -> Task {
+    /// Returns the next step, on the connection of this number.
+    pub fn task(&mut self, connection: u64, may_write: bool) -> Task {
         if self
             .wake(may_write)
             .is_none_or(|wake| wake > Instant::now())
@@ -126,23 +126,23 @@ impl Outbox {
             .is_some_and(|current| current.pending.is_under_way())
         {
             self.fail(Outcome::Unknown("no answer in time".to_owned()), None);
-            // The frame, its answer or the whole socket may be lost: both ways to go on are safe.
+            // The frame, its ack or the whole connection may be lost: both ways to go on are safe.
             return if self.rng.bool() {
                 Task::Reconnect
             } else {
                 Task::Wait
             };
         }
-        Task::Send(self.attempt(socket))
+        Task::Send(self.attempt(connection))
     }
 
-    /// Begins an attempt; gives its frame.
-    fn attempt(&mut self, socket: u64) -> String {
+    /// Begins an attempt; returns its frame.
+    fn attempt(&mut self, connection: u64) -> String {
         let now = self.recorder.now();
         let ack_timeout = Duration::from_millis(self.rng.u64(ACK_TIMEOUT_MS));
         let mut current = self.current.take().unwrap_or_else(|| self.write());
         current.sent.attempts.push(Attempt {
-            socket,
+            connection,
             start: now,
             end: now,
             outcome: Outcome::Unknown("the run ended".to_owned()),
@@ -157,7 +157,7 @@ impl Outbox {
         frame
     }
 
-    /// A new message. The ids of the two users' messages are alike on purpose.
+    /// Writes a new message. The two users' messages have equal ids on purpose.
     fn write(&mut self) -> Current {
         let conversation = self.conversations[self.rng.usize(..self.conversations.len())].clone();
         let receiver_id = conversation.peer_of(&self.user_id).to_owned();
@@ -215,8 +215,8 @@ impl Outbox {
         self.fail(outcome, pause);
     }
 
-    /// Takes note that the socket is gone.
-    pub fn socket_ended(&mut self, why: &str) {
+    /// Ends the attempt that is under way, because the connection has ended.
+    pub fn connection_ended(&mut self, why: &str) {
         self.fail(Outcome::Unknown(why.to_owned()), None);
     }
 
@@ -233,7 +233,7 @@ impl Outbox {
         current.pending.fail(pause);
     }
 
-    /// Writes down a message whose fate is known, and plans the next one.
+    /// Records a message whose fate is known, and plans the next one.
     fn settle(&mut self, outcome: Outcome) {
         let mut current = self.current.take().expect("there is one");
         current.end_attempt(outcome, self.recorder.now());
@@ -242,7 +242,7 @@ impl Outbox {
         self.due += self.interval.mul_f64(0.5 + self.rng.f64());
     }
 
-    /// Writes down what is left at the end of the run.
+    /// Records the message that is left at the end of the run.
     pub fn give_up(&mut self) {
         if let Some(current) = self.current.take() {
             self.recorder
@@ -251,7 +251,7 @@ impl Outbox {
     }
 }
 
-/// What the sender knows of a message that is acknowledged.
+/// Returns the message as its sender knows it after the ack.
 fn own_message(sent: &Sent, ack: &Ack) -> Message {
     Message {
         message_id: ack.message_id.clone(),
@@ -270,7 +270,7 @@ mod tests {
     use super::*;
     use crate::history::History;
 
-    /// An outbox of `a`, who writes to `b` without a pause, and its recorder.
+    /// Returns the outbox of `a`, who writes to `b` without a pause, and its recorder.
     fn outbox() -> (Outbox, Arc<Recorder>) {
         let recorder = Arc::new(Recorder::new());
         let conversations = vec![Conversation::of("a", "b")];
@@ -288,7 +288,7 @@ mod tests {
         }
     }
 
-    /// As if the time for which it waits were over.
+    /// Makes the next step due now.
     fn time_passes(outbox: &mut Outbox) {
         let current = outbox.current.as_mut().expect("a message");
         current.pending.skip_wait();
@@ -316,7 +316,7 @@ mod tests {
         let (mut outbox, recorder) = outbox();
         let first = sent(&mut outbox);
         let failures: [fn(&mut Outbox); 4] = [
-            |outbox| outbox.socket_ended("it ends"),
+            |outbox| outbox.connection_ended("it ends"),
             |outbox| drop(outbox.on_frame(&frame(r#"{"message":"Internal server error"}"#))),
             |outbox| {
                 let error = r#"{"type":"error","code":"unavailable","client_message_id":"0-0","retryable":true}"#;
@@ -348,7 +348,7 @@ mod tests {
     fn an_ack_that_comes_late_counts() {
         let (mut outbox, recorder) = outbox();
         sent(&mut outbox);
-        outbox.socket_ended("it ends");
+        outbox.connection_ended("it ends");
         assert!(outbox.on_frame(&ack()).is_some());
         assert!(outbox.is_empty());
         assert_eq!(outcomes(&recorder.take()), [[Outcome::Ok]]);
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_for_good_is_not_sent_again() {
+    fn a_message_refused_for_good_is_not_sent_again() {
         let (mut outbox, recorder) = outbox();
         sent(&mut outbox);
         let other = r#"{"type":"error","code":"message_empty","client_message_id":"0-9","retryable":false}"#;
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_to_wait_waits_and_has_not_sent() {
+    fn a_device_waits_as_long_as_asked_before_it_sends_again() {
         let (mut outbox, recorder) = outbox();
         sent(&mut outbox);
         let error = r#"{"type":"error","code":"rate_limited","client_message_id":"0-0","retryable":true,
@@ -386,12 +386,12 @@ mod tests {
     }
 
     #[test]
-    fn at_the_end_nothing_new_is_written_but_what_is_open_is_sent_again() {
+    fn at_the_end_only_the_pending_message_is_sent_again() {
         let (mut outbox, _) = outbox();
         assert_eq!(outbox.task(1, false), Task::Wait);
         assert_eq!(outbox.wake(false), None);
         let first = sent(&mut outbox);
-        outbox.socket_ended("it ends");
+        outbox.connection_ended("it ends");
         time_passes(&mut outbox);
         assert_eq!(outbox.task(2, false), Task::Send(first));
     }

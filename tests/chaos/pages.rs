@@ -1,4 +1,4 @@
-//! Pages of the history, written down.
+//! Pages of the history, with their record.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -19,7 +19,7 @@ pub struct Conversation {
 }
 
 impl Conversation {
-    /// That of two users.
+    /// Returns the conversation of two users.
     pub fn of(a: &str, b: &str) -> Self {
         Self {
             id: conversation_id(a, b),
@@ -27,14 +27,14 @@ impl Conversation {
         }
     }
 
-    /// The other user than this one.
+    /// Returns the other user.
     pub fn peer_of(&self, user_id: &str) -> &str {
         let [a, b] = &self.users;
         if a == user_id { b } else { a }
     }
 }
 
-/// Reads pages of conversations for one reader.
+/// Reads and records pages of conversations for one reader.
 pub struct Pages {
     reader: String,
     history: History,
@@ -42,7 +42,7 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// For a reader of the history at a base address.
+    /// A reader of the history at an origin.
     pub fn new(reader: String, base: &str, recorder: Arc<Recorder>) -> Self {
         let url = format!("{base}/chat/history");
         Self {
@@ -52,7 +52,7 @@ impl Pages {
         }
     }
 
-    /// The page after a number; nothing if it does not come.
+    /// Reads the page after a number; `None` if it does not come.
     pub async fn read(
         &self,
         conversation: &Conversation,

@@ -1,4 +1,4 @@
-//! A reader that asks for what follows the last number it has, again and again.
+//! A reader that requests the messages after the last number it has, again and again.
 
 use std::time::Duration;
 
@@ -9,21 +9,21 @@ use crate::outbox::BACKOFF;
 use crate::pages::{Conversation, Pages};
 use crate::workload::{Phase, SETTLE_TIMEOUT};
 
-/// Limits of pages: small ones make it stop in the middle of what is new.
+/// Limits of pages: small ones make it stop in the middle of new messages.
 const LIMITS: [usize; 4] = [1, 3, 50, 1_000];
 
-/// The pause after a page that was not full.
+/// Pause after a page that was not full.
 const PAUSE_MS: std::ops::Range<u64> = 50..250;
 
 /// A poller.
 pub struct Poller {
-    /// What it reads.
+    /// The conversation that it reads.
     pub conversation: Conversation,
-    /// How it does.
+    /// Reads and records pages.
     pub pages: Pages,
-    /// Its share of the run's chance.
+    /// Its random numbers.
     pub rng: fastrand::Rng,
-    /// How far the run is.
+    /// The phase of the run.
     pub phase: watch::Receiver<Phase>,
 }
 
@@ -36,7 +36,7 @@ impl Poller {
             () = self.poll(&mut last) => unreachable!("it goes on"),
             _ = phase.wait_for(|phase| *phase == Phase::End) => {}
         }
-        // Pages that do not come break no promise: they are in the history as such.
+        // Pages that do not come break no promise: the history records them.
         let _ = timeout(SETTLE_TIMEOUT, self.read_on(&mut last)).await;
     }
 
@@ -48,7 +48,7 @@ impl Poller {
         }
     }
 
-    /// Reads what follows the last number, up to a page that is not full.
+    /// Reads the messages after the last number, up to a page that is not full.
     async fn read_on(&mut self, last: &mut i64) {
         let mut failures = 0;
         loop {

@@ -1,4 +1,4 @@
-//! What all clients of a run share: the clock, the history in the making, and counts of it.
+//! The state that all clients of a run share: the clock, the growing history, and counts of it.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,55 +10,55 @@ use tests::client::{Frame, Message};
 
 use crate::history::History;
 
-/// Writes down what clients do and see.
+/// Records everything that clients do and see.
 pub struct Recorder {
     start: Instant,
     history: Mutex<History>,
-    /// Each message once, of all that have come in: they come in again and again.
+    /// All messages that have come in, each once: they come in again and again.
     messages: Mutex<HashSet<Arc<Message>>>,
-    sockets: AtomicU64,
-    /// What has been done so far.
+    connections: AtomicU64,
+    /// Counts so far.
     pub counts: Counts,
 }
 
-/// How often things were done so far.
+/// Counts so far.
 #[derive(Debug, Default)]
 pub struct Counts {
-    /// Messages that were sent.
+    /// Messages sent, resends not counted.
     pub sent: AtomicU64,
-    /// Times that they were.
+    /// Attempts to send a message.
     pub attempts: AtomicU64,
-    /// Messages that were acknowledged.
+    /// Messages acknowledged.
     pub acked: AtomicU64,
-    /// Pages that were read.
+    /// Pages read.
     pub reads: AtomicU64,
 }
 
 impl Recorder {
-    /// An empty history, whose clock begins now.
+    /// Returns an empty history, whose clock starts now.
     pub fn new() -> Self {
         Self {
             start: Instant::now(),
             history: Mutex::default(),
             messages: Mutex::default(),
-            sockets: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
             counts: Counts::default(),
         }
     }
 
-    /// The time since the start of the run.
+    /// Returns the time since the start of the run.
     pub fn now(&self) -> Duration {
         self.start.elapsed()
     }
 
-    /// A number for a socket.
-    pub fn next_socket(&self) -> u64 {
-        self.sockets.fetch_add(1, Relaxed)
+    /// Returns a number for a connection.
+    pub fn next_connection(&self) -> u64 {
+        self.connections.fetch_add(1, Relaxed)
     }
 
-    /// How many sockets have been opened.
-    pub fn sockets(&self) -> u64 {
-        self.sockets.load(Relaxed)
+    /// Returns how many connections have been opened.
+    pub fn connections(&self) -> u64 {
+        self.connections.load(Relaxed)
     }
 
     /// Adds to the history.
@@ -66,7 +66,7 @@ impl Recorder {
         add(&mut self.history.lock());
     }
 
-    /// The one copy of a message in memory.
+    /// Returns the one copy of a message in memory.
     pub fn share(&self, message: Message) -> Arc<Message> {
         let mut messages = self.messages.lock();
         if let Some(known) = messages.get(&message) {
@@ -77,7 +77,7 @@ impl Recorder {
         message
     }
 
-    /// A frame, with its message shared.
+    /// Returns a frame, with its message shared.
     pub fn share_frame(&self, frame: Frame) -> Frame {
         match frame {
             Frame::Message(message) => Frame::Message(self.share(Arc::unwrap_or_clone(message))),
@@ -85,7 +85,7 @@ impl Recorder {
         }
     }
 
-    /// The whole history. What is added afterwards is in none.
+    /// Returns the whole history. Later additions are in none.
     pub fn take(&self) -> History {
         std::mem::take(&mut self.history.lock())
     }

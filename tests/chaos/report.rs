@@ -107,7 +107,10 @@ impl Report {
     pub fn of(run: Run<'_>) -> Self {
         let history = run.history;
         let held = &history.held;
-        let frames = history.sockets.iter().flat_map(|socket| &socket.received);
+        let frames = history
+            .connections
+            .iter()
+            .flat_map(|connection| &connection.received);
         let duplicates =
             frames.filter(|received| matches!(&received.frame, Frame::Ack(ack) if ack.duplicate));
         let (disturbed, undisturbed): (Vec<&Sent>, Vec<&Sent>) =
@@ -120,7 +123,7 @@ impl Report {
             messages: Messages::of(&history.sends, run.stored),
             handshakes: Operations {
                 all: history.handshakes.len(),
-                failed: history.handshakes.len() - history.sockets.len(),
+                failed: history.handshakes.len() - history.connections.len(),
             },
             pages: Operations {
                 all: history.reads.len(),

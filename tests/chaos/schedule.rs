@@ -1,8 +1,8 @@
-//! What is done to the chat and when: the same for the same seed.
+//! The faults of a run and their times, by a seed.
 //!
-//! A run is made of rounds of half a minute: a calm, in which the usual speed shows, and a storm. Faults
-//! of one lane follow each other, those of different lanes overlap. Each lane goes through its kinds in a
-//! shuffled order again and again, so that two rounds have all of them.
+//! A run consists of rounds of half a minute: a calm, which shows the usual speed, and a storm.
+//! Faults of one lane follow each other; those of different lanes overlap. Each lane goes through
+//! its kinds in a shuffled order again and again, so that two rounds have all of them.
 
 use std::time::Duration;
 
@@ -11,21 +11,21 @@ use fastrand::Rng;
 use crate::fault::Kind::{self, *};
 use crate::fault::{Action, Planned, between};
 
-/// About the length of a round.
+/// Approximate length of a round.
 const ROUND: Duration = Duration::from_secs(30);
 
-/// The part of a round that is calm, at its beginning.
+/// Part of a round that is calm, at its beginning.
 const CALM: f64 = 0.2;
 
-/// The end of the storm in a round; what comes after it is left for the last faults to heal.
+/// End of the storm in a round; in the rest of the round the last faults heal.
 const STORM_END: f64 = 0.93;
 
-/// The part of its slot in which a fault begins, and the part at which it has ended at the latest.
+/// Part of its slot in which a fault begins, and part at which it has ended at the latest.
 const LATEST_BEGIN: f64 = 0.25;
 const LATEST_END: f64 = 0.75;
 
-/// The schedule of a seed, in the order of time. It has all kinds if `length` is a minute or more, but
-/// for those of the database where that is not ours.
+/// Returns the schedule of a seed, by time. It has all kinds if `length` is a minute or more; those
+/// of the database only with `own_database`.
 pub fn of(seed: u64, length: Duration, own_database: bool) -> Vec<Planned> {
     let mut dice = Rng::with_seed(seed);
     let rounds = (length.div_duration_f64(ROUND).round() as u32).max(1);
@@ -41,7 +41,7 @@ pub fn of(seed: u64, length: Duration, own_database: bool) -> Vec<Planned> {
     schedule
 }
 
-/// The kinds of each lane.
+/// Returns the kinds of each lane.
 fn lanes() -> [&'static [Kind]; 5] {
     [
         &[KillDatabase, KillGateway, PauseDatabase, PauseGateway],
@@ -64,7 +64,7 @@ fn lanes() -> [&'static [Kind]; 5] {
     ]
 }
 
-/// Plans the faults of a lane: in each round so many that two rounds have all of its kinds.
+/// Plans the faults of a lane: so many in each round that two rounds have all of its kinds.
 fn fill(schedule: &mut Vec<Planned>, kinds: &[Kind], round: Duration, rounds: u32, dice: &mut Rng) {
     let slots = kinds.len().div_ceil(2);
     let slot = round.mul_f64((STORM_END - CALM) / slots as f64);
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_database_of_others_is_left_alone() {
+    fn a_database_that_is_not_the_runs_has_no_faults() {
         let schedule = of(7, MINUTE, false);
         let expected = Kind::iter().filter(|kind| !kind.is_of_database());
         assert_eq!(kinds(&schedule), expected.collect());

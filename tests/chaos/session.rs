@@ -1,4 +1,4 @@
-//! One socket of a user from its handshake to its end, written down.
+//! One connection of a user from its handshake to its end, with its record.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,26 +7,26 @@ use tests::client::{Connect, Connection, Frame};
 use tokio::time::{Instant, timeout_at};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::history::{Handshake, Outcome, Received, Socket};
+use crate::history::{self, Handshake, Outcome, Received};
 use crate::recorder::Recorder;
 
 /// Time limit of a handshake, of a request, and of the sending of a frame.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// After how long a silence a client asks whether anybody is there, and then gives up.
+/// Silence after which a client sends a ping, and silence after the ping after which it gives up.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// An open socket.
+/// An open connection.
 pub struct Session {
     connection: Connection,
-    socket: Socket,
+    record: history::Connection,
     silent_until: Instant,
     has_asked: bool,
     recorder: Arc<Recorder>,
 }
 
 impl Session {
-    /// Opens a socket of a user at a base address; nothing if that fails.
+    /// Opens a connection of a user at an origin; `None` if that fails.
     pub async fn open(ws: &str, user_id: &str, recorder: &Arc<Recorder>) -> Option<Self> {
         let start = recorder.now();
         let connect = Connect::user(ws, user_id).timeout(REQUEST_TIMEOUT);
@@ -45,8 +45,8 @@ impl Session {
         });
         Some(Self {
             connection: opened.ok()?,
-            socket: Socket {
-                id: recorder.next_socket(),
+            record: history::Connection {
+                id: recorder.next_connection(),
                 user_id,
                 opened: end,
                 ended: end,
@@ -59,16 +59,16 @@ impl Session {
         })
     }
 
-    /// The number of the socket.
+    /// Returns the number of the connection.
     pub fn id(&self) -> u64 {
-        self.socket.id
+        self.record.id
     }
 
-    /// The next frame. It may be dropped before it is done, and nothing is lost.
+    /// Returns the next frame. Cancelling the call loses nothing.
     ///
     /// # Errors
     ///
-    /// Why the socket is of no use any more.
+    /// Why the connection is of no use any more.
     pub async fn next(&mut self) -> Result<Frame, String> {
         loop {
             match timeout_at(self.silent_until, self.connection.next()).await {
@@ -87,7 +87,7 @@ impl Session {
         self.silent_until = Instant::now() + SILENCE;
         self.has_asked = false;
         let frame = self.recorder.share_frame(Frame::parse(text));
-        self.socket.received.push(Received {
+        self.record.received.push(Received {
             at: self.recorder.now(),
             frame: frame.clone(),
         });
@@ -98,20 +98,20 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Why the socket is of no use any more.
+    /// Why the connection is of no use any more.
     pub async fn send(&mut self, text: String) -> Result<(), String> {
         self.connection.send(text).await
     }
 
-    /// Closes the socket, properly or by dropping the connection.
+    /// Closes the connection, with a close frame or by dropping the TCP connection.
     pub async fn end(mut self, why: String, properly: bool) {
         if properly {
             // It may be broken already.
             let _ = self.connection.send_message(Message::Close(None)).await;
         }
-        self.socket.ended = self.recorder.now();
-        self.socket.why = why;
+        self.record.ended = self.recorder.now();
+        self.record.why = why;
         self.recorder
-            .record(|history| history.sockets.push(self.socket));
+            .record(|history| history.connections.push(self.record));
     }
 }

@@ -1,7 +1,7 @@
-//! Clocks that are wrong: the functions as scripts that give each process another clock.
+//! Wrong clocks: the functions as scripts that give each process another clock.
 //!
-//! The clock is that of the library libfaketime, which a script loads into the function that it turns
-//! into. The monotonic clock stays right, as it does on a machine whose time is set wrong.
+//! The clock comes from the library libfaketime, which a script loads into the function that it
+//! executes. The monotonic clock stays right, as on a machine whose time is set wrong.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -14,31 +14,31 @@ use ::tests::{programs, tools};
 use anyhow::{Context, Result, ensure};
 use fastrand::Rng;
 
-/// How wrong clocks are, as libfaketime takes it; the empty one is right.
+/// Offsets of clocks, in the form of libfaketime; the empty one is right.
 const SKEWS: [&str; 5] = ["-90s", "-2s", "", "+2s", "+90s"];
 
-/// How many processes get a clock each before it goes round again.
+/// Number of processes after which the sequence of clocks repeats.
 const DRAWS: usize = 64;
 
 /// Functions whose processes get clocks.
 const SKEWED: [&str; 4] = ["connect", "disconnect", "history", "send-message"];
 
-/// Functions that are left as they are: what they do does not depend on those others.
+/// Functions whose clocks stay right: their behavior does not depend on those of others.
 const PLAIN: [&str; 3] = ["authorizer", "migrate", "page"];
 
 /// The functions of a run.
 pub struct Binaries {
-    /// The folder to give to the gateway.
+    /// The folder of the functions, for the gateway.
     pub folder: PathBuf,
-    /// A line for each process that has been started: its id and its clock.
+    /// A file with a line for each process that has been started: its id and its clock.
     started: PathBuf,
-    /// Whether their clocks are wrong.
+    /// Whether clocks are wrong.
     pub are_skewed: bool,
 }
 
 impl Binaries {
-    /// Prepares the functions in `folder`; the seed decides about the clocks. Where libfaketime is not
-    /// at hand or does not work, clocks stay right.
+    /// Prepares the functions in `folder`; the seed chooses the clocks. If libfaketime is missing
+    /// or does not work, clocks stay right.
     ///
     /// # Errors
     ///
@@ -94,7 +94,7 @@ exec '{program}'
         Ok(())
     }
 
-    /// How many processes have been started, by their clocks; none if all clocks are right.
+    /// Counts the processes that have been started, by their clocks; empty if all clocks are right.
     ///
     /// # Errors
     ///
@@ -107,7 +107,7 @@ exec '{program}'
         Ok(counts)
     }
 
-    /// Removes what libfaketime leaves in memory when its process is killed.
+    /// Removes the shared memory that libfaketime leaves when its process is killed.
     ///
     /// # Errors
     ///
@@ -118,14 +118,14 @@ exec '{program}'
                 format!("sem.faketime_sem_{id}"),
                 format!("faketime_shm_{id}"),
             ] {
-                // Processes that end by themselves remove it.
+                // Processes that exit by themselves remove it.
                 let _ = fs::remove_file(Path::new("/dev/shm").join(name));
             }
         }
         Ok(())
     }
 
-    /// Process id and clock of each process.
+    /// Reads the process id and the clock of each process.
     fn lines(&self) -> Result<Vec<(u32, String)>> {
         let text = fs::read_to_string(&self.started)?;
         let line = |line: &str| {
@@ -155,7 +155,7 @@ fn works(library: &Path) -> bool {
 mod tests {
     use super::*;
 
-    /// Says what a script would exec, instead of the function.
+    /// Runs a script with `date` in place of the function; returns the output.
     fn clocks(folder: &Path, program: &str, count: usize) -> Vec<String> {
         let script = fs::read_to_string(folder.join("binaries").join(program)).expect("written");
         let (script, _) = script.split_once("exec ").expect("it ends with exec");
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn processes_get_clocks_that_are_wrong_each_by_its_own() {
+    fn each_process_gets_its_own_clock() {
         let folder = ::tests::server::scratch_folder().join("skew");
         let binaries = Binaries::prepare(&folder, 7).expect("prepared");
         let is_made_for = cfg!(all(target_os = "linux", target_arch = "x86_64"));
@@ -182,7 +182,7 @@ mod tests {
         let off = clocks(&folder, "send-message", 40).into_iter().map(|told| {
             let told: i64 = told.trim().parse().expect("a number");
             let off = told - now.as_secs() as i64;
-            // The test takes some seconds of its own.
+            // The test itself takes some seconds.
             [-90, 0, 90]
                 .into_iter()
                 .min_by_key(|skew| (off - skew).abs())

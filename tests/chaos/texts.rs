@@ -1,5 +1,5 @@
-//! Texts of all lengths, with characters that JSON, BSON and UTF-8 treat differently; and frames that
-//! are no good.
+//! Texts of all lengths, with characters that JSON, BSON and UTF-8 treat differently; and frames
+//! that the chat must refuse.
 
 use chat::Draft;
 use serde_json::{Value, json};
@@ -9,16 +9,16 @@ const CHARACTERS: [char; 24] = [
     'é', 'ß', 'א', '學', '\u{2028}', '\u{fffd}', '🎓',
 ];
 
-/// Bytes left free for what is put before a text.
+/// Bytes left free for the prefix of a text.
 const ROOM: usize = 64;
 
-/// The share of texts that are as long as a text may be.
+/// Share of texts of the largest length.
 const LONGEST: f64 = 0.002;
 
-/// The most bytes of the others.
+/// Largest length of the others, in bytes.
 const USUAL_BYTES: usize = 200;
 
-/// A text that the chat takes, also with [`ROOM`] bytes more.
+/// Returns a text that the chat accepts, also with [`ROOM`] bytes more.
 pub fn text(rng: &mut fastrand::Rng) -> String {
     let bytes = if rng.f64() < LONGEST {
         Draft::MAX_MESSAGE_BYTES - ROOM
@@ -35,7 +35,7 @@ pub fn text(rng: &mut fastrand::Rng) -> String {
     }
 }
 
-/// Makes a frame one that the chat must refuse; gives the code.
+/// Changes a frame so that the chat must refuse it; returns the code.
 pub fn spoil(frame: &mut Value, rng: &mut fastrand::Rng) -> &'static str {
     let (field, value, code) = match rng.u8(..4) {
         0 => ("message", json!(""), "message_empty"),

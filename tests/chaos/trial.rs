@@ -19,37 +19,37 @@ use crate::schedule;
 use crate::skew::Binaries;
 use crate::workload::{Settings, Workload};
 
-/// Time between lines that say how it goes.
+/// Time between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(5);
 
-/// Violations that are shown; all are in a file.
+/// Number of violations that are shown; a file has all.
 const SHOWN: usize = 20;
 
-/// What is to be done.
+/// The settings of a run.
 pub struct Trial {
-    /// Decides all that is left to chance, but for what the machine does.
+    /// Seed of all random numbers; the machine's timing is not among them.
     pub seed: u64,
-    /// How long it goes on.
+    /// Length of the run.
     pub length: Duration,
-    /// How many messages are sent in that time.
+    /// Number of messages in that time.
     pub messages: u64,
-    /// In how many conversations.
+    /// Number of conversations.
     pub conversations: usize,
-    /// How many events the one process of a function takes at once; nothing for processes that take
-    /// one each.
+    /// Events that the one process of a function takes at once; `None` for processes that take one
+    /// each.
     pub in_flight: Option<u32>,
     /// Whether the report is JSON.
     pub json: bool,
 }
 
 impl Trial {
-    /// What is done to the chat, and when. A database that is not ours is left alone.
+    /// Returns the faults and their times. A database that is not this run's has none.
     pub fn schedule(&self) -> Vec<Planned> {
         let given = std::env::var("MONGODB_URI").is_ok_and(|uri| !uri.is_empty());
         schedule::of(self.seed, self.length, !given)
     }
 
-    /// The command that does the same again.
+    /// Returns the command that repeats the run.
     pub fn command(&self) -> String {
         let release = if cfg!(debug_assertions) {
             ""
@@ -69,12 +69,12 @@ impl Trial {
         )
     }
 
-    /// Does it and prints figures; ends early, but with a verdict, when `stop` is cancelled. Its files
-    /// are removed unless they tell of something.
+    /// Runs and prints figures; ends early, but with a verdict, when `stop` is cancelled. Removes
+    /// its files, unless the run fails.
     ///
     /// # Errors
     ///
-    /// The contract was broken, or something did not come back; the sentence names the files.
+    /// The contract was broken, or a process did not come back; the error names the files.
     pub async fn run(&self, stop: CancellationToken) -> Result<()> {
         eprintln!("building …");
         programs::folder();
@@ -114,8 +114,8 @@ impl Trial {
         let start = Instant::now() - workload.now();
         let nemesis = Nemesis::new(Arc::clone(&cluster), start, stop);
         let faults = tokio::select! {
-            faults = nemesis.carry_out(self.schedule(), self.length) => faults?,
-            () = tell(&workload, &nemesis) => unreachable!("it goes on"),
+            faults = nemesis.execute(self.schedule(), self.length) => faults?,
+            () = print_progress(&workload, &nemesis) => unreachable!("it goes on"),
         };
         eprintln!("all is healed; clients get what they lack …");
         let history = workload.finish().await;
@@ -155,26 +155,26 @@ impl Trial {
     }
 }
 
-/// Says how it goes, again and again.
-async fn tell(workload: &Workload, nemesis: &Nemesis) {
+/// Prints lines of progress.
+async fn print_progress(workload: &Workload, nemesis: &Nemesis) {
     loop {
         tokio::time::sleep(PROGRESS).await;
         let progress = workload.progress();
-        let faults = nemesis.going_on().into_iter().map(|kind| kind.to_string());
+        let faults = nemesis.active().into_iter().map(|kind| kind.to_string());
         eprintln!(
-            "{:5.0} s  {} sent, {} acknowledged, {} attempts, {} sockets, {} pages  [{}]",
+            "{:5.0} s  {} sent, {} acknowledged, {} attempts, {} connections, {} pages  [{}]",
             workload.now().as_secs_f64(),
             progress.sent,
             progress.acked,
             progress.attempts,
-            progress.sockets,
+            progress.connections,
             progress.reads,
             faults.collect::<Vec<_>>().join(", ")
         );
     }
 }
 
-/// Shows violations, and writes files to find their causes in.
+/// Shows violations, and writes files for the search for their causes.
 fn write_down(
     folder: &Path,
     history: &History,

@@ -1,4 +1,4 @@
-//! On a chat that nobody disturbs, nothing is wrong, and the clients have done all that they are for.
+//! On a chat without faults, the check finds nothing, and every client has done its part.
 
 use std::time::Duration;
 
@@ -12,17 +12,17 @@ use crate::workload::{Settings, Workload};
 
 const CONVERSATIONS: usize = 9;
 
-/// How long the clients may take to get so far, beside whatever else the machine does.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Time limit for the clients to reach their number of messages, on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Runs clients on a chat of their own until so many messages are acknowledged.
 async fn run(acked: u64, messages: u64, seconds: u64) -> (History, Vec<Stored>) {
     let seed = fastrand::u64(..);
     println!("seed {seed}");
-    let stack = Chat::start().await;
+    let chat = Chat::start().await;
     let workload = Workload::start(Settings {
-        ws: stack.ws.clone(),
-        http: stack.http.clone(),
+        ws: chat.ws.clone(),
+        http: chat.http.clone(),
         conversations: CONVERSATIONS,
         messages,
         seconds,
@@ -33,13 +33,16 @@ async fn run(acked: u64, messages: u64, seconds: u64) -> (History, Vec<Stored>) 
             sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(PATIENCE, so_far).await.expect("they get so far");
+    timeout(TIMEOUT, so_far).await.expect("they get so far");
     let progress = workload.progress();
     assert!(progress.attempts >= progress.sent, "{progress:?}");
-    assert!(progress.reads > 0 && progress.sockets > 0, "{progress:?}");
+    assert!(
+        progress.reads > 0 && progress.connections > 0,
+        "{progress:?}"
+    );
     let history = workload.finish().await;
-    let stored = read_stored(&stack.database).await.expect("it is read");
-    stack.stop().await;
+    let stored = read_stored(&chat.database).await.expect("it is read");
+    chat.stop().await;
     (history, stored)
 }
 
@@ -49,7 +52,7 @@ fn count(history: &History, is_counted: impl Fn(&Sent) -> bool) -> usize {
 }
 
 #[tokio::test]
-async fn nothing_is_wrong_and_every_client_has_done_its_part() {
+async fn the_check_finds_nothing_and_every_client_has_done_its_part() {
     let (history, stored) = run(100, 200, 4).await;
     assert_eq!(check(&history, &stored), []);
 
@@ -60,9 +63,12 @@ async fn nothing_is_wrong_and_every_client_has_done_its_part() {
         matches!(last.outcome, Outcome::Unknown(_))
     });
     assert_eq!(open, 0, "and so are the bad ones");
-    let pushes = history.sockets.iter().flat_map(|socket| &socket.received);
+    let pushes = history
+        .connections
+        .iter()
+        .flat_map(|connection| &connection.received);
     let pushes = pushes.filter(|received| matches!(received.frame, Frame::Message(_)));
-    // Those that came before the sockets of their receivers were open are not.
+    // Pushes from before the receivers' handshakes are missing.
     assert!(pushes.count() >= acked / 2, "most are pushed");
     let reads = history.reads.iter();
     let polls = reads.filter(|read| read.reader.starts_with("poller"));
@@ -70,7 +76,7 @@ async fn nothing_is_wrong_and_every_client_has_done_its_part() {
 }
 
 #[tokio::test]
-async fn whatever_is_lost_or_altered_afterwards_is_found() {
+async fn a_message_lost_or_altered_afterwards_is_found() {
     let (history, mut stored) = run(50, 100, 2).await;
     assert_eq!(check(&history, &stored), []);
     for index in 0..stored.len() {
@@ -87,7 +93,7 @@ async fn whatever_is_lost_or_altered_afterwards_is_found() {
 }
 
 #[tokio::test]
-async fn as_fast_as_it_goes_is_as_right() {
+async fn the_check_finds_nothing_at_full_speed() {
     let (history, stored) = run(100, 0, 1).await;
     assert_eq!(check(&history, &stored), []);
     let acked = count(&history, |sent| sent.outcome() == Outcome::Ok);

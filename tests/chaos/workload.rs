@@ -1,8 +1,8 @@
-//! The clients of a run: who they are, and when they stop.
+//! The clients of a run, and its phases.
 //!
-//! - [`device`](crate::device): keeps a socket open and follows the contract; or only listens
-//! - [`outbox`](crate::outbox): sends, and sends again
-//! - [`copies`](crate::copies): what a device holds, and how it gets what it lacks
+//! - [`device`](crate::device): keeps a connection open and follows the contract; or only listens
+//! - [`outbox`](crate::outbox): sends a message until it is acknowledged
+//! - [`copies`](crate::copies): the copies of conversations on a device, and how gaps are filled
 //! - [`poller`](crate::poller): reads the history again and again
 
 use std::collections::BTreeMap;
@@ -23,64 +23,64 @@ use crate::pages::{Conversation, Pages};
 use crate::poller::Poller;
 use crate::recorder::Recorder;
 
-/// How long clients try to settle what is open at the end of a run.
+/// Time limit for settling pending messages and gaps at the end of a run.
 pub const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Of so many users one has two devices that send.
+/// One of this number of users has two devices that send.
 const USERS_PER_SECOND_DEVICE: usize = 8;
 
-/// Of so many users one has a device that only listens.
+/// One of this number of users has a device that only listens.
 const USERS_PER_LISTENER: usize = 5;
 
-/// Of so many conversations one has a poller.
+/// One of this number of conversations has a poller.
 const CONVERSATIONS_PER_POLLER: usize = 8;
 
-/// Who is in no conversation, and listens all the same.
+/// A user who is in no conversation, and listens.
 const STRANGER: &str = "stranger@example.com";
 
-/// What the clients of a run do, and where.
+/// The settings of the clients of a run.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Base address of the WebSocket API: `ws://127.0.0.1:3001`.
+    /// Origin of the WebSocket API: `ws://127.0.0.1:3001`.
     pub ws: String,
-    /// Base address of the HTTP API: `http://127.0.0.1:3000`.
+    /// Origin of the HTTP API: `http://127.0.0.1:3000`.
     pub http: String,
-    /// How many conversations there are.
+    /// Number of conversations.
     pub conversations: usize,
-    /// How many messages are sent in all, spread over the time; after a failure, what is late is sent
-    /// as fast as acknowledgements come. 0: always so.
+    /// Number of messages, spread over the time; after a failure, late messages are sent as fast as
+    /// acks come. 0: always so.
     pub messages: u64,
     /// The time over which the messages are spread, in seconds. The run goes on until
     /// [`Workload::finish`].
     pub seconds: u64,
-    /// Decides all that is left to chance.
+    /// Seed of all random numbers.
     pub seed: u64,
 }
 
-/// How far a run is.
+/// The phase of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// Clients send and receive.
     Chat,
-    /// Nothing new is sent, only again what is not acknowledged.
+    /// Nothing new is sent; pending messages are sent again.
     Drain,
-    /// Sockets are closed, and who holds copies gets the rest.
+    /// Connections are closed, and copies are completed.
     End,
 }
 
-/// How far the clients of a run are.
+/// Counts of a run so far.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
-    /// Messages that were sent.
+    /// Messages sent, resends not counted.
     pub sent: u64,
-    /// Times that they were.
+    /// Attempts to send a message.
     pub attempts: u64,
-    /// Messages that were acknowledged.
+    /// Messages acknowledged.
     pub acked: u64,
-    /// Pages that were read, or asked for in vain.
+    /// Pages requested.
     pub reads: u64,
-    /// Sockets that were opened.
-    pub sockets: u64,
+    /// Connections opened.
+    pub connections: u64,
 }
 
 /// The clients of a run.
@@ -94,8 +94,8 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// Starts them. The database has no messages yet; the addresses must hold for the whole run, and
-    /// nobody needs to answer there already.
+    /// Starts the clients. The database has no messages yet; the addresses must hold for the whole
+    /// run, and need not respond yet.
     pub fn start(settings: Settings) -> Self {
         let (phase, phases) = watch::channel(Phase::Chat);
         let (busy, idle) = mpsc::channel(1);
@@ -118,7 +118,7 @@ impl Workload {
         }
     }
 
-    /// How far they are.
+    /// Returns the counts so far.
     pub fn progress(&self) -> Progress {
         let counts = &self.recorder.counts;
         Progress {
@@ -126,21 +126,21 @@ impl Workload {
             attempts: counts.attempts.load(Relaxed),
             acked: counts.acked.load(Relaxed),
             reads: counts.reads.load(Relaxed),
-            sockets: self.recorder.sockets(),
+            connections: self.recorder.connections(),
         }
     }
 
-    /// The time since the start of the run, as the history has it.
+    /// Returns the time since the start of the run, by the clock of the history.
     pub fn now(&self) -> Duration {
         self.recorder.now()
     }
 
-    /// Ends the run, on a system that is healthy again: what is not acknowledged is sent until it is,
-    /// then all who hold copies get what they lack. Gives all that was done and seen.
+    /// Ends the run, on a system that is healthy again: pending messages are sent until they are
+    /// acknowledged, then all copies are completed. Returns the history.
     pub async fn finish(mut self) -> History {
         self.phase.send_replace(Phase::Drain);
-        // Nothing is ever sent on it: it ends when the last device drops its side. What is open
-        // after that time stays unknown.
+        // Nothing is sent on this channel: it ends when the last device drops its side. Messages
+        // that are pending after the time limit stay unknown.
         let _ = timeout(SETTLE_TIMEOUT, self.busy.recv()).await;
         self.phase.send_replace(Phase::End);
         for reader in self.readers {
@@ -193,7 +193,8 @@ impl Start {
         }
     }
 
-    /// Between two messages of a device that has some of all `shares` in conversations.
+    /// Returns the time between two messages of a device that has `own` of all `shares` in
+    /// conversations.
     fn interval(&self, shares: usize, own: usize) -> Duration {
         match self.settings.messages {
             0 => Duration::ZERO,
@@ -246,7 +247,8 @@ impl Start {
     }
 }
 
-/// Pairs of users of their own, but every fourth conversation is one of users of the two before it.
+/// Returns conversations of users of their own; every fourth one is between users of the two before
+/// it.
 fn conversations(count: usize) -> Vec<Conversation> {
     let user = |index: usize, side: char| format!("{side}{index}@example.com");
     let conversation = |index: usize| match index % 4 {

@@ -1,5 +1,5 @@
-//! `cargo local --auth`: an issuer, its tokens on the screen, and a chat that takes them alone. And the
-//! warning of a chat that takes everybody.
+//! `cargo local --auth`: an issuer, its tokens on the screen, and a chat that accepts these alone.
+//! And the warning of a chat without authorization.
 
 use hyper::StatusCode;
 use serde_json::{Value, json};
@@ -64,7 +64,7 @@ impl Local {
     }
 }
 
-/// A client with a token, as an app connects.
+/// Connects with a token, as an app does.
 async fn connect(chat: &Local, token: &str) -> Result<Client, StatusCode> {
     let authorization = [("Authorization", &*format!("Bearer {token}"))];
     let connected = Client::connect_with(chat.ws(), &authorization).await;
@@ -72,8 +72,8 @@ async fn connect(chat: &Local, token: &str) -> Result<Client, StatusCode> {
 }
 
 #[tokio::test]
-async fn tokens_of_the_screen_let_their_users_in_and_nobody_else() {
-    // The ids are the users' own matter, whatever is special in URLs, JSON and shells.
+async fn tokens_on_the_screen_admit_their_users_and_nobody_else() {
+    // Ids may hold any character that is special in URLs, JSON and shells.
     let users = ["prof+1@example.com", "o'\"neill & søn"];
     let flags = [
         "--auth", "--user", users[0], "--user", users[1], "--user", "third", "--log", "trace",
@@ -103,7 +103,7 @@ async fn tokens_of_the_screen_let_their_users_in_and_nobody_else() {
     for (token, status) in [(&*one, 200), (&other, 200), (&third, 403), ("", 401)] {
         assert_eq!(chat.history(token, users).await, status, "{token}");
     }
-    // A token says who its bearer is; the URL cannot say something else.
+    // A token names its bearer; the URL cannot name another user.
     let claim = |user: &str| format!("{}?user_id={}", chat.ws(), encode(user));
     let bearer = [("Authorization", &*format!("Bearer {one}"))];
     let refused = |opened: Result<_, StatusCode>| opened.map(|_| ()).expect_err("refused");
@@ -123,7 +123,7 @@ async fn tokens_of_the_screen_let_their_users_in_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn without_users_there_are_two_and_their_tokens_are_of_this_start_alone() {
+async fn by_default_there_are_two_users_whose_tokens_hold_for_this_start_alone() {
     let users = ["prof@example.com", "student@example.com"];
     let (first, second) = tokio::join!(Local::start(&["--auth"]), Local::start(&["--auth"]));
     for user in users {
@@ -139,7 +139,7 @@ async fn without_users_there_are_two_and_their_tokens_are_of_this_start_alone() 
 }
 
 #[tokio::test]
-async fn the_claim_of_the_user_and_a_token_in_the_url_are_parameters_that_go_with_it() {
+async fn auth_works_with_the_parameters_for_the_user_claim_and_tokens_in_the_url() {
     let flags = [
         "--auth",
         "--user",

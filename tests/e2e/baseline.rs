@@ -1,4 +1,4 @@
-//! What the benchmarks compare the chat with does what it is compared for.
+//! The programs that the benchmarks compare the chat with do the same work.
 
 use mongodb::Database;
 use mongodb::bson::{Document, doc};
@@ -34,12 +34,12 @@ async fn the_old_server_stores_a_message_and_forwards_it() {
 }
 
 #[tokio::test]
-async fn the_old_server_only_stores_what_is_for_somebody_who_has_left() {
+async fn the_old_server_only_stores_a_message_to_a_user_who_has_left() {
     let (old, database) = old_server().await;
     let (mut here, gone) = (old.connect("here").await, old.connect("gone").await);
     gone.close().await;
     here.send(&frame("here", "gone", "one")).await;
-    // Frames of one socket are served in order.
+    // Frames of one connection are served in order.
     here.send(&frame("here", "here", "two")).await;
     assert_eq!(here.next().await["message"], "two");
     let stored = stored(&database, doc! {"receiver_id": "gone"}).await;
@@ -57,14 +57,14 @@ async fn the_node_function_stores_a_message_and_posts_it() {
     stores_and_posts(node_function().await.expect("Node")).await;
 }
 
-/// An old server, and its database.
+/// Starts an old server; returns it with its database.
 async fn old_server() -> (OldServer, Database) {
     let (uri, name) = (server::uri().await, server::database_name());
     let client = mongodb::Client::with_uri_str(uri).await.expect("a client");
     (OldServer::start(uri, &name).await, client.database(&name))
 }
 
-/// The stored message that `filter` finds, as JSON.
+/// Returns the stored message that `filter` finds, as JSON.
 async fn stored(database: &Database, filter: Document) -> Value {
     let messages = database.collection::<Value>("chat_messages");
     let found = messages.find_one(filter).projection(doc! {"_id": 0}).await;
@@ -75,7 +75,7 @@ fn frame(sender_id: &str, receiver_id: &str, message: &str) -> Value {
     json!({"sender_id": sender_id, "receiver_id": receiver_id, "message": message})
 }
 
-/// A forwarded frame as it was sent: its timestamp must be one, and nothing else may be added.
+/// Returns a forwarded frame without its timestamp, which must be valid.
 fn without_timestamp(frame: &Value) -> Value {
     let mut frame = frame.clone();
     let fields = frame.as_object_mut().expect("an object");
@@ -86,16 +86,16 @@ fn without_timestamp(frame: &Value) -> Value {
 }
 
 async fn stores_and_posts(mut command: Command) {
-    let stack = Chat::start().await;
-    let mut receiver = stack.connect("receiver").await;
-    let connections = stack.database.collection::<Document>("connections");
+    let chat = Chat::start().await;
+    let mut receiver = chat.connect("receiver").await;
+    let connections = chat.database.collection::<Document>("connections");
     let row = connections.find_one(doc! {"user_id": "receiver"}).await;
     let row = row.expect("found").expect("the socket is recorded");
     let connection_id = row.get_str("_id").expect("an id");
 
-    let database = stack.database.client().database(&server::database_name());
-    let endpoint = stack.management_endpoint();
-    let function = Function::start(&mut command, &stack.uri, database.name(), &endpoint).await;
+    let database = chat.database.client().database(&server::database_name());
+    let endpoint = chat.management_endpoint();
+    let function = Function::start(&mut command, &chat.uri, database.name(), &endpoint).await;
     let event = json!({"requestContext": {"connectionId": connection_id}, "body": "\"text\""});
     let answer = function.invoke(&event).await.expect("it succeeds");
     let answer: Value = serde_json::from_slice(&answer).expect("JSON");
@@ -105,5 +105,5 @@ async fn stores_and_posts(mut command: Command) {
     assert_eq!(stored["message"], "\"text\"");
     function.kill().await;
     database.drop().await.expect("dropped");
-    stack.stop().await;
+    chat.stop().await;
 }

@@ -1,4 +1,4 @@
-//! Messages arrive, on every device, from old clients and new ones.
+//! Messages arrive on every device, from old clients and new ones.
 
 use mongodb::bson::{Document, doc};
 use serde_json::json;
@@ -6,9 +6,9 @@ use tests::{Chat, Client, until};
 
 #[tokio::test]
 async fn two_clients_chat() {
-    let stack = Chat::start().await;
-    let mut prof = stack.connect("prof@example.com").await;
-    let mut student = stack.connect("student@example.com").await;
+    let chat = Chat::start().await;
+    let mut prof = chat.connect("prof@example.com").await;
+    let mut student = chat.connect("student@example.com").await;
 
     prof.send(&json!({
         "action": "sendMessage",
@@ -45,7 +45,7 @@ async fn two_clients_chat() {
     assert_eq!(reply["seq"], 2);
     assert_eq!(prof.next().await["message"], "Fine.");
 
-    let history = stack
+    let history = chat
         .history("prof@example.com", "student@example.com", "")
         .await;
     let messages = history.messages();
@@ -62,20 +62,20 @@ async fn two_clients_chat() {
         })
     );
     assert_eq!(messages[1]["message"], "Fine.");
-    stack.stop().await;
+    chat.stop().await;
 }
 
 #[tokio::test]
-async fn every_socket_of_the_receiver_and_the_senders_other_one_get_the_frame() {
-    let stack = Chat::start().await;
-    let mut sender = stack.connect("a").await;
+async fn every_connection_of_the_receiver_and_the_senders_other_one_get_the_frame() {
+    let chat = Chat::start().await;
+    let mut sender = chat.connect("a").await;
     let mut others = [
-        stack.connect("a").await,
-        stack.connect("b").await,
-        stack.connect("b").await,
-        stack.connect("b").await,
+        chat.connect("a").await,
+        chat.connect("b").await,
+        chat.connect("b").await,
+        chat.connect("b").await,
     ];
-    let mut stranger = stack.connect("c").await;
+    let mut stranger = chat.connect("c").await;
 
     let ack = sender.say("b", "to all of you").await;
     assert_eq!(ack["status"], "delivered");
@@ -88,13 +88,13 @@ async fn every_socket_of_the_receiver_and_the_senders_other_one_get_the_frame() 
     }
     sender.expect_nothing().await;
     stranger.expect_nothing().await;
-    stack.stop().await;
+    chat.stop().await;
 }
 
 #[tokio::test]
 async fn an_old_client_works_unchanged() {
-    let stack = Chat::start().await;
-    let old = |user: &str| format!("{}/ws/chat/{user}", stack.ws);
+    let chat = Chat::start().await;
+    let old = |user: &str| format!("{}/ws/chat/{user}", chat.ws);
     let mut sender = Client::connect(&old("sender")).await.expect("connected");
     let mut receiver = Client::connect(&old("receiver")).await.expect("connected");
 
@@ -108,22 +108,22 @@ async fn an_old_client_works_unchanged() {
     assert!(pushed["timestamp"].is_string());
     sender.expect_nothing().await;
 
-    let messages = stack.history("receiver", "sender", "").await.messages();
+    let messages = chat.history("receiver", "sender", "").await.messages();
     assert_eq!(messages.len(), 1);
     for field in ["sender_id", "receiver_id", "message", "timestamp"] {
         assert_eq!(messages[0][field], pushed[field]);
     }
-    stack.stop().await;
+    chat.stop().await;
 }
 
 #[tokio::test]
 async fn a_message_to_someone_offline_waits_in_the_history() {
-    let stack = Chat::start().await;
-    let mut sender = stack.connect("a").await;
-    let receiver = stack.connect("b").await;
+    let chat = Chat::start().await;
+    let mut sender = chat.connect("a").await;
+    let receiver = chat.connect("b").await;
     receiver.close().await;
-    // $disconnect runs after the close: wait until it has.
-    let connections = stack.database.collection::<Document>("connections");
+    // $disconnect runs after the close.
+    let connections = chat.database.collection::<Document>("connections");
     until(async || {
         let rows = connections.count_documents(doc! {"user_id": "b"}).await;
         rows.expect("a count") == 0
@@ -135,17 +135,17 @@ async fn a_message_to_someone_offline_waits_in_the_history() {
         (&json!("ack"), &json!("stored"))
     );
     assert_eq!(
-        stack.history("a", "b", "").await.messages()[0]["message"],
+        chat.history("a", "b", "").await.messages()[0]["message"],
         "for later"
     );
-    stack.stop().await;
+    chat.stop().await;
 }
 
 #[tokio::test]
-async fn a_note_to_oneself_arrives_on_all_own_sockets() {
-    let stack = Chat::start().await;
-    let mut phone = stack.connect("me").await;
-    let mut laptop = stack.connect("me").await;
+async fn a_note_to_oneself_arrives_on_all_own_connections() {
+    let chat = Chat::start().await;
+    let mut phone = chat.connect("me").await;
+    let mut laptop = chat.connect("me").await;
     phone
         .send(&json!({"action": "sendMessage", "receiver_id": "me", "message": "milk"}))
         .await;
@@ -153,17 +153,17 @@ async fn a_note_to_oneself_arrives_on_all_own_sockets() {
     kinds.sort_by_key(ToString::to_string);
     assert_eq!(kinds, [json!("ack"), json!("message")]);
     assert_eq!(laptop.next().await["message"], "milk");
-    stack.stop().await;
+    chat.stop().await;
 }
 
 #[tokio::test]
 async fn a_ping_is_answered_with_the_time() {
-    let stack = Chat::start().await;
-    let mut client = stack.connect("a").await;
+    let chat = Chat::start().await;
+    let mut client = chat.connect("a").await;
     client.send(&json!({"action": "ping"})).await;
     let pong = client.next().await;
     assert_eq!(pong["type"], "pong");
     let time = pong["timestamp"].as_str().expect("a string");
     chrono::DateTime::parse_from_rfc3339(time).expect("a time");
-    stack.stop().await;
+    chat.stop().await;
 }

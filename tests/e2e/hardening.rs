@@ -1,5 +1,5 @@
-//! Input that is made to do harm: operators of the database's query language, deep and large input,
-//! input that an answer could repeat.
+//! Malicious input: operators of the database's query language, deep and large input, input that a
+//! response could repeat.
 
 use hyper::StatusCode;
 use mongodb::bson::{Document, doc};
@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use tests::client::{HttpResponse, encode};
 use tests::{Chat, Client, get};
 
-/// What an answer must not repeat.
+/// Text that a response must not repeat.
 const MARKER: &str = "xyzzy-marker";
 
-/// Ids that mean something to a database, a template or a shell, and nothing here.
+/// Ids that are special for a database, a template or a shell, and ordinary here.
 const ODD_IDS: &[&str] = &[
     r#"{"$gt":""}"#,
     r#"{"$ne":null}"#,
@@ -25,7 +25,7 @@ const ODD_IDS: &[&str] = &[
     "null",
 ];
 
-/// Values of all types but string, operators among them.
+/// Returns values of all types but string, operators among them.
 fn values_of_other_types() -> Vec<Value> {
     vec![
         json!({"$gt": ""}),
@@ -46,25 +46,25 @@ fn values_of_other_types() -> Vec<Value> {
     ]
 }
 
-/// Two people who have nothing to do with the attacker `a`, and what they said.
-async fn bystanders(stack: &Chat) -> Value {
-    let mut x = stack.connect("x").await;
-    let mut y = stack.connect("y").await;
+/// Two users who have nothing to do with the attacker `a`, and their messages.
+async fn bystanders(chat: &Chat) -> Value {
+    let mut x = chat.connect("x").await;
+    let mut y = chat.connect("y").await;
     x.say("y", "between us").await;
     y.next().await;
     x.close().await;
     y.close().await;
-    stack.history("x", "y", "").await.json()
+    chat.history("x", "y", "").await.json()
 }
 
-async fn count(stack: &Chat, collection: &str) -> u64 {
-    let collection = stack.database.collection::<Document>(collection);
+async fn count(chat: &Chat, collection: &str) -> u64 {
+    let collection = chat.database.collection::<Document>(collection);
     collection.count_documents(doc! {}).await.expect("a count")
 }
 
-/// A request for the history with a query string as it is.
-async fn raw_history(stack: &Chat, query: &str) -> HttpResponse {
-    get(&format!("{}/chat/history?{query}", stack.http)).await
+/// Requests the history with a query string as it is.
+async fn raw_history(chat: &Chat, query: &str) -> HttpResponse {
+    get(&format!("{}/chat/history?{query}", chat.http)).await
 }
 
 /// Percent-encodes the brackets and quotes that a URL may not hold.
@@ -78,9 +78,9 @@ fn as_url(query: &str) -> String {
 
 #[tokio::test]
 async fn no_operator_in_any_field_of_a_frame_reaches_a_query() {
-    let stack = Chat::start().await;
-    let theirs = bystanders(&stack).await;
-    let mut a = stack.connect("a").await;
+    let chat = Chat::start().await;
+    let theirs = bystanders(&chat).await;
+    let mut a = chat.connect("a").await;
     for field in [
         "action",
         "sender_id",
@@ -96,27 +96,27 @@ async fn no_operator_in_any_field_of_a_frame_reaches_a_query() {
                 }
                 frame[field] = value.clone();
                 a.send(&frame).await;
-                let answer = a.next().await;
-                assert_eq!(answer["code"], "invalid_frame", "{frame}: {answer}");
+                let response = a.next().await;
+                assert_eq!(response["code"], "invalid_frame", "{frame}: {response}");
             }
         }
     }
-    // Beside the good fields, operators are fields that nobody knows.
+    // Operators beside the valid fields are unknown fields.
     a.send(&json!({
         "action": "sendMessage", "receiver_id": "b", "message": "m", "$where": "true",
         "receiver_id[$gt]": "", "$or": [{"receiver_id": "y"}], "client_message_id": "1",
     }))
     .await;
     assert_eq!(a.next().await["conversation_id"], "direct:1:a:b");
-    assert_eq!(stack.history("x", "y", "").await.json(), theirs);
-    assert_eq!(count(&stack, "chat_messages").await, 2);
-    stack.stop().await;
+    assert_eq!(chat.history("x", "y", "").await.json(), theirs);
+    assert_eq!(count(&chat, "chat_messages").await, 2);
+    chat.stop().await;
 }
 
 #[tokio::test]
 async fn no_operator_in_a_handshake_is_another_user() {
-    let stack = Chat::start().await;
-    bystanders(&stack).await;
+    let chat = Chat::start().await;
+    bystanders(&chat).await;
     for query in [
         "user_id[$gt]=",
         "user_id[$ne]=x",
@@ -131,25 +131,25 @@ async fn no_operator_in_a_handshake_is_another_user() {
         "USER_ID=x",
         "",
     ] {
-        let refused = Client::connect(&format!("{}/?{query}", stack.ws)).await;
+        let refused = Client::connect(&format!("{}/?{query}", chat.ws)).await;
         assert_eq!(refused.err(), Some(StatusCode::BAD_REQUEST), "{query}");
     }
-    assert_eq!(count(&stack, "connections").await, 0);
+    assert_eq!(count(&chat, "connections").await, 0);
 
-    // Beside the good parameter, they are parameters that nobody knows.
-    let url = format!("{}/?user_id=a&user_id[$gt]=&user_id[]=x", stack.ws);
+    // Operators beside the valid parameter are unknown parameters.
+    let url = format!("{}/?user_id=a&user_id[$gt]=&user_id[]=x", chat.ws);
     let _a = Client::connect(&url).await.expect("connected");
-    let connections = stack.database.collection::<Document>("connections");
+    let connections = chat.database.collection::<Document>("connections");
     let row = connections.find_one(doc! {}).await.expect("read");
     let row = row.expect("a row");
     assert_eq!(row.get_str("user_id").ok(), Some("a"));
-    stack.stop().await;
+    chat.stop().await;
 }
 
 #[tokio::test]
 async fn no_operator_in_a_query_reads_the_history_of_others() {
-    let stack = Chat::start().await;
-    bystanders(&stack).await;
+    let chat = Chat::start().await;
+    bystanders(&chat).await;
     for query in [
         "user1[$gt]=&user2[$gt]=",
         "user1[$gt]=&user2=y",
@@ -167,10 +167,10 @@ async fn no_operator_in_a_query_reads_the_history_of_others() {
         "user1=x%00&user2=y",
         "user1=x;user2=y",
     ] {
-        let answer = raw_history(&stack, query).await;
-        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{query}");
+        let response = raw_history(&chat, query).await;
+        assert_eq!(response.status, StatusCode::BAD_REQUEST, "{query}");
     }
-    // Exact strings, whatever they look like: users who have said nothing.
+    // Ids are exact strings: these are users without messages.
     for query in [
         r#"user1={"$gt":""}&user2=y"#,
         r#"user1={"$gt":""}&user2={"$gt":""}"#,
@@ -186,30 +186,30 @@ async fn no_operator_in_a_query_reads_the_history_of_others() {
         "user1=1:x&user2=y",
         "user1=x:y&user2=y",
     ] {
-        let answer = raw_history(&stack, &as_url(query)).await;
-        assert_eq!(answer.status, StatusCode::OK, "{query}");
-        assert_eq!(answer.json(), json!([]), "{query}");
+        let response = raw_history(&chat, &as_url(query)).await;
+        assert_eq!(response.status, StatusCode::OK, "{query}");
+        assert_eq!(response.json(), json!([]), "{query}");
     }
     for name in ["limit", "after", "before"] {
         for value in [r#"{"$gt":0}"#, "1,2", "[1]", "1e3", "0x1", "null", "true"] {
             let query = as_url(&format!("user1=x&user2=y&{name}={value}"));
-            let answer = raw_history(&stack, &query).await;
-            assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{query}");
+            let response = raw_history(&chat, &query).await;
+            assert_eq!(response.status, StatusCode::BAD_REQUEST, "{query}");
         }
         let query = format!("user1=x&user2=y&{name}[$gt]=9&{name}[]=9");
-        let answer = raw_history(&stack, &query).await;
-        assert_eq!(answer.messages().len(), 1, "{query}");
+        let response = raw_history(&chat, &query).await;
+        assert_eq!(response.messages().len(), 1, "{query}");
     }
-    stack.stop().await;
+    chat.stop().await;
 }
 
 #[tokio::test]
 async fn a_user_named_like_an_operator_is_an_ordinary_user() {
-    let stack = Chat::start().await;
-    let theirs = bystanders(&stack).await;
-    let mut friend = stack.connect("friend").await;
+    let chat = Chat::start().await;
+    let theirs = bystanders(&chat).await;
+    let mut friend = chat.connect("friend").await;
     for id in ODD_IDS {
-        let mut odd = stack.connect(id).await;
+        let mut odd = chat.connect(id).await;
         // The text and the client's own id look like the user id.
         for duplicate in [false, true] {
             odd.send(&json!({
@@ -224,20 +224,20 @@ async fn a_user_named_like_an_operator_is_an_ordinary_user() {
         }
         assert_eq!(friend.say(id, "back").await["seq"], 2);
         assert_eq!(odd.next().await["message"], "back");
-        let messages = stack.history(id, "friend", "").await.messages();
+        let messages = chat.history(id, "friend", "").await.messages();
         let texts: Vec<_> = messages.iter().map(|message| &message["message"]).collect();
         assert_eq!(texts, [*id, "back"]);
         odd.close().await;
     }
-    assert_eq!(stack.history("x", "y", "").await.json(), theirs);
-    stack.stop().await;
+    assert_eq!(chat.history("x", "y", "").await.json(), theirs);
+    chat.stop().await;
 }
 
 #[tokio::test]
-async fn huge_and_deep_input_is_refused_and_nobody_falls_over() {
-    let stack = Chat::start().await;
-    let mut a = stack.connect("a").await;
-    // Just below what API Gateway takes as one WebSocket frame.
+async fn huge_and_deep_input_is_refused_and_breaks_nothing() {
+    let chat = Chat::start().await;
+    let mut a = chat.connect("a").await;
+    // Just below the limit of a WebSocket frame of API Gateway.
     let deep = 32_000;
     for text in [
         "[".repeat(deep),
@@ -257,21 +257,21 @@ async fn huge_and_deep_input_is_refused_and_nobody_falls_over() {
         format!("user1=a&{}", "user2=&".repeat(1_200)),
         format!("user1=a&user2=b&after={}", "9".repeat(9_000)),
     ] {
-        let answer = raw_history(&stack, &query).await;
-        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", &query[..20]);
+        let response = raw_history(&chat, &query).await;
+        assert_eq!(response.status, StatusCode::BAD_REQUEST, "{}", &query[..20]);
     }
     let many = format!("user1=a&user2=b{}", "&x".repeat(4_500));
-    assert_eq!(raw_history(&stack, &many).await.json(), json!([]));
+    assert_eq!(raw_history(&chat, &many).await.json(), json!([]));
     let ack = a.say("b", "still here").await;
     assert_eq!(ack["seq"], 1, "{ack}");
-    let log = stack.stop().await;
+    let log = chat.stop().await;
     assert!(!log.contains("starts it again"), "no process ends: {log}");
 }
 
 #[tokio::test]
-async fn answers_repeat_nothing_of_what_is_refused() {
-    let stack = Chat::start().await;
-    let mut a = stack.connect("a").await;
+async fn responses_repeat_nothing_of_refused_input() {
+    let chat = Chat::start().await;
+    let mut a = chat.connect("a").await;
     let mut frames = vec![
         MARKER.to_owned(),
         format!("{{\"{MARKER}"),
@@ -290,9 +290,9 @@ async fn answers_repeat_nothing_of_what_is_refused() {
     }
     for frame in frames {
         a.send_text(&frame).await;
-        let answer = a.next().await;
-        assert_eq!(answer["type"], "error", "{frame}: {answer}");
-        assert!(!answer.to_string().contains(MARKER), "{answer}");
+        let response = a.next().await;
+        assert_eq!(response["type"], "error", "{frame}: {response}");
+        assert!(!response.to_string().contains(MARKER), "{response}");
     }
     for query in [
         format!("user1={MARKER}"),
@@ -304,11 +304,11 @@ async fn answers_repeat_nothing_of_what_is_refused() {
         format!("user1=a&user2=b&after={MARKER}"),
         format!("user1=a&user2=b&before={MARKER}&{MARKER}={MARKER}"),
     ] {
-        let answer = raw_history(&stack, &query).await;
-        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{query}");
-        let body = String::from_utf8_lossy(&answer.body).into_owned();
+        let response = raw_history(&chat, &query).await;
+        assert_eq!(response.status, StatusCode::BAD_REQUEST, "{query}");
+        let body = String::from_utf8_lossy(&response.body).into_owned();
         assert!(!body.contains(MARKER), "{body}");
-        assert!(!format!("{:?}", answer.headers).contains(MARKER));
+        assert!(!format!("{:?}", response.headers).contains(MARKER));
     }
-    stack.stop().await;
+    chat.stop().await;
 }

@@ -1,4 +1,4 @@
-//! Pages, links, limits.
+//! Pages of the history, their links and limits.
 
 use hyper::StatusCode;
 use mongodb::bson::{Document, doc, oid::ObjectId};
@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use tests::Chat;
 use tests::client::get;
 
-/// Puts messages 1 to `count` between `a` and `b` into the database, as the store writes them.
-async fn seed(stack: &Chat, count: i64, text: &str) {
+/// Inserts messages 1 to `count` between `a` and `b` into the database, as the store writes them.
+async fn seed(chat: &Chat, count: i64, text: &str) {
     let message = |seq: i64| {
         doc! {
             "_id": ObjectId::new(), "conversation_id": "direct:1:a:b", "seq": seq,
@@ -15,7 +15,7 @@ async fn seed(stack: &Chat, count: i64, text: &str) {
             "timestamp": "2026-01-01T00:00:00.000Z",
         }
     };
-    let messages = stack.database.collection::<Document>("chat_messages");
+    let messages = chat.database.collection::<Document>("chat_messages");
     messages
         .insert_many((1..=count).map(message))
         .await
@@ -31,15 +31,15 @@ fn numbers(messages: &[Value]) -> Vec<i64> {
 
 #[tokio::test]
 async fn both_directions_come_in_order_whichever_user_is_named_first() {
-    let stack = Chat::start().await;
-    let mut a = stack.connect("a").await;
-    let mut b = stack.connect("b").await;
+    let chat = Chat::start().await;
+    let mut a = chat.connect("a").await;
+    let mut b = chat.connect("b").await;
     for round in 0..3 {
         a.say("b", &format!("a {round}")).await;
         b.say("a", &format!("b {round}")).await;
     }
-    let one = stack.history("a", "b", "").await;
-    let other = stack.history("b", "a", "").await;
+    let one = chat.history("a", "b", "").await;
+    let other = chat.history("b", "a", "").await;
     assert_eq!(one.body, other.body);
     let texts: Vec<Value> = one
         .messages()
@@ -49,14 +49,14 @@ async fn both_directions_come_in_order_whichever_user_is_named_first() {
     assert_eq!(texts, ["a 0", "b 0", "a 1", "b 1", "a 2", "b 2"]);
     assert_eq!(one.header("content-type"), "application/json");
     assert_eq!(one.link("next").or(one.link("prev")), None);
-    assert_eq!(stack.history("a", "nobody", "").await.json(), json!([]));
-    stack.stop().await;
+    assert_eq!(chat.history("a", "nobody", "").await.json(), json!([]));
+    chat.stop().await;
 }
 
 #[tokio::test]
-async fn limit_after_and_before_cut_the_right_piece() {
-    let stack = Chat::start().await;
-    seed(&stack, 20, "m").await;
+async fn limit_after_and_before_select_the_right_messages() {
+    let chat = Chat::start().await;
+    seed(&chat, 20, "m").await;
     type Case = (
         &'static str,
         &'static [i64],
@@ -64,7 +64,7 @@ async fn limit_after_and_before_cut_the_right_piece() {
         Option<&'static str>,
     );
     let cases: &[Case] = &[
-        // Without a cursor: the newest messages, as an opened chat shows them.
+        // Without a cursor: the newest messages.
         ("&limit=3", &[18, 19, 20], Some("before=18"), None),
         (
             "&limit=20",
@@ -102,10 +102,10 @@ async fn limit_after_and_before_cut_the_right_piece() {
         ),
     ];
     for (parameters, expected, prev, next) in cases {
-        let answer = stack.history("a", "b", parameters).await;
-        assert_eq!(numbers(&answer.messages()), *expected, "{parameters}");
+        let response = chat.history("a", "b", parameters).await;
+        assert_eq!(numbers(&response.messages()), *expected, "{parameters}");
         for (relation, expected) in [("prev", prev), ("next", next)] {
-            let link = answer.link(relation);
+            let link = response.link(relation);
             let cursor = link.as_ref().map(|link| {
                 let part = |part: &&str| part.starts_with("after") || part.starts_with("before");
                 link.split('&').filter(part).collect::<Vec<_>>().join("&")
@@ -113,21 +113,21 @@ async fn limit_after_and_before_cut_the_right_piece() {
             assert_eq!(cursor.as_deref(), *expected, "{parameters} {relation}");
         }
     }
-    stack.stop().await;
+    chat.stop().await;
 }
 
 #[tokio::test]
 async fn links_walk_a_long_conversation_both_ways_with_every_message_exactly_once() {
     const TOTAL: i64 = 2_500;
-    let stack = Chat::start().await;
-    seed(&stack, TOTAL, "m").await;
+    let chat = Chat::start().await;
+    seed(&chat, TOTAL, "m").await;
     let walk = async |start: &str, relation: &str| {
         let mut pages = Vec::new();
         let mut query = Some(format!("?user1=a&user2=b{start}"));
         while let Some(next) = query {
-            let answer = get(&format!("{}/chat/history{next}", stack.http)).await;
-            pages.push(numbers(&answer.messages()));
-            query = answer.link(relation);
+            let response = get(&format!("{}/chat/history{next}", chat.http)).await;
+            pages.push(numbers(&response.messages()));
+            query = response.link(relation);
         }
         pages
     };
@@ -144,33 +144,33 @@ async fn links_walk_a_long_conversation_both_ways_with_every_message_exactly_onc
         1_000,
         "the page without a limit"
     );
-    stack.stop().await;
+    chat.stop().await;
 }
 
 #[tokio::test]
-async fn a_page_of_large_messages_ends_before_lambda_would_refuse_it() {
-    let stack = Chat::start().await;
+async fn a_page_of_large_messages_stays_below_the_limit_of_lambda() {
+    let chat = Chat::start().await;
     // Quotes are escaped twice on the way: once in the body, once around it.
-    seed(&stack, 400, &"\"".repeat(16_384)).await;
+    seed(&chat, 400, &"\"".repeat(16_384)).await;
     let mut walked = 0;
     let mut query = Some("?user1=a&user2=b&after=0".to_owned());
     while let Some(next) = query {
-        let answer = get(&format!("{}/chat/history{next}", stack.http)).await;
-        let page = answer.messages();
+        let response = get(&format!("{}/chat/history{next}", chat.http)).await;
+        let page = response.messages();
         assert!(!page.is_empty() && page.len() < 400);
-        assert!(answer.body.len() < 5_000_000);
+        assert!(response.body.len() < 5_000_000);
         walked += page.len();
-        query = answer.link("next");
+        query = response.link("next");
     }
     assert_eq!(walked, 400);
-    stack.stop().await;
+    chat.stop().await;
 }
 
 #[tokio::test]
-async fn an_old_message_too_large_for_any_page_does_not_hide_what_lies_behind_it() {
-    let stack = Chat::start().await;
-    seed(&stack, 9, "m").await;
-    let messages = stack.database.collection::<Document>("chat_messages");
+async fn an_old_message_too_large_for_any_page_does_not_hide_the_messages_behind_it() {
+    let chat = Chat::start().await;
+    seed(&chat, 9, "m").await;
+    let messages = chat.database.collection::<Document>("chat_messages");
     let huge = doc! {"$set": {"message": "x".repeat(6_000_000)}};
     messages
         .update_one(doc! {"seq": 5}, huge)
@@ -179,17 +179,17 @@ async fn an_old_message_too_large_for_any_page_does_not_hide_what_lies_behind_it
     let mut walked = Vec::new();
     let mut query = Some("?user1=a&user2=b&limit=2".to_owned());
     while let Some(next) = query {
-        let answer = get(&format!("{}/chat/history{next}", stack.http)).await;
-        walked.extend(numbers(&answer.messages()).into_iter().rev());
-        query = answer.link("prev");
+        let response = get(&format!("{}/chat/history{next}", chat.http)).await;
+        walked.extend(numbers(&response.messages()).into_iter().rev());
+        query = response.link("prev");
     }
     assert_eq!(walked, [9, 8, 7, 6, 4, 3, 2, 1]);
-    stack.stop().await;
+    chat.stop().await;
 }
 
 #[tokio::test]
 async fn bad_parameters_get_a_problem_document_that_names_them() {
-    let stack = Chat::start().await;
+    let chat = Chat::start().await;
     for (query, named) in [
         ("", "`user1`"),
         ("?user1=a", "`user2`"),
@@ -205,10 +205,10 @@ async fn bad_parameters_get_a_problem_document_that_names_them() {
         ("?user1=a&user2=b&before={}", "`before`"),
     ] {
         let query = query.replace('{', "%7B").replace('}', "%7D");
-        let answer = get(&format!("{}/chat/history{query}", stack.http)).await;
-        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{query}");
-        assert_eq!(answer.header("content-type"), "application/problem+json");
-        let problem = answer.json();
+        let response = get(&format!("{}/chat/history{query}", chat.http)).await;
+        assert_eq!(response.status, StatusCode::BAD_REQUEST, "{query}");
+        assert_eq!(response.header("content-type"), "application/problem+json");
+        let problem = response.json();
         assert_eq!(
             (&problem["status"], &problem["title"]),
             (&json!(400), &json!("Bad Request"))
@@ -221,14 +221,14 @@ async fn bad_parameters_get_a_problem_document_that_names_them() {
             "{query}: {problem}"
         );
     }
-    stack.stop().await;
+    chat.stop().await;
 }
 
 #[tokio::test]
 async fn an_unknown_path_is_not_found() {
-    let stack = Chat::start().await;
-    let answer = get(&format!("{}/chat", stack.http)).await;
-    assert_eq!(answer.status, StatusCode::NOT_FOUND);
-    assert_eq!(answer.json(), json!({"message": "Not Found"}));
-    stack.stop().await;
+    let chat = Chat::start().await;
+    let response = get(&format!("{}/chat", chat.http)).await;
+    assert_eq!(response.status, StatusCode::NOT_FOUND);
+    assert_eq!(response.json(), json!({"message": "Not Found"}));
+    chat.stop().await;
 }

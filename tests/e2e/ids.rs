@@ -26,11 +26,11 @@ const IDS: &[&str] = &[
 
 #[tokio::test]
 async fn an_id_means_the_same_user_in_query_path_frame_and_history() {
-    let stack = Chat::start().await;
-    let mut sender = stack.connect("sender").await;
+    let chat = Chat::start().await;
+    let mut sender = chat.connect("sender").await;
     for id in IDS {
-        let mut by_query = stack.connect(id).await;
-        let path = format!("{}/ws/chat/{}", stack.ws, encode(id));
+        let mut by_query = chat.connect(id).await;
+        let path = format!("{}/ws/chat/{}", chat.ws, encode(id));
         let mut by_path = Client::connect(&path).await.expect("connected");
 
         assert_eq!(
@@ -48,7 +48,7 @@ async fn an_id_means_the_same_user_in_query_path_frame_and_history() {
         assert_eq!(by_query.next().await["message"], "back");
 
         for (user1, user2) in [("sender", *id), (*id, "sender")] {
-            let texts: Vec<_> = stack.history(user1, user2, "").await.messages();
+            let texts: Vec<_> = chat.history(user1, user2, "").await.messages();
             let texts: Vec<_> = texts
                 .iter()
                 .map(|message| message["message"].clone())
@@ -62,19 +62,19 @@ async fn an_id_means_the_same_user_in_query_path_frame_and_history() {
         by_query.close().await;
         by_path.close().await;
     }
-    stack.stop().await;
+    chat.stop().await;
 }
 
 #[tokio::test]
 async fn links_of_the_history_keep_the_ids() {
-    let stack = Chat::start().await;
-    let mut sender = stack.connect("a b&c").await;
+    let chat = Chat::start().await;
+    let mut sender = chat.connect("a b&c").await;
     for text in ["one", "two"] {
         sender.say("x+y/é", text).await;
     }
-    let answer = stack.history("a b&c", "x+y/é", "&limit=1").await;
-    let link = answer.link("prev").expect("there is an older page");
-    let older = tests::get(&format!("{}/chat/history{link}", stack.http)).await;
+    let response = chat.history("a b&c", "x+y/é", "&limit=1").await;
+    let link = response.link("prev").expect("there is an older page");
+    let older = tests::get(&format!("{}/chat/history{link}", chat.http)).await;
     assert_eq!(older.messages()[0]["message"], "one");
-    stack.stop().await;
+    chat.stop().await;
 }

@@ -1,4 +1,4 @@
-//! Numbers without holes, times that never go back, resends.
+//! Numbers without holes, times that never decrease, resends.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use tests::{Chat, Client, get, server};
 use tokio::sync::Barrier;
 use tokio::task::JoinHandle;
 
-/// Reads on after the last number that it has, as a client does, until it has seen `total`.
+/// Reads on after the last number, as a client does, until it has seen `total`.
 async fn poll_until(http: String, total: i64) -> Vec<Value> {
     let mut seen: Vec<Value> = Vec::new();
     while (seen.len() as i64) < total {
@@ -85,7 +85,7 @@ async fn fifty_sends_at_once_make_a_log_without_holes_that_a_reader_never_misses
     const AT_ONCE: usize = 5;
     const ROUNDS: usize = 3;
     let total = (SOCKETS * AT_ONCE * ROUNDS) as i64;
-    let stack = Chat::start().await;
+    let chat = Chat::start().await;
     let start = Arc::new(Barrier::new(SOCKETS));
     let mut senders = Vec::new();
     for index in 0..SOCKETS {
@@ -94,11 +94,11 @@ async fn fifty_sends_at_once_make_a_log_without_holes_that_a_reader_never_misses
         } else {
             ("b", "a")
         };
-        let client = stack.connect(from).await;
+        let client = chat.connect(from).await;
         let send = send_at_once(client, to, AT_ONCE, ROUNDS, Arc::clone(&start));
         senders.push(tokio::spawn(send));
     }
-    let reader = tokio::spawn(poll_until(stack.http.clone(), total));
+    let reader = tokio::spawn(poll_until(chat.http.clone(), total));
 
     expect_all_numbers(senders, total).await;
 
@@ -108,12 +108,12 @@ async fn fifty_sends_at_once_make_a_log_without_holes_that_a_reader_never_misses
         .map(|message| message["timestamp"].as_str().expect("a string"))
         .collect();
     assert!(times.is_sorted(), "times never decrease");
-    stack.stop().await;
+    chat.stop().await;
 }
 
 #[tokio::test]
 async fn many_processes_of_one_function_share_a_log_without_holes() {
-    // Two chats on one database: their functions know nothing of each other, as on Lambda.
+    // Two chats on one database: their functions share no memory, as on Lambda.
     let first = Chat::start().await;
     let second = Chat::with()
         .database(&first.uri, first.database.name())
@@ -122,13 +122,13 @@ async fn many_processes_of_one_function_share_a_log_without_holes() {
     let start = Arc::new(Barrier::new(8));
     let mut senders = Vec::new();
     for index in 0..8 {
-        let stack = if index % 2 == 0 { &first } else { &second };
-        let client = stack.connect("a").await;
+        let chat = if index % 2 == 0 { &first } else { &second };
+        let client = chat.connect("a").await;
         senders.push(tokio::spawn(send_many(client, "b", 5, Arc::clone(&start))));
     }
     expect_all_numbers(senders, 40).await;
 
-    // A socket of one API is reached by the functions of the other.
+    // The functions of one API reach a connection of the other.
     let mut receiver = first.connect("b").await;
     let mut sender = second.connect("x").await;
     assert_eq!(sender.say("b", "across").await["status"], "delivered");
@@ -138,7 +138,7 @@ async fn many_processes_of_one_function_share_a_log_without_holes() {
 }
 
 #[tokio::test]
-async fn writers_that_know_nothing_of_each_other_share_a_log_without_holes() {
+async fn writers_without_shared_memory_share_a_log_without_holes() {
     const WRITERS: usize = 20;
     const EACH: usize = 5;
     let database = server::database_name();
@@ -180,8 +180,8 @@ fn draft() -> Draft {
 
 #[tokio::test]
 async fn a_resend_in_parallel_or_later_makes_no_second_message() {
-    let stack = Chat::start().await;
-    let mut clients = [stack.connect("a").await, stack.connect("a").await];
+    let chat = Chat::start().await;
+    let mut clients = [chat.connect("a").await, chat.connect("a").await];
     let frame = json!({
         "action": "sendMessage",
         "receiver_id": "b",
@@ -210,10 +210,10 @@ async fn a_resend_in_parallel_or_later_makes_no_second_message() {
         "one of them stored it"
     );
 
-    // Later, after other messages, from another process that remembers nothing.
+    // Later, after other messages, from another process without any memory of it.
     clients[0].say("b", "something else").await;
     let second = Chat::with()
-        .database(&stack.uri, stack.database.name())
+        .database(&chat.uri, chat.database.name())
         .start()
         .await;
     let mut late = second.connect("a").await;
@@ -223,23 +223,23 @@ async fn a_resend_in_parallel_or_later_makes_no_second_message() {
     for field in ["seq", "message_id", "timestamp", "conversation_id"] {
         assert_eq!(late[field], one[field], "{field}");
     }
-    assert_eq!(stack.history("a", "b", "").await.messages().len(), 2);
+    assert_eq!(chat.history("a", "b", "").await.messages().len(), 2);
 
     // The same id from the other user, or in another conversation, is another message.
-    let mut other = stack.connect("b").await;
+    let mut other = chat.connect("b").await;
     other.send(&json!({
         "action": "sendMessage", "receiver_id": "a", "message": "mine", "client_message_id": "the-same",
     })).await;
     assert_eq!(next_ack(&mut other).await["seq"], 3);
     second.stop().await;
-    stack.stop().await;
+    chat.stop().await;
 }
 
 #[tokio::test]
 async fn a_resend_is_pushed_again() {
-    let stack = Chat::start().await;
-    let mut sender = stack.connect("a").await;
-    let mut receiver = stack.connect("b").await;
+    let chat = Chat::start().await;
+    let mut sender = chat.connect("a").await;
+    let mut receiver = chat.connect("b").await;
     let frame = json!({
         "action": "sendMessage", "receiver_id": "b", "message": "m", "client_message_id": "1",
     });
@@ -248,5 +248,5 @@ async fn a_resend_is_pushed_again() {
         assert_eq!(sender.next().await["duplicate"], duplicate);
         assert_eq!(receiver.next().await["seq"], 1);
     }
-    stack.stop().await;
+    chat.stop().await;
 }

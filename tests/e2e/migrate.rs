@@ -1,5 +1,5 @@
-//! The function `migrate`, as a deployment and an operator call it: the real binary behind the Invoke
-//! API, with a server of the test's own for its answers.
+//! The function `migrate`, as a deployment and an operator call it: the real binary behind the
+//! Invoke API, with a server of the test for its responses to CloudFormation.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ const FUNCTION: &str = "MigrateFunction";
 
 const PASSWORD: &str = "hunter2";
 
-/// A template with nothing but the function.
+/// Writes a template with nothing but the function; returns its path.
 fn template(uri: &str, database: &str, timeout: u64) -> PathBuf {
     let template = json!({
         "Transform": "AWS::Serverless-2016-10-31",
@@ -58,7 +58,7 @@ async fn start(uri: &str, database: &str, timeout: u64) -> LocalGateway {
     gateway.expect("it starts")
 }
 
-/// A connection string, with a password, of a server that is not there.
+/// Returns a connection string, with a password, of a server that is not there.
 fn nowhere() -> String {
     let port = free_port().expect("a port");
     format!("mongodb://chat:{PASSWORD}@127.0.0.1:{port}/")
@@ -78,26 +78,26 @@ fn old(sender: &str, receiver: &str) -> Document {
     "timestamp": "2024-01-01T00:00:00"}
 }
 
-/// An answer as it came.
-struct Answer {
+/// A response to CloudFormation.
+struct Callback {
     method: Method,
     content_type: Option<String>,
     body: Value,
 }
 
-/// Takes answers, with these statuses one after another and 200 from then on.
-struct Answers {
+/// A server for responses; its first statuses are given, the next ones are 200.
+struct CallbackServer {
     url: String,
-    came: Arc<Mutex<Vec<Answer>>>,
+    received: Arc<Mutex<Vec<Callback>>>,
     stop: CancellationToken,
 }
 
-impl Answers {
+impl CallbackServer {
     async fn listen(statuses: &[u16]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let came = Arc::<Mutex<Vec<Answer>>>::default();
-        let (statuses, taken) = (statuses.to_vec(), Arc::clone(&came));
+        let received = Arc::<Mutex<Vec<Callback>>>::default();
+        let (statuses, taken) = (statuses.to_vec(), Arc::clone(&received));
         let handler = move |request: Request<Incoming>, _| {
             let (statuses, taken) = (statuses.clone(), Arc::clone(&taken));
             async move {
@@ -106,7 +106,7 @@ impl Answers {
                 let mut taken = taken.lock();
                 let status = statuses.get(taken.len()).copied().unwrap_or(200);
                 let content_type = parts.headers.get("content-type");
-                taken.push(Answer {
+                taken.push(Callback {
                     method: parts.method,
                     content_type: content_type.map(|value| format!("{value:?}")),
                     body: serde_json::from_slice(&body).expect("JSON"),
@@ -120,30 +120,30 @@ impl Answers {
         tokio::spawn(serve(listener, stop.clone(), handler));
         Self {
             url: format!("http://{address}/answer?signature=secret"),
-            came,
+            received,
             stop,
         }
     }
 
-    /// The bodies that have come since the last look.
+    /// Returns the bodies that have come since the last call.
     fn take(&self) -> Vec<Value> {
-        let came = std::mem::take(&mut *self.came.lock());
-        let body = |answer: Answer| {
-            assert_eq!(answer.method, Method::PUT);
-            assert_eq!(answer.content_type, None, "the signature is for none");
-            answer.body
+        let received = std::mem::take(&mut *self.received.lock());
+        let body = |callback: Callback| {
+            assert_eq!(callback.method, Method::PUT);
+            assert_eq!(callback.content_type, None, "the signature is for none");
+            callback.body
         };
-        came.into_iter().map(body).collect()
+        received.into_iter().map(body).collect()
     }
 }
 
-impl Drop for Answers {
+impl Drop for CallbackServer {
     fn drop(&mut self) {
         self.stop.cancel();
     }
 }
 
-/// A request of CloudFormation, from one version to another.
+/// Returns a request of CloudFormation, from one version to another.
 fn request(kind: &str, url: &str, versions: (u32, u32)) -> Value {
     let version =
         |number: u32| format!("arn:aws:lambda:eu-west-1:123456789012:function:m:{number}");
@@ -166,32 +166,37 @@ fn request(kind: &str, url: &str, versions: (u32, u32)) -> Value {
     request
 }
 
-/// Sends a request of CloudFormation and gives the one answer to it.
-async fn ask(gateway: &LocalGateway, answers: &Answers, kind: &str, versions: (u32, u32)) -> Value {
-    let request = request(kind, &answers.url, versions);
+/// Sends a request of CloudFormation; returns the one response to it.
+async fn ask(
+    gateway: &LocalGateway,
+    callbacks: &CallbackServer,
+    kind: &str,
+    versions: (u32, u32),
+) -> Value {
+    let request = request(kind, &callbacks.url, versions);
     let result = gateway.invoke(FUNCTION, &request).await;
     assert_eq!(result, Ok(Value::Null), "{}", gateway.log());
-    let mut came = answers.take();
-    let answer = came.pop().expect("an answer");
-    assert_eq!(came, Vec::<Value>::new());
+    let mut received = callbacks.take();
+    let response = received.pop().expect("a response");
+    assert_eq!(received, Vec::<Value>::new());
     for key in ["StackId", "RequestId", "LogicalResourceId"] {
-        assert_eq!(answer[key], request[key]);
+        assert_eq!(response[key], request[key]);
     }
-    assert_eq!(answer["PhysicalResourceId"], "migration");
-    answer
+    assert_eq!(response["PhysicalResourceId"], "migration");
+    response
 }
 
 #[tokio::test]
 async fn a_created_and_an_updated_resource_migrate() {
     let database = database_with([old("a", "b"), old("b", "a"), doc! {"x": 1}]).await;
     let gateway = start(server::uri().await, database.name(), 60).await;
-    let answers = Answers::listen(&[]).await;
-    let created = ask(&gateway, &answers, "Create", (0, 1)).await;
+    let callbacks = CallbackServer::listen(&[]).await;
+    let created = ask(&gateway, &callbacks, "Create", (0, 1)).await;
     assert_eq!(created["Status"], "SUCCESS", "{created}");
     assert_eq!(created["Data"], json!({"Numbered": "2", "LeftAlone": "1"}));
     let messages = database.collection::<Document>("chat_messages");
     messages.insert_one(old("a", "b")).await.expect("inserted");
-    let updated = ask(&gateway, &answers, "Update", (9, 10)).await;
+    let updated = ask(&gateway, &callbacks, "Update", (9, 10)).await;
     assert_eq!(updated["Data"]["Numbered"], "1", "{updated}");
     gateway.stop().await.expect("stopped");
     database.drop().await.expect("dropped");
@@ -205,17 +210,17 @@ async fn a_roll_back_and_a_removal_need_no_database() {
         String::new(),
     ] {
         let gateway = start(&uri, "gone", 60).await;
-        let answers = Answers::listen(&[]).await;
+        let callbacks = CallbackServer::listen(&[]).await;
         for (kind, versions) in [("Update", (10, 9)), ("Delete", (0, 9))] {
-            let answer = ask(&gateway, &answers, kind, versions).await;
-            assert_eq!(answer["Status"], "SUCCESS", "{kind} {uri:?}: {answer}");
+            let response = ask(&gateway, &callbacks, kind, versions).await;
+            assert_eq!(response["Status"], "SUCCESS", "{kind} {uri:?}: {response}");
         }
         gateway.stop().await.expect("stopped");
     }
 }
 
 #[tokio::test]
-async fn a_failure_says_why_and_tells_no_secret() {
+async fn a_failure_names_its_reason_and_no_secret() {
     let malformed = format!("mongodb://chat:{PASSWORD}@@127.0.0.1/?w=x=y");
     for (uri, part) in [
         (nowhere(), "making of the indexes of messages failed: "),
@@ -223,14 +228,14 @@ async fn a_failure_says_why_and_tells_no_secret() {
         (String::new(), "MONGODB_URI is not set"),
     ] {
         let gateway = start(&uri, "gone", 60).await;
-        let answers = Answers::listen(&[]).await;
+        let callbacks = CallbackServer::listen(&[]).await;
         for (kind, versions) in [("Create", (0, 1)), ("Update", (9, 10))] {
-            let answer = ask(&gateway, &answers, kind, versions).await;
-            assert_eq!(answer["Status"], "FAILED", "{answer}");
-            let reason = answer["Reason"].as_str().expect("a text");
+            let response = ask(&gateway, &callbacks, kind, versions).await;
+            assert_eq!(response["Status"], "FAILED", "{response}");
+            let reason = response["Reason"].as_str().expect("a text");
             assert!(reason.contains(part), "{reason}");
             assert!(reason.len() <= 2_000 && !reason.contains('\n'));
-            assert!(!answer.to_string().contains(PASSWORD), "{answer}");
+            assert!(!response.to_string().contains(PASSWORD), "{response}");
         }
         let error = gateway.invoke(FUNCTION, &json!({})).await;
         let error = error.expect_err("a function error");
@@ -246,17 +251,20 @@ async fn a_failure_says_why_and_tells_no_secret() {
 }
 
 #[tokio::test]
-async fn an_answer_is_sent_until_it_is_taken() {
+async fn a_response_is_sent_until_it_is_accepted() {
     let gateway = start(&nowhere(), "gone", 60).await;
-    let answers = Answers::listen(&[500, 503]).await;
-    let removal = request("Delete", &answers.url, (0, 1));
+    let callbacks = CallbackServer::listen(&[500, 503]).await;
+    let removal = request("Delete", &callbacks.url, (0, 1));
     let result = gateway.invoke(FUNCTION, &removal).await;
     assert_eq!(result, Ok(Value::Null));
-    let came = answers.take();
-    assert_eq!(came.len(), 3);
-    assert!(came.iter().all(|answer| *answer == came[0]), "{came:?}");
+    let received = callbacks.take();
+    assert_eq!(received.len(), 3);
+    assert!(
+        received.iter().all(|response| *response == received[0]),
+        "{received:?}"
+    );
 
-    // Lambda tries an event again whose function fails.
+    // Lambda repeats an event whose function fails.
     let url = format!("http://127.0.0.1:{}/", free_port().expect("a port"));
     let result = gateway
         .invoke(FUNCTION, &request("Delete", &url, (0, 1)))
@@ -288,15 +296,15 @@ async fn an_operator_may_run_it_and_other_events_are_refused() {
 }
 
 #[tokio::test]
-async fn a_run_that_is_out_of_time_answers_and_the_next_one_finishes() {
+async fn a_run_out_of_time_responds_and_the_next_one_finishes() {
     // Many conversations: each costs a few round trips.
     const TOTAL: u64 = 2_000;
     let database = database_with((0..TOTAL).map(|n| old("a", &n.to_string()))).await;
     let hurried = start(server::uri().await, database.name(), 4).await;
-    let answers = Answers::listen(&[]).await;
-    let answer = ask(&hurried, &answers, "Create", (0, 1)).await;
-    assert_eq!(answer["Status"], "FAILED", "{answer}");
-    let reason = answer["Reason"].as_str().expect("a text");
+    let callbacks = CallbackServer::listen(&[]).await;
+    let response = ask(&hurried, &callbacks, "Create", (0, 1)).await;
+    assert_eq!(response["Status"], "FAILED", "{response}");
+    let reason = response["Reason"].as_str().expect("a text");
     let of = format!(" of {TOTAL} old messages in time; what is done stays done: deploy again");
     assert!(
         reason.contains("numbered ") && reason.contains(&of),
@@ -309,9 +317,9 @@ async fn a_run_that_is_out_of_time_answers_and_the_next_one_finishes() {
     let done = done.expect("counted");
     assert!(0 < done && done < TOTAL, "{done}");
     let patient = start(server::uri().await, database.name(), 900).await;
-    let answer = ask(&patient, &answers, "Create", (0, 1)).await;
-    assert_eq!(answer["Status"], "SUCCESS", "{answer}");
-    assert_eq!(answer["Data"]["Numbered"], (TOTAL - done).to_string());
+    let response = ask(&patient, &callbacks, "Create", (0, 1)).await;
+    assert_eq!(response["Status"], "SUCCESS", "{response}");
+    assert_eq!(response["Data"]["Numbered"], (TOTAL - done).to_string());
     let all = messages.count_documents(doc! {"seq": 0}).await;
     assert_eq!(all.expect("counted"), TOTAL);
     patient.stop().await.expect("stopped");

@@ -1,4 +1,4 @@
-//! Documents of the old system.
+//! Migration of documents of the old system.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use mongodb::{Collection, Database};
 use tests::Chat;
 use tests::server;
 
-/// A document as the old system wrote it.
+/// Returns a document as the old system wrote it.
 fn old(sender: &str, receiver: &str, text: &str, timestamp: &str) -> Document {
     doc! {"sender_id": sender, "receiver_id": receiver, "message": text, "timestamp": timestamp}
 }
@@ -32,7 +32,7 @@ async fn run(database: &Database) -> Summary {
         .expect("migrated")
 }
 
-/// Numbers and texts of all numbered messages of a conversation, in order.
+/// Returns numbers and texts of all numbered messages of a conversation, in order.
 async fn log(database: &Database, conversation_id: &str) -> Vec<(i64, String)> {
     let messages = messages(database);
     let found = messages
@@ -68,18 +68,18 @@ async fn old_and_new_messages_show_in_order() {
         .await
         .expect("inserted");
 
-    let stack = Chat::with()
+    let chat = Chat::with()
         .database(server::uri().await, database.name())
         .start()
         .await;
-    let mut a = stack.connect("a").await;
+    let mut a = chat.connect("a").await;
     assert_eq!(
         a.say("b", "fourth").await["seq"],
         1,
         "new messages begin at 1"
     );
 
-    let history = stack.history("a", "b", "").await.messages();
+    let history = chat.history("a", "b", "").await.messages();
     let texts: Vec<&str> = history
         .iter()
         .map(|m| m["message"].as_str().expect("text"))
@@ -94,10 +94,10 @@ async fn old_and_new_messages_show_in_order() {
         history[0]["timestamp"], "2024-04-30T23:59:59.999999",
         "as it was"
     );
-    let page = stack.history("a", "b", "&after=-2&limit=2").await;
+    let page = chat.history("a", "b", "&after=-2&limit=2").await;
     assert_eq!(page.messages().len(), 2);
     assert!(page.link("prev").is_some() && page.link("next").is_some());
-    let log = stack.stop().await;
+    let log = chat.stop().await;
     assert!(log.contains("old messages numbered"), "{log}");
 }
 
@@ -157,7 +157,7 @@ async fn an_interrupted_run_is_resumed_without_holes() {
         .insert_many(olds)
         .await
         .expect("inserted");
-    // Interrupted as hard as can be: the future is dropped after the first batch.
+    // The hardest interruption: the future is dropped after the first batch.
     let stop = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&stop);
     let mut first = Box::pin(migration::run(&database, move |_, _| {
@@ -190,8 +190,8 @@ async fn an_interrupted_run_is_resumed_without_holes() {
 async fn two_runs_at_once_while_messages_are_sent_number_everything_once() {
     const TOTAL: i64 = 3_000;
     let database = empty_database().await;
-    // The chat runs first, on an empty database; the old documents come in behind its back.
-    let stack = Chat::with()
+    // The chat starts on an empty database; the old documents are inserted while it runs.
+    let chat = Chat::with()
         .database(server::uri().await, database.name())
         .start()
         .await;
@@ -207,7 +207,7 @@ async fn two_runs_at_once_while_messages_are_sent_number_everything_once() {
         .insert_many(olds)
         .await
         .expect("inserted");
-    let mut a = stack.connect("a").await;
+    let mut a = chat.connect("a").await;
     let sends = async {
         for number in 1..=20 {
             assert_eq!(a.say("b", "new").await["seq"], number);
@@ -221,11 +221,11 @@ async fn two_runs_at_once_while_messages_are_sent_number_everything_once() {
         .map(|(n, _)| n)
         .collect();
     assert_eq!(numbers, (1 - TOTAL..=20).collect::<Vec<_>>());
-    stack.stop().await;
+    chat.stop().await;
 }
 
 #[tokio::test]
-async fn documents_that_are_no_messages_are_left_alone_and_counted() {
+async fn documents_that_are_not_messages_are_skipped_and_counted() {
     let database = empty_database().await;
     let strange = [
         doc! {"hello": "world"},

@@ -1,4 +1,4 @@
-//! How often a request asks the database, and what if there is no answer.
+//! The database operations of each request, and operations that hang.
 
 use serde_json::json;
 use tests::launch::Host;
@@ -28,8 +28,8 @@ fn counts<const N: usize>(expected: [(&str, usize); N]) -> Counts {
 #[tokio::test]
 async fn a_send_is_one_insert_and_one_look_up() {
     let relay = relay().await;
-    let stack = start(&relay, &["--concurrency", "1"]).await;
-    let (mut a, mut b) = (stack.connect("a").await, stack.connect("b").await);
+    let chat = start(&relay, &["--concurrency", "1"]).await;
+    let (mut a, mut b) = (chat.connect("a").await, chat.connect("b").await);
     relay.take();
 
     a.say("b", "the first of this process to this conversation")
@@ -60,31 +60,31 @@ async fn a_send_is_one_insert_and_one_look_up() {
     for seq in 1..=103 {
         assert_eq!(b.next().await["seq"], seq.min(102));
     }
-    stack.stop().await;
+    chat.stop().await;
 }
 
 #[tokio::test]
 async fn a_page_of_the_history_is_one_look_up_or_two() {
     let relay = relay().await;
-    let stack = start(&relay, &[]).await;
-    let mut a = stack.connect("a").await;
+    let chat = start(&relay, &[]).await;
+    let mut a = chat.connect("a").await;
     for _ in 0..3 {
         a.say("b", "m").await;
     }
     relay.take();
     for (parameters, finds) in [("", 1), ("&after=1", 2), ("&before=2", 2)] {
-        stack.history("a", "b", parameters).await.messages();
+        chat.history("a", "b", parameters).await.messages();
         assert_eq!(relay.take(), counts([("find", finds)]), "{parameters}");
     }
-    stack.stop().await;
+    chat.stop().await;
 }
 
 #[tokio::test]
-async fn a_look_up_that_hangs_hides_no_delivery() {
+async fn a_hanging_look_up_does_not_hide_a_delivery() {
     let relay = relay().await;
-    let stack = start(&relay, &["--concurrency", "1"]).await;
-    let (mut a, mut b) = (stack.connect("a").await, stack.connect("b").await);
-    age_rows(&stack).await;
+    let chat = start(&relay, &["--concurrency", "1"]).await;
+    let (mut a, mut b) = (chat.connect("a").await, chat.connect("b").await);
+    age_rows(&chat).await;
     a.say("b", "now the process knows the sockets").await;
     b.next().await;
 
@@ -95,5 +95,5 @@ async fn a_look_up_that_hangs_hides_no_delivery() {
         (&json!(2), &json!("delivered"))
     );
     assert_eq!(b.next().await["seq"], 2);
-    stack.stop().await;
+    chat.stop().await;
 }

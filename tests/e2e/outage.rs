@@ -1,4 +1,4 @@
-//! The database or a function ends, and comes back.
+//! The database or a function exits, and comes back.
 
 use hyper::StatusCode;
 use local_gateway::process::ports::free_port;
@@ -12,9 +12,9 @@ async fn without_the_database_everything_is_unavailable_and_with_it_everything_w
     let folder = server::scratch_folder().join("outage");
     let port = free_port().expect("a port");
     let mut database = server::start_in(&folder, port).await;
-    let stack = Chat::with().database(&database.uri, "meetme").start().await;
-    let mut a = stack.connect("a").await;
-    let mut b = stack.connect("b").await;
+    let chat = Chat::with().database(&database.uri, "meetme").start().await;
+    let mut a = chat.connect("a").await;
+    let mut b = chat.connect("b").await;
     assert_eq!(a.say("b", "before").await["seq"], 1);
     assert_eq!(b.next().await["message"], "before");
 
@@ -27,10 +27,10 @@ async fn without_the_database_everything_is_unavailable_and_with_it_everything_w
     a.send(&json!({"receiver_id": "b", "message": "during"}))
         .await;
     assert_eq!(a.next().await["code"], "unavailable", "on $default too");
-    let history = stack.history("a", "b", "").await;
+    let history = chat.history("a", "b", "").await;
     assert_eq!(history.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(history.header("content-type"), "application/problem+json");
-    let refused = Client::connect(&format!("{}/?user_id=c", stack.ws))
+    let refused = Client::connect(&format!("{}/?user_id=c", chat.ws))
         .await
         .err();
     assert_eq!(refused, Some(StatusCode::SERVICE_UNAVAILABLE));
@@ -52,24 +52,24 @@ async fn without_the_database_everything_is_unavailable_and_with_it_everything_w
         "after",
         "nothing of the failed sends was pushed"
     );
-    let texts = stack.history("a", "b", "").await.messages();
+    let texts = chat.history("a", "b", "").await.messages();
     let texts: Vec<_> = texts
         .iter()
         .map(|message| message["message"].clone())
         .collect();
     assert_eq!(texts, ["before", "after"], "nothing half done");
-    let log = stack.stop().await;
+    let log = chat.stop().await;
     assert!(log.contains("send failed"), "the cause is logged: {log}");
     database.stop().await.expect("stopped");
 }
 
 #[tokio::test]
 async fn a_function_that_is_killed_is_started_again() {
-    let stack = Chat::start().await;
-    let mut a = stack.connect("a").await;
+    let chat = Chat::start().await;
+    let mut a = chat.connect("a").await;
     assert_eq!(a.say("b", "before").await["seq"], 1);
-    kill_process(process_of(&stack, "send-message"), Signal::KILL).expect("killed");
-    // A frame may still meet the dying process; API Gateway says so, and clients try again.
+    kill_process(process_of(&chat, "send-message"), Signal::KILL).expect("killed");
+    // A frame may still meet the dying process; API Gateway reports that, and clients send again.
     let ack = loop {
         a.send(&json!({
             "action": "sendMessage", "receiver_id": "b", "message": "after", "client_message_id": "x",
@@ -82,7 +82,7 @@ async fn a_function_that_is_killed_is_started_again() {
         assert_eq!(answer["message"], "Internal server error", "{answer}");
     };
     assert_eq!(ack["seq"], 2);
-    stack.stop().await;
+    chat.stop().await;
 }
 
 /// Returns a process of the chat that runs a function.

@@ -5,9 +5,9 @@ use tests::client::send;
 use tests::{Chat, page};
 
 #[tokio::test]
-async fn the_page_and_all_that_it_loads_come_from_one_origin_and_name_that_of_the_socket() {
-    let stack = Chat::start().await;
-    let files = page::load(&format!("{}/", stack.http)).await;
+async fn the_page_and_its_files_come_from_one_origin_and_allow_that_of_the_websocket() {
+    let chat = Chat::start().await;
+    let files = page::load(&format!("{}/", chat.http)).await;
     let files = files.expect("all files are served");
     let names: Vec<&str> = files.keys().map(String::as_str).collect();
     assert_eq!(names, ["", page::CONFIG, "page/main.js", "page/style.css"]);
@@ -22,24 +22,24 @@ async fn the_page_and_all_that_it_loads_come_from_one_origin_and_name_that_of_th
         assert_eq!(file.header("cache-control"), "no-cache", "{name}");
         assert_eq!(file.header("x-content-type-options"), "nosniff", "{name}");
         let policy = file.header("content-security-policy");
-        let allowed = format!("connect-src 'self' {};", stack.ws);
+        let allowed = format!("connect-src 'self' {};", chat.ws);
         assert!(policy.contains("default-src 'none';"), "{name}: {policy}");
         assert!(policy.contains(&allowed), "{name}: {policy}");
     }
     let config = files[page::CONFIG].json();
     let expected = serde_json::json!({
-        "socketUrl": format!("{}/prod?user_id={{user}}", stack.ws),
+        "socketUrl": format!("{}/prod?user_id={{user}}", chat.ws),
         "auth": "open",
         "userClaim": "sub",
     });
     assert_eq!(config, expected);
-    stack.stop().await;
+    chat.stop().await;
 }
 
 #[tokio::test]
-async fn a_caller_gets_the_form_it_takes_and_nothing_that_it_has() {
-    let stack = Chat::start().await;
-    let url = format!("{}/", stack.http);
+async fn a_caller_gets_the_encoding_that_it_accepts_and_no_file_that_it_has() {
+    let chat = Chat::start().await;
+    let url = format!("{}/", chat.http);
     let get = async |headers: &[(&str, &str)]| send(Method::GET, &url, headers).await;
 
     let plain = get(&[]).await;
@@ -66,12 +66,12 @@ async fn a_caller_gets_the_form_it_takes_and_nothing_that_it_has() {
     }
     let changed = get(&[("if-none-match", "W/\"other\"")]).await;
     assert_eq!(changed.body, plain.body);
-    stack.stop().await;
+    chat.stop().await;
 }
 
 #[tokio::test]
 async fn nothing_but_the_listed_files_is_served() {
-    let stack = Chat::start().await;
+    let chat = Chat::start().await;
     for path in [
         "page/",
         "page/none.js",
@@ -82,11 +82,11 @@ async fn nothing_but_the_listed_files_is_served() {
         "page/%ff",
         "page/main.js%00",
     ] {
-        let answer = send(Method::GET, &format!("{}/{path}", stack.http), &[]).await;
-        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
-        assert!(answer.body.len() < 100, "{path}: {answer:?}");
+        let response = send(Method::GET, &format!("{}/{path}", chat.http), &[]).await;
+        assert_eq!(response.status, StatusCode::NOT_FOUND, "{path}");
+        assert!(response.body.len() < 100, "{path}: {response:?}");
     }
-    let posted = send(Method::POST, &format!("{}/", stack.http), &[]).await;
+    let posted = send(Method::POST, &format!("{}/", chat.http), &[]).await;
     assert_eq!(posted.status, StatusCode::NOT_FOUND);
-    stack.stop().await;
+    chat.stop().await;
 }

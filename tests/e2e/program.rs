@@ -54,7 +54,7 @@ async fn help_names_every_flag() {
 }
 
 #[tokio::test]
-async fn a_port_in_use_is_said_in_one_sentence() {
+async fn a_port_in_use_is_reported_in_one_sentence() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("an address").port().to_string();
     let (good, said) = output(&["--ws-port", &port]).await;
@@ -107,7 +107,7 @@ async fn tokens_without_an_issuer_are_refused_in_the_words_of_the_template() {
 }
 
 #[tokio::test]
-async fn arguments_about_tokens_that_make_no_sense_are_refused() {
+async fn contradictory_arguments_about_tokens_are_refused() {
     for (arguments, expected) in [
         (&["--user", "a"][..], "--auth"),
         (&["--auth", "--user", ""], "The user id is empty."),
@@ -127,7 +127,7 @@ async fn arguments_about_tokens_that_make_no_sense_are_refused() {
 }
 
 #[tokio::test]
-async fn functions_that_cannot_start_end_it_with_the_reason() {
+async fn a_function_that_cannot_start_ends_the_program_with_the_reason() {
     let folder = server::scratch_folder().join("no-functions");
     std::fs::create_dir_all(&folder).expect("a folder");
     let folder = folder.to_str().expect("UTF-8");
@@ -158,7 +158,7 @@ async fn history(chat: &LocalGateway) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn its_own_database_keeps_data_until_it_is_asked_for_a_fresh_one() {
+async fn its_own_database_keeps_data_until_fresh_is_given() {
     server::uri().await; // Installs the server if need be.
     let data = server::scratch_folder().join("data");
     let data = data.to_str().expect("UTF-8");
@@ -180,7 +180,7 @@ async fn its_own_database_keeps_data_until_it_is_asked_for_a_fresh_one() {
 }
 
 #[tokio::test]
-async fn a_second_one_does_not_touch_the_data_of_the_first() {
+async fn a_second_chat_does_not_touch_the_data_of_the_first() {
     server::uri().await; // Installs the server if need be.
     let data = server::scratch_folder().join("in-use");
     let flags = ["--data", data.to_str().expect("UTF-8"), "--fresh"];
@@ -206,7 +206,7 @@ async fn when_it_is_killed_its_functions_and_its_database_end_too() {
     let ack = connect(&chat).await.say("b", "acknowledged").await;
     assert_eq!(ack["type"], "ack");
     let mut family = descendants(chat.pid());
-    // The watcher that ties the gateway to this test is not the chat's.
+    // The watcher that ties the gateway to this test does not belong to the chat.
     let watchers = descendants_named(chat.pid(), "sh");
     family.retain(|id| !watchers.contains(id));
     assert!(
@@ -217,12 +217,12 @@ async fn when_it_is_killed_its_functions_and_its_database_end_too() {
     for id in family {
         until(async || test_kill_process(id).is_err() || is_zombie(id)).await;
     }
-    // What was acknowledged is there after the kill.
+    // The acknowledged message is there after the kill.
     let chat = start(&["--data", data]).await.expect("started");
     assert_eq!(history(&chat).await[0]["message"], "acknowledged");
 }
 
-/// Whether a process has ended and only waits for its parent to notice.
+/// Whether a process has exited and waits for its parent.
 fn is_zombie(id: Pid) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     status

@@ -1,7 +1,7 @@
-//! What a run writes down, gateway and functions: no message text, no token, no password.
+//! The logs of the gateway and the functions hold no message text, no token and no password.
 //!
-//! Debug builds log more than what is released, at `trace` all that there is: what does not show
-//! here shows nowhere.
+//! Debug builds log more than release builds, at `trace` everything: text that is not in these logs
+//! is in none.
 
 use chat_local::database::Database;
 use hyper::{Method, StatusCode};
@@ -19,10 +19,10 @@ const TEXT: &str = "xyzzy-text";
 const BAD_TOKEN: &str = "xyzzy-token";
 const CLAIM: &str = "xyzzy-claim";
 const PASSWORD: &str = "xyzzy-password";
-/// What they have in common.
+/// The common part of the texts above.
 const MARKER: &str = "xyzzy";
 
-/// A chat that takes tokens at every entrance.
+/// A chat that accepts tokens in every form.
 struct GuardedChat {
     chat: Chat,
     database: Database,
@@ -30,7 +30,7 @@ struct GuardedChat {
 }
 
 impl GuardedChat {
-    /// Starts one on a database of its own whose connection string has a password in it.
+    /// Starts a chat on a database whose connection string has a password in it.
     async fn start(log_format: &str) -> Self {
         let (database, uri) = database_with_password(log_format).await;
         let issuer = Issuer::start(Key::ed("k"));
@@ -61,11 +61,11 @@ impl GuardedChat {
         get_as(token, &url).await.status
     }
 
-    /// Sets all faults anew.
+    /// Replaces all faults.
     async fn set_faults(&self, faults: &Value) {
         let url = format!("{}/_local/faults", self.chat.ws.replace("ws:", "http:"));
-        let answer = request(Method::PUT, &url, faults.to_string().into_bytes()).await;
-        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        let response = request(Method::PUT, &url, faults.to_string().into_bytes()).await;
+        assert_eq!(response.status, StatusCode::OK, "{response:?}");
     }
 }
 
@@ -81,7 +81,7 @@ async fn database_with_password(name: &str) -> (Database, String) {
     (database, uri)
 }
 
-/// Comes to all entrances with tokens that are good, and of two users.
+/// Connects with valid tokens in every form, as two users.
 async fn come_in(chat: &GuardedChat) -> (Client, Client) {
     let authorization = format!("Bearer {}", chat.token("a"));
     let a = Client::connect_with(&chat.ws(""), &[("authorization", &authorization)]).await;
@@ -92,7 +92,7 @@ async fn come_in(chat: &GuardedChat) -> (Client, Client) {
     (a.expect("in").0, b.expect("in").0)
 }
 
-/// Comes with tokens that are not good, or where none is taken.
+/// Connects with invalid tokens, or with tokens in places where none is read.
 async fn stay_out(chat: &GuardedChat) {
     let unsigned = unsigned(&chat.issuer.claims(CLAIM));
     let good = chat.token("a");
@@ -116,7 +116,7 @@ async fn stay_out(chat: &GuardedChat) {
     assert_eq!(chat.history(&third, "").await, StatusCode::FORBIDDEN);
 }
 
-async fn send_good_and_bad_frames(a: &mut Client, b: &mut Client) {
+async fn send_valid_and_invalid_frames(a: &mut Client, b: &mut Client) {
     assert_eq!(a.say("b", TEXT).await["type"], "ack");
     assert_eq!(b.next().await["message"], TEXT);
     a.send(&json!({"sender_id": "a", "receiver_id": "b", "message": TEXT}))
@@ -137,7 +137,7 @@ async fn send_good_and_bad_frames(a: &mut Client, b: &mut Client) {
     }
 }
 
-/// Pushes fail, a function is killed, the database goes away.
+/// Makes pushes fail, kills a function, and stops the database.
 async fn fall_over(chat: &mut GuardedChat, a: &mut Client) {
     chat.set_faults(&json!({"posts": {"500": 1}})).await;
     assert_eq!(a.say("b", TEXT).await["status"], "stored");
@@ -161,12 +161,12 @@ async fn fall_over(chat: &mut GuardedChat, a: &mut Client) {
 }
 
 #[tokio::test]
-async fn nothing_that_is_written_holds_a_text_a_token_or_a_password() {
+async fn logs_hold_no_text_no_token_and_no_password() {
     for log_format in ["text", "json"] {
         let mut chat = GuardedChat::start(log_format).await;
         let (mut a, mut b) = come_in(&chat).await;
         stay_out(&chat).await;
-        send_good_and_bad_frames(&mut a, &mut b).await;
+        send_valid_and_invalid_frames(&mut a, &mut b).await;
         let token = chat.token("b");
         let query = format!("token={token}&x={TEXT}");
         assert_eq!(chat.history(&token, "").await, StatusCode::OK);

@@ -1,4 +1,4 @@
-//! Sockets that are gone, and the `@connections` API.
+//! Connections that are gone, and the `@connections` API.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,9 +14,9 @@ use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_util::sync::CancellationToken;
 
-async fn connection_ids(stack: &Chat, user_id: &str) -> Vec<String> {
+async fn connection_ids(chat: &Chat, user_id: &str) -> Vec<String> {
     use futures_util::TryStreamExt;
-    let connections = stack.database.collection::<Document>("connections");
+    let connections = chat.database.collection::<Document>("connections");
     let rows = connections
         .find(doc! {"user_id": user_id})
         .sort(doc! {"connected_at": 1});
@@ -26,38 +26,39 @@ async fn connection_ids(stack: &Chat, user_id: &str) -> Vec<String> {
         .collect()
 }
 
-/// A row as `$connect` writes it, for a socket that opened `age` ago and that nobody holds.
-async fn leave_row(stack: &Chat, id: &str, user_id: &str, age: TimeDelta) {
+/// Returns a row as `$connect` writes it, for a connection that opened `age` ago and that no client
+/// holds.
+async fn leave_row(chat: &Chat, id: &str, user_id: &str, age: TimeDelta) {
     let date = |time: chrono::DateTime<Utc>| DateTime::from_millis(time.timestamp_millis());
     let connected_at = Utc::now() - age;
     let row = doc! {
         "_id": id,
         "user_id": user_id,
-        "endpoint": stack.management_endpoint(),
+        "endpoint": chat.management_endpoint(),
         "connected_at": date(connected_at),
         "expires_at": date(connected_at + TimeDelta::minutes(130)),
     };
-    let connections = stack.database.collection::<Document>("connections");
+    let connections = chat.database.collection::<Document>("connections");
     connections.insert_one(row).await.expect("inserted");
 }
 
 #[tokio::test]
-async fn the_row_of_a_vanished_socket_goes_on_the_first_410_and_the_others_still_receive() {
-    let stack = Chat::start().await;
-    let mut sender = stack.connect("a").await;
-    let mut receiver = stack.connect("b").await;
-    let alive = connection_ids(&stack, "b").await;
-    leave_row(&stack, "AAAAAAAAAAAAAAA=", "b", TimeDelta::minutes(10)).await;
+async fn the_row_of_a_gone_connection_is_deleted_on_the_first_410_and_the_rest_still_receive() {
+    let chat = Chat::start().await;
+    let mut sender = chat.connect("a").await;
+    let mut receiver = chat.connect("b").await;
+    let alive = connection_ids(&chat, "b").await;
+    leave_row(&chat, "AAAAAAAAAAAAAAA=", "b", TimeDelta::minutes(10)).await;
 
     assert_eq!(sender.say("b", "hi").await["status"], "delivered");
     assert_eq!(receiver.next().await["message"], "hi");
-    assert_eq!(connection_ids(&stack, "b").await, alive);
-    stack.stop().await;
+    assert_eq!(connection_ids(&chat, "b").await, alive);
+    chat.stop().await;
 }
 
-/// Lets all rows look as if their sockets had been open for a minute.
-pub async fn age_rows(stack: &Chat) {
-    let connections = stack.database.collection::<Document>("connections");
+/// Changes all rows as if their connections had been open for a minute.
+pub async fn age_rows(chat: &Chat) {
+    let connections = chat.database.collection::<Document>("connections");
     let minute_ago = Utc::now() - TimeDelta::minutes(1);
     let older = doc! {"connected_at": DateTime::from_millis(minute_ago.timestamp_millis())};
     let aged = connections.update_many(doc! {}, doc! {"$set": older}).await;
@@ -65,22 +66,22 @@ pub async fn age_rows(stack: &Chat) {
 }
 
 #[tokio::test]
-async fn sockets_that_a_process_knows_get_messages_before_the_database_has_named_them() {
+async fn connections_known_to_a_process_get_messages_before_the_look_up_returns() {
     let settings = Chat::with().host(Host::Processes);
-    let stack = settings.flags(&["--concurrency", "1"]).start().await;
-    let (mut a, mut b) = (stack.connect("a").await, stack.connect("b").await);
-    age_rows(&stack).await;
+    let chat = settings.flags(&["--concurrency", "1"]).start().await;
+    let (mut a, mut b) = (chat.connect("a").await, chat.connect("b").await);
+    age_rows(&chat).await;
     assert_eq!(a.say("b", "now it is known").await["status"], "delivered");
     assert_eq!(b.next().await["seq"], 1);
 
-    let mut new = stack.connect("b").await;
+    let mut new = chat.connect("b").await;
     assert_eq!(a.say("b", "to both, once").await["status"], "delivered");
     for socket in [&mut b, &mut new] {
         assert_eq!(socket.next().await["seq"], 2);
         socket.expect_nothing().await;
     }
 
-    let connections = stack.database.collection::<Document>("connections");
+    let connections = chat.database.collection::<Document>("connections");
     let deleted = connections.delete_many(doc! {"user_id": "b"}).await;
     assert_eq!(deleted.expect("deleted").deleted_count, 2);
     assert_eq!(a.say("b", "from memory").await["status"], "delivered");
@@ -88,46 +89,46 @@ async fn sockets_that_a_process_knows_get_messages_before_the_database_has_named
     new.expect_nothing().await;
     assert_eq!(a.say("b", "to nobody").await["status"], "stored");
     b.expect_nothing().await;
-    stack.stop().await;
+    chat.stop().await;
 }
 
 #[tokio::test]
-async fn a_known_socket_that_has_vanished_is_forgotten_on_its_410() {
+async fn a_known_connection_that_is_gone_is_forgotten_on_its_410() {
     let settings = Chat::with().host(Host::Processes);
     let settings = settings.flags(&["--concurrency", "1"]);
     let settings = settings.flags(&["--fault", r#"{"disconnect":{"drop":1}}"#]);
-    let stack = settings.start().await;
-    let (mut a, mut b) = (stack.connect("a").await, stack.connect("b").await);
-    let gone = stack.connect("b").await;
-    age_rows(&stack).await;
+    let chat = settings.start().await;
+    let (mut a, mut b) = (chat.connect("a").await, chat.connect("b").await);
+    let gone = chat.connect("b").await;
+    age_rows(&chat).await;
     assert_eq!(a.say("b", "to both").await["status"], "delivered");
     gone.close().await;
-    assert_eq!(connection_ids(&stack, "b").await.len(), 2);
+    assert_eq!(connection_ids(&chat, "b").await.len(), 2);
     assert_eq!(a.say("b", "to one").await["status"], "delivered");
-    assert_eq!(connection_ids(&stack, "b").await.len(), 1);
+    assert_eq!(connection_ids(&chat, "b").await.len(), 1);
     for seq in 1..=2 {
         assert_eq!(b.next().await["seq"], seq);
     }
-    stack.stop().await;
+    chat.stop().await;
 }
 
 #[tokio::test]
-async fn a_socket_that_is_still_coming_up_keeps_its_row() {
-    let stack = Chat::start().await;
-    let mut sender = stack.connect("a").await;
-    leave_row(&stack, "BBBBBBBBBBBBBBA=", "b", TimeDelta::zero()).await;
+async fn a_connection_that_is_still_opening_keeps_its_row() {
+    let chat = Chat::start().await;
+    let mut sender = chat.connect("a").await;
+    leave_row(&chat, "BBBBBBBBBBBBBBA=", "b", TimeDelta::zero()).await;
     assert_eq!(sender.say("b", "hi").await["status"], "stored");
-    assert_eq!(connection_ids(&stack, "b").await, ["BBBBBBBBBBBBBBA="]);
-    stack.stop().await;
+    assert_eq!(connection_ids(&chat, "b").await, ["BBBBBBBBBBBBBBA="]);
+    chat.stop().await;
 }
 
 #[tokio::test]
-async fn an_endpoint_that_does_not_answer_costs_the_others_nothing() {
-    let stack = Chat::start().await;
-    let mut sender = stack.connect("a").await;
-    let mut receiver = stack.connect("b").await;
-    leave_row(&stack, "CCCCCCCCCCCCCCA=", "b", TimeDelta::minutes(10)).await;
-    let connections = stack.database.collection::<Document>("connections");
+async fn an_endpoint_that_does_not_respond_costs_the_others_nothing() {
+    let chat = Chat::start().await;
+    let mut sender = chat.connect("a").await;
+    let mut receiver = chat.connect("b").await;
+    leave_row(&chat, "CCCCCCCCCCCCCCA=", "b", TimeDelta::minutes(10)).await;
+    let connections = chat.database.collection::<Document>("connections");
     // Port 9 (discard): nobody listens there.
     let dead = doc! {"$set": {"endpoint": "http://127.0.0.1:9/prod"}};
     connections
@@ -138,14 +139,15 @@ async fn an_endpoint_that_does_not_answer_costs_the_others_nothing() {
     assert_eq!(sender.say("b", "hi").await["status"], "delivered");
     assert_eq!(receiver.next().await["message"], "hi");
     assert_eq!(
-        connection_ids(&stack, "b").await.len(),
+        connection_ids(&chat, "b").await.len(),
         2,
         "not gone, only out of reach"
     );
-    stack.stop().await;
+    chat.stop().await;
 }
 
-/// A management API that answers with `statuses` in turn, then with 200; it counts the requests.
+/// Starts a management API that responds with `statuses` in turn, then with 200; it counts the
+/// requests.
 async fn failing_endpoint(statuses: Vec<StatusCode>) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let endpoint = format!("http://{}/prod", listener.local_addr().expect("an address"));
@@ -162,9 +164,9 @@ async fn failing_endpoint(statuses: Vec<StatusCode>) -> (String, Arc<AtomicUsize
 
 #[tokio::test]
 async fn a_push_is_retried_when_the_api_is_throttled_or_fails_for_a_moment() {
-    let stack = Chat::start().await;
-    let mut sender = stack.connect("a").await;
-    let connections = stack.database.collection::<Document>("connections");
+    let chat = Chat::start().await;
+    let mut sender = chat.connect("a").await;
+    let connections = chat.database.collection::<Document>("connections");
     let twice = |status| vec![status; 2];
     for (receiver, statuses, requests_expected, status_expected) in [
         ("429", twice(StatusCode::TOO_MANY_REQUESTS), 3, "delivered"),
@@ -185,7 +187,7 @@ async fn a_push_is_retried_when_the_api_is_throttled_or_fails_for_a_moment() {
     ] {
         let (endpoint, requests) = failing_endpoint(statuses).await;
         let id = format!("DDDDDDDDDDDD{receiver}=");
-        leave_row(&stack, &id, receiver, TimeDelta::minutes(10)).await;
+        leave_row(&chat, &id, receiver, TimeDelta::minutes(10)).await;
         let elsewhere = doc! {"$set": {"endpoint": endpoint}};
         connections
             .update_one(doc! {"_id": &id}, elsewhere)
@@ -203,20 +205,20 @@ async fn a_push_is_retried_when_the_api_is_throttled_or_fails_for_a_moment() {
             "{receiver}"
         );
         assert_eq!(
-            connection_ids(&stack, receiver).await,
+            connection_ids(&chat, receiver).await,
             [id],
             "it is not gone"
         );
     }
-    stack.stop().await;
+    chat.stop().await;
 }
 
 #[tokio::test]
 async fn an_expired_row_gets_nothing() {
-    let stack = Chat::start().await;
-    let mut sender = stack.connect("a").await;
-    let mut receiver = stack.connect("b").await;
-    let connections = stack.database.collection::<Document>("connections");
+    let chat = Chat::start().await;
+    let mut sender = chat.connect("a").await;
+    let mut receiver = chat.connect("b").await;
+    let connections = chat.database.collection::<Document>("connections");
     let past = DateTime::from_millis((Utc::now() - TimeDelta::seconds(1)).timestamp_millis());
     let expired = doc! {"$set": {"expires_at": past}};
     connections
@@ -225,14 +227,14 @@ async fn an_expired_row_gets_nothing() {
         .expect("updated");
     assert_eq!(sender.say("b", "hi").await["status"], "stored");
     receiver.expect_nothing().await;
-    stack.stop().await;
+    chat.stop().await;
 }
 
 #[tokio::test]
-async fn a_row_holds_what_the_design_says() {
-    let stack = Chat::start().await;
-    let _client = stack.connect("a").await;
-    let connections = stack.database.collection::<Document>("connections");
+async fn a_row_has_the_fields_of_the_design() {
+    let chat = Chat::start().await;
+    let _client = chat.connect("a").await;
+    let connections = chat.database.collection::<Document>("connections");
     let row = connections
         .find_one(doc! {})
         .await
@@ -243,41 +245,41 @@ async fn a_row_holds_what_the_design_says() {
         keys,
         ["_id", "user_id", "endpoint", "connected_at", "expires_at"]
     );
-    let endpoint = stack.management_endpoint();
+    let endpoint = chat.management_endpoint();
     assert_eq!(row.get_str("endpoint").expect("a string"), endpoint);
     let millis = |key| row.get_datetime(key).expect("a date").timestamp_millis();
     assert_eq!(
         millis("expires_at") - millis("connected_at"),
         130 * 60 * 1_000
     );
-    stack.stop().await;
+    chat.stop().await;
 }
 
 #[tokio::test]
-async fn the_row_of_a_deleted_connection_goes_with_its_socket() {
-    let stack = Chat::start().await;
-    let mut client = stack.connect("a").await;
-    let id = connection_ids(&stack, "a").await.remove(0);
-    let deleted = stack.management().delete_connection().connection_id(id);
+async fn a_deleted_connection_loses_its_row() {
+    let chat = Chat::start().await;
+    let mut client = chat.connect("a").await;
+    let id = connection_ids(&chat, "a").await.remove(0);
+    let deleted = chat.management().delete_connection().connection_id(id);
     deleted.send().await.expect("it is open");
     assert_eq!(client.closed().await.code, CloseCode::Normal);
     drop(client);
-    until(async || connection_ids(&stack, "a").await.is_empty()).await;
-    stack.stop().await;
+    until(async || connection_ids(&chat, "a").await.is_empty()).await;
+    chat.stop().await;
 }
 
 #[tokio::test]
-async fn a_deleted_socket_ends_even_if_its_client_does_not_answer() {
-    let stack = Chat::start().await;
-    // It is held, but nothing reads from it and so nothing answers the close frame.
-    let _silent = stack.connect("a").await;
-    let id = connection_ids(&stack, "a").await.remove(0);
-    let management = stack.management();
+async fn a_deleted_connection_ends_even_if_its_client_does_not_respond() {
+    let chat = Chat::start().await;
+    // The client is held, but nothing reads from it, so nothing answers the close frame.
+    let _silent = chat.connect("a").await;
+    let id = connection_ids(&chat, "a").await.remove(0);
+    let management = chat.management();
     let deleted = management.delete_connection().connection_id(&id);
     deleted.send().await.expect("it is open");
-    until(async || connection_ids(&stack, "a").await.is_empty()).await;
+    until(async || connection_ids(&chat, "a").await.is_empty()).await;
     let described = management.get_connection().connection_id(&id).send().await;
     let error = described.expect_err("it is closed").into_service_error();
     assert!(error.is_gone_exception(), "{error:?}");
-    stack.stop().await;
+    chat.stop().await;
 }

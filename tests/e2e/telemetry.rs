@@ -1,5 +1,5 @@
-//! What the functions tell of requests: JSON lines with ids, metrics that CloudWatch reads, and
-//! traces for the X-Ray daemon.
+//! Telemetry of requests: JSON lines with ids, metrics for CloudWatch, and traces for the X-Ray
+//! daemon.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-/// What no output may hold.
+/// Text that no output may hold.
 const TEXT: &str = "xyzzy-secret-text";
 
 /// Starts a chat with the limits of the template.
@@ -79,7 +79,7 @@ fn parse(line: &str) -> Option<Value> {
     serde_json::from_str(line).ok()
 }
 
-/// How many values a metric of durations has, all of them plausible.
+/// Returns how many values a metric of durations has; all must be plausible.
 fn durations(document: &Value, metric: &str) -> usize {
     let values = document[metric].as_array().expect("an array");
     let most_ms = TIMEOUT.as_secs_f64() * 1_000.0;
@@ -96,7 +96,7 @@ fn sent(id: &str) -> Value {
     })
 }
 
-/// Where the X-Ray daemon would be.
+/// A socket in place of the X-Ray daemon.
 struct Daemon {
     address: String,
     socket: UdpSocket,
@@ -109,7 +109,7 @@ impl Daemon {
         Self { address, socket }
     }
 
-    /// The document of the next datagram.
+    /// Returns the document of the next datagram.
     async fn next(&self) -> Value {
         let mut datagram = [0; 64 * 1024];
         let length = timeout(TIMEOUT, self.socket.recv(&mut datagram)).await;
@@ -117,7 +117,7 @@ impl Daemon {
         document(&datagram[..length])
     }
 
-    /// The datagram that has come already.
+    /// Returns the document of a datagram that has come already.
     fn received(&self) -> Option<Value> {
         let mut datagram = [0; 64 * 1024];
         let length = self.socket.try_recv(&mut datagram).ok()?;
@@ -159,7 +159,8 @@ async fn every_kind_of_request_has_its_metrics() {
         assert!(send[id].is_string(), "{id}: {send}");
     }
     assert_eq!(durations(&send, "PushLatency"), 2);
-    // The newest number, the insert, the sockets, the row of the one that is gone, and the counting.
+    // The newest number, the insert, the connections, the row of the one that is gone, and the
+    // counting.
     assert_eq!(durations(&send, "DatabaseLatency"), 5);
     let directive = &send["_aws"]["CloudWatchMetrics"][0];
     assert_eq!(directive["Namespace"], "MeetMeChat");
@@ -202,8 +203,8 @@ async fn every_kind_of_request_has_its_metrics() {
         ("PushesGone", 1),
         ("PushesFailed", 0),
     ];
-    // Two handshakes and one that is refused, a send, a resend, a frame that is refused, a history
-    // that is refused and one that is read, the end of a socket: a document for each.
+    // Two handshakes and a refused one, a send, a resend, a refused frame, a refused history
+    // request and one page, a disconnect: a document for each.
     until(async || lines(&chat, true).len() == 9).await;
     for (metric, count) in totals {
         assert_eq!(sum(&chat, metric), count, "{metric}");
@@ -246,7 +247,7 @@ async fn a_number_that_another_writer_took_is_counted() {
 }
 
 #[tokio::test]
-async fn frames_and_sockets_beyond_the_limits_are_counted() {
+async fn frames_and_connections_beyond_the_limits_are_counted() {
     let limits = ["MessageRate=1", "MessageBurst=1", "SocketsPerUser=1"];
     let parameters = limits.iter().flat_map(|limit| ["--parameter", limit]);
     let flags: Vec<&str> = ["--log-format", "json", "--concurrency", "1"]
@@ -360,7 +361,7 @@ async fn lines_of_text_have_no_metrics_among_them() {
     let stored = stored().expect("it was there");
     assert!(stored.starts_with(" INFO message stored "), "{stored}");
     assert!(stored.contains(" Sends=1"), "{stored}");
-    // The next event of the process comes after all that is said of the one before.
+    // The next event of the process comes after all lines about the one before.
     chat.connect("a").await.expect_nothing().await;
     assert!(!chat.gateway.log().contains("_aws"));
     chat.stop().await;
@@ -388,7 +389,7 @@ async fn calls_of_a_sampled_request_are_subsegments_of_its_trace() {
     let expected = durations(&send, "DatabaseLatency") + durations(&send, "PushLatency");
     while calls.len() < expected {
         let call = daemon.next().await;
-        // The handshakes have traces of their own.
+        // The handshakes have other traces.
         if call["trace_id"] == part("Root") {
             calls.push(call);
         }
@@ -410,7 +411,7 @@ async fn calls_of_a_sampled_request_are_subsegments_of_its_trace() {
         told.collect::<Vec<_>>()
     };
     let mut operations = told("database", "operation");
-    // It runs beside the others, so it may end anywhere among them.
+    // It runs beside the others, so it may end at any place among them.
     let debit = (json!("debit of messages"), json!(false));
     let place = operations.iter().position(|operation| *operation == debit);
     operations.remove(place.expect("messages are counted"));
@@ -429,7 +430,7 @@ async fn calls_of_a_sampled_request_are_subsegments_of_its_trace() {
     chat.stop().await;
 }
 
-/// What a `connect` sends to the daemon for one handshake in a trace.
+/// Returns the datagrams of `connect` for one handshake in a trace.
 async fn datagrams_of_a_handshake(sampled: bool) -> Vec<Value> {
     let daemon = Daemon::start().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -455,8 +456,8 @@ async fn datagrams_of_a_handshake(sampled: bool) -> Vec<Value> {
         .kill_on_drop(true)
         .spawn()
         .expect("it starts");
-    // A process reports an invocation before it asks for the next event, so the second result
-    // comes after the report of the first. That second one reads and writes nothing.
+    // A process reports an invocation before it requests the next event, so the second result comes
+    // after the report of the first. The second event reads and writes nothing.
     for authorizer in [json!({"user_id": "a"}), json!({})] {
         let event = json!({
             "requestContext": {

@@ -1,4 +1,4 @@
-//! What the chat is compared with: the server that it replaces, and functions in other languages.
+//! Programs that the chat is compared with: the server that it replaces, and functions in other languages.
 //! Their sources are in `tests/baseline`.
 
 use std::path::Path;
@@ -16,19 +16,19 @@ use crate::{Client, node, process, server, tools, until};
 /// The sources.
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/baseline");
 
-/// A running server of the old kind. It ends when it is dropped, or when this process ends.
+/// A running server of the old kind. It is killed when it is dropped, and ends with this process.
 pub struct OldServer {
-    /// Where HTTP callers go: `http://127.0.0.1:…`.
+    /// Base URL for HTTP callers: `http://127.0.0.1:…`.
     pub http: String,
     child: Child,
 }
 
 impl OldServer {
-    /// Starts one on a free port, on a database.
+    /// Starts the server on a free port, on a database.
     ///
     /// # Panics
     ///
-    /// It is not ready in time.
+    /// The server is not ready in time.
     pub async fn start(uri: &str, database: &str) -> Self {
         let python = blocking(tools::baseline_python).await;
         let port = free_port().expect("a port");
@@ -46,13 +46,13 @@ impl OldServer {
             http: format!("http://127.0.0.1:{port}"),
             child,
         };
-        until(async || old.answers(port).await).await;
+        until(async || old.listens(port).await).await;
         old
     }
 
-    async fn answers(&mut self, port: u16) -> bool {
-        let ended = self.child.try_wait().expect("it can be waited for");
-        assert!(ended.is_none(), "the old server ended: {ended:?}");
+    async fn listens(&mut self, port: u16) -> bool {
+        let exited = self.child.try_wait().expect("it can be waited for");
+        assert!(exited.is_none(), "the old server exited: {exited:?}");
         TcpStream::connect(("127.0.0.1", port)).await.is_ok()
     }
 
@@ -64,20 +64,20 @@ impl OldServer {
     }
 }
 
-/// The command of the minimal function in Python, in the runtime that Lambda has for it.
+/// Returns the command of the minimal function in Python, in the runtime that Lambda has for it.
 pub async fn python_function() -> Command {
     let mut command = Command::new(blocking(tools::baseline_python).await);
-    // Nothing is written beside the sources.
+    // `-B`: no byte code is written beside the sources.
     command.args(["-B", "-m", "awslambdaric", "handler.handler"]);
     command.current_dir(FOLDER);
     command
 }
 
-/// The command of the minimal function for Node, bundled into one file.
+/// Returns the command of the minimal function for Node, bundled into one file.
 ///
 /// # Errors
 ///
-/// There is no Node, or no package index; the sentence says what to do.
+/// Node or the package index is missing; the error says what to do.
 pub async fn node_function() -> Result<Command> {
     let (node, bundle) = blocking(|| {
         let node = node::program()?;
@@ -87,13 +87,13 @@ pub async fn node_function() -> Result<Command> {
     })
     .await?;
     let mut command = Command::new(node);
-    // The SDK warns of versions of Node whose time will end.
+    // The SDK warns of versions of Node that will lose their support.
     command.args(["--no-warnings", "runtime.mjs"]).arg(bundle);
     command.current_dir(FOLDER);
     Ok(command)
 }
 
-/// Calls what may install something first.
+/// Runs a call that may install something, on a thread for blocking work.
 async fn blocking<T: Send + 'static>(install: impl FnOnce() -> T + Send + 'static) -> T {
     spawn_blocking(install).await.expect("no panic")
 }

@@ -1,4 +1,4 @@
-//! One process of a function behind a Runtime API of its own, without a gateway.
+//! One process of a function behind its own Runtime API, without a gateway.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 
-/// A running process that has asked for its first event. It is killed when it is dropped.
+/// A running process that has requested its first event. It is killed when it is dropped.
 pub struct Function {
     queue: Arc<Queue>,
     api: Arc<RuntimeApi>,
@@ -18,12 +18,12 @@ pub struct Function {
 }
 
 impl Function {
-    /// Starts `command` with what Lambda has in the environment, and the settings of `send-message`;
-    /// returns when it asks for its first event.
+    /// Starts `command` with the environment of Lambda and the settings of `send-message`; returns when
+    /// it requests its first event.
     ///
     /// # Panics
     ///
-    /// It ends before.
+    /// The process exits before.
     pub async fn start(
         command: &mut Command,
         uri: &str,
@@ -59,23 +59,23 @@ impl Function {
         let mut child = command.spawn().expect("it starts");
         tokio::select! {
             () = api.first_poll() => {}
-            ended = child.wait() => panic!("it ended before it asked for an event: {ended:?}"),
+            exited = child.wait() => panic!("it exited before it requested an event: {exited:?}"),
         }
         Self { queue, api, child }
     }
 
-    /// What it makes of an event.
+    /// Invokes the function with an event and waits for the result.
     ///
     /// # Panics
     ///
-    /// It ends meanwhile.
+    /// The process exits meanwhile.
     pub async fn invoke(&self, event: &Value) -> Outcome {
         let payload = Bytes::from(event.to_string());
         let waiting = self.queue.push(payload, None).expect("the queue is empty");
-        waiting.outcome.await.expect("it answers")
+        waiting.outcome.await.expect("a result")
     }
 
-    /// Kills it and waits for its end.
+    /// Kills the process and waits for its end.
     pub async fn kill(mut self) {
         self.child.kill().await.expect("it runs");
         self.api.process_exited(None);

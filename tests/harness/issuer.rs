@@ -1,4 +1,4 @@
-//! An issuer of tokens: publishes keys, signs claims, and is down if told so.
+//! An issuer of tokens: publishes keys, signs claims, and can be set down.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,10 +11,10 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-/// The public half of [`Key::rsa`], as an attacker has it who takes it for a shared secret.
+/// The public half of [`Key::rsa`]: an attacker may use it as a shared secret.
 pub const RSA_PUBLIC_PEM: &str = include_str!("keys/rsa-1-public.pem");
 
-/// A key to sign with. Those here protect nothing but tests.
+/// A key to sign with. The keys here protect nothing but tests.
 #[derive(Debug, Clone)]
 pub struct Key {
     /// Its name, `kid`.
@@ -24,35 +24,35 @@ pub struct Key {
 }
 
 impl Key {
-    /// A key of RSA in PEM.
+    /// Reads an RSA key in PEM.
     pub fn of_rsa(id: &str, pem: &str) -> Self {
         let encoding = EncodingKey::from_rsa_pem(pem.as_bytes()).expect("an RSA key in PEM");
         Self::new(id, Algorithm::RS256, encoding)
     }
 
-    /// A key of RSA.
+    /// Returns an RSA key.
     pub fn rsa(id: &str) -> Self {
         Self::of_rsa(id, include_str!("keys/rsa-1.pem"))
     }
 
-    /// Another key of RSA.
+    /// Returns another RSA key.
     pub fn other_rsa(id: &str) -> Self {
         Self::of_rsa(id, include_str!("keys/rsa-2.pem"))
     }
 
-    /// A key of ECDSA.
+    /// Returns an ECDSA key.
     pub fn ec(id: &str) -> Self {
         let encoding = EncodingKey::from_ec_pem(include_bytes!("keys/ec-1.pem"));
         Self::new(id, Algorithm::ES256, encoding.expect("an EC key in PEM"))
     }
 
-    /// Another key of ECDSA.
+    /// Returns another ECDSA key.
     pub fn other_ec(id: &str) -> Self {
         let encoding = EncodingKey::from_ec_pem(include_bytes!("keys/ec-2.pem"));
         Self::new(id, Algorithm::ES256, encoding.expect("an EC key in PEM"))
     }
 
-    /// A key of Ed25519.
+    /// Returns an Ed25519 key.
     pub fn ed(id: &str) -> Self {
         let encoding = EncodingKey::from_ed_pem(include_bytes!("keys/ed-1.pem"));
         Self::new(
@@ -62,7 +62,7 @@ impl Key {
         )
     }
 
-    /// A shared secret.
+    /// Returns a shared secret as a key.
     pub fn secret(id: &str, secret: &[u8]) -> Self {
         Self::new(id, Algorithm::HS256, EncodingKey::from_secret(secret))
     }
@@ -75,24 +75,24 @@ impl Key {
         }
     }
 
-    /// A token with these claims.
+    /// Signs a token with these claims.
     pub fn sign(&self, claims: &Value) -> String {
         self.sign_as(self.header(), claims)
     }
 
-    /// The header of its tokens.
+    /// Returns the header of its tokens.
     pub fn header(&self) -> Header {
         let mut header = Header::new(self.algorithm);
         header.kid = Some(self.id.clone());
         header
     }
 
-    /// A token with this header and these claims.
+    /// Signs a token with this header and these claims.
     pub fn sign_as(&self, header: Header, claims: &Value) -> String {
         encode(&header, claims, &self.encoding).expect("claims can be signed")
     }
 
-    /// What is published of it.
+    /// Returns its public half as a JWK.
     pub fn public(&self) -> Value {
         let jwk = Jwk::from_encoding_key(&self.encoding, self.algorithm);
         let mut jwk = serde_json::to_value(jwk.expect("it has a public half")).expect("JSON");
@@ -102,7 +102,7 @@ impl Key {
     }
 }
 
-/// A token with these claims, the algorithm `none` and no signature.
+/// Returns a token with these claims, the algorithm `none` and no signature.
 pub fn unsigned(claims: &Value) -> String {
     let signed = Key::secret("any", b"any").sign(claims);
     let payload = signed.split('.').nth(1).expect("a token has three parts");
@@ -113,16 +113,16 @@ pub fn unsigned(claims: &Value) -> String {
 /// An issuer that lives as long as this process.
 #[derive(Debug, Clone)]
 pub struct Issuer {
-    /// The claim `iss`, below which its configuration is.
+    /// The claim `iss`; the configuration is below this URL.
     pub url: String,
     /// The claim `aud` of its tokens.
     pub audience: String,
-    /// What it signs with.
+    /// The key that it signs with.
     pub key: Key,
     server: Arc<Server>,
 }
 
-/// What is served.
+/// The HTTP side of an issuer.
 #[derive(Debug, Default)]
 struct Server {
     keys: Mutex<Vec<Value>>,
@@ -131,7 +131,7 @@ struct Server {
 }
 
 impl Issuer {
-    /// Starts one that publishes `key` and signs with it.
+    /// Starts an issuer that publishes `key` and signs with it.
     pub fn start(key: Key) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -141,13 +141,13 @@ impl Issuer {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 // A caller that leaves early is no concern of the others.
-                let _ = server.answer(stream, &url);
+                let _ = server.respond(stream, &url);
             }
         });
         issuer
     }
 
-    /// One that is somewhere else, or nowhere.
+    /// Returns an issuer whose server is somewhere else, or nowhere.
     pub fn at(url: &str, audience: &str, key: Key) -> Self {
         Self {
             url: url.to_owned(),
@@ -157,12 +157,12 @@ impl Issuer {
         }
     }
 
-    /// The address of its keys.
+    /// Returns the URL of its keys.
     pub fn keys_url(&self) -> String {
         format!("{}/keys", self.url)
     }
 
-    /// Parameters of the chat's template by which it takes tokens of this issuer alone.
+    /// Returns the parameters of the chat's template for tokens of this issuer alone.
     pub fn parameters(&self) -> [String; 4] {
         [
             "Auth=jwt".to_owned(),
@@ -172,7 +172,7 @@ impl Issuer {
         ]
     }
 
-    /// Claims about a user that are good for an hour.
+    /// Returns claims about a user that are valid for an hour.
     pub fn claims(&self, user_id: &str) -> Value {
         let now = Utc::now().timestamp();
         json!({
@@ -184,7 +184,7 @@ impl Issuer {
         })
     }
 
-    /// A good token of a user.
+    /// Returns a valid token of a user.
     pub fn token(&self, user_id: &str) -> String {
         self.key.sign(&self.claims(user_id))
     }
@@ -195,25 +195,25 @@ impl Issuer {
         self.publish_raw(keys);
     }
 
-    /// Publishes this in place of keys.
+    /// Publishes any JSON in place of keys.
     pub fn publish_raw(&self, keys: Vec<Value>) {
         *self.server.keys.lock() = keys;
     }
 
-    /// Whether it answers with nothing but 503 from now on.
+    /// Switches the issuer down: it responds with 503 from now on. Or up again.
     pub fn set_down(&self, is_down: bool) {
         self.server.is_down.store(is_down, Ordering::SeqCst);
     }
 
-    /// How often its keys have been asked for.
+    /// Returns how often its keys were requested.
     pub fn fetches(&self) -> usize {
         self.server.fetches.load(Ordering::SeqCst)
     }
 }
 
 impl Server {
-    /// Answers one GET request and closes.
-    fn answer(&self, mut stream: TcpStream, url: &str) -> std::io::Result<()> {
+    /// Responds to one GET request and closes.
+    fn respond(&self, mut stream: TcpStream, url: &str) -> std::io::Result<()> {
         let mut lines = BufReader::new(stream.try_clone()?).lines();
         let first = lines.next().transpose()?.unwrap_or_default();
         while lines

@@ -1,6 +1,6 @@
-//! What end-to-end tests and benchmarks stand on.
+//! The harness of end-to-end tests, benchmarks and tools.
 //!
-//! - [`programs`]: the binaries, built once
+//! - [`programs`]: the binaries of the workspace, built once
 //! - [`server`]: one database server for a run, a database for each test
 //! - [`launch`]: the local gateway as a process, on any template
 //! - [`chat`]: the whole chat: a local gateway and a database
@@ -10,14 +10,13 @@
 //! - [`client`]: clients of the chat, for tests and tools
 //! - [`page`]: the web page, loaded as a browser does it
 //! - [`relay`]: a TCP relay in front of the database, which counts commands
-//! - [`raw`]: a TCP connection on which a test says what it likes
-//! - [`process`]: processes that end with ours; memory and CPU time of a process, and how many files
-//!   it may open
-//! - [`tools`]: programs of others, installed once
+//! - [`raw`]: a TCP connection for bytes of any kind
+//! - [`process`]: processes that end with this one; memory, CPU time, open files and children of a process
+//! - [`tools`]: third-party programs, installed once
 //! - [`node`]: packages for Node, installed once, and bundles of them
 //! - [`baseline`]: the server that the chat replaces, and functions in other languages
-//! - [`ministack`]: an emulator of AWS as a process of its own
-//! - [`sam`]: builds, deploys and deletes as the README says
+//! - [`ministack`]: an emulator of AWS as a process
+//! - [`sam`]: builds, deploys and deletes with the SAM CLI, as the README says
 
 pub mod baseline;
 pub mod chat;
@@ -46,11 +45,11 @@ pub use launch::LocalGateway;
 /// Time limit of every wait in a test.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Waits until a condition holds that nothing announces.
+/// Polls a condition until it holds: for conditions that no event announces.
 ///
 /// # Panics
 ///
-/// It does not hold within [`TIMEOUT`].
+/// The condition does not hold within [`TIMEOUT`].
 pub async fn until(mut condition: impl AsyncFnMut() -> bool) {
     let poll = async {
         while !condition().await {

@@ -1,11 +1,11 @@
-//! The `@connections` API through the SDK.
+//! The `@connections` API through the AWS SDK.
 
 use aws_sdk_apigatewaymanagement::Client;
 use aws_sdk_apigatewaymanagement::config::retry::RetryConfig;
 use aws_sdk_apigatewaymanagement::config::{BehaviorVersion, Config, Credentials, Region};
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 
-/// A client that never retries, so that every answer is seen.
+/// Returns a client that never retries, so that tests see every response.
 ///
 /// `endpoint` is the base URL, with the stage unless behind a custom domain.
 pub fn client(endpoint: &str, region: &str, credentials: Credentials) -> Client {
@@ -27,7 +27,7 @@ pub fn client(endpoint: &str, region: &str, credentials: Credentials) -> Client 
     Client::from_conf(config)
 }
 
-/// Credentials that do not expire within a test run.
+/// Returns credentials that do not expire within a test run.
 pub fn credentials(id: &str, secret: &str, session_token: Option<String>) -> Credentials {
     Credentials::new(id, secret, session_token, None, "given")
 }

@@ -1,7 +1,7 @@
-//! MiniStack, an emulator of AWS, as a process of its own.
+//! MiniStack, an emulator of AWS, as a process.
 //!
 //! It deploys templates, runs `provided.*` functions as processes of this machine, and serves their
-//! APIs. It differs from AWS in what `tests/deploy` says.
+//! APIs. `tests/deploy` lists its differences from AWS.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -15,30 +15,30 @@ use tokio::task::spawn_blocking;
 
 use crate::{process, server, tools, until};
 
-/// Where it pretends to be.
+/// The region that it emulates.
 const REGION: &str = "us-east-1";
 
-/// How much of its log is shown when a test fails.
+/// Lines of its log that are shown when a test fails.
 const SHOWN_LINES: usize = 60;
 
-/// A running emulator with nothing in it. It is ended when it is dropped, or when this process ends,
-/// and the processes of its functions with it.
+/// A running emulator, empty at its start. It is shut down when it is dropped or this process exits, with the
+/// processes of its functions.
 pub struct MiniStack {
-    /// Where its services are: `http://127.0.0.1:…`.
+    /// Base URL of its services: `http://127.0.0.1:…`.
     pub url: String,
     child: Child,
-    /// Its closing ends the emulator.
+    /// Closing this pipe shuts the emulator down.
     tie: Option<ChildStdin>,
-    /// What it and its clients write.
+    /// Files of the emulator and its clients.
     folder: PathBuf,
 }
 
 impl MiniStack {
-    /// Starts one on a free port of 127.0.0.1.
+    /// Starts an emulator on a free port of 127.0.0.1.
     ///
     /// # Panics
     ///
-    /// It is not ready in time.
+    /// The emulator is not ready in time.
     pub async fn start() -> Self {
         let program = spawn_blocking(tools::ministack).await.expect("no panic");
         let port = free_port().expect("a port");
@@ -46,7 +46,7 @@ impl MiniStack {
         std::fs::create_dir_all(&folder).expect("the target folder is writable");
         let mut command = process::tied(&program, "TERM");
         command
-            // Else all of it would be in the environment of the functions.
+            // Functions inherit the environment.
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", &folder)
@@ -54,10 +54,10 @@ impl MiniStack {
             .env("BIND_HOST", "127.0.0.1")
             .env("MINISTACK_HOST", "127.0.0.1")
             .env("GATEWAY_PORT", port.to_string())
-            // It tells the functions what it is told.
+            // The emulator passes it on to the functions.
             .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}"));
         let mut emulator = Self::spawn(command, folder, port);
-        until(async || emulator.answers(port).await).await;
+        until(async || emulator.listens(port).await).await;
         emulator
     }
 
@@ -77,14 +77,14 @@ impl MiniStack {
         }
     }
 
-    async fn answers(&mut self, port: u16) -> bool {
-        let ended = self.child.try_wait().expect("it can be waited for");
-        assert!(ended.is_none(), "the emulator ended: {ended:?}");
+    async fn listens(&mut self, port: u16) -> bool {
+        let exited = self.child.try_wait().expect("it can be waited for");
+        assert!(exited.is_none(), "the emulator exited: {exited:?}");
         TcpStream::connect(("127.0.0.1", port)).await.is_ok()
     }
 
-    /// A program that finds this emulator where it looks for AWS, and finds nothing else that this
-    /// machine has for AWS.
+    /// Returns the command of a program that uses this emulator in place of AWS, and none of this machine's
+    /// settings for AWS.
     pub fn client(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command
@@ -100,11 +100,11 @@ impl MiniStack {
         command
     }
 
-    /// What the AWS CLI prints.
+    /// Runs the AWS CLI; returns the JSON that it prints.
     ///
     /// # Panics
     ///
-    /// It fails.
+    /// The AWS CLI fails.
     pub async fn aws(&self, arguments: &[&str]) -> Value {
         let program = spawn_blocking(tools::aws).await.expect("no panic");
         let mut command = self.client(&program);
@@ -118,11 +118,11 @@ impl MiniStack {
         serde_json::from_slice(&output.stdout).expect("it prints JSON")
     }
 
-    /// What a Python program with boto3 prints.
+    /// Runs a Python program with boto3; returns the JSON that it prints.
     ///
     /// # Panics
     ///
-    /// It fails.
+    /// The program fails.
     pub async fn python(&self, source: &str) -> Value {
         let program = spawn_blocking(tools::python).await.expect("no panic");
         let output = self.client(&program).args(["-c", source]).output().await;
@@ -136,7 +136,7 @@ impl MiniStack {
 impl Drop for MiniStack {
     fn drop(&mut self) {
         self.tie = None;
-        // It stops the functions first.
+        // It stops its functions first.
         let _ = self.child.wait();
         if std::thread::panicking() {
             let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();

@@ -1,7 +1,7 @@
-//! Packages for Node, installed once, bundles of them, and tests that run on Node.
+//! Packages for Node, installed once; bundles; and tests that run on Node.
 //!
-//! npm installs them into the cache of the user's that [`crate::tools`] has too. Node itself is not
-//! installed: who has none learns what to do.
+//! npm installs them into the user's cache folder, as [`crate::tools`] does. Node itself is not installed:
+//! without it, the error says what to do.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::tools::{install_once, run};
 use crate::{programs, server};
 
-/// What a function for Node needs, and what makes bundles.
+/// Packages of a function for Node, and of the bundler.
 static BASELINE: Packages = Packages {
     manifest: include_str!("../baseline/package.json"),
     list: "dependencies",
@@ -22,7 +22,7 @@ static BASELINE: Packages = Packages {
     folder: OnceLock::new(),
 };
 
-/// What the tests of the client library need.
+/// Packages for the tests of the client library.
 static CLIENT: Packages = Packages {
     manifest: include_str!("../../shared/client/package.json"),
     list: "devDependencies",
@@ -30,7 +30,7 @@ static CLIENT: Packages = Packages {
     folder: OnceLock::new(),
 };
 
-/// What the tests of the page need, a browser among it.
+/// Packages for the tests of the page, with a browser.
 static PAGE: Packages = Packages {
     manifest: include_str!("../page/package.json"),
     list: "dependencies",
@@ -38,40 +38,41 @@ static PAGE: Packages = Packages {
     folder: OnceLock::new(),
 };
 
-/// The part of the language that is left as it is: of the oldest Node that the packages run on.
+/// Bundles use the language of this version: the oldest Node that the packages run on.
 const TARGET: &str = "node20";
 
-/// ESM, so that a module can await at its top level; packages in the older form ask for `require`.
+/// First line of a bundle. A bundle is ESM, so that a module can await at its top level; packages in the older
+/// form need `require`.
 const BANNER: &str =
     "import{createRequire}from'node:module';const require=createRequire(import.meta.url);";
 
 const HELP: &str = "these tests need Node 20 or newer with npm, and its package index: \
                     install them (apt install nodejs npm, brew install node)";
 
-/// How long a test may take, in milliseconds, on a machine that has other things to do.
+/// Time limit of a test in milliseconds, on a busy machine.
 const TEST_TIMEOUT_MS: u32 = 240_000;
 
-/// The Node that is on the PATH.
+/// Returns the path of the Node that is on the PATH.
 ///
 /// # Errors
 ///
-/// There is none; the sentence says what to do.
+/// There is no Node; the error says what to do.
 pub fn program() -> Result<PathBuf> {
-    // What is on the PATH may be a script that chooses one.
-    let asked = Command::new("node")
+    // `node` on the PATH may be a script that chooses a version.
+    let output = Command::new("node")
         .args(["--print", "process.execPath"])
         .output();
-    let answer = asked.context("there is no Node").context(HELP)?;
-    ensure!(answer.status.success(), "Node does not run: {HELP}");
-    let path = String::from_utf8(answer.stdout).context("the path of Node is UTF-8")?;
+    let output = output.context("there is no Node").context(HELP)?;
+    ensure!(output.status.success(), "Node does not run: {HELP}");
+    let path = String::from_utf8(output.stdout).context("the path of Node is UTF-8")?;
     Ok(PathBuf::from(path.trim_end()))
 }
 
-/// Makes one file, `target`, of the module `source` and all that it imports, as is usual on Lambda.
+/// Bundles the module `source` and its imports into the file `target`, as is usual on Lambda.
 ///
 /// # Errors
 ///
-/// There is no Node, or no package index; the sentence says what to do.
+/// Node or the package index is missing; the error says what to do.
 pub fn bundle(source: &Path, target: &Path) -> Result<()> {
     let packages = BASELINE.folder()?;
     run(Command::new(packages.join(BASELINE.program))
@@ -84,11 +85,11 @@ pub fn bundle(source: &Path, target: &Path) -> Result<()> {
 }
 
 /// Runs the test files (`*.test.js`) of a folder of this repository by `node --test`, with a database
-/// server that is up and the functions built.
+/// server running and the functions built.
 ///
 /// # Errors
 ///
-/// A test fails, or something is missing; the error says which, or what to install.
+/// A test fails, or something is missing; the error names it.
 pub async fn test(folder: &str) -> Result<()> {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     let uri = server::uri().await;
@@ -96,7 +97,7 @@ pub async fn test(folder: &str) -> Result<()> {
     let command = tokio::task::spawn_blocking(move || {
         let mut command = Command::new(program()?);
         command
-            // One file after another: they measure times, and share a browser that is unpacked once.
+            // One file at a time: the tests measure times, and share a browser that is unpacked once.
             .args(["--test", "--test-reporter=spec", "--test-concurrency=1"])
             .arg(format!("--test-timeout={TEST_TIMEOUT_MS}"))
             .args(files)
@@ -124,7 +125,7 @@ fn test_files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Where tests find the packages.
+/// Returns the folders in which tests find the packages.
 fn node_path() -> Result<OsString> {
     let folders = [CLIENT.folder()?, PAGE.folder()?].map(|folder| folder.join("node_modules"));
     Ok(std::env::join_paths(folders)?)
@@ -134,16 +135,16 @@ fn node_path() -> Result<OsString> {
 struct Packages {
     /// A `package.json`.
     manifest: &'static str,
-    /// The part of it that lists them with their versions.
+    /// The key in it that lists the packages with their versions.
     list: &'static str,
-    /// What is there when they are installed.
+    /// A file that exists when the packages are installed.
     program: &'static str,
-    /// Where they are, once it is known.
+    /// The folder, once they have been found or installed.
     folder: OnceLock<PathBuf>,
 }
 
 impl Packages {
-    /// Their folder; they are installed if need be.
+    /// Returns the folder of the packages, and installs them if they are missing.
     fn folder(&self) -> Result<&Path> {
         if let Some(folder) = self.folder.get() {
             return Ok(folder);
@@ -161,7 +162,7 @@ impl Packages {
             names.join(", "),
             root.display()
         );
-        // Of an installation that was interrupted.
+        // Left over by an installation that was interrupted.
         if root.exists() {
             std::fs::remove_dir_all(root)?;
         }
@@ -169,14 +170,14 @@ impl Packages {
         std::fs::write(root.join("package.json"), r#"{"private": true}"#)?;
         run(Command::new("npm")
             .args(["install", "--no-audit", "--no-fund", "--no-package-lock"])
-            // No program of a package runs by being installed; none of these needs that.
+            // Scripts of packages do not run; none of these packages needs that.
             .args(["--ignore-scripts", "--loglevel", "error"])
             .args(names)
             .stdout(Stdio::null())
             .current_dir(root))
     }
 
-    /// `mongodb@7.9.0` and so on.
+    /// Returns names with versions: `mongodb@7.9.0`.
     fn names(&self) -> Result<Vec<String>> {
         let manifest: Value = serde_json::from_str(self.manifest)?;
         let Some(packages) = manifest[self.list].as_object() else {
@@ -185,6 +186,6 @@ impl Packages {
         let name =
             |(name, version): (&String, &Value)| Some(format!("{name}@{}", version.as_str()?));
         let names = packages.iter().map(name).collect::<Option<_>>();
-        names.context("a version in a package.json is no text")
+        names.context("a version in a package.json is not a string")
     }
 }

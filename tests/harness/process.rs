@@ -1,29 +1,29 @@
-//! Processes that end with ours, and what the kernel says about a process (Linux).
+//! Processes that end with this one, and the kernel's figures of a process (Linux).
 
 use std::path::Path;
 use std::process::Command;
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 
-/// Runs a program that gets a signal when standard input ends: when the test closes the pipe, or
-/// ends in whatever way. The watcher holds none of the program's pipes, so that their end shows.
+/// Runs a program that gets a signal when standard input ends: when the test closes the pipe, or exits in
+/// any way. The watcher holds none of the program's pipes, so that readers see their end.
 const TIED: &str = r#"exec 3<&0
 (read -r _ <&3; kill -"$0" $$) >/dev/null 2>&1 &
 exec "$@" </dev/null 3<&-"#;
 
-/// More than any test opens.
+/// Limit of open files: more than any test needs.
 const ENOUGH_FILES: u64 = 65_536;
 
-/// The command of a program that gets `signal` (`INT`) when the pipe ends that is its standard
-/// input, so at the latest when this process does. The pipe is the caller's to make.
+/// Returns the command of a program that gets `signal` (`INT`) when its standard input ends, so at the
+/// latest when this process exits. The caller makes standard input a pipe.
 pub fn tied(program: &Path, signal: &str) -> Command {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", TIED, signal]).arg(program);
     command
 }
 
-/// Lets this process, and those that it starts from now on, open as many files as it may. Returns
-/// how many that is.
+/// Raises the limit of open files of this process, and of those that it starts from now on. Returns the
+/// limit.
 pub fn raise_file_limit() -> u64 {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let wanted = maximum.unwrap_or(ENOUGH_FILES).min(ENOUGH_FILES);
@@ -39,28 +39,28 @@ pub fn raise_file_limit() -> u64 {
     }
 }
 
-/// Lets a running process open no more than `files` files.
+/// Limits the open files of a running process.
 pub fn limit_files(id: u32, files: u64) {
     let limit = Rlimit {
         current: Some(files),
         maximum: getrlimit(Resource::Nofile).maximum,
     };
     let id = Pid::from_raw(id.cast_signed());
-    prlimit(id, Resource::Nofile, limit).expect("it is a process of ours");
+    prlimit(id, Resource::Nofile, limit).expect("this process started it");
 }
 
-/// Resident memory of a process now, in KB.
+/// Returns the resident memory of a process, in KB.
 pub fn memory_kb(id: u32) -> u64 {
     status_kb(id, "VmRSS:")
 }
 
-/// The most resident memory that a process has had, in KB.
+/// Returns the largest resident memory that a process has had, in KB.
 pub fn peak_memory_kb(id: u32) -> u64 {
     status_kb(id, "VmHWM:")
 }
 
-/// The name of a process and the CPU time that it has used, in milliseconds; nothing if it has
-/// ended. The kernel counts in hundredths of a second, and keeps 15 letters of a name.
+/// Returns the name of a process and the CPU time that it has used, in milliseconds; `None` if it has
+/// exited. The kernel counts in hundredths of a second, and keeps 15 letters of a name.
 pub fn name_and_cpu_ms(id: Pid) -> Option<(String, f64)> {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
@@ -69,7 +69,7 @@ pub fn name_and_cpu_ms(id: Pid) -> Option<(String, f64)> {
     Some((name.to_owned(), ticks * 10.0))
 }
 
-/// How many files and sockets a process has open.
+/// Returns how many files and sockets a process has open.
 pub fn open_files(id: u32) -> usize {
     let files = std::fs::read_dir(format!("/proc/{id}/fd"));
     files.expect("the process runs").count()

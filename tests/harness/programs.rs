@@ -1,11 +1,11 @@
-//! The binaries, built once.
+//! The binaries of the workspace, built once.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use local_gateway::process::build::cargo;
 
-/// The folder of all binaries of the workspace, built in the profile of this program.
+/// Builds all binaries of the workspace, in the profile of this program; returns their folder.
 pub fn folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
@@ -29,12 +29,12 @@ pub fn folder() -> &'static Path {
     })
 }
 
-/// The gateway, which knows nothing of the chat.
+/// Returns the path of the gateway for any template.
 pub fn gateway() -> PathBuf {
     folder().join("local-gateway")
 }
 
-/// The chat on this machine: `cargo local`.
+/// Returns the path of `cargo local`, which runs the chat.
 pub fn local() -> PathBuf {
     folder().join("chat-local")
 }

@@ -1,4 +1,4 @@
-//! A TCP connection on which a test says what it likes, and hears all that is answered.
+//! A TCP connection that sends any bytes, and reads the response as bytes.
 
 use std::io;
 
@@ -12,11 +12,11 @@ use crate::TIMEOUT;
 pub struct Raw(pub TcpStream);
 
 impl Raw {
-    /// Connects to the address of a URL; its path is not asked for.
+    /// Connects to the address of a URL, and sends nothing.
     ///
     /// # Errors
     ///
-    /// Nobody accepts, or this process has too many files open.
+    /// The server does not accept, or this process has too many files open.
     pub async fn open(url: &str) -> io::Result<Self> {
         let (address, _) = split(url);
         Ok(Self(TcpStream::connect(address).await?))
@@ -26,7 +26,7 @@ impl Raw {
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open), or the handshake is refused; the error holds the answer.
+    /// As [`open`](Self::open), or the handshake is refused; the error holds the response.
     pub async fn upgrade(url: &str) -> io::Result<Self> {
         let mut raw = Self::open(url).await?;
         raw.0.write_all(handshake(url).as_bytes()).await?;
@@ -34,11 +34,11 @@ impl Raw {
         Ok(raw)
     }
 
-    /// Waits for the answer to a handshake, and reads no further.
+    /// Reads the response to a handshake, and not further.
     ///
     /// # Errors
     ///
-    /// It is refused; the error holds the answer.
+    /// The handshake is refused; the error holds the response.
     pub async fn accepted(&mut self) -> io::Result<()> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -52,26 +52,28 @@ impl Raw {
         ))
     }
 
-    /// Sends bytes. That the other side has closed is no error here: it shows in what it answers.
+    /// Sends bytes. A closed connection is no error here: it shows when the response is read.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let sent = timeout(TIMEOUT, self.0.write_all(bytes.as_ref())).await;
-        let _ = sent.expect("the other side takes the bytes in time");
+        let _ = sent.expect("the server takes the bytes in time");
     }
 
-    /// All that still comes until the other side closes, which it must.
+    /// Reads until the server closes the connection; returns the bytes.
     pub async fn rest(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let read = timeout(TIMEOUT, self.0.read_to_end(&mut bytes)).await;
         // A reset is an end as well.
-        let _ = read.expect("the other side closes in time");
+        let _ = read.expect("the server closes in time");
         bytes
     }
 
-    /// The code of the server's close frame; frames before it are dropped. `None`: the connection
-    /// ends without one, or the frame has no code.
+    /// Returns the code of the server's close frame; drops the frames before it. `None`: the connection
+    /// ends without a close frame, or the frame has no code.
     pub async fn close_code(&mut self) -> Option<u16> {
         let code = timeout(TIMEOUT, self.read_close_code()).await;
-        code.expect("the socket is closed in time").ok().flatten()
+        code.expect("the connection is closed in time")
+            .ok()
+            .flatten()
     }
 
     async fn read_close_code(&mut self) -> io::Result<Option<u16>> {
@@ -83,7 +85,7 @@ impl Raw {
         }
     }
 
-    /// The opcode and the payload of the next frame of a server.
+    /// Returns the opcode and the payload of the next frame.
     ///
     /// # Errors
     ///
@@ -102,7 +104,7 @@ impl Raw {
     }
 }
 
-/// A request that opens a WebSocket.
+/// Returns a request that opens a WebSocket.
 pub fn handshake(url: &str) -> String {
     let (address, path) = split(url);
     format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{UPGRADE}\r\n")
@@ -113,15 +115,15 @@ pub const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\n\
                            Sec-WebSocket-Version: 13\r\n\
                            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
-/// A frame as clients send it. `first` is its first byte: FIN (0x80), reserved bits, opcode. The
-/// mask is zero, so the payload is sent as it is.
+/// Returns a frame as clients send it. `first` is its first byte: FIN (0x80), reserved bits, opcode. The
+/// mask is zero, so that the payload is sent as it is.
 pub fn client_frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = client_frame_head(first, payload.len() as u64);
     frame.extend(payload);
     frame
 }
 
-/// The head of a frame that announces `length` bytes, with its mask.
+/// Returns the head of a frame that announces `length` bytes, with its mask.
 pub fn client_frame_head(first: u8, length: u64) -> Vec<u8> {
     let mut head = vec![first];
     match length {
@@ -139,17 +141,17 @@ pub fn client_frame_head(first: u8, length: u64) -> Vec<u8> {
     head
 }
 
-/// The statuses of all HTTP answers in what a server sent. No body in the tests looks like one.
-pub fn statuses(answers: &[u8]) -> Vec<u16> {
-    let text = String::from_utf8_lossy(answers);
-    let answers = text.split("HTTP/1.1 ").skip(1);
-    answers
-        .map(|answer| answer.get(..3).and_then(|status| status.parse().ok()))
-        .map(|status| status.expect("an answer has a status"))
+/// Returns the statuses of all HTTP responses in the bytes of a server. No body in the tests looks like one.
+pub fn statuses(bytes: &[u8]) -> Vec<u16> {
+    let text = String::from_utf8_lossy(bytes);
+    let responses = text.split("HTTP/1.1 ").skip(1);
+    responses
+        .map(|response| response.get(..3).and_then(|status| status.parse().ok()))
+        .map(|status| status.expect("a response has a status"))
         .collect()
 }
 
-/// The address and the path of a URL.
+/// Splits a URL into its address and its path.
 fn split(url: &str) -> (&str, &str) {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     match rest.find('/') {

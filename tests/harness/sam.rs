@@ -1,4 +1,4 @@
-//! The SAM CLI: builds, deploys and deletes as the README says.
+//! The SAM CLI: builds, deploys and deletes stacks, as the README says.
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -11,35 +11,35 @@ use crate::launch::TEMPLATE;
 use crate::ministack::MiniStack;
 use crate::{programs, tools};
 
-/// What the SAM CLI is told by default.
+/// Default settings of the SAM CLI.
 const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/samconfig.toml");
 
-/// How AWS calls the processor of this machine, on which the emulator runs the functions.
+/// AWS's name for the processor of this machine, on which the emulator runs the functions.
 pub const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
     "arm64"
 } else {
     "x86_64"
 };
 
-/// The folder of the built template and of its functions, each in a folder of its own. They are
-/// built once for this process, by `sam build`, and kept for the next one.
+/// Runs `sam build` once in this process; returns the folder of the built template and of its functions,
+/// which is kept for the next process.
 ///
-/// The profile is `release` as users have it, but compiled in minutes less: what is deployed here
-/// must work and not be small. Nor is there a cross-compiler.
+/// The profile is `release`, as users have it, without its slow optimizations: the functions deployed here
+/// need not be small. There is no cross-compiler either.
 ///
 /// # Panics
 ///
-/// They do not build.
+/// The functions do not build.
 pub async fn built() -> &'static Path {
     static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
     BUILT.get_or_init(build).await
 }
 
 async fn build() -> PathBuf {
-    // Cargo builds for a named target here, so it could share nothing with the programs of tests.
+    // Cargo builds for a named target here, so it can share nothing with the programs of tests.
     let folder = programs::folder().join("sam");
     let built = folder.join("built");
-    eprintln!("Building the functions with `sam build`: some minutes for the first time.");
+    eprintln!("Building the functions with `sam build`: this takes minutes the first time.");
     let mut command = Command::new(spawn_blocking(tools::sam).await.expect("no panic"));
     command
         .args(["build", "--template-file", TEMPLATE, "--build-dir"])
@@ -59,11 +59,11 @@ async fn build() -> PathBuf {
     built
 }
 
-/// Deploys a built template as a stack, new or not, and waits until it has come to an end.
+/// Deploys a built template as a new or an existing stack, and waits for the end of the deployment.
 ///
 /// # Errors
 ///
-/// The stack failed and was rolled back: what the SAM CLI says.
+/// The deployment failed and was rolled back; the error is the output of the SAM CLI.
 pub async fn deploy(
     emulator: &MiniStack,
     template: &Path,
@@ -88,7 +88,7 @@ pub async fn deploy(
 ///
 /// # Errors
 ///
-/// Something of it cannot be deleted: what the SAM CLI says.
+/// A resource cannot be deleted; the error is the output of the SAM CLI.
 pub async fn delete(emulator: &MiniStack, stack: &str) -> Result<(), String> {
     eprintln!("Deleting {stack}.");
     let mut command = client(emulator).await;

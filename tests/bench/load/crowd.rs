@@ -1,4 +1,4 @@
-//! Many open sockets, of which some chat, and all of them back after a cut.
+//! Many open connections, of which some chat, and all of them again after a cut.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,22 +16,22 @@ use tokio::time::sleep_until;
 use super::tally::{ACK_TIMEOUT, BACKOFF, POLL_INTERVAL, Tally, Times, add, connect, get, reach};
 use crate::messages::TEXT;
 
-/// Handshakes at once where all connect at the rate that the chat stands.
+/// Handshakes at once, while all connect at the rate that the chat can take.
 const HANDSHAKES: usize = 32;
 
-/// How long they chat.
+/// Duration of a chat.
 const CHAT: Duration = Duration::from_secs(30);
 
-/// Between two messages of a user, at random: least and most.
+/// Random time between two messages of a user.
 const INTERVAL_MS: std::ops::Range<u64> = 3_000..9_000;
 
-/// Clients whose sockets are cut come back after a time up to this, at random.
+/// Upper bound of the random time after which a client whose connection was cut comes back.
 const RETURN: Duration = Duration::from_secs(20);
 
-/// How long `$disconnect` may take: what the gateway waits for a function.
+/// Time limit of `$disconnect`: the gateway's time limit of a function.
 const DISCONNECT: Duration = Duration::from_secs(30);
 
-/// What all are to do.
+/// The task of all users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Listen,
@@ -39,16 +39,16 @@ enum Mode {
     Leave,
 }
 
-/// What all people have in common.
+/// State that all users share.
 struct Place {
     url: String,
-    /// When their clock began: messages say when they were sent.
+    /// Start of their clock: messages contain their time.
     start: Instant,
     tally: Tally,
     handshakes: Semaphore,
 }
 
-/// The people, each of whom is a task.
+/// The users, each of them a task.
 pub struct Crowd {
     place: Arc<Place>,
     mode: watch::Sender<Mode>,
@@ -57,11 +57,11 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    /// Opens `sockets`, of users of which the first `chatting` will chat in pairs, and prints how
-    /// fast that goes.
-    pub async fn connect(stack: &Chat, sockets: usize, chatting: usize) -> Self {
+    /// Opens `sockets` connections of as many users, of whom the first `chatting` will chat in
+    /// pairs, and prints the rate.
+    pub async fn connect(chat: &Chat, sockets: usize, chatting: usize) -> Self {
         let place = Arc::new(Place {
-            url: stack.ws.clone(),
+            url: chat.ws.clone(),
             start: Instant::now(),
             tally: Tally::default(),
             handshakes: Semaphore::new(HANDSHAKES),
@@ -93,7 +93,7 @@ impl Crowd {
         }
     }
 
-    /// Lets some of them chat, and prints what became of their messages.
+    /// Lets some users chat, and prints figures of their messages.
     ///
     /// # Panics
     ///
@@ -123,22 +123,22 @@ impl Crowd {
         );
     }
 
-    /// Cuts all sockets at once, and prints how all come back.
+    /// Cuts all connections at once, and prints how the users come back.
     ///
     /// # Panics
     ///
     /// A user who is back has no row in the database.
-    pub async fn storm(&self, stack: &Chat) {
+    pub async fn storm(&self, chat: &Chat) {
         let (tally, sockets) = (&self.place.tally, self.people.len());
         let (opened, refused) = (get(&tally.opened), get(&tally.refused));
         let (cut_at, start) = (DateTime::now(), Instant::now());
-        let cut = format!("{}/_local/cut", stack.ws.replace("ws:", "http:"));
+        let cut = format!("{}/_local/cut", chat.ws.replace("ws:", "http:"));
         let cut = client::request(Method::POST, &cut, vec![]).await;
         assert_eq!(cut.json()["cut"], sockets, "all are cut");
         let back = async || get(&tally.opened) - opened;
         let took = reach("sockets are back", sockets, back).await;
-        let old = left_over(stack, doc! {"connected_at": {"$lt": cut_at}}, start).await;
-        let new = users(stack, doc! {"connected_at": {"$gte": cut_at}}).await;
+        let old = left_over(chat, doc! {"connected_at": {"$lt": cut_at}}, start).await;
+        let new = users(chat, doc! {"connected_at": {"$gte": cut_at}}).await;
         let who: BTreeSet<&String> = new.iter().collect();
         assert_eq!(who.len(), sockets, "each who is back has a row");
         let in_vain = new.len() - sockets;
@@ -158,12 +158,12 @@ impl Crowd {
         );
     }
 
-    /// Closes all sockets.
+    /// Closes all connections.
     ///
     /// # Panics
     ///
-    /// A socket has missed a message or got one twice.
-    pub async fn leave(self, stack: &Chat) {
+    /// A user has missed a message or got one twice.
+    pub async fn leave(self, chat: &Chat) {
         self.mode.send_replace(Mode::Leave);
         let mut people = Vec::new();
         for person in self.people {
@@ -176,7 +176,7 @@ impl Crowd {
             assert!(pair[0].seen.iter().copied().eq(numbers), "without a hole");
         }
         let closed = Instant::now();
-        let left = left_over(stack, doc! {}, closed).await;
+        let left = left_over(chat, doc! {}, closed).await;
         println!(
             "all close their sockets          {left} rows are left after {:.1} s",
             closed.elapsed().as_secs_f64()
@@ -184,11 +184,11 @@ impl Crowd {
     }
 }
 
-/// Waits until no such rows are left, as long as `$disconnect`s may take since the sockets ended, and
-/// gives how many are left. The gateway gives up those that take too long, as API Gateway may; such a
-/// row goes when a push finds the socket gone, or when it expires.
-async fn left_over(stack: &Chat, rows: Document, since: Instant) -> usize {
-    let connections = stack.database.collection::<Document>("connections");
+/// Waits until no such rows are left, as long as `$disconnect` may take since the connections
+/// ended, and returns how many are left. The gateway aborts a `$disconnect` that takes longer, as
+/// API Gateway may; such a row goes when a push finds the connection gone, or when it expires.
+async fn left_over(chat: &Chat, rows: Document, since: Instant) -> usize {
+    let connections = chat.database.collection::<Document>("connections");
     loop {
         let count = connections.count_documents(rows.clone()).await;
         let count = count.expect("counted") as usize;
@@ -199,9 +199,9 @@ async fn left_over(stack: &Chat, rows: Document, since: Instant) -> usize {
     }
 }
 
-/// The user of each such row.
-async fn users(stack: &Chat, rows: Document) -> Vec<String> {
-    let connections = stack.database.collection::<Document>("connections");
+/// Returns the user of each such row.
+async fn users(chat: &Chat, rows: Document) -> Vec<String> {
+    let connections = chat.database.collection::<Document>("connections");
     let found = connections.find(rows).await.expect("found");
     let found: Vec<Document> = found.try_collect().await.expect("read");
     let users = found.iter().map(|row| row.get_str("user_id"));
@@ -210,17 +210,17 @@ async fn users(stack: &Chat, rows: Document) -> Vec<String> {
         .collect()
 }
 
-/// A user with one socket, who keeps it open.
+/// A user with one connection, who keeps it open.
 struct Person {
     user_id: String,
-    /// With whom this one chats.
+    /// The user with whom this one chats.
     partner: Option<String>,
     place: Arc<Place>,
-    /// The numbers of all messages of the conversation that this one has sent or got.
+    /// The numbers of all messages of the conversation that this user has sent or received.
     seen: BTreeSet<i64>,
     /// The message that is not acknowledged yet.
     pending: Option<Pending>,
-    /// When the next one is sent.
+    /// Time of the next message.
     next: Instant,
     rng: fastrand::Rng,
 }
@@ -230,7 +230,7 @@ impl Person {
         let user = |number| format!("user-{number}");
         Self {
             user_id: user(number),
-            // 0 and 1, 2 and 3, …
+            // Pairs: 0 and 1, 2 and 3, …
             partner: chats.then(|| user(number ^ 1)),
             place,
             seen: BTreeSet::new(),
@@ -245,7 +245,7 @@ impl Person {
         loop {
             let connection = self.come(wait).await;
             if let Some(connection) = self.stay(connection, &mut mode).await {
-                // The other side may have been quicker.
+                // The server may have closed it already.
                 let _ = connection.close().await;
                 return self;
             }
@@ -298,12 +298,12 @@ impl Person {
                 changed = mode.changed() => {
                     changed.ok()?;
                     if self.pending.is_none() {
-                        // They do not all begin at once.
+                        // The users do not all begin at once.
                         self.next = Instant::now() + up_to(Duration::from_millis(INTERVAL_MS.end));
                     }
                 }
                 () = sleep_until(due.unwrap_or_else(|| self.next.into())), if due.is_some() => {
-                    // That the connection has ended shows when it is read.
+                    // A connection that has ended shows when it is read.
                     let _ = connection.send(self.attempt()).await;
                 }
             }
@@ -351,13 +351,13 @@ impl Person {
                 self.next = Instant::now() + Duration::from_millis(fastrand::u64(INTERVAL_MS));
             }
             Some(_) => pending.fail(BACKOFF.pause(pending.failures() + 1, &mut self.rng)),
-            // An ack of a message that was sent again and acknowledged since.
+            // The ack of a message that was sent again and acknowledged since.
             None => {}
         }
     }
 }
 
-/// Returns the time at which a message was sent, which its text ends with.
+/// Returns the time at which a message was sent; its text ends with that time.
 fn sent_at(text: &str) -> Duration {
     let micros = text
         .rsplit(' ')
@@ -366,7 +366,7 @@ fn sent_at(text: &str) -> Duration {
     Duration::from_micros(micros.expect("the text ends with a time"))
 }
 
-/// Full jitter: any time up to `bound`.
+/// Returns a random time up to `bound`: full jitter.
 fn up_to(bound: Duration) -> Duration {
     bound.mul_f64(fastrand::f64())
 }

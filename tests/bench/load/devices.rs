@@ -1,4 +1,4 @@
-//! Many sockets of two users that write into one conversation, all at once.
+//! Many connections of two users that write into one conversation, all at once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,13 +18,13 @@ use crate::messages::TEXT;
 /// The two users.
 const USERS: [&str; 2] = ["desk", "pocket"];
 
-/// Sockets of each.
+/// Connections of each.
 const SOCKETS: usize = 100;
 
-/// How long each goes on to send a message after the ack of its last.
+/// Time for which each connection sends: a message after the ack of the one before.
 const TIME: Duration = Duration::from_secs(10);
 
-/// What one socket did: numbers and ids of its messages, and the times of their acks.
+/// Record of a connection: numbers and ids of its messages, and the times to their acks.
 #[derive(Default)]
 struct Sent {
     numbers: BTreeMap<String, i64>,
@@ -32,17 +32,16 @@ struct Sent {
     resent: usize,
 }
 
-/// Prints how fast that goes.
+/// Prints the rates of messages and pushes.
 ///
 /// # Panics
 ///
-/// The conversation does not hold each acknowledged message once, under the acknowledged number,
-/// without a hole.
-pub async fn write_at_once(stack: &Chat) {
+/// The conversation does not hold each acknowledged message once, under its number, without a hole.
+pub async fn write_at_once(chat: &Chat) {
     let pushes = Arc::new(AtomicUsize::new(0));
     let sockets = join_all((0..2 * SOCKETS).map(|number| {
         let user = USERS[number % 2];
-        async move { connect(&stack.ws, user).open().await.expect("connected") }
+        async move { connect(&chat.ws, user).open().await.expect("connected") }
     }));
     let sockets = sockets.await;
     let start = Instant::now();
@@ -58,7 +57,7 @@ pub async fn write_at_once(stack: &Chat) {
         all.resent += sent.resent;
     }
     let took = start.elapsed();
-    assert_eq!(stored(stack).await, all.numbers, "each is stored once");
+    assert_eq!(stored(chat).await, all.numbers, "each is stored once");
     let numbers = all.numbers.values().copied();
     let expected = 1..=numbers.len() as i64;
     let numbers: std::collections::BTreeSet<i64> = numbers.collect();
@@ -74,7 +73,7 @@ pub async fn write_at_once(stack: &Chat) {
     );
 }
 
-/// Sends until `end` on one socket.
+/// Sends on one connection until `end`.
 async fn write(
     mut connection: Connection,
     receiver: &str,
@@ -105,12 +104,12 @@ async fn write(
         sent.acks.add(start.elapsed());
         sent.numbers.insert(id, number);
     }
-    // The other side may have been quicker.
+    // The server may have closed it already.
     let _ = connection.close().await;
     sent
 }
 
-/// Waits for the answer to a message, and counts the pushes that come before.
+/// Waits for the reply to a message, and counts the pushes before it.
 async fn reply(connection: &mut Connection, pending: &Pending, pushes: &AtomicUsize) -> Reply {
     loop {
         let text = connection.next().await.expect("the connection stays open");
@@ -125,9 +124,9 @@ async fn reply(connection: &mut Connection, pending: &Pending, pushes: &AtomicUs
     }
 }
 
-/// The numbers in the database, by the clients' ids. An id that is there twice fails.
-async fn stored(stack: &Chat) -> BTreeMap<String, i64> {
-    let messages = stack.database.collection::<Document>("chat_messages");
+/// Returns the numbers in the database, by client message id. A doubled id is a panic.
+async fn stored(chat: &Chat) -> BTreeMap<String, i64> {
+    let messages = chat.database.collection::<Document>("chat_messages");
     let found = messages.find(doc! {"sender_id": {"$in": USERS.as_slice()}});
     let found: Vec<Document> = found
         .await

@@ -35,10 +35,10 @@ struct Phase {
 
 impl Recorder {
     /// Starts to sample. The first phase is called `idle`.
-    pub fn start(stack: &Chat) -> Self {
+    pub fn start(chat: &Chat) -> Self {
         let record = Arc::new(Mutex::new(Record(vec![Phase::named("idle")])));
-        let gateway = stack.pid();
-        let id = stack.gateway.id();
+        let gateway = chat.pid();
+        let id = chat.gateway.id();
         let files = process::open_files(id);
         let sampler = {
             let record = Arc::clone(&record);

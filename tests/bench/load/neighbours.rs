@@ -16,56 +16,56 @@ use super::tally::{ACK_TIMEOUT, add, connect, get};
 use crate::figures::Samples;
 use crate::messages::{TIME, all_chat, connect_pairs};
 
-/// Who does not read, and who writes to that user.
+/// The user who does not read, and the user who writes to that one.
 const SILENT: [&str; 2] = ["silent", "insistent"];
 
-/// The longest message: what is not read fills the buffers on the way soon.
+/// Length of a message, the largest: unread ones soon fill the buffers on the way.
 const LONG: usize = 16_384;
 
-/// Between two messages to the client that does not read.
+/// Time between two messages to the client that does not read.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// The receive buffer of that client, in bytes: the kernel's own would take much longer to fill.
+/// Receive buffer of that client, in bytes: the kernel's default takes much longer to fill.
 const RECEIVE_BUFFER: u32 = 8 * 1_024;
 
-/// Sockets that send bad frames.
+/// Connections that send bad frames.
 const FLOODERS: usize = 8;
 
-/// How many of these each has on the way: one that waits for its answer, and as many as the gateway
-/// takes from a socket.
+/// Bad frames under way on each of these: one that waits for its answer, and as many as the gateway
+/// processes at once for a connection.
 const ON_THE_WAY: [usize; 2] = [1, 128];
 
-/// Prints what a client that does not read costs the others, and how it gets what it has missed.
+/// Prints the cost of a client that does not read for the others, and how it fills its gap.
 ///
 /// # Panics
 ///
-/// It does not get everything in the end.
-pub async fn slow_reader(stack: &Chat) {
-    let without = chat(stack, "alone").await;
-    let mut silent = connect_silent(stack).await;
-    let mut insistent = stack.connect(SILENT[1]).await;
+/// The client does not get all messages in the end.
+pub async fn slow_reader(chat: &Chat) {
+    let without = chat_in_pairs(chat, "alone").await;
+    let mut silent = connect_silent(chat).await;
+    let mut insistent = chat.connect(SILENT[1]).await;
     while insist(&mut insistent).await == "delivered" {}
     let mut missed = 0;
     let with = tokio::select! {
-        with = chat(stack, "beside-silent") => with,
+        with = chat_in_pairs(chat, "beside-silent") => with,
         () = insist_on(&mut insistent, &mut missed) => unreachable!("it goes on"),
     };
     compare("beside a client that reads not", &with, &without);
     println!("pushes that it did not take      {missed}");
-    catch_up(stack, &mut silent, &mut insistent).await;
+    catch_up(chat, &mut silent, &mut insistent).await;
 }
 
-async fn connect_silent(stack: &Chat) -> Connection {
+async fn connect_silent(chat: &Chat) -> Connection {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(RECEIVE_BUFFER).expect("set");
-    let address = stack.ws.trim_start_matches("ws://").parse();
+    let address = chat.ws.trim_start_matches("ws://").parse();
     let stream = socket.connect(address.expect("an address")).await;
     let stream = stream.expect("accepted");
-    let opened = connect(&stack.ws, SILENT[0]).open_on(stream).await;
+    let opened = connect(&chat.ws, SILENT[0]).open_on(stream).await;
     opened.expect("connected")
 }
 
-/// Sends one message to the client that does not read; gives the status of its ack.
+/// Sends one message to the client that does not read; returns the status of its ack.
 async fn insist(insistent: &mut Client) -> String {
     let ack = insistent.say(SILENT[0], &"x".repeat(LONG)).await;
     let status = ack["status"].as_str();
@@ -85,7 +85,7 @@ async fn insist_on(insistent: &mut Client, missed: &mut usize) {
 const PAGE: usize = 100;
 
 /// The client reads again until it gets the newest message; then it fills the gap from the history.
-async fn catch_up(stack: &Chat, silent: &mut Connection, insistent: &mut Client) {
+async fn catch_up(chat: &Chat, silent: &mut Connection, insistent: &mut Client) {
     let mut copy = Copy::default();
     let mut newest = 0;
     let last = tokio::select! {
@@ -98,7 +98,7 @@ async fn catch_up(stack: &Chat, silent: &mut Connection, insistent: &mut Client)
             .expect("the connection is open");
     }
     let pushed = copy.last();
-    let url = format!("{}/chat/history", stack.http);
+    let url = format!("{}/chat/history", chat.http);
     let history = History::new(url, None, ACK_TIMEOUT);
     while let Some(after) = copy.next_page() {
         let page = history.page(SILENT, after, PAGE).await.expect("a page");
@@ -124,7 +124,7 @@ async fn read(silent: &mut Connection, copy: &mut Copy, newest: &mut i64) -> Res
     Ok(())
 }
 
-/// Sends until a message is delivered; gives its number.
+/// Sends until a message is delivered; returns its number.
 async fn deliver_at_last(insistent: &mut Client) -> i64 {
     loop {
         let ack = insistent.say(SILENT[0], "Are you there?").await;
@@ -138,20 +138,20 @@ fn number(frame: &Value) -> i64 {
     frame["seq"].as_i64().expect("a number")
 }
 
-/// Prints what bad frames cost those who send good ones.
+/// Prints the cost of bad frames for clients that send good ones.
 ///
 /// # Panics
 ///
-/// A bad frame is answered with anything but an error.
-pub async fn flood(stack: &Chat) {
-    let without = chat(stack, "before-flood").await;
+/// The answer to a bad frame is not an error.
+pub async fn flood(chat: &Chat) {
+    let without = chat_in_pairs(chat, "before-flood").await;
     for on_the_way in ON_THE_WAY {
-        let (gateway, refused) = (stack.gateway.id(), AtomicUsize::new(0));
+        let (gateway, refused) = (chat.gateway.id(), AtomicUsize::new(0));
         let before = memory_mb(gateway);
         let (name, start) = (format!("beside-{on_the_way}"), Instant::now());
         let with = tokio::select! {
-            with = chat(stack, &name) => with,
-            () = send_bad_frames(stack, on_the_way, &refused) => unreachable!("it goes on"),
+            with = chat_in_pairs(chat, &name) => with,
+            () = send_bad_frames(chat, on_the_way, &refused) => unreachable!("it goes on"),
         };
         let rate = get(&refused) as f64 / start.elapsed().as_secs_f64();
         compare("beside a flood of bad frames", &with, &without);
@@ -167,9 +167,9 @@ fn memory_mb(id: u32) -> f64 {
     process::memory_kb(id) as f64 / 1_024.0
 }
 
-/// Sends bad frames of all kinds on all sockets, with so many of each always on the way, and counts
-/// the answers.
-async fn send_bad_frames(stack: &Chat, on_the_way: usize, refused: &AtomicUsize) {
+/// Sends bad frames of all kinds on all connections, with so many of each always under way, and
+/// counts the answers.
+async fn send_bad_frames(chat: &Chat, on_the_way: usize, refused: &AtomicUsize) {
     let too_long = "x".repeat(LONG + 1);
     let bad = [
         r#"{"action":"sendMessage","receiver_id":"#.to_owned(),
@@ -181,7 +181,7 @@ async fn send_bad_frames(stack: &Chat, on_the_way: usize, refused: &AtomicUsize)
         let mut bad = bad.iter().cycle();
         async move {
             let user = format!("flooder-{number}");
-            let connected = connect(&stack.ws, &user).open().await;
+            let connected = connect(&chat.ws, &user).open().await;
             let mut connection = connected.expect("connected");
             for frame in bad.by_ref().take(on_the_way) {
                 connection
@@ -204,9 +204,9 @@ async fn send_bad_frames(stack: &Chat, on_the_way: usize, refused: &AtomicUsize)
     join_all(floods).await;
 }
 
-/// Lets pairs chat that there were not before.
-async fn chat(stack: &Chat, name: &str) -> Samples {
-    all_chat(connect_pairs(stack, name).await).await
+/// Lets new pairs chat.
+async fn chat_in_pairs(chat: &Chat, name: &str) -> Samples {
+    all_chat(connect_pairs(chat, name).await).await
 }
 
 fn compare(label: &str, with: &Samples, without: &Samples) {

@@ -1,4 +1,4 @@
-//! What the people of a crowd have done together.
+//! Counters that the users of a crowd share.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,45 +26,45 @@ const READ_BUFFER_BYTES: usize = 2 * 1024;
 /// Time limit in which a number must change, or the wait for it fails.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Between two looks at a number.
+/// Time between two samples of a number.
 pub const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Between two lines of progress.
+/// Time between two lines of progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Counters that all people share, and the times that they have measured.
+/// Counters that all users share, and the times that they have measured.
 #[derive(Default)]
 pub struct Tally {
-    /// Sockets that are open now.
+    /// Connections that are open now.
     pub open: AtomicUsize,
-    /// Handshakes that have succeeded so far.
+    /// Handshakes that succeeded.
     pub opened: AtomicUsize,
-    /// Handshakes that have not.
+    /// Handshakes that failed.
     pub refused: AtomicUsize,
     /// Messages sent, resends not counted.
     pub sent: AtomicUsize,
     /// Messages acknowledged.
     pub acked: AtomicUsize,
-    /// Messages that their receiver's socket has got for the first time.
+    /// Messages received for the first time.
     pub delivered: AtomicUsize,
     /// Messages sent again.
     pub resent: AtomicUsize,
     times: Mutex<Times>,
 }
 
-/// What has been measured since it was last taken.
+/// Measurements since they were last taken.
 #[derive(Default)]
 pub struct Times {
-    /// Handshakes, from the connection to the 101.
+    /// Times from the TCP connection to the 101.
     pub handshakes: Samples,
-    /// Messages, from the send to the receiver.
+    /// Times from the send to the receiver.
     pub deliveries: Samples,
-    /// Handshakes that did not open a socket, by the reason.
+    /// Handshakes that failed, by the reason.
     pub refusals: BTreeMap<String, usize>,
 }
 
 impl Tally {
-    /// Notes a handshake that took so long.
+    /// Records a handshake: its duration, or the reason of its failure.
     pub fn handshake(&self, outcome: Result<Duration, String>) {
         let mut times = self.times.lock();
         match outcome {
@@ -80,45 +80,45 @@ impl Tally {
         }
     }
 
-    /// Notes that an open socket has ended.
+    /// Records that an open connection has ended.
     pub fn has_ended(&self) {
         self.open.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Notes that a message has reached its receiver.
+    /// Records that a message has reached its receiver.
     pub fn delivery(&self, elapsed: Duration) {
         let mut times = self.times.lock();
         times.deliveries.add(elapsed);
         add(&self.delivered);
     }
 
-    /// What has been measured since the last call.
+    /// Returns the measurements since the last call.
     pub fn take_times(&self) -> Times {
         std::mem::take(&mut *self.times.lock())
     }
 }
 
-/// A handshake of a user of the chat at `url`.
+/// Returns the handshake of a user of the chat at `url`.
 pub fn connect(url: &str, user_id: &str) -> Connect {
     let connect = Connect::user(url, user_id).timeout(ACK_TIMEOUT);
     connect.read_buffer_bytes(READ_BUFFER_BYTES)
 }
 
-/// One more.
+/// Increments a counter.
 pub fn add(counter: &AtomicUsize) {
     counter.fetch_add(1, Ordering::SeqCst);
 }
 
-/// The number now.
+/// Reads a counter.
 pub fn get(counter: &AtomicUsize) -> usize {
     counter.load(Ordering::SeqCst)
 }
 
-/// Waits until `number` is `wanted`, with lines of progress; gives how long that took.
+/// Waits until `number` is `wanted`, with lines of progress; returns the time that took.
 ///
 /// # Panics
 ///
-/// It is not on its way there any more.
+/// The number stays the same for too long.
 pub async fn reach(what: &str, wanted: usize, mut number: impl AsyncFnMut() -> usize) -> Duration {
     let start = Instant::now();
     let (mut last, mut changed, mut told) = (number().await, start, start);

@@ -1,4 +1,4 @@
-//! Good runs have no violation; one thing that is wrong in them is found, and nothing else.
+//! A valid run has no violation; one change to it is found, and nothing else.
 
 use std::collections::BTreeSet;
 
@@ -7,13 +7,13 @@ use proptest::prelude::*;
 use super::*;
 use crate::history::{Attempt, Received};
 
-/// Users; the last one is in no conversation. The socket of each has its number.
+/// Users; the last one is in no conversation. The connection of each has its number.
 const USERS: [&str; 4] = ["a", "b", "c", "d"];
 
-/// Conversations, as users.
+/// Conversations, as indexes of users.
 const PAIRS: [[usize; 2]; 2] = [[0, 1], [0, 2]];
 
-/// A run in the making.
+/// A run that is being built.
 struct Run {
     history: History,
     stored: Vec<Stored>,
@@ -22,8 +22,8 @@ struct Run {
 }
 
 impl Run {
-    /// A run in which all is well: `messages` of two conversations at random, and some at both ends
-    /// that the mutations need.
+    /// Builds a valid run: `messages` of two conversations at random, and some at both ends for the
+    /// mutations.
     fn good(seed: u64, messages: usize) -> Self {
         let mut run = Self {
             history: History::default(),
@@ -31,7 +31,7 @@ impl Run {
             now: Duration::ZERO,
             rng: fastrand::Rng::with_seed(seed),
         };
-        run.history.sockets = (0..USERS.len()).map(socket).collect();
+        run.history.connections = (0..USERS.len()).map(connection).collect();
         for sender in [0, 1, 0] {
             run.send(0, sender, true);
         }
@@ -59,7 +59,7 @@ impl Run {
 
     fn receive(&mut self, user: usize, frame: Frame) {
         let at = self.tick();
-        self.history.sockets[user]
+        self.history.connections[user]
             .received
             .push(Received { at, frame });
     }
@@ -74,7 +74,7 @@ impl Run {
         stored.filter(move |message| message.conversation_id == id)
     }
 
-    /// A message that is stored, whatever its sender knows of it.
+    /// Sends a message that is stored, whatever its sender knows of it.
     fn send(&mut self, pair: usize, sender: usize, is_acked: bool) {
         let receiver = PAIRS[pair].into_iter().find(|user| *user != sender);
         let receiver = receiver.expect("there are two");
@@ -111,7 +111,7 @@ impl Run {
 
     fn attempt(&mut self, sender: usize) -> Attempt {
         Attempt {
-            socket: sender as u64,
+            connection: sender as u64,
             start: self.tick(),
             end: self.tick(),
             outcome: Outcome::Unknown("no answer".to_owned()),
@@ -130,7 +130,7 @@ impl Run {
         last.end = self.now;
     }
 
-    /// A message that is no good.
+    /// Sends a message that the chat must refuse.
     fn refuse(&mut self) {
         let mut attempts = vec![self.attempt(0)];
         attempts[0].outcome = Outcome::Failed("message_empty".to_owned());
@@ -186,7 +186,7 @@ impl Run {
         check(&self.history, &self.stored)
     }
 
-    /// Any of so many.
+    /// Returns a random index below a number.
     fn any(&mut self, count: usize) -> usize {
         self.rng.usize(..count)
     }
@@ -202,7 +202,7 @@ impl Run {
         sent.expect("it was sent")
     }
 
-    /// Any message that was acknowledged.
+    /// Returns any message that was acknowledged.
     fn any_acked(&mut self) -> Message {
         let sends = &self.history.sends;
         let acked = |message: &&Message| {
@@ -215,10 +215,10 @@ impl Run {
         acked[index].clone()
     }
 
-    /// Any frame of a kind.
+    /// Returns any frame of a kind.
     fn any_frame(&mut self, is_sought: fn(&Frame) -> bool) -> &mut Frame {
-        let sockets = self.history.sockets.iter_mut();
-        let frames = sockets.flat_map(|socket| socket.received.iter_mut());
+        let connections = self.history.connections.iter_mut();
+        let frames = connections.flat_map(|connection| connection.received.iter_mut());
         let frames = frames.map(|received| &mut received.frame);
         let mut frames: Vec<&mut Frame> = frames.filter(|frame| is_sought(frame)).collect();
         let index = self.rng.usize(..frames.len());
@@ -232,19 +232,21 @@ impl Run {
         }
     }
 
-    /// Takes a message out of all that was received, read and held; acknowledgements stay.
+    /// Removes a message from everything that was received, read and held; acks stay.
     fn unsee(&mut self, message: &Message) {
         self.history.reads.clear();
         for held in &mut self.history.held {
             held.messages.retain(|held| **held != *message);
         }
-        for socket in &mut self.history.sockets {
+        for connection in &mut self.history.connections {
             let is_other = |frame: &Frame| !matches!(frame, Frame::Message(m) if **m == *message);
-            socket.received.retain(|received| is_other(&received.frame));
+            connection
+                .received
+                .retain(|received| is_other(&received.frame));
         }
     }
 
-    /// Changes the last message wherever it is. Nobody has read it yet.
+    /// Changes the last message wherever it is. It has not been read yet.
     fn change_last(&mut self, change: impl Fn(&mut i64, &mut String)) {
         let before = self.last().clone();
         let last = self.last();
@@ -255,8 +257,8 @@ impl Run {
                 *held = Arc::clone(&after);
             }
         }
-        let sockets = self.history.sockets.iter_mut();
-        for received in sockets.flat_map(|socket| &mut socket.received) {
+        let connections = self.history.connections.iter_mut();
+        for received in connections.flat_map(|connection| &mut connection.received) {
             match &mut received.frame {
                 Frame::Message(message) if **message == before => *message = Arc::clone(&after),
                 Frame::Ack(ack) if ack.message_id == before.message_id => {
@@ -268,8 +270,8 @@ impl Run {
     }
 }
 
-fn socket(user: usize) -> Socket {
-    Socket {
+fn connection(user: usize) -> Connection {
+    Connection {
         id: user as u64,
         user_id: USERS[user].to_owned(),
         opened: Duration::ZERO,
@@ -295,10 +297,10 @@ fn ack(message: &Message, duplicate: bool) -> Ack {
     }
 }
 
-/// Makes one thing wrong in a run.
+/// Makes one change to a run.
 type Mutation = fn(&mut Run);
 
-/// Every kind of violation, with ways to seed it.
+/// Every kind of violation, with changes that cause it.
 const MUTATIONS: &[(&str, &[Mutation])] = &[
     (
         "Lost",
@@ -415,8 +417,8 @@ fn forget_one(run: &mut Run) {
     run.history
         .sends
         .retain(|sent| Some(&sent.key) != key.as_ref());
-    for socket in &mut run.history.sockets {
-        socket.received.retain(|received| {
+    for connection in &mut run.history.connections {
+        connection.received.retain(|received| {
             !matches!(&received.frame, Frame::Ack(ack) if ack.message_id == forgotten.message_id)
         });
     }
@@ -505,7 +507,7 @@ fn any_held(run: &mut Run) -> &mut Vec<Arc<Message>> {
     &mut run.history.held[index].messages
 }
 
-/// The kinds of violations: the names of the variants.
+/// Returns the kinds of violations: the names of the variants.
 fn kinds(violations: &[Violation]) -> BTreeSet<String> {
     let names = violations.iter().map(|violation| {
         let text = format!("{violation:?}");
@@ -532,12 +534,12 @@ fn each_kind_of_violation_is_found_as_that_kind() {
 }
 
 #[test]
-fn nothing_is_wrong_in_a_run_without_messages() {
+fn a_run_without_messages_has_no_violation() {
     assert_eq!(check(&History::default(), &[]), []);
 }
 
 #[test]
-fn what_is_given_up_may_be_stored_when_nobody_looks_any_more() {
+fn a_message_that_was_given_up_may_be_stored_later() {
     let mut run = Run::good(7, 10);
     run.send(0, 0, false);
     assert_eq!(run.check(), []);
@@ -546,7 +548,7 @@ fn what_is_given_up_may_be_stored_when_nobody_looks_any_more() {
 }
 
 #[test]
-fn attempts_tell_together_what_is_known_of_a_message() {
+fn the_outcome_of_a_message_combines_its_attempts() {
     let mut run = Run::good(7, 0);
     let unknown = || Outcome::Unknown("no answer".to_owned());
     let refused = || Outcome::Failed("rate_limited".to_owned());

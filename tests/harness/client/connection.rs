@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refusal_is_known_and_a_broken_connection_leaves_all_open() {
+    async fn a_refusal_is_rejected_and_a_broken_connection_is_unknown() {
         let refusing =
             server("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n").await;
         let breaking = server("").await;
