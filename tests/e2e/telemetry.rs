@@ -136,8 +136,7 @@ fn document(datagram: &[u8]) -> Value {
 #[tokio::test]
 async fn every_kind_of_request_has_its_metrics() {
     let chat = start(&["--log-format", "json", "--concurrency", "1"]).await;
-    let mut a = chat.connect("a").await;
-    let mut b = chat.connect("b").await;
+    let (mut a, mut b) = (chat.connect("a").await, chat.connect("b").await);
     let management = chat.gateway.management.clone().expect("it has one");
     leave_row(&chat, "AAAAAAAAAAAAAAA=", "b", &management).await;
 
@@ -146,31 +145,8 @@ async fn every_kind_of_request_has_its_metrics() {
     assert_eq!(ack["status"], "delivered");
     b.next().await;
     let send = metrics_with(&chat, "Sends").await;
-    let expected = json!({
-        "Stack": "local", "function": "SendMessageFunction",
-        "conversation_id": ack["conversation_id"], "seq": 1,
-        "Sends": 1, "Duplicates": 0, "NumberConflicts": 0,
-        "PushesDelivered": 1, "PushesGone": 1, "PushesFailed": 0,
-    });
-    for (name, value) in expected.as_object().expect("an object") {
-        assert_eq!(send[name], *value, "{name}: {send}");
-    }
-    for id in ["requestId", "connection_id", "xrayTraceId"] {
-        assert!(send[id].is_string(), "{id}: {send}");
-    }
-    assert_eq!(durations(&send, "PushLatency"), 2);
-    // The newest number, the insert, the connections, the row of the one that is gone, and the
-    // counting.
-    assert_eq!(durations(&send, "DatabaseLatency"), 5);
-    let directive = &send["_aws"]["CloudWatchMetrics"][0];
-    assert_eq!(directive["Namespace"], "MeetMeChat");
-    assert_eq!(directive["Dimensions"], json!([["Stack"]]));
-    for metric in directive["Metrics"].as_array().expect("an array") {
-        let name = metric["Name"].as_str().expect("a string");
-        assert!(!send[name].is_null(), "{name}: {send}");
-    }
-    let timestamp = send["_aws"]["Timestamp"].as_i64().expect("milliseconds");
-    assert!((Utc::now().timestamp_millis() - timestamp).abs() < 60_000);
+    assert_metrics_of_a_send(&send, &ack["conversation_id"]);
+    assert_metrics_are_declared(&send);
 
     a.send(&sent("m-1")).await;
     assert_eq!(a.next().await["duplicate"], true);
@@ -181,17 +157,15 @@ async fn every_kind_of_request_has_its_metrics() {
     );
     assert_ne!(resend["requestId"], send["requestId"]);
 
-    a.send(&json!({"action": "sendMessage", "receiver_id": 7, "message": TEXT}))
-        .await;
-    assert_eq!(a.next().await["code"], "invalid_frame");
-    let refused = Client::connect(&chat.ws).await.err();
-    assert_eq!(refused, Some(StatusCode::BAD_REQUEST));
-    let history = format!("{}/chat/history?user1=a", chat.http);
-    assert_eq!(get(&history).await.status, StatusCode::BAD_REQUEST);
-    assert_eq!(get(&format!("{history}&user2=b")).await.messages().len(), 1);
+    make_refused_requests(&chat, &mut a).await;
+    let history = format!("{}/chat/history?user1=a&user2=b", chat.http);
+    assert_eq!(get(&history).await.messages().len(), 1);
     b.close().await;
 
-    let totals = [
+    // Two handshakes and a refused one, a send, a resend, a refused frame, a refused history request
+    // and one page, a disconnect: a document for each.
+    until(async || lines(&chat, true).len() == 9).await;
+    for (metric, count) in [
         ("Connects", 2),
         ("Disconnects", 1),
         ("Sends", 1),
@@ -202,30 +176,71 @@ async fn every_kind_of_request_has_its_metrics() {
         ("PushesDelivered", 2),
         ("PushesGone", 1),
         ("PushesFailed", 0),
-    ];
-    // Two handshakes and a refused one, a send, a resend, a refused frame, a refused history
-    // request and one page, a disconnect: a document for each.
-    until(async || lines(&chat, true).len() == 9).await;
-    for (metric, count) in totals {
+    ] {
         assert_eq!(sum(&chat, metric), count, "{metric}");
     }
-    let documents = lines(&chat, true);
-    for connect in documents
-        .iter()
-        .filter(|document| document["Connects"] == 1)
-    {
+    assert_metrics_of_handshakes_and_a_page(&lines(&chat, true), &ack["conversation_id"]);
+    chat.stop().await;
+}
+
+/// Sends a frame, a handshake and a request for the history that are refused.
+async fn make_refused_requests(chat: &Chat, client: &mut Client) {
+    let frame = json!({"action": "sendMessage", "receiver_id": 7, "message": TEXT});
+    client.send(&frame).await;
+    assert_eq!(client.next().await["code"], "invalid_frame");
+    let refused = Client::connect(&chat.ws).await.err();
+    assert_eq!(refused, Some(StatusCode::BAD_REQUEST));
+    let history = get(&format!("{}/chat/history?user1=a", chat.http)).await;
+    assert_eq!(history.status, StatusCode::BAD_REQUEST);
+}
+
+fn assert_metrics_of_a_send(send: &Value, conversation_id: &Value) {
+    let expected = json!({
+        "Stack": "local", "function": "SendMessageFunction",
+        "conversation_id": conversation_id, "seq": 1,
+        "Sends": 1, "Duplicates": 0, "NumberConflicts": 0,
+        "PushesDelivered": 1, "PushesGone": 1, "PushesFailed": 0,
+    });
+    for (name, value) in expected.as_object().expect("an object") {
+        assert_eq!(send[name], *value, "{name}: {send}");
+    }
+    for id in ["requestId", "connection_id", "xrayTraceId"] {
+        assert!(send[id].is_string(), "{id}: {send}");
+    }
+    assert_eq!(durations(send, "PushLatency"), 2);
+    // The newest number, the insert, the connections, the row of the one that is gone, and the
+    // counting.
+    assert_eq!(durations(send, "DatabaseLatency"), 5);
+}
+
+/// Checks the metadata by which CloudWatch finds the metrics in a document.
+fn assert_metrics_are_declared(document: &Value) {
+    let directive = &document["_aws"]["CloudWatchMetrics"][0];
+    assert_eq!(directive["Namespace"], "MeetMeChat");
+    assert_eq!(directive["Dimensions"], json!([["Stack"]]));
+    for metric in directive["Metrics"].as_array().expect("an array") {
+        let name = metric["Name"].as_str().expect("a string");
+        assert!(!document[name].is_null(), "{name}: {document}");
+    }
+    let timestamp = document["_aws"]["Timestamp"].as_i64();
+    let timestamp = timestamp.expect("milliseconds");
+    assert!((Utc::now().timestamp_millis() - timestamp).abs() < 60_000);
+}
+
+fn assert_metrics_of_handshakes_and_a_page(documents: &[Value], conversation_id: &Value) {
+    let connects = documents.iter();
+    for connect in connects.filter(|document| document["Connects"] == 1) {
         // The new row, and the user's others.
         assert_eq!(durations(connect, "DatabaseLatency"), 2);
         assert!(connect["connection_id"].is_string(), "{connect}");
     }
-    let is_read = |document: &&Value| {
+    let is_page = |document: &&Value| {
         document["function"] == "HistoryFunction" && document["Refusals"].is_null()
     };
-    let read = documents.iter().find(is_read);
-    let read = read.expect("the history has been read");
-    assert_eq!(durations(read, "DatabaseLatency"), 1);
-    assert_eq!(read["conversation_id"], ack["conversation_id"]);
-    chat.stop().await;
+    let page = documents.iter().find(is_page);
+    let page = page.expect("the history has been read");
+    assert_eq!(durations(page, "DatabaseLatency"), 1);
+    assert_eq!(page["conversation_id"], *conversation_id);
 }
 
 #[tokio::test]
