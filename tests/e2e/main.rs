@@ -13,7 +13,7 @@
 //! - [`tokens`]: valid and invalid tokens
 //! - [`auth`]: connecting, writing and reading with tokens
 //! - [`auth_local`]: `cargo local --auth`, and the warning without
-//! - [`sockets`]: connections that are gone, and the `@connections` API
+//! - [`connections`]: connections that are gone, and the `@connections` API
 //! - [`migration`]: documents of the old system
 //! - [`migrate`]: the function `migrate`, as a deployment and an operator call it
 //! - [`outage`]: the database or a function exits, and comes back
@@ -28,6 +28,7 @@ mod auth;
 mod auth_local;
 mod baseline;
 mod chat;
+mod connections;
 mod faults;
 mod hardening;
 mod history;
@@ -43,6 +44,5 @@ mod plans;
 mod program;
 mod refusals;
 mod secrets;
-mod sockets;
 mod telemetry;
 mod tokens;

@@ -5,7 +5,7 @@ use tests::launch::Host;
 use tests::relay::{Counts, Relay};
 use tests::{Chat, server};
 
-use crate::sockets::age_rows;
+use crate::connections::age_rows;
 
 /// Starts a relay to the run's server.
 async fn relay() -> Relay {
