@@ -222,7 +222,7 @@ async fn use_chat(chat: &Chat, database: &Database) -> Vec<(i64, String)> {
     let mut professor = chat.connect(PROFESSOR).await;
     let mut student = chat.connect(STUDENT).await;
 
-    let ack = professor.say(STUDENT, "At 3PM?").await;
+    let ack = professor.send_message(STUDENT, "At 3PM?").await;
     let expected = json!(["ack", 1, "delivered", false]);
     assert_eq!(
         parts(&ack, ["type", "seq", "status", "duplicate"]),
@@ -311,7 +311,7 @@ async fn disconnect_without_close(client: Client, other: &mut Client, database: 
     row.insert("connected_at", connected_at);
     let inserted = connections(database).insert_one(row).await;
     inserted.expect("inserted");
-    let ack = other.say(STUDENT, "Are you there?").await;
+    let ack = other.send_message(STUDENT, "Are you there?").await;
     assert_eq!(ack["status"], "stored");
     assert!(connections_of(database, STUDENT).await.is_empty());
 }

@@ -141,7 +141,7 @@ pub async fn limit_a_flood(chat: &Chat) -> usize {
     let mut flooder = chat.connect("flood@example.com").await;
     let mut sent = 0;
     let rejection = loop {
-        let response = flooder.say("dam@example.com", "Water.").await;
+        let response = flooder.send_message("dam@example.com", "Water.").await;
         if response["type"] == "error" {
             break response;
         }
@@ -150,7 +150,7 @@ pub async fn limit_a_flood(chat: &Chat) -> usize {
     };
     assert_eq!(rejection["code"], "rate_limited", "{rejection}");
     wait_for_retry(&rejection).await;
-    let response = flooder.say("dam@example.com", "A drop.").await;
+    let response = flooder.send_message("dam@example.com", "A drop.").await;
     assert_eq!(response["type"], "ack", "{response}");
     flooder.close().await;
     sent + 1

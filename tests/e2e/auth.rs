@@ -42,7 +42,7 @@ async fn an_app_connects_with_an_authorization_header() {
     let (chat, issuer) = guarded().await;
     let mut student = open(&chat, "/", &issuer.token(STUDENT)).await.expect("in");
     let mut prof = open(&chat, "/", &issuer.token(PROF)).await.expect("in");
-    let ack = prof.say(STUDENT, "At 3PM?").await;
+    let ack = prof.send_message(STUDENT, "At 3PM?").await;
     assert_eq!(ack["status"], "delivered", "{ack}");
     let message = student.next().await;
     assert_eq!(message["sender_id"], PROF);
@@ -65,7 +65,7 @@ async fn a_browser_connects_with_a_subprotocol() {
     let opened = Client::connect_with(&format!("{}/", chat.ws), &headers).await;
     let (mut prof, response) = opened.expect("in");
     assert_eq!(response[SEC_WEBSOCKET_PROTOCOL], "chat.v1");
-    assert_eq!(prof.say(STUDENT, "At 3PM?").await["type"], "ack");
+    assert_eq!(prof.send_message(STUDENT, "At 3PM?").await["type"], "ack");
 
     let offered = format!("chat.v1, bearer.{}", unsigned(&issuer.claims(PROF)));
     let headers = [("sec-websocket-protocol", offered.as_str())];
@@ -89,7 +89,10 @@ async fn a_token_in_the_url_is_accepted_only_if_allowed() {
         .start()
         .await;
     let opened = Client::connect(&format!("{}{path}", chat.ws)).await;
-    assert_eq!(opened.expect("in").say(STUDENT, "m").await["type"], "ack");
+    assert_eq!(
+        opened.expect("in").send_message(STUDENT, "m").await["type"],
+        "ack"
+    );
     assert_eq!(
         refused(&chat, &path, &issuer.token(PROF)).await,
         401,
@@ -218,7 +221,11 @@ async fn user_ids_of_all_kinds_pass_through_a_token_unchanged() {
         &"x".repeat(254),
     ] {
         let mut socket = open(&chat, "/", &issuer.token(sender)).await.expect(sender);
-        assert_eq!(socket.say(receiver, "m").await["type"], "ack", "{sender}");
+        assert_eq!(
+            socket.send_message(receiver, "m").await["type"],
+            "ack",
+            "{sender}"
+        );
         let query = format!("user1={}&user2={}", encode(receiver), encode(sender));
         let page = get_as(&issuer.token(sender), &history_url(&chat, &query)).await;
         let messages = page.messages();
@@ -233,7 +240,10 @@ async fn user_ids_of_all_kinds_pass_through_a_token_unchanged() {
 async fn a_third_user_reads_nothing_by_any_form_of_the_parameters() {
     let (chat, issuer) = guarded().await;
     let mut prof = open(&chat, "/", &issuer.token(PROF)).await.expect("in");
-    assert_eq!(prof.say(STUDENT, "for your eyes only").await["type"], "ack");
+    assert_eq!(
+        prof.send_message(STUDENT, "for your eyes only").await["type"],
+        "ack"
+    );
 
     let token = issuer.token(THIRD);
     let (p, s, t) = (encode(PROF), encode(STUDENT), encode(THIRD));
@@ -371,9 +381,12 @@ async fn an_idle_connection_gets_nothing_after_its_token_expires() {
     let mut student = open(&chat, "/", &ending(&issuer, STUDENT))
         .await
         .expect("in");
-    assert_eq!(prof.say(STUDENT, "first").await["status"], "delivered");
+    assert_eq!(
+        prof.send_message(STUDENT, "first").await["status"],
+        "delivered"
+    );
     assert_eq!(student.next().await["message"], "first");
-    until(async || prof.say(STUDENT, "later").await["status"] == "stored").await;
+    until(async || prof.send_message(STUDENT, "later").await["status"] == "stored").await;
     chat.stop().await;
 }
 
@@ -414,7 +427,7 @@ async fn the_sender_is_not_looked_up() {
         .await;
     assert_eq!(client.next().await["code"], "sender_mismatch");
     connections.delete_many(doc! {}).await.expect("deleted");
-    assert_eq!(client.say("c", "m").await["type"], "ack");
+    assert_eq!(client.send_message("c", "m").await["type"], "ack");
     chat.stop().await;
 }
 
@@ -464,6 +477,6 @@ async fn an_open_chat_answers_the_subprotocol_only_if_it_is_offered() {
     // A token is neither needed nor checked.
     let offered = [("sec-websocket-protocol", "chat.v1, bearer.nonsense")];
     let (mut client, _) = Client::connect_with(&url, &offered).await.expect("in");
-    assert_eq!(client.say("b", "m").await["type"], "ack");
+    assert_eq!(client.send_message("b", "m").await["type"], "ack");
     chat.stop().await;
 }

@@ -97,7 +97,10 @@ async fn tokens_on_the_screen_admit_their_users_and_nobody_else() {
         .await
         .expect("a browser gets in");
     assert_eq!(headers["sec-websocket-protocol"], "chat.v1");
-    assert_eq!(sender.say(users[1], "At 3PM?").await["status"], "delivered");
+    assert_eq!(
+        sender.send_message(users[1], "At 3PM?").await["status"],
+        "delivered"
+    );
     assert_eq!(receiver.next().await["sender_id"], users[0]);
 
     for (token, status) in [(&*one, 200), (&other, 200), (&third, 403), ("", 401)] {
@@ -153,7 +156,7 @@ async fn auth_works_with_the_parameters_for_the_user_claim_and_tokens_in_the_url
     let token = chat.token("prof@example.com");
     let url = format!("{}?token={token}", chat.ws());
     let mut client = Client::connect(&url).await.expect("it gets in");
-    let ack: Value = client.say("prof@example.com", "a note").await;
+    let ack: Value = client.send_message("prof@example.com", "a note").await;
     assert_eq!(ack["type"], "ack", "{ack}");
     assert_eq!(
         ack["conversation_id"],

@@ -41,7 +41,7 @@ async fn two_clients_chat() {
     assert_eq!(timestamp.len(), "2026-11-22T11:15:03.123Z".len());
     assert!(timestamp.ends_with('Z'));
 
-    let reply = student.say("prof@example.com", "Fine.").await;
+    let reply = student.send_message("prof@example.com", "Fine.").await;
     assert_eq!(reply["seq"], 2);
     assert_eq!(prof.next().await["message"], "Fine.");
 
@@ -77,7 +77,7 @@ async fn every_connection_of_the_receiver_and_the_senders_other_one_get_the_fram
     ];
     let mut stranger = chat.connect("c").await;
 
-    let ack = sender.say("b", "to all of you").await;
+    let ack = sender.send_message("b", "to all of you").await;
     assert_eq!(ack["status"], "delivered");
     for socket in &mut others {
         let frame = socket.next().await;
@@ -129,7 +129,7 @@ async fn a_message_to_someone_offline_waits_in_the_history() {
         rows.expect("a count") == 0
     })
     .await;
-    let ack = sender.say("b", "for later").await;
+    let ack = sender.send_message("b", "for later").await;
     assert_eq!(
         (&ack["type"], &ack["status"]),
         (&json!("ack"), &json!("stored"))

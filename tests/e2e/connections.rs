@@ -50,7 +50,7 @@ async fn the_row_of_a_gone_connection_is_deleted_on_the_first_410_and_the_rest_s
     let alive = connection_ids(&chat, "b").await;
     leave_row(&chat, "AAAAAAAAAAAAAAA=", "b", TimeDelta::minutes(10)).await;
 
-    assert_eq!(sender.say("b", "hi").await["status"], "delivered");
+    assert_eq!(sender.send_message("b", "hi").await["status"], "delivered");
     assert_eq!(receiver.next().await["message"], "hi");
     assert_eq!(connection_ids(&chat, "b").await, alive);
     chat.stop().await;
@@ -71,11 +71,17 @@ async fn connections_known_to_a_process_get_messages_before_the_look_up_returns(
     let chat = settings.flags(&["--concurrency", "1"]).start().await;
     let (mut a, mut b) = (chat.connect("a").await, chat.connect("b").await);
     age_rows(&chat).await;
-    assert_eq!(a.say("b", "now it is known").await["status"], "delivered");
+    assert_eq!(
+        a.send_message("b", "now it is known").await["status"],
+        "delivered"
+    );
     assert_eq!(b.next().await["seq"], 1);
 
     let mut new = chat.connect("b").await;
-    assert_eq!(a.say("b", "to both, once").await["status"], "delivered");
+    assert_eq!(
+        a.send_message("b", "to both, once").await["status"],
+        "delivered"
+    );
     for socket in [&mut b, &mut new] {
         assert_eq!(socket.next().await["seq"], 2);
         socket.expect_nothing().await;
@@ -84,10 +90,13 @@ async fn connections_known_to_a_process_get_messages_before_the_look_up_returns(
     let connections = chat.database.collection::<Document>("connections");
     let deleted = connections.delete_many(doc! {"user_id": "b"}).await;
     assert_eq!(deleted.expect("deleted").deleted_count, 2);
-    assert_eq!(a.say("b", "from memory").await["status"], "delivered");
+    assert_eq!(
+        a.send_message("b", "from memory").await["status"],
+        "delivered"
+    );
     assert_eq!(b.next().await["seq"], 3);
     new.expect_nothing().await;
-    assert_eq!(a.say("b", "to nobody").await["status"], "stored");
+    assert_eq!(a.send_message("b", "to nobody").await["status"], "stored");
     b.expect_nothing().await;
     chat.stop().await;
 }
@@ -101,10 +110,10 @@ async fn a_known_connection_that_is_gone_is_forgotten_on_its_410() {
     let (mut a, mut b) = (chat.connect("a").await, chat.connect("b").await);
     let gone = chat.connect("b").await;
     age_rows(&chat).await;
-    assert_eq!(a.say("b", "to both").await["status"], "delivered");
+    assert_eq!(a.send_message("b", "to both").await["status"], "delivered");
     gone.close().await;
     assert_eq!(connection_ids(&chat, "b").await.len(), 2);
-    assert_eq!(a.say("b", "to one").await["status"], "delivered");
+    assert_eq!(a.send_message("b", "to one").await["status"], "delivered");
     assert_eq!(connection_ids(&chat, "b").await.len(), 1);
     for seq in 1..=2 {
         assert_eq!(b.next().await["seq"], seq);
@@ -117,7 +126,7 @@ async fn a_connection_that_is_still_opening_keeps_its_row() {
     let chat = Chat::start().await;
     let mut sender = chat.connect("a").await;
     leave_row(&chat, "BBBBBBBBBBBBBBA=", "b", TimeDelta::zero()).await;
-    assert_eq!(sender.say("b", "hi").await["status"], "stored");
+    assert_eq!(sender.send_message("b", "hi").await["status"], "stored");
     assert_eq!(connection_ids(&chat, "b").await, ["BBBBBBBBBBBBBBA="]);
     chat.stop().await;
 }
@@ -136,7 +145,7 @@ async fn an_endpoint_that_does_not_respond_costs_the_others_nothing() {
         .await
         .expect("updated");
 
-    assert_eq!(sender.say("b", "hi").await["status"], "delivered");
+    assert_eq!(sender.send_message("b", "hi").await["status"], "delivered");
     assert_eq!(receiver.next().await["message"], "hi");
     assert_eq!(
         connection_ids(&chat, "b").await.len(),
@@ -195,7 +204,7 @@ async fn a_push_is_retried_when_the_api_is_throttled_or_fails_for_a_moment() {
             .expect("updated");
 
         assert_eq!(
-            sender.say(receiver, "hi").await["status"],
+            sender.send_message(receiver, "hi").await["status"],
             status_expected,
             "{receiver}"
         );
@@ -225,7 +234,7 @@ async fn an_expired_row_gets_nothing() {
         .update_one(doc! {"user_id": "b"}, expired)
         .await
         .expect("updated");
-    assert_eq!(sender.say("b", "hi").await["status"], "stored");
+    assert_eq!(sender.send_message("b", "hi").await["status"], "stored");
     receiver.expect_nothing().await;
     chat.stop().await;
 }

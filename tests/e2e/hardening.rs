@@ -50,7 +50,7 @@ fn values_of_other_types() -> Vec<Value> {
 async fn bystanders(chat: &Chat) -> Value {
     let mut x = chat.connect("x").await;
     let mut y = chat.connect("y").await;
-    x.say("y", "between us").await;
+    x.send_message("y", "between us").await;
     y.next().await;
     x.close().await;
     y.close().await;
@@ -222,7 +222,7 @@ async fn a_user_named_like_an_operator_is_an_ordinary_user() {
             assert_eq!(ack["seq"], 1, "{ack}");
             assert_eq!(friend.next().await["sender_id"], *id);
         }
-        assert_eq!(friend.say(id, "back").await["seq"], 2);
+        assert_eq!(friend.send_message(id, "back").await["seq"], 2);
         assert_eq!(odd.next().await["message"], "back");
         let messages = chat.history(id, "friend", "").await.messages();
         let texts: Vec<_> = messages.iter().map(|message| &message["message"]).collect();
@@ -262,7 +262,7 @@ async fn huge_and_deep_input_is_refused_and_breaks_nothing() {
     }
     let many = format!("user1=a&user2=b{}", "&x".repeat(4_500));
     assert_eq!(raw_history(&chat, &many).await.json(), json!([]));
-    let ack = a.say("b", "still here").await;
+    let ack = a.send_message("b", "still here").await;
     assert_eq!(ack["seq"], 1, "{ack}");
     let log = chat.stop().await;
     assert!(!log.contains("starts it again"), "no process ends: {log}");

@@ -35,8 +35,8 @@ async fn both_directions_come_in_order_whichever_user_is_named_first() {
     let mut a = chat.connect("a").await;
     let mut b = chat.connect("b").await;
     for round in 0..3 {
-        a.say("b", &format!("a {round}")).await;
-        b.say("a", &format!("b {round}")).await;
+        a.send_message("b", &format!("a {round}")).await;
+        b.send_message("a", &format!("b {round}")).await;
     }
     let one = chat.history("a", "b", "").await;
     let other = chat.history("b", "a", "").await;

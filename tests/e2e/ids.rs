@@ -34,7 +34,7 @@ async fn an_id_means_the_same_user_in_query_path_frame_and_history() {
         let mut by_path = Client::connect(&path).await.expect("connected");
 
         assert_eq!(
-            sender.say(id, "to you").await["status"],
+            sender.send_message(id, "to you").await["status"],
             "delivered",
             "{id:?}"
         );
@@ -70,7 +70,7 @@ async fn links_of_the_history_keep_the_ids() {
     let chat = Chat::start().await;
     let mut sender = chat.connect("a b&c").await;
     for text in ["one", "two"] {
-        sender.say("x+y/é", text).await;
+        sender.send_message("x+y/é", text).await;
     }
     let response = chat.history("a b&c", "x+y/é", "&limit=1").await;
     let link = response.link("prev").expect("there is an older page");

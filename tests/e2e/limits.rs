@@ -75,7 +75,7 @@ async fn a_flood_is_refused_while_another_user_chats_undisturbed() {
     };
     let undisturbed = async {
         for seq in 1..=20 {
-            let ack = a.say("b", "undisturbed").await;
+            let ack = a.send_message("b", "undisturbed").await;
             assert_eq!(
                 (&ack["seq"], &ack["status"]),
                 (&json!(seq), &json!("delivered"))
@@ -101,7 +101,7 @@ async fn a_user_who_waits_as_long_as_asked_may_send_again() {
     let mut sent = 0;
     for _ in 0..3 {
         let wait = loop {
-            let answer = a.say("b", "m").await;
+            let answer = a.send_message("b", "m").await;
             if answer["type"] == "error" {
                 break asked_to_wait(&answer);
             }
@@ -112,10 +112,10 @@ async fn a_user_who_waits_as_long_as_asked_may_send_again() {
         assert!(wait <= Duration::from_millis(500), "{wait:?}");
         // Neither a ping nor a frame that is refused for another reason makes the wait longer.
         a.expect_nothing().await;
-        assert_eq!(a.say("", "m").await["code"], "invalid_user_id");
+        assert_eq!(a.send_message("", "m").await["code"], "invalid_user_id");
         sleep(wait).await;
         sent += 1;
-        assert_eq!(a.say("b", "m").await["seq"], sent);
+        assert_eq!(a.send_message("b", "m").await["seq"], sent);
     }
     for seq in 1..=sent {
         assert_eq!(b.next().await["seq"], seq, "nothing that was refused");
@@ -238,7 +238,7 @@ async fn one_connection_too_many_closes_the_oldest() {
     assert_eq!(first.closed().await.code, CloseCode::Normal);
     let after = rows(&chat, "a").await;
     assert_eq!((after.len(), &after[..9]), (10, &before[1..]));
-    assert_eq!(b.say("a", "to ten").await["status"], "delivered");
+    assert_eq!(b.send_message("a", "to ten").await["status"], "delivered");
     for socket in &mut others {
         assert_eq!(socket.next().await["message"], "to ten");
     }
@@ -259,7 +259,7 @@ async fn lost_disconnects_lock_nobody_out() {
         "nobody has forgotten them"
     );
     let (mut one, mut two) = (chat.connect("a").await, chat.connect("a").await);
-    assert_eq!(b.say("a", "to both").await["status"], "delivered");
+    assert_eq!(b.send_message("a", "to both").await["status"], "delivered");
     assert_eq!(one.next().await["message"], "to both");
     assert_eq!(two.next().await["message"], "to both");
     chat.stop().await;

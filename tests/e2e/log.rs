@@ -34,7 +34,7 @@ async fn send_many(mut client: Client, to: &str, count: usize, start: Arc<Barrie
     start.wait().await;
     let mut numbers = Vec::new();
     for index in 0..count {
-        let ack = client.say(to, &format!("message {index}")).await;
+        let ack = client.send_message(to, &format!("message {index}")).await;
         assert_eq!(ack["type"], "ack", "{ack}");
         numbers.push(ack["seq"].as_i64().expect("a number"));
     }
@@ -131,7 +131,10 @@ async fn many_processes_of_one_function_share_a_log_without_holes() {
     // The functions of one API reach a connection of the other.
     let mut receiver = first.connect("b").await;
     let mut sender = second.connect("x").await;
-    assert_eq!(sender.say("b", "across").await["status"], "delivered");
+    assert_eq!(
+        sender.send_message("b", "across").await["status"],
+        "delivered"
+    );
     assert_eq!(receiver.next().await["message"], "across");
     second.stop().await;
     first.stop().await;
@@ -211,7 +214,7 @@ async fn a_resend_in_parallel_or_later_makes_no_second_message() {
     );
 
     // Later, after other messages, from another process without any memory of it.
-    clients[0].say("b", "something else").await;
+    clients[0].send_message("b", "something else").await;
     let second = Chat::with()
         .database(&chat.uri, chat.database.name())
         .start()

@@ -74,7 +74,7 @@ async fn old_and_new_messages_show_in_order() {
         .await;
     let mut a = chat.connect("a").await;
     assert_eq!(
-        a.say("b", "fourth").await["seq"],
+        a.send_message("b", "fourth").await["seq"],
         1,
         "new messages begin at 1"
     );
@@ -210,7 +210,7 @@ async fn two_runs_at_once_while_messages_are_sent_number_everything_once() {
     let mut a = chat.connect("a").await;
     let sends = async {
         for number in 1..=20 {
-            assert_eq!(a.say("b", "new").await["seq"], number);
+            assert_eq!(a.send_message("b", "new").await["seq"], number);
         }
     };
     let ((), one, two) = tokio::join!(sends, run(&database), run(&database));

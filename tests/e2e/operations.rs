@@ -32,13 +32,13 @@ async fn a_send_is_one_insert_and_one_look_up() {
     let (mut a, mut b) = (chat.connect("a").await, chat.connect("b").await);
     relay.take();
 
-    a.say("b", "the first of this process to this conversation")
+    a.send_message("b", "the first of this process to this conversation")
         .await;
     let first = counts([("insert", 1), ("find", 2), ("findAndModify", 1)]);
     assert_eq!(relay.take(), first, "the newest number, and the limit");
 
     for _ in 0..100 {
-        a.say("b", "one of many").await;
+        a.send_message("b", "one of many").await;
     }
     let warm = counts([("insert", 100), ("find", 100), ("findAndModify", 20)]);
     assert_eq!(relay.take(), warm, "five messages are counted at once");
@@ -69,7 +69,7 @@ async fn a_page_of_the_history_is_one_look_up_or_two() {
     let chat = start(&relay, &[]).await;
     let mut a = chat.connect("a").await;
     for _ in 0..3 {
-        a.say("b", "m").await;
+        a.send_message("b", "m").await;
     }
     relay.take();
     for (parameters, finds) in [("", 1), ("&after=1", 2), ("&before=2", 2)] {
@@ -85,11 +85,12 @@ async fn a_hanging_look_up_does_not_hide_a_delivery() {
     let chat = start(&relay, &["--concurrency", "1"]).await;
     let (mut a, mut b) = (chat.connect("a").await, chat.connect("b").await);
     age_rows(&chat).await;
-    a.say("b", "now the process knows the sockets").await;
+    a.send_message("b", "now the process knows the sockets")
+        .await;
     b.next().await;
 
     relay.hold("find");
-    let ack = a.say("b", "m").await;
+    let ack = a.send_message("b", "m").await;
     assert_eq!(
         (&ack["seq"], &ack["status"]),
         (&json!(2), &json!("delivered"))

@@ -15,11 +15,11 @@ async fn without_the_database_everything_is_unavailable_and_with_it_everything_w
     let chat = Chat::with().database(&database.uri, "meetme").start().await;
     let mut a = chat.connect("a").await;
     let mut b = chat.connect("b").await;
-    assert_eq!(a.say("b", "before").await["seq"], 1);
+    assert_eq!(a.send_message("b", "before").await["seq"], 1);
     assert_eq!(b.next().await["message"], "before");
 
     database.stop().await.expect("stopped");
-    let error = a.say("b", "during").await;
+    let error = a.send_message("b", "during").await;
     assert_eq!(
         (&error["code"], &error["retryable"]),
         (&json!("unavailable"), &json!(true))
@@ -42,7 +42,7 @@ async fn without_the_database_everything_is_unavailable_and_with_it_everything_w
     );
 
     let mut database = server::start_in(&folder, port).await;
-    let ack = a.say("b", "after").await;
+    let ack = a.send_message("b", "after").await;
     assert_eq!(
         (&ack["seq"], &ack["status"]),
         (&json!(2), &json!("delivered"))
@@ -67,7 +67,7 @@ async fn without_the_database_everything_is_unavailable_and_with_it_everything_w
 async fn a_function_that_is_killed_is_started_again() {
     let chat = Chat::start().await;
     let mut a = chat.connect("a").await;
-    assert_eq!(a.say("b", "before").await["seq"], 1);
+    assert_eq!(a.send_message("b", "before").await["seq"], 1);
     kill_process(process_of(&chat, "send-message"), Signal::KILL).expect("killed");
     // A frame may still meet the dying process; API Gateway reports that, and clients send again.
     let ack = loop {

@@ -162,11 +162,14 @@ async fn its_own_database_keeps_data_until_fresh_is_given() {
     server::uri().await; // Installs the server if need be.
     let data = server::scratch_folder().join("data");
     let data = data.to_str().expect("UTF-8");
-    let messages = async |flags: &[&str], say: Option<&str>| {
+    let messages = async |flags: &[&str], text: Option<&str>| {
         let chat = start(&[&["--data", data], flags].concat()).await;
         let chat = chat.expect("started");
-        if let Some(text) = say {
-            assert_eq!(connect(&chat).await.say("b", text).await["type"], "ack");
+        if let Some(text) = text {
+            assert_eq!(
+                connect(&chat).await.send_message("b", text).await["type"],
+                "ack"
+            );
         }
         let history = history(&chat).await;
         let (status, log) = chat.stop().await.expect("stopped");
@@ -185,7 +188,10 @@ async fn a_second_chat_does_not_touch_the_data_of_the_first() {
     let data = server::scratch_folder().join("in-use");
     let flags = ["--data", data.to_str().expect("UTF-8"), "--fresh"];
     let chat = start(&flags).await.expect("started");
-    assert_eq!(connect(&chat).await.say("b", "mine").await["type"], "ack");
+    assert_eq!(
+        connect(&chat).await.send_message("b", "mine").await["type"],
+        "ack"
+    );
 
     let refused = start(&flags).await.err().expect("refused");
     let said = refused.to_string();
@@ -203,7 +209,7 @@ async fn when_it_is_killed_its_functions_and_its_database_end_too() {
     let data = data.to_str().expect("UTF-8");
     let chat = start(&["--log", "off", "--data", data]).await;
     let chat = chat.expect("started");
-    let ack = connect(&chat).await.say("b", "acknowledged").await;
+    let ack = connect(&chat).await.send_message("b", "acknowledged").await;
     assert_eq!(ack["type"], "ack");
     let mut family = descendants(chat.pid());
     // The watcher that ties the gateway to this test does not belong to the chat.

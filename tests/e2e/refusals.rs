@@ -127,7 +127,7 @@ async fn the_longest_message_of_any_script_is_accepted() {
         "😀".repeat(Draft::MAX_MESSAGE_BYTES / 4),
         "\"\\".repeat(Draft::MAX_MESSAGE_BYTES / 2 - 200),
     ] {
-        let ack = sender.say("b", &text).await;
+        let ack = sender.send_message("b", &text).await;
         assert_eq!(ack["status"], "delivered", "{ack}");
         assert_eq!(receiver.next().await["message"], text.as_str());
     }

@@ -117,7 +117,7 @@ async fn stay_out(chat: &GuardedChat) {
 }
 
 async fn send_valid_and_invalid_frames(a: &mut Client, b: &mut Client) {
-    assert_eq!(a.say("b", TEXT).await["type"], "ack");
+    assert_eq!(a.send_message("b", TEXT).await["type"], "ack");
     assert_eq!(b.next().await["message"], TEXT);
     a.send(&json!({"sender_id": "a", "receiver_id": "b", "message": TEXT}))
         .await;
@@ -140,7 +140,7 @@ async fn send_valid_and_invalid_frames(a: &mut Client, b: &mut Client) {
 /// Makes pushes fail, kills a function, and stops the database.
 async fn fall_over(chat: &mut GuardedChat, a: &mut Client) {
     chat.set_faults(&json!({"posts": {"500": 1}})).await;
-    assert_eq!(a.say("b", TEXT).await["status"], "stored");
+    assert_eq!(a.send_message("b", TEXT).await["status"], "stored");
     chat.set_faults(&json!({})).await;
     kill_process(process_of(&chat.chat, "send-message"), Signal::KILL).expect("killed");
     let killed = json!({"action": "sendMessage", "receiver_id": "b", "message": TEXT});
@@ -152,7 +152,7 @@ async fn fall_over(chat: &mut GuardedChat, a: &mut Client) {
     .await;
 
     chat.database.stop().await.expect("stopped");
-    assert_eq!(a.say("b", TEXT).await["code"], "unavailable");
+    assert_eq!(a.send_message("b", TEXT).await["code"], "unavailable");
     let token = chat.token("a");
     let opened = Client::connect(&chat.ws(&format!("token={token}"))).await;
     assert_eq!(opened.err(), Some(StatusCode::SERVICE_UNAVAILABLE));

@@ -247,7 +247,7 @@ fn assert_metrics_of_handshakes_and_a_page(documents: &[Value], conversation_id:
 async fn a_number_that_another_writer_took_is_counted() {
     let chat = start(&["--log-format", "json", "--concurrency", "1"]).await;
     let mut a = chat.connect("a").await;
-    let first = a.say("b", TEXT).await;
+    let first = a.send_message("b", TEXT).await;
     let messages = chat.database.collection::<Document>("chat_messages");
     let other = doc! {
         "conversation_id": first["conversation_id"].as_str().expect("a string"),
@@ -255,7 +255,7 @@ async fn a_number_that_another_writer_took_is_counted() {
         "timestamp": first["timestamp"].as_str().expect("a string"),
     };
     messages.insert_one(other).await.expect("inserted");
-    assert_eq!(a.say("b", TEXT).await["seq"], 3);
+    assert_eq!(a.send_message("b", TEXT).await["seq"], 3);
     assert_eq!(metrics_with(&chat, "NumberConflicts").await["seq"], 3);
     assert_eq!(sum(&chat, "NumberConflicts"), 1);
     chat.stop().await;
@@ -271,7 +271,7 @@ async fn frames_and_connections_beyond_the_limits_are_counted() {
         .collect();
     let chat = start(&flags).await;
     let mut a = chat.connect("a").await;
-    until(async || a.say("b", TEXT).await["code"] == "rate_limited").await;
+    until(async || a.send_message("b", TEXT).await["code"] == "rate_limited").await;
     let refused = metrics_with(&chat, "RateLimited").await;
     assert_eq!(refused["Refusals"], 1);
     assert!(refused["DatabaseLatency"].is_null(), "it asks nobody");
@@ -367,7 +367,10 @@ async fn at_a_higher_level_ids_and_metrics_are_still_there() {
 #[tokio::test]
 async fn lines_of_text_have_no_metrics_among_them() {
     let chat = start(&[]).await;
-    assert_eq!(chat.connect("a").await.say("b", TEXT).await["seq"], 1);
+    assert_eq!(
+        chat.connect("a").await.send_message("b", TEXT).await["seq"],
+        1
+    );
     let stored = || {
         let mut lines = printed(&chat).into_iter();
         lines.find(|line| line.contains("message stored"))

@@ -67,7 +67,7 @@ async fn connect_silent(chat: &Chat) -> Connection {
 
 /// Sends one message to the client that does not read; returns the status of its ack.
 async fn insist(insistent: &mut Client) -> String {
-    let ack = insistent.say(SILENT[0], &"x".repeat(LONG)).await;
+    let ack = insistent.send_message(SILENT[0], &"x".repeat(LONG)).await;
     let status = ack["status"].as_str();
     status.unwrap_or_else(|| panic!("no ack: {ack}")).to_owned()
 }
@@ -127,7 +127,7 @@ async fn read(silent: &mut Connection, copy: &mut Copy, newest: &mut i64) -> Res
 /// Sends until a message is delivered; returns its number.
 async fn deliver_at_last(insistent: &mut Client) -> i64 {
     loop {
-        let ack = insistent.say(SILENT[0], "Are you there?").await;
+        let ack = insistent.send_message(SILENT[0], "Are you there?").await;
         if ack["status"] == "delivered" {
             return number(&ack);
         }

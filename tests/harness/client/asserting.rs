@@ -72,7 +72,7 @@ impl Client {
 
     /// Sends a message by `sendMessage` and returns its ack or error. Frames that come before are
     /// dropped.
-    pub async fn say(&mut self, receiver_id: &str, message: &str) -> Value {
+    pub async fn send_message(&mut self, receiver_id: &str, message: &str) -> Value {
         let id = format!("{:016x}", fastrand::u64(..));
         self.send(&json!({
             "action": "sendMessage",
