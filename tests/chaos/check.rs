@@ -254,7 +254,7 @@ fn times(facts: &Facts) -> Vec<Violation> {
     for log in facts.logs.values() {
         let mut latest = "";
         for message in log {
-            let time = chat::time::parse(&message.timestamp).map(chat::time::format);
+            let time = chat::timestamp::parse(&message.timestamp).map(chat::timestamp::format);
             let is_good =
                 time.as_ref() == Some(&message.timestamp) && *latest <= *message.timestamp;
             if !is_good {

@@ -1,7 +1,7 @@
 //! Texts of all lengths, with characters that JSON, BSON and UTF-8 treat differently; and frames
 //! that the chat must refuse.
 
-use chat::Draft;
+use chat::Text;
 use serde_json::{Value, json};
 
 const CHARACTERS: [char; 24] = [
@@ -21,7 +21,7 @@ const USUAL_BYTES: usize = 200;
 /// Returns a text that the chat accepts, also with [`ROOM`] bytes more.
 pub fn text(rng: &mut fastrand::Rng) -> String {
     let bytes = if rng.f64() < LONGEST {
-        Draft::MAX_MESSAGE_BYTES - ROOM
+        Text::MAX_BYTES - ROOM
     } else {
         rng.usize(4..=USUAL_BYTES)
     };
@@ -48,5 +48,5 @@ pub fn spoil(frame: &mut Value, rng: &mut fastrand::Rng) -> &'static str {
 }
 
 fn too_long() -> String {
-    "x".repeat(Draft::MAX_MESSAGE_BYTES + 1)
+    "x".repeat(Text::MAX_BYTES + 1)
 }

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use chat::message::Text;
-use chat::{Deadline, Draft, UserId};
+use chat::{Deadline, Draft, Text, UserId};
 use chrono::Utc;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -173,12 +172,8 @@ async fn writers_without_shared_memory_share_a_log_without_holes() {
 
 fn draft() -> Draft {
     let user = |id: &str| UserId::try_from(id.to_owned()).expect("a valid id");
-    Draft {
-        sender_id: user("a"),
-        receiver_id: user("b"),
-        message: Text::try_from("m".to_owned()).expect("a valid text"),
-        client_message_id: None,
-    }
+    let text = Text::try_from("m".to_owned()).expect("a valid text");
+    Draft::new(user("a"), user("b"), text, None)
 }
 
 #[tokio::test]

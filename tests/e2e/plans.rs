@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat::frame::{ClientFrame, SendFrame};
 use chat::store::{Range, RateLimit, StoreConfig, client_options};
-use chat::{Connection, ConversationId, Deadline, Draft, Identity, Store, UserId, migration};
+use chat::{
+    ClientMessageId, Connection, ConversationId, Deadline, Draft, Identity, Store, Text, UserId,
+    migration,
+};
 use chrono::Utc;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::event::EventHandler;
@@ -42,24 +44,12 @@ fn user(id: &str) -> UserId {
 }
 
 fn draft(text: &str, client_message_id: &str) -> Draft {
-    let frame = format!(
-        r#"{{"receiver_id":"b","message":"{text}","client_message_id":"{client_message_id}"}}"#
-    );
-    let Ok(ClientFrame::Send(SendFrame {
-        receiver_id,
-        message,
-        client_message_id,
-        ..
-    })) = ClientFrame::parse(&frame)
-    else {
-        panic!("not a frame: {frame}");
-    };
-    Draft {
-        sender_id: user("a"),
-        receiver_id,
-        message,
-        client_message_id,
-    }
+    Draft::new(
+        user("a"),
+        user("b"),
+        Text::try_from(text.to_owned()).expect("a valid text"),
+        Some(ClientMessageId::try_from(client_message_id.to_owned()).expect("a valid id")),
+    )
 }
 
 fn limit() -> RateLimit {

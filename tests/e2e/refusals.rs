@@ -1,6 +1,6 @@
 //! Every error code, on both routes and at the handshake.
 
-use chat::{Draft, UserId};
+use chat::{Text, UserId};
 use hyper::StatusCode;
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
@@ -9,8 +9,8 @@ use tests::{Chat, Client};
 /// Returns invalid frames of `a`, by the code that they get.
 fn invalid_frames() -> Vec<(&'static str, Vec<Value>)> {
     let long_id = "x".repeat(UserId::MAX_BYTES + 1);
-    let long_text = "é".repeat(Draft::MAX_MESSAGE_BYTES / 2) + "x";
-    let emoji_text = "😀".repeat(Draft::MAX_MESSAGE_BYTES / 4) + "x";
+    let long_text = "é".repeat(Text::MAX_BYTES / 2) + "x";
+    let emoji_text = "😀".repeat(Text::MAX_BYTES / 4) + "x";
     let to = |receiver_id: Value| json!({"receiver_id": receiver_id, "message": "m"});
     let text = |message: Value| json!({"receiver_id": "b", "message": message});
     let from = |id: Value| json!({"sender_id": id, "receiver_id": "b", "message": "m"});
@@ -122,10 +122,10 @@ async fn the_longest_message_of_any_script_is_accepted() {
     let mut sender = chat.connect("a").await;
     let mut receiver = chat.connect("b").await;
     for text in [
-        "x".repeat(Draft::MAX_MESSAGE_BYTES),
-        "é".repeat(Draft::MAX_MESSAGE_BYTES / 2),
-        "😀".repeat(Draft::MAX_MESSAGE_BYTES / 4),
-        "\"\\".repeat(Draft::MAX_MESSAGE_BYTES / 2 - 200),
+        "x".repeat(Text::MAX_BYTES),
+        "é".repeat(Text::MAX_BYTES / 2),
+        "😀".repeat(Text::MAX_BYTES / 4),
+        "\"\\".repeat(Text::MAX_BYTES / 2 - 200),
     ] {
         let ack = sender.send_message("b", &text).await;
         assert_eq!(ack["status"], "delivered", "{ack}");

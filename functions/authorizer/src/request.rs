@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use chat::identity::subprotocols;
+use chat::protocol::subprotocol::subprotocols;
 use serde::Deserialize;
 use serde_json::Value;
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lambda_events::apigw::{ApiGatewayProxyResponse, ApiGatewayWebsocketProxyRequest};
-use chat::identity::{SUBPROTOCOL, subprotocols};
+use chat::protocol::subprotocol::{SUBPROTOCOL, subprotocols};
 use chat::{Code, Connection, Deadline, Error, Push, Rejection, Result, Store};
 use chat_lambda::config::{DatabaseConfig, PushConfig};
 use chat_lambda::{deadline, event};

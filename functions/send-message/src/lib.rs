@@ -20,11 +20,11 @@ use std::time::Duration;
 
 use aws_lambda_events::apigw::{ApiGatewayProxyResponse, ApiGatewayWebsocketProxyRequest};
 use aws_lambda_events::encodings::Body;
-use chat::frame::{BadFrame, ClientFrame, ErrorFrame, ServerFrame};
+use chat::protocol::{ClientFrame, ErrorFrame, ParsedFrame, ServerFrame};
 use chat::store::RateLimit;
 use chat::{
-    ClientMessageId, Code, ConnectionId, Deadline, Error, Identity, Push, Rejection, Result, Store,
-    UserId, time,
+    Code, ConnectionId, Deadline, Error, Identity, Push, Rejection, Result, Store, UserId,
+    timestamp,
 };
 use chat_lambda::config::{Auth, DatabaseConfig, PushConfig};
 use chat_lambda::{HandlerError, deadline, event};
@@ -125,82 +125,84 @@ pub async fn handle(
         connection_id = request.connection_id.as_str(),
         conversation_id = Empty,
     );
-    Ok(respond(request, deadline, deps).instrument(span).await)
+    Ok(reply(request, deadline, deps).instrument(span).await)
 }
 
-async fn respond(request: Request, deadline: Deadline, deps: Arc<Deps>) -> ApiGatewayProxyResponse {
-    let work_deadline = match request.two_way {
-        true => deadline,
-        false => deadline.sooner(ERROR_FRAME_RESERVE),
+/// Processes a frame and sends the reply: as the response of a two-way route, else by a push. Closes
+/// the connection if the user's token has expired.
+async fn reply(request: Request, deadline: Deadline, deps: Arc<Deps>) -> ApiGatewayProxyResponse {
+    let work_deadline = if request.two_way {
+        deadline
+    } else {
+        deadline.sooner(ERROR_FRAME_RESERVE)
     };
-    let answer = answer(&request, work_deadline, Arc::clone(&deps)).await;
-    let ends = has_code(&answer, Code::TokenExpired);
-    if request.two_way && !ends {
-        return reply(Some(answer.to_json()));
+    let reply = process(&request, work_deadline, Arc::clone(&deps)).await;
+    let has_expired = has_code(&reply, Code::TokenExpired);
+    if request.two_way && !has_expired {
+        return response(Some(reply.to_json()));
     }
-    if let ServerFrame::Error(_) = answer {
-        let frame = answer.to_json();
+    if let ServerFrame::Error(_) = reply {
+        let frame = reply.to_json();
         let sent = deps.push.reply(&request.connection_id, frame, deadline);
         if let Err(error) = sent.await {
             tracing::warn!(cause = error.chain(), "error frame not delivered");
         }
     }
-    if ends && let Err(error) = deps.push.close(&request.connection_id, deadline).await {
+    if has_expired && let Err(error) = deps.push.close(&request.connection_id, deadline).await {
         tracing::warn!(cause = error.chain(), "socket not closed");
     }
-    reply(None)
+    response(None)
 }
 
-fn has_code(answer: &ServerFrame, code: Code) -> bool {
-    matches!(answer, ServerFrame::Error(ErrorFrame { code: found, .. }) if *found == code)
+fn has_code(reply: &ServerFrame, code: Code) -> bool {
+    matches!(reply, ServerFrame::Error(ErrorFrame { code: found, .. }) if *found == code)
 }
 
-async fn answer(request: &Request, deadline: Deadline, deps: Arc<Deps>) -> ServerFrame {
-    let frame = ClientFrame::parse(&request.body);
-    let client_message_id = client_message_id(&frame);
-    let outcome = serve(frame, request, deadline, deps).await;
-    outcome.unwrap_or_else(|error| {
-        match &error {
-            Error::Rejected(rejection) => tracing::info!(
-                code = ?rejection.code,
-                monotonic_counter.Refusals = 1,
-                monotonic_counter.RateLimited =
-                    u64::from(rejection.code == Code::RateLimited),
-                "frame refused"
-            ),
-            _ => tracing::error!(
-                cause = error.chain(),
-                monotonic_counter.Failures = 1,
-                "send failed"
-            ),
-        }
-        ServerFrame::error(error, client_message_id)
-    })
+/// Returns the reply to a frame. Logs the outcome, whatever it is.
+async fn process(request: &Request, deadline: Deadline, deps: Arc<Deps>) -> ServerFrame {
+    let parsed = ParsedFrame::parse(&request.body);
+    let client_message_id = parsed.client_message_id.clone();
+    dispatch(parsed, request, deadline, deps)
+        .await
+        .unwrap_or_else(|error| {
+            log_failure(&error);
+            ServerFrame::error(error, client_message_id)
+        })
 }
 
-fn client_message_id(frame: &Result<ClientFrame, BadFrame>) -> Option<ClientMessageId> {
-    match frame {
-        Ok(ClientFrame::Send(frame)) => frame.client_message_id.clone(),
-        Ok(ClientFrame::Ping) => None,
-        Err(bad) => bad.client_message_id.clone(),
+fn log_failure(error: &Error) {
+    match error {
+        Error::Rejected(rejection) => tracing::info!(
+            code = ?rejection.code,
+            monotonic_counter.Refusals = 1,
+            monotonic_counter.RateLimited = u64::from(rejection.code == Code::RateLimited),
+            "frame refused"
+        ),
+        _ => tracing::error!(
+            cause = error.chain(),
+            monotonic_counter.Failures = 1,
+            "send failed"
+        ),
     }
 }
 
-async fn serve(
-    frame: Result<ClientFrame, BadFrame>,
+/// Verifies the sender, then does what the frame asks for.
+async fn dispatch(
+    parsed: ParsedFrame,
     request: &Request,
     deadline: Deadline,
     deps: Arc<Deps>,
 ) -> Result<ServerFrame> {
     let now = Utc::now();
     let sender_id = sender(request.identity.clone(), deps.auth, now)?;
-    match frame.map_err(|bad| bad.rejection)? {
+    match parsed.frame? {
         ClientFrame::Ping => Ok(ServerFrame::Pong {
-            timestamp: time::format(now),
+            timestamp: timestamp::format(now),
         }),
         ClientFrame::Send(frame) => {
+            let draft = send::draft(frame, sender_id, parsed.client_message_id)?;
             let origin = request.connection_id.clone();
-            let send = send::send(frame, sender_id, origin, now, deadline, deps);
+            let send = send::send(draft, origin, now, deadline, deps);
             let ack = deadline.bound("send", send).await?;
             Ok(ServerFrame::Ack(ack))
         }
@@ -217,17 +219,17 @@ fn sender(identity: Option<Identity>, auth: Auth, now: DateTime<Utc>) -> Result<
             "This connection has no user. Please connect again.",
         )
     })?;
-    match identity.has_expired(now) {
-        false => Ok(identity.user_id),
-        true => Err(Rejection::new(
+    if identity.has_expired(now) {
+        return Err(Rejection::new(
             Code::TokenExpired,
             "Your sign-in has expired. Please sign in and connect again.",
-        )),
+        ));
     }
+    Ok(identity.user_id)
 }
 
 /// API Gateway discards the body of a one-way route, but other emulators send it: leave it out.
-fn reply(body: Option<String>) -> ApiGatewayProxyResponse {
+fn response(body: Option<String>) -> ApiGatewayProxyResponse {
     let mut response = ApiGatewayProxyResponse::default();
     response.status_code = 200;
     response.body = body.map(Body::Text);

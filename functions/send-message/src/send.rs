@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use chat::frame::{Ack, SendFrame, ServerFrame, Status};
+use chat::protocol::{Ack, SendFrame, ServerFrame, Status};
 use chat::push::Deliveries;
-use chat::{Code, Connection, ConnectionId, Deadline, Draft, Rejection, Result, UserId};
+use chat::{
+    ClientMessageId, Code, Connection, ConnectionId, Deadline, Draft, Rejection, Result, UserId,
+};
 use chrono::{DateTime, Utc};
 use tracing::Span;
 
@@ -16,25 +18,47 @@ use crate::{Deps, limits};
 /// same, and its ack must leave in time.
 const ACK_RESERVE: Duration = Duration::from_millis(500);
 
-/// Stores the message of `frame`, which came from `sender_id` on the socket `origin`, then delivers it
+/// Returns the message of a frame that came from `sender_id`.
+///
+/// # Errors
+///
+/// [`Code::SenderMismatch`]: the frame names another sender.
+pub fn draft(
+    frame: SendFrame,
+    sender_id: UserId,
+    client_message_id: Option<ClientMessageId>,
+) -> Result<Draft, Rejection> {
+    if frame.sender_id.is_some_and(|claimed| claimed != sender_id) {
+        return Err(Rejection::new(
+            Code::SenderMismatch,
+            "`sender_id` is not the user of this connection.",
+        ));
+    }
+    Ok(Draft::new(
+        sender_id,
+        frame.receiver_id,
+        frame.message,
+        client_message_id,
+    ))
+}
+
+/// Stores the message of `draft`, which came on the connection `origin`, then delivers it
 /// to the receiver's sockets and the sender's other ones, and counts it for
 /// the user's limit beside that. No failure of a
 /// delivery fails the send: the log is the truth, and a push only saves the client from asking.
 ///
 /// # Errors
 ///
-/// - [`Code::SenderMismatch`], [`Code::RateLimited`]: nothing is stored.
+/// - [`Code::RateLimited`]: nothing is stored.
 /// - [`Error::Unavailable`](chat::Error::Unavailable): the message may or may not be stored.
 pub async fn send(
-    frame: SendFrame,
-    sender_id: UserId,
+    draft: Draft,
     origin: ConnectionId,
     now: DateTime<Utc>,
     deadline: Deadline,
     deps: Arc<Deps>,
 ) -> Result<Ack> {
-    let draft = draft(frame, sender_id)?;
-    Span::current().record("conversation_id", draft.conversation_id().as_str());
+    Span::current().record("conversation_id", draft.conversation_id.as_str());
     let messages = deps.limits.admit(&draft.sender_id, now)?;
     let counting = limits::debit(
         draft.sender_id.clone(),
@@ -88,21 +112,6 @@ async fn store_and_deliver(
         timestamp: message.timestamp,
         status,
         duplicate: appended.duplicate,
-    })
-}
-
-fn draft(frame: SendFrame, sender_id: UserId) -> Result<Draft, Rejection> {
-    if frame.sender_id.is_some_and(|claimed| claimed != sender_id) {
-        return Err(Rejection::new(
-            Code::SenderMismatch,
-            "`sender_id` is not the user of this connection.",
-        ));
-    }
-    Ok(Draft {
-        sender_id,
-        receiver_id: frame.receiver_id,
-        message: frame.message,
-        client_message_id: frame.client_message_id,
     })
 }
 

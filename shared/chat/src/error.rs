@@ -125,7 +125,7 @@ pub enum Code {
     InvalidUserId,
     /// The message has no text.
     MessageEmpty,
-    /// The message is longer than [`Draft::MAX_MESSAGE_BYTES`](crate::Draft::MAX_MESSAGE_BYTES).
+    /// The message is longer than [`Text::MAX_BYTES`](crate::Text::MAX_BYTES).
     MessageTooLong,
     /// `sender_id` is not the user of the socket.
     SenderMismatch,

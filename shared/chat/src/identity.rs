@@ -11,9 +11,6 @@ use serde_json::{Map, Value};
 
 use crate::UserId;
 
-/// The WebSocket subprotocol of the chat, which a browser asks for beside `bearer.{token}`.
-pub const SUBPROTOCOL: &str = "chat.v1";
-
 const USER_ID: &str = "user_id";
 const EXPIRES_AT: &str = "expires_at";
 
@@ -80,14 +77,6 @@ impl Identity {
     }
 }
 
-/// The subprotocols that a client offers: the items of its `Sec-WebSocket-Protocol` headers.
-pub fn subprotocols<'a>(
-    headers: impl IntoIterator<Item = &'a str>,
-) -> impl Iterator<Item = &'a str> {
-    let items = headers.into_iter().flat_map(|header| header.split(','));
-    items.map(str::trim).filter(|item| !item.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -130,13 +119,6 @@ mod tests {
         assert!(!ends(None).has_expired(now));
         assert!(!ends(Some(now + chrono::TimeDelta::seconds(1))).has_expired(now));
         assert!(ends(Some(now)).has_expired(now));
-    }
-
-    #[test]
-    fn subprotocols_are_the_items_of_all_headers() {
-        let headers = ["chat.v1, bearer.a.b.c", " ,x,"];
-        let items: Vec<_> = subprotocols(headers).collect();
-        assert_eq!(items, ["chat.v1", "bearer.a.b.c", "x"]);
     }
 
     proptest! {

@@ -1,23 +1,32 @@
 //! The chat itself. It knows neither Lambda nor HTTP servers.
 //!
-//! - [`id`]: user, conversation, connection and client message ids, and what makes one valid
-//! - [`identity`]: who a request comes from, as the authorizer has found out
-//! - [`time`]: the one form in which a time is stored and sent, and the [`Deadline`] of a request
-//! - [`message`]: a message before and after it has its place in a conversation
-//! - [`frame`]: the JSON frames of both directions
-//! - [`store`]: MongoDB: open sockets, and the log of messages with its delivery contract
-//! - [`migration`]: indexes, and places in their conversations for documents of the old system
-//! - [`push`]: the `@connections` management API
+//! - [`id`]: user, conversation, connection and client message ids, and their limits
+//! - [`timestamp`]: the one form in which a time is stored and sent
 //! - [`secret`]: a value that no log may show
-//! - [`error`]: what can go wrong, by what the caller does about it
+//! - [`error`]: errors, by what the caller does about them
+//! - [`deadline`]: the time that a request has left
+//! - [`identity`]: the user of a request, as the authorizer has verified it
+//! - [`entry`]: the entries of a conversation's log
+//! - [`protocol`]: the JSON frames of both directions
+//! - [`store`]: MongoDB: connections, the log with its delivery contract, rate limits
+//! - [`migration`]: numbers for the documents of the old system
+//! - [`push`]: the `@connections` management API
 
 pub mod id;
+
+pub mod timestamp;
+
+pub mod secret;
+
+pub mod error;
+
+pub mod deadline;
+
 pub mod identity;
-pub mod time;
 
-pub mod message;
+pub mod entry;
 
-pub mod frame;
+pub mod protocol;
 
 pub mod store;
 
@@ -25,14 +34,10 @@ pub mod migration;
 
 pub mod push;
 
-pub mod secret;
-
-pub mod error;
-
+pub use deadline::Deadline;
+pub use entry::{Draft, Message, Text};
 pub use error::{Code, Error, Rejection, Result};
 pub use id::{ClientMessageId, ConnectionId, ConversationId, UserId};
 pub use identity::Identity;
-pub use message::{Draft, Message};
 pub use push::Push;
 pub use store::{Connection, Store};
-pub use time::Deadline;

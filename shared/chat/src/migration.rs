@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::store::{
     CLIENT_MESSAGE_ID_INDEX, CONNECTIONS, DUPLICATE_KEY, MESSAGES, RATE_LIMITS, SEQ_INDEX,
 };
-use crate::{ConversationId, Error, Result, UserId, time};
+use crate::{ConversationId, Error, Result, UserId, timestamp};
 
 /// Updates sent at once.
 const BATCH: usize = 1_000;
@@ -275,7 +275,7 @@ async fn old_documents(messages: &Collection<Document>, pair: &Pair) -> Result<V
         .into_iter()
         .map(|found| Old {
             id: found._id,
-            time: time::parse(&found.timestamp),
+            time: timestamp::parse(&found.timestamp),
             timestamp: found.timestamp,
         })
         .collect();
@@ -331,7 +331,7 @@ impl Taken {
         Ok(Self {
             old: old.map(|end| end.seq),
             newest: newest.as_ref().map_or(0, |end| end.seq.max(0)),
-            newest_time: newest.and_then(|end| time::parse(&end.timestamp)),
+            newest_time: newest.and_then(|end| timestamp::parse(&end.timestamp)),
         })
     }
 
@@ -414,7 +414,7 @@ impl Place {
     fn update(&self, conversation_id: &ConversationId) -> Document {
         let mut set = doc! {"conversation_id": conversation_id.as_str(), "seq": self.seq};
         if let Some(raised) = &self.raised {
-            set.insert("timestamp", time::format(raised.to));
+            set.insert("timestamp", timestamp::format(raised.to));
             // Nothing is lost: the time that the old system wrote is kept beside it.
             set.insert("old_timestamp", &raised.from);
         }

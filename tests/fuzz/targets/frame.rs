@@ -3,8 +3,8 @@
 
 #![no_main]
 
-use chat::frame::{ClientFrame, SendFrame, ServerFrame};
-use chat::{ClientMessageId, Draft, UserId};
+use chat::protocol::{ClientFrame, ParsedFrame, SendFrame, ServerFrame};
+use chat::{ClientMessageId, Text, UserId};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 
@@ -12,50 +12,56 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
     };
-    match ClientFrame::parse(text) {
+    let ParsedFrame {
+        client_message_id,
+        frame,
+    } = ParsedFrame::parse(text);
+    match frame {
         Ok(ClientFrame::Ping) => {}
-        Ok(ClientFrame::Send(frame)) => check_accepted(text, &frame),
-        Err(bad) => {
-            let id = bad.client_message_id.clone();
-            let response =
-                ServerFrame::error(bad.rejection.into(), bad.client_message_id).to_json();
-            let response: Value = serde_json::from_str(&response).expect("a response is JSON");
-            let id = id.as_ref().map(ClientMessageId::as_str);
-            assert_eq!(response["client_message_id"].as_str(), id);
+        Ok(ClientFrame::Send(frame)) => check_accepted(text, &frame, client_message_id.as_ref()),
+        Err(rejection) => {
+            let reply = ServerFrame::error(rejection.into(), client_message_id.clone()).to_json();
+            let reply: Value = serde_json::from_str(&reply).expect("a reply is JSON");
+            let id = client_message_id.as_ref().map(ClientMessageId::as_str);
+            assert_eq!(reply["client_message_id"].as_str(), id);
             // The message is a constant sentence, at most with a number.
-            let sentence = response["message"].as_str().expect("a sentence");
+            let sentence = reply["message"].as_str().expect("a sentence");
             assert!(sentence.len() < 100 && sentence.is_ascii(), "{sentence}");
         }
     }
 });
 
-fn check_accepted(text: &str, frame: &SendFrame) {
+fn check_accepted(text: &str, frame: &SendFrame, id: Option<&ClientMessageId>) {
     for user in frame.sender_id.iter().chain([&frame.receiver_id]) {
         let id = user.as_str();
         assert!((1..=UserId::MAX_BYTES).contains(&id.len()));
         assert!(!id.chars().any(char::is_control));
     }
-    assert!((1..=Draft::MAX_MESSAGE_BYTES).contains(&frame.message.as_str().len()));
-    if let Some(id) = &frame.client_message_id {
+    assert!((1..=Text::MAX_BYTES).contains(&frame.message.as_str().len()));
+    if let Some(id) = id {
         assert!((1..=ClientMessageId::MAX_BYTES).contains(&id.as_str().len()));
     }
     // No field is trimmed or replaced: it equals that of the JSON, and parses to the same again.
     let fields: Value = serde_json::from_str(text).expect("an accepted frame is JSON");
-    for (name, value) in as_json(frame).as_object().expect("an object") {
+    for (name, value) in as_json(frame, id).as_object().expect("an object") {
         assert_eq!(fields.get(name).unwrap_or(&Value::Null), value, "{name}");
     }
-    match ClientFrame::parse(&without_nulls(as_json(frame)).to_string()) {
-        Ok(ClientFrame::Send(again)) => assert_eq!(as_json(&again), as_json(frame)),
+    let again = ParsedFrame::parse(&without_nulls(as_json(frame, id)).to_string());
+    match again.frame {
+        Ok(ClientFrame::Send(send)) => assert_eq!(
+            as_json(&send, again.client_message_id.as_ref()),
+            as_json(frame, id)
+        ),
         other => panic!("{other:?}"),
     }
 }
 
-fn as_json(frame: &SendFrame) -> Value {
+fn as_json(frame: &SendFrame, id: Option<&ClientMessageId>) -> Value {
     json!({
         "sender_id": frame.sender_id,
         "receiver_id": frame.receiver_id,
         "message": frame.message.as_str(),
-        "client_message_id": frame.client_message_id,
+        "client_message_id": id,
     })
 }
 

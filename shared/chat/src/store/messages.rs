@@ -17,7 +17,7 @@ use mongodb::results::InsertManyResult;
 use serde::{Deserialize, Serialize};
 
 use super::{DUPLICATE_KEY, OPERATION_TIME, Store, perform};
-use crate::{ClientMessageId, ConversationId, Deadline, Draft, Error, Message, Result, time};
+use crate::{ClientMessageId, ConversationId, Deadline, Draft, Error, Message, Result, timestamp};
 
 /// Name of the unique index on (`conversation_id`, `seq`).
 pub(crate) const SEQ_INDEX: &str = "conversation_id_1_seq_1";
@@ -101,7 +101,7 @@ impl Newest {
         Self {
             // Messages of the old system end at 0 at most, so a new one is never below 1.
             seq: message.seq.max(0),
-            timestamp: time::parse(&message.timestamp),
+            timestamp: timestamp::parse(&message.timestamp),
         }
     }
 
@@ -110,12 +110,12 @@ impl Newest {
         let timestamp = self.timestamp.map_or(now, |newest| newest.max(now));
         StoredMessage {
             _id: id,
-            conversation_id: draft.conversation_id(),
+            conversation_id: draft.conversation_id.clone(),
             seq: self.seq + 1,
             sender_id: draft.sender_id.as_str().to_owned(),
             receiver_id: draft.receiver_id.as_str().to_owned(),
             message: draft.message.as_str().to_owned(),
-            timestamp: time::format(timestamp),
+            timestamp: timestamp::format(timestamp),
             client_message_id: draft.client_message_id.clone(),
         }
     }
@@ -138,8 +138,8 @@ impl Store {
         deadline: Deadline,
     ) -> Result<Appended> {
         const NUMBERING: &str = "numbering of a message";
-        let conversation_id = draft.conversation_id();
-        let line = self.line(&conversation_id);
+        let conversation_id = &draft.conversation_id;
+        let line = self.line(conversation_id);
         let mut newest = line.lock().await;
         let id = ObjectId::new();
         let mut conflicts = 0;
@@ -147,7 +147,7 @@ impl Store {
             deadline.pause(NUMBERING, backoff(conflicts)).await?;
             let last = match newest.take() {
                 Some(last) => last,
-                None => self.newest(&conversation_id).await?,
+                None => self.newest(conversation_id).await?,
             };
             let message = Arc::new(last.followed_by(draft, id, now));
             // Nobody waits for the answer any more: nothing may be stored behind their back.
@@ -198,7 +198,7 @@ impl Store {
         let find = self
             .messages
             .find_one(doc! {
-                "conversation_id": draft.conversation_id().as_str(),
+                "conversation_id": draft.conversation_id.as_str(),
                 "sender_id": draft.sender_id.as_str(),
                 "client_message_id": client_message_id.as_str(),
             })

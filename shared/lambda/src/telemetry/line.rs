@@ -13,7 +13,7 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 
-use chat::time;
+use chat::timestamp;
 use chrono::Utc;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
@@ -57,7 +57,7 @@ fn json(level: Level, fields: Fields) -> String {
     let mut line = fields.values;
     line.extend(counted(fields.counters));
     // Lambda reads these two.
-    line.insert("timestamp".to_owned(), time::format(Utc::now()).into());
+    line.insert("timestamp".to_owned(), timestamp::format(Utc::now()).into());
     line.insert("level".to_owned(), level.as_str().into());
     serde_json::Value::Object(line).to_string()
 }

@@ -1,4 +1,4 @@
-//! A message before and after it has its place in a conversation.
+//! The entries of a conversation's log. So far each one is a message.
 
 use serde::Serialize;
 
@@ -7,9 +7,11 @@ use crate::{ClientMessageId, Code, ConversationId, Rejection, UserId};
 /// A message that is valid but not yet stored.
 #[derive(Debug, Clone)]
 pub struct Draft {
-    /// Who sends it; verified.
+    /// The conversation of the two users.
+    pub conversation_id: ConversationId,
+    /// The sender, verified.
     pub sender_id: UserId,
-    /// Who shall get it.
+    /// The receiver.
     pub receiver_id: UserId,
     /// The text.
     pub message: Text,
@@ -18,27 +20,47 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// The longest message in bytes of UTF-8.
-    ///
-    /// API Gateway delivers at most 131,072 bytes at once ([quotas]). JSON escapes a byte with at
-    /// most 6, so the text takes at most 98,304 of them and leaves room for the other fields.
-    ///
-    /// [quotas]: https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
-    pub const MAX_MESSAGE_BYTES: usize = 16_384;
+    /// Returns the draft of a message from `sender_id` to `receiver_id`.
+    pub fn new(
+        sender_id: UserId,
+        receiver_id: UserId,
+        message: Text,
+        client_message_id: Option<ClientMessageId>,
+    ) -> Self {
+        Self {
+            conversation_id: ConversationId::direct(&sender_id, &receiver_id),
+            sender_id,
+            receiver_id,
+            message,
+            client_message_id,
+        }
+    }
 
-    /// The conversation that it belongs to.
-    pub fn conversation_id(&self) -> ConversationId {
-        ConversationId::direct(&self.sender_id, &self.receiver_id)
+    /// Returns the members of the conversation, each one once: whoever writes to themselves is alone.
+    pub fn members(&self) -> Vec<UserId> {
+        let mut members = vec![self.receiver_id.clone()];
+        if self.sender_id != self.receiver_id {
+            members.push(self.sender_id.clone());
+        }
+        members
     }
 }
 
-/// The text of a message: 1–[`Draft::MAX_MESSAGE_BYTES`] bytes of UTF-8, as received.
+/// The text of a message: 1–[`Text::MAX_BYTES`] bytes of UTF-8, as received.
 ///
 /// `Debug` prints its length only: message text never reaches a log.
 #[derive(Clone)]
 pub struct Text(String);
 
 impl Text {
+    /// The longest text in bytes of UTF-8.
+    ///
+    /// API Gateway delivers at most 131,072 bytes at once ([quotas]). JSON escapes a byte with at
+    /// most 6, so the text takes at most 98,304 of them and leaves room for the other fields.
+    ///
+    /// [quotas]: https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
+    pub const MAX_BYTES: usize = 16_384;
+
     /// The text itself.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -61,13 +83,13 @@ impl TryFrom<String> for Text {
         if text.is_empty() {
             return Err(Rejection::new(Code::MessageEmpty, "The message is empty."));
         }
-        if text.len() > Draft::MAX_MESSAGE_BYTES {
+        if text.len() > Self::MAX_BYTES {
             return Err(Rejection::new(
                 Code::MessageTooLong,
                 format!(
                     "The message has {} bytes; at most {} are allowed.",
                     text.len(),
-                    Draft::MAX_MESSAGE_BYTES
+                    Self::MAX_BYTES
                 ),
             ));
         }
@@ -91,7 +113,7 @@ pub struct Message {
     pub receiver_id: String,
     /// The text.
     pub message: String,
-    /// When it was stored, as [`time::format`](crate::time::format) writes it; messages of the old
+    /// When it was stored, as [`timestamp::format`](crate::timestamp::format) writes it; messages of the old
     /// system keep the form that they came in.
     pub timestamp: String,
     /// The sender's own id for it.

@@ -1,0 +1,253 @@
+//! Frames from a client.
+
+use serde_json::{Map, Value};
+
+use crate::{ClientMessageId, Code, Rejection, Text, UserId};
+
+/// A frame from a client.
+///
+/// ```json
+/// {"action":"sendMessage","receiver_id":"…","message":"…","sender_id":"…","client_message_id":"…"}
+/// {"action":"ping"}
+/// ```
+///
+/// `sender_id` and `client_message_id` are optional. A frame without `action` is the old system's
+/// and means `sendMessage`. Unknown fields are ignored.
+#[derive(Debug)]
+pub enum ClientFrame {
+    /// Stores a message and delivers it.
+    Send(SendFrame),
+    /// Keeps the connection open: the gateway closes one that is idle for ten minutes.
+    Ping,
+}
+
+/// The fields of a message frame. Each one is valid by itself.
+#[derive(Debug)]
+pub struct SendFrame {
+    /// The sender as the client names it; to be compared with the user of the connection.
+    pub sender_id: Option<UserId>,
+    /// The receiver.
+    pub receiver_id: UserId,
+    /// The text.
+    pub message: Text,
+}
+
+/// The text of a frame, parsed.
+#[derive(Debug)]
+pub struct ParsedFrame {
+    /// The sender's own id for the message, if the frame has a valid one. Both the ack and an error
+    /// repeat it, so it is known of rejected frames too. A ping has none.
+    pub client_message_id: Option<ClientMessageId>,
+    /// The frame.
+    ///
+    /// It is rejected with [`Code::InvalidFrame`], [`Code::InvalidUserId`], [`Code::MessageEmpty`] or
+    /// [`Code::MessageTooLong`].
+    pub frame: Result<ClientFrame, Rejection>,
+}
+
+impl ParsedFrame {
+    /// The longest text of a frame in bytes of UTF-8: the payload limit of API Gateway ([quotas]).
+    /// Checked here too, because the function can also be invoked directly.
+    ///
+    /// [quotas]: https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
+    pub const MAX_BYTES: usize = 131_072;
+
+    /// Parses the text of a frame.
+    ///
+    /// A text that is longer than [`ParsedFrame::MAX_BYTES`], or nested more than 127 levels deep (the
+    /// limit of `serde_json`), is rejected without being read to its end, so neither memory nor stack
+    /// grow with it.
+    pub fn parse(text: &str) -> Self {
+        let mut fields = match object(text) {
+            Ok(fields) => fields,
+            Err(rejection) => {
+                return Self {
+                    client_message_id: None,
+                    frame: Err(rejection),
+                };
+            }
+        };
+        let id = take_client_message_id(&mut fields);
+        let (client_message_id, id_is_valid) = match id {
+            Ok(id) => (id, Ok(())),
+            Err(rejection) => (None, Err(rejection)),
+        };
+        let frame = ClientFrame::from_fields(fields, id_is_valid);
+        Self {
+            client_message_id: client_message_id
+                .filter(|_| !matches!(frame, Ok(ClientFrame::Ping))),
+            frame,
+        }
+    }
+}
+
+impl ClientFrame {
+    /// Reads the fields of a frame. `id_is_valid` is an error if its `client_message_id` is malformed,
+    /// which counts last of all faults.
+    fn from_fields(
+        mut fields: Map<String, Value>,
+        id_is_valid: Result<(), Rejection>,
+    ) -> Result<Self, Rejection> {
+        match take_string(&mut fields, "action")?.as_deref() {
+            None | Some("sendMessage") => {
+                let frame = SendFrame {
+                    sender_id: take_string(&mut fields, "sender_id")?
+                        .map(UserId::try_from)
+                        .transpose()?,
+                    receiver_id: take_required(&mut fields, "receiver_id")?.try_into()?,
+                    message: take_required(&mut fields, "message")?.try_into()?,
+                };
+                id_is_valid.map(|()| Self::Send(frame))
+            }
+            Some("ping") => Ok(Self::Ping),
+            Some(_) => Err(invalid("`action` must be \"sendMessage\" or \"ping\".")),
+        }
+    }
+}
+
+fn object(text: &str) -> Result<Map<String, Value>, Rejection> {
+    if text.len() > ParsedFrame::MAX_BYTES {
+        return Err(invalid("The frame is too long."));
+    }
+    match serde_json::from_str(text) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(_) => Err(invalid("The frame must be a JSON object.")),
+        Err(_) => Err(invalid("The frame is not valid JSON.")),
+    }
+}
+
+fn take_client_message_id(
+    fields: &mut Map<String, Value>,
+) -> Result<Option<ClientMessageId>, Rejection> {
+    take_string(fields, "client_message_id")?
+        .map(ClientMessageId::try_from)
+        .transpose()
+}
+
+fn take_required(fields: &mut Map<String, Value>, name: &str) -> Result<String, Rejection> {
+    take_string(fields, name)?.ok_or_else(|| invalid(format!("`{name}` is missing.")))
+}
+
+/// Takes an optional string out of the frame. Nothing but a string passes, so no operator object
+/// can reach a query.
+fn take_string(fields: &mut Map<String, Value>, name: &str) -> Result<Option<String>, Rejection> {
+    match fields.remove(name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(invalid(format!("`{name}` must be a string."))),
+    }
+}
+
+fn invalid(message: impl Into<String>) -> Rejection {
+    Rejection::new(Code::InvalidFrame, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Far less than a level for each of the brackets below would need.
+    const SMALL_STACK_BYTES: usize = 512 * 1_024;
+
+    fn rejection(text: &str) -> Rejection {
+        ParsedFrame::parse(text).frame.expect_err(text)
+    }
+
+    #[test]
+    fn the_old_frame_is_a_send_frame() {
+        let parsed = ParsedFrame::parse(r#"{"sender_id":"a","receiver_id":"b","message":"hi"}"#);
+        let Ok(ClientFrame::Send(send)) = parsed.frame else {
+            panic!("not a send frame");
+        };
+        assert_eq!(send.sender_id.expect("a sender").as_str(), "a");
+        assert_eq!(send.receiver_id.as_str(), "b");
+        assert_eq!(send.message.as_str(), "hi");
+        assert!(parsed.client_message_id.is_none());
+    }
+
+    #[test]
+    fn a_bad_frame_has_the_code_of_its_first_fault() {
+        for (frame, code) in [
+            ("", Code::InvalidFrame),
+            ("hello", Code::InvalidFrame),
+            ("[]", Code::InvalidFrame),
+            (r#"{"message":"hi"}"#, Code::InvalidFrame),
+            (r#"{"receiver_id":"b"}"#, Code::InvalidFrame),
+            (r#"{"receiver_id":7,"message":"hi"}"#, Code::InvalidFrame),
+            (
+                r#"{"receiver_id":{"$gt":""},"message":"hi"}"#,
+                Code::InvalidFrame,
+            ),
+            (r#"{"receiver_id":"b","message":null}"#, Code::InvalidFrame),
+            (r#"{"action":"dance"}"#, Code::InvalidFrame),
+            (r#"{"action":1}"#, Code::InvalidFrame),
+            (r#"{"receiver_id":"","message":"hi"}"#, Code::InvalidUserId),
+            (r#"{"receiver_id":"b","message":""}"#, Code::MessageEmpty),
+            (
+                r#"{"receiver_id":"b","message":"m","client_message_id":""}"#,
+                Code::InvalidFrame,
+            ),
+        ] {
+            assert_eq!(rejection(frame).code, code, "{frame}");
+        }
+        let long = "x".repeat(Text::MAX_BYTES + 1);
+        let frame = json!({"receiver_id": "b", "message": long}).to_string();
+        assert_eq!(rejection(&frame).code, Code::MessageTooLong);
+    }
+
+    #[test]
+    fn a_frame_beyond_the_limit_of_the_gateway_is_rejected_before_it_is_read() {
+        let ping = r#"{"action":"ping"}"#;
+        let padded = |bytes: usize| ping.to_owned() + &" ".repeat(bytes - ping.len());
+        let longest = ParsedFrame::parse(&padded(ParsedFrame::MAX_BYTES));
+        assert!(longest.frame.is_ok());
+        let too_long = rejection(&padded(ParsedFrame::MAX_BYTES + 1));
+        assert_eq!(too_long.code, Code::InvalidFrame);
+        assert_eq!(too_long.message, "The frame is too long.");
+    }
+
+    #[test]
+    fn a_deeply_nested_frame_is_rejected_and_costs_no_stack() {
+        let nested = |inner: &str| format!(r#"{{"receiver_id":"b","message":{inner}}}"#);
+        let parse = move || {
+            for text in [
+                "[".repeat(100_000),
+                nested(&"[".repeat(100_000)),
+                nested(&format!("{}{}", "[".repeat(60_000), "]".repeat(60_000))),
+                r#"{"a":"#.repeat(20_000),
+                nested(&r#"[{"$and":"#.repeat(10_000)),
+            ] {
+                let parsed = ParsedFrame::parse(&text);
+                assert_eq!(
+                    parsed.frame.expect_err("it is rejected").code,
+                    Code::InvalidFrame
+                );
+            }
+        };
+        let thread = std::thread::Builder::new().stack_size(SMALL_STACK_BYTES);
+        let thread = thread.spawn(parse).expect("a thread");
+        thread.join().expect("it does not panic");
+    }
+
+    #[test]
+    fn the_id_of_a_rejected_frame_is_known_and_that_of_a_ping_is_not() {
+        let id_of = |frame: &str| {
+            let id = ParsedFrame::parse(frame).client_message_id;
+            id.map(|id| id.as_str().to_owned())
+        };
+        let rejected = r#"{"receiver_id":"b","message":7,"client_message_id":"m-1"}"#;
+        assert_eq!(id_of(rejected).as_deref(), Some("m-1"));
+        let ping = r#"{"action":"ping","client_message_id":"m-1"}"#;
+        assert_eq!(id_of(ping), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "\\PC{0,200}") {
+            ParsedFrame::parse(&text);
+        }
+    }
+}

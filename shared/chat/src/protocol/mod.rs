@@ -1,0 +1,14 @@
+//! The WebSocket protocol: JSON text frames.
+//!
+//! - [`client`]: frames from a client
+//! - [`server`]: frames to a client
+//! - [`subprotocol`]: the name of the protocol in the handshake
+
+pub mod client;
+
+pub mod server;
+
+pub mod subprotocol;
+
+pub use client::{ClientFrame, ParsedFrame, SendFrame};
+pub use server::{Ack, ErrorFrame, ServerFrame, Status};
