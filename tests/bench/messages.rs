@@ -162,10 +162,10 @@ impl Parts {
     }
 
     async fn find_connections(&mut self) -> Duration {
-        let [a, b] = &self.users;
+        let deadline = Deadline::after(Duration::from_secs(5));
         let start = Instant::now();
         self.store
-            .sockets_of([a, b], Utc::now())
+            .connections_of(&self.users, Utc::now(), deadline)
             .await
             .expect("found");
         start.elapsed()
@@ -173,8 +173,12 @@ impl Parts {
 
     async fn take_token(&mut self) -> Duration {
         let [sender, _] = &self.users;
+        let deadline = Deadline::after(Duration::from_secs(5));
         let start = Instant::now();
-        let counted = self.store.debit(sender, 1, self.limit).await;
+        let counted = self
+            .store
+            .take_tokens(sender, 1, self.limit, deadline)
+            .await;
         counted.expect("counted");
         start.elapsed()
     }
@@ -190,15 +194,14 @@ impl Parts {
     }
 
     async fn push(&mut self) -> Duration {
-        let [_, receiver] = &self.users;
+        let deadline = Deadline::after(Duration::from_secs(5));
         let connections = self
             .store
-            .sockets_of([receiver, receiver], Utc::now())
-            .await;
-        let connections = connections.expect("found");
-        let deadline = Deadline::after(Duration::from_secs(5));
+            .connections_of(&self.users[1..], Utc::now(), deadline)
+            .await
+            .expect("found");
         let start = Instant::now();
-        let posted = self.push.fan_out(connections, TEXT, Utc::now(), deadline);
+        let posted = self.push.post_all(connections, TEXT, Utc::now(), deadline);
         let received = async {
             self.receiver.next_raw().await;
             start.elapsed()

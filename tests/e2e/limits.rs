@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use chat::store::RateLimit;
-use chat::{Store, UserId};
+use chat::{Deadline, Store, UserId};
 use futures_util::TryStreamExt;
 use futures_util::future::join_all;
 use mongodb::bson::{Document, doc};
@@ -287,6 +287,10 @@ fn user(id: &str) -> UserId {
     UserId::try_from(id.to_owned()).expect("a valid id")
 }
 
+fn deadline() -> Deadline {
+    Deadline::after(Duration::from_secs(20))
+}
+
 #[tokio::test]
 async fn messages_counted_at_once_all_count() {
     const DEBITS: u32 = 32;
@@ -305,14 +309,17 @@ async fn messages_counted_at_once_all_count() {
         let user_id = user(&format!("$user.{round}"));
         let debits = (0..DEBITS as usize).map(|number| {
             let store = &stores[number % stores.len()];
-            store.debit(&user_id, 1, limit)
+            store.take_tokens(&user_id, 1, limit, deadline())
         });
         for balance in join_all(debits).await {
             let balance = balance.expect("counted");
             assert!(balance.wait <= Duration::from_secs(100), "{balance:?}");
         }
         // The bucket is empty now, and one more is a debt.
-        let balance = stores[0].debit(&user_id, 1, limit).await.expect("counted");
+        let balance = stores[0]
+            .take_tokens(&user_id, 1, limit, deadline())
+            .await
+            .expect("counted");
         let expected = Duration::from_secs(100)..=Duration::from_secs(200);
         assert!(expected.contains(&balance.wait), "{balance:?}");
     }
@@ -328,8 +335,10 @@ async fn several_messages_may_be_counted_at_once() {
     let limit = RateLimit::new(0.01, 20).expect("a limit");
     let mut left = Vec::new();
     for messages in [1, 5, 14] {
-        let balance = store.debit(&user("a"), messages, limit).await;
-        left.push(balance.expect("counted").left);
+        let balance = store
+            .take_tokens(&user("a"), messages, limit, deadline())
+            .await;
+        left.push(balance.expect("counted").tokens);
     }
     assert_eq!(left, [19, 14, 0]);
     store.database().drop().await.expect("dropped");

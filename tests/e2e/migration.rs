@@ -244,7 +244,7 @@ async fn documents_that_are_not_messages_are_skipped_and_counted() {
         run(&database).await,
         Summary {
             numbered: 1,
-            left_alone: 5
+            skipped: 5
         }
     );
     assert_eq!(

@@ -112,18 +112,24 @@ async fn every_query_is_answered_from_an_index_without_a_sort() {
     ] {
         let range = Range { after, before };
         store
-            .page(&conversation, range, 5, |_| true)
+            .page(&conversation, range, 5, |_| true, deadline)
             .await
             .expect("a page");
     }
-    store.sockets_of([&a, &b], now).await.expect("sockets");
+    store
+        .connections_of(&[a.clone(), b.clone()], now, deadline)
+        .await
+        .expect("connections");
     // A resend looks for the earlier one, then for the newest.
     store
         .append(&draft("m", "id-0"), now, deadline)
         .await
         .expect("a duplicate");
     for _first_and_second in 0..2 {
-        store.debit(&a, 1, limit()).await.expect("counted");
+        store
+            .take_tokens(&a, 1, limit(), deadline)
+            .await
+            .expect("counted");
     }
 
     let finds: Vec<Document> = sent
@@ -206,8 +212,14 @@ async fn every_hot_query_names_its_shard() {
         expires_at: None,
     };
     let socket = Connection::new(id(), identity, "https://x".to_owned(), now);
-    store.connect(&socket).await.expect("connected");
-    store.debit(&a, 1, limit()).await.expect("counted");
+    store
+        .insert_connection(socket, deadline)
+        .await
+        .expect("connected");
+    store
+        .take_tokens(&a, 1, limit(), deadline)
+        .await
+        .expect("counted");
     for _send_and_resend in 0..2 {
         let draft = draft("m", "id");
         store.append(&draft, now, deadline).await.expect("stored");
@@ -215,15 +227,26 @@ async fn every_hot_query_names_its_shard() {
     let conversation = ConversationId::direct(&a, &b);
     for (after, before) in [(None, None), (Some(0), None), (None, Some(2))] {
         let range = Range { after, before };
-        let page = store.page(&conversation, range, 5, |_| true).await;
+        let page = store
+            .page(&conversation, range, 5, |_| true, deadline)
+            .await;
         page.expect("a page");
     }
-    let sockets = store.sockets_of([&a, &b], now).await.expect("sockets");
+    let sockets = store
+        .connections_of(&[a.clone(), b.clone()], now, deadline)
+        .await
+        .expect("connections");
     assert_eq!(sockets.len(), 1);
-    store.forget(&sockets).await.expect("forgotten");
-    let closed = store.disconnect(&id(), Some(&a)).await;
+    store
+        .delete_connections(&sockets, deadline)
+        .await
+        .expect("deleted");
+    let closed = store.delete_connection(&id(), Some(&a), deadline).await;
     closed.expect("nothing to forget");
-    let left = store.sockets_of([&a, &b], now).await.expect("sockets");
+    let left = store
+        .connections_of(&[a.clone(), b.clone()], now, deadline)
+        .await
+        .expect("connections");
     assert!(left.is_empty());
 
     let sent = std::mem::take(&mut *sent.lock());
@@ -269,7 +292,9 @@ async fn a_message_is_counted_by_one_operation_that_waits_for_no_other_server() 
     let (store, sent) = recorded_store().await;
     sent.lock().clear();
     for _first_and_second in 0..2 {
-        store.debit(&user("a"), 1, limit()).await.expect("counted");
+        let deadline = Deadline::after(Duration::from_secs(20));
+        let taken = store.take_tokens(&user("a"), 1, limit(), deadline).await;
+        taken.expect("counted");
     }
     let sent = std::mem::take(&mut *sent.lock());
     assert_eq!(sent.len(), 2, "{sent:?}");

@@ -265,7 +265,7 @@ async fn without_keys_nobody_gets_in_until_they_can_be_read() {
     let issuer = Issuer::start(Key::rsa("k"));
     issuer.set_down(true);
     let verifier = verifier(&issuer, HASTY);
-    verifier.warm().await;
+    verifier.fetch_keys().await;
     let failed = verifier.verify(&issuer.token(USER)).await;
     assert!(matches!(failed, Err(Failure::Failed(_))), "{failed:?}");
     issuer.set_down(false);

@@ -15,8 +15,6 @@ pub mod refusal;
 pub mod request;
 pub mod token;
 
-use std::sync::Arc;
-
 use chat::{Identity, Result, UserId};
 use chat_lambda::config::{Auth, invalid, optional, required};
 use chat_lambda::http_client;
@@ -156,10 +154,10 @@ impl Authorizer {
         }
     }
 
-    /// Reads the keys, for the start of a process. Without them it starts all the same.
-    pub async fn warm(&self) {
+    /// Fetches the keys, for the start of a process. Without them it starts all the same.
+    pub async fn fetch_keys(&self) {
         if let Self::Jwt { verifier, .. } = self {
-            verifier.warm().await;
+            verifier.fetch_keys().await;
         }
     }
 
@@ -201,11 +199,11 @@ fn claimed(request: &Request) -> Option<Identity> {
 /// [`Failure`]: the caller sees 401 if refused, else 500.
 pub async fn handle(
     event: LambdaEvent<Request>,
-    authorizer: Arc<Authorizer>,
+    authorizer: &'static Authorizer,
 ) -> Result<Value, Failure> {
     let request = event.payload;
     let span = tracing::info_span!("authorize", connection_id = request.connection_id);
-    answer(&request, &authorizer).instrument(span).await
+    answer(&request, authorizer).instrument(span).await
 }
 
 async fn answer(request: &Request, authorizer: &Authorizer) -> Result<Value, Failure> {

@@ -46,8 +46,8 @@ impl Verifier {
         Self { keys, rules }
     }
 
-    /// Reads the keys, so that the first request need not. A failure is logged, and tried again then.
-    pub async fn warm(&self) {
+    /// Fetches the keys, so that the first request need not. A failure is logged, and retried then.
+    pub async fn fetch_keys(&self) {
         let _ = self.keys.find(None, Algorithm::RS256).await;
     }
 

@@ -1,15 +1,14 @@
-//! `$connect`: records the open socket of a user.
+//! `$connect`: records the open connection of a user.
 //!
-//! The user is whom the authorizer has found. The handshake succeeds with 200, and with the subprotocol
-//! `chat.v1` if the client offers it; it fails with 400 (no user) or 503 (the database did not
-//! answer).
+//! The user is the one whom the authorizer has verified. The handshake succeeds with 200, and with the
+//! subprotocol `chat.v1` if the client offers it. It fails with 400 (no user) or 503 (the database
+//! failed).
 //!
-//! - [`surplus`]: the sockets that a new one takes the place of
+//! - [`eviction`]: closes the user's oldest connections beyond the limit
 
-pub mod surplus;
+pub mod eviction;
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lambda_events::apigw::{ApiGatewayProxyResponse, ApiGatewayWebsocketProxyRequest};
@@ -22,7 +21,8 @@ use http::header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 use lambda_runtime::LambdaEvent;
 use tracing::Instrument;
 
-/// Time kept back from the closing of other sockets: a socket that is recorded opens.
+/// Time kept back from the closing of other connections: the handshake of one that is recorded must
+/// succeed.
 const HANDSHAKE_RESERVE: Duration = Duration::from_millis(500);
 
 /// Settings from environment variables.
@@ -30,10 +30,10 @@ const HANDSHAKE_RESERVE: Duration = Duration::from_millis(500);
 pub struct Config {
     /// The database.
     pub database: DatabaseConfig,
-    /// The management API; its endpoint is recorded with the socket, for pushes to it.
+    /// The management API; its endpoint is recorded with the connection, for pushes to it.
     pub push: PushConfig,
-    /// `SOCKETS_PER_USER`: the open sockets that a user may have.
-    pub sockets_per_user: usize,
+    /// `SOCKETS_PER_USER`: the open connections that a user may have.
+    pub connections_per_user: usize,
 }
 
 impl Config {
@@ -46,32 +46,33 @@ impl Config {
         Ok(Self {
             database: DatabaseConfig::from_env()?,
             push: PushConfig::from_env()?,
-            sockets_per_user: surplus::limit_from_env()?,
+            connections_per_user: eviction::limit_from_env()?,
         })
     }
 }
 
-/// What the handler works with.
+/// The dependencies of the handler.
 pub struct Deps {
     /// The database.
     pub store: Store,
     /// The management API.
     pub push: Push,
-    /// The open sockets that a user may have.
-    pub sockets_per_user: usize,
+    /// The open connections that a user may have.
+    pub connections_per_user: usize,
 }
 
-/// Answers one handshake. A failure is an HTTP status of the handshake.
+/// Handles one handshake. A failure is an HTTP status of the handshake.
 pub async fn handle(
     event: LambdaEvent<ApiGatewayWebsocketProxyRequest>,
-    deps: Arc<Deps>,
+    deps: &'static Deps,
 ) -> Result<ApiGatewayProxyResponse, Infallible> {
     let deadline = deadline::from(&event.context);
     let connection_id = event.payload.request_context.connection_id.as_deref();
     let span = tracing::info_span!("connect", connection_id);
-    let status = answer(&event.payload, deadline, deps).instrument(span);
     let mut response = ApiGatewayProxyResponse::default();
-    response.status_code = status.await;
+    response.status_code = status(&event.payload, deadline, deps)
+        .instrument(span)
+        .await;
     if response.status_code == 200 && offers_ours(&event.payload) {
         let subprotocol = HeaderValue::from_static(SUBPROTOCOL);
         response.headers.insert(SEC_WEBSOCKET_PROTOCOL, subprotocol);
@@ -79,11 +80,8 @@ pub async fn handle(
     Ok(response)
 }
 
-async fn answer(
-    event: &ApiGatewayWebsocketProxyRequest,
-    deadline: Deadline,
-    deps: Arc<Deps>,
-) -> i64 {
+/// Records the connection and returns the status of the handshake.
+async fn status(event: &ApiGatewayWebsocketProxyRequest, deadline: Deadline, deps: &Deps) -> i64 {
     match connect(event, Utc::now(), deadline, deps).await {
         Ok(()) => {
             tracing::info!(monotonic_counter.Connects = 1, "connected");
@@ -112,7 +110,7 @@ async fn connect(
     event: &ApiGatewayWebsocketProxyRequest,
     now: DateTime<Utc>,
     deadline: Deadline,
-    deps: Arc<Deps>,
+    deps: &Deps,
 ) -> Result<()> {
     let identity = event::identity(&event.request_context).ok_or_else(|| {
         Rejection::new(
@@ -123,15 +121,16 @@ async fn connect(
     let connection_id = event::connection_id(&event.request_context)?;
     let endpoint = deps.push.endpoint().to_owned();
     let connection = Connection::new(connection_id, identity, endpoint, now);
-    let (row, recorder) = (connection.clone(), Arc::clone(&deps));
-    let recording = async move { recorder.store.connect(&row).await };
-    deadline.bound("connect", recording).await?;
-    surplus::close(connection, now, deadline.sooner(HANDSHAKE_RESERVE), deps).await;
+    deps.store
+        .insert_connection(connection.clone(), deadline)
+        .await?;
+    let deadline = deadline.sooner(HANDSHAKE_RESERVE);
+    eviction::evict(&connection, now, deadline, deps).await;
     Ok(())
 }
 
-/// Whether the client speaks our subprotocol. One that offers any insists on an answer; one that
-/// offers none must not get one.
+/// Returns whether the client speaks our subprotocol. A client that offers any insists on one in the
+/// response; a client that offers none must not get one.
 fn offers_ours(event: &ApiGatewayWebsocketProxyRequest) -> bool {
     let headers = &event.multi_value_headers;
     let values = headers.get_all(SEC_WEBSOCKET_PROTOCOL).into_iter();

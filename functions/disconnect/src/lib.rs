@@ -1,12 +1,10 @@
-//! `$disconnect`: forgets a closed socket.
+//! `$disconnect`: deletes a closed connection.
 //!
-//! API Gateway runs it at best effort, so a socket may also be forgotten by a push that finds it
-//! gone, or when its row expires.
-
-use std::sync::Arc;
+//! API Gateway runs it at best effort, so a row may also be deleted by a push that finds the
+//! connection gone, or when it expires.
 
 use aws_lambda_events::apigw::{ApiGatewayProxyResponse, ApiGatewayWebsocketProxyRequest};
-use chat::{ConnectionId, Deadline, Result, Store, UserId};
+use chat::{Result, Store};
 use chat_lambda::config::DatabaseConfig;
 use chat_lambda::{HandlerError, deadline, event};
 use lambda_runtime::LambdaEvent;
@@ -32,59 +30,52 @@ impl Config {
     }
 }
 
-/// What the handler works with.
+/// The dependencies of the handler.
 pub struct Deps {
     /// The database.
     pub store: Store,
 }
 
-/// Forgets the socket of the event.
+/// Deletes the connection of the event.
 ///
 /// # Errors
 ///
-/// [`Error::Unavailable`](chat::Error::Unavailable): the row stays until a push or its expiry removes it. Nobody reads the
-/// answer, but the failure shows in the function's error count.
+/// [`Error::Unavailable`](chat::Error::Unavailable): the row stays until a push or its expiry removes
+/// it. Nobody reads the response, but the failure shows in the function's error count.
 pub async fn handle(
     event: LambdaEvent<ApiGatewayWebsocketProxyRequest>,
-    deps: Arc<Deps>,
+    deps: &'static Deps,
 ) -> Result<ApiGatewayProxyResponse, HandlerError> {
     let deadline = deadline::from(&event.context);
     let context = event.payload.request_context;
     let connection_id = event::connection_id(&context)?;
-    let span = tracing::info_span!("disconnect", connection_id = connection_id.as_str());
-    let close_code = context.disconnect_status_code;
     let user_id = event::identity(&context).map(|identity| identity.user_id);
-    disconnect(connection_id, user_id, close_code, deadline, deps)
-        .instrument(span)
-        .await?;
+    let span = tracing::info_span!("disconnect", connection_id = connection_id.as_str());
+    let delete = async {
+        deps.store
+            .delete_connection(&connection_id, user_id.as_ref(), deadline)
+            .await
+            .inspect(|()| log_disconnect(context.disconnect_status_code))
+            .inspect_err(log_failure)
+    };
+    delete.instrument(span).await?;
     let mut response = ApiGatewayProxyResponse::default();
     response.status_code = 200;
     Ok(response)
 }
 
-async fn disconnect(
-    connection_id: ConnectionId,
-    user_id: Option<UserId>,
-    close_code: Option<i64>,
-    deadline: Deadline,
-    deps: Arc<Deps>,
-) -> Result<()> {
-    let work = async move {
-        let store = &deps.store;
-        store.disconnect(&connection_id, user_id.as_ref()).await
-    };
-    let outcome = deadline.bound("disconnect", work).await;
-    match &outcome {
-        Ok(()) => tracing::info!(
-            close_code,
-            monotonic_counter.Disconnects = 1,
-            "disconnected"
-        ),
-        Err(error) => tracing::error!(
-            cause = error.chain(),
-            monotonic_counter.Failures = 1,
-            "disconnect failed"
-        ),
-    }
-    outcome
+fn log_disconnect(close_code: Option<i64>) {
+    tracing::info!(
+        close_code,
+        monotonic_counter.Disconnects = 1,
+        "disconnected"
+    );
+}
+
+fn log_failure(error: &chat::Error) {
+    tracing::error!(
+        cause = error.chain(),
+        monotonic_counter.Failures = 1,
+        "disconnect failed"
+    );
 }

@@ -1,7 +1,5 @@
 //! The `$disconnect` function.
 
-use std::sync::Arc;
-
 use chat_lambda::telemetry;
 use disconnect::{Config, Deps, handle};
 use lambda_runtime::{Error, run_concurrent, service_fn};
@@ -10,8 +8,8 @@ use lambda_runtime::{Error, run_concurrent, service_fn};
 async fn main() -> Result<(), Error> {
     telemetry::start();
     let config = Config::from_env()?;
-    let deps = Arc::new(Deps {
+    let deps: &Deps = Box::leak(Box::new(Deps {
         store: config.database.connect_store().await?,
-    });
-    run_concurrent(service_fn(move |event| handle(event, Arc::clone(&deps)))).await
+    }));
+    run_concurrent(service_fn(move |event| handle(event, deps))).await
 }

@@ -9,9 +9,9 @@ pub mod problem;
 pub mod query;
 
 use std::convert::Infallible;
-use std::sync::Arc;
 
-use chat::{Code, Deadline, Identity, Rejection, Result, Store, UserId};
+use chat::store::Page;
+use chat::{Code, Deadline, Identity, Message, Rejection, Result, Store, UserId};
 use chat_lambda::config::{Auth, DatabaseConfig};
 use chat_lambda::deadline;
 use lambda_http::http::StatusCode;
@@ -46,7 +46,7 @@ impl Config {
     }
 }
 
-/// What the handler works with.
+/// The dependencies of the handler.
 pub struct Deps {
     /// The database.
     pub store: Store,
@@ -54,30 +54,41 @@ pub struct Deps {
     pub auth: Auth,
 }
 
-/// Answers one request: 200 with a JSON array, oldest message first, or a problem document with
+/// Handles one request: 200 with a JSON array, oldest message first, or a problem document with
 /// 400, 403 or 503.
-pub async fn handle(request: Request, deps: Arc<Deps>) -> Result<Response<String>, Infallible> {
+pub async fn handle(request: Request, deps: &'static Deps) -> Result<Response<String>, Infallible> {
     let deadline = deadline::from(&request.lambda_context());
     let span = tracing::info_span!("history", conversation_id = Empty);
     let response = async {
-        let answer = answer(request, deadline, deps).await;
-        answer.unwrap_or_else(problem::response)
+        respond(request, deadline, deps)
+            .await
+            .unwrap_or_else(problem::response)
     };
     Ok(response.instrument(span).await)
 }
 
-async fn answer(request: Request, deadline: Deadline, deps: Arc<Deps>) -> Result<Response<String>> {
+async fn respond(request: Request, deadline: Deadline, deps: &Deps) -> Result<Response<String>> {
     let query = Query::parse(request.uri().query().unwrap_or_default())?;
     if deps.auth == Auth::Jwt {
-        check(&query, caller(&request).as_ref())?;
+        check_caller(&query, caller(&request).as_ref())?;
     }
     Span::current().record("conversation_id", query.conversation_id().as_str());
-    deadline
-        .bound("history", async move { read(&query, &deps.store).await })
-        .await
+    let mut body = Body::default();
+    let fits = move |message: &Message| body.has_room_for(message);
+    let page = deps
+        .store
+        .page(
+            &query.conversation_id(),
+            query.range,
+            query.limit,
+            fits,
+            deadline,
+        )
+        .await?;
+    Ok(response(&query, &page))
 }
 
-/// Who asks, as the authorizer has found out.
+/// Returns the user whom the authorizer has verified.
 fn caller(request: &Request) -> Option<UserId> {
     let RequestContext::ApiGatewayV2(context) = request.request_context_ref()? else {
         return None;
@@ -86,9 +97,9 @@ fn caller(request: &Request) -> Option<UserId> {
     Some(identity.user_id)
 }
 
-/// Lets nobody read but the two whose conversation it is. The answer is the same whether or not there
-/// is one, so it tells nobody who talks to whom.
-fn check(query: &Query, caller: Option<&UserId>) -> Result<(), Rejection> {
+/// Checks that the caller is one of the two users of the conversation. The rejection is the same whether
+/// or not the conversation exists, so it does not reveal whether two others talk.
+fn check_caller(query: &Query, caller: Option<&UserId>) -> Result<(), Rejection> {
     match caller {
         Some(caller) if [&query.user1, &query.user2].contains(&caller) => Ok(()),
         _ => Err(Rejection::new(
@@ -98,23 +109,16 @@ fn check(query: &Query, caller: Option<&UserId>) -> Result<(), Rejection> {
     }
 }
 
-async fn read(query: &Query, store: &Store) -> Result<Response<String>> {
-    let mut body = Body::default();
-    let conversation_id = query.conversation_id();
-    let page = store
-        .page(&conversation_id, query.range, query.limit, |message| {
-            body.has_room_for(message)
-        })
-        .await?;
+fn response(query: &Query, page: &Page) -> Response<String> {
     let mut response = Response::builder()
         .status(StatusCode::OK)
         .header("content-type", "application/json")
         // Messages of two people: no cache on the way keeps them.
         .header("cache-control", "no-store");
-    if let Some(links) = page::links(query, &page) {
+    if let Some(links) = page::links(query, page) {
         response = response.header("link", links);
     }
-    Ok(response
+    response
         .body(page::json(&page.messages))
-        .expect("all headers are valid: links are percent-encoded"))
+        .expect("all headers are valid: links are percent-encoded")
 }

@@ -61,14 +61,11 @@ impl Answer {
     pub async fn deliver(mut self, outcome: Result<Option<Summary>, String>) -> Result<()> {
         let response = &mut self.response;
         let reason = match outcome {
-            Ok(Some(Summary {
-                numbered,
-                left_alone,
-            })) => {
-                let data = [("Numbered", numbered), ("LeftAlone", left_alone)];
+            Ok(Some(Summary { numbered, skipped })) => {
+                let data = [("Numbered", numbered), ("LeftAlone", skipped)];
                 let data = data.map(|(name, count)| (name.to_owned(), count.to_string()));
                 response.data.extend(data);
-                format!("{numbered} old messages numbered, {left_alone} documents left alone")
+                format!("{numbered} old messages numbered, {skipped} documents left alone")
             }
             Ok(None) => "nothing to do".to_owned(),
             Err(reason) => {

@@ -16,8 +16,6 @@ pub mod run;
 
 pub mod answer;
 
-use std::sync::Arc;
-
 use aws_lambda_events::cloudformation::CloudFormationCustomResourceRequest as ResourceRequest;
 use chat::migration::Summary;
 use chat::{Deadline, Error};
@@ -111,16 +109,16 @@ fn is_roll_back(old: &Value, new: &Value) -> bool {
 /// - `InvalidEvent`: it is neither `{}` nor a request of CloudFormation.
 /// - `Unavailable`, of an operator's request: the migration failed.
 /// - `Unavailable`, of CloudFormation's: the answer was not delivered. Lambda tries the event again.
-pub async fn handle(event: LambdaEvent<Value>, deps: Arc<Deps>) -> Result<Value, Diagnostic> {
+pub async fn handle(event: LambdaEvent<Value>, deps: &'static Deps) -> Result<Value, Diagnostic> {
     let deadline = deadline::if_known(&event.context);
     match Request::try_from(event.payload)? {
-        Request::Run => match migrate(&deps, deadline).await {
+        Request::Run => match migrate(deps, deadline).await {
             Ok(summary) => Ok(json!(summary)),
             Err(reason) => Err(unavailable(reason)),
         },
         Request::Resource { migrates, answer } => {
             let outcome = match migrates {
-                true => migrate(&deps, deadline).await.map(Some),
+                true => migrate(deps, deadline).await.map(Some),
                 false => Ok(None),
             };
             answer.deliver(outcome).await.map_err(|error| {

@@ -82,9 +82,9 @@ pub async fn run(config: DatabaseConfig, deadline: Option<Deadline>) -> Result<S
     let ended = end.bound("migration", async move { Ok(work.await) }).await;
     let summary = ended.unwrap_or_else(|_| Err(progress.borrow().out_of_time()))?;
     tracing::info!(numbered = summary.numbered, "migration done");
-    if summary.left_alone > 0 {
+    if summary.skipped > 0 {
         tracing::warn!(
-            documents = summary.left_alone,
+            documents = summary.skipped,
             "documents without a valid sender_id, receiver_id, message and timestamp are left alone"
         );
     }

@@ -12,7 +12,6 @@ pub mod files;
 mod site;
 
 use std::convert::Infallible;
-use std::sync::Arc;
 
 use lambda_http::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, ETAG, IF_NONE_MATCH, VARY};
 use lambda_http::http::{HeaderMap, HeaderName, StatusCode, response};
@@ -46,10 +45,10 @@ impl Deps {
 }
 
 /// Responds with one file: 200 with its text, 304 if the caller has it already, or 404.
-pub async fn handle(request: Request, deps: Arc<Deps>) -> Result<Response<Body>, Infallible> {
+pub async fn handle(request: Request, deps: &'static Deps) -> Result<Response<Body>, Infallible> {
     let parameters = request.path_parameters_ref();
     let name = parameters.and_then(|parameters| parameters.first("file"));
-    Ok(respond(name.unwrap_or(INDEX), request.headers(), &deps))
+    Ok(respond(name.unwrap_or(INDEX), request.headers(), deps))
 }
 
 fn respond(name: &str, headers: &HeaderMap, deps: &Deps) -> Response<Body> {

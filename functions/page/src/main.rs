@@ -1,7 +1,5 @@
 //! The function behind `GET /` and `GET /page/{file+}`.
 
-use std::sync::Arc;
-
 use chat_lambda::telemetry;
 use lambda_http::{Error, run_concurrent, service_fn};
 use page::{Config, Deps, handle};
@@ -9,9 +7,6 @@ use page::{Config, Deps, handle};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::start();
-    let deps = Arc::new(Deps::new(&Config::from_env()?));
-    run_concurrent(service_fn(move |request| {
-        handle(request, Arc::clone(&deps))
-    }))
-    .await
+    let deps: &Deps = Box::leak(Box::new(Deps::new(&Config::from_env()?)));
+    run_concurrent(service_fn(move |request| handle(request, deps))).await
 }

@@ -1,21 +1,18 @@
 //! `sendMessage`, `ping` and `$default`: stores a message and delivers it.
 //!
-//! - [`limits`]: how fast a user may send
 //! - [`send`]: one message, from a valid frame to its ack
-//! - [`sockets`]: the sockets that users had last
+//! - [`rate_limiter`]: the rate limit of a user
 //!
-//! Who a frame comes from is what the authorizer found out when the socket opened: API Gateway puts it
-//! into each event.
+//! The sender of a frame is the user whom the authorizer verified when the connection opened: API
+//! Gateway puts it into each event.
 //!
-//! `sendMessage` and `ping` are two-way routes: the answer is the body of the reply. `$default` is
-//! one-way and takes the frames of old clients: a good one is answered with silence, a bad one with
-//! an error frame through `@connections`.
+//! `sendMessage` and `ping` are two-way routes: the reply is the body of the response. `$default` is
+//! one-way and takes the frames of old clients: a good one gets no reply, a bad one an error frame
+//! through `@connections`.
 
-pub mod limits;
+pub mod rate_limiter;
 pub mod send;
-pub mod sockets;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lambda_events::apigw::{ApiGatewayProxyResponse, ApiGatewayWebsocketProxyRequest};
@@ -23,7 +20,7 @@ use aws_lambda_events::encodings::Body;
 use chat::protocol::{ClientFrame, ErrorFrame, ParsedFrame, ServerFrame};
 use chat::store::RateLimit;
 use chat::{
-    Code, ConnectionId, Deadline, Error, Identity, Push, Rejection, Result, Store, UserId,
+    Code, ConnectionId, Deadline, Delivery, Error, Identity, Rejection, Result, Store, UserId,
     timestamp,
 };
 use chat_lambda::config::{Auth, DatabaseConfig, PushConfig};
@@ -33,11 +30,10 @@ use lambda_runtime::LambdaEvent;
 use tracing::Instrument;
 use tracing::field::Empty;
 
-use limits::Limits;
-use sockets::Sockets;
+use rate_limiter::RateLimiter;
 
-/// Time kept back on `$default`, where an error leaves by a push: a send that has run out of time
-/// must not end in silence, which means success there.
+/// Time kept back on `$default`, where no reply means success: a timed-out send still needs time to
+/// push an error frame.
 const ERROR_FRAME_RESERVE: Duration = Duration::from_secs(1);
 
 /// Settings from environment variables.
@@ -47,9 +43,9 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// The management API.
     pub push: PushConfig,
-    /// `AUTH`: whether senders have proved who they are.
+    /// `AUTH`: whether senders have to have a token.
     pub auth: Auth,
-    /// `MESSAGE_RATE`, `MESSAGE_BURST`: how fast a user may send.
+    /// `MESSAGE_RATE`, `MESSAGE_BURST`: the rate limit of a user.
     pub rate: RateLimit,
 }
 
@@ -64,32 +60,30 @@ impl Config {
             database: DatabaseConfig::from_env()?,
             push: PushConfig::from_env()?,
             auth: Auth::from_env()?,
-            rate: limits::from_env()?,
+            rate: rate_limiter::limit_from_env()?,
         })
     }
 }
 
-/// What the handler works with.
+/// The dependencies of the handler.
 pub struct Deps {
     /// The database.
     pub store: Store,
-    /// The management API.
-    pub push: Push,
-    /// Whether senders have proved who they are.
+    /// The delivery of frames.
+    pub delivery: Delivery,
+    /// Whether senders have to have a token.
     pub auth: Auth,
-    /// How fast a user may send.
-    pub limits: Limits,
-    /// What is known of users' sockets.
-    pub sockets: Sockets,
+    /// The rate limit of users.
+    pub rate_limiter: RateLimiter,
 }
 
 /// A frame, as API Gateway hands it over.
 #[derive(Debug)]
 pub struct Request {
     connection_id: ConnectionId,
-    /// Who opened the socket; `None` for one that is older than the authorizer.
+    /// The user of the connection; `None` for one that is older than the authorizer.
     identity: Option<Identity>,
-    /// Whether the answer is the body of the reply.
+    /// Whether the reply is the body of the response.
     two_way: bool,
     body: String,
 }
@@ -108,7 +102,7 @@ impl TryFrom<ApiGatewayWebsocketProxyRequest> for Request {
     }
 }
 
-/// Answers one frame.
+/// Handles one frame.
 ///
 /// # Errors
 ///
@@ -116,7 +110,7 @@ impl TryFrom<ApiGatewayWebsocketProxyRequest> for Request {
 /// error frame.
 pub async fn handle(
     event: LambdaEvent<ApiGatewayWebsocketProxyRequest>,
-    deps: Arc<Deps>,
+    deps: &'static Deps,
 ) -> Result<ApiGatewayProxyResponse, HandlerError> {
     let deadline = deadline::from(&event.context);
     let request = Request::try_from(event.payload)?;
@@ -130,26 +124,26 @@ pub async fn handle(
 
 /// Processes a frame and sends the reply: as the response of a two-way route, else by a push. Closes
 /// the connection if the user's token has expired.
-async fn reply(request: Request, deadline: Deadline, deps: Arc<Deps>) -> ApiGatewayProxyResponse {
+async fn reply(request: Request, deadline: Deadline, deps: &Deps) -> ApiGatewayProxyResponse {
     let work_deadline = if request.two_way {
         deadline
     } else {
         deadline.sooner(ERROR_FRAME_RESERVE)
     };
-    let reply = process(&request, work_deadline, Arc::clone(&deps)).await;
+    let reply = process(&request, work_deadline, deps).await;
     let has_expired = has_code(&reply, Code::TokenExpired);
     if request.two_way && !has_expired {
         return response(Some(reply.to_json()));
     }
+    let (delivery, connection_id) = (&deps.delivery, &request.connection_id);
     if let ServerFrame::Error(_) = reply {
-        let frame = reply.to_json();
-        let sent = deps.push.reply(&request.connection_id, frame, deadline);
-        if let Err(error) = sent.await {
+        let frame = reply.to_json().into();
+        if let Err(error) = delivery.reply(connection_id, frame, deadline).await {
             tracing::warn!(cause = error.chain(), "error frame not delivered");
         }
     }
-    if has_expired && let Err(error) = deps.push.close(&request.connection_id, deadline).await {
-        tracing::warn!(cause = error.chain(), "socket not closed");
+    if has_expired && let Err(error) = delivery.close(connection_id, deadline).await {
+        tracing::warn!(cause = error.chain(), "connection not closed");
     }
     response(None)
 }
@@ -158,8 +152,8 @@ fn has_code(reply: &ServerFrame, code: Code) -> bool {
     matches!(reply, ServerFrame::Error(ErrorFrame { code: found, .. }) if *found == code)
 }
 
-/// Returns the reply to a frame. Logs the outcome, whatever it is.
-async fn process(request: &Request, deadline: Deadline, deps: Arc<Deps>) -> ServerFrame {
+/// Returns the reply to a frame. Logs a failure, whatever it is.
+async fn process(request: &Request, deadline: Deadline, deps: &Deps) -> ServerFrame {
     let parsed = ParsedFrame::parse(&request.body);
     let client_message_id = parsed.client_message_id.clone();
     dispatch(parsed, request, deadline, deps)
@@ -186,12 +180,12 @@ fn log_failure(error: &Error) {
     }
 }
 
-/// Verifies the sender, then does what the frame asks for.
+/// Verifies the sender, then runs the action of the frame.
 async fn dispatch(
     parsed: ParsedFrame,
     request: &Request,
     deadline: Deadline,
-    deps: Arc<Deps>,
+    deps: &Deps,
 ) -> Result<ServerFrame> {
     let now = Utc::now();
     let sender_id = sender(request.identity.clone(), deps.auth, now)?;
@@ -201,19 +195,18 @@ async fn dispatch(
         }),
         ClientFrame::Send(frame) => {
             let draft = send::draft(frame, sender_id, parsed.client_message_id)?;
-            let origin = request.connection_id.clone();
-            let send = send::send(draft, origin, now, deadline, deps);
-            let ack = deadline.bound("send", send).await?;
+            let origin = &request.connection_id;
+            let ack = send::send(draft, origin, now, deadline, deps).await?;
             Ok(ServerFrame::Ack(ack))
         }
     }
 }
 
-/// The user of the socket, if still believed. What has no end has no token behind it: such a socket is
-/// from before authorization was turned on.
+/// Returns the user of the connection, whose token must still be good. An identity without an end has
+/// no token behind it: its connection is from before authorization was turned on.
 fn sender(identity: Option<Identity>, auth: Auth, now: DateTime<Utc>) -> Result<UserId, Rejection> {
-    let is_believed = |identity: &Identity| auth == Auth::Open || identity.expires_at.is_some();
-    let identity = identity.filter(is_believed).ok_or_else(|| {
+    let is_verified = |identity: &Identity| auth == Auth::Open || identity.expires_at.is_some();
+    let identity = identity.filter(is_verified).ok_or_else(|| {
         Rejection::new(
             Code::NotConnected,
             "This connection has no user. Please connect again.",

@@ -1,11 +1,9 @@
 //! The function behind `sendMessage`, `ping` and `$default`.
 
-use std::sync::Arc;
-
+use chat::Delivery;
 use chat_lambda::telemetry;
 use lambda_runtime::{Error, run_concurrent, service_fn};
-use send_message::limits::Limits;
-use send_message::sockets::Sockets;
+use send_message::rate_limiter::RateLimiter;
 use send_message::{Config, Deps, handle};
 
 #[tokio::main(flavor = "current_thread")]
@@ -15,12 +13,11 @@ async fn main() -> Result<(), Error> {
     // The two wait for different things: the loading of certificates and the network.
     let push = tokio::task::spawn_blocking(move || config.push.push().prepare());
     let store = config.database.connect_store().await?;
-    let deps = Arc::new(Deps {
+    let deps: &Deps = Box::leak(Box::new(Deps {
+        delivery: Delivery::new(store.clone(), push.await?),
         store,
-        push: push.await?,
         auth: config.auth,
-        limits: Limits::new(config.rate),
-        sockets: Sockets::default(),
-    });
-    run_concurrent(service_fn(move |event| handle(event, Arc::clone(&deps)))).await
+        rate_limiter: RateLimiter::new(config.rate),
+    }));
+    run_concurrent(service_fn(move |event| handle(event, deps))).await
 }

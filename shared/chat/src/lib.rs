@@ -10,7 +10,7 @@
 //! - [`protocol`]: the JSON frames of both directions
 //! - [`store`]: MongoDB: connections, the log with its delivery contract, rate limits
 //! - [`migration`]: numbers for the documents of the old system
-//! - [`push`]: the `@connections` management API
+//! - [`delivery`]: frames to the connections of users
 
 pub mod id;
 
@@ -32,12 +32,13 @@ pub mod store;
 
 pub mod migration;
 
-pub mod push;
+pub mod delivery;
 
 pub use deadline::Deadline;
+pub use delivery::Delivery;
+pub use delivery::push::Push;
 pub use entry::{Draft, Message, Text};
 pub use error::{Code, Error, Rejection, Result};
 pub use id::{ClientMessageId, ConnectionId, ConversationId, UserId};
 pub use identity::Identity;
-pub use push::Push;
 pub use store::{Connection, Store};

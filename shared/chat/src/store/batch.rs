@@ -6,98 +6,99 @@
 //! [group commit]: https://dev.mysql.com/doc/refman/8.4/en/innodb-performance-group_commit.html
 
 use std::pin::pin;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use mongodb::error::{Error as DriverError, Result};
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-/// How long others wait for an operation. One that takes longer may hang, since the driver has no
-/// time-out of its own for an answer: it goes on, and no longer keeps the next one from starting.
-const LONGEST_TURN: Duration = Duration::from_millis(500);
+/// How long an operation keeps the next one from starting. A longer one may hang, since the driver has
+/// no timeout of its own for a response: it goes on beside the next one.
+const TURN_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Where items wait to be served together.
-pub(super) struct Batch<Item, Answer> {
-    /// The first of them has come with the one who will serve them all.
-    waiting: Mutex<Vec<Waiting<Item, Answer>>>,
-    /// Held during an operation: what comes in meanwhile becomes the next one.
+/// A queue of items for the next operation. The caller that queued the first item (the leader) runs the
+/// operation for all of them.
+pub(super) struct Batch<Item, Output> {
+    queue: Mutex<Vec<Queued<Item, Output>>>,
+    /// Held during an operation. Items that arrive meanwhile belong to the next one.
     turn: tokio::sync::Mutex<()>,
 }
 
-type Waiting<Item, Answer> = (Item, oneshot::Sender<Result<Answer>>);
+type Queued<Item, Output> = (Item, oneshot::Sender<Result<Output>>);
 
-impl<Item, Answer> Default for Batch<Item, Answer> {
+impl<Item, Output> Default for Batch<Item, Output> {
     fn default() -> Self {
         Self {
-            waiting: Mutex::default(),
+            queue: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
         }
     }
 }
 
-impl<Item, Answer> Batch<Item, Answer> {
-    /// Serves an item, together with all others that wait by the time it is its turn. `serve` gives
-    /// an answer to each item, in their order.
-    pub async fn serve(
+impl<Item, Output> Batch<Item, Output> {
+    /// Runs an operation for an item, together with all others that are queued when its turn comes.
+    /// `operation` returns an output for each item, in their order.
+    ///
+    /// # Errors
+    ///
+    /// That of the operation for this item, or the leader was dropped before its turn.
+    pub async fn run(
         &self,
         item: Item,
-        serve: impl AsyncFnOnce(Vec<Item>) -> Vec<Result<Answer>>,
-    ) -> Result<Answer> {
-        let (sender, answer) = oneshot::channel();
-        if self.is_first(item, sender) {
-            self.serve_all(serve).await;
+        operation: impl AsyncFnOnce(Vec<Item>) -> Vec<Result<Output>>,
+    ) -> Result<Output> {
+        let (sender, output) = oneshot::channel();
+        if self.push(item, sender) {
+            self.lead(operation).await;
         }
         let abandoned = |_| DriverError::custom("the operation was abandoned");
-        answer.await.map_err(abandoned)?
+        output.await.map_err(abandoned)?
     }
 
-    /// Lets an item wait. Whether it is the first that does.
-    fn is_first(&self, item: Item, sender: oneshot::Sender<Result<Answer>>) -> bool {
-        let mut waiting = self.lock();
-        waiting.push((item, sender));
-        waiting.len() == 1
+    /// Queues an item. Returns whether it is the first.
+    fn push(&self, item: Item, sender: oneshot::Sender<Result<Output>>) -> bool {
+        let mut queue = self.queue.lock();
+        queue.push((item, sender));
+        queue.len() == 1
     }
 
-    /// Serves those who wait when it is their turn.
-    async fn serve_all(&self, serve: impl AsyncFnOnce(Vec<Item>) -> Vec<Result<Answer>>) {
-        let group = Group(Some(self));
+    /// Runs the operation for all queued items, when the turn has come.
+    async fn lead(&self, operation: impl AsyncFnOnce(Vec<Item>) -> Vec<Result<Output>>) {
+        let leader = Leader(Some(self));
         let turn = self.turn.lock().await;
-        let (items, senders): (Vec<_>, Vec<_>) = group.take().into_iter().unzip();
-        let mut serving = pin!(serve(items));
-        let answers = match timeout(LONGEST_TURN, &mut serving).await {
-            Ok(answers) => answers,
+        let (items, senders): (Vec<_>, Vec<_>) = leader.take().into_iter().unzip();
+        let mut running = pin!(operation(items));
+        let outputs = match timeout(TURN_TIMEOUT, &mut running).await {
+            Ok(outputs) => outputs,
             Err(_) => {
                 drop(turn);
-                serving.await
+                running.await
             }
         };
-        for (sender, answer) in senders.into_iter().zip(answers) {
-            // Who waits no longer wants no answer.
-            let _ = sender.send(answer);
+        for (sender, output) in senders.into_iter().zip(outputs) {
+            // The receiver may have been dropped: its request has timed out.
+            let _ = sender.send(output);
         }
     }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Waiting<Item, Answer>>> {
-        self.waiting.lock().expect("no holder panics")
-    }
 }
 
-/// Those who wait for the same turn. If the one who is to serve them gives up before it comes, they are
-/// told so: else they would wait for ever.
-struct Group<'a, Item, Answer>(Option<&'a Batch<Item, Answer>>);
+/// Empties the queue if the leader is dropped before its turn, which fails the queued items: without a
+/// leader they would wait for ever.
+struct Leader<'a, Item, Output>(Option<&'a Batch<Item, Output>>);
 
-impl<Item, Answer> Group<'_, Item, Answer> {
-    fn take(mut self) -> Vec<Waiting<Item, Answer>> {
+impl<Item, Output> Leader<'_, Item, Output> {
+    /// Takes all items out of the queue.
+    fn take(mut self) -> Vec<Queued<Item, Output>> {
         let batch = self.0.take().expect("it is taken once");
-        std::mem::take(&mut *batch.lock())
+        std::mem::take(&mut *batch.queue.lock())
     }
 }
 
-impl<Item, Answer> Drop for Group<'_, Item, Answer> {
+impl<Item, Output> Drop for Leader<'_, Item, Output> {
     fn drop(&mut self) {
         if let Some(batch) = self.0 {
-            batch.lock().clear();
+            batch.queue.lock().clear();
         }
     }
 }
@@ -111,42 +112,41 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_item_alone_is_served_alone_and_at_once() {
+    async fn a_single_item_is_served_at_once() {
         let batch = Batch::default();
-        let answer = batch.serve(7, async |items: Vec<u32>| {
+        let output = batch.run(7, async |items: Vec<u32>| {
             assert_eq!(items, [7]);
             vec![Ok(items[0] * 2)]
         });
-        assert_eq!(answer.await.ok(), Some(14));
+        assert_eq!(output.await.ok(), Some(14));
     }
 
     #[tokio::test]
-    async fn items_that_wait_are_served_together_and_each_gets_its_own_answer() {
+    async fn queued_items_share_an_operation_and_each_gets_its_own_output() {
         let (batch, operations) = (Batch::default(), AtomicUsize::new(0));
         let requests = (0..100_u32).map(|item| {
-            batch.serve(item, async |items: Vec<u32>| {
+            batch.run(item, async |items: Vec<u32>| {
                 operations.fetch_add(1, Ordering::Relaxed);
                 tokio::task::yield_now().await;
-                let answers = items.into_iter().map(|item| match item % 2 {
+                let outputs = items.into_iter().map(|item| match item % 2 {
                     0 => Ok(item * 2),
                     _ => Err(DriverError::custom(item)),
                 });
-                answers.collect()
+                outputs.collect()
             })
         });
-        for (item, answer) in join_all(requests).await.into_iter().enumerate() {
+        for (item, output) in join_all(requests).await.into_iter().enumerate() {
             let item = item as u32;
-            match answer {
-                Ok(answer) => assert_eq!((answer, item % 2), (item * 2, 0)),
+            match output {
+                Ok(output) => assert_eq!((output, item % 2), (item * 2, 0)),
                 Err(error) => assert_eq!(error.get_custom(), Some(&item)),
             }
         }
-        // The first one finds nobody else, and all the others wait meanwhile.
+        // The first one finds the queue empty, and all the others are queued meanwhile.
         assert_eq!(operations.into_inner(), 2);
     }
 
-    /// Serves nobody, ever.
-    async fn never(_: Vec<u32>) -> Vec<Result<u32>> {
+    async fn hang(_: Vec<u32>) -> Vec<Result<u32>> {
         std::future::pending().await
     }
 
@@ -155,33 +155,33 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_operation_that_hangs_keeps_the_others_waiting_for_a_moment_only() {
+    async fn an_operation_that_hangs_delays_the_next_one_only_until_its_timeout() {
         let batch = Batch::default();
-        let hanging = batch.serve(0, never);
+        let hanging = batch.run(0, hang);
         let others = async {
             tokio::task::yield_now().await;
-            let answer = timeout(LONGEST_TURN * 10, batch.serve(1, echo)).await;
-            answer.expect("it is served")
+            let output = timeout(TURN_TIMEOUT * 10, batch.run(1, echo)).await;
+            output.expect("it is served")
         };
-        let answer = tokio::select! {
+        let output = tokio::select! {
             _ = hanging => unreachable!("it hangs"),
-            answer = others => answer,
+            output = others => output,
         };
-        assert_eq!(answer.ok(), Some(1));
+        assert_eq!(output.ok(), Some(1));
     }
 
     #[tokio::test]
-    async fn who_gives_up_leaves_nobody_waiting_for_ever() {
+    async fn dropping_the_leader_fails_its_followers() {
         let batch = Batch::default();
-        let mut hanging = Box::pin(batch.serve(0, never));
-        let mut leader = Box::pin(batch.serve(1, echo));
-        let mut follower = Box::pin(batch.serve(2, echo));
+        let mut hanging = Box::pin(batch.run(0, hang));
+        let mut leader = Box::pin(batch.run(1, echo));
+        let mut follower = Box::pin(batch.run(2, echo));
         assert!(futures_util::poll!(&mut hanging).is_pending());
         assert!(futures_util::poll!(&mut leader).is_pending());
         assert!(futures_util::poll!(&mut follower).is_pending());
         drop(leader);
         assert!(follower.await.is_err());
         drop(hanging);
-        assert_eq!(batch.serve(3, echo).await.ok(), Some(3));
+        assert_eq!(batch.run(3, echo).await.ok(), Some(3));
     }
 }

@@ -1,4 +1,4 @@
-//! One document per open socket.
+//! One document per open connection.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use mongodb::bson::{self, doc};
 use mongodb::error::Error as DriverError;
 use serde::{Deserialize, Serialize};
 
-use super::{OPERATION_TIME, Store, perform};
-use crate::{ConnectionId, Identity, Result, UserId};
+use super::{OPERATION_TIMEOUT, Store, perform};
+use crate::{ConnectionId, Deadline, Identity, Result, UserId};
 
-/// An open socket.
+/// An open connection.
 ///
 /// ```json
 /// {"_id": "PJqB0fHsqRcCHlw=", "user_id": "prof@example.com",
@@ -20,10 +20,10 @@ use crate::{ConnectionId, Identity, Result, UserId};
 /// ```
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Connection {
-    /// The socket.
+    /// The id.
     #[serde(rename = "_id")]
     pub connection_id: ConnectionId,
-    /// Whose socket it is.
+    /// The user.
     pub user_id: UserId,
     /// The management endpoint of the API that holds it: several APIs may share one database.
     pub endpoint: String,
@@ -32,15 +32,16 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// How long a row is kept: API Gateway ends every socket after 2 hours, and the rest is slack.
+    /// The time for which a row is kept: API Gateway closes every connection after 2 hours, and the rest
+    /// is slack.
     const LIFETIME: Duration = Duration::from_secs(2 * 60 * 60 + 10 * 60);
 
-    /// A socket younger than this may still be on its way up: API Gateway answers 410 until
+    /// The age below which a connection may still be opening: API Gateway responds with 410 until
     /// `$connect` has returned and the client has its 101.
-    const SETTLING: Duration = Duration::from_secs(5);
+    const OPENING: Duration = Duration::from_secs(5);
 
-    /// A socket that opens at `connected_at`. It gets messages no longer than its user's token
-    /// lasts.
+    /// Returns a connection that opens at `connected_at`. It gets messages no longer than its user's
+    /// token lasts.
     pub fn new(
         connection_id: ConnectionId,
         identity: Identity,
@@ -58,30 +59,26 @@ impl Connection {
         }
     }
 
-    /// Whether it opened before `other`. Of two that opened in the same millisecond, the id decides.
+    /// Returns whether it opened before `other`.
     pub fn is_older_than(&self, other: &Self) -> bool {
         self.opened() < other.opened()
     }
 
-    /// What sockets are ordered by.
+    /// Returns the key that orders connections by age. Of two that opened in the same millisecond, the
+    /// id decides.
     pub fn opened(&self) -> impl Ord {
         (self.connected_at, self.connection_id.as_str())
     }
 
-    /// Whether it may get messages at `now`: it does not outlive its user's token.
+    /// Returns whether it may get messages at `now`: it does not outlive its user's token.
     pub fn is_live(&self, now: DateTime<Utc>) -> bool {
         self.expires_at > date(now)
     }
 
-    /// Whether it is the same socket, whatever else is known of it.
-    pub fn is_same(&self, other: &Self) -> bool {
-        self.connection_id == other.connection_id
-    }
-
-    /// Whether it may still be on its way up.
-    pub fn is_settling(&self, now: DateTime<Utc>) -> bool {
+    /// Returns whether it may still be opening.
+    pub fn is_opening(&self, now: DateTime<Utc>) -> bool {
         let age_ms = now.timestamp_millis() - self.connected_at.timestamp_millis();
-        age_ms < Self::SETTLING.as_millis() as i64
+        age_ms < Self::OPENING.as_millis() as i64
     }
 }
 
@@ -90,58 +87,71 @@ fn date(time: DateTime<Utc>) -> bson::DateTime {
 }
 
 impl Store {
-    /// Records an open socket.
+    /// Inserts an open connection.
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`](crate::Error::Unavailable): it may or may not be recorded; refuse the
+    /// [`Error::Unavailable`](crate::Error::Unavailable): it may or may not be inserted; reject the
     /// handshake.
-    pub async fn connect(&self, connection: &Connection) -> Result<()> {
-        let insert = self.connections.insert_one(connection);
-        perform("insert of a connection", insert).await?;
+    pub async fn insert_connection(
+        &self,
+        connection: Connection,
+        deadline: Deadline,
+    ) -> Result<()> {
+        let connections = self.connections.clone();
+        let insert = async move { connections.insert_one(connection).await };
+        perform("insert of a connection", deadline, insert).await?;
         Ok(())
     }
 
-    /// Forgets a socket that is closed. An unknown id is no error. Its user, if known, lets a sharded
-    /// collection find the shard.
+    /// Deletes a connection that is closed. An unknown id is no error. Its user, if known, lets a
+    /// sharded collection find the shard.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`](crate::Error::Unavailable): it stays until a push finds it gone or it
     /// expires.
-    pub async fn disconnect(
+    pub async fn delete_connection(
         &self,
         connection_id: &ConnectionId,
         user_id: Option<&UserId>,
+        deadline: Deadline,
     ) -> Result<()> {
-        let mut socket = doc! {"_id": connection_id.as_str()};
+        let mut filter = doc! {"_id": connection_id.as_str()};
         if let Some(user_id) = user_id {
-            socket.insert("user_id", user_id.as_str());
+            filter.insert("user_id", user_id.as_str());
         }
-        let delete = self.connections.delete_one(socket);
-        perform("delete of a connection", delete).await?;
+        let connections = self.connections.clone();
+        let delete = async move { connections.delete_one(filter).await };
+        perform("delete of a connection", deadline, delete).await?;
         Ok(())
     }
 
-    /// Forgets sockets that a push has found closed. Their users are named as well: by them a
-    /// sharded collection finds the shards.
+    /// Deletes connections that are closed. Their users are in the filter too: by them a sharded
+    /// collection finds the shards.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`](crate::Error::Unavailable): they stay until a push finds them gone
     /// again or they expire.
-    pub async fn forget(&self, sockets: &[Connection]) -> Result<()> {
-        let ids = sockets.iter().map(|socket| socket.connection_id.as_str());
-        let users = sockets.iter().map(|socket| socket.user_id.as_str());
-        let delete = self.connections.delete_many(doc! {
+    pub async fn delete_connections(
+        &self,
+        closed: &[Connection],
+        deadline: Deadline,
+    ) -> Result<()> {
+        let ids = closed.iter().map(|closed| closed.connection_id.as_str());
+        let users = closed.iter().map(|closed| closed.user_id.as_str());
+        let filter = doc! {
             "_id": {"$in": ids.collect::<Vec<_>>()},
             "user_id": {"$in": users.collect::<Vec<_>>()},
-        });
-        perform("delete of connections", delete).await?;
+        };
+        let connections = self.connections.clone();
+        let delete = async move { connections.delete_many(filter).await };
+        perform("delete of connections", deadline, delete).await?;
         Ok(())
     }
 
-    /// All live sockets of `users`, found by index.
+    /// Returns all live connections of `users`, found by index.
     ///
     /// TTL deletion lags, so expired rows are left out: here and not in the query, where the time
     /// would make the planner weigh the TTL index against that of the users at each look-up.
@@ -149,32 +159,44 @@ impl Store {
     /// # Errors
     ///
     /// [`Error::Unavailable`](crate::Error::Unavailable).
-    pub async fn sockets_of(
+    pub async fn connections_of(
         &self,
-        users: [&UserId; 2],
+        users: &[UserId],
         now: DateTime<Utc>,
+        deadline: Deadline,
     ) -> Result<Vec<Connection>> {
-        let look_up = self.look_ups.serve(users.map(Clone::clone), async |pairs| {
-            match self.find_sockets(&pairs).await {
-                Ok(sockets) => pairs.iter().map(|pair| Ok(of(pair, &sockets))).collect(),
-                Err(error) => pairs.iter().map(|_| Err(error.clone())).collect(),
-            }
-        });
-        let mut sockets = perform("look-up of a user's sockets", look_up).await?;
-        sockets.retain(|socket| socket.is_live(now));
-        Ok(sockets)
+        let (store, users) = (self.clone(), users.to_vec());
+        let look_up = async move {
+            store
+                .look_ups
+                .run(users, async |groups| {
+                    match store.find_connections(&groups).await {
+                        Ok(found) => groups.iter().map(|users| Ok(of(users, &found))).collect(),
+                        Err(error) => groups.iter().map(|_| Err(error.clone())).collect(),
+                    }
+                })
+                .await
+        };
+        let mut connections = perform("look-up of a user's sockets", deadline, look_up).await?;
+        connections.retain(|connection| connection.is_live(now));
+        Ok(connections)
     }
 
-    async fn find_sockets(&self, pairs: &[[UserId; 2]]) -> Result<Vec<Connection>, DriverError> {
-        let users: Vec<&str> = pairs.iter().flatten().map(UserId::as_str).collect();
+    async fn find_connections(
+        &self,
+        groups: &[Vec<UserId>],
+    ) -> Result<Vec<Connection>, DriverError> {
+        let users: Vec<&str> = groups.iter().flatten().map(UserId::as_str).collect();
         let find = self.connections.find(doc! {"user_id": {"$in": users}});
-        find.max_time(OPERATION_TIME).await?.try_collect().await
+        find.max_time(OPERATION_TIMEOUT).await?.try_collect().await
     }
 }
 
-/// Those of `sockets` that belong to a pair of users.
-fn of(pair: &[UserId; 2], sockets: &[Connection]) -> Vec<Connection> {
-    let sockets = sockets.iter();
-    let of_pair = sockets.filter(|socket| pair.contains(&socket.user_id));
-    of_pair.cloned().collect()
+/// Returns those of `connections` that belong to `users`.
+fn of(users: &[UserId], connections: &[Connection]) -> Vec<Connection> {
+    connections
+        .iter()
+        .filter(|connection| users.contains(&connection.user_id))
+        .cloned()
+        .collect()
 }

@@ -1,9 +1,8 @@
-//! The `@connections` management API: frames to open sockets, and their end.
+//! The `@connections` management API: sends frames to connections, and closes them.
 //!
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html>
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use aws_sdk_apigatewaymanagement::Client;
@@ -17,36 +16,37 @@ use aws_types::SdkConfig;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
+use parking_lot::Mutex;
 use tracing::Instrument;
 use tracing::field::Empty;
 
 use crate::{Connection, ConnectionId, Deadline, Error};
 
-/// Calls in flight at once for one message.
+/// Calls in flight at once for one frame.
 const CONCURRENT_CALLS: usize = 32;
 
-/// How long one try of a call may take, if the request has that long.
+/// The timeout of one attempt of a call, if the request has that long.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Tries of one call: the first, and retries of 429, 5xx and time-outs.
+/// Attempts of one call: the first, and retries of 429, 5xx and timeouts.
 const ATTEMPTS: u32 = 4;
 
-/// The bound of the first pause between tries; it doubles with each.
+/// The bound of the first pause between attempts; it doubles with each.
 const FIRST_BACKOFF: Duration = Duration::from_millis(25);
 
-/// What became of a frame at its sockets.
+/// The outcome of a frame at its connections.
 #[derive(Debug, Default)]
 pub struct Deliveries {
-    /// Sockets that took it.
+    /// Connections that got it.
     pub delivered: Vec<Connection>,
-    /// Sockets that no longer exist; their rows are to be deleted.
+    /// Connections that no longer exist.
     pub gone: Vec<Connection>,
-    /// How many could not be reached now; the client finds the message in the history.
+    /// The count of those that could not be reached now; the client finds the message in the history.
     pub failed: usize,
 }
 
 impl Deliveries {
-    /// Adds those at other sockets.
+    /// Adds the outcome at other connections.
     pub fn extend(&mut self, others: Self) {
         self.delivered.extend(others.delivered);
         self.gone.extend(others.gone);
@@ -54,25 +54,25 @@ impl Deliveries {
     }
 }
 
-/// What is done to a socket.
+/// A call of the API about a connection.
 #[derive(Debug, Clone)]
 enum Call {
-    /// It gets a text frame.
+    /// Sends a text frame.
     Post(Bytes),
-    /// It is closed.
+    /// Closes the connection.
     Delete,
 }
 
-/// Why a call did not reach a socket.
+/// The failure of a call.
 #[derive(Debug)]
-enum Miss {
-    /// HTTP 410: the socket is closed for good.
+enum CallError {
+    /// HTTP 410: the connection is closed for good.
     Gone,
     /// Anything else, after retries.
     Failed(Error),
 }
 
-impl<E> From<SdkError<E>> for Miss
+impl<E> From<SdkError<E>> for CallError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
@@ -84,7 +84,7 @@ where
     }
 }
 
-/// A client of the management API. Made once at start; connections are reused.
+/// A client of the management API. Made once at start; HTTP connections are reused.
 #[derive(Debug)]
 pub struct Push {
     /// The base URL of the API that invoked this function.
@@ -111,59 +111,61 @@ impl Push {
         self
     }
 
-    /// The management endpoint of the API that invoked this function.
+    /// Returns the management endpoint of the API that invoked this function.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
 
-    /// Sends one text frame to all `sockets`, several at a time. One dead socket costs the others
+    /// Sends one text frame to all `connections`, several at a time. One that is gone costs the others
     /// nothing.
     ///
     /// `frame` is UTF-8 JSON of at most 131,072 bytes, which all calls share.
-    pub async fn fan_out(
+    pub async fn post_all(
         &self,
-        sockets: Vec<Connection>,
+        connections: Vec<Connection>,
         frame: impl Into<Bytes>,
         now: DateTime<Utc>,
         deadline: Deadline,
     ) -> Deliveries {
         let call = Call::Post(frame.into());
-        self.call_all(sockets, &call, now, deadline).await
+        self.call_all(connections, &call, now, deadline).await
     }
 
-    /// Closes all `sockets`, several at a time. Gives those that are closed now, or were before:
+    /// Closes all `connections`, several at a time. Returns those that are closed now, or were before:
     /// their rows are to be deleted.
     pub async fn close_all(
         &self,
-        sockets: Vec<Connection>,
+        connections: Vec<Connection>,
         now: DateTime<Utc>,
         deadline: Deadline,
     ) -> Vec<Connection> {
-        let calls = self.call_all(sockets, &Call::Delete, now, deadline).await;
+        let calls = self
+            .call_all(connections, &Call::Delete, now, deadline)
+            .await;
         [calls.delivered, calls.gone].concat()
     }
 
     async fn call_all(
         &self,
-        sockets: Vec<Connection>,
+        connections: Vec<Connection>,
         call: &Call,
         now: DateTime<Utc>,
         deadline: Deadline,
     ) -> Deliveries {
-        let mut calls = stream::iter(sockets)
-            .map(|socket| async move {
-                let delivery = self.deliver(&socket, call, now, deadline);
-                let outcome = traced(&socket.connection_id, delivery).await;
-                (socket, outcome)
+        let mut calls = stream::iter(connections)
+            .map(|connection| async move {
+                let called = self.call_opening(&connection, call, now, deadline);
+                let outcome = traced(&connection.connection_id, called).await;
+                (connection, outcome)
             })
             .buffer_unordered(CONCURRENT_CALLS);
         let mut deliveries = Deliveries::default();
-        while let Some((socket, outcome)) = calls.next().await {
+        while let Some((connection, outcome)) = calls.next().await {
             match outcome {
-                Ok(()) => deliveries.delivered.push(socket),
-                Err(Miss::Gone) => deliveries.gone.push(socket),
-                Err(Miss::Failed(error)) => {
-                    let connection_id = socket.connection_id.as_str();
+                Ok(()) => deliveries.delivered.push(connection),
+                Err(CallError::Gone) => deliveries.gone.push(connection),
+                Err(CallError::Failed(error)) => {
+                    let connection_id = connection.connection_id.as_str();
                     tracing::warn!(connection_id, cause = error.chain(), "push failed");
                     deliveries.failed += 1;
                 }
@@ -172,27 +174,27 @@ impl Push {
         deliveries
     }
 
-    /// Sends one text frame to the socket that a request came from.
+    /// Sends one text frame to the connection that a request came from.
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`]: it did not arrive. That includes a socket that is closed.
-    pub async fn reply(
+    /// [`Error::Unavailable`]: it did not arrive. That includes a connection that is closed.
+    pub async fn post(
         &self,
         connection_id: &ConnectionId,
         frame: impl Into<Bytes>,
         deadline: Deadline,
     ) -> Result<(), Error> {
         let call = Call::Post(frame.into());
-        let reply = self.call(&self.endpoint, connection_id, &call, deadline);
-        match traced(connection_id, reply).await {
+        let post = self.call(&self.endpoint, connection_id, &call, deadline);
+        match traced(connection_id, post).await {
             Ok(()) => Ok(()),
-            Err(Miss::Gone) => Err(Error::unavailable("push")("the socket is closed")),
-            Err(Miss::Failed(error)) => Err(error),
+            Err(CallError::Gone) => Err(Error::unavailable("push")("the connection is closed")),
+            Err(CallError::Failed(error)) => Err(error),
         }
     }
 
-    /// Closes the socket that a request came from. One that is closed already is no error.
+    /// Closes the connection that a request came from. One that is closed already is no error.
     ///
     /// # Errors
     ///
@@ -204,33 +206,42 @@ impl Push {
     ) -> Result<(), Error> {
         let close = self.call(&self.endpoint, connection_id, &Call::Delete, deadline);
         match traced(connection_id, close).await {
-            Ok(()) | Err(Miss::Gone) => Ok(()),
-            Err(Miss::Failed(error)) => Err(error),
+            Ok(()) | Err(CallError::Gone) => Ok(()),
+            Err(CallError::Failed(error)) => Err(error),
         }
     }
 
-    /// Calls one socket. A 410 from a socket that has only just opened is no proof that it is
-    /// gone: deleting its row would leave a live socket without messages for hours.
-    async fn deliver(
+    /// Calls one connection, again if it is gone but may still be opening: such a 410 is no proof, and
+    /// deleting the row would leave an open connection without messages for hours.
+    ///
+    /// The SDK retries each of these calls by itself, so there are up to [`ATTEMPTS`]² of them.
+    async fn call_opening(
         &self,
-        socket: &Connection,
+        connection: &Connection,
         call: &Call,
         now: DateTime<Utc>,
         deadline: Deadline,
-    ) -> Result<(), Miss> {
+    ) -> Result<(), CallError> {
         for attempt in 0..ATTEMPTS {
             let called = self
-                .call(&socket.endpoint, &socket.connection_id, call, deadline)
+                .call(
+                    &connection.endpoint,
+                    &connection.connection_id,
+                    call,
+                    deadline,
+                )
                 .await;
             match called {
-                Err(Miss::Gone) if socket.is_settling(now) => {}
+                Err(CallError::Gone) if connection.is_opening(now) => {}
                 outcome => return outcome,
             }
-            let pause = FIRST_BACKOFF * 2_u32.pow(attempt);
-            deadline.pause("push", pause).await.map_err(Miss::Failed)?;
+            deadline
+                .pause("push", FIRST_BACKOFF * 2_u32.pow(attempt))
+                .await
+                .map_err(CallError::Failed)?;
         }
-        let error = Error::unavailable("push")("the socket has only just opened and is not up yet");
-        Err(Miss::Failed(error))
+        let error = Error::unavailable("push")("the connection is still opening");
+        Err(CallError::Failed(error))
     }
 
     async fn call(
@@ -239,7 +250,7 @@ impl Push {
         connection_id: &ConnectionId,
         call: &Call,
         deadline: Deadline,
-    ) -> Result<(), Miss> {
+    ) -> Result<(), CallError> {
         let client = self.client(endpoint);
         let id = connection_id.as_str();
         let settings = within(deadline);
@@ -247,20 +258,19 @@ impl Push {
             Call::Post(frame) => {
                 let post = client.post_to_connection().connection_id(id);
                 let post = post.data(Blob::new(frame.clone())).customize();
-                let outcome = post.config_override(settings).send().await;
-                outcome.map(|_| ()).map_err(Miss::from)
+                post.config_override(settings).send().await?;
             }
             Call::Delete => {
                 let delete = client.delete_connection().connection_id(id).customize();
-                let outcome = delete.config_override(settings).send().await;
-                outcome.map(|_| ()).map_err(Miss::from)
+                delete.config_override(settings).send().await?;
             }
         }
+        Ok(())
     }
 
-    /// The client of one endpoint. All endpoints of a scheme share one pool of connections.
+    /// Returns the client of one endpoint. All endpoints of a scheme share one pool of connections.
     fn client(&self, endpoint: &str) -> Client {
-        let mut clients = self.clients.lock().expect("no holder panics");
+        let mut clients = self.clients.lock();
         if let Some(client) = clients.get(endpoint) {
             return client.clone();
         }
@@ -279,7 +289,7 @@ impl Push {
             )
             // The SDK knows a 429 by the error's name, which a proxy in between would not give.
             .retry_classifier(HttpStatusCodeClassifier::new_from_codes(&[429_u16][..]));
-        // A socket may be held by an API in another region, whose calls are signed for that region.
+        // A connection may be held by an API in another region, whose calls are signed for that region.
         if let Some(region) = region(endpoint) {
             config = config.region(Region::new(region.to_owned()));
         }
@@ -287,7 +297,7 @@ impl Push {
     }
 }
 
-/// Settings of one call: it ends with the request, and a try of it sooner.
+/// Returns the settings of one call: it ends with the request, and an attempt of it sooner.
 fn within(deadline: Deadline) -> Builder {
     let left = deadline.remaining();
     let timeouts = TimeoutConfig::builder()
@@ -297,8 +307,8 @@ fn within(deadline: Deadline) -> Builder {
     Config::builder().timeout_config(timeouts)
 }
 
-/// The region of an API's own address, `https://{api}.execute-api.{region}.amazonaws.com/{stage}`.
-/// A custom domain does not tell its region.
+/// Returns the region of an API's own address,
+/// `https://{api}.execute-api.{region}.amazonaws.com/{stage}`. A custom domain does not name its region.
 fn region(endpoint: &str) -> Option<&str> {
     let (_, rest) = endpoint.split_once("://")?;
     let host = rest.split(['/', ':']).next()?;
@@ -307,15 +317,15 @@ fn region(endpoint: &str) -> Option<&str> {
     domain.starts_with("amazonaws.com").then_some(region)
 }
 
-/// Pushes to a socket in a span of its own, by which that is timed and traced, all its tries together.
+/// Runs a push, all its attempts together, in a span of its own, which is timed and traced.
 async fn traced(
     connection_id: &ConnectionId,
-    push: impl Future<Output = Result<(), Miss>>,
-) -> Result<(), Miss> {
+    push: impl Future<Output = Result<(), CallError>>,
+) -> Result<(), CallError> {
     let connection_id = connection_id.as_str();
     let span = tracing::info_span!("push", connection_id, fault = Empty);
     let outcome = push.instrument(span.clone()).await;
-    if let Err(Miss::Failed(_)) = outcome {
+    if let Err(CallError::Failed(_)) = outcome {
         span.record("fault", true);
     }
     outcome

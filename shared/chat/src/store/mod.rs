@@ -1,18 +1,22 @@
-//! MongoDB: the open sockets, the log of messages, and how fast users send.
+//! The store, in MongoDB.
 //!
-//! - `connections`: one document per open socket
-//! - `messages`: the log, with the delivery contract: dense numbers, idempotent resends, times that
-//!   never decrease
-//! - `limits`: one document per user who has sent lately, the token bucket
+//! - [`indexes`]: the indexes of all collections, each with its reason
+//! - `messages`, `append`, `page`: the log of messages with its delivery contract: dense numbers,
+//!   idempotent resends, times that never decrease
+//! - `connections`: one document per open connection
+//! - `rate_limits`: one token bucket per user who has sent lately
 //! - `batch`: several requests of a process served by one operation
 
+mod append;
 mod batch;
 mod connections;
-mod limits;
+pub mod indexes;
 mod messages;
+mod page;
+mod rate_limits;
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lru::LruCache;
@@ -20,24 +24,26 @@ use mongodb::bson::doc;
 use mongodb::error::{Error as DriverError, ErrorKind, WriteFailure};
 use mongodb::options::{Acknowledgment, ClientOptions, ReadPreference};
 use mongodb::{Client, Collection, Database};
+use parking_lot::Mutex;
 use tracing::Instrument;
 use tracing::field::Empty;
 
 use crate::secret::Secret;
-use crate::{ConversationId, Error, Result, UserId};
+use crate::{ConversationId, Deadline, Error, Result, UserId};
 
+pub use append::Appended;
+use append::ConversationLock;
 use batch::Batch;
 pub use connections::Connection;
-use limits::Bucket;
-pub use limits::{Balance, RateLimit};
-pub use messages::{Appended, Page, Range};
-pub(crate) use messages::{CLIENT_MESSAGE_ID_INDEX, SEQ_INDEX};
-use messages::{Line, StoredMessage};
+use messages::StoredMessage;
+pub use page::{Page, Range};
+use rate_limits::TokenBucket;
+pub use rate_limits::{RateLimit, TokensLeft};
 
 /// Name of the collection of messages.
 pub const MESSAGES: &str = "chat_messages";
 
-/// Name of the collection of open sockets.
+/// Name of the collection of connections.
 pub const CONNECTIONS: &str = "connections";
 
 /// Name of the collection of token buckets.
@@ -46,12 +52,16 @@ pub const RATE_LIMITS: &str = "rate_limits";
 /// The server's error code for a key that a unique index has already.
 pub(crate) const DUPLICATE_KEY: i32 = 11_000;
 
-/// Conversations of which a warm process remembers the newest number.
+/// Conversations whose newest number a warm process remembers.
 const REMEMBERED_CONVERSATIONS: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
 
-/// How long the server may work on one read, and wait for the majority on one write. The driver has
-/// no time-out of its own for an answer.
-const OPERATION_TIME: Duration = Duration::from_secs(5);
+/// The time limit of the server for one read, and for the majority to confirm one write. The driver
+/// has no timeout of its own for a response.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Longer than the driver's own timeouts for a ping, and shorter than the ten seconds that Lambda gives
+/// the start of a process.
+const PING_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Settings of the store.
 #[derive(Debug, Clone)]
@@ -88,19 +98,21 @@ impl StoreConfig {
     }
 }
 
-/// The collections. Made once at start and shared by all requests of a process.
+/// The collections. Opened once at start and shared by all requests of a process; clones share the
+/// driver's client and all that the process remembers.
+#[derive(Clone)]
 pub struct Store {
     database: Database,
     connections: Collection<Connection>,
     messages: Collection<StoredMessage>,
-    rate_limits: Collection<Bucket>,
-    lines: Mutex<LruCache<ConversationId, Line>>,
-    inserts: Batch<Arc<StoredMessage>, bool>,
-    look_ups: Batch<[UserId; 2], Vec<Connection>>,
+    rate_limits: Collection<TokenBucket>,
+    locks: Arc<Mutex<LruCache<ConversationId, ConversationLock>>>,
+    inserts: Arc<Batch<Arc<StoredMessage>, bool>>,
+    look_ups: Arc<Batch<Vec<UserId>, Vec<Connection>>>,
 }
 
 impl Store {
-    /// Prepares a client with settings that fit Lambda; what the connection string says wins, except
+    /// Prepares a client with settings that fit Lambda. The connection string overrides them, except
     /// that writes always wait for the majority and reads always go to the primary.
     ///
     /// Nothing is connected yet, except that a `mongodb+srv` name is resolved.
@@ -131,9 +143,9 @@ impl Store {
             connections: database.collection(CONNECTIONS),
             messages: database.collection(MESSAGES),
             rate_limits: database.collection(RATE_LIMITS),
-            lines: Mutex::new(LruCache::new(REMEMBERED_CONVERSATIONS)),
-            inserts: Batch::default(),
-            look_ups: Batch::default(),
+            locks: Arc::new(Mutex::new(LruCache::new(REMEMBERED_CONVERSATIONS))),
+            inserts: Arc::default(),
+            look_ups: Arc::default(),
             database,
         })
     }
@@ -145,35 +157,46 @@ impl Store {
     ///
     /// [`Error::Unavailable`]: no server responds. A process may go on: later requests try again.
     pub async fn ping(&self) -> Result<()> {
-        let ping = self.database.run_command(doc! {"ping": 1});
-        perform("ping of the database", ping).await?;
+        let database = self.database.clone();
+        let deadline = Deadline::after(PING_TIMEOUT);
+        let ping = async move { database.run_command(doc! {"ping": 1}).await };
+        perform("ping of the database", deadline, ping).await?;
         Ok(())
     }
 
-    /// The database, for the migration.
+    /// Returns the database, for the migration.
     pub fn database(&self) -> &Database {
         &self.database
     }
 }
 
-/// Performs an operation of the driver in a span of its own, by which it is timed and traced.
+/// Performs an operation of the driver until it is done or the deadline has passed, in a span of its
+/// own, which is timed and traced.
+///
+/// The operation is a task of its own and is never dropped half-way: the driver asks that its futures
+/// be allowed to finish.
 ///
 /// # Errors
 ///
-/// [`Error::Unavailable`].
-async fn perform<T>(
+/// [`Error::Unavailable`]: the database or the time failed. In the latter case the operation may
+/// still succeed later.
+async fn perform<T: Send + 'static>(
     operation: &'static str,
-    action: impl IntoFuture<Output = Result<T, DriverError>>,
+    deadline: Deadline,
+    action: impl Future<Output = Result<T, DriverError>> + Send + 'static,
 ) -> Result<T> {
     let span = tracing::info_span!("database", operation, fault = Empty);
-    let result = action.into_future().instrument(span.clone()).await;
-    result.map_err(|error| {
-        span.record("fault", true);
-        Error::unavailable(operation)(error)
-    })
+    let recorded = span.clone();
+    let action = async move {
+        action.await.map_err(|error| {
+            recorded.record("fault", true);
+            Error::unavailable(operation)(error)
+        })
+    };
+    deadline.bound(operation, action.instrument(span)).await
 }
 
-/// Whether a unique index has refused a document.
+/// Returns whether a unique index has rejected a document.
 fn is_duplicate_key(error: &DriverError) -> bool {
     match &*error.kind {
         ErrorKind::Write(WriteFailure::WriteError(error)) => error.code == DUPLICATE_KEY,
@@ -182,13 +205,14 @@ fn is_duplicate_key(error: &DriverError) -> bool {
     }
 }
 
-/// Driver settings for a process that serves `config.concurrency` requests at once.
+/// Returns driver settings for a process that serves `config.concurrency` requests at once.
 ///
 /// # Errors
 ///
 /// As [`Store::open`].
 pub async fn client_options(config: &StoreConfig) -> Result<ClientOptions> {
-    let mut options = ClientOptions::parse(config.uri.expose().trim())
+    let uri = config.uri.expose().trim();
+    let mut options = ClientOptions::parse(uri)
         .await
         .map_err(|error| match *error.kind {
             // The driver's sentence may quote the connection string, and with it a password.
@@ -208,7 +232,7 @@ pub async fn client_options(config: &StoreConfig) -> Result<ClientOptions> {
     // Acknowledged means stored, whatever the connection string says.
     let concern = options.write_concern.get_or_insert_default();
     concern.w = Some(Acknowledgment::Majority);
-    concern.w_timeout.get_or_insert(OPERATION_TIME);
+    concern.w_timeout.get_or_insert(OPERATION_TIMEOUT);
     options.selection_criteria = Some(ReadPreference::Primary.into());
     Ok(options)
 }
@@ -218,7 +242,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_does_not_show_in_debug_output() {
+    fn a_password_does_not_show_in_debug_output() {
         let config = StoreConfig::new("mongodb://user:hunter2@host", "meetme");
         assert!(!format!("{config:?}").contains("hunter2"));
     }

@@ -1,0 +1,92 @@
+//! The indexes of all collections. The migration creates them at each deployment; they are never
+//! created by a request.
+
+use std::time::Duration;
+
+use mongodb::bson::{Document, doc};
+use mongodb::options::IndexOptions;
+use mongodb::{Database, IndexModel};
+
+use super::{CONNECTIONS, MESSAGES, RATE_LIMITS};
+use crate::{Error, Result};
+
+/// Creates the indexes that are missing.
+///
+/// # Errors
+///
+/// [`Error::Unavailable`].
+pub async fn create(database: &Database) -> Result<()> {
+    for (operation, collection, indexes) in [
+        (
+            "making of the indexes of messages",
+            MESSAGES,
+            &messages()[..],
+        ),
+        (
+            "making of the indexes of connections",
+            CONNECTIONS,
+            &connections(),
+        ),
+        (
+            "making of the index of rate limits",
+            RATE_LIMITS,
+            &rate_limits(),
+        ),
+    ] {
+        database
+            .collection::<Document>(collection)
+            .create_indexes(indexes.iter().cloned())
+            .await
+            .map_err(Error::unavailable(operation))?;
+    }
+    Ok(())
+}
+
+/// Both are unique, and the delivery contract rests on that. They leave out documents of the old
+/// system, several of which would collide: these lack the fields until they are numbered.
+fn messages() -> [IndexModel; 2] {
+    let unique_with = |field: &str| {
+        IndexOptions::builder()
+            .unique(true)
+            .partial_filter_expression(doc! {field: {"$exists": true}})
+            .build()
+    };
+    [
+        // Lets one of several writers have a number, and serves a page of a conversation as a range.
+        index(
+            "conversation_id_1_seq_1",
+            doc! {"conversation_id": 1, "seq": 1},
+            unique_with("conversation_id"),
+        ),
+        // Lets a resend make no second message, and finds the first one.
+        index(
+            "conversation_id_1_sender_id_1_client_message_id_1",
+            doc! {"conversation_id": 1, "sender_id": 1, "client_message_id": 1},
+            unique_with("client_message_id"),
+        ),
+    ]
+}
+
+fn connections() -> [IndexModel; 2] {
+    [
+        // Finds the connections of a user.
+        index("user_id_1", doc! {"user_id": 1}, IndexOptions::default()),
+        // Deletes the rows of connections whose `$disconnect` was lost.
+        index("expires_at_1", doc! {"expires_at": 1}, expire_at_once()),
+    ]
+}
+
+fn rate_limits() -> [IndexModel; 1] {
+    // Deletes buckets that are full: they say no more than their absence would.
+    [index("full_at_1", doc! {"full_at": 1}, expire_at_once())]
+}
+
+/// Returns the options of a TTL index on the time at which a document ends.
+fn expire_at_once() -> IndexOptions {
+    IndexOptions::builder().expire_after(Duration::ZERO).build()
+}
+
+fn index(name: &str, keys: Document, mut options: IndexOptions) -> IndexModel {
+    options.name = Some(name.to_owned());
+    IndexModel::builder().keys(keys).options(options).build()
+}
