@@ -5,8 +5,8 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
+use authorizer::error::{Error, Rejection};
 use authorizer::keys::{Keys, Source, Timing};
-use authorizer::refusal::{Failure, Refusal};
 use authorizer::token::{LEEWAY, Rules, Verifier};
 use chat::Identity;
 use chat_lambda::aws::AwsConfig;
@@ -53,9 +53,9 @@ async fn user(verifier: &Verifier, token: &str) -> String {
     identity.user_id.as_str().to_owned()
 }
 
-async fn refusal(verifier: &Verifier, token: &str) -> Refusal {
+async fn refusal(verifier: &Verifier, token: &str) -> Rejection {
     match verifier.verify(token).await {
-        Err(Failure::Refused(refusal)) => refusal,
+        Err(Error::Rejected(refusal)) => refusal,
         other => panic!("not refused: {other:?}"),
     }
 }
@@ -103,38 +103,41 @@ async fn a_token_that_is_not_good_in_every_way_is_refused() {
     let now = Utc::now().timestamp();
     let slack = 60;
     for (changes, expected) in [
-        (json!({"exp": now - slack}), Refusal::Expired),
-        (json!({"exp": null}), Refusal::Malformed),
-        (json!({"exp": "never"}), Refusal::Malformed),
-        (json!({"exp": -1}), Refusal::Malformed),
-        (json!({"exp": 8_210_266_876_799_i64}), Refusal::Malformed),
-        (json!({"exp": u64::MAX}), Refusal::Malformed),
-        (json!({"nbf": now + slack}), Refusal::NotYetValid),
-        (json!({"nbf": "now"}), Refusal::Malformed),
-        (json!({"iss": "https://evil.example"}), Refusal::Issuer),
-        (json!({"iss": format!("{}/", issuer.url)}), Refusal::Issuer),
+        (json!({"exp": now - slack}), Rejection::Expired),
+        (json!({"exp": null}), Rejection::Malformed),
+        (json!({"exp": "never"}), Rejection::Malformed),
+        (json!({"exp": -1}), Rejection::Malformed),
+        (json!({"exp": 8_210_266_876_799_i64}), Rejection::Malformed),
+        (json!({"exp": u64::MAX}), Rejection::Malformed),
+        (json!({"nbf": now + slack}), Rejection::NotYetValid),
+        (json!({"nbf": "now"}), Rejection::Malformed),
+        (json!({"iss": "https://evil.example"}), Rejection::Issuer),
+        (
+            json!({"iss": format!("{}/", issuer.url)}),
+            Rejection::Issuer,
+        ),
         (
             json!({"iss": ["https://evil.example", issuer.url]}),
-            Refusal::Issuer,
+            Rejection::Issuer,
         ),
-        (json!({"iss": null}), Refusal::Malformed),
-        (json!({"iss": 7}), Refusal::Malformed),
-        (json!({"aud": "others"}), Refusal::Audience),
-        (json!({"aud": ["others", "more"]}), Refusal::Audience),
-        (json!({"aud": []}), Refusal::Audience),
-        (json!({"aud": null}), Refusal::Audience),
-        (json!({"aud": {"$gt": ""}}), Refusal::Audience),
+        (json!({"iss": null}), Rejection::Malformed),
+        (json!({"iss": 7}), Rejection::Malformed),
+        (json!({"aud": "others"}), Rejection::Audience),
+        (json!({"aud": ["others", "more"]}), Rejection::Audience),
+        (json!({"aud": []}), Rejection::Audience),
+        (json!({"aud": null}), Rejection::Audience),
+        (json!({"aud": {"$gt": ""}}), Rejection::Audience),
         // Not even beside a good `client_id`.
         (
             json!({"aud": "others", "client_id": "meetme-chat"}),
-            Refusal::Audience,
+            Rejection::Audience,
         ),
-        (json!({"sub": null}), Refusal::NoUser),
-        (json!({"sub": ""}), Refusal::NoUser),
-        (json!({"sub": 7}), Refusal::NoUser),
-        (json!({"sub": {"$gt": ""}}), Refusal::Malformed),
-        (json!({"sub": "a\nb"}), Refusal::NoUser),
-        (json!({"sub": "x".repeat(255)}), Refusal::NoUser),
+        (json!({"sub": null}), Rejection::NoUser),
+        (json!({"sub": ""}), Rejection::NoUser),
+        (json!({"sub": 7}), Rejection::NoUser),
+        (json!({"sub": {"$gt": ""}}), Rejection::Malformed),
+        (json!({"sub": "a\nb"}), Rejection::NoUser),
+        (json!({"sub": "x".repeat(255)}), Rejection::NoUser),
     ] {
         let token = issuer.key.sign(&with(&issuer, changes.clone()));
         assert_eq!(refusal(&verifier, &token).await, expected, "{changes}");
@@ -167,45 +170,45 @@ async fn a_signature_is_that_of_the_key_by_the_algorithm_of_the_key() {
         (
             "another key of that name",
             Key::other_rsa("k").sign(&claims),
-            Refusal::Signature,
+            Rejection::Signature,
         ),
         (
             "another payload",
             format!("{header}.{forged_payload}.{signature}"),
-            Refusal::Signature,
+            Rejection::Signature,
         ),
-        ("no signature", format!("{signed}."), Refusal::Signature),
-        ("alg none", unsigned(&claims), Refusal::Malformed),
+        ("no signature", format!("{signed}."), Rejection::Signature),
+        ("alg none", unsigned(&claims), Rejection::Malformed),
         (
             "the public key as a secret",
             Key::secret("k", RSA_PUBLIC_PEM.as_bytes()).sign(&claims),
-            Refusal::Algorithm,
+            Rejection::Algorithm,
         ),
         (
             "a secret",
             Key::secret("k", b"").sign(&claims),
-            Refusal::Algorithm,
+            Rejection::Algorithm,
         ),
         (
             "ES256 under its name",
             Key::ec("k").sign(&claims),
-            Refusal::Algorithm,
+            Rejection::Algorithm,
         ),
         (
             "RS512",
             issuer.key.sign_as(other_hash, &claims),
-            Refusal::Algorithm,
+            Rejection::Algorithm,
         ),
         (
             "an unknown extension",
             issuer.key.sign_as(critical, &claims),
-            Refusal::Malformed,
+            Rejection::Malformed,
         ),
-        ("two parts", signed.to_owned(), Refusal::Malformed),
-        ("four parts", format!("{good}.x"), Refusal::Malformed),
-        ("no JWT", "nonsense".to_owned(), Refusal::Malformed),
-        ("nothing", String::new(), Refusal::Malformed),
-        ("dots", "..".to_owned(), Refusal::Malformed),
+        ("two parts", signed.to_owned(), Rejection::Malformed),
+        ("four parts", format!("{good}.x"), Rejection::Malformed),
+        ("no JWT", "nonsense".to_owned(), Rejection::Malformed),
+        ("nothing", String::new(), Rejection::Malformed),
+        ("dots", "..".to_owned(), Rejection::Malformed),
     ] {
         assert_eq!(refusal(&verifier, &token).await, expected, "{what}");
     }
@@ -226,7 +229,7 @@ async fn an_unknown_key_is_looked_for_once_and_then_refused() {
     for attempt in 0..20 {
         let stranger = Key::other_rsa(&format!("made-up-{attempt}"));
         let token = stranger.sign(&issuer.claims(USER));
-        assert_eq!(refusal(&verifier, &token).await, Refusal::UnknownKey);
+        assert_eq!(refusal(&verifier, &token).await, Rejection::UnknownKey);
     }
     assert_eq!(
         issuer.fetches(),
@@ -256,7 +259,7 @@ async fn keys_change_without_a_restart() {
     issuer.publish(&[&new]);
     let old = issuer.token(USER);
     until(async || verifier.verify(&old).await.is_err()).await;
-    assert_eq!(refusal(&verifier, &old).await, Refusal::UnknownKey);
+    assert_eq!(refusal(&verifier, &old).await, Rejection::UnknownKey);
     assert_eq!(user(&verifier, &token).await, USER);
 }
 
@@ -267,12 +270,12 @@ async fn without_keys_nobody_gets_in_until_they_can_be_read() {
     let verifier = verifier(&issuer, HASTY);
     verifier.fetch_keys().await;
     let failed = verifier.verify(&issuer.token(USER)).await;
-    assert!(matches!(failed, Err(Failure::Failed(_))), "{failed:?}");
+    assert!(matches!(failed, Err(Error::Failed(_))), "{failed:?}");
     issuer.set_down(false);
     for nonsense in [json!([]), json!([{"kty": "RSA"}]), json!(["x"])] {
         issuer.publish_raw(nonsense.as_array().expect("a list").clone());
         let refused = refusal(&verifier, &issuer.token(USER)).await;
-        assert_eq!(refused, Refusal::UnknownKey, "{nonsense}");
+        assert_eq!(refused, Rejection::UnknownKey, "{nonsense}");
     }
     issuer.publish(&[&issuer.key]);
     assert_eq!(user(&verifier, &issuer.token(USER)).await, USER);
@@ -291,7 +294,7 @@ async fn an_issuer_that_hangs_costs_less_than_the_gateway_waits() {
         let token = issuer.token(USER);
         let verified = tokio::time::timeout(Duration::from_secs(5), verifier.verify(&token));
         let failed = verified.await.expect("it gives up");
-        assert!(matches!(failed, Err(Failure::Failed(_))), "{failed:?}");
+        assert!(matches!(failed, Err(Error::Failed(_))), "{failed:?}");
     }
 }
 
@@ -307,7 +310,7 @@ async fn a_withdrawn_key_is_no_outage() {
     assert_eq!(user(&verifier, &issuer.token(USER)).await, USER);
     issuer.publish(&[]);
     let refused = refusal(&verifier, &issuer.token(USER)).await;
-    assert_eq!(refused, Refusal::UnknownKey);
+    assert_eq!(refused, Rejection::UnknownKey);
 }
 
 #[tokio::test]
@@ -321,7 +324,7 @@ async fn a_key_may_change_under_its_name() {
     assert_eq!(user(&verifier, &token).await, USER);
     assert_eq!(
         refusal(&verifier, &issuer.token(USER)).await,
-        Refusal::Signature
+        Rejection::Signature
     );
     assert_eq!(issuer.fetches(), 2);
 }
@@ -353,14 +356,14 @@ async fn known_keys_outlast_an_outage_of_the_issuer_for_a_while() {
     let unknown = Key::ec("new").sign(&issuer.claims(USER));
     let failed = verifier.verify(&unknown).await;
     assert!(
-        matches!(failed, Err(Failure::Failed(_))),
+        matches!(failed, Err(Error::Failed(_))),
         "it may be a new one: {failed:?}"
     );
 
     let token = issuer.token(USER);
     until(async || verifier.verify(&token).await.is_err()).await;
     let failed = verifier.verify(&token).await;
-    assert!(matches!(failed, Err(Failure::Failed(_))), "{failed:?}");
+    assert!(matches!(failed, Err(Error::Failed(_))), "{failed:?}");
     issuer.set_down(false);
     assert_eq!(user(&verifier, &token).await, USER);
 }
@@ -418,7 +421,7 @@ async fn keys_for_something_else_sign_nothing() {
         let token = issuer.token(USER);
         assert_eq!(
             refusal(&verifier, &token).await,
-            Refusal::UnknownKey,
+            Rejection::UnknownKey,
             "{what}"
         );
         let token = good.sign(&issuer.claims(USER));
@@ -438,7 +441,7 @@ async fn a_token_may_leave_out_the_name_of_the_only_key() {
     let verifier_of_two = verifier(&issuer, Timing::default());
     assert_eq!(
         refusal(&verifier_of_two, &nameless).await,
-        Refusal::UnknownKey
+        Rejection::UnknownKey
     );
 }
 
@@ -471,12 +474,12 @@ async fn tokens_of_cognito_are_taken() {
     let by_email = verifier_by(&issuer, Timing::default(), "email");
     assert_eq!(user(&by_email, &issuer.key.sign(&id_token)).await, USER);
     let access_token = issuer.key.sign(&access_token);
-    assert_eq!(refusal(&by_email, &access_token).await, Refusal::NoUser);
+    assert_eq!(refusal(&by_email, &access_token).await, Rejection::NoUser);
     let of_another_client = with(&issuer, json!({"aud": null, "client_id": "another"}));
     let of_another_client = issuer.key.sign(&of_another_client);
     assert_eq!(
         refusal(&by_sub, &of_another_client).await,
-        Refusal::Audience
+        Rejection::Audience
     );
 }
 
@@ -509,7 +512,7 @@ async fn tokens_of_auth0_are_taken() {
         json!({EMAIL: USER, "email_verified": true}),
     ] {
         let token = issuer.key.sign(&with(&issuer, unverified));
-        assert_eq!(refusal(&by_email, &token).await, Refusal::NoUser);
+        assert_eq!(refusal(&by_email, &token).await, Rejection::NoUser);
     }
 }
 
@@ -535,11 +538,11 @@ async fn tokens_of_keycloak_are_taken() {
         let mut claims = with(&issuer, claims.clone());
         claims["email_verified"] = verified;
         let token = issuer.key.sign(&claims);
-        assert_eq!(refusal(&by_email, &token).await, Refusal::NoUser);
+        assert_eq!(refusal(&by_email, &token).await, Rejection::NoUser);
     }
     // Without a mapper a token is for the account console alone.
     let token = issuer.key.sign(&with(&issuer, json!({"aud": "account"})));
-    assert_eq!(refusal(&by_email, &token).await, Refusal::Audience);
+    assert_eq!(refusal(&by_email, &token).await, Rejection::Audience);
 }
 
 /// AWS Secrets Manager, as far as one secret goes, which may change.
@@ -593,10 +596,10 @@ async fn a_secret_signs_by_hs256_and_nothing_else() {
     for (token, expected) in [
         (
             Key::secret("any", b"guess").sign(&claims),
-            Refusal::Signature,
+            Rejection::Signature,
         ),
-        (Key::rsa("any").sign(&claims), Refusal::Algorithm),
-        (unsigned(&claims), Refusal::Malformed),
+        (Key::rsa("any").sign(&claims), Rejection::Algorithm),
+        (unsigned(&claims), Rejection::Malformed),
     ] {
         assert_eq!(refusal(&verifier, &token).await, expected);
     }
@@ -607,7 +610,7 @@ async fn a_secret_signs_by_hs256_and_nothing_else() {
     assert_eq!(user(&verifier, &token).await, USER, "at once");
     assert_eq!(
         refusal(&verifier, &issuer.token(USER)).await,
-        Refusal::Signature
+        Rejection::Signature
     );
 }
 
@@ -617,5 +620,5 @@ async fn a_short_secret_lets_nobody_in() {
     let stored = Arc::new(Mutex::new("short"));
     let verifier = verifier_by_secret(&issuer, secrets_manager(&stored));
     let failed = verifier.verify(&issuer.token(USER)).await;
-    assert!(matches!(failed, Err(Failure::Failed(_))), "{failed:?}");
+    assert!(matches!(failed, Err(Error::Failed(_))), "{failed:?}");
 }

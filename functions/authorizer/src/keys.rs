@@ -1,15 +1,15 @@
 //! The keys that sign tokens: those that an issuer publishes as a JWKS ([RFC 7517]), or one secret.
 //!
-//! They are remembered. A token of an unknown key makes them be read again, and so does a signature
-//! that is wrong, so an issuer may change its keys at any time; how often that happens is limited, so a
-//! flood of made-up tokens cannot become a flood at the issuer. Without keys nobody gets in.
+//! They are cached. A token with an unknown key, or with a wrong signature, makes the cache fetch them
+//! again, so an issuer may change its keys at any time. The rate of these fetches is limited, so a flood
+//! of made-up tokens cannot become a flood at the issuer. Without keys no token is valid.
 //!
-//! Ages are those of the clock on the wall: a process of Lambda is frozen between requests, and other
-//! clocks may stand still meanwhile.
+//! Ages use the wall clock: Lambda freezes the process between requests, and a monotonic clock may stop
+//! meanwhile.
 //!
 //! [RFC 7517]: https://www.rfc-editor.org/rfc/rfc7517#section-5
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use chat::{Error, Result};
@@ -19,13 +19,14 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Request, Uri};
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
+use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// How long an issuer may take to give its keys: API Gateway waits ten seconds for an authorizer.
-const FETCH_TIME: Duration = Duration::from_secs(3);
+/// The timeout of a fetch: API Gateway waits ten seconds for an authorizer.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The largest set of keys that is read, in bytes.
+/// Size limit of a JWKS, in bytes.
 const MAX_SET_BYTES: usize = 256 * 1024;
 
 /// The shortest secret, in bytes: that of the hash ([RFC 7518]).
@@ -33,7 +34,7 @@ const MAX_SET_BYTES: usize = 256 * 1024;
 /// [RFC 7518]: https://www.rfc-editor.org/rfc/rfc7518#section-3.2
 const MIN_SECRET_BYTES: usize = 32;
 
-/// The characters of an Ed25519 key in base64url: 32 bytes. The library takes that for granted.
+/// The characters of an Ed25519 key in base64url: 32 bytes. The library does not check it.
 const ED25519_CHARACTERS: usize = 43;
 
 /// The shortest RSA modulus, in characters of base64url: 2,048 bits ([RFC 7518]).
@@ -41,31 +42,31 @@ const ED25519_CHARACTERS: usize = 43;
 /// [RFC 7518]: https://www.rfc-editor.org/rfc/rfc7518#section-3.3
 const MIN_MODULUS_CHARACTERS: usize = 342;
 
-const READING: &str = "reading of the keys of tokens";
+const FETCH: &str = "fetch of the keys of tokens";
 
-/// Where keys come from.
+/// The source of keys.
 pub enum Source {
     /// A JWKS.
     Published {
         /// Its address.
         url: Uri,
-        /// Who fetches it.
+        /// The client that fetches it.
         client: Box<Client>,
     },
     /// The text of a secret, for HS256.
     Secret(Box<SecretReference>),
 }
 
-/// How long keys are believed, and how often they are read.
+/// The ages up to which keys are used, and the pauses between fetches.
 #[derive(Debug, Clone, Copy)]
 pub struct Timing {
-    /// Keys older than this are read again before use.
+    /// Keys older than this are fetched again before use.
     pub fresh: Duration,
-    /// If that fails, they are used until they are older than this.
+    /// If the fetch fails, keys are used until they are older than this.
     pub stale: Duration,
-    /// The pause between two readings on account of tokens that the known keys do not verify.
+    /// The pause between two fetches because of tokens that the cached keys do not verify.
     pub unknown: Duration,
-    /// The pause after a reading that failed.
+    /// The pause after a fetch that failed.
     pub failed: Duration,
 }
 
@@ -80,23 +81,23 @@ impl Default for Timing {
     }
 }
 
-/// A key and what it is good for.
+/// A key with its algorithm.
 #[derive(Clone)]
 pub struct Key {
     id: Option<String>,
-    /// The one algorithm whose signatures it verifies.
+    /// The one algorithm of its signatures.
     pub algorithm: Algorithm,
     /// The key itself.
     pub decoding: DecodingKey,
 }
 
-/// All keys of a moment.
-struct Ring {
+/// All keys of an issuer, as of one fetch.
+struct KeySet {
     keys: Vec<Key>,
-    read_at: SystemTime,
+    fetched_at: SystemTime,
 }
 
-/// When keys were last read before their time, and when in vain.
+/// Time of the last early refetch (unknown key) and of the last failed fetch.
 #[derive(Default)]
 struct Attempts {
     unknown: Option<SystemTime>,
@@ -107,76 +108,75 @@ struct Attempts {
 pub struct Keys {
     source: Source,
     timing: Timing,
-    ring: Mutex<Option<Arc<Ring>>>,
-    /// Held while keys are read, so that many requests read them once.
+    cached: Mutex<Option<Arc<KeySet>>>,
+    /// Held during a fetch, so that many requests share it.
     attempts: tokio::sync::Mutex<Attempts>,
 }
 
 impl Keys {
-    /// Keys that have not been read yet.
+    /// Returns keys that have not been fetched yet.
     pub fn new(source: Source, timing: Timing) -> Self {
         Self {
             source,
             timing,
-            ring: Mutex::default(),
+            cached: Mutex::default(),
             attempts: tokio::sync::Mutex::default(),
         }
     }
 
-    /// The key that a token names, by which it says to be signed. A token may leave the name out if
-    /// there is but one key.
+    /// Returns the key that a token names. A token may leave the name out if there is only one key.
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`]: it is not among the keys that are known, and newer ones cannot be read
-    /// now.
+    /// [`Error::Unavailable`]: it is not cached, and newer keys cannot be fetched now.
     pub async fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Result<Option<Key>> {
-        if let Some(key) = self.remembered(self.timing.fresh, id, algorithm) {
+        if let Some(key) = self.find_cached(self.timing.fresh, id, algorithm) {
             return Ok(Some(key));
         }
         let mut attempts = self.attempts.lock().await;
-        // Another request may have read them meanwhile.
-        if let Some(key) = self.remembered(self.timing.fresh, id, algorithm) {
+        // Another request may have fetched it meanwhile.
+        if let Some(key) = self.find_cached(self.timing.fresh, id, algorithm) {
             return Ok(Some(key));
         }
-        self.try_to_read(&mut attempts).await;
-        match self.remembered(self.timing.stale, id, algorithm) {
+        self.try_to_fetch(&mut attempts).await;
+        match self.find_cached(self.timing.stale, id, algorithm) {
             Some(key) => Ok(Some(key)),
             None if attempts.failed.is_none() => Ok(None),
-            None => Err(Error::unavailable(READING)(
-                "they could not be read just now",
+            None => Err(Error::unavailable(FETCH)(
+                "the last attempt has just failed",
             )),
         }
     }
 
-    /// The same for a token whose signature is wrong: its key may have changed under its name.
-    pub async fn find_anew(&self, id: Option<&str>, algorithm: Algorithm) -> Option<Key> {
+    /// Returns the same after another fetch, for a token whose signature is wrong: its key may have
+    /// changed under its name.
+    pub async fn find_refetched(&self, id: Option<&str>, algorithm: Algorithm) -> Option<Key> {
         let mut attempts = self.attempts.lock().await;
-        self.try_to_read(&mut attempts).await;
-        self.remembered(self.timing.stale, id, algorithm)
+        self.try_to_fetch(&mut attempts).await;
+        self.find_cached(self.timing.stale, id, algorithm)
     }
 
-    async fn try_to_read(&self, attempts: &mut Attempts) {
-        if !self.may_read(attempts) {
+    async fn try_to_fetch(&self, attempts: &mut Attempts) {
+        if !self.may_fetch(attempts) {
             return;
         }
-        attempts.failed = self.read().await.err().map(|error| {
+        attempts.failed = self.fetch().await.err().map(|error| {
             let cause = error.chain();
             tracing::error!(cause, monotonic_counter.Failures = 1, "keys not read");
             SystemTime::now()
         });
     }
 
-    fn remembered(&self, age: Duration, id: Option<&str>, algorithm: Algorithm) -> Option<Key> {
-        self.ring_within(age)?.find(id, algorithm).cloned()
+    fn find_cached(&self, age: Duration, id: Option<&str>, algorithm: Algorithm) -> Option<Key> {
+        self.cached_within(age)?.find(id, algorithm).cloned()
     }
 
-    fn ring_within(&self, age: Duration) -> Option<Arc<Ring>> {
-        let ring = self.ring.lock().expect("no holder panics").clone();
-        ring.filter(|ring| is_within(ring.read_at, age))
+    fn cached_within(&self, age: Duration) -> Option<Arc<KeySet>> {
+        let cached = self.cached.lock().clone();
+        cached.filter(|keys| is_within(keys.fetched_at, age))
     }
 
-    fn may_read(&self, attempts: &mut Attempts) -> bool {
+    fn may_fetch(&self, attempts: &mut Attempts) -> bool {
         let is_recent = |time: Option<SystemTime>, pause| {
             let time = time.filter(|time| is_within(*time, pause));
             time.is_some()
@@ -184,7 +184,7 @@ impl Keys {
         if is_recent(attempts.failed, self.timing.failed) {
             return false;
         }
-        if self.ring_within(self.timing.fresh).is_none() {
+        if self.cached_within(self.timing.fresh).is_none() {
             return true;
         }
         // The keys are fresh, and do not verify the token.
@@ -195,26 +195,27 @@ impl Keys {
         true
     }
 
-    async fn read(&self) -> Result<()> {
-        let keys = tokio::time::timeout(FETCH_TIME, self.source.fetch()).await;
-        let keys = keys.map_err(Error::unavailable(READING))??;
+    async fn fetch(&self) -> Result<()> {
+        let keys = tokio::time::timeout(FETCH_TIMEOUT, self.source.fetch()).await;
+        let keys = keys.map_err(Error::unavailable(FETCH))??;
         if keys.is_empty() {
-            // What an issuer has withdrawn counts no longer, even if nothing is left.
+            // A key that an issuer has withdrawn is not used any more, even if none is left.
             tracing::error!(
                 monotonic_counter.Failures = 1,
                 "the issuer has no key for RS256, ES256 or EdDSA"
             );
         }
-        let ring = Ring {
+        let keys = KeySet {
             keys,
-            read_at: SystemTime::now(),
+            fetched_at: SystemTime::now(),
         };
-        *self.ring.lock().expect("no holder panics") = Some(Arc::new(ring));
+        *self.cached.lock() = Some(Arc::new(keys));
         Ok(())
     }
 }
 
-/// Whether a time is not longer ago than `age`. A clock that was set back makes nothing younger.
+/// Returns whether a time is not longer ago than `age`. A time in the future is not: the clock was set
+/// back.
 fn is_within(time: SystemTime, age: Duration) -> bool {
     let elapsed = time.elapsed();
     elapsed.is_ok_and(|elapsed| elapsed < age)
@@ -232,10 +233,10 @@ impl Source {
     }
 }
 
-impl Ring {
+impl KeySet {
     fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Option<&Key> {
         let is_meant = |key: &&Key| match (key.id.as_deref(), id) {
-            // A secret has no name, whatever the token calls it.
+            // A secret has no name, whatever name is in the token.
             (None, _) | (Some(_), None) => self.keys.len() == 1,
             (Some(name), Some(id)) => name == id,
         };
@@ -250,24 +251,24 @@ async fn fetch(client: &Client, url: &Uri) -> Result<Vec<u8>> {
     let request = Request::get(url.clone())
         .header("accept", "application/json")
         .body(Full::default())
-        .map_err(Error::unavailable(READING))?;
+        .map_err(Error::unavailable(FETCH))?;
     let response = client.request(request).await;
-    let response = response.map_err(Error::unavailable(READING))?;
+    let response = response.map_err(Error::unavailable(FETCH))?;
     if !response.status().is_success() {
-        return Err(Error::unavailable(READING)(response.status().to_string()));
+        return Err(Error::unavailable(FETCH)(response.status().to_string()));
     }
     let body = Limited::new(response.into_body(), MAX_SET_BYTES).collect();
-    let body = body.await.map_err(Error::unavailable(READING))?;
+    let body = body.await.map_err(Error::unavailable(FETCH))?;
     Ok(body.to_bytes().into())
 }
 
-/// The keys of a JWKS. Those that sign in other ways than ours, or nothing, are left out.
+/// Returns the keys of a JWKS. Leaves out keys of other algorithms, and those that do not sign.
 fn published(set: &[u8]) -> Result<Vec<Key>> {
     #[derive(Deserialize)]
     struct Set {
         keys: Vec<Value>,
     }
-    let set: Set = serde_json::from_slice(set).map_err(Error::unavailable(READING))?;
+    let set: Set = serde_json::from_slice(set).map_err(Error::unavailable(FETCH))?;
     Ok(set.keys.into_iter().filter_map(key).collect())
 }
 
@@ -277,8 +278,8 @@ fn key(value: Value) -> Option<Key> {
     if !matches!(common.public_key_use, None | Some(PublicKeyUse::Signature)) {
         return None;
     }
-    // The type of a key says how it signs; what the header of a token says must agree, and is never
-    // asked alone.
+    // The type of the key decides the algorithm. That in the header of a token must be the same, and
+    // never decides alone.
     let (algorithm, name) = match &jwk.algorithm {
         // `A` is six zero bits.
         AlgorithmParameters::RSA(rsa)
@@ -306,11 +307,11 @@ fn key(value: Value) -> Option<Key> {
     })
 }
 
-/// The key that a secret is.
+/// Returns the key that a secret is.
 fn shared(secret: &str) -> Result<Key> {
     let secret = secret.trim();
     if secret.len() < MIN_SECRET_BYTES {
-        return Err(Error::unavailable(READING)(format!(
+        return Err(Error::unavailable(FETCH)(format!(
             "the secret is shorter than {MIN_SECRET_BYTES} bytes"
         )));
     }

@@ -1,22 +1,23 @@
-//! The authorizer of both APIs: who opens a socket, who asks for a history.
+//! The authorizer of both APIs: verifies the user who opens a connection or asks for a history.
 //!
-//! - [`request`]: what API Gateway asks, and where the token is
-//! - [`token`]: what makes a token good
+//! - [`request`]: the request of API Gateway, and the token in it
+//! - [`token`]: verifies a token
 //! - [`keys`]: the keys that sign tokens
-//! - [`answer`]: what API Gateway is told
-//! - [`refusal`]: why somebody does not get in
+//! - [`response`]: the response to API Gateway
+//! - [`error`]: the reasons for which a request is not authorized
 //!
-//! API Gateway asks once for a socket, and puts what it is told into every event of that socket; it
-//! asks for each request to the history.
+//! API Gateway asks once for a connection, and puts the identity into every event of it. It asks for
+//! each request to the history.
 
-pub mod answer;
+pub mod error;
 pub mod keys;
-pub mod refusal;
 pub mod request;
+pub mod response;
 pub mod token;
 
 use chat::{Identity, Result, UserId};
-use chat_lambda::config::{Auth, invalid, optional, required};
+use chat_lambda::config::Auth;
+use chat_lambda::env::{invalid, optional, required};
 use chat_lambda::http_client;
 use chat_lambda::secrets_manager::SecretReference;
 use hyper::Uri;
@@ -24,8 +25,8 @@ use lambda_runtime::LambdaEvent;
 use serde_json::Value;
 use tracing::Instrument;
 
+use error::{Error, Rejection};
 use keys::{Keys, Source, Timing};
-use refusal::{Failure, Refusal};
 use request::Request;
 use token::{Rules, Verifier};
 
@@ -43,7 +44,7 @@ pub struct JwtConfig {
     pub source: Source,
     /// `JWT_ISSUER`, `JWT_AUDIENCE` (separated by commas) and `JWT_USER_CLAIM` (default `sub`).
     pub rules: Rules,
-    /// `JWT_IN_QUERY`: `on` takes `?token=` as well; default `off`, since URLs get logged.
+    /// `JWT_IN_QUERY`: `on` reads `?token=` as well; default `off`, since URLs get logged.
     pub in_query: bool,
 }
 
@@ -83,15 +84,16 @@ impl JwtConfig {
 fn audience() -> Result<Vec<String>> {
     const VARIABLE: &str = "JWT_AUDIENCE";
     let text = required(VARIABLE)?;
-    let names = text
+    let names: Vec<String> = text
         .split(',')
         .map(str::trim)
-        .filter(|name| !name.is_empty());
-    let names: Vec<String> = names.map(str::to_owned).collect();
-    match names.is_empty() {
-        false => Ok(names),
-        true => Err(invalid(VARIABLE, "names nobody")),
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect();
+    if names.is_empty() {
+        return Err(invalid(VARIABLE, "has no name in it"));
     }
+    Ok(names)
 }
 
 fn source() -> Result<Source> {
@@ -109,13 +111,13 @@ fn source() -> Result<Source> {
         )),
         (Some(_), Some(_)) => Err(invalid(
             URL,
-            "is set, and JWT_SECRET_ARN is set as well: which one is meant?",
+            "is set, and JWT_SECRET_ARN is set as well: set only one of them",
         )),
     }
 }
 
-/// The address of a JWKS. Whoever could change it on its way could be anybody, so it is `https`, or on
-/// this machine.
+/// Reads the address of a JWKS. It must be `https`, or on this machine: keys that were changed on their
+/// way would make any token valid.
 fn keys_url(url: &str) -> Result<Uri, &'static str> {
     let uri: Uri = url.parse().map_err(|_| "is not a URL")?;
     let is_local = matches!(uri.host(), Some("127.0.0.1" | "localhost" | "[::1]"));
@@ -126,21 +128,21 @@ fn keys_url(url: &str) -> Result<Uri, &'static str> {
     }
 }
 
-/// Decides who gets in.
+/// Identifies the user of a request.
 pub enum Authorizer {
-    /// Whoever names a user is believed to be that user.
+    /// The user id of the URL is trusted.
     Open,
-    /// Whoever has a good token gets in.
+    /// The user is that of a verified token.
     Jwt {
-        /// Says who that is.
+        /// Verifies the token.
         verifier: Box<Verifier>,
-        /// Whether `?token=` is taken.
+        /// Whether `?token=` is read.
         in_query: bool,
     },
 }
 
 impl Authorizer {
-    /// An authorizer that has no keys yet.
+    /// Returns an authorizer that has no keys yet.
     pub fn new(config: Config) -> Self {
         match config {
             Config::Open => Self::Open,
@@ -161,27 +163,27 @@ impl Authorizer {
         }
     }
 
-    /// Who asks. In the open mode that may be nobody: `$connect` refuses that.
+    /// Returns the user of a request. In the open mode there may be none: `$connect` rejects that.
     ///
     /// # Errors
     ///
-    /// As [`Verifier::verify`], and [`Refusal::OtherUser`].
-    pub async fn identify(&self, request: &Request) -> Result<Option<Identity>, Failure> {
+    /// As [`Verifier::verify`], and [`Rejection::OtherUser`].
+    pub async fn identify(&self, request: &Request) -> Result<Option<Identity>, Error> {
         match self {
             Self::Open => Ok(claimed(request)),
             Self::Jwt { verifier, in_query } => {
                 let identity = verifier.verify(request.token(*in_query)?).await?;
                 let user_id = identity.user_id.as_str();
-                match request.user_ids.iter().all(|claimed| claimed == user_id) {
-                    true => Ok(Some(identity)),
-                    false => Err(Refusal::OtherUser.into()),
+                if request.user_ids.iter().any(|claimed| claimed != user_id) {
+                    return Err(Rejection::OtherUser.into());
                 }
+                Ok(Some(identity))
             }
         }
     }
 }
 
-/// The user that a handshake claims to come from, if it is exactly one.
+/// Returns the user that a handshake names, if it is exactly one.
 fn claimed(request: &Request) -> Option<Identity> {
     let [user_id] = request.user_ids.as_slice() else {
         return None;
@@ -192,36 +194,36 @@ fn claimed(request: &Request) -> Option<Identity> {
     })
 }
 
-/// Answers one question of API Gateway.
+/// Handles one request of API Gateway.
 ///
 /// # Errors
 ///
-/// [`Failure`]: the caller sees 401 if refused, else 500.
+/// [`Error`]: the caller sees 401 if the request is rejected, else 500.
 pub async fn handle(
     event: LambdaEvent<Request>,
     authorizer: &'static Authorizer,
-) -> Result<Value, Failure> {
+) -> Result<Value, Error> {
     let request = event.payload;
     let span = tracing::info_span!("authorize", connection_id = request.connection_id);
-    answer(&request, authorizer).instrument(span).await
+    respond(&request, authorizer).instrument(span).await
 }
 
-async fn answer(request: &Request, authorizer: &Authorizer) -> Result<Value, Failure> {
+async fn respond(request: &Request, authorizer: &Authorizer) -> Result<Value, Error> {
     match authorizer.identify(request).await {
-        Ok(identity) => Ok(answer::allow(&request.target, identity.as_ref())),
-        Err(Failure::Refused(Refusal::OtherUser)) => {
-            let reason = Refusal::OtherUser.to_string();
+        Ok(identity) => Ok(response::allow(&request.target, identity.as_ref())),
+        Err(Error::Rejected(Rejection::OtherUser)) => {
+            let reason = Rejection::OtherUser.to_string();
             tracing::info!(reason, monotonic_counter.Refusals = 1, "not authorized");
-            Ok(answer::deny(&request.target))
+            Ok(response::deny(&request.target))
         }
-        Err(Failure::Refused(refusal)) => {
-            let reason = refusal.to_string();
+        Err(Error::Rejected(rejection)) => {
+            let reason = rejection.to_string();
             // Counted apart: each is an error of the function as well, and errors beyond these alarm.
             tracing::info!(reason, monotonic_counter.Unauthorized = 1, "not authorized");
-            Err(refusal.into())
+            Err(rejection.into())
         }
-        Err(Failure::Failed(error)) => {
-            // Counted where the keys were not read.
+        Err(Error::Failed(error)) => {
+            // Counted where the keys were not fetched.
             tracing::error!(cause = error.chain(), "authorization failed");
             Err(error.into())
         }

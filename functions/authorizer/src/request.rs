@@ -1,4 +1,4 @@
-//! What API Gateway asks: may this handshake, or this HTTP request, go on?
+//! The request of API Gateway: to authorize a handshake or an HTTP request.
 //!
 //! - <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-lambda-auth.html>
 //! - <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-lambda-authorizer.html>
@@ -9,21 +9,21 @@ use chat::protocol::subprotocol::subprotocols;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::refusal::Refusal;
+use crate::error::Rejection;
 
-/// The longest token that is looked at, in bytes. API Gateway takes 10,240 bytes of headers in all.
+/// Size limit of a token, in bytes. API Gateway takes 10,240 bytes of headers in all.
 const MAX_TOKEN_BYTES: usize = 8_192;
 
-/// What stands before a token among the subprotocols.
+/// The prefix of a token among the subprotocols.
 const BEARER_SUBPROTOCOL: &str = "bearer.";
 
-/// The parts of the authorizer's event that say who asks for what. No `Debug`: it holds tokens.
+/// The parts of the event that the authorizer needs. No `Debug`: it holds tokens.
 #[derive(Deserialize)]
 #[serde(from = "Event")]
 pub struct Request {
-    /// What it is about.
+    /// The handshake or request to authorize.
     pub target: Target,
-    /// The socket that is to be opened, for the log.
+    /// The connection that is to be opened, for the log.
     pub connection_id: Option<String>,
     authorization: Vec<String>,
     subprotocols: Vec<String>,
@@ -32,26 +32,26 @@ pub struct Request {
     pub user_ids: Vec<String>,
 }
 
-/// What may go on.
+/// The handshake or request to authorize.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// A handshake of the WebSocket API, which expects a policy about an ARN.
+    /// A handshake of the WebSocket API, which expects an IAM policy.
     Handshake {
-        /// The ARN.
+        /// The resource of the policy.
         method_arn: String,
     },
-    /// A request to the HTTP API, which expects a yes or no.
+    /// A request to the HTTP API, which expects a boolean.
     Http,
 }
 
 impl Request {
-    /// The token: `Authorization: Bearer T`, the subprotocol `bearer.T` of a browser that can set no
+    /// Returns the token: `Authorization: Bearer T`, the subprotocol `bearer.T` of a browser that can set no
     /// headers, or `?token=T` if `in_query` allows it.
     ///
     /// # Errors
     ///
     /// There is none, or more than one, or it is too long.
-    pub fn token(&self, in_query: bool) -> Result<&str, Refusal> {
+    pub fn token(&self, in_query: bool) -> Result<&str, Rejection> {
         let from_headers = self.authorization.iter().map(|value| bearer(value));
         let from_subprotocols = subprotocols(self.subprotocols.iter().map(String::as_str))
             .filter_map(|offered| offered.strip_prefix(BEARER_SUBPROTOCOL))
@@ -59,27 +59,27 @@ impl Request {
         let from_query = self.query_tokens.iter().map(|token| Ok(token.as_str()));
         let from_query = from_query.filter(|_| in_query);
         let mut tokens = from_headers.chain(from_subprotocols).chain(from_query);
-        let token = tokens.next().ok_or(Refusal::NoToken)??;
+        let token = tokens.next().ok_or(Rejection::NoToken)??;
         if tokens.next().is_some() {
-            return Err(Refusal::SeveralTokens);
+            return Err(Rejection::SeveralTokens);
         }
         match token.len() {
-            0 => Err(Refusal::NoToken),
+            0 => Err(Rejection::NoToken),
             1..=MAX_TOKEN_BYTES => Ok(token),
-            _ => Err(Refusal::TooLong),
+            _ => Err(Rejection::TooLong),
         }
     }
 }
 
-/// The token of an `Authorization` header ([RFC 6750]).
+/// Returns the token of an `Authorization` header ([RFC 6750]).
 ///
 /// [RFC 6750]: https://www.rfc-editor.org/rfc/rfc6750#section-2.1
-fn bearer(header: &str) -> Result<&str, Refusal> {
-    let (scheme, token) = header.trim().split_once(' ').ok_or(Refusal::NoToken)?;
-    match scheme.eq_ignore_ascii_case("bearer") {
-        true => Ok(token.trim_start()),
-        false => Err(Refusal::NoToken),
+fn bearer(header: &str) -> Result<&str, Rejection> {
+    let (scheme, token) = header.trim().split_once(' ').ok_or(Rejection::NoToken)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(Rejection::NoToken);
     }
+    Ok(token.trim_start())
 }
 
 #[derive(Deserialize)]
@@ -96,7 +96,7 @@ struct Event {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Context {
-    /// Events of HTTP APIs have it, those of WebSocket APIs have not.
+    /// Present in events of HTTP APIs only.
     http: Option<Value>,
     connection_id: Option<String>,
 }
@@ -166,78 +166,42 @@ mod tests {
     }
 
     #[test]
-    fn a_token_comes_in_by_each_of_its_entrances() {
-        for (headers, query, in_query, expected) in [
-            (
-                json!({"Authorization": ["Bearer t"]}),
-                json!({}),
-                false,
-                Ok("t"),
-            ),
-            (
-                json!({"authorization": ["bearer  t"]}),
-                json!({}),
-                false,
-                Ok("t"),
-            ),
-            (
-                json!({"Sec-WebSocket-Protocol": ["chat.v1, bearer.a.b.c"]}),
-                json!({}),
-                false,
-                Ok("a.b.c"),
-            ),
-            (
-                json!({"sec-websocket-protocol": ["chat.v1", "bearer.t"]}),
-                json!({}),
-                false,
-                Ok("t"),
-            ),
-            (json!({}), json!({"token": ["t"]}), true, Ok("t")),
-            (
-                json!({}),
-                json!({"token": ["t"]}),
-                false,
-                Err(Refusal::NoToken),
-            ),
-            (
-                json!({}),
-                json!({"TOKEN": ["t"]}),
-                true,
-                Err(Refusal::NoToken),
-            ),
-            (json!(null), json!(null), true, Err(Refusal::NoToken)),
-            (
-                json!({"Authorization": ["t"]}),
-                json!({}),
-                true,
-                Err(Refusal::NoToken),
-            ),
-            (
-                json!({"Authorization": ["Bearer "]}),
-                json!({}),
-                true,
-                Err(Refusal::NoToken),
-            ),
-            (
-                json!({"Authorization": ["Basic dTpw"]}),
-                json!({}),
-                true,
-                Err(Refusal::NoToken),
-            ),
-            (
-                json!({"Sec-WebSocket-Protocol": ["bearer."]}),
-                json!({}),
-                false,
-                Err(Refusal::NoToken),
-            ),
+    fn a_token_is_read_from_header_subprotocol_or_query() {
+        let none = || json!({});
+        let query = |name: &str| json!({name: ["t"]});
+        let from = |headers: Value, query: Value, in_query: bool| {
+            let request = handshake(headers, query);
+            request.token(in_query).map(str::to_owned)
+        };
+        for (header, value, token) in [
+            ("Authorization", "Bearer t", "t"),
+            ("authorization", "bearer  t", "t"),
+            ("Sec-WebSocket-Protocol", "chat.v1, bearer.a.b.c", "a.b.c"),
         ] {
-            let request = handshake(headers.clone(), query);
-            assert_eq!(request.token(in_query), expected, "{headers}");
+            let token = Ok(token.to_owned());
+            assert_eq!(from(json!({header: [value]}), none(), false), token);
+        }
+        let two_offers = json!({"sec-websocket-protocol": ["chat.v1", "bearer.t"]});
+        assert_eq!(from(two_offers, none(), false), Ok("t".to_owned()));
+        assert_eq!(from(none(), query("token"), true), Ok("t".to_owned()));
+
+        let no_token = Err(Rejection::NoToken);
+        assert_eq!(from(none(), query("token"), false), no_token);
+        assert_eq!(from(none(), query("TOKEN"), true), no_token);
+        assert_eq!(from(json!(null), json!(null), true), no_token);
+        for (header, value) in [
+            ("Authorization", "t"),
+            ("Authorization", "Bearer "),
+            ("Authorization", "Basic dTpw"),
+            ("Sec-WebSocket-Protocol", "bearer."),
+        ] {
+            let headers = json!({header: [value]});
+            assert_eq!(from(headers, none(), true), no_token, "{value}");
         }
     }
 
     #[test]
-    fn two_tokens_are_one_too_many() {
+    fn more_than_one_token_is_rejected() {
         for headers in [
             json!({"Authorization": ["Bearer t", "Bearer t"]}),
             json!({"Authorization": ["Bearer t"], "authorization": ["Bearer t"]}),
@@ -247,7 +211,7 @@ mod tests {
             let request = handshake(headers.clone(), json!({}));
             assert_eq!(
                 request.token(false),
-                Err(Refusal::SeveralTokens),
+                Err(Rejection::SeveralTokens),
                 "{headers}"
             );
         }
@@ -255,21 +219,21 @@ mod tests {
             json!({"Authorization": ["Bearer t"]}),
             json!({"token": ["t"]}),
         );
-        assert_eq!(request.token(true), Err(Refusal::SeveralTokens));
+        assert_eq!(request.token(true), Err(Rejection::SeveralTokens));
     }
 
     #[test]
-    fn a_huge_token_is_not_looked_at() {
+    fn a_token_beyond_the_size_limit_is_rejected() {
         let header =
             |bytes: usize| json!({"Authorization": [format!("Bearer {}", "x".repeat(bytes))]});
         let fits = handshake(header(MAX_TOKEN_BYTES), json!({}));
         assert!(fits.token(false).is_ok());
         let huge = handshake(header(MAX_TOKEN_BYTES + 1), json!({}));
-        assert_eq!(huge.token(false), Err(Refusal::TooLong));
+        assert_eq!(huge.token(false), Err(Rejection::TooLong));
     }
 
     #[test]
-    fn an_event_of_an_http_api_is_one() {
+    fn an_event_of_an_http_api_is_a_request() {
         let event = json!({
             "version": "2.0",
             "type": "REQUEST",

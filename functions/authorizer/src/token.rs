@@ -1,5 +1,5 @@
 //! Tokens: JWTs ([RFC 7519]), verified as [RFC 8725] recommends. Any token that the issuer has signed
-//! for our audience counts, ID tokens as well as access tokens.
+//! for our audience is valid, ID tokens as well as access tokens.
 //!
 //! [RFC 7519]: https://www.rfc-editor.org/rfc/rfc7519
 //! [RFC 8725]: https://www.rfc-editor.org/rfc/rfc8725
@@ -12,13 +12,13 @@ use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use serde_json::{Map, Value};
 
+use crate::error::{Error, Rejection};
 use crate::keys::{Key, Keys};
-use crate::refusal::{Failure, Refusal};
 
-/// How far the clocks of issuers may be off.
+/// The tolerance for the clocks of issuers.
 pub const LEEWAY: Duration = Duration::from_secs(30);
 
-/// What a token must be.
+/// The claims that a token must have.
 #[derive(Debug, Clone)]
 pub struct Rules {
     /// Its `iss`.
@@ -28,9 +28,9 @@ pub struct Rules {
     ///
     /// [rule]: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-jwt-authorizer.html
     pub audience: Vec<String>,
-    /// The claim that is the user id. One whose name ends in `email` counts only beside a true one of
-    /// that name with `_verified` after it (`email` and `email_verified`): else whoever may choose an
-    /// address could be anybody.
+    /// The claim that is the user id. One whose name ends in `email` is valid only beside a true claim of
+    /// that name with `_verified` after it (`email` and `email_verified`): else a user could choose the
+    /// address of anybody.
     pub user_claim: String,
 }
 
@@ -41,7 +41,7 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// A verifier by `keys` and `rules`.
+    /// Returns a verifier with `keys` and `rules`.
     pub fn new(keys: Keys, rules: Rules) -> Self {
         Self { keys, rules }
     }
@@ -51,48 +51,48 @@ impl Verifier {
         let _ = self.keys.find(None, Algorithm::RS256).await;
     }
 
-    /// The user of a token, until it ends.
+    /// Verifies a token. Returns its user, with the time at which it expires.
     ///
     /// # Errors
     ///
-    /// - [`Failure::Refused`]: it is no good.
-    /// - [`Failure::Failed`]: there is no key to verify it with.
-    pub async fn verify(&self, token: &str) -> Result<Identity, Failure> {
-        let header = decode_header(token).map_err(|_| Refusal::Malformed)?;
-        // Extensions that have to be understood, and are not.
+    /// - [`Error::Rejected`]: the token is not valid.
+    /// - [`Error::Failed`]: the keys cannot be fetched.
+    pub async fn verify(&self, token: &str) -> Result<Identity, Error> {
+        let header = decode_header(token).map_err(|_| Rejection::Malformed)?;
+        // Extensions that must be understood, and that this does not know.
         if header.crit.is_some() {
-            return Err(Refusal::Malformed.into());
+            return Err(Rejection::Malformed.into());
         }
         let (id, algorithm) = (header.kid.as_deref(), header.alg);
         let key = self.keys.find(id, algorithm).await?;
-        let claims = match self.claims(token, &key.ok_or(Refusal::UnknownKey)?) {
-            Err(Refusal::Signature) => {
-                let key = self.keys.find_anew(id, algorithm).await;
-                self.claims(token, &key.ok_or(Refusal::UnknownKey)?)?
+        let claims = match self.claims(token, &key.ok_or(Rejection::UnknownKey)?) {
+            Err(Rejection::Signature) => {
+                let key = self.keys.find_refetched(id, algorithm).await;
+                self.claims(token, &key.ok_or(Rejection::UnknownKey)?)?
             }
             claims => claims?,
         };
         Ok(self.identity(&claims)?)
     }
 
-    fn claims(&self, token: &str, key: &Key) -> Result<Map<String, Value>, Refusal> {
+    fn claims(&self, token: &str, key: &Key) -> Result<Map<String, Value>, Rejection> {
         let mut validation = Validation::new(key.algorithm);
         validation.leeway = LEEWAY.as_secs();
         validation.validate_nbf = true;
         validation.set_issuer(&[&self.rules.issuer]);
         validation.set_required_spec_claims(&["exp", "iss"]);
-        // By our own rule below, which knows `client_id`.
+        // `is_for_us` checks it, since the library does not know `client_id`.
         validation.validate_aud = false;
         let decoded = decode::<Map<String, Value>>(token, &key.decoding, &validation);
-        let claims = decoded.map_err(|error| refusal(error.kind()))?.claims;
+        let claims = decoded.map_err(|error| rejection(error.kind()))?.claims;
         // The library takes a list with ours in it as well, which is no `iss`.
         if claims.get("iss").and_then(Value::as_str) != Some(&self.rules.issuer) {
-            return Err(Refusal::Issuer);
+            return Err(Rejection::Issuer);
         }
-        match self.is_for_us(&claims) {
-            true => Ok(claims),
-            false => Err(Refusal::Audience),
+        if !self.is_for_us(&claims) {
+            return Err(Rejection::Audience);
         }
+        Ok(claims)
     }
 
     fn is_for_us(&self, claims: &Map<String, Value>) -> bool {
@@ -107,20 +107,20 @@ impl Verifier {
         }
     }
 
-    fn identity(&self, claims: &Map<String, Value>) -> Result<Identity, Refusal> {
+    fn identity(&self, claims: &Map<String, Value>) -> Result<Identity, Rejection> {
         let claim = self.rules.user_claim.as_str();
         if claim.ends_with("email") && !is_true(claims.get(&format!("{claim}_verified"))) {
-            return Err(Refusal::NoUser);
+            return Err(Rejection::NoUser);
         }
         let user_id = claims.get(claim).and_then(Value::as_str);
-        let user_id = UserId::try_from(user_id.ok_or(Refusal::NoUser)?.to_owned());
+        let user_id = UserId::try_from(user_id.ok_or(Rejection::NoUser)?.to_owned());
         let end = claims.get("exp").and_then(Value::as_f64);
         let end =
             end.map(|seconds| (seconds as i64).saturating_add(LEEWAY.as_secs().cast_signed()));
         let end = end.and_then(|seconds| DateTime::from_timestamp(seconds, 0));
         Ok(Identity {
-            user_id: user_id.map_err(|_| Refusal::NoUser)?,
-            expires_at: Some(end.ok_or(Refusal::Malformed)?),
+            user_id: user_id.map_err(|_| Rejection::NoUser)?,
+            expires_at: Some(end.ok_or(Rejection::Malformed)?),
         })
     }
 }
@@ -134,13 +134,13 @@ fn is_true(claim: Option<&Value>) -> bool {
     }
 }
 
-fn refusal(kind: &ErrorKind) -> Refusal {
+fn rejection(kind: &ErrorKind) -> Rejection {
     match kind {
-        ErrorKind::InvalidSignature => Refusal::Signature,
-        ErrorKind::InvalidAlgorithm => Refusal::Algorithm,
-        ErrorKind::InvalidIssuer => Refusal::Issuer,
-        ErrorKind::ExpiredSignature => Refusal::Expired,
-        ErrorKind::ImmatureSignature => Refusal::NotYetValid,
-        _ => Refusal::Malformed,
+        ErrorKind::InvalidSignature => Rejection::Signature,
+        ErrorKind::InvalidAlgorithm => Rejection::Algorithm,
+        ErrorKind::InvalidIssuer => Rejection::Issuer,
+        ErrorKind::ExpiredSignature => Rejection::Expired,
+        ErrorKind::ImmatureSignature => Rejection::NotYetValid,
+        _ => Rejection::Malformed,
     }
 }

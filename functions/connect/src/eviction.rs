@@ -6,7 +6,7 @@
 use std::slice;
 
 use chat::{Connection, Deadline, Result};
-use chat_lambda::config::{invalid, number};
+use chat_lambda::env::{invalid, number};
 use chrono::{DateTime, Utc};
 
 use crate::Deps;

@@ -1,17 +1,18 @@
-//! What the page is told of its deployment, and what it may connect to.
+//! Settings of the page: those that it reads from `config.json`, and its content security policy.
 
 use chat::Result;
-use chat_lambda::config::{Auth, invalid, optional, required};
+use chat_lambda::config::Auth;
+use chat_lambda::env::{invalid, optional, required};
 use lambda_http::http::Uri;
 use serde_json::json;
 
 /// Settings from environment variables.
 #[derive(Debug)]
 pub struct Config {
-    /// `SOCKET_URL`: where the page connects (`wss://…/prod`). `{user}` in it is replaced by the user
+    /// `SOCKET_URL`: the WebSocket URL that the page connects to (`wss://…/prod`). `{user}` in it is replaced by the user
     /// id, percent-encoded.
     pub socket_url: String,
-    /// `AUTH`: whether the page asks for a token, or for a user id alone.
+    /// `AUTH`: whether the page asks for a token, or only for a user id.
     pub auth: Auth,
     /// `JWT_USER_CLAIM`: the claim of a token that is the user id; default `sub`.
     pub user_claim: String,
@@ -48,7 +49,7 @@ impl Config {
         })
     }
 
-    /// `config.json`:
+    /// Returns `config.json`:
     ///
     /// ```json
     /// {"socketUrl": "wss://…/prod", "auth": "jwt", "userClaim": "sub"}
@@ -62,8 +63,8 @@ impl Config {
             .to_string()
     }
 
-    /// The header `content-security-policy` ([directives]): everything comes from the page's own origin
-    /// but the socket, whose origin is named, and no text becomes markup.
+    /// Returns the header `content-security-policy` ([directives]): everything comes from the page's own
+    /// origin except the WebSocket, whose origin is named, and no text becomes markup.
     ///
     /// [directives]: https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Content-Security-Policy
     pub fn policy(&self) -> String {
@@ -76,9 +77,9 @@ impl Config {
     }
 }
 
-/// The scheme and the host of a URL for sockets.
+/// Returns the scheme and the host of a WebSocket URL.
 fn origin(socket_url: &str) -> Option<String> {
-    // No `Uri` has braces in it.
+    // A `Uri` cannot have braces in it.
     let uri: Uri = socket_url.replace("{user}", "user").parse().ok()?;
     let scheme = uri
         .scheme_str()
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_may_connect_to_its_own_origin_and_to_that_of_the_socket() {
+    fn the_page_may_connect_to_its_own_origin_and_to_that_of_the_websocket() {
         for (socket_url, expected) in [
             (
                 "ws://127.0.0.1:3001/prod?user_id={user}",
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_is_not_of_a_socket_is_refused() {
+    fn a_url_that_is_not_of_a_websocket_is_rejected() {
         for socket_url in [
             "",
             "https://example.com",

@@ -1,4 +1,4 @@
-//! The files of the page, which are inside of the binary.
+//! The files of the page, which are embedded in the binary.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -11,12 +11,12 @@ pub struct File {
     pub etag: String,
     /// The text.
     pub text: String,
-    /// The same, compressed by gzip. What is not part of the build has no such form.
+    /// The text compressed by gzip. A file that is not part of the build has no such form.
     pub gzip: Option<&'static [u8]>,
 }
 
 impl File {
-    /// A file of a name, whose end says what it is.
+    /// Returns a file, whose content type follows from its name.
     pub fn new(name: &str, text: &str) -> Self {
         let mut hasher = DefaultHasher::new();
         text.hash(&mut hasher);
@@ -38,7 +38,7 @@ fn content_type(name: &str) -> &'static str {
     }
 }
 
-/// The name, the text and the compressed form of a file that `build.rs` has made.
+/// Returns the name, the text and the compressed form of a file that `build.rs` has made.
 macro_rules! built {
     ($name:literal) => {
         (
@@ -49,11 +49,11 @@ macro_rules! built {
     };
 }
 
-/// The files, as the build has made them.
+/// The files of the build.
 static BUILT: [(&str, &str, &[u8]); 3] =
     [built!("index.html"), built!("style.css"), built!("main.js")];
 
-/// The file of a name below `/page/`.
+/// Returns the file of a name below `/page/`.
 pub fn find(name: &str) -> Option<File> {
     let (name, text, gzip) = BUILT.iter().find(|(known, ..)| *known == name)?;
     Some(edited(name, text).unwrap_or_else(|| File {
@@ -62,9 +62,9 @@ pub fn find(name: &str) -> Option<File> {
     }))
 }
 
-/// The file as the checkout has it, if that is no longer what was built: an edit shows with the next
-/// reload. A mistake in a source shows in the browser's console. A release has the files of its build
-/// alone.
+/// Returns the file of the checkout, if it differs from the built one: an edit shows with the next
+/// reload. A mistake in a source shows in the browser's console. A release has only the files of its
+/// build.
 #[cfg(debug_assertions)]
 fn edited(name: &str, built: &str) -> Option<File> {
     let package = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -85,18 +85,18 @@ fn edited(_: &str, _: &str) -> Option<File> {
 mod tests {
     use super::*;
 
-    /// What the page and all that it loads may weigh on the wire, in bytes.
+    /// Size limit of the page and all that it loads, compressed, in bytes.
     const MAX_COMPRESSED_BYTES: usize = 25 * 1024;
 
     #[test]
-    fn the_page_with_all_that_it_loads_is_light() {
+    fn the_page_with_all_that_it_loads_is_within_its_size_limit() {
         let sizes = BUILT.map(|(name, _, gzip)| (name, gzip.len()));
         let sum: usize = sizes.iter().map(|(_, size)| size).sum();
         assert!(sum <= MAX_COMPRESSED_BYTES, "{sum} bytes: {sizes:?}");
     }
 
     #[test]
-    fn a_name_that_is_not_listed_is_no_file() {
+    fn an_unknown_name_is_no_file() {
         for name in [
             "",
             "config.json",
@@ -111,7 +111,7 @@ mod tests {
 
     /// Tests are debug builds, and run where the sources are.
     #[test]
-    fn what_was_edited_since_the_build_is_served_as_it_is_now() {
+    fn a_file_that_was_edited_since_the_build_is_served_as_it_is_now() {
         let (name, text, _) = BUILT[1];
         assert!(edited(name, text).is_none(), "nothing was edited");
         let now = edited(name, "what an older build had").expect("it differs");

@@ -1,8 +1,8 @@
 //! `GET /` and `GET /page/{file+}`: the web page and what it loads.
 //!
-//! - [`config`]: what the page is told of its deployment, and what it may connect to
-//! - [`files`]: the files, which are inside of the binary
-//! - `site`, `bundle`: how the build makes them of the sources
+//! - [`config`]: the settings of the page, and its content security policy
+//! - [`files`]: the files, which are embedded in the binary
+//! - `site`, `bundle`: make them of the sources, at build time
 
 #[cfg(debug_assertions)]
 mod bundle;
@@ -26,7 +26,7 @@ const INDEX: &str = "index.html";
 /// The path of the settings below `/page/`.
 const CONFIG: &str = "config.json";
 
-/// What the handler works with.
+/// The dependencies of the handler.
 pub struct Deps {
     /// `config.json`.
     pub config: File,
@@ -35,7 +35,7 @@ pub struct Deps {
 }
 
 impl Deps {
-    /// What follows from the settings.
+    /// Returns the dependencies for the given settings.
     pub fn new(config: &Config) -> Self {
         Self {
             config: File::new(CONFIG, &config.json()),
@@ -66,17 +66,17 @@ fn respond(name: &str, headers: &HeaderMap, deps: &Deps) -> Response<Body> {
     }
 }
 
-/// The file in the form that the caller takes, or nothing if the caller has it.
+/// Returns the file in a form that the caller accepts, or 304 if the caller has it.
 fn deliver(file: &File, headers: &HeaderMap, policy: &str) -> Response<Body> {
     let is_known = lists(headers, IF_NONE_MATCH, |tag| tag == file.etag || tag == "*");
-    let status = match is_known {
-        true => StatusCode::NOT_MODIFIED,
-        false => StatusCode::OK,
+    let status = if is_known {
+        StatusCode::NOT_MODIFIED
+    } else {
+        StatusCode::OK
     };
     let response = with_headers(status, policy)
         .header("content-type", file.content_type)
-        // A cache asks each time, and mostly learns that nothing has changed: files of two releases
-        // are never mixed.
+        // A cache asks each time, and mostly gets a 304: files of two releases are never mixed.
         .header("cache-control", "no-cache")
         .header(ETAG, &file.etag)
         .header(VARY, ACCEPT_ENCODING.as_str());
@@ -96,7 +96,7 @@ fn deliver(file: &File, headers: &HeaderMap, policy: &str) -> Response<Body> {
     }
 }
 
-/// Whether a header that is a list with commas has an item for which `fits` holds.
+/// Returns whether a header that is a list with commas has an item for which `fits` holds.
 fn lists(headers: &HeaderMap, name: HeaderName, fits: impl Fn(&str) -> bool) -> bool {
     let values = headers.get_all(name).into_iter();
     let mut items = values
@@ -105,13 +105,13 @@ fn lists(headers: &HeaderMap, name: HeaderName, fits: impl Fn(&str) -> bool) -> 
     items.any(|item| fits(item.trim()))
 }
 
-/// Whether a parameter of a coding says that it is not taken: `q=0`.
+/// Returns whether a parameter of a coding means that it is not accepted: `q=0`.
 fn is_never(parameter: &str) -> bool {
     let quality = parameter.strip_prefix("q=");
     quality.is_some_and(|quality| quality.parse() == Ok(0.0))
 }
 
-/// A response with the headers that every one has.
+/// Returns a response with the headers that all of them have.
 fn with_headers(status: StatusCode, policy: &str) -> response::Builder {
     Response::builder()
         .status(status)

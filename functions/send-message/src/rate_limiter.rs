@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chat::store::{RateLimit, TokensLeft};
 use chat::{Deadline, Rejection, Result, Store, UserId};
-use chat_lambda::config::{invalid, number};
+use chat_lambda::env::{invalid, number};
 use chrono::{DateTime, Utc};
 use lru::LruCache;
 use parking_lot::Mutex;

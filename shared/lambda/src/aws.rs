@@ -14,7 +14,7 @@ use aws_types::region::Region;
 use chat::Result;
 use chat::secret::Secret;
 
-use crate::config::{optional, required};
+use crate::env::{optional, required};
 
 /// The identity of a function, as Lambda gives it.
 #[derive(Debug, Clone)]

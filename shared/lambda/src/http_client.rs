@@ -7,11 +7,12 @@ use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
-/// The client. It follows no redirects and has no time-outs of its own.
+/// The client. It follows no redirects and has no timeouts of its own.
 pub type Client = legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
-/// A client for `http` and `https`. It keeps no connection: what it is for is rare, and one that ends
-/// while a process of Lambda is frozen would be found out only by the next request.
+/// Returns a client for `http` and `https`. It keeps no connection: its requests are rare, and Lambda
+/// freezes the process between them, so a kept connection may be dead without the process having seen
+/// its end.
 pub fn new() -> Client {
     let provider = rustls::crypto::ring::default_provider();
     let connector = HttpsConnectorBuilder::new()

@@ -1,6 +1,7 @@
 //! The glue between the chat and AWS Lambda, shared by all functions.
 //!
-//! - [`config`]: settings from environment variables
+//! - [`env`]: environment variables
+//! - [`config`]: settings that several functions have in common
 //! - [`event`]: the connection and the user of an event
 //! - [`deadline`]: the deadline of an invocation
 //! - [`error`]: the error of a handler, as Lambda reports it
@@ -8,6 +9,8 @@
 //! - [`secrets_manager`]: AWS Secrets Manager, which holds a deployment's connection string
 //! - [`http_client`]: HTTP client for endpoints outside AWS
 //! - [`telemetry`]: log lines, metrics and traces
+
+pub mod env;
 
 pub mod config;
 

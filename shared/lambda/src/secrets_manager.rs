@@ -1,4 +1,4 @@
-//! AWS Secrets Manager, where a deployment keeps its connection string.
+//! AWS Secrets Manager, which holds the connection string of a deployment.
 //!
 //! <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html>
 
@@ -11,12 +11,12 @@ use chat::secret::Secret;
 use chat::{Error, Result};
 
 use crate::aws::AwsConfig;
-use crate::config::{invalid, optional, required};
+use crate::env::{invalid, optional, required};
 
-/// How long all tries may take together: Lambda gives the start of a process ten seconds.
+/// The timeout of all attempts together: Lambda gives the start of a process ten seconds.
 const TIMEOUT: Duration = Duration::from_secs(6);
 
-/// How long one try may take.
+/// The timeout of one attempt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A secret by reference.
@@ -30,7 +30,7 @@ pub struct SecretReference {
 }
 
 impl SecretReference {
-    /// Reads the ARN in `variable` and what a fetch needs. `AWS_ENDPOINT_URL_SECRETS_MANAGER` and
+    /// Reads the ARN in `variable`, and the settings of a fetch. `AWS_ENDPOINT_URL_SECRETS_MANAGER` and
     /// `AWS_ENDPOINT_URL` change the address of the service, [as everywhere].
     ///
     /// # Errors
@@ -51,7 +51,7 @@ impl SecretReference {
         )
     }
 
-    /// The secret `arn`, which `variable` holds, at `endpoint` or else at AWS's own address.
+    /// Returns a reference to the secret `arn`, which `variable` holds, at `endpoint` or else at AWS's own address.
     ///
     /// # Errors
     ///
@@ -79,7 +79,7 @@ impl SecretReference {
     ///
     /// # Errors
     ///
-    /// - [`Error::Unavailable`]: the service did not answer, or refused.
+    /// - [`Error::Unavailable`]: the service did not respond, or rejected the request.
     /// - [`Error::Config`]: the secret is binary.
     pub async fn fetch(&self) -> Result<Secret> {
         let fetched = self
@@ -106,7 +106,7 @@ impl SecretReference {
     }
 }
 
-/// The region of a secret's ARN.
+/// Returns the region in the ARN of a secret.
 fn region(arn: &str) -> Option<&str> {
     let mut parts = arn.split(':');
     let is_secret = parts.next() == Some("arn")

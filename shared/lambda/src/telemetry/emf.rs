@@ -8,22 +8,22 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use super::invocation::Report;
+use super::report::Report;
 
-/// Where CloudWatch shows the metrics.
+/// The namespace of the metrics in CloudWatch.
 const NAMESPACE: &str = "MeetMeChat";
 
 /// The one dimension: two stacks of one account do not mix.
 const DIMENSION: &str = "Stack";
 
-/// The most values of one metric in one document; further ones are left out.
+/// Limit of the values of one metric in one document; further ones are left out.
 const MAX_VALUES: usize = 100;
 
-/// The most bytes of a property that is text: what makes the line longer than CloudWatch takes would
-/// cost all metrics in it.
+/// Limit of a property that is text, in bytes. A line that is longer than CloudWatch takes would lose
+/// all its metrics.
 const MAX_PROPERTY_BYTES: usize = 4_096;
 
-/// Where metrics come from.
+/// The origin of metrics.
 pub(super) struct Metrics {
     /// The stack, 1–1,024 bytes.
     pub(super) stack: String,
@@ -32,10 +32,10 @@ pub(super) struct Metrics {
 }
 
 impl Metrics {
-    /// The document of an invocation, or nothing if it has counted and timed nothing.
+    /// Returns the document of an invocation, or nothing if it has counted and timed nothing.
     ///
-    /// Counters are numbers; durations are arrays of milliseconds. What is known of the invocation
-    /// stands beside them, for queries.
+    /// Counters are numbers; durations are arrays of milliseconds. The properties of the invocation
+    /// stand beside them, for queries.
     pub(super) fn document(&self, report: &Report, now: SystemTime) -> Option<Value> {
         let mut durations: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
         for call in &report.calls {
@@ -81,7 +81,7 @@ fn metric(name: &str, unit: &str) -> Value {
     json!({"Name": name, "Unit": unit})
 }
 
-/// In whole microseconds: more digits are noise.
+/// Returns milliseconds with three decimals: more digits are noise.
 fn milliseconds(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1_000.0
 }
@@ -94,7 +94,7 @@ fn is_long(value: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::invocation::Call;
+    use super::super::report::Call;
     use super::*;
 
     fn metrics() -> Metrics {

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 
-/// What the name of a field begins with that is added to a metric, as in [tracing-opentelemetry].
+/// The prefix of a field that is added to a metric, as in [tracing-opentelemetry].
 ///
 /// [tracing-opentelemetry]: https://docs.rs/tracing-opentelemetry/latest/tracing_opentelemetry/struct.MetricsLayer.html
 const COUNTER: &str = "monotonic_counter.";
@@ -13,14 +13,14 @@ const COUNTER: &str = "monotonic_counter.";
 /// The fields of a span or an event.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Fields {
-    /// Values by name; that of an event's sentence is `message`.
+    /// Values by name; the sentence of an event is `message`.
     pub(super) values: Map<String, Value>,
-    /// What is added to which metric.
+    /// Metrics, and the values that are added to them.
     pub(super) counters: Vec<(&'static str, u64)>,
 }
 
 impl Fields {
-    /// Adds what these do not have yet.
+    /// Adds the values whose names are not set yet.
     pub(super) fn inherit(&mut self, values: &Map<String, Value>) {
         for (name, value) in values {
             if !self.values.contains_key(name) {

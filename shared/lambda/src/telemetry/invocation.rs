@@ -1,13 +1,13 @@
-//! What one invocation has counted and timed, reported when it ends.
+//! Collects the counters and calls of each invocation, and reports them when it ends.
 //!
 //! The runtime opens a span around each invocation and closes it when its result has been posted,
-//! before it asks for the next event: the caller has the answer by then, and Lambda does not freeze
-//! the process yet. Work that outlasts its deadline keeps the span open and is reported when it ends.
+//! before it asks for the next event: the caller has the response by then, and Lambda does not freeze
+//! the process yet. An operation that outlasts its deadline keeps the span open: the report follows
+//! when it ends.
 
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
@@ -17,49 +17,24 @@ use tracing_subscriber::registry::{LookupSpan, SpanRef};
 use super::emf::Metrics;
 use super::fields::Fields;
 use super::line;
+use super::report::{Call, Report};
 use super::xray::{Daemon, Trace};
 
 /// The span of an invocation, by its name in the runtime.
 const INVOCATION: &str = "Lambda runtime invoke";
 
-/// The spans of calls to others, and the metrics of how long they take.
+/// The spans of calls to the database and the management API, and the metrics of their durations.
 const CALLS: [(&str, &str); 2] = [("database", "DatabaseLatency"), ("push", "PushLatency")];
 
-/// Collects what belongs to each invocation, and keeps the fields of all spans.
+/// Collects the report of each invocation, and keeps the fields of all spans.
 pub(super) struct Invocations {
-    /// Where metrics are wanted.
+    /// Makes metrics of a report, if they are turned on.
     pub(super) metrics: Option<Metrics>,
-    /// Where traces go.
+    /// Receives traces, if they are turned on.
     pub(super) daemon: Option<Daemon>,
 }
 
-/// What an invocation has to report.
-#[derive(Debug, Default)]
-pub(super) struct Report {
-    /// The sum of each metric that its events have counted.
-    pub(super) counters: BTreeMap<&'static str, u64>,
-    /// Its calls to others.
-    pub(super) calls: Vec<Call>,
-    /// What is known of it: the fields of its spans, and of the events that count.
-    pub(super) properties: Map<String, Value>,
-}
-
-/// A call that has ended.
-#[derive(Debug)]
-pub(super) struct Call {
-    /// The name of its span.
-    pub(super) name: &'static str,
-    /// The metric of its duration.
-    pub(super) latency: &'static str,
-    /// When it began.
-    pub(super) start: SystemTime,
-    /// How long it took, with all its retries.
-    pub(super) duration: Duration,
-    /// The fields of its span.
-    pub(super) fields: Map<String, Value>,
-}
-
-/// A call that goes on.
+/// A call that has not ended.
 struct Running {
     latency: &'static str,
     start: SystemTime,
@@ -142,7 +117,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Invocations {
     }
 }
 
-/// Adds to the report of the invocation that a span belongs to, if it is one of an invocation.
+/// Adds to the report of the invocation that a span belongs to, if there is one.
 fn with_report<'a, S: LookupSpan<'a>>(span: &SpanRef<'a, S>, add: impl FnOnce(&mut Report)) {
     if let Some(invocation) = span.scope().find(|span| span.name() == INVOCATION)
         && let Some(report) = invocation.extensions_mut().get_mut::<Report>()
@@ -152,8 +127,8 @@ fn with_report<'a, S: LookupSpan<'a>>(span: &SpanRef<'a, S>, add: impl FnOnce(&m
 }
 
 impl Invocations {
-    /// Reports a failure at once: what is overdue keeps the span of the invocation open, and Lambda
-    /// may end a process that it has frozen before that closes.
+    /// Reports a failure at once: an overdue operation keeps the span of the invocation open, and Lambda
+    /// may end a process that it has frozen before the span closes.
     fn send_failure(&self, fields: Fields) {
         self.send(Report {
             counters: fields.counters.into_iter().collect(),

@@ -24,7 +24,7 @@ use super::fields::Fields;
 
 /// Writes the lines to standard output, where Lambda collects them.
 pub(super) struct Lines {
-    /// As JSON rather than as text.
+    /// Whether lines are JSON; else they are text.
     pub(super) json: bool,
 }
 
@@ -38,16 +38,18 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
             }
         }
         let level = *event.metadata().level();
-        print(&match self.json {
-            true => json(level, fields),
-            false => text(level, fields),
-        });
+        let line = if self.json {
+            json(level, fields)
+        } else {
+            text(level, fields)
+        };
+        print(&line);
     }
 }
 
 /// Prints a line in one piece.
 pub(super) fn print(line: &str) {
-    // A log that cannot be written is no reason to end.
+    // A log that cannot be written must not end the process.
     let _ = std::io::stdout()
         .lock()
         .write_all(format!("{line}\n").as_bytes());
@@ -62,8 +64,8 @@ fn json(level: Level, fields: Fields) -> String {
     serde_json::Value::Object(line).to_string()
 }
 
-/// For people, so without the time and the trace: Lambda and the local gateway put the time before
-/// each line themselves.
+/// Returns a line for people, without the time and the trace: Lambda and the local gateway put the time
+/// before each line themselves.
 fn text(level: Level, mut fields: Fields) -> String {
     let message = fields.values.remove("message").unwrap_or_default();
     let message = message.as_str().unwrap_or_default();

@@ -1,18 +1,34 @@
-//! What a function tells of its work: log lines, metrics and traces. Nothing of it is waited for.
+//! Telemetry: log lines, EMF metrics, X-Ray subsegments. Nothing here blocks a request.
 //!
 //! - `line`: one log line for each event, as JSON or as text
-//! - `invocation`: what one invocation has counted and timed, reported when it ends
+//! - `invocation`: collects the counters and calls of an invocation, and reports them when it ends
+//! - `report`: the data of a report
 //! - `emf`: its metrics, as a log line that CloudWatch reads
 //! - `xray`: its trace, to the X-Ray daemon beside the function
 //! - `fields`: the fields of spans and events
 //!
 //! An event counts by a field with the name of a metric, as in `monotonic_counter.Sends = 1`. A span
-//! named `database` or `push` is timed. What surrounds both gives its fields to all lines within it.
+//! named `database` or `push` is timed. Spans give their fields to all lines within them.
+//!
+//! The counters, on which alarms key:
+//!
+//! | metric | an event |
+//! |---|---|
+//! | `Connects`, `Disconnects` | a connection is recorded, its row is deleted |
+//! | `SocketsClosed` | connections of a user beyond the limit are closed |
+//! | `Sends`, `Duplicates` | a message is stored, a resend finds it stored |
+//! | `NumberConflicts` | another writer took the number of a message |
+//! | `PushesDelivered`, `PushesGone`, `PushesFailed` | outcomes of pushes |
+//! | `Refusals` | a request is rejected: the client's fault |
+//! | `RateLimited` | such a request was beyond the rate limit |
+//! | `Unauthorized` | a token is missing or not valid |
+//! | `Failures` | a request failed: our fault |
 
 mod emf;
 mod fields;
 mod invocation;
 mod line;
+mod report;
 mod xray;
 
 use std::env;
@@ -28,7 +44,7 @@ use invocation::Invocations;
 use line::Lines;
 use xray::Daemon;
 
-/// Starts it as the environment asks:
+/// Starts telemetry as the environment asks:
 ///
 /// - lines as Lambda's [logging controls] say: `AWS_LAMBDA_LOG_FORMAT` `JSON` or `Text` (default),
 ///   `AWS_LAMBDA_LOG_LEVEL` (default `INFO`)
@@ -69,7 +85,7 @@ pub fn start() {
         .init();
 }
 
-/// A variable that is set and not empty.
+/// Returns a variable that is set and not empty.
 fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }

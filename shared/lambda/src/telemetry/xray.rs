@@ -1,4 +1,4 @@
-//! The calls of an invocation as [subsegments] of its trace, by datagrams to the X-Ray daemon that
+//! Sends the calls of an invocation as [subsegments] of its trace, in datagrams to the X-Ray daemon that
 //! Lambda runs beside the function. Lambda itself makes the segment that they belong to.
 //!
 //! [subsegments]: https://docs.aws.amazon.com/xray/latest/devguide/xray-api-segmentdocuments.html
@@ -8,9 +8,9 @@ use std::time::UNIX_EPOCH;
 
 use serde_json::{Value, json};
 
-use super::invocation::Call;
+use super::report::Call;
 
-/// What each datagram begins with.
+/// The first line of each datagram.
 ///
 /// <https://docs.aws.amazon.com/xray/latest/devguide/xray-api-sendingdata.html#xray-api-daemon>
 const HEADER: &str = r#"{"format": "json", "version": 1}"#;
@@ -26,7 +26,8 @@ pub(super) struct Trace<'a> {
 
 impl<'a> Trace<'a> {
     /// Reads a [tracing header], `Root=1-…;Parent=…;Sampled=1`, in any order and with anything else
-    /// between. Nothing if the trace is not sampled, or the header is not one.
+    /// between. Returns nothing if the trace is not sampled, or the header is
+    /// malformed.
     ///
     /// [tracing header]: https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
     pub(super) fn sampled(header: &'a str) -> Option<Self> {
@@ -58,8 +59,8 @@ impl<'a> Trace<'a> {
 pub(super) struct Daemon(UdpSocket);
 
 impl Daemon {
-    /// The daemon at an address as `AWS_XRAY_DAEMON_ADDRESS` has it: `169.254.79.129:2000`, or one for
-    /// each protocol, `tcp:127.0.0.1:2000 udp:127.0.0.2:2001`. Nothing if it is not one.
+    /// Returns the daemon at an address as in `AWS_XRAY_DAEMON_ADDRESS`: `169.254.79.129:2000`, or one for
+    /// each protocol, `tcp:127.0.0.1:2000 udp:127.0.0.2:2001`. Returns nothing if it is malformed.
     pub(super) fn at(address: &str) -> Option<Self> {
         let mut addresses = address.split_whitespace();
         let address: SocketAddr = addresses
@@ -74,10 +75,10 @@ impl Daemon {
         Some(Self(socket))
     }
 
-    /// Sends a call. Nobody hears whether it arrives.
+    /// Sends a call. It is not known whether it arrives.
     pub(super) fn send(&self, trace: &Trace<'_>, call: &Call) {
         let document = document(trace, fastrand::u64(..), call);
-        // A trace that is lost is no reason to say so, let alone to wait.
+        // A lost trace is not worth a log line, let alone a wait.
         let _ = self.0.send(format!("{HEADER}\n{document}").as_bytes());
     }
 }
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_is_none_gives_no_daemon() {
+    fn a_malformed_address_gives_no_daemon() {
         for address in ["", "tcp:127.0.0.1:2000", "daemon", "127.0.0.1"] {
             assert!(Daemon::at(address).is_none(), "{address}");
         }

@@ -1,45 +1,45 @@
-//! Why somebody does not get in.
+//! The reasons for which a request is not authorized.
 
 use std::fmt;
 
 use chat_lambda::HandlerError;
 use lambda_runtime::Diagnostic;
 
-/// What is wrong with a request. Only the log says which it is: API Gateway tells the caller 401 or
-/// 403 and no more.
+/// A request that the caller has to mend. Only the log has the reason: API Gateway responds to the caller
+/// with 401 or 403 and no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// It has no token where one is taken.
+pub enum Rejection {
+    /// It has no token in any of the places for one.
     #[error("there is no token")]
     NoToken,
     /// It has more than one.
     #[error("there is more than one token")]
     SeveralTokens,
-    /// The token is longer than any that is taken.
+    /// The token is longer than the limit.
     #[error("the token is too long")]
     TooLong,
-    /// The token is no JWT, or lacks a claim, or has one of a wrong type.
+    /// The token is no JWT, lacks a claim, or has one of a wrong type.
     #[error("the token is malformed")]
     Malformed,
     /// The issuer publishes no such key, or the token names none where there are several.
     #[error("the key of the token is not known")]
     UnknownKey,
-    /// The token says that it is signed in another way than its key signs.
+    /// The algorithm in the header of the token is not that of its key.
     #[error("the algorithm of the token is not that of its key")]
     Algorithm,
-    /// The signature is not one of its key.
+    /// The signature was not made by its key.
     #[error("the signature of the token is wrong")]
     Signature,
-    /// The token is one of somebody else's.
+    /// The token is from another issuer.
     #[error("the issuer of the token is another one")]
     Issuer,
-    /// The token is for something else.
+    /// The token is for another audience.
     #[error("the audience of the token is another one")]
     Audience,
-    /// The token has ended.
+    /// The token has expired.
     #[error("the token has expired")]
     Expired,
-    /// The token begins later.
+    /// The token is not valid yet.
     #[error("the token is not valid yet")]
     NotYetValid,
     /// The token names no user: the claim is missing, no valid user id, or an unverified e-mail
@@ -51,33 +51,33 @@ pub enum Refusal {
     OtherUser,
 }
 
-/// Why the authorizer does not say yes.
+/// An error of the authorizer.
 #[derive(thiserror::Error)]
-pub enum Failure {
+pub enum Error {
     /// The caller has to mend it.
     #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// Only we can mend it: nobody gets in, and nobody is told to sign in again.
+    Rejected(#[from] Rejection),
+    /// Only we can mend it: no request is authorized, and no user is asked to sign in again.
     #[error(transparent)]
     Failed(#[from] chat::Error),
 }
 
-/// The runtime logs it by this.
-impl fmt::Debug for Failure {
+/// The runtime logs the error by this.
+impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-/// API Gateway answers 401 to this very message, and 500 to any other.
-impl From<Failure> for Diagnostic {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Refused(_) => Diagnostic {
+/// API Gateway responds with 401 to exactly this message, and with 500 to any other.
+impl From<Error> for Diagnostic {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Rejected(_) => Diagnostic {
                 error_type: "Unauthorized".to_owned(),
                 error_message: "Unauthorized".to_owned(),
             },
-            Failure::Failed(error) => HandlerError::from(error).into(),
+            Error::Failed(error) => HandlerError::from(error).into(),
         }
     }
 }

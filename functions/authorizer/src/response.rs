@@ -1,23 +1,23 @@
-//! What API Gateway is told.
+//! The response to API Gateway.
 
 use chat::Identity;
 use serde_json::{Map, Value, json};
 
 use crate::request::Target;
 
-/// Yes. Without an identity the function behind it decides what to do with nobody.
+/// Allows the request. Without an identity (open mode, no valid user id) `$connect` responds with 400.
 pub fn allow(target: &Target, identity: Option<&Identity>) -> Value {
     let context = identity.map(Identity::context).unwrap_or_default();
     let principal_id = identity.map_or_else(|| "nobody".to_owned(), Identity::principal_id);
-    answer(target, true, &principal_id, context)
+    response(target, true, &principal_id, context)
 }
 
-/// No, which the caller sees as 403.
+/// Denies the request, which the caller sees as 403.
 pub fn deny(target: &Target) -> Value {
-    answer(target, false, "nobody", Map::new())
+    response(target, false, "nobody", Map::new())
 }
 
-fn answer(
+fn response(
     target: &Target,
     is_authorized: bool,
     principal_id: &str,
