@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::query::Query;
 
-/// The most bytes of a body as Lambda transports it, as a string inside of JSON.
+/// Size limit of a body as Lambda transports it, as a string inside of JSON.
 ///
 /// Lambda takes 6 MB with everything around it ([quotas]); the escapes of that second layer can
 /// double a body, so they are counted.
@@ -42,20 +42,20 @@ impl<'a> From<&'a Message> for Item<'a> {
     }
 }
 
-/// The messages as a JSON array.
+/// Returns the messages as a JSON array.
 pub fn json(messages: &[Message]) -> String {
     let items: Vec<Item> = messages.iter().map(Item::from).collect();
     serde_json::to_string(&items).expect("an item has string keys and no fallible field")
 }
 
-/// Keeps count of the size of a body that is being put together.
+/// The size of a body that is being built.
 #[derive(Debug, Default)]
 pub struct Body {
     transported_bytes: usize,
 }
 
 impl Body {
-    /// Whether the body stays within its limit with `message`, which is counted if it does.
+    /// Returns whether the body stays within its limit with `message`, which is counted if it does.
     pub fn has_room_for(&mut self, message: &Message) -> bool {
         let item = serde_json::to_string(&Item::from(message)).expect("as in json()");
         let escapes = item.bytes().filter(|byte| matches!(byte, b'"' | b'\\'));
@@ -69,24 +69,20 @@ impl Body {
     }
 }
 
-/// The `Link` header of a page ([RFC 8288]): `rel="prev"` if there are older messages, `rel="next"`
-/// if there are newer ones. The links are relative, so they hold behind any domain and path.
+/// Returns the `Link` header of a page ([RFC 8288]): `rel="prev"` if there are older messages, `rel="next"`
+/// if there are newer ones. The links are relative, so they work behind any domain and path.
 ///
 /// [RFC 8288]: https://www.rfc-editor.org/rfc/rfc8288
 pub fn links(query: &Query, page: &Page) -> Option<String> {
     let (first, last) = (page.messages.first()?, page.messages.last()?);
     let mut links = Vec::new();
     if page.older {
-        let range = Range {
-            after: None,
-            before: Some(first.seq),
-        };
-        links.push(link(query, range, "prev"));
+        links.push(link(query, Range::before(first.seq), "prev"));
     }
     if page.newer {
         let range = Range {
             after: Some(last.seq),
-            // A range with two ends is walked from its old end up to its new one.
+            // A range with two ends is read from its old end up to its new one.
             before: query.range.before.filter(|_| query.range.after.is_some()),
         };
         links.push(link(query, range, "next"));

@@ -11,7 +11,7 @@ use lambda_http::Response;
 use lambda_http::http::StatusCode;
 use serde_json::json;
 
-/// The response to a request that failed, whose cause is logged here.
+/// Returns the response to a request that failed, and logs its cause.
 pub fn response(error: Error) -> Response<String> {
     let status = match &error {
         Error::Rejected(rejection) => {

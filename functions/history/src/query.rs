@@ -4,7 +4,7 @@ use chat::store::Range;
 use chat::{Code, ConversationId, Rejection, UserId};
 use percent_encoding::percent_decode;
 
-/// The largest page, and the size of one for which no `limit` is given.
+/// Limit of the messages of a page, and the default of `limit`.
 pub const MAX_LIMIT: u32 = 1_000;
 
 /// A valid request.
@@ -14,27 +14,28 @@ pub struct Query {
     pub user1: UserId,
     /// The other.
     pub user2: UserId,
-    /// The limit that was asked for, if any: links repeat it.
+    /// The limit of the query, if it has one: links repeat it.
     pub asked_limit: Option<u32>,
-    /// The most messages of a page, 1–[`MAX_LIMIT`].
+    /// The messages of a page at most, 1–[`MAX_LIMIT`].
     pub limit: u32,
-    /// The piece of the conversation.
+    /// The range of the conversation.
     pub range: Range,
 }
 
 impl Query {
-    /// The longest query string in bytes, still encoded: API Gateway takes as much for the request
-    /// line and all headers together ([quotas]). It bounds the number of parameters as well.
+    /// Size limit of a query string in bytes, still encoded: that of API Gateway for the request line
+    /// and all headers together ([quotas]). It bounds the number of parameters as well.
     ///
     /// [quotas]: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
     pub const MAX_BYTES: usize = 10_240;
 
-    /// Reads a query string. Parameters that are not ours are ignored.
+    /// Reads a query string. Unknown parameters are ignored.
     ///
     /// # Errors
     ///
-    /// A sentence that names the parameter: it is missing, repeated, not UTF-8, or out of range. Or
-    /// the query string is too long, and is not decoded at all.
+    /// [`Code::InvalidRequest`] or [`Code::InvalidUserId`], with a sentence that names the parameter: it
+    /// is missing, repeated, not UTF-8, or out of range. Or the query string is too long, and is not
+    /// decoded at all.
     pub fn parse(query: &str) -> Result<Self, Rejection> {
         if query.len() > Self::MAX_BYTES {
             return Err(invalid("The query is too long."));
@@ -57,7 +58,7 @@ impl Query {
         })
     }
 
-    /// The conversation that is asked for; the order of the users does not matter.
+    /// Returns the conversation of the two users, whose order does not matter.
     pub fn conversation_id(&self) -> ConversationId {
         ConversationId::direct(&self.user1, &self.user2)
     }
@@ -81,8 +82,8 @@ fn number(query: &str, name: &str) -> Result<Option<i64>, Rejection> {
         .transpose()
 }
 
-/// The decoded value of a parameter. One that is not UTF-8 is refused, since replacing what cannot
-/// be decoded would make different ids equal.
+/// Returns the decoded value of a parameter. One that is not UTF-8 is rejected: a replacement of the
+/// bytes that cannot be decoded would make different ids equal.
 fn value(query: &str, name: &str) -> Result<Option<String>, Rejection> {
     let mut found = None;
     for pair in query.split('&') {
@@ -105,14 +106,14 @@ fn decode(text: &str) -> Option<String> {
 }
 
 fn invalid(message: impl Into<String>) -> Rejection {
-    Rejection::new(Code::InvalidFrame, message)
+    Rejection::new(Code::InvalidRequest, message)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn refusal(query: &str) -> String {
+    fn rejection(query: &str) -> String {
         Query::parse(query).expect_err(query).message
     }
 
@@ -125,15 +126,15 @@ mod tests {
     }
 
     #[test]
-    fn a_query_longer_than_the_gateway_takes_is_refused_before_it_is_decoded() {
+    fn a_query_beyond_the_limit_of_the_gateway_is_rejected_before_it_is_decoded() {
         let padded = |bytes: usize| format!("{:&<bytes$}", "user1=a&user2=b");
         assert!(Query::parse(&padded(Query::MAX_BYTES)).is_ok());
         let too_long = padded(Query::MAX_BYTES + 1);
-        assert_eq!(refusal(&too_long), "The query is too long.");
+        assert_eq!(rejection(&too_long), "The query is too long.");
     }
 
     #[test]
-    fn a_refusal_repeats_nothing_of_the_query() {
+    fn a_rejection_repeats_nothing_of_the_query() {
         for query in [
             "user1=xyzzy",
             "user1=xyzzy&user2=xyzzy%00",
@@ -144,13 +145,13 @@ mod tests {
             "user1=a&user2=b&after=xyzzy",
             "user1=a&user2=b&before=xyzzy&xyzzy=xyzzy",
         ] {
-            let sentence = refusal(query);
+            let sentence = rejection(query);
             assert!(!sentence.contains("xyzzy"), "{sentence}");
         }
     }
 
     #[test]
-    fn a_bad_parameter_is_named() {
+    fn a_rejection_names_the_bad_parameter() {
         for (query, name) in [
             ("", "user1"),
             ("user1=a", "user2"),
@@ -164,7 +165,7 @@ mod tests {
             ("user1=a&user2=b&after=1.5", "after"),
             ("user1=a&user2=b&before=99999999999999999999", "before"),
         ] {
-            assert!(refusal(query).contains(&format!("`{name}`")), "{query}");
+            assert!(rejection(query).contains(&format!("`{name}`")), "{query}");
         }
     }
 }

@@ -8,7 +8,7 @@ use tracing::Instrument;
 
 use crate::{Error, Result};
 
-/// The moment at which a reply must leave, a little before Lambda stops the function.
+/// The time at which the response of a request must leave.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline(Instant);
 
@@ -18,24 +18,25 @@ impl Deadline {
         Self(Instant::now() + time)
     }
 
-    /// A moment `time` before this one, so that something can still follow.
+    /// Returns a deadline `time` before this one, so that something can still follow.
     pub fn sooner(self, time: Duration) -> Self {
         Self(self.0.checked_sub(time).unwrap_or(self.0))
     }
 
-    /// The time left; zero once it has passed.
+    /// Returns the time left; zero once it has passed.
     pub fn remaining(&self) -> Duration {
         self.0.saturating_duration_since(Instant::now())
     }
 
     /// Runs `work` until it is done or the deadline has passed, whichever comes first.
     ///
-    /// The work is a task of its own and is never dropped half-way: the MongoDB driver asks that
-    /// its futures be allowed to finish. What it logs belongs to the caller's span all the same.
+    /// The work is a task of its own and is never dropped half-way. Its log lines belong to the caller's
+    /// span all the same.
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`]: the time is over, and whether the work will still be done is unknown.
+    /// [`Error::Unavailable`]: the deadline has passed, and it is unknown whether the work will still be
+    /// done.
     pub async fn bound<T: Send + 'static>(
         self,
         operation: &'static str,
@@ -49,7 +50,7 @@ impl Deadline {
         }
     }
 
-    /// Goes on if there is time left.
+    /// Returns an error if the deadline has passed.
     ///
     /// # Errors
     ///
@@ -61,7 +62,7 @@ impl Deadline {
         }
     }
 
-    /// Waits for `pause`, which may be zero, if that leaves any time for what comes after it.
+    /// Waits for `pause`, which may be zero, if that leaves any time.
     ///
     /// # Errors
     ///

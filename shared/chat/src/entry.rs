@@ -53,7 +53,7 @@ impl Draft {
 pub struct Text(String);
 
 impl Text {
-    /// The longest text in bytes of UTF-8.
+    /// Size limit of a text in bytes of UTF-8.
     ///
     /// API Gateway delivers at most 131,072 bytes at once ([quotas]). JSON escapes a byte with at
     /// most 6, so the text takes at most 98,304 of them and leaves room for the other fields.
@@ -61,7 +61,7 @@ impl Text {
     /// [quotas]: https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
     pub const MAX_BYTES: usize = 16_384;
 
-    /// The text itself.
+    /// Returns the text itself.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -97,24 +97,24 @@ impl TryFrom<String> for Text {
     }
 }
 
-/// A message in its place in a conversation, with the fields of the wire.
+/// A stored message, with the fields of the protocol.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct Message {
     /// The id of the stored document, in hex.
     pub message_id: String,
     /// The conversation.
     pub conversation_id: ConversationId,
-    /// The place in the conversation: 1, 2, 3, … without holes; 0 and below for messages of the
+    /// The number in the conversation: 1, 2, 3, … without holes; 0 and below for messages of the
     /// old system.
     pub seq: i64,
-    /// Who sent it.
+    /// The sender.
     pub sender_id: String,
-    /// Who it is for.
+    /// The receiver.
     pub receiver_id: String,
     /// The text.
     pub message: String,
-    /// When it was stored, as [`timestamp::format`](crate::timestamp::format) writes it; messages of the old
-    /// system keep the form that they came in.
+    /// The time at which it was stored, in the form of [`timestamp::format`](crate::timestamp::format).
+    /// Messages of the old system keep their form.
     pub timestamp: String,
     /// The sender's own id for it.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,4 +1,4 @@
-//! What can go wrong, with one variant for each thing a caller does about it.
+//! Errors, with one variant for each thing that a caller does about them.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,31 +15,31 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 #[derive(thiserror::Error)]
 pub enum Error {
     /// The client can mend it: send the code and the sentence back.
-    #[error("the request was refused")]
+    #[error("the request was rejected")]
     Rejected(#[from] Rejection),
 
-    /// Only we can mend it: log the cause once, answer `unavailable`, which may be retried.
+    /// Only we can mend it: log the cause once, respond with `unavailable`, which may be retried.
     #[error("{operation} failed")]
     Unavailable {
-        /// What was tried, as a noun phrase: `insert of a message`.
+        /// The operation, as a noun phrase: `insert of a message`.
         operation: &'static str,
-        /// Why it failed.
+        /// The cause.
         #[source]
         cause: Cause,
     },
 
-    /// The deployment is wrong: stop at start and say which variable.
+    /// The deployment is wrong: stop at start and name the variable.
     #[error("environment variable {variable} {problem}")]
     Config {
         /// The name of the environment variable.
         variable: &'static str,
-        /// What is wrong with it; never its value, which may be secret.
+        /// The problem with it; never its value, which may be secret.
         problem: String,
     },
 }
 
 impl Error {
-    /// An [`Error::Unavailable`] of `operation`, for use in `map_err`.
+    /// Returns an [`Error::Unavailable`] of `operation`, for use in `map_err`.
     pub fn unavailable<C: Into<Cause>>(operation: &'static str) -> impl FnOnce(C) -> Self {
         move |cause| Self::Unavailable {
             operation,
@@ -47,7 +47,7 @@ impl Error {
         }
     }
 
-    /// The error and all its causes in one line, for the log.
+    /// Returns the error and all its causes in one line, for the log.
     pub fn chain(&self) -> String {
         let mut line = self.to_string();
         let mut source = std::error::Error::source(self);
@@ -62,7 +62,8 @@ impl Error {
         line
     }
 
-    /// The answer to a client. What only we can mend becomes `unavailable`, without its cause.
+    /// Returns the rejection that the client gets. An error that only we can mend becomes `unavailable`,
+    /// without its cause.
     pub fn rejection(self) -> Rejection {
         match self {
             Self::Rejected(rejection) => rejection,
@@ -75,14 +76,14 @@ impl Error {
 }
 
 /// As [`Error::chain`]: the runtime logs errors by this, and the `Debug` output of a cause may hold
-/// whole answers of services, secrets among them.
+/// whole responses of services, secrets among them.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.chain())
     }
 }
 
-/// A refusal that the client can act on.
+/// A request that is rejected, with a reason that the client can act on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Rejection {
@@ -90,12 +91,12 @@ pub struct Rejection {
     pub code: Code,
     /// A sentence for the user. It repeats nothing of the input.
     pub message: String,
-    /// After how many milliseconds the same request may succeed, where that is known.
+    /// The milliseconds after which the same request may succeed, where that is known.
     pub retry_after_ms: Option<u64>,
 }
 
 impl Rejection {
-    /// A refusal with `code` and the sentence `message`.
+    /// Returns a rejection with `code` and the sentence `message`.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -104,12 +105,12 @@ impl Rejection {
         }
     }
 
-    /// A refusal of somebody who has to wait before they may send again.
+    /// Returns the rejection of a user who has to wait before sending again.
     pub fn rate_limited(wait: Duration) -> Self {
         Self {
             code: Code::RateLimited,
             message: "You are sending too fast. Please wait a moment.".to_owned(),
-            // Rounded up: who comes back earlier is refused again.
+            // Rounded up: an earlier request would be rejected again.
             retry_after_ms: Some(wait.as_nanos().div_ceil(1_000_000) as u64),
         }
     }
@@ -121,19 +122,21 @@ impl Rejection {
 pub enum Code {
     /// Not JSON, not an object, a missing field, a wrong type, an unknown action.
     InvalidFrame,
+    /// A parameter is missing, repeated or malformed (HTTP only).
+    InvalidRequest,
     /// A user id that is empty, too long or holds control characters.
     InvalidUserId,
     /// The message has no text.
     MessageEmpty,
     /// The message is longer than [`Text::MAX_BYTES`](crate::Text::MAX_BYTES).
     MessageTooLong,
-    /// `sender_id` is not the user of the socket.
+    /// `sender_id` is not the user of the connection.
     SenderMismatch,
-    /// The socket has no user; reconnect.
+    /// The connection has no user; reconnect.
     NotConnected,
-    /// The token with which the socket was opened has ended; reconnect with a new one.
+    /// The token with which the connection was opened has expired; reconnect with a new one.
     TokenExpired,
-    /// The conversation is one of other users (HTTP only).
+    /// The conversation belongs to other users (HTTP only).
     Forbidden,
     /// The user sends faster than the limit; wait for `retry_after_ms`.
     RateLimited,
@@ -142,7 +145,7 @@ pub enum Code {
 }
 
 impl Code {
-    /// Whether the same request may succeed later.
+    /// Returns whether the same request may succeed later.
     pub fn retryable(self) -> bool {
         matches!(self, Self::RateLimited | Self::Unavailable)
     }

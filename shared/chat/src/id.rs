@@ -15,10 +15,10 @@ use crate::{Code, Rejection};
 pub struct UserId(String);
 
 impl UserId {
-    /// The longest id in bytes of UTF-8: the longest e-mail address.
+    /// Size limit in bytes of UTF-8: that of an e-mail address.
     pub const MAX_BYTES: usize = 254;
 
-    /// The id as text.
+    /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -56,20 +56,20 @@ impl fmt::Display for UserId {
 
 /// The conversation of two users.
 ///
-/// `direct:{bytes of the first id}:{first id}:{second id}`, the ids in byte order. The length says
-/// where the first id ends, so no choice of separators inside ids makes two pairs collide.
+/// `direct:{bytes of the first id}:{first id}:{second id}`, the ids in byte order. The length
+/// marks the end of the first id, so no separators inside ids make two pairs collide.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ConversationId(String);
 
 impl ConversationId {
-    /// The conversation of `a` and `b`, in whichever order they are given.
+    /// Returns the conversation of `a` and `b`, in either order.
     pub fn direct(a: &UserId, b: &UserId) -> Self {
         let (first, second) = if a <= b { (a, b) } else { (b, a) };
         Self(format!("direct:{}:{first}:{second}", first.0.len()))
     }
 
-    /// The id as text.
+    /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -81,13 +81,13 @@ impl fmt::Display for ConversationId {
     }
 }
 
-/// One open socket, as API Gateway names it: opaque, URL-safe base64 ending in `=`.
+/// The id of an open connection, assigned by API Gateway: opaque, URL-safe base64 ending in `=`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ConnectionId(String);
 
 impl ConnectionId {
-    /// The id as text.
+    /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -105,17 +105,17 @@ impl fmt::Display for ConnectionId {
     }
 }
 
-/// The sender's own id for a message, any text of 1–128 bytes: a resend under the same id never
-/// makes a second message.
+/// The sender's own id for a message, any text of 1–128 bytes. A resend with the same id never makes a
+/// second message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ClientMessageId(String);
 
 impl ClientMessageId {
-    /// The longest id in bytes of UTF-8.
+    /// Size limit in bytes of UTF-8.
     pub const MAX_BYTES: usize = 128;
 
-    /// The id as text.
+    /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,7 +1,7 @@
-//! Who a request comes from, as the authorizer has found out.
+//! The user of a request, as the authorizer has verified it.
 //!
-//! API Gateway hands what the authorizer says to every function that it calls for the same socket or
-//! request, so nobody has to look the user up.
+//! API Gateway passes the context of the authorizer to every function that it calls for the same
+//! connection or request, so no function has to look the user up.
 
 use std::collections::HashMap;
 
@@ -22,19 +22,18 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~')
     .remove(b'@');
 
-/// The user of a socket or a request.
+/// The user of a connection or a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// Who it is.
+    /// The user.
     pub user_id: UserId,
-    /// Until when that is believed: the end of the user's token. `None` where there was none, which
-    /// is when authorization is off.
+    /// The end of the user's token. `None` where there was none: authorization is off.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
 impl Identity {
-    /// Reads the context that the authorizer gave API Gateway, `requestContext.authorizer` of an
-    /// event. `None` if it names no user, or anything about it is malformed.
+    /// Reads the context of the authorizer, `requestContext.authorizer` of an event. Returns `None` if it
+    /// names no user, or anything in it is malformed.
     pub fn read(context: &HashMap<String, Value>) -> Option<Self> {
         let user_id = percent_decode_str(context.get(USER_ID)?.as_str()?)
             .decode_utf8()
@@ -52,10 +51,10 @@ impl Identity {
         })
     }
 
-    /// The context from which [`Identity::read`] reads it again.
+    /// Returns the context from which [`Identity::read`] reads it again.
     ///
-    /// API Gateway takes scalars only and is not documented to keep numbers numbers, nor characters
-    /// beyond ASCII: so all values are text, and the id is percent-encoded.
+    /// API Gateway takes scalars only, and is not documented to keep numbers or characters beyond ASCII:
+    /// so all values are text, and the id is percent-encoded.
     pub fn context(&self) -> Map<String, Value> {
         let mut context = Map::new();
         context.insert(USER_ID.to_owned(), self.principal_id().into());
@@ -66,12 +65,12 @@ impl Identity {
         context
     }
 
-    /// The user id in ASCII.
+    /// Returns the user id in ASCII.
     pub fn principal_id(&self) -> String {
         utf8_percent_encode(self.user_id.as_str(), ENCODED).to_string()
     }
 
-    /// Whether the user's token has ended.
+    /// Returns whether the user's token has expired.
     pub fn has_expired(&self, now: DateTime<Utc>) -> bool {
         self.expires_at.is_some_and(|end| end <= now)
     }
@@ -90,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_is_nobody() {
+    fn a_malformed_context_has_no_identity() {
         assert!(read(&json!({"user_id": "a", "expires_at": "1"})).is_some());
         for context in [
             json!({}),
@@ -110,20 +109,20 @@ mod tests {
     }
 
     #[test]
-    fn an_identity_ends_with_its_token() {
+    fn an_identity_expires_with_its_token() {
         let now = Utc::now();
-        let ends = |expires_at| Identity {
+        let until = |expires_at| Identity {
             user_id: UserId::try_from("a".to_owned()).expect("a valid id"),
             expires_at,
         };
-        assert!(!ends(None).has_expired(now));
-        assert!(!ends(Some(now + chrono::TimeDelta::seconds(1))).has_expired(now));
-        assert!(ends(Some(now)).has_expired(now));
+        assert!(!until(None).has_expired(now));
+        assert!(!until(Some(now + chrono::TimeDelta::seconds(1))).has_expired(now));
+        assert!(until(Some(now)).has_expired(now));
     }
 
     proptest! {
         #[test]
-        fn any_user_survives_the_context(id in "\\PC{1,60}", seconds in 0_i64..4_000_000_000) {
+        fn a_context_keeps_any_user_and_time(id in "\\PC{1,60}", seconds in 0_i64..4_000_000_000) {
             let identity = Identity {
                 user_id: UserId::try_from(id).expect("a valid id"),
                 expires_at: DateTime::from_timestamp(seconds, 0),

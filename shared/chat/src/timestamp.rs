@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, SecondsFormat, SubsecRound, Utc};
 
-/// Writes a time as it is stored and sent: ISO 8601, UTC, milliseconds, fixed width
+/// Writes a time in the form in which it is stored and sent: ISO 8601, UTC, milliseconds, fixed width
 /// (`2026-11-22T11:15:03.123Z`).
 pub fn format(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
