@@ -1,20 +1,20 @@
 //! The migration as a step of the deployment: a [custom resource] of CloudFormation.
 //!
-//! - [`run`]: one run, which ends before Lambda ends it
-//! - [`answer`]: what CloudFormation hears, and how
+//! - [`run`]: one run, which ends before the timeout of the function
+//! - [`response`]: the response to CloudFormation
 //!
 //! When the resource is created or updated, the migration runs, and the deployment fails with it.
-//! When it is deleted, nothing is touched, and no database is needed. The same goes for a roll-back:
-//! the migration only ever adds, so the code of before works after it.
+//! When it is deleted, nothing happens, and no database is needed. The same holds for a roll-back:
+//! the migration only ever adds, so older code works after it.
 //!
-//! An operator may invoke the function with `{}`. That runs the migration as well and returns what
-//! it did: `{"numbered":3,"left_alone":0}`.
+//! An operator may invoke the function with `{}`. That runs the migration as well and returns its
+//! summary: `{"numbered":3,"left_alone":0}`.
 //!
 //! [custom resource]: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/template-custom-resources-lambda.html
 
 pub mod run;
 
-pub mod answer;
+pub mod response;
 
 use aws_lambda_events::cloudformation::CloudFormationCustomResourceRequest as ResourceRequest;
 use chat::migration::Summary;
@@ -24,26 +24,26 @@ use chat_lambda::deadline;
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::{Value, json};
 
-use answer::Answer;
+use response::CustomResourceResponse;
 
-/// What the handler works with.
+/// The dependencies of the handler.
 pub struct Deps {
-    /// The database. What is wrong with these settings is an answer: CloudFormation would wait an
-    /// hour for a function that ends at its start.
+    /// Settings of the database. An error in them becomes a response: CloudFormation would wait an hour
+    /// for a function that ends at its start.
     pub database: Result<DatabaseConfig, Error>,
 }
 
-/// What the function is asked for.
+/// A request to the function.
 #[derive(Debug)]
 pub enum Request {
-    /// `{}`, of an operator: run the migration.
+    /// `{}`, from an operator: runs the migration.
     Run,
-    /// A request of CloudFormation.
+    /// A request from CloudFormation.
     Resource {
         /// Whether the migration has to run for it.
         migrates: bool,
-        /// Where the answer goes, and what it repeats.
-        answer: Box<Answer>,
+        /// The response, which has no outcome yet.
+        response: Box<CustomResourceResponse>,
     },
 }
 
@@ -71,11 +71,11 @@ impl TryFrom<Value> for Request {
                 it.response_url,
                 (it.stack_id, it.request_id, it.logical_resource_id),
             ),
-            _ => return Err(invalid_event("it asks for what is not known here")),
+            _ => return Err(invalid_event("its request type is unknown")),
         };
         Ok(Self::Resource {
             migrates,
-            answer: Box::new(Answer::new(url, ids)),
+            response: Box::new(CustomResourceResponse::new(url, ids)),
         })
     }
 }
@@ -87,7 +87,7 @@ fn invalid_event(why: impl std::fmt::Display) -> Diagnostic {
     }
 }
 
-/// Whether an update goes back to an earlier version of this function. `Version` of the resource is
+/// Returns whether an update goes back to an earlier version of this function. `Version` of the resource is
 /// the ARN of a published version, which ends in its number: those of one function only grow.
 fn is_roll_back(old: &Value, new: &Value) -> bool {
     fn version(properties: &Value) -> Option<(&str, u64)> {
@@ -102,13 +102,13 @@ fn is_roll_back(old: &Value, new: &Value) -> bool {
     }
 }
 
-/// Answers one request.
+/// Handles one request.
 ///
 /// # Errors
 ///
 /// - `InvalidEvent`: it is neither `{}` nor a request of CloudFormation.
 /// - `Unavailable`, of an operator's request: the migration failed.
-/// - `Unavailable`, of CloudFormation's: the answer was not delivered. Lambda tries the event again.
+/// - `Unavailable`, of CloudFormation's: the response was not accepted. Lambda retries the event.
 pub async fn handle(event: LambdaEvent<Value>, deps: &'static Deps) -> Result<Value, Diagnostic> {
     let deadline = deadline::if_known(&event.context);
     match Request::try_from(event.payload)? {
@@ -116,14 +116,15 @@ pub async fn handle(event: LambdaEvent<Value>, deps: &'static Deps) -> Result<Va
             Ok(summary) => Ok(json!(summary)),
             Err(reason) => Err(unavailable(reason)),
         },
-        Request::Resource { migrates, answer } => {
-            let outcome = match migrates {
-                true => migrate(deps, deadline).await.map(Some),
-                false => Ok(None),
+        Request::Resource { migrates, response } => {
+            let outcome = if migrates {
+                migrate(deps, deadline).await.map(Some)
+            } else {
+                Ok(None)
             };
-            answer.deliver(outcome).await.map_err(|error| {
+            response.send(outcome).await.map_err(|error| {
                 let cause = error.chain();
-                tracing::error!(cause, "answer not delivered");
+                tracing::error!(cause, "response not delivered");
                 unavailable(cause)
             })?;
             Ok(Value::Null)
@@ -131,7 +132,7 @@ pub async fn handle(event: LambdaEvent<Value>, deps: &'static Deps) -> Result<Va
     }
 }
 
-/// Runs the migration; an error is the reason why it failed, in one line.
+/// Runs the migration; an error is the reason for which it failed, in one line.
 async fn migrate(deps: &Deps, deadline: Option<Deadline>) -> Result<Summary, String> {
     let outcome = match &deps.database {
         Ok(config) => run::run(config.clone(), deadline)
@@ -142,7 +143,7 @@ async fn migrate(deps: &Deps, deadline: Option<Deadline>) -> Result<Summary, Str
     outcome.inspect_err(|cause| tracing::error!(cause, "migration failed"))
 }
 
-/// An error that says why, since an operator reads it.
+/// Returns an error with its cause, since an operator reads it.
 fn unavailable(error_message: String) -> Diagnostic {
     Diagnostic {
         error_type: "Unavailable".to_owned(),
@@ -170,7 +171,7 @@ mod tests {
 
     fn migrates(event: Value) -> bool {
         match Request::try_from(event).expect("a request") {
-            Request::Run => panic!("it is one of CloudFormation"),
+            Request::Run => panic!("it is from CloudFormation"),
             Request::Resource { migrates, .. } => migrates,
         }
     }
@@ -203,13 +204,13 @@ mod tests {
     }
 
     #[test]
-    fn a_resource_is_made_by_a_migration_and_removed_without_one() {
+    fn creating_the_resource_migrates_and_deleting_it_does_not() {
         assert!(migrates(event("Create", "", SEVEN)));
         assert!(!migrates(event("Delete", "", SEVEN)));
     }
 
     #[test]
-    fn an_event_of_somebody_else_is_an_error() {
+    fn an_event_from_anything_else_is_an_error() {
         let mut without_url = event("Create", "", "");
         without_url
             .as_object_mut()

@@ -1,4 +1,4 @@
-//! What CloudFormation hears, and how: by a PUT to the URL that came with the request.
+//! The response to CloudFormation: a PUT to the URL that came with the request.
 //!
 //! <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html>
 
@@ -15,32 +15,32 @@ use chat_lambda::http_client::{self, Client};
 use http_body_util::Full;
 use hyper::Request;
 
-/// The resource's id for all its life. Another one would be a replacement, after which
-/// CloudFormation deletes the one of before.
+/// The id of the resource, always the same. Another one would be a replacement, after which
+/// CloudFormation deletes the old resource.
 const PHYSICAL_ID: &str = "migration";
 
-/// The longest reason, in bytes: a whole answer has at most 4,096 of them.
+/// Size limit of a reason, in bytes: a whole response has at most 4,096 of them.
 const MAX_REASON_BYTES: usize = 2_000;
 
-/// How often an answer is sent until it is taken. With the pauses that makes 15 seconds at most.
-const TRIES: u32 = 4;
+/// Attempts to send a response. With the pauses that makes 15 seconds at most.
+const ATTEMPTS: u32 = 4;
 
-/// How long one try may take.
-const TRY_TIME: Duration = Duration::from_secs(3);
+/// The timeout of one attempt.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The pause after the first try; each further one is twice as long.
+/// The pause after the first attempt; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(400);
 
-/// An answer that has no outcome yet.
+/// A response that has no outcome yet.
 #[derive(Debug)]
-pub struct Answer {
+pub struct CustomResourceResponse {
     url: String,
     response: ResourceResponse,
 }
 
-impl Answer {
-    /// The answer to a request, which goes to `url`; `ids` are those of the stack, of the request and
-    /// of the resource in its template.
+impl CustomResourceResponse {
+    /// Returns the response to a request, which goes to `url`; `ids` are those of the stack, of the
+    /// request and of the resource in its template.
     pub(crate) fn new(url: String, ids: (String, String, String)) -> Self {
         let mut response = ResourceResponse::default();
         (
@@ -52,13 +52,13 @@ impl Answer {
         Self { url, response }
     }
 
-    /// Tells CloudFormation the outcome: what the migration did, nothing if it had not to run, or
-    /// the reason why it failed.
+    /// Sends the outcome to CloudFormation: the summary of the migration, nothing if it did not have to
+    /// run, or the reason for which it failed.
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`]: no try reached it.
-    pub async fn deliver(mut self, outcome: Result<Option<Summary>, String>) -> Result<()> {
+    /// [`Error::Unavailable`]: no attempt reached it.
+    pub async fn send(mut self, outcome: Result<Option<Summary>, String>) -> Result<()> {
         let response = &mut self.response;
         let reason = match outcome {
             Ok(Some(Summary { numbered, skipped })) => {
@@ -74,12 +74,12 @@ impl Answer {
             }
         };
         response.reason = Some(shortened(&reason));
-        let body = serde_json::to_vec(response).expect("it has but texts");
-        send(&self.url, body.into()).await
+        let body = serde_json::to_vec(response).expect("all its fields are texts");
+        put(&self.url, body.into()).await
     }
 }
 
-/// A reason in one line of at most [`MAX_REASON_BYTES`].
+/// Returns a reason in one line of at most [`MAX_REASON_BYTES`].
 fn shortened(reason: &str) -> String {
     const CUT: &str = "…";
     let words: Vec<&str> = reason.split_whitespace().collect();
@@ -91,36 +91,36 @@ fn shortened(reason: &str) -> String {
     line
 }
 
-/// Sends an answer until it is taken.
-async fn send(url: &str, body: Bytes) -> Result<()> {
+/// Sends a response until CloudFormation has accepted it.
+async fn put(url: &str, body: Bytes) -> Result<()> {
     let client = http_client::new();
     let mut pause = FIRST_PAUSE;
-    let mut tries = 1;
+    let mut attempts = 1;
     loop {
-        match try_once(&client, url, body.clone()).await {
+        match put_once(&client, url, body.clone()).await {
             Ok(()) => return Ok(()),
-            Err(error) if tries == TRIES => return Err(error),
-            Err(error) => tracing::warn!(cause = error.chain(), "answer not taken yet"),
+            Err(error) if attempts == ATTEMPTS => return Err(error),
+            Err(error) => tracing::warn!(cause = error.chain(), "response not accepted yet"),
         }
         tokio::time::sleep(pause).await;
         pause *= 2;
-        tries += 1;
+        attempts += 1;
     }
 }
 
-async fn try_once(client: &Client, url: &str, body: Bytes) -> Result<()> {
-    const ANSWERING: &str = "answer to CloudFormation";
+async fn put_once(client: &Client, url: &str, body: Bytes) -> Result<()> {
+    const RESPOND: &str = "response to CloudFormation";
     // Without a content type: the signature in the URL is for none.
     let request = Request::put(url)
         .body(Full::new(body))
-        .map_err(Error::unavailable(ANSWERING))?;
-    let response = tokio::time::timeout(TRY_TIME, client.request(request)).await;
+        .map_err(Error::unavailable(RESPOND))?;
+    let response = tokio::time::timeout(ATTEMPT_TIMEOUT, client.request(request)).await;
     let response = response
-        .map_err(Error::unavailable(ANSWERING))?
-        .map_err(Error::unavailable(ANSWERING))?;
+        .map_err(Error::unavailable(RESPOND))?
+        .map_err(Error::unavailable(RESPOND))?;
     match response.status() {
         status if status.is_success() => Ok(()),
-        status => Err(Error::unavailable(ANSWERING)(status.to_string())),
+        status => Err(Error::unavailable(RESPOND)(status.to_string())),
     }
 }
 
