@@ -1,8 +1,8 @@
 //! The whole chat under load, and the memory of each process.
 //!
 //! - [`crowd`]: many open connections, of which some chat, and all of them back after a cut
-//! - [`tally`]: what the people of the crowd have done together
-//! - [`devices`]: many sockets of two users that write into one conversation
+//! - [`tally`]: counters of the crowd
+//! - [`devices`]: many connections of two users that write into one conversation
 //! - [`neighbours`]: pairs that chat beside a client that does not read, and beside a flood of bad
 //!   frames
 //! - [`memory`]: memory of each process and open connections
@@ -25,7 +25,7 @@ use crowd::Crowd;
 use memory::Recorder;
 
 /// Open connections, each of a user of its own.
-const SOCKETS: usize = 10_000;
+const CONNECTIONS: usize = 10_000;
 
 /// Users of these who chat, in pairs.
 const CHATTING: usize = 1_000;
@@ -49,8 +49,8 @@ pub async fn run(mode: Mode) {
 async fn measure(mode: Mode) {
     let files = process::raise_file_limit() as usize;
     assert!(
-        files >= SOCKETS + OTHER_FILES,
-        "a process may open {files} files only, too few for {SOCKETS} sockets: see ulimit -n"
+        files >= CONNECTIONS + OTHER_FILES,
+        "a process may open {files} files only, too few for {CONNECTIONS} connections: see ulimit -n"
     );
     eprintln!("starting the database and the chat …");
     let settings = Chat::with().host(mode.host());
@@ -94,7 +94,7 @@ async fn conflicts(mode: Mode) {
 
 async fn come_and_go(chat: &Chat, recorder: &Recorder) {
     recorder.phase("all connect");
-    let crowd = Crowd::connect(chat, SOCKETS, CHATTING).await;
+    let crowd = Crowd::connect(chat, CONNECTIONS, CHATTING).await;
     recorder.phase("1,000 chat");
     crowd.chat().await;
     recorder.phase("all cut, back");

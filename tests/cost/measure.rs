@@ -1,5 +1,5 @@
-//! What invocations take on this machine: the whole chat runs, with tokens, one event of a function
-//! at a time, as on Lambda.
+//! Measures invocations on this machine. The whole chat runs, with tokens and one process for each event,
+//! as on Lambda's own capacity.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -15,10 +15,10 @@ use serde_json::{Value, json};
 use crate::invocation::{Figures, Invocations, KINDS, Kind};
 use crate::usage::Usage;
 
-/// Invocations of each kind before those that count.
+/// Invocations of each kind before the counted ones.
 const WARM_UP: usize = 50;
 
-/// Invocations of each kind that count.
+/// Counted invocations of each kind.
 const COUNTED: usize = 1_000;
 
 /// What the gateway and the functions are to log: what they do on Lambda.
@@ -28,11 +28,11 @@ const FLAGS: [&str; 4] = ["--log", "info", "--log-format", "json"];
 /// history is the time of both functions.
 const AUTHORIZER: &str = "2015-03-31/functions/AuthorizerFunction/invocations";
 
-/// Runs the chat for each kind of invocation in turn.
+/// Runs the chat and measures each kind of invocation in turn.
 ///
 /// # Panics
 ///
-/// The chat does not do what it should.
+/// The chat rejects a request or loses a message.
 pub async fn run(usage: &Usage) -> Figures {
     eprintln!("building the functions …");
     programs::folder();
@@ -43,7 +43,7 @@ pub async fn run(usage: &Usage) -> Figures {
     let mut cpu_ms = BTreeMap::new();
     let mut run = Run {
         authorizations_ms: Vec::new(),
-        sockets: Vec::new(),
+        connections: Vec::new(),
         sender: connect(&stack, &issuer, "sender").await,
         receiver: connect(&stack, &issuer, "receiver").await,
         text: "m".repeat(usage.message_bytes as usize),
@@ -86,12 +86,12 @@ struct Run {
     issuer: Issuer,
     /// Calls the authorizer.
     http: Http,
-    /// How long each of its calls took, in milliseconds.
+    /// Wall time of each of these calls, in milliseconds.
     authorizations_ms: Vec<f64>,
     sender: Client,
     receiver: Client,
-    /// Opened by the measurement of `connect`, closed by that of `disconnect`.
-    sockets: Vec<Client>,
+    /// Opened to measure `connect`, closed to measure `disconnect`.
+    connections: Vec<Client>,
     text: String,
     page: String,
 }
@@ -107,9 +107,9 @@ impl Run {
         match kind {
             Kind::Authorize => self.authorize().await,
             Kind::Connect => {
-                let user_id = format!("user-{}", self.sockets.len());
-                let socket = connect(&self.stack, &self.issuer, &user_id).await;
-                self.sockets.push(socket);
+                let user_id = format!("user-{}", self.connections.len());
+                let connection = connect(&self.stack, &self.issuer, &user_id).await;
+                self.connections.push(connection);
             }
             Kind::Send => self.send().await,
             Kind::Ping => {
@@ -121,7 +121,7 @@ impl Run {
         }
     }
 
-    /// Asks the authorizer as the HTTP API does.
+    /// Calls the authorizer as the HTTP API does.
     async fn authorize(&mut self) {
         let event = json!({
             "version": "2.0",
@@ -132,10 +132,10 @@ impl Run {
         let url = format!("{}/{AUTHORIZER}", self.stack.ws.replace("ws:", "http:"));
         let body = event.to_string().into_bytes();
         let start = Instant::now();
-        let answer = self.http.request(Method::POST, &url, body).await;
+        let response = self.http.request(Method::POST, &url, body).await;
         self.authorizations_ms
             .push(start.elapsed().as_secs_f64() * 1e3);
-        assert_eq!(answer.json()["isAuthorized"], true, "{answer:?}");
+        assert_eq!(response.json()["isAuthorized"], true, "{response:?}");
     }
 
     async fn history(&self) -> HttpResponse {
@@ -156,14 +156,14 @@ impl Run {
         assert_eq!(ack["status"], "delivered", "{ack}");
     }
 
-    /// Closes a socket and waits until its row is gone.
+    /// Closes a connection and waits until its row is deleted.
     async fn disconnect(&mut self) {
-        let socket = self
-            .sockets
+        let connection = self
+            .connections
             .pop()
             .expect("as many are closed as were opened");
-        let user_id = format!("user-{}", self.sockets.len());
-        socket.close().await;
+        let user_id = format!("user-{}", self.connections.len());
+        connection.close().await;
         let rows = self.stack.database.collection::<Document>("connections");
         let row = doc! {"user_id": user_id};
         until(async || {
@@ -175,7 +175,7 @@ impl Run {
         .await;
     }
 
-    /// CPU time that the processes of a function have used so far.
+    /// Returns the CPU time of all processes of a function so far, in milliseconds.
     fn cpu_ms(&self, kind: Kind) -> f64 {
         children(self.stack.pid())
             .into_iter()
@@ -186,7 +186,7 @@ impl Run {
     }
 }
 
-/// The program that serves a kind of invocation.
+/// Returns the program that serves a kind of invocation.
 fn binary(kind: Kind) -> &'static str {
     match kind {
         Kind::Authorize => "authorizer",
@@ -197,7 +197,7 @@ fn binary(kind: Kind) -> &'static str {
     }
 }
 
-/// The function of the template that serves it.
+/// Returns the function of the template that serves a kind of invocation.
 fn function(kind: Kind) -> &'static str {
     match kind {
         Kind::Authorize => "AuthorizerFunction",
@@ -227,15 +227,15 @@ fn figures(log: &str, authorizations_ms: &[f64], cpu_ms: BTreeMap<Kind, f64>) ->
             cpu_ms: cpu_ms[&kind],
         };
         invocations.insert(kind, measured);
-        // Pings say nothing, so what their function says is of the sends.
-        let said: usize = match kind {
+        // Pings log nothing: the lines of their function are those of sends.
+        let logged: usize = match kind {
             Kind::Ping => 0,
             kind => log
                 .lines()
-                .filter_map(|line| said(line, function(kind)))
+                .filter_map(|line| logged_bytes(line, function(kind)))
                 .sum(),
         };
-        log_bytes.insert(kind, said as f64 / all.len() as f64);
+        log_bytes.insert(kind, logged as f64 / all.len() as f64);
     }
     Figures {
         invocations,
@@ -244,12 +244,12 @@ fn figures(log: &str, authorizations_ms: &[f64], cpu_ms: BTreeMap<Kind, f64>) ->
     }
 }
 
-/// The names of the metrics in a line that a function has logged in CloudWatch's
+/// Returns the names of the metrics in a log line of a function, in CloudWatch's
 /// [embedded metric format](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html).
 fn metrics(line: &str) -> BTreeSet<String> {
-    let said = line.split_once(" | ").map(|(_, said)| said);
-    let document: Value = said
-        .and_then(|said| serde_json::from_str(said).ok())
+    let logged = line.split_once(" | ").map(|(_, logged)| logged);
+    let document: Value = logged
+        .and_then(|logged| serde_json::from_str(logged).ok())
         .unwrap_or_default();
     let metrics = document["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array();
     let names = metrics.into_iter().flatten();
@@ -275,11 +275,11 @@ fn wall_ms(line: &str, kind: Kind) -> Option<f64> {
     time.strip_suffix(" ms")?.parse().ok()
 }
 
-/// The bytes of a line that a function has logged, with its line break:
+/// Returns the bytes of a log line of a function, with its line break:
 /// `12:00:00.000  SendMessageFunction | …`.
-fn said(line: &str, function: &str) -> Option<usize> {
-    let (head, said) = line.split_once(" | ")?;
-    (head.split_whitespace().nth(1)? == function).then_some(said.len() + 1)
+fn logged_bytes(line: &str, function: &str) -> Option<usize> {
+    let (head, logged) = line.split_once(" | ")?;
+    (head.split_whitespace().nth(1)? == function).then_some(logged.len() + 1)
 }
 
 #[cfg(test)]
@@ -296,9 +296,9 @@ mod tests {
         let told = "12:00:00.000  INFO $disconnect PJqB0fHsqRcCHlw= told in 0.8 ms";
         assert_eq!(wall_ms(told, Kind::Disconnect), Some(0.8));
         let line = "12:00:00.000  SendMessageFunction |  INFO message stored a=\" | \"";
-        assert_eq!(said(line, "SendMessageFunction"), Some(29));
-        assert_eq!(said(line, "ConnectFunction"), None);
-        assert_eq!(said(sent, "SendMessageFunction"), None);
+        assert_eq!(logged_bytes(line, "SendMessageFunction"), Some(29));
+        assert_eq!(logged_bytes(line, "ConnectFunction"), None);
+        assert_eq!(logged_bytes(sent, "SendMessageFunction"), None);
         let counted = r#"12:00:00.000  SendMessageFunction | {"_aws": {"CloudWatchMetrics": [
             {"Metrics": [{"Name": "Sends"}, {"Name": "PushLatency"}]}]}}"#;
         let names = ["PushLatency", "Sends"].map(str::to_owned);
