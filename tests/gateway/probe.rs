@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use tests::launch::{self, LocalGateway};
+use tests::gateway::{self, LocalGateway};
 use tests::{Client, server};
 use tokio::task::JoinHandle;
 
@@ -103,7 +103,7 @@ impl Invocation {
     /// Invokes the probe in the background.
     pub fn start(gateway: &LocalGateway, instructions: Value) -> Self {
         let base = gateway.functions.clone();
-        let invocation = async move { launch::invoke(&base, PROBE, &event(&instructions)).await };
+        let invocation = async move { gateway::invoke(&base, PROBE, &event(&instructions)).await };
         Self(tokio::spawn(invocation))
     }
 

@@ -5,8 +5,9 @@ use mongodb::Database;
 use rustix::process::Pid;
 
 use crate::client::{Client, HttpResponse, encode, get, history_url};
+use crate::gateway::LocalGateway;
 use crate::issuer::Issuer;
-use crate::launch::{Host, Launch, LocalGateway};
+use crate::launch::{Host, Launch};
 use crate::{TIMEOUT, management, server};
 
 /// A running chat.

@@ -1,23 +1,17 @@
-//! The local gateway as a process: [`Launch`] is its command line, [`LocalGateway`] the running process.
+//! The command line of the local gateway, on any template or on the chat's.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::process::{ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use hyper::{Method, StatusCode};
-use parking_lot::Mutex;
-use rustix::process::Pid;
-use serde_json::Value;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use crate::client::{HttpResponse, request};
+use crate::gateway::LocalGateway;
 use crate::{TIMEOUT, process, programs, tools};
 
 /// The chat's template.
@@ -175,18 +169,14 @@ impl Launch {
     ///
     /// The gateway exits before; the error is its log. Or it is not ready in time.
     pub async fn start(self) -> Result<LocalGateway> {
-        let timeout_ = self.timeout;
+        let limit = self.timeout;
         let (mut gateway, stdout) = spawn_blocking(move || self.spawn()).await??;
-        let screen = timeout(timeout_, spawn_blocking(|| read_screen(stdout))).await;
+        let screen = timeout(limit, spawn_blocking(|| read_screen(stdout))).await;
         let Some(screen) = screen.context("the gateway is not ready in time")??? else {
             let (_, log) = gateway.stop().await?;
             bail!("{log}");
         };
-        gateway.ws = address(&screen, "WebSocket");
-        gateway.management = address(&screen, "@connections");
-        gateway.http = address(&screen, "HTTP");
-        gateway.functions = address(&screen, "Functions").context("no Invoke API")?;
-        gateway.screen = screen;
+        gateway.set_screen(screen)?;
         Ok(gateway)
     }
 
@@ -196,8 +186,8 @@ impl Launch {
     ///
     /// The process cannot be started.
     pub fn spawn(self) -> Result<(LocalGateway, ChildStdout)> {
-        let log = self.log_file.clone();
-        let stderr = match &log {
+        let log_file = self.log_file.clone();
+        let stderr = match &log_file {
             Some(path) => File::options().create(true).append(true).open(path)?.into(),
             None => Stdio::piped(),
         };
@@ -209,19 +199,7 @@ impl Launch {
             .spawn()
             .context("the gateway cannot be started")?;
         let stdout = child.stdout.take().context("its output is a pipe")?;
-        let gateway = LocalGateway {
-            ws: None,
-            management: None,
-            http: None,
-            functions: String::new(),
-            screen: String::new(),
-            tie: child.stdin.take(),
-            log: match (child.stderr.take(), log) {
-                (Some(pipe), _) => Log::collect(pipe),
-                (None, path) => Log::File(path.unwrap_or_default()),
-            },
-            child,
-        };
+        let gateway = LocalGateway::of(child, log_file);
         Ok((gateway, stdout))
     }
 
@@ -261,25 +239,6 @@ impl Launch {
     }
 }
 
-/// A running gateway. [`LocalGateway::stop`] shuts it down; dropping kills it. It is interrupted when
-/// this process ends.
-pub struct LocalGateway {
-    /// URL for WebSocket clients, with the stage: `ws://127.0.0.1:…/prod`.
-    pub ws: Option<String>,
-    /// Base URL of the `@connections` API: `http://127.0.0.1:…/prod`.
-    pub management: Option<String>,
-    /// URL for HTTP callers, with the stage if it has a name: `http://127.0.0.1:…`.
-    pub http: Option<String>,
-    /// Base URL of the Invoke API, and of the faults on demand: `http://127.0.0.1:…`.
-    pub functions: String,
-    /// The start-up screen, without `ready`.
-    pub screen: String,
-    child: Child,
-    /// Closing this pipe interrupts the gateway.
-    tie: Option<ChildStdin>,
-    log: Log,
-}
-
 impl LocalGateway {
     /// Starts the gateway on a template, with further flags: see [`Launch::template`].
     ///
@@ -288,138 +247,6 @@ impl LocalGateway {
     /// As [`Launch::start`].
     pub async fn start(template: &Path, flags: &[&str]) -> Result<Self> {
         Launch::template(template).flags(flags).start().await
-    }
-
-    /// Invokes a function by the Invoke API and waits for its result.
-    ///
-    /// # Errors
-    ///
-    /// The function error.
-    pub async fn invoke(&self, function: &str, event: &Value) -> Result<Value, Value> {
-        invoke(&self.functions, function, event).await
-    }
-
-    /// Returns the log so far.
-    pub fn log(&self) -> String {
-        self.log.so_far()
-    }
-
-    /// Returns the process id as a number.
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Returns the process id.
-    pub fn pid(&self) -> Pid {
-        Pid::from_raw(self.id().cast_signed()).expect("an id is not 0")
-    }
-
-    /// Whether the process has exited by itself.
-    ///
-    /// # Errors
-    ///
-    /// The process cannot be waited for.
-    pub fn has_exited(&mut self) -> Result<bool> {
-        Ok(self.child.try_wait()?.is_some())
-    }
-
-    /// Shuts the gateway down as Ctrl-C does. Returns its exit status and its log.
-    ///
-    /// # Errors
-    ///
-    /// The process cannot be waited for.
-    pub async fn stop(mut self) -> Result<(ExitStatus, String)> {
-        spawn_blocking(move || {
-            self.tie = None;
-            let status = self.child.wait()?;
-            Ok((status, self.log.complete()))
-        })
-        .await?
-    }
-
-    /// Kills the process and waits for its end.
-    pub fn kill(self) {}
-}
-
-impl Drop for LocalGateway {
-    fn drop(&mut self) {
-        // It may have exited already.
-        let _ = self.child.kill();
-        self.tie = None;
-        let _ = self.child.wait();
-    }
-}
-
-/// Invokes a function by the Invoke API at `base` and waits for its result.
-///
-/// # Errors
-///
-/// The function error.
-///
-/// # Panics
-///
-/// The function was not invoked.
-pub async fn invoke(base: &str, function: &str, event: &Value) -> Result<Value, Value> {
-    let response = try_invoke(base, function, event).await;
-    assert_eq!(response.status, StatusCode::OK, "{response:?}");
-    match response.header("x-amz-function-error") {
-        "" => Ok(response.json()),
-        "Unhandled" => Err(response.json()),
-        other => panic!("{other}: {response:?}"),
-    }
-}
-
-/// Returns the response of the Invoke API at `base`, whatever its status.
-pub async fn try_invoke(base: &str, function: &str, event: &Value) -> HttpResponse {
-    let url = format!("{base}/2015-03-31/functions/{function}/invocations");
-    request(Method::POST, &url, event.to_string().into_bytes()).await
-}
-
-/// The log of a process.
-enum Log {
-    /// Read from a pipe by a thread, as it is written.
-    Collected {
-        text: Arc<Mutex<String>>,
-        reader: Option<JoinHandle<()>>,
-    },
-    /// Written to a file by the process.
-    File(PathBuf),
-}
-
-impl Log {
-    fn collect(mut pipe: ChildStderr) -> Self {
-        let text = Arc::new(Mutex::new(String::new()));
-        let copy = Arc::clone(&text);
-        let reader = std::thread::spawn(move || {
-            let mut bytes = [0; 4_096];
-            while let Ok(count @ 1..) = pipe.read(&mut bytes) {
-                copy.lock()
-                    .push_str(&String::from_utf8_lossy(&bytes[..count]));
-            }
-        });
-        Self::Collected {
-            text,
-            reader: Some(reader),
-        }
-    }
-
-    fn so_far(&self) -> String {
-        match self {
-            Self::Collected { text, .. } => text.lock().clone(),
-            Self::File(path) => std::fs::read(path)
-                .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-                .unwrap_or_default(),
-        }
-    }
-
-    /// Returns the whole log of a process that has exited.
-    fn complete(&mut self) -> String {
-        if let Self::Collected { reader, .. } = self
-            && let Some(reader) = reader.take()
-        {
-            reader.join().expect("the reader does not panic");
-        }
-        self.so_far()
     }
 }
 
@@ -435,14 +262,4 @@ fn read_screen(stdout: ChildStdout) -> Result<Option<String>> {
         screen.push('\n');
     }
     Ok(None)
-}
-
-/// Returns the URL behind a label of the screen.
-fn address(screen: &str, label: &str) -> Option<String> {
-    let mut words = screen.lines().map(str::split_whitespace);
-    words.find_map(|mut words| {
-        (words.next()? == label)
-            .then(|| words.next())?
-            .map(str::to_owned)
-    })
 }

@@ -2,7 +2,8 @@
 //!
 //! - [`programs`]: the binaries of the workspace, built once
 //! - [`server`]: one database server for a run, a database for each test
-//! - [`launch`]: the local gateway as a process, on any template
+//! - [`launch`]: the command line of the local gateway, on any template
+//! - [`gateway`]: the local gateway as a running process
 //! - [`chat`]: the whole chat: a local gateway and a database
 //! - [`function`]: one process of a function, without a gateway
 //! - [`issuer`]: an issuer of tokens
@@ -22,6 +23,7 @@ pub mod baseline;
 pub mod chat;
 pub mod client;
 pub mod function;
+pub mod gateway;
 pub mod issuer;
 pub mod launch;
 pub mod management;
@@ -40,7 +42,7 @@ use std::time::Duration;
 
 pub use self::chat::Chat;
 pub use client::{Client, get};
-pub use launch::LocalGateway;
+pub use gateway::LocalGateway;
 
 /// Time limit of every wait in a test.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
