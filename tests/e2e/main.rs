@@ -10,7 +10,6 @@
 //! - [`page`]: the files of the web page and their headers
 //! - [`ids`]: user ids of all kinds, through query, path and database
 //! - [`secrets`]: logs hold no message text, no token and no password
-//! - [`tokens`]: valid and invalid tokens
 //! - [`auth`]: connecting, writing and reading with tokens
 //! - [`auth_local`]: `cargo local --auth`, and the warning without
 //! - [`connections`]: connections that are gone, and the `@connections` API
@@ -45,4 +44,3 @@ mod program;
 mod refusals;
 mod secrets;
 mod telemetry;
-mod tokens;
