@@ -1,4 +1,4 @@
-//! Which tokens are good, by an issuer that really publishes its keys.
+//! Valid and invalid tokens, with an issuer that publishes its keys by HTTP.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -20,7 +20,7 @@ use tests::until;
 
 const USER: &str = "prof@example.com";
 
-/// Reads keys as often as it is asked to.
+/// Fetches keys at every chance.
 const HASTY: Timing = Timing {
     fresh: Duration::from_secs(600),
     stale: Duration::from_secs(3_600),
@@ -49,18 +49,18 @@ fn rules(issuer: &Issuer, user_claim: &str) -> Rules {
 }
 
 async fn user(verifier: &Verifier, token: &str) -> String {
-    let identity = verifier.verify(token).await.expect("a good token");
+    let identity = verifier.verify(token).await.expect("a valid token");
     identity.user_id.as_str().to_owned()
 }
 
-async fn refusal(verifier: &Verifier, token: &str) -> Rejection {
+async fn rejection(verifier: &Verifier, token: &str) -> Rejection {
     match verifier.verify(token).await {
-        Err(Error::Rejected(refusal)) => refusal,
-        other => panic!("not refused: {other:?}"),
+        Err(Error::Rejected(rejection)) => rejection,
+        other => panic!("not rejected: {other:?}"),
     }
 }
 
-/// Claims that are good but for `changes`; null takes a claim away.
+/// Returns valid claims with `changes`; null removes a claim.
 fn with(issuer: &Issuer, changes: Value) -> Value {
     let mut claims = issuer.claims(USER);
     for (name, value) in changes.as_object().expect("a map") {
@@ -76,7 +76,7 @@ fn with(issuer: &Issuer, changes: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_good_token_of_each_algorithm_says_who_it_is_and_until_when() {
+async fn a_valid_token_of_each_algorithm_names_its_user_and_its_end() {
     for key in [Key::rsa("k"), Key::ec("k"), Key::ed("k")] {
         let issuer = Issuer::start(key);
         let verifier = verifier(&issuer, Timing::default());
@@ -85,7 +85,7 @@ async fn a_good_token_of_each_algorithm_says_who_it_is_and_until_when() {
         let Identity {
             user_id,
             expires_at,
-        } = identity.expect("a good token");
+        } = identity.expect("a valid token");
         assert_eq!(user_id.as_str(), USER);
         let end = expires_at.expect("it ends").timestamp();
         assert_eq!(
@@ -97,7 +97,7 @@ async fn a_good_token_of_each_algorithm_says_who_it_is_and_until_when() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_good_in_every_way_is_refused() {
+async fn an_invalid_token_is_rejected_with_the_reason() {
     let issuer = Issuer::start(Key::rsa("k"));
     let verifier = verifier(&issuer, Timing::default());
     let now = Utc::now().timestamp();
@@ -127,7 +127,7 @@ async fn a_token_that_is_not_good_in_every_way_is_refused() {
         (json!({"aud": []}), Rejection::Audience),
         (json!({"aud": null}), Rejection::Audience),
         (json!({"aud": {"$gt": ""}}), Rejection::Audience),
-        // Not even beside a good `client_id`.
+        // Not even beside a valid `client_id`.
         (
             json!({"aud": "others", "client_id": "meetme-chat"}),
             Rejection::Audience,
@@ -140,7 +140,7 @@ async fn a_token_that_is_not_good_in_every_way_is_refused() {
         (json!({"sub": "x".repeat(255)}), Rejection::NoUser),
     ] {
         let token = issuer.key.sign(&with(&issuer, changes.clone()));
-        assert_eq!(refusal(&verifier, &token).await, expected, "{changes}");
+        assert_eq!(rejection(&verifier, &token).await, expected, "{changes}");
     }
     // Clocks differ.
     for changes in [json!({"exp": now - 10}), json!({"nbf": now + 10})] {
@@ -150,7 +150,7 @@ async fn a_token_that_is_not_good_in_every_way_is_refused() {
 }
 
 #[tokio::test]
-async fn a_signature_is_that_of_the_key_by_the_algorithm_of_the_key() {
+async fn a_signature_must_be_of_the_key_by_the_algorithm_of_the_key() {
     let issuer = Issuer::start(Key::rsa("k"));
     let verifier = verifier(&issuer, Timing::default());
     let claims = issuer.claims(USER);
@@ -210,7 +210,7 @@ async fn a_signature_is_that_of_the_key_by_the_algorithm_of_the_key() {
         ("nothing", String::new(), Rejection::Malformed),
         ("dots", "..".to_owned(), Rejection::Malformed),
     ] {
-        assert_eq!(refusal(&verifier, &token).await, expected, "{what}");
+        assert_eq!(rejection(&verifier, &token).await, expected, "{what}");
     }
     assert_eq!(user(&verifier, &good).await, USER);
     assert_eq!(
@@ -221,7 +221,7 @@ async fn a_signature_is_that_of_the_key_by_the_algorithm_of_the_key() {
 }
 
 #[tokio::test]
-async fn an_unknown_key_is_looked_for_once_and_then_refused() {
+async fn an_unknown_key_is_fetched_once_and_then_rejected() {
     let issuer = Issuer::start(Key::rsa("k"));
     let verifier = verifier(&issuer, Timing::default());
     assert_eq!(user(&verifier, &issuer.token(USER)).await, USER);
@@ -229,7 +229,7 @@ async fn an_unknown_key_is_looked_for_once_and_then_refused() {
     for attempt in 0..20 {
         let stranger = Key::other_rsa(&format!("made-up-{attempt}"));
         let token = stranger.sign(&issuer.claims(USER));
-        assert_eq!(refusal(&verifier, &token).await, Rejection::UnknownKey);
+        assert_eq!(rejection(&verifier, &token).await, Rejection::UnknownKey);
     }
     assert_eq!(
         issuer.fetches(),
@@ -255,16 +255,16 @@ async fn keys_change_without_a_restart() {
     assert_eq!(user(&verifier, &token).await, USER, "at once");
     assert_eq!(user(&verifier, &issuer.token(USER)).await, USER);
 
-    // A key that is no longer published is good for nothing, soon.
+    // A key that is no longer published verifies nothing, soon.
     issuer.publish(&[&new]);
     let old = issuer.token(USER);
     until(async || verifier.verify(&old).await.is_err()).await;
-    assert_eq!(refusal(&verifier, &old).await, Rejection::UnknownKey);
+    assert_eq!(rejection(&verifier, &old).await, Rejection::UnknownKey);
     assert_eq!(user(&verifier, &token).await, USER);
 }
 
 #[tokio::test]
-async fn without_keys_nobody_gets_in_until_they_can_be_read() {
+async fn without_keys_verification_fails_until_they_can_be_read() {
     let issuer = Issuer::start(Key::rsa("k"));
     issuer.set_down(true);
     let verifier = verifier(&issuer, HASTY);
@@ -274,16 +274,16 @@ async fn without_keys_nobody_gets_in_until_they_can_be_read() {
     issuer.set_down(false);
     for nonsense in [json!([]), json!([{"kty": "RSA"}]), json!(["x"])] {
         issuer.publish_raw(nonsense.as_array().expect("a list").clone());
-        let refused = refusal(&verifier, &issuer.token(USER)).await;
+        let refused = rejection(&verifier, &issuer.token(USER)).await;
         assert_eq!(refused, Rejection::UnknownKey, "{nonsense}");
     }
     issuer.publish(&[&issuer.key]);
     assert_eq!(user(&verifier, &issuer.token(USER)).await, USER);
 }
 
-/// An issuer that takes a connection and says nothing.
+/// The issuer accepts a connection and never responds.
 #[tokio::test]
-async fn an_issuer_that_hangs_costs_less_than_the_gateway_waits() {
+async fn a_hanging_issuer_fails_before_the_gateways_time_limit() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     let issuer = Issuer::at(&url, "meetme-chat", Key::ec("k"));
@@ -298,9 +298,9 @@ async fn an_issuer_that_hangs_costs_less_than_the_gateway_waits() {
     }
 }
 
-/// What an issuer has withdrawn is good for nothing, also if it has nothing else.
+/// A withdrawn key verifies nothing, also if the issuer publishes no other key.
 #[tokio::test]
-async fn a_withdrawn_key_is_no_outage() {
+async fn a_token_of_a_withdrawn_key_is_rejected() {
     let issuer = Issuer::start(Key::rsa("k"));
     let timing = Timing {
         fresh: Duration::ZERO,
@@ -309,7 +309,7 @@ async fn a_withdrawn_key_is_no_outage() {
     let verifier = verifier(&issuer, timing);
     assert_eq!(user(&verifier, &issuer.token(USER)).await, USER);
     issuer.publish(&[]);
-    let refused = refusal(&verifier, &issuer.token(USER)).await;
+    let refused = rejection(&verifier, &issuer.token(USER)).await;
     assert_eq!(refused, Rejection::UnknownKey);
 }
 
@@ -323,7 +323,7 @@ async fn a_key_may_change_under_its_name() {
     let token = new.sign(&issuer.claims(USER));
     assert_eq!(user(&verifier, &token).await, USER);
     assert_eq!(
-        refusal(&verifier, &issuer.token(USER)).await,
+        rejection(&verifier, &issuer.token(USER)).await,
         Rejection::Signature
     );
     assert_eq!(issuer.fetches(), 2);
@@ -375,13 +375,13 @@ async fn many_requests_read_the_keys_once() {
     let token = issuer.token(USER);
     let all = (0..32).map(|_| verifier.verify(&token));
     for identity in futures_util::future::join_all(all).await {
-        assert_eq!(identity.expect("a good token").user_id.as_str(), USER);
+        assert_eq!(identity.expect("a valid token").user_id.as_str(), USER);
     }
     assert_eq!(issuer.fetches(), 1);
 }
 
 #[tokio::test]
-async fn keys_for_something_else_sign_nothing() {
+async fn keys_for_other_uses_verify_nothing() {
     let issuer = Issuer::start(Key::rsa("k"));
     let published = issuer.key.public();
     let changed = |name: &str, value: Value| {
@@ -420,7 +420,7 @@ async fn keys_for_something_else_sign_nothing() {
         let verifier = verifier(&issuer, Timing::default());
         let token = issuer.token(USER);
         assert_eq!(
-            refusal(&verifier, &token).await,
+            rejection(&verifier, &token).await,
             Rejection::UnknownKey,
             "{what}"
         );
@@ -430,7 +430,7 @@ async fn keys_for_something_else_sign_nothing() {
 }
 
 #[tokio::test]
-async fn a_token_may_leave_out_the_name_of_the_only_key() {
+async fn a_token_may_omit_the_name_of_the_only_key() {
     let issuer = Issuer::start(Key::ec("k"));
     let mut header = issuer.key.header();
     header.kid = None;
@@ -440,7 +440,7 @@ async fn a_token_may_leave_out_the_name_of_the_only_key() {
     issuer.publish(&[&issuer.key, &Key::rsa("l")]);
     let verifier_of_two = verifier(&issuer, Timing::default());
     assert_eq!(
-        refusal(&verifier_of_two, &nameless).await,
+        rejection(&verifier_of_two, &nameless).await,
         Rejection::UnknownKey
     );
 }
@@ -450,7 +450,7 @@ async fn a_token_may_leave_out_the_name_of_the_only_key() {
 ///
 /// [Cognito]: https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-tokens-with-identity-providers.html
 #[tokio::test]
-async fn tokens_of_cognito_are_taken() {
+async fn tokens_of_cognito_are_accepted() {
     let issuer = Issuer::start(Key::rsa("1234example="));
     let sub = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee";
     let id_token = with(
@@ -474,11 +474,11 @@ async fn tokens_of_cognito_are_taken() {
     let by_email = verifier_by(&issuer, Timing::default(), "email");
     assert_eq!(user(&by_email, &issuer.key.sign(&id_token)).await, USER);
     let access_token = issuer.key.sign(&access_token);
-    assert_eq!(refusal(&by_email, &access_token).await, Rejection::NoUser);
+    assert_eq!(rejection(&by_email, &access_token).await, Rejection::NoUser);
     let of_another_client = with(&issuer, json!({"aud": null, "client_id": "another"}));
     let of_another_client = issuer.key.sign(&of_another_client);
     assert_eq!(
-        refusal(&by_sub, &of_another_client).await,
+        rejection(&by_sub, &of_another_client).await,
         Rejection::Audience
     );
 }
@@ -487,7 +487,7 @@ async fn tokens_of_cognito_are_taken() {
 ///
 /// [Auth0]: https://auth0.com/docs/secure/tokens/access-tokens/access-token-profiles
 #[tokio::test]
-async fn tokens_of_auth0_are_taken() {
+async fn tokens_of_auth0_are_accepted() {
     const EMAIL: &str = "https://meetme.example.com/email";
     let issuer = Issuer::start(Key::rsa(
         "NjVBRjY5MDlCMUIwNzU4RTA2QzZFMDQ4QzQ2MDAyQjVDNjk1RTM2Qg",
@@ -512,7 +512,7 @@ async fn tokens_of_auth0_are_taken() {
         json!({EMAIL: USER, "email_verified": true}),
     ] {
         let token = issuer.key.sign(&with(&issuer, unverified));
-        assert_eq!(refusal(&by_email, &token).await, Rejection::NoUser);
+        assert_eq!(rejection(&by_email, &token).await, Rejection::NoUser);
     }
 }
 
@@ -520,7 +520,7 @@ async fn tokens_of_auth0_are_taken() {
 ///
 /// [Keycloak]: https://www.keycloak.org/docs/latest/server_admin/#_audience
 #[tokio::test]
-async fn tokens_of_keycloak_are_taken() {
+async fn tokens_of_keycloak_are_accepted() {
     let issuer = Issuer::start(Key::rsa("FJ86GcF3jTbNLOco4NvZkUCIUmfYCqoqtOQeMfbhNlE"));
     let mut encrypting = Key::other_rsa("enc").public();
     encrypting["use"] = json!("enc");
@@ -538,14 +538,14 @@ async fn tokens_of_keycloak_are_taken() {
         let mut claims = with(&issuer, claims.clone());
         claims["email_verified"] = verified;
         let token = issuer.key.sign(&claims);
-        assert_eq!(refusal(&by_email, &token).await, Rejection::NoUser);
+        assert_eq!(rejection(&by_email, &token).await, Rejection::NoUser);
     }
     // Without a mapper a token is for the account console alone.
     let token = issuer.key.sign(&with(&issuer, json!({"aud": "account"})));
-    assert_eq!(refusal(&by_email, &token).await, Rejection::Audience);
+    assert_eq!(rejection(&by_email, &token).await, Rejection::Audience);
 }
 
-/// AWS Secrets Manager, as far as one secret goes, which may change.
+/// Starts an AWS Secrets Manager with one secret, which may change; returns its URL.
 fn secrets_manager(secret: &Arc<Mutex<&'static str>>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -586,7 +586,7 @@ fn issuer_by_secret(secret: &str) -> Issuer {
 }
 
 #[tokio::test]
-async fn a_secret_signs_by_hs256_and_nothing_else() {
+async fn a_secret_verifies_hs256_and_nothing_else() {
     const SECRET: &str = "0123456789abcdef0123456789abcdef";
     let issuer = issuer_by_secret(SECRET);
     let stored = Arc::new(Mutex::new(SECRET));
@@ -601,7 +601,7 @@ async fn a_secret_signs_by_hs256_and_nothing_else() {
         (Key::rsa("any").sign(&claims), Rejection::Algorithm),
         (unsigned(&claims), Rejection::Malformed),
     ] {
-        assert_eq!(refusal(&verifier, &token).await, expected);
+        assert_eq!(rejection(&verifier, &token).await, expected);
     }
 
     const ANOTHER: &str = "another secret of at least 32 bytes";
@@ -609,13 +609,13 @@ async fn a_secret_signs_by_hs256_and_nothing_else() {
     let token = Key::secret("any", ANOTHER.as_bytes()).sign(&claims);
     assert_eq!(user(&verifier, &token).await, USER, "at once");
     assert_eq!(
-        refusal(&verifier, &issuer.token(USER)).await,
+        rejection(&verifier, &issuer.token(USER)).await,
         Rejection::Signature
     );
 }
 
 #[tokio::test]
-async fn a_short_secret_lets_nobody_in() {
+async fn a_short_secret_verifies_no_token() {
     let issuer = issuer_by_secret("short");
     let stored = Arc::new(Mutex::new("short"));
     let verifier = verifier_by_secret(&issuer, secrets_manager(&stored));
