@@ -1,5 +1,6 @@
 //! `cargo local` as a program: arguments, start, end.
 
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use rustix::process::{Pid, test_kill_process};
@@ -10,7 +11,11 @@ use tests::{Client, LocalGateway, get, programs, server, until};
 use tokio::process::Command;
 
 async fn output(arguments: &[&str]) -> (bool, String) {
-    let output = Command::new(programs::local())
+    output_of(programs::local(), arguments).await
+}
+
+async fn output_of(program: PathBuf, arguments: &[&str]) -> (bool, String) {
+    let output = Command::new(program)
         .args(arguments)
         .env("MONGODB_URI", server::uri().await)
         .stdin(Stdio::null())
@@ -81,8 +86,8 @@ async fn a_broken_template_is_named_with_its_line() {
         let file = folder.join(format!("{:x}.yaml", fastrand::u64(..)));
         std::fs::write(&file, text).expect("written");
         let path = file.to_str().expect("UTF-8");
-        let (good, said) =
-            output(&["--ws-port", "0", "--http-port", "0", "--template", path]).await;
+        let flags = ["--ws-port", "0", "--http-port", "0", "--template", path];
+        let (good, said) = output_of(programs::gateway(), &flags).await;
         assert!(!good);
         assert!(
             said.starts_with("error: ") && said.contains(expected),
