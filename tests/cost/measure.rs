@@ -24,8 +24,7 @@ const COUNTED: usize = 1_000;
 /// What the gateway and the functions are to log: what they do on Lambda.
 const FLAGS: [&str; 4] = ["--log", "info", "--log-format", "json"];
 
-/// How the authorizer is invoked by itself: what the gateway says of a handshake or a page of the
-/// history is the time of both functions.
+/// How the authorizer is invoked by itself.
 const AUTHORIZER: &str = "2015-03-31/functions/AuthorizerFunction/invocations";
 
 /// Runs the chat and measures each kind of invocation in turn.
@@ -212,13 +211,11 @@ fn function(kind: Kind) -> &'static str {
 fn figures(log: &str, authorizations_ms: &[f64], cpu_ms: BTreeMap<Kind, f64>) -> Figures {
     let mut invocations = BTreeMap::new();
     let mut log_bytes = BTreeMap::new();
-    let authorization_ms = authorizations_ms.iter().sum::<f64>() / authorizations_ms.len() as f64;
     for kind in KINDS {
         let told = log.lines().filter_map(|line| wall_ms(line, kind));
         let all: Vec<f64> = match kind {
             Kind::Authorize => authorizations_ms.to_vec(),
-            Kind::Connect | Kind::History => told.map(|both| both - authorization_ms).collect(),
-            Kind::Disconnect | Kind::Send | Kind::Ping => told.collect(),
+            _ => told.collect(),
         };
         // The two clients connect first and leave last.
         let counted = &all[all.len() - COUNTED..];
@@ -259,10 +256,11 @@ fn metrics(line: &str) -> BTreeSet<String> {
 }
 
 /// The time of an invocation of `kind` in a line of the gateway's own:
-/// `12:00:00.000  INFO sendMessage PJqB0fHsqRcCHlw= 120 bytes in 1.9 ms`.
+/// `12:00:00.000  INFO sendMessage connection_id=PJqB0fHsqRcCHlw= function=SendMessageFunction
+/// request_id=… duration_ms=1.9`.
 fn wall_ms(line: &str, kind: Kind) -> Option<f64> {
     let what = match kind {
-        // Of these it tells the time of the function behind as well.
+        // Measured by the Invoke API.
         Kind::Authorize => return None,
         Kind::Connect => "$connect",
         Kind::Disconnect => "$disconnect",
@@ -271,8 +269,10 @@ fn wall_ms(line: &str, kind: Kind) -> Option<f64> {
         Kind::History => "GET /chat/history",
     };
     let (_, rest) = line.split_once(" INFO ")?;
-    let (_, time) = rest.strip_prefix(what)?.rsplit_once(" in ")?;
-    time.strip_suffix(" ms")?.parse().ok()
+    let mut fields = rest.strip_prefix(what)?.split_whitespace();
+    let mut field =
+        |name: &str| fields.find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
+    (field("function")? == function(kind)).then(|| field("duration_ms")?.parse().ok())?
 }
 
 /// Returns the bytes of a log line of a function, with its line break:
@@ -288,12 +288,20 @@ mod tests {
 
     #[test]
     fn the_log_of_the_gateway_tells_times_and_bytes() {
-        let sent = "12:00:00.000  INFO sendMessage PJqB0fHsqRcCHlw= 120 bytes in 1.9 ms";
+        let line = |message: &str, function: &str, duration_ms: f64| {
+            let id = "connection_id=PJqB0fHsqRcCHlw=";
+            let request = "request_id=0f9c44b8-2c42-4e3c-9d5e-8a0e6f4a7d15";
+            format!(
+                "12:00:00.000  INFO {message} {id} function={function} {request} \
+                 duration_ms={duration_ms}"
+            )
+        };
+        let sent = &*line("sendMessage", "SendMessageFunction", 1.9);
         assert_eq!(wall_ms(sent, Kind::Send), Some(1.9));
         assert_eq!(wall_ms(sent, Kind::Ping), None);
         let left = "12:00:00.000  INFO $disconnect PJqB0fHsqRcCHlw= 1005";
         assert_eq!(wall_ms(left, Kind::Disconnect), None);
-        let told = "12:00:00.000  INFO $disconnect PJqB0fHsqRcCHlw= told in 0.8 ms";
+        let told = &*line("$disconnect", "DisconnectFunction", 0.8);
         assert_eq!(wall_ms(told, Kind::Disconnect), Some(0.8));
         let line = "12:00:00.000  SendMessageFunction |  INFO message stored a=\" | \"";
         assert_eq!(logged_bytes(line, "SendMessageFunction"), Some(29));

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use hyper::StatusCode;
-use local_gateway::lambda::runtime::{Queue, RuntimeApi};
+use local_gateway::lambda::queue::Queue;
+use local_gateway::lambda::runtime_api::RuntimeApi;
 use mongodb::bson::{DateTime, Document, doc};
 use serde_json::{Value, json};
 use tests::launch::Host;
@@ -483,7 +484,9 @@ async fn datagrams_of_a_handshake(sampled: bool) -> Vec<Value> {
                 "authorizer": authorizer,
             },
         });
-        let waiting = queue.push(event.to_string().into(), None).expect("room");
+        let id = format!("{:032x}", fastrand::u128(..));
+        let waiting = queue.push(id, event.to_string().into(), None);
+        let waiting = waiting.expect("room");
         let outcome = timeout(TIMEOUT, waiting.outcome).await.expect("in time");
         outcome.expect("an outcome").expect("a result");
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use local_gateway::lambda::runtime::{Outcome, Queue, RuntimeApi};
+use local_gateway::lambda::queue::{Outcome, Queue};
+use local_gateway::lambda::runtime_api::RuntimeApi;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
@@ -71,7 +72,9 @@ impl Function {
     /// The process exits meanwhile.
     pub async fn invoke(&self, event: &Value) -> Outcome {
         let payload = Bytes::from(event.to_string());
-        let waiting = self.queue.push(payload, None).expect("the queue is empty");
+        let id = format!("{:032x}", fastrand::u128(..));
+        let waiting = self.queue.push(id, payload, None);
+        let waiting = waiting.expect("the queue is empty");
         waiting.outcome.await.expect("a result")
     }
 

@@ -11,9 +11,8 @@ use std::time::{Duration, Instant};
 use hyper::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::gateway::Gateway;
 use crate::http::headers::Pairs;
-use crate::lambda::InvokeError;
+use crate::lambda::{Functions, Invocation, InvokeError};
 use crate::template::authorizer::{IdentitySource, LambdaAuthorizer};
 
 /// The longest that API Gateway waits for an authorizer.
@@ -99,13 +98,19 @@ pub fn identity(
 ///
 /// [`Denied`].
 pub async fn ask(
-    gateway: &Gateway,
+    functions: &Functions,
     authorizer: &LambdaAuthorizer,
+    connection_id: Option<&str>,
     event: &Value,
 ) -> Result<Answer, Denied> {
-    let event = event.to_string().into();
-    let answer = gateway.invoke(&authorizer.function, event, AUTHORIZER_TIMEOUT);
-    match answer.await {
+    let invocation = Invocation {
+        function: &authorizer.function,
+        cause: "authorizer",
+        connection_id,
+        payload: event.to_string().into(),
+        timeout: AUTHORIZER_TIMEOUT,
+    };
+    match functions.invoke(invocation).await {
         Ok(payload) => Answer::parse(&payload, authorizer.simple),
         Err(InvokeError::Function(error)) if error.message() == "Unauthorized" => {
             Err(Denied::Unauthorized)

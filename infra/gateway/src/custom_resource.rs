@@ -16,7 +16,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::event::new_id;
 use crate::http::server::{self, response};
-use crate::lambda::{Lambda, Lambdas};
+use crate::lambda::{Functions, Invocation, MAX_TIMEOUT};
 use crate::template::{CustomResource, STACK_ID, Template};
 
 /// The largest answer, in bytes.
@@ -27,17 +27,16 @@ const MAX_ANSWER_BYTES: usize = 4_096;
 /// # Errors
 ///
 /// One of them cannot be made, and the sentence says which and why.
-pub async fn create_all(template: &Template, lambdas: &Lambdas) -> Result<()> {
+pub async fn create_all(template: &Template, functions: &Functions) -> Result<()> {
     for resource in &template.custom_resources {
-        let lambda = &lambdas[&resource.function];
-        create(resource, lambda)
+        create(resource, functions)
             .await
             .with_context(|| resource.id.clone())?;
     }
     Ok(())
 }
 
-async fn create(resource: &CustomResource, lambda: &Lambda) -> Result<()> {
+async fn create(resource: &CustomResource, functions: &Functions) -> Result<()> {
     let CustomResource {
         id,
         function,
@@ -47,7 +46,8 @@ async fn create(resource: &CustomResource, lambda: &Lambda) -> Result<()> {
     tracing::info!("waiting for {id}, which {function} makes");
     let mut mailbox = Mailbox::open().await?;
     let event = create_event(resource, &mailbox.url);
-    let answer = tokio::time::timeout(*patience, ask(&event, lambda, &mut mailbox)).await;
+    let answer =
+        tokio::time::timeout(*patience, ask(&event, function, functions, &mut mailbox)).await;
     let answer = answer.with_context(|| {
         let seconds = patience.as_secs();
         format!("{function} did not answer within {seconds} seconds (ServiceTimeout)")
@@ -70,14 +70,23 @@ fn create_event(resource: &CustomResource, url: &str) -> Value {
 }
 
 /// Invokes the function and waits for its answer, which may come long after its result.
-async fn ask(event: &Value, lambda: &Lambda, mailbox: &mut Mailbox) -> Result<Bytes> {
-    let (lambda, payload) = (lambda.clone(), Bytes::from(event.to_string()));
-    // It goes on when its answer has come.
-    let invocation = tokio::spawn(async move { lambda.invoke(payload, None).await });
+async fn ask(
+    event: &Value,
+    function: &str,
+    functions: &Functions,
+    mailbox: &mut Mailbox,
+) -> Result<Bytes> {
+    let invocation = functions.invoke(Invocation {
+        function,
+        cause: "custom resource",
+        connection_id: None,
+        payload: event.to_string().into(),
+        timeout: MAX_TIMEOUT,
+    });
     tokio::select! {
         biased;
         answer = mailbox.answer() => return answer,
-        outcome = invocation => if let Err(error) = outcome? {
+        outcome = invocation => if let Err(error) = outcome {
             // Nobody is left to answer. On AWS the event is tried twice more.
             bail!("{error}");
         },

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
-use bytes::Bytes;
+use anyhow::Result;
 use hyper::StatusCode;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -13,12 +12,12 @@ use tokio_util::task::TaskTracker;
 use crate::authorize::Remembered;
 use crate::authorize::jwt::Keys;
 use crate::connections::Connections;
-use crate::faults::{Faults, Moment, Switches};
+use crate::faults::{Faults, Switches};
 use crate::front;
 use crate::http::headers::Pairs;
 use crate::http::server::{self, Clients};
 use crate::http::sigv4::AccessKey;
-use crate::lambda::{InvokeError, Lambda, Lambdas};
+use crate::lambda::Functions;
 use crate::template::Template;
 use crate::throttle::Buckets;
 
@@ -36,8 +35,6 @@ pub struct Settings {
     pub access_keys: Vec<AccessKey>,
     /// Other paths at which sockets are opened.
     pub path_rewrite: Option<PathRewrite>,
-    /// What is to go wrong.
-    pub faults: Switches,
 }
 
 /// A running gateway.
@@ -62,12 +59,20 @@ pub struct Gateway {
     pub websocket_buckets: Buckets,
     /// The same of the HTTP API.
     pub http_buckets: Buckets,
-    lambdas: Lambdas,
+    /// What is to go wrong.
+    pub faults: Arc<Switches>,
+    /// The functions.
+    pub functions: Functions,
 }
 
 impl Gateway {
-    /// A gateway for `template`, whose functions can be invoked by `lambdas`.
-    pub fn new(template: Template, lambdas: Lambdas, settings: Settings) -> Arc<Self> {
+    /// A gateway for `template` with its functions.
+    pub fn new(
+        template: Template,
+        functions: Functions,
+        faults: Arc<Switches>,
+        settings: Settings,
+    ) -> Arc<Self> {
         Arc::new(Self {
             template,
             settings,
@@ -79,7 +84,8 @@ impl Gateway {
             keys: Keys::default(),
             websocket_buckets: Buckets::default(),
             http_buckets: Buckets::default(),
-            lambdas,
+            faults,
+            functions,
         })
     }
 
@@ -114,33 +120,8 @@ impl Gateway {
         self.stop.cancel();
         self.sockets.close();
         self.sockets.wait().await;
+        self.functions.wait_idle().await;
         self.closed.cancel();
-    }
-
-    /// Invokes a function of the template by its logical id, and waits at most `patience`. Whoever
-    /// waits for this may go away: the event is handled all the same.
-    ///
-    /// # Errors
-    ///
-    /// [`InvokeError`].
-    pub async fn invoke(
-        &self,
-        function: &str,
-        payload: Bytes,
-        patience: Duration,
-    ) -> Result<Bytes, InvokeError> {
-        let Some(lambda) = self.lambdas.get(function).cloned() else {
-            let why = format!("{function} is not served here");
-            return Err(InvokeError::NotInvocable(why));
-        };
-        let kills = self.settings.faults.kills(Moment::Invoke, Some(function));
-        let kill = kills.first().map(|(_, delay)| *delay);
-        let invoked = self.sockets.spawn(async move {
-            let invoked = tokio::time::timeout(patience, lambda.invoke(payload, kill)).await;
-            invoked.unwrap_or(Err(InvokeError::TimedOut))
-        });
-        let ended = |error| Err(InvokeError::NotInvocable(format!("{function}: {error}")));
-        invoked.await.unwrap_or_else(ended)
     }
 
     /// Sets all faults anew.
@@ -149,21 +130,8 @@ impl Gateway {
     ///
     /// A function that is to be killed is not there, or is not ours to kill.
     pub fn set_faults(&self, faults: Faults) -> Result<()> {
-        for kill in &faults.kill {
-            match self.lambdas.get(&kill.function) {
-                Some(Lambda::Own(_)) => {}
-                Some(Lambda::Remote(_)) => bail!("{} runs elsewhere", kill.function),
-                None => bail!("there is no function {}", kill.function),
-            }
-        }
-        self.settings.faults.set(faults);
+        self.functions.check_kills(&faults)?;
+        self.faults.set(faults);
         Ok(())
-    }
-
-    /// Kills the processes of a function that have an event in hand; false if there is no such
-    /// function, or it runs elsewhere.
-    pub fn kill_busy(&self, function: &str) -> bool {
-        let lambda = self.lambdas.get(function);
-        lambda.is_some_and(Lambda::kill_busy)
     }
 }

@@ -1,129 +1,289 @@
 //! The functions as Lambda has them: a name, a payload, a result.
 //!
-//! - [`runtime`]: the Lambda Runtime API, one for each process of ours
 //! - [`pool`]: the processes of a function: started when there is work, stopped
-//! - [`endpoint`]: functions behind another Invoke API
+//! - [`queue`]: events on their way to the processes of a function
+//! - [`runtime_api`]: the Lambda Runtime API, one for each process
+//! - [`remote`]: functions behind another Invoke API
 //! - [`watch`]: `cargo lambda watch` as such an API
+//! - [`error`]: errors of invocations
 
-pub mod endpoint;
+pub mod error;
 pub mod pool;
-pub mod runtime;
+pub mod queue;
+pub mod remote;
+pub mod runtime_api;
 pub mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use anyhow::{Result, bail};
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde::Serialize;
+use tokio_util::task::TaskTracker;
 
-use endpoint::RemoteFunction;
-use pool::Pool;
+use crate::faults::{Faults, Moment, Switches};
+use crate::http::sigv4::AccessKey;
+use crate::logs::millis;
+use crate::process::build::Binaries;
+use crate::process::supervise::{Group, this_program};
+use crate::template::Template;
+pub use error::{FunctionError, InvokeError};
+use pool::{Concurrency, Pool};
+use remote::{Names, RemoteFunction};
+use watch::Watch;
 
 /// The largest payload and the largest result of a function, in bytes.
 ///
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
 const MAX_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
 
+/// The longest timeout of a function.
+///
+/// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
+pub const MAX_TIMEOUT: Duration = Duration::from_secs(900);
+
+/// Where the functions come from.
+pub enum Source {
+    /// Binaries, which run as processes of ours.
+    Binaries(Binaries),
+    /// `cargo lambda watch`, which builds and runs them.
+    Watch {
+        /// Whether it builds with optimisations.
+        release: bool,
+    },
+    /// The Invoke API at this address.
+    Endpoint(String),
+}
+
+/// Settings of all functions.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Processes of a function, and events of a process.
+    pub concurrency: Concurrency,
+    /// Least level of log lines.
+    pub log_level: String,
+    /// Format of log lines in Lambda's words: `Text` or `JSON`.
+    pub log_format: &'static str,
+    /// The X-Ray daemon, if there is one: then all events are part of a sampled trace.
+    pub xray_daemon: Option<String>,
+    /// Credentials.
+    pub access_key: AccessKey,
+}
+
+/// An event for a function.
+pub struct Invocation<'a> {
+    /// The function, by logical id.
+    pub function: &'a str,
+    /// Why it is invoked, for the log: a route key, or `authorizer`.
+    pub cause: &'a str,
+    /// The connection that the event is about.
+    pub connection_id: Option<&'a str>,
+    /// The event.
+    pub payload: Bytes,
+    /// How long the caller waits.
+    pub timeout: Duration,
+}
+
+/// How many processes of a function have started and ended so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct ProcessCounts {
+    /// Processes that were started.
+    pub started: u64,
+    /// Processes that have ended with a status of their own.
+    pub exited: u64,
+    /// Processes that have ended by a signal.
+    pub killed: u64,
+}
+
 /// A function that can be invoked.
 #[derive(Clone)]
-pub enum Lambda {
+enum Backend {
     /// In processes of ours.
-    Own(Arc<Pool>),
+    Local(Arc<Pool>),
     /// Behind another Invoke API.
     Remote(Arc<RemoteFunction>),
 }
 
-/// The functions by logical id.
-pub type Lambdas = BTreeMap<String, Lambda>;
-
-/// Why an invocation gave no result.
-#[derive(Debug, Clone, PartialEq)]
-pub enum InvokeError {
-    /// The function reported an error, crashed or took longer than it may.
-    Function(FunctionError),
-    /// The payload is larger than Lambda takes.
-    TooLarge,
-    /// All its processes are busy and stay so.
-    Busy,
-    /// The function cannot be reached; the sentence says why.
-    NotInvocable(String),
-    /// Whoever asked waits no longer.
-    TimedOut,
+/// The functions of a template.
+pub struct Functions {
+    /// By logical id.
+    backends: BTreeMap<String, Backend>,
+    faults: Arc<Switches>,
+    /// Invocations under way.
+    invocations: TaskTracker,
+    /// The process group of the processes of ours.
+    _group: Option<Group>,
+    watch: Option<Watch>,
 }
 
-/// What a function reports of an error, or Lambda of a function.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FunctionError(pub Value);
-
-impl FunctionError {
-    /// An error with a type (`Runtime.ExitError`) and a sentence.
-    pub fn new(error_type: &str, message: &str) -> Self {
-        Self(json!({"errorType": error_type, "errorMessage": message}))
-    }
-
-    /// What a function posted; it need not be JSON.
-    pub fn from_json(body: &[u8]) -> Self {
-        match serde_json::from_slice(body) {
-            Ok(value @ Value::Object(_)) => Self(value),
-            _ => Self::new("Unhandled", "unknown"),
-        }
-    }
-
-    /// The result is larger than Lambda takes.
-    pub fn too_large() -> Self {
-        Self::new(
-            "Function.ResponseSizeTooLarge",
-            "Response payload size exceeded maximum allowed payload size (6291456 bytes).",
-        )
-    }
-
-    /// The event has taken longer than it may.
-    pub fn timed_out(after: Duration) -> Self {
-        let seconds = after.as_secs_f64();
-        let message = format!("Error: Task timed out after {seconds:.2} seconds");
-        Self::new("Sandbox.Timedout", &message)
-    }
-
-    /// The kind of error.
-    pub fn error_type(&self) -> &str {
-        self.0["errorType"].as_str().unwrap_or("Unhandled")
-    }
-
-    /// The sentence.
-    pub fn message(&self) -> &str {
-        self.0["errorMessage"].as_str().unwrap_or_default()
-    }
-}
-
-impl std::fmt::Display for InvokeError {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Function(error) => {
-                write!(formatter, "{}: {}", error.error_type(), error.message())
-            }
-            Self::TooLarge => write!(
-                formatter,
-                "its payload is larger than {MAX_PAYLOAD_BYTES} bytes"
-            ),
-            Self::Busy => formatter.write_str(
-                "all its processes are busy, and more are not allowed (--concurrency, --in-flight)",
-            ),
-            Self::NotInvocable(why) => formatter.write_str(why),
-            Self::TimedOut => formatter.write_str("it takes longer than the integration timeout"),
-        }
-    }
-}
-
-impl Lambda {
-    /// Invokes the function and waits for its result. A process of ours that takes the event is
-    /// killed after `kill` if it still has it.
+impl Functions {
+    /// Starts the functions and waits until they can take events. A function that does not start is
+    /// reported in the log, and is tried again with its next event. `faults` kill processes.
     ///
     /// # Errors
     ///
-    /// [`InvokeError`], never `TimedOut`.
-    pub async fn invoke(
+    /// `cargo lambda watch` or the supervisor of the processes does not start, or an address is not a
+    /// URL.
+    pub async fn start(
+        template: &Template,
+        source: Source,
+        settings: Settings,
+        faults: Arc<Switches>,
+    ) -> Result<Self> {
+        let program = this_program()?;
+        let access_key = settings.access_key.clone();
+        let mut functions = Self {
+            backends: BTreeMap::new(),
+            faults,
+            invocations: TaskTracker::new(),
+            _group: None,
+            watch: None,
+        };
+        let (url, names) = match source {
+            Source::Binaries(binaries) => {
+                let group = Group::start(&program)?;
+                let pools = pool::start(template, &binaries, settings, group.id()).await;
+                functions.backends = by_id(pools, Backend::Local);
+                functions._group = Some(group);
+                return Ok(functions);
+            }
+            Source::Watch { release } => {
+                let watch = Watch::start(template, &settings, release, &program).await?;
+                let url = watch.url.clone();
+                functions.watch = Some(watch);
+                (url, Names::Binaries)
+            }
+            Source::Endpoint(url) => (url, Names::Functions),
+        };
+        let remote = remote::functions(template, &url, names, &access_key)?;
+        remote::warm_up(template, &remote).await;
+        functions.backends = by_id(remote, Backend::Remote);
+        Ok(functions)
+    }
+
+    /// Invokes a function and waits for its result. The event is handled even if the caller drops the
+    /// future. Logs one line with the fields `function`, `request_id` and `duration_ms`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvokeError`].
+    pub async fn invoke(&self, invocation: Invocation<'_>) -> Result<Bytes, InvokeError> {
+        let Invocation {
+            function,
+            cause,
+            connection_id,
+            payload,
+            timeout,
+        } = invocation;
+        let Some(backend) = self.backends.get(function).cloned() else {
+            let why = format!("{function} is not served here");
+            return Err(InvokeError::NotInvocable(why));
+        };
+        let kills = self.faults.kills(Moment::Invoke, Some(function));
+        let kill = kills.first().map(|(_, delay)| *delay);
+        let request_id = uuid::Uuid::new_v4().to_string();
+        let start = Instant::now();
+        let id = request_id.clone();
+        let invoked = self.invocations.spawn(async move {
+            let invoked = tokio::time::timeout(timeout, backend.invoke(id, payload, kill)).await;
+            invoked.unwrap_or(Err(InvokeError::TimedOut))
+        });
+        let aborted = |error| Err(InvokeError::NotInvocable(format!("{function}: {error}")));
+        let result = invoked.await.unwrap_or_else(aborted);
+        let duration_ms = millis(start);
+        let connection_id = connection_id.map(tracing::field::display);
+        tracing::info!(connection_id, %function, %request_id, duration_ms, "{cause}");
+        result
+    }
+
+    /// Checks that the functions that `faults` kill run in processes of ours.
+    ///
+    /// # Errors
+    ///
+    /// There is no such function, or it runs elsewhere.
+    pub fn check_kills(&self, faults: &Faults) -> Result<()> {
+        for kill in &faults.kill {
+            match self.backends.get(&kill.function) {
+                Some(Backend::Local(_)) => {}
+                Some(Backend::Remote(_)) => bail!("{} runs elsewhere", kill.function),
+                None => bail!("there is no function {}", kill.function),
+            }
+        }
+        Ok(())
+    }
+
+    /// Kills the processes of a function that have an event; false if there is no such function, or
+    /// it runs elsewhere.
+    pub fn kill_busy(&self, function: &str) -> bool {
+        let backend = self.backends.get(function);
+        if let Some(Backend::Local(pool)) = backend {
+            pool.kill_busy();
+        }
+        matches!(backend, Some(Backend::Local(_)))
+    }
+
+    /// Returns the counts of processes by logical id, of the functions that run in processes of ours.
+    pub fn process_counts(&self) -> BTreeMap<&str, ProcessCounts> {
+        let backends = self.backends.iter();
+        backends
+            .filter_map(|(id, backend)| match backend {
+                Backend::Local(pool) => Some((id.as_str(), pool.counts())),
+                Backend::Remote(_) => None,
+            })
+            .collect()
+    }
+
+    /// Waits until no invocation is under way.
+    pub async fn wait_idle(&self) {
+        self.invocations.close();
+        self.invocations.wait().await;
+    }
+
+    /// Waits until `cargo lambda watch` has ended by itself; returns why.
+    pub async fn wait(&self) -> anyhow::Error {
+        match &self.watch {
+            Some(watch) => watch.wait().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Stops all processes and waits until they have ended.
+    ///
+    /// # Errors
+    ///
+    /// `cargo lambda watch` cannot be waited for.
+    pub async fn shutdown(&self) -> Result<()> {
+        let backends = self.backends.values();
+        let pools = backends.filter_map(|backend| match backend {
+            Backend::Local(pool) => Some(pool.shutdown()),
+            Backend::Remote(_) => None,
+        });
+        futures_util::future::join_all(pools).await;
+        match &self.watch {
+            Some(watch) => watch.shutdown().await,
+            None => Ok(()),
+        }
+    }
+}
+
+fn by_id<T>(
+    functions: BTreeMap<String, Arc<T>>,
+    backend: fn(Arc<T>) -> Backend,
+) -> BTreeMap<String, Backend> {
+    let functions = functions.into_iter();
+    functions
+        .map(|(id, function)| (id, backend(function)))
+        .collect()
+}
+
+impl Backend {
+    /// Invokes the function and waits for its result. A process of ours that takes the event is
+    /// killed after `kill` if it still has it.
+    async fn invoke(
         &self,
+        request_id: String,
         payload: Bytes,
         kill: Option<Duration>,
     ) -> Result<Bytes, InvokeError> {
@@ -131,23 +291,12 @@ impl Lambda {
             return Err(InvokeError::TooLarge);
         }
         let result = match self {
-            Self::Own(pool) => pool.invoke(payload, kill).await?,
+            Self::Local(pool) => pool.invoke(request_id, payload, kill).await?,
             Self::Remote(function) => function.invoke(payload).await?,
         };
-        match result.len() > MAX_PAYLOAD_BYTES {
-            true => Err(InvokeError::Function(FunctionError::too_large())),
-            false => Ok(result),
+        if result.len() > MAX_PAYLOAD_BYTES {
+            return Err(InvokeError::Function(FunctionError::too_large()));
         }
-    }
-
-    /// Kills the processes that have an event in hand; false if they are not ours.
-    pub fn kill_busy(&self) -> bool {
-        match self {
-            Self::Own(pool) => {
-                pool.kill_busy();
-                true
-            }
-            Self::Remote(_) => false,
-        }
+        Ok(result)
     }
 }

@@ -2,6 +2,7 @@
 //! never the text of a message.
 
 use std::io::Write;
+use std::time::Instant;
 
 use chrono::Local;
 use tracing::level_filters::LevelFilter;
@@ -26,6 +27,11 @@ pub fn function_line(name: &str, line: &str) {
     let mut stderr = std::io::stderr().lock();
     // As above.
     let _ = writeln!(stderr, "{} {name:>20} | {line}", wall_clock());
+}
+
+/// Returns the time since `start` in milliseconds, with one decimal: the field `duration_ms`.
+pub fn millis(start: Instant) -> f64 {
+    (start.elapsed().as_secs_f64() * 1e4).round() / 10.0
 }
 
 struct WallClock;

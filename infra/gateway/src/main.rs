@@ -37,7 +37,7 @@ async fn serve(flags: Flags) -> Result<()> {
         parameters: Default::default(),
         path_rewrite: None,
     };
-    let mut running = tokio::select! {
+    let running = tokio::select! {
         running = Running::start(options) => running?,
         // What has been started ends with us.
         () = interrupt.wait() => return Ok(()),

@@ -12,12 +12,8 @@ use crate::cli::Flags;
 use crate::custom_resource;
 use crate::faults::{Faults, Switches};
 use crate::gateway::{Gateway, PathRewrite, Settings};
-use crate::lambda::Lambdas;
-use crate::lambda::endpoint::{self, Names};
-use crate::lambda::pool::{self, Functions};
-use crate::lambda::watch::{self, Watch};
-use crate::process::build::{self, Binaries};
-use crate::process::supervise::this_program;
+use crate::lambda::{self, Functions, Source, watch};
+use crate::process::build;
 use crate::template::{Document, Template};
 
 /// What to serve, and how.
@@ -91,7 +87,7 @@ impl Startup {
     ///
     /// They do not build, or one is missing.
     pub async fn build(&mut self) -> Result<()> {
-        self.source = Some(Source::prepare(&self.flags, &self.template).await?);
+        self.source = Some(source(&self.flags, &self.template).await?);
         Ok(())
     }
 
@@ -110,20 +106,24 @@ impl Startup {
             ..
         } = self;
         let source = source.context("the functions are not built")?;
-        let host = Host::start(&flags, &template, source).await?;
-        custom_resource::create_all(&template, &host.lambdas()).await?;
+        let faults = Arc::new(Switches::new(Faults::default()));
+        let settings = function_settings(&flags)?;
+        let functions = Functions::start(&template, source, settings, Arc::clone(&faults)).await;
+        let functions = match &flags.lambda_endpoint {
+            Some(_) => functions.context("--lambda-endpoint")?,
+            None => functions?,
+        };
+        custom_resource::create_all(&template, &functions).await?;
         let settings = Settings {
             idle_timeout: flags.idle_timeout,
             lifetime: flags.lifetime,
             access_keys: flags.access_keys,
             path_rewrite,
-            faults: Switches::new(Faults::default()),
         };
         let running = Running {
             websocket: listeners.websocket_address()?,
             http: listeners.http_address()?,
-            gateway: Gateway::new(template, host.lambdas(), settings),
-            host,
+            gateway: Gateway::new(template, functions, faults, settings),
         };
         running.gateway.set_faults(flags.fault).context("--fault")?;
         listeners.serve(&running.gateway);
@@ -138,7 +138,6 @@ pub struct Running {
     /// The address of the HTTP API; empty if there is none.
     pub http: String,
     gateway: Arc<Gateway>,
-    host: Host,
 }
 
 impl Running {
@@ -177,8 +176,8 @@ impl Running {
     }
 
     /// Waits until it has ended by itself, which it should not.
-    pub async fn ended(&mut self) -> anyhow::Error {
-        self.host.ended().await
+    pub async fn ended(&self) -> anyhow::Error {
+        self.gateway.functions.wait().await
     }
 
     /// Closes all sockets, and stops the functions.
@@ -188,7 +187,7 @@ impl Running {
     /// `cargo lambda watch` cannot be waited for.
     pub async fn end(self) -> Result<()> {
         self.gateway.end().await;
-        self.host.end().await
+        self.gateway.functions.shutdown().await
     }
 }
 
@@ -240,99 +239,31 @@ async fn listen(port: u16, flag: &str) -> Result<TcpListener> {
         })
 }
 
-/// Where the functions come from.
-enum Source {
-    Binaries(Binaries),
-    Watch,
-    Endpoint(String),
+/// Returns where the functions come from; builds them if they are to be built.
+async fn source(flags: &Flags, template: &Template) -> Result<Source> {
+    if let Some(url) = &flags.lambda_endpoint {
+        return Ok(Source::Endpoint(url.clone()));
+    }
+    let functions = template.functions.values();
+    let binaries = match &flags.binaries {
+        Some(folder) => build::find(folder, functions)?,
+        // cargo lambda watch finds them built, which is quicker and shows what goes on.
+        None => build::build(functions, flags.release).await?,
+    };
+    if flags.watch {
+        let release = flags.release;
+        return Ok(Source::Watch { release });
+    }
+    Ok(Source::Binaries(binaries))
 }
 
-impl Source {
-    async fn prepare(flags: &Flags, template: &Template) -> Result<Self> {
-        if let Some(url) = &flags.lambda_endpoint {
-            return Ok(Self::Endpoint(url.clone()));
-        }
-        let functions = template.functions.values();
-        let binaries = match &flags.binaries {
-            Some(folder) => build::find(folder, functions)?,
-            // cargo lambda watch finds them built, which is quicker and shows what goes on.
-            None => build::build(functions, flags.release).await?,
-        };
-        Ok(if flags.watch {
-            Self::Watch
-        } else {
-            Self::Binaries(binaries)
-        })
-    }
-}
-
-/// What runs the functions.
-enum Host {
-    Own(Functions),
-    Watch(Watch, Lambdas),
-    Endpoint(Lambdas),
-}
-
-impl Host {
-    async fn start(flags: &Flags, template: &Template, source: Source) -> Result<Self> {
-        let program = this_program()?;
-        let access_key = flags
-            .access_keys
-            .first()
-            .context("there is no access key")?;
-        let log_level = flags.log.to_string();
-        let log_format = flags.log_format.name();
-        Ok(match source {
-            Source::Binaries(binaries) => {
-                let settings = pool::Settings {
-                    concurrency: flags.concurrency(),
-                    log_level,
-                    log_format,
-                    xray_daemon: flags.xray_daemon.clone(),
-                    access_key: access_key.clone(),
-                };
-                Self::Own(Functions::start(template, &binaries, settings, &program).await?)
-            }
-            Source::Watch => {
-                let release = flags.release;
-                let log = (log_level.as_str(), log_format);
-                let watch = Watch::start(template, access_key, log, release, &program).await?;
-                let names = Names::Binaries;
-                let lambdas = endpoint::functions(template, &watch.url, names, access_key)?;
-                endpoint::warm_up(template, &lambdas).await;
-                Self::Watch(watch, lambdas)
-            }
-            Source::Endpoint(url) => {
-                let names = Names::Functions;
-                let lambdas = endpoint::functions(template, &url, names, access_key);
-                let lambdas = lambdas.context("--lambda-endpoint")?;
-                endpoint::warm_up(template, &lambdas).await;
-                Self::Endpoint(lambdas)
-            }
-        })
-    }
-
-    fn lambdas(&self) -> Lambdas {
-        match self {
-            Self::Own(functions) => functions.lambdas(),
-            Self::Watch(_, lambdas) | Self::Endpoint(lambdas) => lambdas.clone(),
-        }
-    }
-
-    /// Waits until it has ended by itself, which it should not.
-    async fn ended(&mut self) -> anyhow::Error {
-        match self {
-            Self::Watch(watch, _) => watch.ended().await,
-            Self::Own(_) | Self::Endpoint(_) => std::future::pending().await,
-        }
-    }
-
-    async fn end(self) -> Result<()> {
-        match self {
-            Self::Own(functions) => functions.end().await,
-            Self::Watch(watch, _) => watch.stop().await?,
-            Self::Endpoint(_) => {}
-        }
-        Ok(())
-    }
+fn function_settings(flags: &Flags) -> Result<lambda::Settings> {
+    let access_key = flags.access_keys.first();
+    Ok(lambda::Settings {
+        concurrency: flags.concurrency(),
+        log_level: flags.log.to_string(),
+        log_format: flags.log_format.name(),
+        xray_daemon: flags.xray_daemon.clone(),
+        access_key: access_key.context("there is no access key")?.clone(),
+    })
 }

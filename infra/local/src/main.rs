@@ -64,7 +64,7 @@ async fn serve(arguments: Arguments) -> Result<()> {
         let database = database.start(&startup.home()?).await?;
         anyhow::Ok((startup.start().await?, database))
     };
-    let (mut running, mut database) = tokio::select! {
+    let (running, mut database) = tokio::select! {
         started = start => started?,
         // What has been started ends with us.
         () = interrupt.wait() => return Ok(()),

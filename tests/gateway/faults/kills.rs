@@ -138,6 +138,37 @@ async fn a_kill_request_ends_only_processes_that_have_an_event() {
 }
 
 #[tokio::test]
+async fn processes_are_counted_by_the_way_they_ended() {
+    let gateway = probe::start(&json!({}), &["--concurrency", "1"]).await;
+    let counts = async || {
+        let answer = control(&gateway.functions, Method::GET, "processes", &json!({})).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        answer.json()[PROBE].clone()
+    };
+    assert_eq!(
+        counts().await,
+        json!({"started": 1, "exited": 0, "killed": 0})
+    );
+    set(&gateway, &kill("invoke", 0)).await;
+    assert_killed(invoke(&gateway, json!({"sleep_ms": 5_000})).await);
+    set(&gateway, &json!({})).await;
+    invoke(&gateway, json!({})).await.expect("a result");
+    assert_eq!(
+        counts().await,
+        json!({"started": 2, "exited": 0, "killed": 1})
+    );
+    invoke(&gateway, json!({"exit": 3}))
+        .await
+        .expect_err("it ends");
+    invoke(&gateway, json!({})).await.expect("a result");
+    assert_eq!(
+        counts().await,
+        json!({"started": 3, "exited": 1, "killed": 1})
+    );
+    gateway.stop().await.expect("stopped");
+}
+
+#[tokio::test]
 async fn functions_that_run_elsewhere_cannot_be_killed() {
     let template = probe::template_with(&json!({}));
     // No program listens on port 9 (discard).

@@ -1,6 +1,9 @@
-//! Faults on demand: `/_local/…` on the WebSocket port.
+//! Faults on demand, and counts: `/_local/…` on the WebSocket port.
 //!
 //! - `GET` and `PUT /_local/faults`: the [`Faults`] in force; `PUT` sets all of them anew
+//! - `GET /_local/processes`: how many processes of each function have started and ended so far:
+//!   `{"ProbeFunction": {"started": 3, "exited": 1, "killed": 1}}`. `exited` ended with a status of their
+//!   own, `killed` by a signal. Functions that run elsewhere are left out.
 //! - `POST /_local/cut`: breaks sockets at once, all or `{"connection_id": …}`; says how many
 //! - `POST /_local/kill`: kills processes with an event in hand, of `{"function": …}`
 
@@ -35,13 +38,14 @@ pub async fn answer(gateway: &Arc<Gateway>, request: Request<Incoming>) -> Respo
         Err(status) => return refuse(status, "the body cannot be read"),
     };
     let answered = match (&parts.method, parts.uri.path()) {
-        (&Method::GET, "/_local/faults") => Ok(json!(gateway.settings.faults.get())),
+        (&Method::GET, "/_local/faults") => Ok(json!(gateway.faults.get())),
         (&Method::PUT, "/_local/faults") => set(gateway, &body),
+        (&Method::GET, "/_local/processes") => Ok(json!(gateway.functions.process_counts())),
         (&Method::POST, "/_local/cut") => cut(gateway, &body),
         (&Method::POST, "/_local/kill") => kill(gateway, &body),
         _ => {
-            let there_are =
-                "there are GET and PUT /_local/faults, POST /_local/cut and /_local/kill";
+            let there_are = "there are GET and PUT /_local/faults, GET /_local/processes, \
+                             POST /_local/cut and /_local/kill";
             return refuse(StatusCode::NOT_FOUND, there_are);
         }
     };
@@ -55,7 +59,7 @@ fn set(gateway: &Gateway, body: &[u8]) -> Result<Value> {
     let faults: Faults = std::str::from_utf8(body)?.parse()?;
     tracing::warn!("faults: {}", json!(faults));
     gateway.set_faults(faults)?;
-    Ok(json!(gateway.settings.faults.get()))
+    Ok(json!(gateway.faults.get()))
 }
 
 /// Which socket; all if it names none.
@@ -89,7 +93,7 @@ struct Kill {
 
 fn kill(gateway: &Gateway, body: &[u8]) -> Result<Value> {
     let Kill { function } = serde_json::from_slice(body)?;
-    let is_ours = gateway.kill_busy(&function);
+    let is_ours = gateway.functions.kill_busy(&function);
     ensure!(
         is_ours,
         "there is no function {function}, or it runs elsewhere"

@@ -25,7 +25,8 @@ use crate::event::http::HttpRequest;
 use crate::gateway::Gateway;
 use crate::http::headers::{header_pairs, query_pairs};
 use crate::http::server::{Ends, MAX_HEAD_BYTES, head_bytes, json_response, read_body, response};
-use crate::lambda::InvokeError;
+use crate::lambda::{Invocation, InvokeError};
+use crate::logs::millis;
 use crate::routing::match_http;
 use crate::template::HttpApi;
 use crate::template::authorizer::{Authorizer, LambdaAuthorizer, Payload};
@@ -51,11 +52,8 @@ pub async fn answer(
         Some(api) => call(&gateway, api, request, ends).await,
         None => message(StatusCode::NOT_FOUND),
     };
-    tracing::info!(
-        "{what} {} in {:.1} ms",
-        answer.status().as_u16(),
-        start.elapsed().as_secs_f64() * 1e3
-    );
+    let status = answer.status().as_u16();
+    tracing::info!(status, duration_ms = millis(start), "{what}");
     answer
 }
 
@@ -121,8 +119,14 @@ async fn routed(
     let body = read_body(body, MAX_BODY_BYTES).await?;
     // From here on the end of the gateway waits for the answer.
     let _pending = gateway.sockets.token();
-    let event = request.event(&body, authorizer.as_ref()).to_string().into();
-    match gateway.invoke(&route.function, event, route.timeout).await {
+    let invocation = Invocation {
+        function: &route.function,
+        cause: &route.key,
+        connection_id: None,
+        payload: request.event(&body, authorizer.as_ref()).to_string().into(),
+        timeout: route.timeout,
+    };
+    match gateway.functions.invoke(invocation).await {
         Ok(payload) => from_function(&payload).map_err(|error| {
             tracing::warn!("the function's answer is malformed: {error:#}");
             StatusCode::INTERNAL_SERVER_ERROR
@@ -189,7 +193,7 @@ async fn ask(
         Payload::V1 => request.authorizer_event_v1(identity),
         Payload::V2 => request.authorizer_event(identity),
     };
-    let answer = authorize::ask(gateway, authorizer, &event).await?;
+    let answer = authorize::ask(&gateway.functions, authorizer, None, &event).await?;
     gateway.remembered.put(authorizer, identity, &answer);
     Ok(answer)
 }

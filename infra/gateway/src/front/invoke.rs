@@ -3,7 +3,6 @@
 //! <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -15,7 +14,7 @@ use serde_json::Value;
 
 use crate::gateway::Gateway;
 use crate::http::server::{aws_error, read_body, response};
-use crate::lambda::InvokeError;
+use crate::lambda::{Invocation, InvokeError, MAX_TIMEOUT};
 use crate::template::function_arn;
 
 /// The most that is read of a payload; what is above Lambda's own limit is told apart.
@@ -23,9 +22,6 @@ const MAX_READ_BYTES: usize = 10 * 1024 * 1024;
 
 /// The largest payload that nobody waits for, in bytes.
 const MAX_EVENT_BYTES: usize = 1024 * 1024;
-
-/// The longest that Lambda runs a function.
-const PATIENCE: Duration = Duration::from_secs(900);
 
 /// The function that a request to this API names, `None` for any other path.
 pub fn function_name(path: &str) -> Option<String> {
@@ -72,12 +68,12 @@ pub async fn answer(
     let function = function.name.clone();
     let kind = parts.headers.get("x-amz-invocation-type");
     match kind.map_or(&b"RequestResponse"[..], HeaderValue::as_bytes) {
-        b"RequestResponse" => outcome(gateway.invoke(&function, payload, PATIENCE).await),
+        b"RequestResponse" => outcome(invoke(gateway, &function, payload).await),
         b"Event" if payload.len() > MAX_EVENT_BYTES => too_large(),
         b"Event" => {
             let gateway = Arc::clone(gateway);
             tokio::spawn(async move {
-                if let Err(error) = gateway.invoke(&function, payload, PATIENCE).await {
+                if let Err(error) = invoke(&gateway, &function, payload).await {
                     tracing::warn!("{function} failed: {error}");
                 }
             });
@@ -93,6 +89,17 @@ pub async fn answer(
             )
         }
     }
+}
+
+async fn invoke(gateway: &Gateway, function: &str, payload: Bytes) -> Result<Bytes, InvokeError> {
+    let invocation = Invocation {
+        function,
+        cause: "Invoke API",
+        connection_id: None,
+        payload,
+        timeout: MAX_TIMEOUT,
+    };
+    gateway.functions.invoke(invocation).await
 }
 
 fn outcome(outcome: Result<Bytes, InvokeError>) -> Response<Full<Bytes>> {

@@ -85,7 +85,7 @@ async fn checked(
 }
 
 async fn post(gateway: &Gateway, id: &str, body: &Bytes) -> Response<Full<Bytes>> {
-    let faults = &gateway.settings.faults;
+    let faults = &gateway.faults;
     if kill(gateway, Moment::BeforePush).await {
         return unavailable();
     }
@@ -114,10 +114,10 @@ async fn post(gateway: &Gateway, id: &str, body: &Bytes) -> Response<Full<Bytes>
 /// Kills the processes that are to be killed at a moment of a post, and whose answer is held back
 /// so that they do not go on. False if there are none.
 async fn kill(gateway: &Gateway, moment: Moment) -> bool {
-    let kills = gateway.settings.faults.kills(moment, None);
+    let kills = gateway.faults.kills(moment, None);
     for (function, delay) in &kills {
         tokio::time::sleep(*delay).await;
-        gateway.kill_busy(function);
+        gateway.functions.kill_busy(function);
     }
     if !kills.is_empty() {
         tokio::time::sleep(KILLED_PATIENCE).await;
@@ -129,7 +129,7 @@ async fn kill(gateway: &Gateway, moment: Moment) -> bool {
 fn deliver(gateway: &Gateway, socket: &Arc<Socket>, body: &[u8]) -> Result<(), NotSent> {
     // Clients get text frames whatever was posted.
     let text = String::from_utf8_lossy(body);
-    for delay in gateway.settings.faults.deliveries() {
+    for delay in gateway.faults.deliveries() {
         if delay.is_zero() {
             socket.send(&text)?;
             continue;

@@ -23,7 +23,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSoc
 use crate::connections::{End, Socket};
 use crate::event::{new_id, websocket as event};
 use crate::gateway::Gateway;
-use crate::lambda::InvokeError;
+use crate::lambda::{Invocation, InvokeError};
 use crate::response::ProxyResponse;
 use crate::template::WebSocketApi;
 
@@ -100,10 +100,8 @@ pub async fn serve(
     let Some(api) = &gateway.template.websocket else {
         return;
     };
-    let (Some(route), Some(delay)) = (
-        api.routes.get("$disconnect"),
-        gateway.settings.faults.disconnect(),
-    ) else {
+    let (Some(route), Some(delay)) = (api.routes.get("$disconnect"), gateway.faults.disconnect())
+    else {
         return;
     };
     tokio::select! {
@@ -113,15 +111,15 @@ pub async fn serve(
         else => {}
     }
     let event = event::disconnect(api, &socket, code, &ended.reason);
-    let event = event.to_string().into();
-    let start = Instant::now();
-    match gateway.invoke(&route.function, event, route.timeout).await {
-        Ok(_) => tracing::info!(
-            "$disconnect {} told in {:.1} ms",
-            socket.connection_id,
-            start.elapsed().as_secs_f64() * 1e3
-        ),
-        Err(error) => tracing::warn!("$disconnect failed: {error}"),
+    let invocation = Invocation {
+        function: &route.function,
+        cause: "$disconnect",
+        connection_id: Some(&socket.connection_id),
+        payload: event.to_string().into(),
+        timeout: route.timeout,
+    };
+    if let Err(error) = gateway.functions.invoke(invocation).await {
+        tracing::warn!("$disconnect failed: {error}");
     }
 }
 
@@ -192,7 +190,7 @@ async fn read(
         match frame {
             Some(Ok(Message::Text(text))) => {
                 socket.touch();
-                if gateway.settings.faults.cut() {
+                if gateway.faults.cut() {
                     return None;
                 }
                 let slot = tokio::select! {
@@ -331,7 +329,6 @@ async fn dispatch(gateway: &Gateway, socket: &Socket, text: &str, _slot: OwnedSe
     let Some(api) = &gateway.template.websocket else {
         return;
     };
-    let start = Instant::now();
     let Some(key) = route_of(api, text) else {
         tracing::info!("no route {} {} bytes", socket.connection_id, text.len());
         send_error(socket, "Forbidden");
@@ -344,15 +341,14 @@ async fn dispatch(gateway: &Gateway, socket: &Socket, text: &str, _slot: OwnedSe
         send_error(socket, THROTTLED);
         return;
     }
-    let event = event::message(api, socket, &key, text).to_string().into();
-    let result = gateway.invoke(&route.function, event, route.timeout).await;
-    tracing::info!(
-        "{key} {} {} bytes in {:.1} ms",
-        socket.connection_id,
-        text.len(),
-        start.elapsed().as_secs_f64() * 1e3
-    );
-    match result {
+    let invocation = Invocation {
+        function: &route.function,
+        cause: &key,
+        connection_id: Some(&socket.connection_id),
+        payload: event::message(api, socket, &key, text).to_string().into(),
+        timeout: route.timeout,
+    };
+    match gateway.functions.invoke(invocation).await {
         Ok(payload) => reply(socket, &key, route.two_way, &payload),
         Err(InvokeError::TimedOut) => send_error(socket, "Endpoint request timed out"),
         Err(error) => {

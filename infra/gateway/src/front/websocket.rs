@@ -27,7 +27,8 @@ use crate::gateway::Gateway;
 use crate::http::headers::{Pairs, header_text, query_pairs};
 use crate::http::recorder::Head;
 use crate::http::server::{Ends, MAX_HEAD_BYTES, aws_error, head_bytes, json_response};
-use crate::lambda::InvokeError;
+use crate::lambda::{Invocation, InvokeError};
+use crate::logs::millis;
 use crate::response::ProxyResponse;
 use crate::template::WebSocketApi;
 
@@ -179,10 +180,10 @@ async fn handshake(
         Err(Refused(status)) => *status,
     };
     tracing::info!(
-        "$connect {} {} in {:.1} ms",
-        socket.connection_id,
-        status.as_u16(),
-        start.elapsed().as_secs_f64() * 1e3
+        connection_id = %socket.connection_id,
+        status = status.as_u16(),
+        duration_ms = millis(start),
+        "handshake"
     );
     let subprotocol = match decided {
         Ok(answer) => subprotocol(&request, &answer),
@@ -231,8 +232,14 @@ async fn decide(
     let Some(route) = api.routes.get("$connect") else {
         return Ok(None);
     };
-    let event = event::connect(api, socket, handshake).to_string().into();
-    match gateway.invoke(&route.function, event, route.timeout).await {
+    let invocation = Invocation {
+        function: &route.function,
+        cause: "$connect",
+        connection_id: Some(&socket.connection_id),
+        payload: event::connect(api, socket, handshake).to_string().into(),
+        timeout: route.timeout,
+    };
+    match gateway.functions.invoke(invocation).await {
         Ok(payload) => connect_answer(&payload).map(Some),
         Err(InvokeError::TimedOut) => Err(Refused(CONNECT_TIMED_OUT)),
         Err(InvokeError::NotInvocable(why)) => {
@@ -261,7 +268,8 @@ async fn authorize(
     let start = Instant::now();
     let event = event::authorizer(api, socket, handshake);
     let arn = event::connect_arn(api);
-    let answer = authorize::ask(gateway, authorizer, &event).await?;
+    let id = Some(socket.connection_id.as_str());
+    let answer = authorize::ask(&gateway.functions, authorizer, id, &event).await?;
     answer.check(&arn)?;
     answer.flattened(start.elapsed().max(Duration::from_millis(1)))
 }

@@ -4,7 +4,9 @@
 //! finds all of them busy, up to a limit. Or one process takes many events at once, as on
 //! [Lambda Managed Instances](https://docs.aws.amazon.com/lambda/latest/dg/lambda-managed-instances-rust.html).
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,12 +21,11 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::runtime::{Queue, RuntimeApi};
-use super::{FunctionError, InvokeError, Lambda, Lambdas};
-use crate::http::sigv4::AccessKey;
+use super::queue::Queue;
+use super::runtime_api::RuntimeApi;
+use super::{FunctionError, InvokeError, ProcessCounts, Settings};
 use crate::logs;
 use crate::process::build::Binaries;
-use crate::process::supervise::Group;
 use crate::template::{self, Function, Template};
 
 /// How long a process may take to end by itself.
@@ -51,87 +52,40 @@ pub enum Concurrency {
     InFlight(u32),
 }
 
-/// What all processes are told.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Processes and events.
-    pub concurrency: Concurrency,
-    /// Least level of log lines.
-    pub log_level: String,
-    /// Their format in Lambda's words: `Text` or `JSON`.
-    pub log_format: &'static str,
-    /// The X-Ray daemon, if there is one: then all events are part of a sampled trace.
-    pub xray_daemon: Option<String>,
-    /// Credentials.
-    pub access_key: AccessKey,
-}
-
-/// The pools of all functions of a template.
-pub struct Functions {
-    _group: Group,
-    pools: Vec<Arc<Pool>>,
-}
-
-impl Functions {
-    /// Starts a process of each function and waits until they ask for events. One that does not
-    /// start is told of, and tried again with the next event.
-    ///
-    /// # Errors
-    ///
-    /// `supervisor`, the program that ends the processes if we cannot, does not start.
-    pub async fn start(
-        template: &Template,
-        binaries: &Binaries,
-        settings: Settings,
-        supervisor: &Path,
-    ) -> Result<Self> {
-        let group = Group::start(supervisor)?;
-        let settings = Arc::new(settings);
-        let functions = template.functions.values();
-        let pools: Vec<_> = functions
-            .map(|function| {
-                let binary = binaries[&function.name].clone();
-                Pool::new(function.clone(), binary, Arc::clone(&settings), group.id())
-            })
-            .collect();
-        let starts: Vec<_> = pools
-            .iter()
-            .map(|pool| (pool, pool.start_first()))
-            .collect();
-        for (pool, start) in starts {
-            let name = &pool.function.name;
-            if let Ok(Err(error)) = start.await {
-                tracing::error!(
-                    "{name} does not start: it ended, or did not ask for an event ({}: {}); its next \
-                     event tries again",
-                    error.error_type(),
-                    error.message()
-                );
-            }
-        }
-        Ok(Self {
-            _group: group,
-            pools,
+/// Starts a process of each function and waits until they ask for events; returns the pools by logical
+/// id. A process that does not start is reported in the log. The processes join the process group
+/// `group`.
+pub async fn start(
+    template: &Template,
+    binaries: &Binaries,
+    settings: Settings,
+    group: i32,
+) -> BTreeMap<String, Arc<Pool>> {
+    let settings = Arc::new(settings);
+    let functions = template.functions.values();
+    let pools: BTreeMap<_, _> = functions
+        .map(|function| {
+            let id = function.name.clone();
+            let binary = binaries[&id].clone();
+            let pool = Pool::new(function.clone(), binary, Arc::clone(&settings), group);
+            (id, pool)
         })
-    }
-
-    /// The functions, by logical id, to be invoked.
-    pub fn lambdas(&self) -> Lambdas {
-        let pools = self.pools.iter();
-        let named = pools.map(|pool| (pool.function.name.clone(), Lambda::Own(Arc::clone(pool))));
-        named.collect()
-    }
-
-    /// Stops all processes and waits until they have ended.
-    pub async fn end(self) {
-        for pool in &self.pools {
-            pool.stop.cancel();
-            pool.tasks.close();
-        }
-        for pool in &self.pools {
-            pool.tasks.wait().await;
+        .collect();
+    let starts: Vec<_> = pools
+        .iter()
+        .map(|(id, pool)| (id, pool.start_first()))
+        .collect();
+    for (id, start) in starts {
+        if let Ok(Err(error)) = start.await {
+            tracing::error!(
+                "{id} does not start: it ended, or did not ask for an event ({}: {}); its next \
+                 event tries again",
+                error.error_type(),
+                error.message()
+            );
         }
     }
+    pools
 }
 
 /// The processes of a function.
@@ -143,6 +97,7 @@ pub struct Pool {
     group: i32,
     queue: Arc<Queue>,
     processes: Mutex<Vec<Process>>,
+    counts: Mutex<ProcessCounts>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -164,6 +119,7 @@ impl Pool {
             group,
             queue: Queue::new(),
             processes: Mutex::default(),
+            counts: Mutex::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         })
@@ -176,10 +132,12 @@ impl Pool {
     /// [`InvokeError::Function`], or `Busy`.
     pub async fn invoke(
         self: &Arc<Self>,
+        request_id: String,
         payload: Bytes,
         kill: Option<Duration>,
     ) -> Result<Bytes, InvokeError> {
-        let waiting = self.queue.push(payload, kill).ok_or(InvokeError::Busy)?;
+        let waiting = self.queue.push(request_id, payload, kill);
+        let waiting = waiting.ok_or(InvokeError::Busy)?;
         self.grow();
         if tokio::time::timeout(QUEUE_PATIENCE, waiting.taken)
             .await
@@ -202,6 +160,22 @@ impl Pool {
                 let _ = kill_process(pid, Signal::KILL);
             }
         }
+    }
+
+    /// Returns how many processes have started and ended so far.
+    pub fn counts(&self) -> ProcessCounts {
+        *self.counts.lock().expect("no holder panics")
+    }
+
+    /// Stops all processes and waits until they have ended.
+    pub async fn shutdown(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    fn count(&self, change: impl FnOnce(&mut ProcessCounts)) {
+        change(&mut self.counts.lock().expect("no holder panics"));
     }
 
     /// Starts a process before there is work; the receiver hears how that went.
@@ -248,6 +222,12 @@ impl Pool {
         let name = &self.function.name;
         let status = status.inspect_err(|error| tracing::error!("{name}: {error:#}"));
         let status = status.ok();
+        if let Some(status) = status {
+            self.count(|counts| match status.signal() {
+                Some(_) => counts.killed += 1,
+                None => counts.exited += 1,
+            });
+        }
         self.lock()
             .retain(|process| !Arc::ptr_eq(&process.api, api));
         if let Some(error) = api.process_exited(status) {
@@ -312,6 +292,7 @@ impl Pool {
     async fn launch(&self, api: &Arc<RuntimeApi>) -> Result<Child> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let child = self.spawn(&listener.local_addr()?.to_string())?;
+        self.count(|counts| counts.started += 1);
         let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         for process in self.lock().iter_mut() {
             if Arc::ptr_eq(&process.api, api) {

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tokio::net::TcpStream;
+use tokio::sync::Mutex;
 
-use crate::http::sigv4::AccessKey;
+use super::Settings;
 use crate::process::build::{self, workspace_of};
 use crate::process::ports::free_port;
 use crate::process::supervise::Supervised;
@@ -28,7 +29,7 @@ const PROCESSES: &str = "4";
 pub struct Watch {
     /// Its Invoke API.
     pub url: String,
-    program: Supervised,
+    program: Mutex<Supervised>,
 }
 
 impl Watch {
@@ -40,13 +41,12 @@ impl Watch {
     /// It does not start.
     pub async fn start(
         template: &Template,
-        access_key: &AccessKey,
-        (log_level, log_format): (&str, &str),
+        settings: &Settings,
         release: bool,
         supervisor: &Path,
     ) -> Result<Self> {
         let port = free_port()?;
-        let environment = environment(template, access_key, log_level, log_format);
+        let environment = environment(template, settings);
         let arguments = [
             "lambda",
             "watch",
@@ -67,17 +67,17 @@ impl Watch {
             }
         }
         program.current_dir(workspace(template)?).envs(environment);
-        let mut watch = Self {
+        let watch = Self {
             url: format!("http://127.0.0.1:{port}"),
-            program: Supervised::spawn(program, stderr()?)?,
+            program: Mutex::new(Supervised::spawn(program, stderr()?)?),
         };
         watch.wait_until_open(port).await?;
         Ok(watch)
     }
 
-    /// Waits until it has ended by itself; says that it should not have.
-    pub async fn ended(&mut self) -> anyhow::Error {
-        match self.program.ended().await {
+    /// Waits until it has ended by itself; returns why.
+    pub async fn wait(&self) -> anyhow::Error {
+        match self.program.lock().await.ended().await {
             Ok(status) => anyhow::anyhow!("cargo lambda watch ended: {status}"),
             Err(error) => error.context("cargo lambda watch"),
         }
@@ -88,21 +88,22 @@ impl Watch {
     /// # Errors
     ///
     /// It cannot be waited for.
-    pub async fn stop(mut self) -> Result<()> {
-        self.program.stop().await.map(|_| ())
+    pub async fn shutdown(&self) -> Result<()> {
+        self.program.lock().await.stop().await.map(|_| ())
     }
 
-    async fn wait_until_open(&mut self, port: u16) -> Result<()> {
+    async fn wait_until_open(&self, port: u16) -> Result<()> {
         let open = async {
             while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
+        let mut program = self.program.lock().await;
         tokio::select! {
             opened = tokio::time::timeout(START_PATIENCE, open) => {
                 opened.context("cargo lambda watch does not open its port")
             }
-            status = self.program.ended() => bail!("cargo lambda watch ended: {}", status?),
+            status = program.ended() => bail!("cargo lambda watch ended: {}", status?),
         }
     }
 }
@@ -143,20 +144,16 @@ fn workspace(template: &Template) -> Result<PathBuf> {
 
 /// The environment of all functions together: `cargo lambda watch` has but one. It is passed on
 /// rather than written to its file, where a connection string would have to be quoted.
-fn environment(
-    template: &Template,
-    access_key: &AccessKey,
-    log_level: &str,
-    log_format: &str,
-) -> BTreeMap<String, String> {
+fn environment(template: &Template, settings: &Settings) -> BTreeMap<String, String> {
+    let access_key = &settings.access_key;
     let mut environment: BTreeMap<String, String> = [
         ("AWS_REGION", REGION),
         ("AWS_DEFAULT_REGION", REGION),
         ("AWS_ACCESS_KEY_ID", &access_key.id),
         ("AWS_SECRET_ACCESS_KEY", &access_key.secret),
         ("AWS_SESSION_TOKEN", "local"),
-        ("AWS_LAMBDA_LOG_FORMAT", log_format),
-        ("AWS_LAMBDA_LOG_LEVEL", log_level),
+        ("AWS_LAMBDA_LOG_FORMAT", settings.log_format),
+        ("AWS_LAMBDA_LOG_LEVEL", &settings.log_level),
     ]
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value.to_owned()))

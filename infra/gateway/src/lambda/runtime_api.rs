@@ -20,116 +20,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::FunctionError;
+use super::queue::{Outcome, Queue};
 use crate::event::{new_id, trace_id};
 use crate::http::server;
 
-/// Events that may wait for a process.
-const QUEUE_EVENTS: usize = 10_000;
-
-/// Bytes of events that may wait for a process.
-const QUEUE_BYTES: usize = 64 * 1024 * 1024;
-
 /// The most that is read of a function's result, in bytes. It is above what Lambda takes.
 const MAX_READ_BYTES: usize = 8 * 1024 * 1024;
-
-/// How an invocation ends.
-pub type Outcome = Result<Bytes, FunctionError>;
-
-/// Events on their way to the processes of a function.
-pub struct Queue {
-    sender: async_channel::Sender<Invocation>,
-    receiver: async_channel::Receiver<Invocation>,
-    bytes: AtomicUsize,
-}
-
-/// An event on its way to a process.
-pub struct Invocation {
-    /// The request id.
-    pub id: String,
-    payload: Bytes,
-    /// After how long its process is to be killed: a fault on demand.
-    kill: Option<Duration>,
-    /// Hears that a process has taken the event.
-    taken: oneshot::Sender<()>,
-    reply: oneshot::Sender<Outcome>,
-}
-
-/// The two moments that the sender of an event waits for.
-pub struct Waiting {
-    /// A process has taken the event, or nobody ever will.
-    pub taken: oneshot::Receiver<()>,
-    /// The end.
-    pub outcome: oneshot::Receiver<Outcome>,
-}
-
-impl Queue {
-    /// An empty queue.
-    pub fn new() -> Arc<Self> {
-        let (sender, receiver) = async_channel::bounded(QUEUE_EVENTS);
-        Arc::new(Self {
-            sender,
-            receiver,
-            bytes: AtomicUsize::new(0),
-        })
-    }
-
-    /// Adds an event; `None` if too many are waiting. Its process is killed after `kill`.
-    pub fn push(&self, payload: Bytes, kill: Option<Duration>) -> Option<Waiting> {
-        let (reply, outcome) = oneshot::channel();
-        let (taken, was_taken) = oneshot::channel();
-        let bytes = payload.len();
-        let invocation = Invocation {
-            id: invocation_id(),
-            payload,
-            kill,
-            taken,
-            reply,
-        };
-        let waiting = self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        if waiting > QUEUE_BYTES || self.sender.try_send(invocation).is_err() {
-            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-            return None;
-        }
-        Some(Waiting {
-            taken: was_taken,
-            outcome,
-        })
-    }
-
-    /// How many events wait.
-    pub fn len(&self) -> usize {
-        self.receiver.len()
-    }
-
-    /// Whether no event waits.
-    pub fn is_empty(&self) -> bool {
-        self.receiver.is_empty()
-    }
-
-    /// Fails the event that has waited longest, if there is one.
-    pub fn fail_one(&self, error: FunctionError) {
-        if let Ok(invocation) = self.receiver.try_recv() {
-            self.has_left(&invocation);
-            let _ = invocation.reply.send(Err(error));
-        }
-    }
-
-    /// Waits for an event that somebody still waits for.
-    async fn next(&self) -> Option<Invocation> {
-        loop {
-            let invocation = self.receiver.recv().await.ok()?;
-            self.has_left(&invocation);
-            if !invocation.reply.is_closed() {
-                return Some(invocation);
-            }
-        }
-    }
-
-    fn has_left(&self, invocation: &Invocation) {
-        let bytes = invocation.payload.len();
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-    }
-}
 
 /// Counts a poll for as long as it waits.
 struct Idle<'a>(&'a AtomicUsize);
@@ -421,19 +317,6 @@ fn exit_reason(status: Option<ExitStatus>) -> String {
 fn trace_header(sampled: bool) -> String {
     let (root, segment) = (trace_id(), fastrand::u64(..));
     format!("{root};Parent={segment:016x};Sampled={}", u8::from(sampled))
-}
-
-/// Lambda's request ids are UUIDs.
-fn invocation_id() -> String {
-    let hex = format!("{:032x}", fastrand::u128(..));
-    let parts = [
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..],
-    ];
-    parts.join("-")
 }
 
 fn status(status: StatusCode) -> Response<Full<Bytes>> {

@@ -2,6 +2,7 @@
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use hyper::http::uri::Scheme;
 use hyper::{Request, Response, StatusCode, Uri};
 use tokio::sync::Semaphore;
 
-use super::{FunctionError, InvokeError, Lambda, Lambdas};
+use super::{FunctionError, InvokeError};
 use crate::http::client;
 use crate::http::sigv4::{self, AccessKey};
 use crate::template::Template;
@@ -52,7 +53,7 @@ pub fn functions(
     base: &str,
     names: Names,
     access_key: &AccessKey,
-) -> Result<Lambdas> {
+) -> Result<BTreeMap<String, Arc<RemoteFunction>>> {
     let base: Uri = base.trim_end_matches('/').parse()?;
     let is_http = [Some(&Scheme::HTTP), Some(&Scheme::HTTPS)].contains(&base.scheme());
     ensure!(is_http, "{base} is not a URL such as http://127.0.0.1:9000");
@@ -70,7 +71,7 @@ pub fn functions(
             access_key: access_key.clone(),
             outstanding: Semaphore::new(MAX_OUTSTANDING),
         };
-        Ok((function.name.clone(), Lambda::Remote(Arc::new(remote))))
+        Ok((function.name.clone(), Arc::new(remote)))
     });
     functions.collect()
 }
@@ -78,31 +79,28 @@ pub fn functions(
 /// Makes each function ready, one after another: `cargo lambda watch` starts a function with its
 /// first invocation, and several at once wait for each other. A real Lambda runs nothing. Those
 /// that make custom resources are invoked one after another anyway, and with better events.
-pub async fn warm_up(template: &Template, lambdas: &Lambdas) {
+pub async fn warm_up(template: &Template, functions: &BTreeMap<String, Arc<RemoteFunction>>) {
     let makes_resource = |id: &str| {
         let mut resources = template.custom_resources.iter();
         resources.any(|resource| resource.function == id)
     };
-    for (_, lambda) in lambdas.iter().filter(|(id, _)| !makes_resource(id)) {
-        if let Lambda::Remote(function) = lambda {
-            tracing::info!("waiting for {}", function.name);
-            let answer =
-                tokio::time::timeout(WARM_UP_PATIENCE, function.post("DryRun", "{}".into()));
-            match answer.await {
-                Ok(Ok(answer)) => match answer.status() {
-                    StatusCode::NOT_FOUND => {
-                        tracing::error!("there is no function {} there", function.name);
-                    }
-                    StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => tracing::error!(
-                        "{} may not be invoked with this --access-key",
-                        function.name
-                    ),
-                    // Whatever it makes of an empty event, it runs.
-                    _ => {}
-                },
-                Ok(Err(error)) => tracing::error!("{} cannot be reached: {error:#}", function.name),
-                Err(_) => tracing::error!("{} does not answer", function.name),
-            }
+    for (_, function) in functions.iter().filter(|(id, _)| !makes_resource(id)) {
+        tracing::info!("waiting for {}", function.name);
+        let answer = tokio::time::timeout(WARM_UP_PATIENCE, function.post("DryRun", "{}".into()));
+        match answer.await {
+            Ok(Ok(answer)) => match answer.status() {
+                StatusCode::NOT_FOUND => {
+                    tracing::error!("there is no function {} there", function.name);
+                }
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => tracing::error!(
+                    "{} may not be invoked with this --access-key",
+                    function.name
+                ),
+                // Whatever it makes of an empty event, it runs.
+                _ => {}
+            },
+            Ok(Err(error)) => tracing::error!("{} cannot be reached: {error:#}", function.name),
+            Err(_) => tracing::error!("{} does not answer", function.name),
         }
     }
 }
