@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::Result;
+use local_gateway::model::Template;
+use local_gateway::template::Document;
 use local_gateway::template::yaml::Node;
-use local_gateway::template::{Document, Template};
 use serde_json::Value;
 use tests::launch::TEMPLATE;
 

@@ -1,57 +1,37 @@
 //! API Gateway and Lambda on one machine, for development and tests.
 //!
 //! A SAM or CloudFormation template goes in; a WebSocket API, an HTTP API and the `@connections` API
-//! come out, with every function running as processes of its own. What API Gateway is documented or
-//! observed to do is done here; what is unsure is marked `[U]`.
+//! come out, with every function running as processes of its own. The gateway does what API Gateway is
+//! documented or observed to do; uncertain behaviour is marked `[U]`.
 //!
-//! - [`template`]: what to serve
-//! - [`routing`]: which route a frame or a request takes
-//! - [`event`]: the events that functions get
-//! - [`response`]: what they answer
-//! - [`connections`]: the open sockets
-//! - [`gateway`]: what the fronts share, and the calls of functions
-//! - [`front`]: the handlers of the two listeners: WebSocket with `@connections`, and HTTP
-//! - [`http`]: an HTTP server and an HTTP client, headers, signatures
+//! In the order of their dependencies, each on those above it:
+//!
+//! - [`ids`], [`logs`], [`http`], [`faults`], [`model`]: leaves: request ids, the log, HTTP as such,
+//!   faults on demand, and the template as data
 //! - [`process`]: programs that run beside the gateway
-//! - [`authorize`]: what authorizers decide
-//! - [`throttle`]: how many requests a route takes
-//! - [`faults`]: faults on demand
-//! - [`lambda`]: the functions: processes of ours, or another Invoke API
-//! - [`custom_resource`]: makes custom resources, as a deployment does
-//! - [`logs`]: what the developer reads while it runs
-//! - [`startup`]: from a template to a gateway that runs
+//! - [`template`]: reads a template
+//! - [`lambda`]: the functions
+//! - [`apigw`]: the WebSocket API and the HTTP API
+//! - [`deploy`]: custom resources
+//! - [`server`]: the two listeners; the one module that sees all others
 //! - [`cli`]: flags and signals
+//! - [`startup`]: the steps from a template to a running gateway
 
-pub mod template;
-
-pub mod routing;
-
-pub mod event;
-
-pub mod response;
-
-pub mod connections;
-
-pub mod gateway;
-
-pub mod front;
-
-pub mod http;
-
-pub mod process;
-
-pub mod authorize;
-
-pub mod throttle;
+pub mod ids;
+pub mod logs;
 
 pub mod faults;
+pub mod http;
+pub mod model;
+pub mod process;
+pub mod template;
 
 pub mod lambda;
 
-pub mod custom_resource;
+pub mod apigw;
+pub mod deploy;
 
-pub mod logs;
-
-pub mod startup;
+pub mod server;
 
 pub mod cli;
+pub mod startup;

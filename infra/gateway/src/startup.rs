@@ -8,13 +8,15 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow};
 use tokio::net::TcpListener;
 
+use crate::apigw::state::{Gateway, PathRewrite, Settings};
 use crate::cli::Flags;
-use crate::custom_resource;
+use crate::deploy;
 use crate::faults::{Faults, Switches};
-use crate::gateway::{Gateway, PathRewrite, Settings};
 use crate::lambda::{self, Functions, Source, watch};
+use crate::model::Template;
 use crate::process::build;
-use crate::template::{Document, Template};
+use crate::server;
+use crate::template::Document;
 
 /// What to serve, and how.
 pub struct Options {
@@ -113,7 +115,7 @@ impl Startup {
             Some(_) => functions.context("--lambda-endpoint")?,
             None => functions?,
         };
-        custom_resource::create_all(&template, &functions).await?;
+        deploy::create_all(&template, &functions).await?;
         let settings = Settings {
             idle_timeout: flags.idle_timeout,
             lifetime: flags.lifetime,
@@ -221,9 +223,9 @@ impl Listeners {
     }
 
     fn serve(self, gateway: &Arc<Gateway>) {
-        gateway.serve_websocket(self.websocket);
+        server::serve_websocket(gateway, self.websocket);
         if let Some(http) = self.http {
-            gateway.serve_http(http);
+            server::serve_http(gateway, http);
         }
     }
 }

@@ -8,28 +8,30 @@
 //! - `api`: the WebSocket API and the HTTP API of those resources
 //! - `authorizer`: who decides about a handshake or a request
 //! - `custom`: custom resources of functions
+//! - `values`: values of properties
 
-pub mod api;
-pub mod authorizer;
+mod api;
+mod authorizer;
 mod custom;
 mod intrinsic;
 mod resource;
 mod rules;
 mod sam;
+mod values;
 pub mod yaml;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-pub use api::{Cors, HttpApi, HttpRoute, Route, Throttle, WebSocketApi};
-pub use custom::CustomResource;
+use crate::model::{Function, Template};
 use intrinsic::Scope;
-pub use intrinsic::{ACCOUNT_ID, REGION, STACK_ID, function_arn};
 use resource::{Resource, Resources};
+use values::{number, text};
 use yaml::Node;
 
 /// Resources that change nothing on one machine: permissions, roles, logs, alarms.
@@ -50,40 +52,6 @@ const WITHOUT_EFFECT: [&str; 10] = [
 pub struct Document {
     root: Node,
     folder: PathBuf,
-}
-
-/// What a template describes, as far as one machine can serve it.
-#[derive(Debug, Clone)]
-pub struct Template {
-    /// The functions, by logical id.
-    pub functions: BTreeMap<String, Function>,
-    /// The WebSocket API.
-    pub websocket: Option<WebSocketApi>,
-    /// The HTTP API.
-    pub http: Option<HttpApi>,
-    /// The custom resources of its functions, in the order in which they are made.
-    pub custom_resources: Vec<CustomResource>,
-    /// What is not served, with its line, for the developer to read.
-    pub not_served: Vec<String>,
-}
-
-/// A Lambda function.
-#[derive(Debug, Clone)]
-pub struct Function {
-    /// Its logical id, and its name here.
-    pub name: String,
-    /// `FunctionName`, else its logical id: what the function is told.
-    pub function_name: String,
-    /// The folder of its package.
-    pub folder: PathBuf,
-    /// The name of its binary.
-    pub binary: String,
-    /// Environment variables of the template, evaluated.
-    pub environment: BTreeMap<String, String>,
-    /// How long one invocation may take.
-    pub timeout: Duration,
-    /// Its memory in megabytes; told to the function, not enforced.
-    pub memory_mb: u64,
 }
 
 impl Document {
@@ -174,7 +142,7 @@ impl Document {
         not_served.sort();
         Ok(Template {
             functions,
-            websocket: apis.websocket,
+            websocket: apis.websocket.map(Arc::new),
             http: apis.http,
             custom_resources,
             not_served: not_served.into_iter().map(|(_, text)| text).collect(),
@@ -208,7 +176,7 @@ impl Document {
                 match value {
                     // `AWS::NoValue`, which takes a global one away.
                     Value::Null => environment.remove(name),
-                    value => environment.insert(name.clone(), intrinsic::text(value)?),
+                    value => environment.insert(name.clone(), text(value)?),
                 };
             }
         }
@@ -229,48 +197,6 @@ impl Document {
             timeout: Duration::from_secs(timeout),
             memory_mb: memory_mb.unwrap_or(128),
         })
-    }
-}
-
-impl Template {
-    /// Writes the addresses of this machine in place of those that the APIs have on AWS, wherever
-    /// a function is told one: `https://{api}.execute-api.{region}.amazonaws.com` becomes
-    /// `http://{address}`.
-    pub fn set_addresses(&mut self, websocket: &str, http: &str) {
-        let websocket = self.websocket.as_ref().map(|api| (&api.api_id, websocket));
-        let http = self.http.as_ref().map(|api| (&api.api_id, http));
-        let addresses: Vec<_> = [websocket, http].into_iter().flatten().collect();
-        for function in self.functions.values_mut() {
-            for value in function.environment.values_mut() {
-                for (api_id, address) in &addresses {
-                    let host = format!("{api_id}.execute-api.{REGION}.amazonaws.com");
-                    for (on_aws, here) in [("https://", "http://"), ("wss://", "ws://")] {
-                        let on_aws = format!("{on_aws}{host}");
-                        *value = value.replace(&on_aws, &format!("{here}{address}"));
-                    }
-                }
-            }
-        }
-    }
-
-    /// The function that `name` means: its logical id, its own name, that of its binary, or an ARN.
-    pub fn function(&self, name: &str) -> Option<&Function> {
-        let name = intrinsic::function_name(name).unwrap_or(name);
-        self.functions.get(name).or_else(|| {
-            let mut functions = self.functions.values();
-            functions.find(|function| {
-                [&function.function_name, &function.binary].contains(&&name.to_owned())
-            })
-        })
-    }
-}
-
-/// A whole number that may be written as text, as parameters are.
-fn number(value: &Value) -> Result<Option<u64>> {
-    match value {
-        Value::Null => Ok(None),
-        Value::Number(number) => Ok(Some(number.as_u64().context("it is not a whole number")?)),
-        other => Ok(Some(intrinsic::text(other)?.parse()?)),
     }
 }
 
@@ -392,6 +318,7 @@ mod tests {
         let websocket = read(&text.concat()).expect("valid").websocket;
         let websocket = websocket.expect("a WebSocket API");
         assert!(websocket.routes.is_empty());
-        assert_eq!(websocket.authorizer.expect("it is there").function, "Guard");
+        let authorizer = websocket.authorizer.as_ref().expect("it is there");
+        assert_eq!(authorizer.function, "Guard");
     }
 }

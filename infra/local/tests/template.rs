@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use local_gateway::template::{Document, Template};
+use local_gateway::model::Template;
+use local_gateway::template::Document;
 
 /// Our template, with authorization off unless `parameters` say something else.
 fn evaluate(parameters: &[(&str, &str)]) -> Result<Template> {

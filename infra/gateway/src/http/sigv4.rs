@@ -20,7 +20,7 @@ use http_body_util::Full;
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Request};
 
-use crate::template::REGION;
+use crate::model::REGION;
 
 /// How far the time of a signature may be from ours.
 const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);

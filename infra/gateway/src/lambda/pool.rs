@@ -25,8 +25,8 @@ use super::queue::Queue;
 use super::runtime_api::RuntimeApi;
 use super::{FunctionError, InvokeError, ProcessCounts, Settings};
 use crate::logs;
+use crate::model::{self, Function, Template};
 use crate::process::build::Binaries;
-use crate::template::{self, Function, Template};
 
 /// How long a process may take to end by itself.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
@@ -200,7 +200,7 @@ impl Pool {
     }
 
     fn start(self: &Arc<Self>, processes: &mut Vec<Process>, started: Option<Started>) {
-        let arn = template::function_arn(&self.function.function_name);
+        let arn = model::function_arn(&self.function.function_name);
         let sampled = self.settings.xray_daemon.is_some();
         let queue = Arc::clone(&self.queue);
         let api = RuntimeApi::new(arn, self.function.timeout, queue, sampled);
@@ -357,8 +357,8 @@ impl Pool {
             // The lines are for the developer, whatever the template says.
             ("AWS_LAMBDA_LOG_FORMAT", self.settings.log_format.to_owned()),
             ("AWS_LAMBDA_LOG_LEVEL", self.settings.log_level.clone()),
-            ("AWS_REGION", template::REGION.to_owned()),
-            ("AWS_DEFAULT_REGION", template::REGION.to_owned()),
+            ("AWS_REGION", model::REGION.to_owned()),
+            ("AWS_DEFAULT_REGION", model::REGION.to_owned()),
             ("AWS_ACCESS_KEY_ID", self.settings.access_key.id.clone()),
             (
                 "AWS_SECRET_ACCESS_KEY",

@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use super::{FunctionError, InvokeError};
 use crate::http::client;
 use crate::http::sigv4::{self, AccessKey};
-use crate::template::Template;
+use crate::model::Template;
 
 /// Invocations of a function under way at once. `cargo lambda watch` hangs for good near a hundred.
 const MAX_OUTSTANDING: usize = 64;

@@ -21,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::FunctionError;
 use super::queue::{Outcome, Queue};
-use crate::event::{new_id, trace_id};
 use crate::http::server;
+use crate::ids::{new_id, trace_id};
 
 /// The most that is read of a function's result, in bytes. It is above what Lambda takes.
 const MAX_READ_BYTES: usize = 8 * 1024 * 1024;

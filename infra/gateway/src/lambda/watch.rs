@@ -13,10 +13,10 @@ use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
 use super::Settings;
+use crate::model::{REGION, Template};
 use crate::process::build::{self, workspace_of};
 use crate::process::ports::free_port;
 use crate::process::supervise::Supervised;
-use crate::template::{REGION, Template};
 
 /// How long it may take until its port is open.
 const START_PATIENCE: Duration = Duration::from_secs(60);

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::template::Function;
+use crate::model::Function;
 
 /// The binary of each function, by its logical id.
 pub type Binaries = BTreeMap<String, PathBuf>;

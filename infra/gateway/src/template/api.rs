@@ -8,11 +8,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use super::authorizer::{Authorizer, LambdaAuthorizer};
-use super::intrinsic::function_name;
+use super::authorizer;
 use super::resource::{Resource, Resources};
-use super::{Function, number};
-use crate::routing::Selection;
+use super::values::{number, text, texts};
+use crate::model::{
+    Authorizer, Cors, Function, HttpApi, HttpRoute, Route, Stage, Throttle, WebSocketApi,
+    function_name,
+};
 
 /// The longest that a WebSocket API waits for a function, and what it waits by default.
 ///
@@ -30,114 +32,6 @@ pub struct Apis {
     pub websocket: Option<WebSocketApi>,
     /// The HTTP API.
     pub http: Option<HttpApi>,
-}
-
-/// The WebSocket API.
-#[derive(Debug, Clone)]
-pub struct WebSocketApi {
-    /// Its id, part of events.
-    pub api_id: String,
-    /// The stage, part of its URL.
-    pub stage: Stage,
-    /// How the route of a frame is found.
-    pub selection: Selection,
-    /// The routes by key.
-    pub routes: BTreeMap<String, Route>,
-    /// Who decides about handshakes.
-    pub authorizer: Option<LambdaAuthorizer>,
-}
-
-/// A stage of an API.
-#[derive(Debug, Clone)]
-pub struct Stage {
-    /// Its name.
-    pub name: String,
-    /// Its variables.
-    pub variables: BTreeMap<String, String>,
-    /// Limits of routes by their keys.
-    throttles: BTreeMap<String, Throttle>,
-    /// The limit of each route that has none of its own.
-    default_throttle: Option<Throttle>,
-}
-
-/// A route of the WebSocket API.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Route {
-    /// The function that serves it, by logical id.
-    pub function: String,
-    /// Whether the function's answer goes back to the client: the route has a
-    /// `RouteResponseSelectionExpression` and a RouteResponse resource.
-    pub two_way: bool,
-    /// How long the gateway waits for the function.
-    pub timeout: Duration,
-}
-
-/// A token bucket: so many requests a second, so many at once.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Throttle {
-    /// Requests a second.
-    pub rate: f64,
-    /// Requests at once.
-    pub burst: f64,
-}
-
-/// The HTTP API.
-#[derive(Debug, Clone)]
-pub struct HttpApi {
-    /// Its id, part of events.
-    pub api_id: String,
-    /// The stage, part of its URL unless it is `$default`.
-    pub stage: Stage,
-    /// Its routes.
-    pub routes: Vec<HttpRoute>,
-    /// Which other sites may call it.
-    pub cors: Option<Cors>,
-}
-
-/// A route of the HTTP API.
-#[derive(Debug, Clone)]
-pub struct HttpRoute {
-    /// `GET /rooms/{id}` or `$default`.
-    pub key: String,
-    /// Method in upper case, or `ANY`.
-    pub method: String,
-    /// Path with `{name}` and `{name+}` parts, or `$default`.
-    pub path: String,
-    /// The function that serves it, by logical id.
-    pub function: String,
-    /// How long the gateway waits for the function.
-    pub timeout: Duration,
-    /// Who decides about requests.
-    pub authorizer: Option<Authorizer>,
-    /// Scopes of which a token must have one.
-    pub scopes: Vec<String>,
-}
-
-/// Cross-origin rules of an HTTP API; an empty list sets no header.
-#[derive(Debug, Clone, Default)]
-pub struct Cors {
-    /// Origins, `*`, `https://*` or `http://*`.
-    pub origins: Vec<String>,
-    /// Methods.
-    pub methods: Vec<String>,
-    /// Request headers.
-    pub headers: Vec<String>,
-    /// Response headers that a page may read.
-    pub expose: Vec<String>,
-    /// How long a browser may remember, in seconds.
-    pub max_age: Option<u64>,
-    /// Whether cookies may be sent.
-    pub credentials: bool,
-}
-
-impl Stage {
-    /// The limit of a route.
-    pub fn throttle(&self, route_key: &str) -> Option<Throttle> {
-        self.throttles
-            .get(route_key)
-            .copied()
-            .or(self.default_throttle)
-    }
 }
 
 /// Reads the first API of each protocol, and notes what else there is.
@@ -346,7 +240,7 @@ impl<'a> Parts<'a> {
         }
         let variables = settings["StageVariables"].as_object().into_iter().flatten();
         let variables = variables
-            .map(|(name, value)| Ok((name.clone(), super::intrinsic::text(value)?)))
+            .map(|(name, value)| Ok((name.clone(), text(value)?)))
             .collect::<Result<_>>()?;
         Ok(Some(Stage {
             name: stage
@@ -429,7 +323,7 @@ impl<'a> Parts<'a> {
         let resource = self.find("Authorizer", id);
         let resource =
             resource.with_context(|| format!("{}: there is no authorizer {id}", route.place()))?;
-        let authorizer = Authorizer::read(resource).with_context(|| resource.place())?;
+        let authorizer = authorizer::read(resource).with_context(|| resource.place())?;
         if let Authorizer::Lambda(lambda) = &authorizer
             && !self.functions.contains_key(&lambda.function)
         {
@@ -484,10 +378,7 @@ fn throttle(settings: &Value) -> Result<Option<Throttle>> {
     let limit = |name: &str| match &settings[name] {
         Value::Null => Ok(None),
         Value::Number(number) => Ok(number.as_f64()),
-        other => super::intrinsic::text(other)?
-            .parse()
-            .map(Some)
-            .context(name.to_owned()),
+        other => text(other)?.parse().map(Some).context(name.to_owned()),
     };
     let (rate, burst) = (
         limit("ThrottlingRateLimit")?,
@@ -513,12 +404,6 @@ fn cors(settings: &Value) -> Result<Option<Cors>> {
         headers: texts(&settings["AllowHeaders"]),
         expose: texts(&settings["ExposeHeaders"]),
         max_age: number(&settings["MaxAge"]).context("MaxAge")?,
-        credentials: super::intrinsic::text(&settings["AllowCredentials"])? == "true",
+        credentials: text(&settings["AllowCredentials"])? == "true",
     }))
-}
-
-/// The texts of a list.
-pub fn texts(list: &Value) -> Vec<String> {
-    let texts = list.as_array().into_iter().flatten();
-    texts.filter_map(Value::as_str).map(str::to_owned).collect()
 }

@@ -9,22 +9,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::resource::{Resource, Resources, is_custom};
-use super::{Function, intrinsic, number};
-
-/// A resource that a function makes when it is told to.
-#[derive(Debug, Clone)]
-pub struct CustomResource {
-    /// Its logical id.
-    pub id: String,
-    /// Its type: `Custom::Migration`.
-    pub kind: String,
-    /// The function behind its `ServiceToken`, by logical id.
-    pub function: String,
-    /// What the function may take to answer: `ServiceTimeout`, an hour by default.
-    pub patience: Duration,
-    /// Its properties as the function gets them: every value is a text.
-    pub properties: Value,
-}
+use super::values::{number, text};
+use crate::model::{CustomResource, Function, function_name};
 
 /// Takes the custom resources of `functions`, in their order. Those of others are left.
 pub fn read(
@@ -48,7 +34,7 @@ pub fn read(
 
 /// The function behind a `ServiceToken`, by logical id.
 fn function(resource: &Resource) -> Option<&str> {
-    intrinsic::function_name(resource.text("ServiceToken")?)
+    function_name(resource.text("ServiceToken")?)
 }
 
 fn custom_resource(resource: &Resource) -> Result<CustomResource> {
@@ -76,6 +62,6 @@ fn as_texts(value: &Value) -> Result<Value> {
             let texts = given.map(|(name, value)| Ok((name.clone(), as_texts(value)?)));
             Ok(Value::Object(texts.collect::<Result<_>>()?))
         }
-        scalar => Ok(intrinsic::text(scalar)?.into()),
+        scalar => Ok(text(scalar)?.into()),
     }
 }

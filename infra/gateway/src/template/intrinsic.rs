@@ -8,17 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value};
 
+use super::values::text;
 use super::yaml::{Content, Node};
-
-/// The region that functions are told.
-pub const REGION: &str = "us-east-1";
-
-/// The account that functions are told.
-pub const ACCOUNT_ID: &str = "123456789012";
-
-/// The stack that the template would be, in the form of an ARN.
-pub const STACK_ID: &str = "arn:aws:cloudformation:us-east-1:123456789012:stack/local/\
-                        00000000-0000-0000-0000-000000000000";
+use crate::model::{ACCOUNT_ID, REGION, STACK_ID, function_arn};
 
 /// How many references may follow one another.
 const MAX_DEPTH: usize = 20;
@@ -366,7 +358,7 @@ impl<'a> Scope<'a> {
     }
 
     fn substitute(&self, argument: &Node) -> Result<String> {
-        let (text, own) = match &argument.content {
+        let (template, own) = match &argument.content {
             Content::List(parts) => match parts.as_slice() {
                 [text, variables] => (self.argument(text)?, Some(variables)),
                 _ => bail!("it takes a text and a map"),
@@ -374,7 +366,7 @@ impl<'a> Scope<'a> {
             _ => (self.argument(argument)?, None),
         };
         let mut result = String::new();
-        let mut rest = text.as_str();
+        let mut rest = template.as_str();
         while let Some((before, after)) = rest.split_once("${") {
             let (name, after) = after.split_once('}').context("a ${ has no }")?;
             result.push_str(before);
@@ -382,7 +374,7 @@ impl<'a> Scope<'a> {
                 _ if name.starts_with('!') => format!("${{{}}}", &name[1..]),
                 Some(variable) => self.argument(variable)?,
                 None if name.contains('.') => self.named_attribute(name)?,
-                None => self::text(&self.reference(name)?)?,
+                None => text(&self.reference(name)?)?,
             });
             rest = after;
         }
@@ -422,31 +414,6 @@ fn parameter(declaration: &Node, value: String) -> Result<Value> {
         }
         _ => value.into(),
     })
-}
-
-/// The name of the function in an ARN, or in the URI of an integration with one.
-pub fn function_name(arn: &str) -> Option<&str> {
-    let (_, rest) = arn.split_once(":function:")?;
-    rest.split([':', '/']).next()
-}
-
-/// The ARN of a function.
-pub fn function_arn(name: &str) -> String {
-    format!("arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{name}")
-}
-
-/// A scalar as CloudFormation passes it on: as text.
-///
-/// # Errors
-///
-/// It is a list or a map.
-pub fn text(value: &Value) -> Result<String> {
-    match value {
-        Value::Null => Ok(String::new()),
-        Value::String(text) => Ok(text.clone()),
-        Value::Bool(_) | Value::Number(_) => Ok(value.to_string()),
-        Value::Array(_) | Value::Object(_) => bail!("a single value is expected"),
-    }
 }
 
 /// The items of a list.

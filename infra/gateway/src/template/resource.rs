@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::intrinsic::{self, Scope};
+use super::intrinsic::Scope;
+use super::values::text;
 use super::yaml::Node;
+use crate::model::function_name;
 
 /// Kinds of resources that are looked into. Of others, only the place is told.
 const LOOKED_INTO: [&str; 4] = [
@@ -105,7 +107,7 @@ fn is_made_here(node: &Node, scope: &Scope) -> Result<bool> {
     let token = properties.and_then(|properties| properties.get("ServiceToken"));
     let token = token.map(|token| scope.evaluate(token)).transpose()?;
     let arn = token.as_ref().and_then(Value::as_str);
-    let function = arn.and_then(intrinsic::function_name);
+    let function = arn.and_then(function_name);
     Ok(function.is_some_and(|function| scope.is_function(function)))
 }
 
@@ -143,7 +145,7 @@ fn read_one(id: &str, node: &Node, scope: &Scope) -> Result<Option<Resource>> {
     {
         return Ok(None);
     }
-    let kind = intrinsic::text(&part("Type")?)?;
+    let kind = text(&part("Type")?)?;
     let looked_into = LOOKED_INTO.iter().any(|start| kind.starts_with(start))
         || is_custom(&kind) && is_made_here(node, scope)?;
     let (properties, metadata) = match looked_into {
@@ -151,9 +153,9 @@ fn read_one(id: &str, node: &Node, scope: &Scope) -> Result<Option<Resource>> {
         false => (Value::Null, Value::Null),
     };
     let depends_on = match part("DependsOn")? {
-        Value::Array(ids) => ids.iter().map(intrinsic::text).collect::<Result<_>>()?,
+        Value::Array(ids) => ids.iter().map(text).collect::<Result<_>>()?,
         Value::Null => Vec::new(),
-        id => vec![intrinsic::text(&id)?],
+        id => vec![text(&id)?],
     };
     Ok(Some(Resource {
         id: id.to_owned(),

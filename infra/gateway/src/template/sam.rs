@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value, json};
 
 use super::resource::{Resource, Resources};
+use crate::model::function_arn;
 
 /// The API of events that name none.
 const IMPLICIT_API: &str = "ServerlessHttpApi";
@@ -331,7 +332,7 @@ fn http_route(api: &Resource, auth: &Value, function: &Resource, event: &Value) 
     if event["PayloadFormatVersion"] == "1.0" {
         route.insert("PayloadFormatVersion".to_owned(), "1.0".into());
     }
-    let function_arn = super::function_arn(&function.id);
+    let function_arn = function_arn(&function.id);
     [
         part(
             function,

@@ -5,10 +5,11 @@
 use chrono::Utc;
 use serde_json::{Value, json};
 
-use super::{clf, new_id, put_maps, trace_id};
-use crate::connections::Socket;
+use super::{clf, put_maps};
+use crate::apigw::websocket::registry::Socket;
 use crate::http::headers::Pairs;
-use crate::template::{ACCOUNT_ID, REGION, WebSocketApi};
+use crate::ids::{new_id, trace_id};
+use crate::model::{ACCOUNT_ID, REGION, WebSocketApi};
 
 /// What a client asks with.
 pub struct Handshake {

@@ -16,10 +16,10 @@ use hyper::{Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde_json::json;
 
-use super::socket::MAX_MESSAGE_BYTES;
-use crate::connections::{End, NotSent, Socket};
+use super::connection::MAX_MESSAGE_BYTES;
+use super::registry::{End, NotSent, Socket};
+use crate::apigw::state::Gateway;
 use crate::faults::Moment;
-use crate::gateway::Gateway;
 use crate::http::server::{aws_error, json_response, read_body, response};
 use crate::http::sigv4;
 
@@ -40,7 +40,7 @@ pub fn connection_id(path: &str, stage: &str) -> Option<String> {
 }
 
 /// Answers a request about the socket `id`.
-pub async fn answer(
+pub async fn handle(
     gateway: &Arc<Gateway>,
     id: &str,
     request: Request<Incoming>,

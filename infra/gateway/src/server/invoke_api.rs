@@ -12,10 +12,10 @@ use hyper::{Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
-use crate::gateway::Gateway;
+use crate::apigw::state::Gateway;
 use crate::http::server::{aws_error, read_body, response};
 use crate::lambda::{Invocation, InvokeError, MAX_TIMEOUT};
-use crate::template::function_arn;
+use crate::model::function_arn;
 
 /// The most that is read of a payload; what is above Lambda's own limit is told apart.
 const MAX_READ_BYTES: usize = 10 * 1024 * 1024;
@@ -31,7 +31,7 @@ pub fn function_name(path: &str) -> Option<String> {
 }
 
 /// Answers an invocation of the function `name`.
-pub async fn answer(
+pub async fn handle(
     gateway: &Arc<Gateway>,
     name: &str,
     request: Request<Incoming>,

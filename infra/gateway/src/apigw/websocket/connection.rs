@@ -20,12 +20,13 @@ use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 
-use crate::connections::{End, Socket};
-use crate::event::{new_id, websocket as event};
-use crate::gateway::Gateway;
+use super::registry::{End, Socket};
+use crate::apigw::event::websocket as event;
+use crate::apigw::response::ProxyResponse;
+use crate::apigw::state::Gateway;
+use crate::ids::new_id;
 use crate::lambda::{Invocation, InvokeError};
-use crate::response::ProxyResponse;
-use crate::template::WebSocketApi;
+use crate::model::WebSocketApi;
 
 /// The largest frame from a client, in bytes.
 ///
@@ -84,12 +85,13 @@ struct Ended {
 /// Serves a socket from its handshake to its `$disconnect`.
 pub async fn serve(
     gateway: Arc<Gateway>,
+    api: Arc<WebSocketApi>,
     socket: Arc<Socket>,
     outbox: mpsc::Receiver<Message>,
     upgrade: OnUpgrade,
 ) {
     let ended = match upgrade.await {
-        Ok(upgraded) => run(&gateway, &socket, outbox, upgraded).await,
+        Ok(upgraded) => run(&gateway, &api, &socket, outbox, upgraded).await,
         Err(_) => {
             gateway.connections.remove(&socket.connection_id);
             Ended::abnormally()
@@ -97,9 +99,6 @@ pub async fn serve(
     };
     let code = u16::from(ended.code);
     tracing::info!("$disconnect {} {code}", socket.connection_id);
-    let Some(api) = &gateway.template.websocket else {
-        return;
-    };
     let (Some(route), Some(delay)) = (api.routes.get("$disconnect"), gateway.faults.disconnect())
     else {
         return;
@@ -110,7 +109,7 @@ pub async fn serve(
         () = gateway.stop.cancelled(), if !delay.is_zero() => {}
         else => {}
     }
-    let event = event::disconnect(api, &socket, code, &ended.reason);
+    let event = event::disconnect(&api, &socket, code, &ended.reason);
     let invocation = Invocation {
         function: &route.function,
         cause: "$disconnect",
@@ -125,6 +124,7 @@ pub async fn serve(
 
 async fn run(
     gateway: &Arc<Gateway>,
+    api: &Arc<WebSocketApi>,
     socket: &Arc<Socket>,
     outbox: mpsc::Receiver<Message>,
     upgraded: Upgraded,
@@ -138,7 +138,7 @@ async fn run(
     let stream = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
     let (sink, mut frames) = stream.split();
     let mut writer = tokio::spawn(write(Arc::clone(socket), sink, outbox));
-    let ended = read(gateway, socket, &mut frames).await;
+    let ended = read(gateway, api, socket, &mut frames).await;
     gateway.connections.remove(&socket.connection_id);
     if let Some(ended) = ended {
         // Ends the writer if nothing else has.
@@ -176,6 +176,7 @@ async fn write(
 /// Reads frames until the socket closes; `None` if it is to be cut.
 async fn read(
     gateway: &Arc<Gateway>,
+    api: &Arc<WebSocketApi>,
     socket: &Arc<Socket>,
     frames: &mut SplitStream<Stream>,
 ) -> Option<Ended> {
@@ -198,10 +199,11 @@ async fn read(
                     ended = ended.as_mut() => return ended,
                 };
                 let slot = slot.expect("the semaphore is never closed");
-                let (gateway, socket) = (Arc::clone(gateway), Arc::clone(socket));
-                let dispatcher = Arc::clone(&gateway);
-                gateway.sockets.spawn(async move {
-                    dispatch(&dispatcher, &socket, text.as_str(), slot).await;
+                let tasks = gateway.sockets.clone();
+                let (gateway, api) = (Arc::clone(gateway), Arc::clone(api));
+                let socket = Arc::clone(socket);
+                tasks.spawn(async move {
+                    dispatch(&gateway, &api, &socket, text.as_str(), slot).await;
                 });
             }
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
@@ -325,10 +327,13 @@ async fn linger(
 }
 
 /// Invokes the function of a frame's route and sends what the client is to get.
-async fn dispatch(gateway: &Gateway, socket: &Socket, text: &str, _slot: OwnedSemaphorePermit) {
-    let Some(api) = &gateway.template.websocket else {
-        return;
-    };
+async fn dispatch(
+    gateway: &Gateway,
+    api: &WebSocketApi,
+    socket: &Socket,
+    text: &str,
+    _slot: OwnedSemaphorePermit,
+) {
     let Some(key) = route_of(api, text) else {
         tracing::info!("no route {} {} bytes", socket.connection_id, text.len());
         send_error(socket, "Forbidden");

@@ -14,10 +14,10 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::event::new_id;
 use crate::http::server::{self, response};
+use crate::ids::new_id;
 use crate::lambda::{Functions, Invocation, MAX_TIMEOUT};
-use crate::template::{CustomResource, STACK_ID, Template};
+use crate::model::{CustomResource, STACK_ID, Template};
 
 /// The largest answer, in bytes.
 const MAX_ANSWER_BYTES: usize = 4_096;

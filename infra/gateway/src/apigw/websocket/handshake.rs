@@ -1,6 +1,5 @@
-//! Handshakes of the WebSocket API, and what else is on its port.
-//!
-//! A handshake is pending until the authorizer and `$connect` have answered.
+//! Handshakes of the WebSocket API. A handshake is pending until the authorizer and `$connect` have
+//! responded.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,26 +10,28 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{
-    CONNECTION, HOST, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    CONNECTION, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT,
 };
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::{control, invoke, management, socket};
-use crate::authorize::{self, Denied};
-use crate::connections::Socket;
-use crate::event::new_id;
-use crate::event::websocket::{self as event, Handshake};
-use crate::gateway::Gateway;
+use super::connection;
+use super::registry::Socket;
+use crate::apigw::authorize;
+use crate::apigw::authorize::response::Denied;
+use crate::apigw::authorize::sources::identity;
+use crate::apigw::event::websocket::{self as event, Handshake};
+use crate::apigw::response::ProxyResponse;
+use crate::apigw::state::Gateway;
 use crate::http::headers::{Pairs, header_text, query_pairs};
 use crate::http::recorder::Head;
-use crate::http::server::{Ends, MAX_HEAD_BYTES, aws_error, head_bytes, json_response};
+use crate::http::server::{Ends, MAX_HEAD_BYTES, head_bytes, json_response};
+use crate::ids::new_id;
 use crate::lambda::{Invocation, InvokeError};
 use crate::logs::millis;
-use crate::response::ProxyResponse;
-use crate::template::WebSocketApi;
+use crate::model::{LambdaAuthorizer, WebSocketApi};
 
 /// The status of a handshake to a stage that there is not. [U]
 const WRONG_STAGE: StatusCode = StatusCode::FORBIDDEN;
@@ -55,35 +56,19 @@ const TOO_LARGE: StatusCode = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html>
 const MAX_URL_BYTES: usize = 4_096;
 
-/// Answers a request to the WebSocket port.
-pub async fn answer(
-    gateway: Arc<Gateway>,
+/// Returns the response to a request to a stage that does not exist.
+pub fn no_such_stage() -> Response<Full<Bytes>> {
+    refusal(WRONG_STAGE, None)
+}
+
+/// Handles a request that is to be a handshake.
+pub async fn handle(
+    gateway: &Arc<Gateway>,
+    api: Arc<WebSocketApi>,
     request: Request<Incoming>,
     ends: Ends,
 ) -> Response<Full<Bytes>> {
-    let path = request.uri().path();
-    let function = invoke::function_name(path);
-    // A page in a browser is not who these are for.
-    if (function.is_some() || control::is_control(path)) && request.headers().contains_key(ORIGIN) {
-        return aws_error(
-            StatusCode::FORBIDDEN,
-            "AccessDeniedException",
-            "not for web pages",
-        );
-    }
-    if let Some(name) = function {
-        return invoke::answer(&gateway, &name, request).await;
-    }
-    if control::is_control(path) {
-        return control::answer(&gateway, request).await;
-    }
-    let Some(api) = &gateway.template.websocket else {
-        return refusal(WRONG_STAGE, None);
-    };
-    if let Some(id) = management::connection_id(path, &api.stage.name) {
-        return management::answer(&gateway, &id, request).await;
-    }
-    let query = match handshake_query(&gateway, api, &request) {
+    let query = match handshake_query(gateway, &api, &request) {
         Ok(query) => query,
         Err(Refused(status)) => return refusal(status, None),
     };
@@ -97,7 +82,7 @@ pub async fn answer(
     if gateway.stop.is_cancelled() {
         return refusal(StatusCode::SERVICE_UNAVAILABLE, None);
     }
-    handshake(&gateway, api, request, ends, query, accept).await
+    handshake(gateway, api, request, ends, query, accept).await
 }
 
 /// The query of a handshake, refused if its path is not that of the stage and is not rewritten.
@@ -141,7 +126,7 @@ struct Refused(StatusCode);
 
 async fn handshake(
     gateway: &Arc<Gateway>,
-    api: &WebSocketApi,
+    api: Arc<WebSocketApi>,
     mut request: Request<Incoming>,
     ends: Ends,
     query: Pairs,
@@ -172,7 +157,7 @@ async fn handshake(
     };
     head.stop();
     let decided = match check_size(&request, &socket.domain_name) {
-        Ok(()) => decide(gateway, api, &socket, &handshake).await,
+        Ok(()) => decide(gateway, &api, &socket, &handshake).await,
         Err(refused) => Err(refused),
     };
     let status = match &decided {
@@ -192,7 +177,7 @@ async fn handshake(
     // A client that has read the 101 can be posted to.
     gateway.connections.insert(Arc::clone(&socket));
     let upgrade = hyper::upgrade::on(&mut request);
-    let served = socket::serve(Arc::clone(gateway), socket, outbox, upgrade);
+    let served = connection::serve(Arc::clone(gateway), api, socket, outbox, upgrade);
     gateway.sockets.spawn(served);
     switching_protocols(&accept, subprotocol)
 }
@@ -256,12 +241,12 @@ async fn decide(
 async fn authorize(
     gateway: &Gateway,
     api: &WebSocketApi,
-    authorizer: &crate::template::authorizer::LambdaAuthorizer,
+    authorizer: &LambdaAuthorizer,
     socket: &Socket,
     handshake: &Handshake,
 ) -> Result<Value, Denied> {
     let (headers, query) = (&handshake.headers, &handshake.query);
-    let identity = authorize::identity(&authorizer.identity, headers, query, "$connect");
+    let identity = identity(&authorizer.identity, headers, query, "$connect");
     if identity.is_none() {
         return Err(Denied::Unauthorized);
     }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use crate::template::Throttle;
+use crate::model::Throttle;
 
 /// The buckets of an API by route key.
 #[derive(Default)]

@@ -20,16 +20,17 @@ use hyper::{Request, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::cors;
-use crate::authorize::{self, Answer, Denied};
-use crate::event::http::HttpRequest;
-use crate::gateway::Gateway;
+use crate::apigw::authorize;
+use crate::apigw::authorize::response::{Answer, Denied};
+use crate::apigw::authorize::sources::identity;
+use crate::apigw::event::http::HttpRequest;
+use crate::apigw::routing::match_http;
+use crate::apigw::state::Gateway;
 use crate::http::headers::{header_pairs, query_pairs};
 use crate::http::server::{Ends, MAX_HEAD_BYTES, head_bytes, json_response, read_body, response};
 use crate::lambda::{Invocation, InvokeError};
 use crate::logs::millis;
-use crate::routing::match_http;
-use crate::template::HttpApi;
-use crate::template::authorizer::{Authorizer, LambdaAuthorizer, Payload};
+use crate::model::{Authorizer, HttpApi, LambdaAuthorizer, Payload};
 
 /// The largest request body: Lambda's limit, which binds before that of API Gateway.
 const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
@@ -41,7 +42,7 @@ const TIMED_OUT: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 const OF_THE_CONNECTION: [HeaderName; 4] = [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE];
 
 /// Answers one request.
-pub async fn answer(
+pub async fn handle(
     gateway: Arc<Gateway>,
     request: Request<Incoming>,
     ends: Ends,
@@ -162,10 +163,8 @@ async fn authorize(
     let route = request.found.route;
     let headers = header_pairs(&request.parts.headers);
     let query = query_pairs(request.parts.uri.query().unwrap_or_default());
-    let identity = |sources: &[_]| {
-        let identity = authorize::identity(sources, &headers, &query, &route.key);
-        identity.ok_or(Denied::Unauthorized)
-    };
+    let identity =
+        |sources: &[_]| identity(sources, &headers, &query, &route.key).ok_or(Denied::Unauthorized);
     match authorizer {
         Authorizer::Jwt(jwt) => {
             let identity = identity(std::slice::from_ref(&jwt.identity))?;

@@ -1,25 +1,22 @@
-//! What the fronts share: the template, the sockets, and the calls of functions.
+//! The state that all handlers share: template, open connections, functions.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use hyper::StatusCode;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::authorize::Remembered;
-use crate::authorize::jwt::Keys;
-use crate::connections::Connections;
+use super::authorize::cache::Remembered;
+use super::authorize::jwt::Keys;
+use super::throttle::Buckets;
+use super::websocket::registry::Connections;
 use crate::faults::{Faults, Switches};
-use crate::front;
 use crate::http::headers::Pairs;
-use crate::http::server::{self, Clients};
 use crate::http::sigv4::AccessKey;
 use crate::lambda::Functions;
-use crate::template::Template;
-use crate::throttle::Buckets;
+use crate::model::Template;
 
 /// Returns what a handshake at a path with a query means: `None` at a path that it leaves to the
 /// stage, else the query of a handshake to the stage, or the status of a refusal.
@@ -50,7 +47,7 @@ pub struct Gateway {
     /// Cancelled when the gateway is to end: sockets close, clients are refused.
     pub stop: CancellationToken,
     /// Cancelled when it has ended.
-    closed: CancellationToken,
+    pub closed: CancellationToken,
     /// Answers of authorizers.
     pub remembered: Remembered,
     /// Keys of issuers.
@@ -87,31 +84,6 @@ impl Gateway {
             faults,
             functions,
         })
-    }
-
-    /// Serves the WebSocket port in the background until [`Gateway::end`].
-    pub fn serve_websocket(self: &Arc<Self>, listener: TcpListener) {
-        let (gateway, stop) = (Arc::clone(self), self.closed.clone());
-        let handler =
-            move |request, ends| front::websocket::answer(Arc::clone(&gateway), request, ends);
-        tokio::spawn(server::serve_with(
-            listener,
-            stop,
-            Clients::Recorded,
-            handler,
-        ));
-    }
-
-    /// Serves the HTTP API in the background until [`Gateway::end`].
-    pub fn serve_http(self: &Arc<Self>, listener: TcpListener) {
-        let (gateway, stop) = (Arc::clone(self), self.closed.clone());
-        let handler = move |request, ends| front::http::answer(Arc::clone(&gateway), request, ends);
-        tokio::spawn(server::serve_with(
-            listener,
-            stop,
-            Clients::Anybody,
-            handler,
-        ));
     }
 
     /// Closes all sockets with 1001, runs their `$disconnect`, and waits for frames in flight. Until

@@ -12,9 +12,9 @@ use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde_json::{Map, Value, json};
 
-use super::Denied;
+use super::response::Denied;
 use crate::http::client;
-use crate::template::authorizer::JwtAuthorizer;
+use crate::model::JwtAuthorizer;
 
 /// How long the keys of an issuer are remembered. API Gateway does so for up to two hours; a
 /// developer changes keys more often.

@@ -15,10 +15,11 @@ use hyper::http::request::Parts;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use super::{clf, new_id, trace_id};
+use super::clf;
+use crate::apigw::routing::HttpMatch;
 use crate::http::headers::{header_text, query_pairs};
-use crate::routing::HttpMatch;
-use crate::template::{ACCOUNT_ID, HttpApi, REGION};
+use crate::ids::{new_id, trace_id};
+use crate::model::{ACCOUNT_ID, HttpApi, REGION};
 
 /// Whether an authorizer without identity sources gets null in place of an empty list. [U]
 const NO_IDENTITY_IS_NULL: bool = true;

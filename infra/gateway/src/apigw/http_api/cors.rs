@@ -13,7 +13,7 @@ use hyper::header::{
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 
-use crate::template::Cors;
+use crate::model::Cors;
 
 /// Whether a browser asks what it may do.
 pub fn is_preflight(parts: &Parts) -> bool {

@@ -17,9 +17,9 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::connections::End;
+use crate::apigw::state::Gateway;
+use crate::apigw::websocket::registry::End;
 use crate::faults::Faults;
-use crate::gateway::Gateway;
 use crate::http::server::{json_response, read_body};
 
 /// The largest request, in bytes.
@@ -31,7 +31,7 @@ pub fn is_control(path: &str) -> bool {
 }
 
 /// Answers a request about faults.
-pub async fn answer(gateway: &Arc<Gateway>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+pub async fn handle(gateway: &Arc<Gateway>, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let (parts, body) = request.into_parts();
     let body = match read_body(body, MAX_BODY_BYTES).await {
         Ok(body) => body,

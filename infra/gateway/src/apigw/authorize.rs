@@ -1,0 +1,56 @@
+//! Authorizers: the functions and the tokens that allow a handshake or a request.
+//!
+//! - [`sources`]: the parts of a request that identify the caller
+//! - [`response`]: the response of an authorizer
+//! - [`policy`]: IAM policies in such responses
+//! - [`cache`]: responses that are still valid
+//! - [`jwt`]: tokens of JWT authorizers, their keys and claims
+
+pub mod cache;
+pub mod jwt;
+pub mod policy;
+pub mod response;
+pub mod sources;
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::lambda::{Functions, Invocation, InvokeError};
+use crate::model::LambdaAuthorizer;
+use response::{Answer, Denied};
+
+/// The longest that API Gateway waits for an authorizer.
+///
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>
+const AUTHORIZER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Asks the function of an authorizer.
+///
+/// # Errors
+///
+/// [`Denied`].
+pub async fn ask(
+    functions: &Functions,
+    authorizer: &LambdaAuthorizer,
+    connection_id: Option<&str>,
+    event: &Value,
+) -> Result<Answer, Denied> {
+    let invocation = Invocation {
+        function: &authorizer.function,
+        cause: "authorizer",
+        connection_id,
+        payload: event.to_string().into(),
+        timeout: AUTHORIZER_TIMEOUT,
+    };
+    match functions.invoke(invocation).await {
+        Ok(payload) => Answer::parse(&payload, authorizer.simple),
+        Err(InvokeError::Function(error)) if error.message() == "Unauthorized" => {
+            Err(Denied::Unauthorized)
+        }
+        Err(error) => {
+            tracing::warn!("the authorizer {} failed: {error}", authorizer.function);
+            Err(Denied::Failed)
+        }
+    }
+}

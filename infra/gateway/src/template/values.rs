@@ -1,0 +1,37 @@
+//! Values of properties.
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+/// Returns a scalar as CloudFormation passes it on: as text.
+///
+/// # Errors
+///
+/// It is a list or a map.
+pub fn text(value: &Value) -> Result<String> {
+    match value {
+        Value::Null => Ok(String::new()),
+        Value::String(text) => Ok(text.clone()),
+        Value::Bool(_) | Value::Number(_) => Ok(value.to_string()),
+        Value::Array(_) | Value::Object(_) => bail!("a single value is expected"),
+    }
+}
+
+/// Returns the texts of a list.
+pub fn texts(list: &Value) -> Vec<String> {
+    let texts = list.as_array().into_iter().flatten();
+    texts.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// Returns a whole number that may be written as text, as parameters are.
+///
+/// # Errors
+///
+/// It is none.
+pub fn number(value: &Value) -> Result<Option<u64>> {
+    match value {
+        Value::Null => Ok(None),
+        Value::Number(number) => Ok(Some(number.as_u64().context("it is not a whole number")?)),
+        other => Ok(Some(text(other)?.parse()?)),
+    }
+}
