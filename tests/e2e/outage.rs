@@ -18,7 +18,7 @@ async fn without_the_database_everything_is_unavailable_and_with_it_everything_w
     assert_eq!(a.send_message("b", "before").await["seq"], 1);
     assert_eq!(b.next().await["message"], "before");
 
-    database.stop().await.expect("stopped");
+    database.shutdown().await.expect("stopped");
     let error = a.send_message("b", "during").await;
     assert_eq!(
         (&error["code"], &error["retryable"]),
@@ -60,7 +60,7 @@ async fn without_the_database_everything_is_unavailable_and_with_it_everything_w
     assert_eq!(texts, ["before", "after"], "nothing half done");
     let log = chat.stop().await;
     assert!(log.contains("send failed"), "the cause is logged: {log}");
-    database.stop().await.expect("stopped");
+    database.shutdown().await.expect("stopped");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 //! Debug builds log more than release builds, at `trace` everything: text that is not in these logs
 //! is in none.
 
-use chat_local::database::Database;
+use chat_local::database::own::Database;
 use hyper::{Method, StatusCode};
 use local_gateway::process::ports::free_port;
 use mongodb::bson::doc;
@@ -151,7 +151,7 @@ async fn fall_over(chat: &mut GuardedChat, a: &mut Client) {
     })
     .await;
 
-    chat.database.stop().await.expect("stopped");
+    chat.database.shutdown().await.expect("stopped");
     assert_eq!(a.send_message("b", TEXT).await["code"], "unavailable");
     let token = chat.token("a");
     let opened = Client::connect(&chat.ws(&format!("token={token}"))).await;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use local_gateway::process::build::cargo;
+use local_gateway::process::cargo::cargo;
 use serde_json::Value;
 
 /// Returns the output of `cargo metadata` for the workspace.

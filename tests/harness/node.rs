@@ -94,6 +94,7 @@ pub async fn test(folder: &str) -> Result<()> {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     let uri = server::uri().await;
     let files = test_files(&root.join(folder))?;
+    let database_command = serde_json::to_string(&server::command().await?)?;
     let command = tokio::task::spawn_blocking(move || {
         let mut command = Command::new(program()?);
         command
@@ -105,10 +106,7 @@ pub async fn test(folder: &str) -> Result<()> {
             .env("CHAT_LOCAL", programs::local())
             .env("BINARIES", programs::folder())
             .env("MONGODB_URI", uri)
-            .env(
-                "DATABASE_COMMAND",
-                serde_json::to_string(&server::command()?)?,
-            );
+            .env("DATABASE_COMMAND", database_command);
         anyhow::Ok(command)
     });
     let mut command = command.await??;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use local_gateway::process::build::cargo;
+use local_gateway::process::cargo::cargo;
 
 /// Builds all binaries of the workspace, in the profile of this program; returns their folder.
 pub fn folder() -> &'static Path {

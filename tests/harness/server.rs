@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow};
 use chat::store::{StoreConfig, client_options};
 use chat::{Store, migration};
-use chat_local::database::{Database, Server};
+use chat_local::database::own::Database;
+use chat_local::database::server::Server;
 use local_gateway::process::ports::free_port;
 use rustix::process::{Pid, test_kill_process};
 use tokio::sync::OnceCell;
@@ -45,10 +46,7 @@ pub fn address(uri: &str) -> &str {
 
 /// Starts a server for one test, which may stop it and start it again.
 pub async fn start_in(folder: &Path, port: u16) -> Database {
-    let server = tokio::task::spawn_blocking(Server::find_or_install)
-        .await
-        .expect("it does not panic")
-        .expect("a database server");
+    let server = Server::find_or_install().await.expect("a database server");
     Database::start(&server, &programs::local(), folder, port, false)
         .await
         .expect("the database starts")
@@ -60,10 +58,11 @@ pub async fn start_in(folder: &Path, port: u16) -> Database {
 /// # Errors
 ///
 /// There is no server and none can be built, or the name of a folder is not UTF-8.
-pub fn command() -> Result<Vec<String>> {
+pub async fn command() -> Result<Vec<String>> {
     let folder = scratch_folder().join("own");
     std::fs::create_dir_all(&folder)?;
-    let words = Server::find_or_install()?.command(&folder, free_port()?);
+    let server = Server::find_or_install().await?;
+    let words = server.command(&folder, free_port()?);
     let words = words.into_iter().map(|word| word.into_string());
     words
         .collect::<Result<_, _>>()

@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
-use chat_local::database::cache_folder;
+use chat_local::database::install::cache_folder;
 
 /// Clients of API Gateway and Lambda. `cargo lambda` comes without zig, which is large: it runs and invokes
 /// functions, and builds them for this machine only.

@@ -20,7 +20,7 @@ use crate::lambda::{Functions, Invocation, MAX_TIMEOUT};
 use crate::model::{CustomResource, STACK_ID, Template};
 
 /// The largest answer, in bytes.
-const MAX_ANSWER_BYTES: usize = 4_096;
+const MAX_RESPONSE_BYTES: usize = 4_096;
 
 /// Makes all custom resources, one after another.
 ///
@@ -40,16 +40,16 @@ async fn create(resource: &CustomResource, functions: &Functions) -> Result<()> 
     let CustomResource {
         id,
         function,
-        patience,
+        timeout,
         ..
     } = resource;
     tracing::info!("waiting for {id}, which {function} makes");
-    let mut mailbox = Mailbox::open().await?;
-    let event = create_event(resource, &mailbox.url);
+    let mut responses = ResponseListener::open().await?;
+    let event = create_event(resource, &responses.url);
     let answer =
-        tokio::time::timeout(*patience, ask(&event, function, functions, &mut mailbox)).await;
+        tokio::time::timeout(*timeout, ask(&event, function, functions, &mut responses)).await;
     let answer = answer.with_context(|| {
-        let seconds = patience.as_secs();
+        let seconds = timeout.as_secs();
         format!("{function} did not answer within {seconds} seconds (ServiceTimeout)")
     })?;
     let body = answer.with_context(|| format!("{function} failed"))?;
@@ -74,7 +74,7 @@ async fn ask(
     event: &Value,
     function: &str,
     functions: &Functions,
-    mailbox: &mut Mailbox,
+    responses: &mut ResponseListener,
 ) -> Result<Bytes> {
     let invocation = functions.invoke(Invocation {
         function,
@@ -85,13 +85,13 @@ async fn ask(
     });
     tokio::select! {
         biased;
-        answer = mailbox.answer() => return answer,
+        answer = responses.next() => return answer,
         outcome = invocation => if let Err(error) = outcome {
             // Nobody is left to answer. On AWS the event is tried twice more.
             bail!("{error}");
         },
     }
-    mailbox.answer().await
+    responses.next().await
 }
 
 /// Whether a resource has been made.
@@ -102,7 +102,7 @@ async fn ask(
 fn check(body: &[u8], event: &Value) -> Result<()> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
-    struct Answer {
+    struct CustomResourceResponse {
         status: Status,
         reason: Option<String>,
         physical_resource_id: Option<String>,
@@ -118,10 +118,10 @@ fn check(body: &[u8], event: &Value) -> Result<()> {
     }
     const INVALID: &str = "its answer is not valid";
     ensure!(
-        body.len() <= MAX_ANSWER_BYTES,
-        "{INVALID}: it has more than {MAX_ANSWER_BYTES} bytes"
+        body.len() <= MAX_RESPONSE_BYTES,
+        "{INVALID}: it has more than {MAX_RESPONSE_BYTES} bytes"
     );
-    let answer: Answer = serde_json::from_slice(body).context(INVALID)?;
+    let answer: CustomResourceResponse = serde_json::from_slice(body).context(INVALID)?;
     for (name, ours) in [
         ("StackId", &answer.stack_id),
         ("RequestId", &answer.request_id),
@@ -143,13 +143,13 @@ fn check(body: &[u8], event: &Value) -> Result<()> {
 }
 
 /// Takes the answer for one request.
-struct Mailbox {
+struct ResponseListener {
     url: String,
     answers: mpsc::Receiver<Bytes>,
     _open: DropGuard,
 }
 
-impl Mailbox {
+impl ResponseListener {
     async fn open() -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let path = format!("/{:032x}", fastrand::u128(..));
@@ -168,7 +168,7 @@ impl Mailbox {
         })
     }
 
-    async fn answer(&mut self) -> Result<Bytes> {
+    async fn next(&mut self) -> Result<Bytes> {
         let answer = self.answers.recv().await;
         answer.context("nobody takes its answer")
     }
@@ -182,7 +182,7 @@ async fn take(request: Request<Incoming>, path: &str, answers: &mpsc::Sender<Byt
     if request.method() != Method::PUT {
         return StatusCode::METHOD_NOT_ALLOWED;
     }
-    match server::read_body(request.into_body(), 16 * MAX_ANSWER_BYTES).await {
+    match server::read_body(request.into_body(), 16 * MAX_RESPONSE_BYTES).await {
         Ok(body) => {
             // The first one counts.
             let _ = answers.try_send(body);

@@ -16,11 +16,11 @@
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
 use hyper::StatusCode;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -145,24 +145,24 @@ impl Switches {
 
     /// The faults in force.
     pub fn get(&self) -> Faults {
-        self.lock().faults.clone()
+        self.0.lock().faults.clone()
     }
 
     /// Sets all switches anew.
     pub fn set(&self, faults: Faults) {
-        *self.lock() = State::new(faults);
+        *self.0.lock() = State::new(faults);
     }
 
     /// How long `$disconnect` waits; `None` if it is dropped.
     pub fn disconnect(&self) -> Option<Duration> {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let Disconnects { drop, delay_ms } = state.faults.disconnect;
         (!state.falls(drop)).then_some(Duration::from_millis(delay_ms))
     }
 
     /// The status with which a post is refused.
     pub fn refuse_post(&self) -> Option<StatusCode> {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let posts = state.faults.posts.clone();
         let mut refusals = posts.iter().filter(|(_, share)| state.falls(**share));
         let (status, _) = refusals.next()?;
@@ -171,7 +171,7 @@ impl Switches {
 
     /// After how long an accepted post is delivered, once, twice or never.
     pub fn deliveries(&self) -> Vec<Duration> {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let pushes = state.faults.pushes.clone();
         if state.falls(pushes.drop) {
             return Vec::new();
@@ -184,7 +184,7 @@ impl Switches {
     /// The functions to kill at a moment, each with its delay. An invocation concerns one function,
     /// a push may come from any.
     pub fn kills(&self, moment: Moment, function: Option<&str>) -> Vec<(String, Duration)> {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let kills = state.faults.kill.clone();
         kills
             .into_iter()
@@ -196,13 +196,9 @@ impl Switches {
 
     /// Whether the socket of a frame is cut.
     pub fn cut(&self) -> bool {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let share = state.faults.cut;
         state.falls(share)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().expect("no holder panics")
     }
 }
 

@@ -39,19 +39,19 @@ async fn serve(flags: Flags) -> Result<()> {
     };
     let running = tokio::select! {
         running = Running::start(options) => running?,
-        // What has been started ends with us.
+        // The operating system ends what has been started, since it is tied to this process.
         () = interrupt.wait() => return Ok(()),
     };
     println!("\n{}\n\n  Ctrl-C stops everything.\n", running.addresses());
     println!("ready");
     let outcome = tokio::select! {
         () = interrupt.wait() => Ok(()),
-        problem = running.ended() => Err(problem),
+        error = running.wait() => Err(error),
     };
     tracing::info!("stopping");
     tokio::select! {
-        ended = running.end() => outcome.and(ended),
-        // Asked twice: what is left ends with us.
+        result = running.shutdown() => outcome.and(result),
+        // A second signal: what is left ends with this process.
         () = interrupt.wait() => std::process::exit(130),
     }
 }

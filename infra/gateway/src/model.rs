@@ -41,8 +41,8 @@ pub struct Template {
 /// A Lambda function.
 #[derive(Debug, Clone)]
 pub struct Function {
-    /// Its logical id, and its name here.
-    pub name: String,
+    /// Its logical id.
+    pub logical_id: String,
     /// `FunctionName`, else its logical id: what the function is told.
     pub function_name: String,
     /// The folder of its package.
@@ -220,8 +220,8 @@ pub struct LambdaAuthorizer {
     pub payload: Payload,
     /// Whether it answers `{"isAuthorized": …}` in place of a policy.
     pub simple: bool,
-    /// How long an answer is remembered for the same identity.
-    pub remembered: Duration,
+    /// How long a response is cached for the same identity.
+    pub cache_ttl: Duration,
 }
 
 /// The form of the event of an authorizer of an HTTP API.
@@ -268,7 +268,7 @@ pub struct CustomResource {
     /// The function behind its `ServiceToken`, by logical id.
     pub function: String,
     /// What the function may take to answer: `ServiceTimeout`, an hour by default.
-    pub patience: Duration,
+    pub timeout: Duration,
     /// Its properties as the function gets them: every value is a text.
     pub properties: Value,
 }

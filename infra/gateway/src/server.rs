@@ -18,28 +18,37 @@ use tokio::net::TcpListener;
 use crate::apigw::http_api;
 use crate::apigw::state::Gateway;
 use crate::apigw::websocket::{handshake, management};
-use crate::http::server::{Clients, Ends, aws_error, serve_with};
+use crate::http::server::{ClientAddr, ListenerOptions, aws_error, serve_with};
 
-/// Serves the port of the WebSocket API in the background until [`Gateway::end`].
+/// Serves the port of the WebSocket API in the background until [`Gateway::shutdown`].
 pub fn serve_websocket(gateway: &Arc<Gateway>, listener: TcpListener) {
-    let (gateway, stop) = (Arc::clone(gateway), gateway.closed.clone());
-    let handler = move |request, ends| route(Arc::clone(&gateway), request, ends);
-    tokio::spawn(serve_with(listener, stop, Clients::Recorded, handler));
+    let (gateway, shutdown) = (Arc::clone(gateway), gateway.closed.clone());
+    let handler = move |request, client| route(Arc::clone(&gateway), request, client);
+    let options = ListenerOptions {
+        keep_raw_head: true,
+        ..ListenerOptions::PUBLIC
+    };
+    tokio::spawn(serve_with(listener, shutdown, options, handler));
 }
 
-/// Serves the port of the HTTP API in the background until [`Gateway::end`].
+/// Serves the port of the HTTP API in the background until [`Gateway::shutdown`].
 pub fn serve_http(gateway: &Arc<Gateway>, listener: TcpListener) {
-    let (gateway, stop) = (Arc::clone(gateway), gateway.closed.clone());
+    let (gateway, shutdown) = (Arc::clone(gateway), gateway.closed.clone());
     let handler =
-        move |request, ends| http_api::handler::handle(Arc::clone(&gateway), request, ends);
-    tokio::spawn(serve_with(listener, stop, Clients::Anybody, handler));
+        move |request, client| http_api::handler::handle(Arc::clone(&gateway), request, client);
+    tokio::spawn(serve_with(
+        listener,
+        shutdown,
+        ListenerOptions::PUBLIC,
+        handler,
+    ));
 }
 
 /// Routes a request to the port of the WebSocket API by its path.
 async fn route(
     gateway: Arc<Gateway>,
     request: Request<Incoming>,
-    ends: Ends,
+    client: ClientAddr,
 ) -> Response<Full<Bytes>> {
     let path = request.uri().path();
     let function = invoke_api::function_name(path);
@@ -62,5 +71,5 @@ async fn route(
         return management::handle(&gateway, &id, request).await;
     }
     let api = Arc::clone(api);
-    handshake::handle(&gateway, api, request, ends).await
+    handshake::handle(&gateway, api, request, client).await
 }

@@ -77,10 +77,11 @@ impl Startup {
     /// # Errors
     ///
     /// The template has gone.
-    pub fn home(&self) -> Result<PathBuf> {
+    pub async fn home(&self) -> Result<PathBuf> {
         let path = self.template_path.canonicalize()?;
         let folder = path.parent().context("a file is in a folder")?;
-        Ok(build::workspace_of(folder).unwrap_or_else(|_| folder.to_owned()))
+        let workspace = build::workspace_of(folder).await;
+        Ok(workspace.unwrap_or_else(|_| folder.to_owned()))
     }
 
     /// Builds the functions, or finds them.
@@ -178,17 +179,17 @@ impl Running {
     }
 
     /// Waits until it has ended by itself, which it should not.
-    pub async fn ended(&self) -> anyhow::Error {
+    pub async fn wait(&self) -> anyhow::Error {
         self.gateway.functions.wait().await
     }
 
-    /// Closes all sockets, and stops the functions.
+    /// Closes all connections and stops the functions.
     ///
     /// # Errors
     ///
     /// `cargo lambda watch` cannot be waited for.
-    pub async fn end(self) -> Result<()> {
-        self.gateway.end().await;
+    pub async fn shutdown(self) -> Result<()> {
+        self.gateway.shutdown().await;
         self.gateway.functions.shutdown().await
     }
 }

@@ -189,7 +189,7 @@ impl Document {
         );
         let memory_mb = number(setting("MemorySize")).context("MemorySize")?;
         Ok(Function {
-            name: resource.id.clone(),
+            logical_id: resource.id.clone(),
             function_name: function_name.to_owned(),
             folder,
             binary,

@@ -44,7 +44,7 @@ async fn serve(arguments: Arguments) -> Result<()> {
     let flags = arguments.gateway;
     flags.apply_to_process();
     let authorization = arguments.auth.choose(&flags.parameters).await?;
-    let mut database = Choice::new(arguments.database)?;
+    let database = Choice::new(arguments.database)?;
     let parameters = database.parameters().into_iter();
     let options = Options {
         flags,
@@ -55,18 +55,16 @@ async fn serve(arguments: Arguments) -> Result<()> {
     if matches!(authorization, Authorization::Off) {
         tracing::warn!("{}", auth::OFF);
     }
-    startup.build().await?;
-    database.install()?;
-
-    // Until here Ctrl-C ends us and the builds at once; from here on it is a request to stop.
     let mut interrupt = Interrupt::listen()?;
     let start = async {
-        let database = database.start(&startup.home()?).await?;
+        let home = startup.home().await?;
+        // What either of them builds is built beside the other.
+        let (database, ()) = tokio::try_join!(database.start(&home), startup.build())?;
         anyhow::Ok((startup.start().await?, database))
     };
     let (running, mut database) = tokio::select! {
         started = start => started?,
-        // What has been started ends with us.
+        // The operating system ends what has been started, since it is tied to this process.
         () = interrupt.wait() => return Ok(()),
     };
     println!("\n{}", running.addresses());
@@ -76,17 +74,17 @@ async fn serve(arguments: Arguments) -> Result<()> {
 
     let outcome = tokio::select! {
         () = interrupt.wait() => Ok(()),
-        problem = database.ended() => Err(problem),
-        problem = running.ended() => Err(problem),
+        error = database.wait() => Err(error),
+        error = running.wait() => Err(error),
     };
     tracing::info!("stopping");
-    let stop = async {
-        running.end().await?;
-        database.stop().await
+    let shutdown = async {
+        running.shutdown().await?;
+        database.shutdown().await
     };
     tokio::select! {
-        stopped = stop => outcome.and(stopped),
-        // Asked twice: what is left ends with us.
+        result = shutdown => outcome.and(result),
+        // A second signal: what is left ends with this process.
         () = interrupt.wait() => std::process::exit(130),
     }
 }

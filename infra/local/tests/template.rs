@@ -33,7 +33,7 @@ fn our_template_is_served_whole() {
         panic!("one custom resource");
     };
     assert_eq!(migration.function, "MigrateFunction");
-    assert_eq!(migration.patience, Duration::from_secs(960));
+    assert_eq!(migration.timeout, Duration::from_secs(960));
     template.set_addresses("127.0.0.1:1", "127.0.0.1:2");
     let send = &template.functions["SendMessageFunction"];
     assert_eq!(send.binary, "send-message");

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use chat_local::database::{Database, Server};
+use chat_local::database::own::Database;
+use chat_local::database::server::Server;
 use rustix::process::{Pid, Signal, kill_process};
 use tests::process::descendants_named;
 use tests::programs;
@@ -26,7 +27,7 @@ impl OwnDatabase {
     /// It does not start.
     pub async fn start(folder: &Path) -> Result<Self> {
         let mut database = Self {
-            server: tokio::task::spawn_blocking(Server::find_or_install).await??,
+            server: Server::find_or_install().await?,
             folder: folder.to_owned(),
             port: fixed_port(&[])?,
             running: None,
@@ -64,7 +65,7 @@ impl OwnDatabase {
     pub async fn kill(&mut self) -> Result<()> {
         if let Some(mut running) = self.running.take() {
             kill_process(self.pid()?, Signal::KILL)?;
-            running.ended().await;
+            running.wait().await;
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use crate::lambda::{Functions, Invocation, InvokeError};
 use crate::model::LambdaAuthorizer;
-use response::{Answer, Denied};
+use response::{AuthorizerResponse, Rejection};
 
 /// The longest that API Gateway waits for an authorizer.
 ///
@@ -29,13 +29,13 @@ const AUTHORIZER_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 ///
-/// [`Denied`].
+/// [`Rejection`].
 pub async fn ask(
     functions: &Functions,
     authorizer: &LambdaAuthorizer,
     connection_id: Option<&str>,
     event: &Value,
-) -> Result<Answer, Denied> {
+) -> Result<AuthorizerResponse, Rejection> {
     let invocation = Invocation {
         function: &authorizer.function,
         cause: "authorizer",
@@ -44,13 +44,13 @@ pub async fn ask(
         timeout: AUTHORIZER_TIMEOUT,
     };
     match functions.invoke(invocation).await {
-        Ok(payload) => Answer::parse(&payload, authorizer.simple),
+        Ok(payload) => AuthorizerResponse::parse(&payload, authorizer.simple),
         Err(InvokeError::Function(error)) if error.message() == "Unauthorized" => {
-            Err(Denied::Unauthorized)
+            Err(Rejection::Unauthorized)
         }
         Err(error) => {
             tracing::warn!("the authorizer {} failed: {error}", authorizer.function);
-            Err(Denied::Failed)
+            Err(Rejection::Failed)
         }
     }
 }

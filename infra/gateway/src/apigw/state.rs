@@ -8,7 +8,7 @@ use hyper::StatusCode;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::authorize::cache::Remembered;
+use super::authorize::cache::ResponseCache;
 use super::authorize::jwt::Keys;
 use super::throttle::Buckets;
 use super::websocket::registry::Connections;
@@ -24,13 +24,13 @@ pub type PathRewrite = fn(path: &str, query: &str) -> Option<Result<Pairs, Statu
 
 /// What a developer may set.
 pub struct Settings {
-    /// How long a socket may be silent. API Gateway: 10 minutes.
+    /// How long a connection may be silent. API Gateway: 10 minutes.
     pub idle_timeout: Duration,
-    /// How long a socket may be open. API Gateway: 2 hours.
+    /// How long a connection may be open. API Gateway: 2 hours.
     pub lifetime: Duration,
     /// Who may call `@connections`.
     pub access_keys: Vec<AccessKey>,
-    /// Other paths at which sockets are opened.
+    /// Other paths at which connections are opened.
     pub path_rewrite: Option<PathRewrite>,
 }
 
@@ -40,17 +40,17 @@ pub struct Gateway {
     pub template: Template,
     /// What the developer has set.
     pub settings: Settings,
-    /// The open sockets.
+    /// The open connections.
     pub connections: Connections,
-    /// Tasks of sockets and frames, which a clean end waits for.
-    pub sockets: TaskTracker,
-    /// Cancelled when the gateway is to end: sockets close, clients are refused.
-    pub stop: CancellationToken,
-    /// Cancelled when it has ended.
+    /// Tasks of connections and frames. [`Gateway::shutdown`] waits for them.
+    pub tasks: TaskTracker,
+    /// Cancelled when [`Gateway::shutdown`] begins: connections close, new clients are rejected.
+    pub closing: CancellationToken,
+    /// Cancelled when [`Gateway::shutdown`] is complete: the listeners stop.
     pub closed: CancellationToken,
-    /// Answers of authorizers.
-    pub remembered: Remembered,
-    /// Keys of issuers.
+    /// Cached responses of authorizers.
+    pub authorizer_cache: ResponseCache,
+    /// Keys of issuers of tokens.
     pub keys: Keys,
     /// How many requests the routes of the WebSocket API still take.
     pub websocket_buckets: Buckets,
@@ -74,10 +74,10 @@ impl Gateway {
             template,
             settings,
             connections: Connections::default(),
-            sockets: TaskTracker::new(),
-            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
             closed: CancellationToken::new(),
-            remembered: Remembered::default(),
+            authorizer_cache: ResponseCache::default(),
             keys: Keys::default(),
             websocket_buckets: Buckets::default(),
             http_buckets: Buckets::default(),
@@ -86,12 +86,12 @@ impl Gateway {
         })
     }
 
-    /// Closes all sockets with 1001, runs their `$disconnect`, and waits for frames in flight. Until
-    /// then functions reach `@connections`; new clients are refused.
-    pub async fn end(&self) {
-        self.stop.cancel();
-        self.sockets.close();
-        self.sockets.wait().await;
+    /// Closes all connections with 1001, runs their `$disconnect`, and waits for frames in flight. Until
+    /// then functions reach `@connections`; new clients are rejected.
+    pub async fn shutdown(&self) {
+        self.closing.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
         self.functions.wait_idle().await;
         self.closed.cancel();
     }

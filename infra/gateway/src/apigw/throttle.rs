@@ -3,8 +3,9 @@
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-protect.html>
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::time::Instant;
+
+use parking_lot::Mutex;
 
 use crate::model::Throttle;
 
@@ -23,7 +24,7 @@ impl Buckets {
         let Some(throttle) = throttle else {
             return true;
         };
-        let mut buckets = self.0.lock().expect("no holder panics");
+        let mut buckets = self.0.lock();
         let bucket = buckets.entry(route_key.to_owned()).or_insert(Bucket {
             tokens: throttle.burst,
             filled: now,

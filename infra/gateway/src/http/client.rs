@@ -12,7 +12,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
 /// The largest answer that is read, in bytes. It is above what Lambda gives.
-const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
+const MAX_RESPONSE_BYTES: usize = 8 * 1024 * 1024;
 
 type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
@@ -42,7 +42,7 @@ pub async fn send(request: Request<Full<Bytes>>) -> Result<Response<Bytes>> {
         .await
         .context("it does not answer")?;
     let (parts, body) = response.into_parts();
-    let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await;
+    let body = Limited::new(body, MAX_RESPONSE_BYTES).collect().await;
     let body = body.map_err(|error| anyhow::anyhow!("the answer breaks off: {error}"))?;
     Ok(Response::from_parts(parts, body.to_bytes()))
 }

@@ -1,7 +1,6 @@
 //! Headers and query strings as pairs of text.
 
 use hyper::HeaderMap;
-use percent_encoding::percent_decode_str;
 
 /// Names and values, in order: headers, or a query string decoded.
 pub type Pairs = Vec<(String, String)>;
@@ -21,14 +20,7 @@ pub fn header_text(value: &[u8]) -> String {
 
 /// Decodes a query string; `+` is a space.
 pub fn query_pairs(query: &str) -> Pairs {
-    let decode = |part: &str| {
-        let spaces = part.replace('+', " ");
-        percent_decode_str(&spaces).decode_utf8_lossy().into_owned()
-    };
-    query
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .map(|(name, value)| (decode(name), decode(value)))
+    form_urlencoded::parse(query.as_bytes())
+        .into_owned()
         .collect()
 }

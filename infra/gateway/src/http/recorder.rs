@@ -3,10 +3,11 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use hyper::HeaderMap;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -41,7 +42,7 @@ impl Recorder {
     /// A recorder and what it records, if it is to.
     pub fn new(stream: TcpStream, is_on: bool) -> (Self, Head) {
         let head = Head::default();
-        head.lock().is_on = is_on;
+        head.0.lock().is_on = is_on;
         let recorder = Self {
             stream,
             head: head.clone(),
@@ -73,21 +74,17 @@ impl Head {
 
     /// Ends the recording and frees its memory.
     pub fn stop(&self) {
-        *self.lock() = Recording::default();
+        *self.0.lock() = Recording::default();
     }
 
     fn parse(&self) -> Option<Pairs> {
-        let recording = self.lock();
+        let recording = self.0.lock();
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut request = httparse::Request::new(&mut headers);
         request.parse(&recording.bytes).ok()?;
         let headers = request.headers.iter();
         let headers = headers.map(|header| (header.name.to_owned(), header_text(header.value)));
         Some(headers.collect())
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Recording> {
-        self.0.lock().expect("no holder panics")
     }
 }
 
@@ -100,7 +97,7 @@ impl AsyncRead for Recorder {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
         if self.is_on {
-            let mut recording = self.head.lock();
+            let mut recording = self.head.0.lock();
             if std::mem::take(&mut recording.is_answered) {
                 recording.bytes.clear();
             }
@@ -123,7 +120,7 @@ impl AsyncWrite for Recorder {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         if self.is_on {
-            self.head.lock().is_answered = true;
+            self.head.0.lock().is_answered = true;
         }
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
@@ -134,7 +131,7 @@ impl AsyncWrite for Recorder {
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         if self.is_on {
-            self.head.lock().is_answered = true;
+            self.head.0.lock().is_answered = true;
         }
         Pin::new(&mut self.stream).poll_write_vectored(context, buffers)
     }

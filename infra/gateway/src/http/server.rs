@@ -17,14 +17,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::recorder::Recorder;
 
-/// How long a client may take to send the head of a request, and a connection may wait for the next.
-pub const HEAD_PATIENCE: Duration = Duration::from_secs(15);
+/// Timeout of the head of a request, and of the wait for the next request of a connection.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long a client may take to send the body of a request.
-const BODY_PATIENCE: Duration = Duration::from_secs(30);
+/// Timeout of the body of a request.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The most that is read of a head, in bytes.
-const MAX_READ_BYTES: usize = 64 * 1024;
+/// Read buffer of a connection, in bytes. It is larger than [`MAX_HEAD_BYTES`], so that a head that is
+/// too large gets a 431.
+const READ_BUFFER_BYTES: usize = 64 * 1024;
 
 /// The largest head of a request, in bytes. Documented of HTTP APIs, and taken to hold of handshakes
 /// too \[U\].
@@ -32,58 +33,71 @@ const MAX_READ_BYTES: usize = 64 * 1024;
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>
 pub const MAX_HEAD_BYTES: usize = 10_240;
 
-/// The two ends of a connection.
+/// The address of a client, and the port that it has connected to.
 #[derive(Debug, Clone, Copy)]
-pub struct Ends {
+pub struct ClientAddr {
     /// The client.
     pub peer: SocketAddr,
     /// Our port.
     pub port: u16,
 }
 
-/// How the clients of a listener are treated.
+/// Options of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Clients {
-    /// They are ours, and may be silent for as long as they like.
-    Ours,
-    /// They may be anybody: [`HEAD_PATIENCE`] holds.
-    Anybody,
-    /// The same, and each head is kept, in the request's extensions as a [`Head`].
-    Recorded,
+pub struct ListenerOptions {
+    /// Timeout of the head of a request, and of the wait for the next request of a connection.
+    pub header_timeout: Option<Duration>,
+    /// Whether the head of each request is kept as the client has written it: in the request's
+    /// extensions, as a [`Head`](super::recorder::Head).
+    pub keep_raw_head: bool,
 }
 
-/// Serves HTTP/1.1 to clients of ours until `stop`.
-pub async fn serve<H, F>(listener: TcpListener, stop: CancellationToken, handler: H)
+impl ListenerOptions {
+    /// A listener for functions of ours, which may be silent for as long as they like.
+    pub const INTERNAL: Self = Self {
+        header_timeout: None,
+        keep_raw_head: false,
+    };
+
+    /// A listener for any client.
+    pub const PUBLIC: Self = Self {
+        header_timeout: Some(HEAD_TIMEOUT),
+        keep_raw_head: false,
+    };
+}
+
+/// Serves HTTP/1.1 with [`ListenerOptions::INTERNAL`] until `shutdown`.
+pub async fn serve<H, F>(listener: TcpListener, shutdown: CancellationToken, handler: H)
 where
-    H: Fn(Request<Incoming>, Ends) -> F + Clone + Send + Sync + 'static,
+    H: Fn(Request<Incoming>, ClientAddr) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
 {
-    serve_with(listener, stop, Clients::Ours, handler).await;
+    serve_with(listener, shutdown, ListenerOptions::INTERNAL, handler).await;
 }
 
-/// Serves HTTP/1.1, with upgrades, until `stop`.
+/// Serves HTTP/1.1, with upgrades, until `shutdown`.
 pub async fn serve_with<H, F>(
     listener: TcpListener,
-    stop: CancellationToken,
-    clients: Clients,
+    shutdown: CancellationToken,
+    options: ListenerOptions,
     handler: H,
 ) where
-    H: Fn(Request<Incoming>, Ends) -> F + Clone + Send + Sync + 'static,
+    H: Fn(Request<Incoming>, ClientAddr) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
 {
     let port = listener.local_addr().map_or(0, |address| address.port());
     let mut is_failing = false;
     loop {
         let accepted = tokio::select! {
-            () = stop.cancelled() => return,
+            () = shutdown.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, peer)) => {
                 is_failing = false;
-                let ends = Ends { peer, port };
-                let (stop, handler) = (stop.clone(), handler.clone());
-                tokio::spawn(serve_one(stream, ends, stop, clients, handler));
+                let client = ClientAddr { peer, port };
+                let (shutdown, handler) = (shutdown.clone(), handler.clone());
+                tokio::spawn(serve_one(stream, client, shutdown, options, handler));
             }
             Err(error) => {
                 // Out of file descriptors, most likely: let some sockets close.
@@ -99,44 +113,44 @@ pub async fn serve_with<H, F>(
 
 async fn serve_one<H, F>(
     stream: TcpStream,
-    ends: Ends,
-    stop: CancellationToken,
-    clients: Clients,
+    client: ClientAddr,
+    shutdown: CancellationToken,
+    options: ListenerOptions,
     handler: H,
 ) where
-    H: Fn(Request<Incoming>, Ends) -> F + Clone + Send + Sync + 'static,
+    H: Fn(Request<Incoming>, ClientAddr) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
 {
     // Small frames that wait for an acknowledgement would cost 40 ms each.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!("TCP_NODELAY: {error}");
     }
-    let (stream, head) = Recorder::new(stream, clients == Clients::Recorded);
+    let (stream, head) = Recorder::new(stream, options.keep_raw_head);
     let service = service_fn(|mut request: Request<Incoming>| {
         request.extensions_mut().insert(head.clone());
-        let answer = handler(request, ends);
-        async { Ok::<_, Infallible>(answer.await) }
+        let response = handler(request, client);
+        async { Ok::<_, Infallible>(response.await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout((clients != Clients::Ours).then_some(HEAD_PATIENCE))
-        .max_buf_size(MAX_READ_BYTES)
+        .header_read_timeout(options.header_timeout)
+        .max_buf_size(READ_BUFFER_BYTES)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => result,
-        () = stop.cancelled() => {
+        () = shutdown.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
     };
     if let Err(error) = result {
-        tracing::debug!("connection from {} ended: {error}", ends.peer);
+        tracing::debug!("connection from {} ended: {error}", client.peer);
     }
 }
 
-/// The size of a request's head as it was sent, but for its version.
+/// Returns the size of a request's head as it was sent, without its version, in bytes.
 pub fn head_bytes(request: &Request<Incoming>) -> usize {
     let headers = request.headers().iter();
     let headers: usize = headers
@@ -152,7 +166,7 @@ pub fn head_bytes(request: &Request<Incoming>) -> usize {
 /// 413 if it is larger, 400 if it breaks off or is malformed, 408 if it takes too long.
 pub async fn read_body(body: Incoming, limit: usize) -> Result<Bytes, StatusCode> {
     let body = Limited::new(body, limit).collect();
-    match tokio::time::timeout(BODY_PATIENCE, body).await {
+    match tokio::time::timeout(BODY_TIMEOUT, body).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
         Ok(Err(_)) => Err(StatusCode::BAD_REQUEST),
@@ -160,12 +174,12 @@ pub async fn read_body(body: Incoming, limit: usize) -> Result<Bytes, StatusCode
     }
 }
 
-/// A response with a JSON body.
+/// Returns a response with a JSON body.
 pub fn json_response(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
     response(status, body.to_string().into())
 }
 
-/// A response with a body that is JSON already, or empty.
+/// Returns a response with a body that is JSON already, or empty.
 pub fn response(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
     Response::builder()
         .status(status)
@@ -174,10 +188,10 @@ pub fn response(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
         .expect("the header is constant")
 }
 
-/// An error as AWS services give it; SDKs find its kind in the header.
+/// Returns an error as AWS services do; SDKs read its kind from the header.
 pub fn aws_error(status: StatusCode, kind: &str, message: &str) -> Response<Full<Bytes>> {
-    let mut refusal = json_response(status, &json!({"message": message}));
+    let mut response = json_response(status, &json!({"message": message}));
     let kind = kind.parse().expect("kinds are words");
-    refusal.headers_mut().insert("x-amzn-errortype", kind);
-    refusal
+    response.headers_mut().insert("x-amzn-errortype", kind);
+    response
 }

@@ -56,15 +56,15 @@ impl std::fmt::Debug for AccessKey {
 
 /// Why a request is refused: the kind of error, and a sentence.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct Rejection {
     /// Value of `x-amzn-errortype`.
     pub kind: &'static str,
     /// For the caller.
     pub message: String,
 }
 
-fn refuse<T>(kind: &'static str, message: impl Into<String>) -> Result<T, Refusal> {
-    Err(Refusal {
+fn refuse<T>(kind: &'static str, message: impl Into<String>) -> Result<T, Rejection> {
+    Err(Rejection {
         kind,
         message: message.into(),
     })
@@ -74,13 +74,13 @@ fn refuse<T>(kind: &'static str, message: impl Into<String>) -> Result<T, Refusa
 ///
 /// # Errors
 ///
-/// [`Refusal`].
+/// [`Rejection`].
 pub fn verify(
     parts: &Parts,
     body: &[u8],
     service: &str,
     keys: &[AccessKey],
-) -> Result<(), Refusal> {
+) -> Result<(), Rejection> {
     let header = |name: &str| {
         parts
             .headers
@@ -111,14 +111,14 @@ pub fn verify(
     }
 }
 
-fn incomplete(missing: &str) -> Refusal {
-    Refusal {
+fn incomplete(missing: &str) -> Rejection {
+    Rejection {
         kind: "IncompleteSignatureException",
         message: format!("Authorization header requires {missing}"),
     }
 }
 
-fn claim(parts: &Parts) -> Result<Claim<'_>, Refusal> {
+fn claim(parts: &Parts) -> Result<Claim<'_>, Rejection> {
     let authorization = parts.headers.get("authorization");
     let Some(authorization) = authorization.and_then(|value| value.to_str().ok()) else {
         let message = "Missing Authentication Token";
@@ -129,9 +129,9 @@ fn claim(parts: &Parts) -> Result<Claim<'_>, Refusal> {
     })
 }
 
-fn find_key<'a>(keys: &'a [AccessKey], claim: &Claim) -> Result<&'a AccessKey, Refusal> {
+fn find_key<'a>(keys: &'a [AccessKey], claim: &Claim) -> Result<&'a AccessKey, Rejection> {
     let key = keys.iter().find(|key| key.id == claim.key_id);
-    key.ok_or_else(|| Refusal {
+    key.ok_or_else(|| Rejection {
         kind: "UnrecognizedClientException",
         message: "The security token included in the request is invalid".to_owned(),
     })
@@ -163,8 +163,8 @@ pub fn sign(
 ///
 /// # Errors
 ///
-/// [`Refusal`].
-pub fn check_claim(parts: &Parts, keys: &[AccessKey]) -> Result<(), Refusal> {
+/// [`Rejection`].
+pub fn check_claim(parts: &Parts, keys: &[AccessKey]) -> Result<(), Rejection> {
     let claim = claim(parts)?;
     find_key(keys, &claim).map(|_| ())
 }
@@ -281,7 +281,7 @@ mod tests {
         text.parse().expect("ID:SECRET")
     }
 
-    fn kind(result: Result<(), Refusal>) -> &'static str {
+    fn kind(result: Result<(), Rejection>) -> &'static str {
         result.err().map_or("good", |refusal| refusal.kind)
     }
 

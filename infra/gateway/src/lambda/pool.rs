@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::net::TcpListener;
@@ -29,16 +30,16 @@ use crate::model::{self, Function, Template};
 use crate::process::build::Binaries;
 
 /// How long a process may take to end by itself.
-const STOP_PATIENCE: Duration = Duration::from_secs(2);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long the start of a process may take.
 ///
 /// <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-ib>
-const INIT_PATIENCE: Duration = Duration::from_secs(10);
+const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long an event may wait for a process: longer than any API does. Lambda would refuse it at
 /// once.
-const QUEUE_PATIENCE: Duration = Duration::from_secs(60);
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The longest line of a function's log that is printed in one piece, in bytes.
 const MAX_LINE_BYTES: u64 = 64 * 1024;
@@ -65,7 +66,7 @@ pub async fn start(
     let functions = template.functions.values();
     let pools: BTreeMap<_, _> = functions
         .map(|function| {
-            let id = function.name.clone();
+            let id = function.logical_id.clone();
             let binary = binaries[&id].clone();
             let pool = Pool::new(function.clone(), binary, Arc::clone(&settings), group);
             (id, pool)
@@ -139,7 +140,7 @@ impl Pool {
         let waiting = self.queue.push(request_id, payload, kill);
         let waiting = waiting.ok_or(InvokeError::Busy)?;
         self.grow();
-        if tokio::time::timeout(QUEUE_PATIENCE, waiting.taken)
+        if tokio::time::timeout(QUEUE_TIMEOUT, waiting.taken)
             .await
             .is_err()
         {
@@ -154,7 +155,12 @@ impl Pool {
 
     /// Kills the processes that have an event in hand.
     pub fn kill_busy(&self) {
-        for process in self.lock().iter().filter(|process| process.api.is_busy()) {
+        for process in self
+            .processes
+            .lock()
+            .iter()
+            .filter(|process| process.api.is_busy())
+        {
             if let Some(pid) = process.pid {
                 // It may have ended by itself just now.
                 let _ = kill_process(pid, Signal::KILL);
@@ -164,7 +170,7 @@ impl Pool {
 
     /// Returns how many processes have started and ended so far.
     pub fn counts(&self) -> ProcessCounts {
-        *self.counts.lock().expect("no holder panics")
+        *self.counts.lock()
     }
 
     /// Stops all processes and waits until they have ended.
@@ -175,13 +181,13 @@ impl Pool {
     }
 
     fn count(&self, change: impl FnOnce(&mut ProcessCounts)) {
-        change(&mut self.counts.lock().expect("no holder panics"));
+        change(&mut self.counts.lock());
     }
 
     /// Starts a process before there is work; the receiver hears how that went.
     fn start_first(self: &Arc<Self>) -> oneshot::Receiver<Result<(), FunctionError>> {
         let (started, start) = oneshot::channel();
-        self.start(&mut self.lock(), Some(started));
+        self.start(&mut self.processes.lock(), Some(started));
         start
     }
 
@@ -191,7 +197,7 @@ impl Pool {
             Concurrency::Processes(limit) => limit as usize,
             Concurrency::InFlight(_) => 1,
         };
-        let mut processes = self.lock();
+        let mut processes = self.processes.lock();
         let running = processes.iter().filter(|process| !process.api.is_retired());
         let capacity: usize = processes.iter().map(|process| process.api.capacity()).sum();
         if self.queue.len() > capacity && running.count() < limit && !self.stop.is_cancelled() {
@@ -219,7 +225,7 @@ impl Pool {
     /// The life of a process.
     async fn run(self: &Arc<Self>, api: &Arc<RuntimeApi>, started: Option<Started>) {
         let (started, status) = self.run_process(api, started).await;
-        let name = &self.function.name;
+        let name = &self.function.logical_id;
         let status = status.inspect_err(|error| tracing::error!("{name}: {error:#}"));
         let status = status.ok();
         if let Some(status) = status {
@@ -228,7 +234,8 @@ impl Pool {
                 None => counts.exited += 1,
             });
         }
-        self.lock()
+        self.processes
+            .lock()
             .retain(|process| !Arc::ptr_eq(&process.api, api));
         if let Some(error) = api.process_exited(status) {
             match started {
@@ -253,7 +260,7 @@ impl Pool {
             Ok(child) => child,
             Err(error) => return (started, Err(error)),
         };
-        let init = tokio::time::sleep(INIT_PATIENCE);
+        let init = tokio::time::sleep(INIT_TIMEOUT);
         let mut init = std::pin::pin!(init);
         let mut is_up = false;
         let status = loop {
@@ -268,12 +275,12 @@ impl Pool {
                     }
                 }
                 () = init.as_mut(), if !is_up => {
-                    api.fail_init(FunctionError::timed_out(INIT_PATIENCE));
+                    api.fail_init(FunctionError::timed_out(INIT_TIMEOUT));
                     break kill(&mut child).await;
                 }
                 () = api.killed() => break kill(&mut child).await,
                 () = api.overdue() => {
-                    tracing::warn!("{} timed out and is stopped", self.function.name);
+                    tracing::warn!("{} timed out and is stopped", self.function.logical_id);
                     api.retire();
                     self.grow();
                     tokio::select! {
@@ -294,7 +301,7 @@ impl Pool {
         let child = self.spawn(&listener.local_addr()?.to_string())?;
         self.count(|counts| counts.started += 1);
         let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        for process in self.lock().iter_mut() {
+        for process in self.processes.lock().iter_mut() {
             if Arc::ptr_eq(&process.api, api) {
                 process.pid = pid;
             }
@@ -303,12 +310,8 @@ impl Pool {
         Ok(child)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Process>> {
-        self.processes.lock().expect("no holder panics")
-    }
-
     fn spawn(&self, runtime_api: &str) -> Result<Child> {
-        let name = &self.function.name;
+        let name = &self.function.logical_id;
         let mut command = Command::new(&self.binary);
         // Where it is on Lambda: the folder of its code.
         if self.function.folder.is_dir() {
@@ -391,7 +394,7 @@ async fn terminate(child: &mut Child) -> Result<ExitStatus> {
         // It may have ended by itself just now.
         let _ = kill_process(pid, Signal::TERM);
     }
-    if let Ok(status) = tokio::time::timeout(STOP_PATIENCE, child.wait()).await {
+    if let Ok(status) = tokio::time::timeout(SHUTDOWN_TIMEOUT, child.wait()).await {
         return Ok(status?);
     }
     kill(child).await

@@ -23,7 +23,7 @@ use crate::model::Template;
 const MAX_OUTSTANDING: usize = 64;
 
 /// How long the first invocation of a function may take: it may have to be compiled.
-const WARM_UP_PATIENCE: Duration = Duration::from_secs(600);
+const WARM_UP_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// A function behind another Invoke API.
 pub struct RemoteFunction {
@@ -60,7 +60,7 @@ pub fn functions(
     let functions = template.functions.values().map(|function| {
         let name = match names {
             Names::Binaries => &function.binary,
-            Names::Functions if function.function_name == function.name => &function.binary,
+            Names::Functions if function.function_name == function.logical_id => &function.binary,
             Names::Functions => &function.function_name,
         };
         let url = format!("{base}/2015-03-31/functions/{name}/invocations");
@@ -71,7 +71,7 @@ pub fn functions(
             access_key: access_key.clone(),
             outstanding: Semaphore::new(MAX_OUTSTANDING),
         };
-        Ok((function.name.clone(), Arc::new(remote)))
+        Ok((function.logical_id.clone(), Arc::new(remote)))
     });
     functions.collect()
 }
@@ -86,7 +86,7 @@ pub async fn warm_up(template: &Template, functions: &BTreeMap<String, Arc<Remot
     };
     for (_, function) in functions.iter().filter(|(id, _)| !makes_resource(id)) {
         tracing::info!("waiting for {}", function.name);
-        let answer = tokio::time::timeout(WARM_UP_PATIENCE, function.post("DryRun", "{}".into()));
+        let answer = tokio::time::timeout(WARM_UP_TIMEOUT, function.post("DryRun", "{}".into()));
         match answer.await {
             Ok(Ok(answer)) => match answer.status() {
                 StatusCode::NOT_FOUND => {

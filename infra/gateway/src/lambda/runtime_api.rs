@@ -5,14 +5,15 @@
 
 use std::collections::HashMap;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
+use parking_lot::Mutex;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot, watch};
@@ -128,13 +129,18 @@ impl RuntimeApi {
 
     /// Whether the process has an event in hand.
     pub fn is_busy(&self) -> bool {
-        !self.lock().is_empty()
+        !self.in_flight.lock().is_empty()
     }
 
     /// Waits until an event has taken longer than it may, and fails it.
     pub async fn overdue(&self) {
         loop {
-            let oldest = self.lock().values().map(|event| event.deadline).min();
+            let oldest = self
+                .in_flight
+                .lock()
+                .values()
+                .map(|event| event.deadline)
+                .min();
             match oldest {
                 Some(deadline) if deadline <= Instant::now() => break,
                 Some(deadline) => tokio::time::sleep_until(deadline).await,
@@ -145,7 +151,7 @@ impl RuntimeApi {
         let now = Instant::now();
         let seconds = self.timeout.as_secs_f64();
         let late = |_: &String, event: &mut InFlight| event.deadline <= now;
-        let late: Vec<_> = self.lock().extract_if(late).collect();
+        let late: Vec<_> = self.in_flight.lock().extract_if(late).collect();
         for (id, event) in late {
             let message =
                 format!("RequestId: {id} Error: Task timed out after {seconds:.2} seconds");
@@ -167,7 +173,7 @@ impl RuntimeApi {
 
     /// Says why the process never asked for an event, unless it has said so itself.
     pub fn fail_init(&self, error: FunctionError) {
-        let mut init_error = self.init_error.lock().expect("no holder panics");
+        let mut init_error = self.init_error.lock();
         init_error.get_or_insert(error);
     }
 
@@ -190,7 +196,7 @@ impl RuntimeApi {
     pub fn process_exited(&self, status: Option<ExitStatus>) -> Option<FunctionError> {
         self.stopped.cancel();
         let why = exit_reason(status);
-        let in_flight = std::mem::take(&mut *self.lock());
+        let in_flight = std::mem::take(&mut *self.in_flight.lock());
         for (id, event) in in_flight {
             let message = format!("RequestId: {id} Error: {why}");
             let error = FunctionError::new("Runtime.ExitError", &message);
@@ -199,7 +205,7 @@ impl RuntimeApi {
         if self.has_polled() {
             return None;
         }
-        let told = self.init_error.lock().expect("no holder panics").take();
+        let told = self.init_error.lock().take();
         let error = || FunctionError::new("Runtime.ExitError", &format!("Error: {why}"));
         Some(told.unwrap_or_else(error))
     }
@@ -264,7 +270,7 @@ impl RuntimeApi {
             reply: invocation.reply,
         };
         let id = invocation.id;
-        self.lock().insert(id.clone(), event);
+        self.in_flight.lock().insert(id.clone(), event);
         if let Some(delay) = invocation.kill {
             tokio::spawn(Arc::clone(self).kill_during(id, delay));
         }
@@ -276,23 +282,19 @@ impl RuntimeApi {
     /// Has the process killed after `delay` if it still has the event in hand.
     async fn kill_during(self: Arc<Self>, id: String, delay: Duration) {
         tokio::time::sleep(delay).await;
-        if self.lock().contains_key(&id) {
+        if self.in_flight.lock().contains_key(&id) {
             self.kill.notify_one();
         }
     }
 
     fn complete(&self, id: &str, outcome: Outcome) -> Response<Full<Bytes>> {
-        let Some(event) = self.lock().remove(id) else {
+        let Some(event) = self.in_flight.lock().remove(id) else {
             return status(StatusCode::BAD_REQUEST);
         };
         // The caller may have given up; that is not the function's concern.
         let _ = event.reply.send(outcome);
         self.finished.notify_waiters();
         status(StatusCode::ACCEPTED)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, InFlight>> {
-        self.in_flight.lock().expect("no holder panics")
     }
 }
 

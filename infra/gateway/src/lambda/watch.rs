@@ -14,12 +14,13 @@ use tokio::sync::Mutex;
 
 use super::Settings;
 use crate::model::{REGION, Template};
-use crate::process::build::{self, workspace_of};
+use crate::process::build::workspace_of;
+use crate::process::cargo::cargo;
 use crate::process::ports::free_port;
 use crate::process::supervise::Supervised;
 
 /// How long it may take until its port is open.
-const START_PATIENCE: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Processes of a function. One that has crashed never comes back until the source changes, so this
 /// is one more than the crashes that a function survives.
@@ -58,7 +59,7 @@ impl Watch {
         let mut arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
         arguments.extend(["--invoke-port".into(), port.to_string().into()]);
         arguments.extend(release.then(|| "--release".into()));
-        let cargo = build::cargo();
+        let cargo = cargo();
         let mut program =
             Supervised::command(supervisor, Path::new(cargo.get_program()), &arguments);
         for (name, value) in cargo.get_envs() {
@@ -66,7 +67,9 @@ impl Watch {
                 program.env_remove(name);
             }
         }
-        program.current_dir(workspace(template)?).envs(environment);
+        program
+            .current_dir(workspace(template).await?)
+            .envs(environment);
         let watch = Self {
             url: format!("http://127.0.0.1:{port}"),
             program: Mutex::new(Supervised::spawn(program, stderr()?)?),
@@ -77,7 +80,7 @@ impl Watch {
 
     /// Waits until it has ended by itself; returns why.
     pub async fn wait(&self) -> anyhow::Error {
-        match self.program.lock().await.ended().await {
+        match self.program.lock().await.wait().await {
             Ok(status) => anyhow::anyhow!("cargo lambda watch ended: {status}"),
             Err(error) => error.context("cargo lambda watch"),
         }
@@ -89,7 +92,7 @@ impl Watch {
     ///
     /// It cannot be waited for.
     pub async fn shutdown(&self) -> Result<()> {
-        self.program.lock().await.stop().await.map(|_| ())
+        self.program.lock().await.shutdown().await.map(|_| ())
     }
 
     async fn wait_until_open(&self, port: u16) -> Result<()> {
@@ -100,10 +103,10 @@ impl Watch {
         };
         let mut program = self.program.lock().await;
         tokio::select! {
-            opened = tokio::time::timeout(START_PATIENCE, open) => {
+            opened = tokio::time::timeout(START_TIMEOUT, open) => {
                 opened.context("cargo lambda watch does not open its port")
             }
-            status = program.ended() => bail!("cargo lambda watch ended: {}", status?),
+            status = program.wait() => bail!("cargo lambda watch ended: {}", status?),
         }
     }
 }
@@ -114,7 +117,7 @@ impl Watch {
 ///
 /// There is none; the sentence says how to install it.
 pub async fn check_installed() -> Result<()> {
-    let mut command = tokio::process::Command::from(build::cargo());
+    let mut command = tokio::process::Command::from(cargo());
     let version = command.args(["lambda", "--version"]).output().await;
     match version {
         Ok(output) if output.status.success() => Ok(()),
@@ -126,10 +129,10 @@ pub async fn check_installed() -> Result<()> {
 }
 
 /// The one workspace that has all functions.
-fn workspace(template: &Template) -> Result<PathBuf> {
+async fn workspace(template: &Template) -> Result<PathBuf> {
     let mut found: Option<PathBuf> = None;
     for function in template.functions.values() {
-        let folder = workspace_of(&function.folder)?;
+        let folder = workspace_of(&function.folder).await?;
         match &found {
             Some(other) if *other != folder => bail!(
                 "--watch needs all functions in one workspace; there are {} and {}",
@@ -165,7 +168,7 @@ fn environment(template: &Template, settings: &Settings) -> BTreeMap<String, Str
                 tracing::warn!(
                     "{name} differs between functions; cargo lambda watch has one environment for \
                      all, and the value of {} is taken",
-                    function.name
+                    function.logical_id
                 );
             }
         }

@@ -2,18 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use super::cargo::cargo;
 use crate::model::Function;
 
 /// The binary of each function, by its logical id.
 pub type Binaries = BTreeMap<String, PathBuf>;
 
-/// Builds the binaries of `functions`, with one call of cargo for each workspace, whose progress
-/// goes to the terminal.
+/// Builds the binaries of `functions`, with one call of cargo for each workspace.
 ///
 /// # Errors
 ///
@@ -22,9 +21,13 @@ pub async fn build<'a>(
     functions: impl Iterator<Item = &'a Function>,
     release: bool,
 ) -> Result<Binaries> {
+    let functions: Vec<&Function> = functions.collect();
+    let roots = functions
+        .iter()
+        .map(|function| workspace_of(&function.folder));
+    let roots = futures_util::future::try_join_all(roots).await?;
     let mut workspaces: BTreeMap<PathBuf, Vec<&Function>> = BTreeMap::new();
-    for function in functions {
-        let workspace = workspace_of(&function.folder)?;
+    for (workspace, function) in roots.into_iter().zip(functions) {
         workspaces.entry(workspace).or_default().push(function);
     }
     let mut binaries = Binaries::new();
@@ -34,34 +37,27 @@ pub async fn build<'a>(
             let path = built.get(&function.binary).with_context(|| {
                 format!("{} has no binary {}", workspace.display(), function.binary)
             })?;
-            binaries.insert(function.name.clone(), path.clone());
+            binaries.insert(function.logical_id.clone(), path.clone());
         }
     }
     Ok(binaries)
 }
 
-/// Builds some binaries of a workspace; gives their paths by their names.
+/// Builds some binaries of a workspace; returns their paths by their names.
 async fn build_workspace(
     workspace: &Path,
     functions: &[&Function],
     release: bool,
 ) -> Result<BTreeMap<String, PathBuf>> {
     let names = functions.iter().map(|function| function.binary.as_str());
-    let output = tokio::process::Command::from(cargo())
+    let mut command = cargo();
+    command
         .current_dir(workspace)
         .args(["build", "--message-format", "json-render-diagnostics"])
         .args(names.flat_map(|name| ["--bin", name]))
-        .args(release.then_some("--release"))
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .context("cannot run cargo")?;
-    if !output.status.success() {
-        bail!("the functions do not build; cargo says why above");
-    }
-    let messages = output.stdout.split(|byte| *byte == b'\n');
+        .args(release.then_some("--release"));
+    let output = super::cargo::build(command, "functions").await?;
+    let messages = output.split(|byte| *byte == b'\n');
     let built = messages
         .filter_map(|line| serde_json::from_slice(line).ok())
         .filter_map(|message: Value| {
@@ -72,29 +68,17 @@ async fn build_workspace(
     Ok(built.collect())
 }
 
-/// Cargo, without what `cargo run` and `cargo test` tell their program about its own package: some
-/// build scripts watch those variables, and their crates would be compiled anew.
-pub fn cargo() -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    for name in names {
-        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
-            command.env_remove(name);
-        }
-    }
-    command
-}
-
-/// The folder of the workspace that a folder belongs to.
+/// Returns the folder of the workspace that a folder belongs to.
 ///
 /// # Errors
 ///
 /// There is no such folder, or no Cargo.toml in it or above it.
-pub fn workspace_of(folder: &Path) -> Result<PathBuf> {
-    let output = cargo()
+pub async fn workspace_of(folder: &Path) -> Result<PathBuf> {
+    let output = tokio::process::Command::from(cargo())
         .current_dir(folder)
         .args(["locate-project", "--workspace", "--message-format", "plain"])
         .output()
+        .await
         .with_context(|| format!("cannot run cargo in {}", folder.display()))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
@@ -121,7 +105,7 @@ pub fn find<'a>(folder: &Path, functions: impl Iterator<Item = &'a Function>) ->
             if !path.is_file() {
                 bail!("there is no {}", path.display());
             }
-            Ok((function.name.clone(), path.canonicalize()?))
+            Ok((function.logical_id.clone(), path.canonicalize()?))
         })
         .collect()
 }

@@ -18,7 +18,7 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How long a program may take to end by itself, before it is killed.
-const STOP_PATIENCE: Duration = Duration::from_secs(20);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Returns the path of this program, which is to know [`run`] and [`run_group`] as commands.
 ///
@@ -78,9 +78,9 @@ impl Supervised {
     /// # Errors
     ///
     /// It cannot be waited for.
-    pub async fn stop(&mut self) -> Result<ExitStatus> {
+    pub async fn shutdown(&mut self) -> Result<ExitStatus> {
         self.alive = None;
-        self.ended().await
+        self.wait().await
     }
 
     /// Waits until the program has ended by itself.
@@ -88,7 +88,7 @@ impl Supervised {
     /// # Errors
     ///
     /// It cannot be waited for.
-    pub async fn ended(&mut self) -> Result<ExitStatus> {
+    pub async fn wait(&mut self) -> Result<ExitStatus> {
         Ok(self.supervisor.wait().await?)
     }
 }
@@ -145,13 +145,13 @@ pub async fn run(program: PathBuf, arguments: Vec<OsString>) -> Result<()> {
         .with_context(|| format!("cannot start {}", program.display()))?;
     tokio::select! {
         status = child.wait() => std::process::exit(status?.code().unwrap_or(1)),
-        stop = told_to_stop() => stop?,
+        stop = shutdown_requested() => stop?,
     }
     if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
         // It may have ended by itself just now.
         let _ = kill_process(pid, Signal::TERM);
     }
-    if tokio::time::timeout(STOP_PATIENCE, child.wait())
+    if tokio::time::timeout(SHUTDOWN_TIMEOUT, child.wait())
         .await
         .is_err()
     {
@@ -167,13 +167,13 @@ pub async fn run(program: PathBuf, arguments: Vec<OsString>) -> Result<()> {
 ///
 /// Signals cannot be listened for.
 pub async fn run_group() -> Result<()> {
-    told_to_stop().await?;
+    shutdown_requested().await?;
     kill_process_group(getpid(), Signal::KILL)?;
     Ok(())
 }
 
 /// Waits for the end of standard input, to which nothing is ever written, or for a signal.
-async fn told_to_stop() -> Result<()> {
+async fn shutdown_requested() -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;

@@ -4,7 +4,7 @@
 //! - `GET /_local/processes`: how many processes of each function have started and ended so far:
 //!   `{"ProbeFunction": {"started": 3, "exited": 1, "killed": 1}}`. `exited` ended with a status of their
 //!   own, `killed` by a signal. Functions that run elsewhere are left out.
-//! - `POST /_local/cut`: breaks sockets at once, all or `{"connection_id": …}`; says how many
+//! - `POST /_local/cut`: breaks connections at once, all or `{"connection_id": …}`; says how many
 //! - `POST /_local/kill`: kills processes with an event in hand, of `{"function": …}`
 
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::apigw::state::Gateway;
-use crate::apigw::websocket::registry::End;
+use crate::apigw::websocket::registry::CloseReason;
 use crate::faults::Faults;
 use crate::http::server::{json_response, read_body};
 
@@ -62,7 +62,7 @@ fn set(gateway: &Gateway, body: &[u8]) -> Result<Value> {
     Ok(json!(gateway.faults.get()))
 }
 
-/// Which socket; all if it names none.
+/// Which connection; all if it names none.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Cut {
@@ -74,14 +74,14 @@ fn cut(gateway: &Gateway, body: &[u8]) -> Result<Value> {
         [] => Cut::default(),
         body => serde_json::from_slice(body)?,
     };
-    let sockets = match which.connection_id {
+    let connections = match which.connection_id {
         Some(id) => gateway.connections.get(&id).into_iter().collect(),
         None => gateway.connections.all(),
     };
-    for socket in &sockets {
-        socket.end(End::Cut);
+    for connection in &connections {
+        connection.close(CloseReason::Cut);
     }
-    Ok(json!({"cut": sockets.len()}))
+    Ok(json!({"cut": connections.len()}))
 }
 
 /// Which function.

@@ -65,7 +65,7 @@ pub async fn handle(
             &message,
         );
     }
-    let function = function.name.clone();
+    let function = function.logical_id.clone();
     let kind = parts.headers.get("x-amz-invocation-type");
     match kind.map_or(&b"RequestResponse"[..], HeaderValue::as_bytes) {
         b"RequestResponse" => outcome(invoke(gateway, &function, payload).await),

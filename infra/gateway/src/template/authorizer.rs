@@ -35,7 +35,7 @@ pub fn read(resource: &Resource) -> Result<Authorizer> {
     let uri = resource
         .text("AuthorizerUri")
         .context("AuthorizerUri is missing")?;
-    let remembered = number(&properties["AuthorizerResultTtlInSeconds"])?.unwrap_or(0);
+    let cache_ttl = number(&properties["AuthorizerResultTtlInSeconds"])?.unwrap_or(0);
     Ok(Authorizer::Lambda(LambdaAuthorizer {
         id: resource.id.clone(),
         function: function_name(uri)
@@ -47,7 +47,7 @@ pub fn read(resource: &Resource) -> Result<Authorizer> {
             _ => Payload::V2,
         },
         simple: text(&properties["EnableSimpleResponses"])? == "true",
-        remembered: Duration::from_secs(remembered),
+        cache_ttl: Duration::from_secs(cache_ttl),
     }))
 }
 

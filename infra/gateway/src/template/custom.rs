@@ -48,7 +48,7 @@ fn custom_resource(resource: &Resource) -> Result<CustomResource> {
         id: resource.id.clone(),
         kind: resource.kind.clone(),
         function: function(resource).unwrap_or_default().to_owned(),
-        patience: Duration::from_secs(seconds),
+        timeout: Duration::from_secs(seconds),
         properties: as_texts(&resource.properties)?,
     })
 }

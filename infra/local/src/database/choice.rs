@@ -1,4 +1,4 @@
-//! Which database the chat has: `MONGODB_URI`, or a server of our own.
+//! Chooses the database: `MONGODB_URI`, or a server of our own.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,8 @@ use chat::store::StoreConfig;
 use clap::Args;
 use local_gateway::process::supervise::this_program;
 
-use super::{Database, Server, ping, uri};
+use super::own::{Database, ping, uri};
+use super::server::Server;
 
 /// Flags of the database.
 #[derive(Args)]
@@ -23,7 +24,7 @@ pub struct Flags {
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
 
-    /// Start with an empty database (of our own; one behind MONGODB_URI is never touched)
+    /// Start with an empty database; the one behind MONGODB_URI is never touched
     #[arg(long)]
     fresh: bool,
 }
@@ -32,17 +33,11 @@ pub struct Flags {
 pub struct Choice {
     flags: Flags,
     uri: String,
-    /// The server of our own; `None` for that behind `MONGODB_URI`.
-    own: Option<Own>,
+    /// The port that is kept free for a server of our own; `None` for the one behind `MONGODB_URI`.
+    port: Option<TcpListener>,
 }
 
-/// A server of our own, and the port that is kept free for it until it starts.
-struct Own {
-    server: Option<Server>,
-    port: TcpListener,
-}
-
-/// A database that answers.
+/// A database that responds.
 pub struct ChatDatabase {
     own: Option<Database>,
 }
@@ -61,14 +56,14 @@ impl Choice {
             return Ok(Self {
                 flags,
                 uri,
-                own: None,
+                port: None,
             });
         }
         let port = TcpListener::bind("127.0.0.1:0").context("no free port")?;
         Ok(Self {
             flags,
             uri: uri(port.local_addr()?.port()),
-            own: Some(Own { server: None, port }),
+            port: Some(port),
         })
     }
 
@@ -80,32 +75,20 @@ impl Choice {
         ]
     }
 
-    /// Finds the server of our own, and installs it if need be.
+    /// Starts the database if it is a server of our own, which is installed if need be, and waits until
+    /// it responds. `home` is the folder of the template's workspace.
     ///
     /// # Errors
     ///
-    /// There is none and none can be installed.
-    pub fn install(&mut self) -> Result<()> {
-        if let Some(own) = &mut self.own {
-            own.server = Some(Server::find_or_install()?);
-        }
-        Ok(())
-    }
-
-    /// Starts the database if it is ours, and waits until it answers. `home` is the folder of the
-    /// template's workspace.
-    ///
-    /// # Errors
-    ///
-    /// It does not start, or does not answer.
+    /// The server cannot be installed, does not start, or does not respond.
     pub async fn start(self, home: &Path) -> Result<ChatDatabase> {
-        let Some(Own { server, port }) = self.own else {
+        let Some(port) = self.port else {
             tracing::info!("database: MONGODB_URI");
-            let answers = ping(&self.uri).await;
-            answers.context("the database behind MONGODB_URI does not answer")?;
+            let responds = ping(&self.uri).await;
+            responds.context("the database behind MONGODB_URI does not respond")?;
             return Ok(ChatDatabase { own: None });
         };
-        let server = server.context("the database is not installed")?;
+        let server = Server::find_or_install().await?;
         let data = self.flags.data.unwrap_or_else(|| home.join(".local"));
         std::fs::create_dir_all(&data)
             .with_context(|| format!("cannot make {}", data.display()))?;
@@ -120,23 +103,23 @@ impl Choice {
 }
 
 impl ChatDatabase {
-    /// Waits until a server of ours has ended by itself.
-    pub async fn ended(&mut self) -> anyhow::Error {
+    /// Waits until a server of our own has ended by itself.
+    pub async fn wait(&mut self) -> anyhow::Error {
         match &mut self.own {
-            Some(database) => database.ended().await,
-            // One that is not ours is not ours to watch.
+            Some(database) => database.wait().await,
+            // The server behind MONGODB_URI is not ours to watch.
             None => std::future::pending().await,
         }
     }
 
-    /// Stops a server of ours.
+    /// Shuts a server of our own down.
     ///
     /// # Errors
     ///
     /// It cannot be waited for.
-    pub async fn stop(self) -> Result<()> {
+    pub async fn shutdown(self) -> Result<()> {
         match self.own {
-            Some(mut database) => database.stop().await,
+            Some(mut database) => database.shutdown().await,
             None => Ok(()),
         }
     }

@@ -3,16 +3,16 @@
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-jwt-authorizer.html>
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
-use super::response::Denied;
+use super::response::Rejection;
 use crate::http::client;
 use crate::model::JwtAuthorizer;
 
@@ -21,7 +21,7 @@ use crate::model::JwtAuthorizer;
 const KEYS_REMEMBERED: Duration = Duration::from_secs(300);
 
 /// How long an issuer may take to give its keys.
-const PATIENCE: Duration = Duration::from_millis(1_500);
+const KEYS_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// The algorithms that API Gateway takes are those of RSA; those of elliptic curves are taken here
 /// as well. [U]
@@ -42,18 +42,18 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// [`Denied::Unauthorized`], or `Forbidden` if it has none of `scopes`.
+    /// [`Rejection::Unauthorized`], or `Forbidden` if it has none of `scopes`.
     pub async fn check(
         &self,
         authorizer: &JwtAuthorizer,
         token: &str,
         scopes: &[String],
-    ) -> Result<Value, Denied> {
+    ) -> Result<Value, Rejection> {
         let token = token.strip_prefix("Bearer ").unwrap_or(token);
         let claims = self.claims(authorizer, token).await;
         let claims = claims.map_err(|error| {
             tracing::warn!("a token is refused: {error:#}");
-            Denied::Unauthorized
+            Rejection::Unauthorized
         })?;
         let own: Vec<&str> = ["scope", "scp"]
             .iter()
@@ -68,7 +68,7 @@ impl Keys {
             })
             .collect();
         if !scopes.is_empty() && !scopes.iter().any(|scope| own.contains(&scope.as_str())) {
-            return Err(Denied::Forbidden);
+            return Err(Rejection::Forbidden);
         }
         let texts: Map<_, _> = claims
             .iter()
@@ -122,7 +122,7 @@ impl Keys {
             let is_young = time.elapsed() < KEYS_REMEMBERED && keys.find(kid).is_some();
             is_young.then(|| keys.clone())
         };
-        if let Some(keys) = remembered(&self.0.lock().expect("no holder panics")) {
+        if let Some(keys) = remembered(&self.0.lock()) {
             return Ok(keys);
         }
         let fetch = async {
@@ -136,12 +136,12 @@ impl Keys {
                 &client::get(address).await?,
             )?)
         };
-        let keys = tokio::time::timeout(PATIENCE, fetch)
+        let keys = tokio::time::timeout(KEYS_TIMEOUT, fetch)
             .await
             .context("it takes too long")
             .flatten()
             .with_context(|| format!("the keys of {issuer}"))?;
-        let mut all = self.0.lock().expect("no holder panics");
+        let mut all = self.0.lock();
         all.insert(issuer.to_owned(), (Instant::now(), keys.clone()));
         Ok(keys)
     }

@@ -14,11 +14,11 @@ const MAX_RESULT_BYTES: usize = 8 * 1024;
 const CONTEXT_IS_TEXT: bool = true;
 
 /// What becomes of a handshake whose authorizer gives a context value that is no scalar. [U]
-const BAD_CONTEXT: Denied = Denied::Failed;
+const BAD_CONTEXT: Rejection = Rejection::Failed;
 
 /// Why a handshake or a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Denied {
+pub enum Rejection {
     /// 401: it says nothing of who asks, or nothing that is believed.
     Unauthorized,
     /// 403: whoever asks may not.
@@ -27,7 +27,7 @@ pub enum Denied {
     Failed,
 }
 
-impl Denied {
+impl Rejection {
     /// The status of the refusal.
     pub fn status(self) -> StatusCode {
         match self {
@@ -40,7 +40,7 @@ impl Denied {
 
 /// What an authorizer has answered: good for any number of requests of one identity.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Answer {
+pub struct AuthorizerResponse {
     verdict: Verdict,
     /// Who asks.
     principal_id: Option<String>,
@@ -54,13 +54,13 @@ enum Verdict {
     Policy(Value),
 }
 
-impl Answer {
+impl AuthorizerResponse {
     /// Reads an answer, `{"isAuthorized": …}` if it is to be `simple`, else one with a policy.
-    pub fn parse(payload: &[u8], simple: bool) -> Result<Self, Denied> {
+    pub fn parse(payload: &[u8], simple: bool) -> Result<Self, Rejection> {
         if payload.len() > MAX_RESULT_BYTES {
-            return Err(Denied::Failed);
+            return Err(Rejection::Failed);
         }
-        let answer: Value = serde_json::from_slice(payload).map_err(|_| Denied::Failed)?;
+        let answer: Value = serde_json::from_slice(payload).map_err(|_| Rejection::Failed)?;
         let principal_id = answer["principalId"].as_str().map(str::to_owned);
         let verdict = match simple {
             true => answer["isAuthorized"].as_bool().map(Verdict::Simple),
@@ -71,10 +71,10 @@ impl Answer {
         let context = match &answer["context"] {
             Value::Null => Map::new(),
             Value::Object(context) => context.clone(),
-            _ => return Err(Denied::Failed),
+            _ => return Err(Rejection::Failed),
         };
         Ok(Self {
-            verdict: verdict.ok_or(Denied::Failed)?,
+            verdict: verdict.ok_or(Rejection::Failed)?,
             principal_id,
             context,
         })
@@ -85,15 +85,15 @@ impl Answer {
     /// # Errors
     ///
     /// `Forbidden`, or `Failed` if its policy is none.
-    pub fn check(&self, arn: &str) -> Result<(), Denied> {
+    pub fn check(&self, arn: &str) -> Result<(), Rejection> {
         let allowed = match &self.verdict {
             Verdict::Simple(allowed) => Some(*allowed),
             Verdict::Policy(policy) => allows(policy, arn),
         };
         match allowed {
             Some(true) => Ok(()),
-            Some(false) => Err(Denied::Forbidden),
-            None => Err(Denied::Failed),
+            Some(false) => Err(Rejection::Forbidden),
+            None => Err(Rejection::Failed),
         }
     }
 
@@ -111,7 +111,7 @@ impl Answer {
     /// # Errors
     ///
     /// A value is no scalar.
-    pub fn flattened(&self, latency: Duration) -> Result<Value, Denied> {
+    pub fn flattened(&self, latency: Duration) -> Result<Value, Rejection> {
         let mut flat = Map::new();
         for (name, value) in &self.context {
             let shown = match value {
@@ -148,18 +148,22 @@ mod tests {
         let who = |effect: &str| json!({"principalId": "u", "policyDocument": policy(effect, json!("*"))});
         for (answer, simple, expected) in [
             (who("Allow"), false, Ok(())),
-            (who("Deny"), false, Err(Denied::Forbidden)),
+            (who("Deny"), false, Err(Rejection::Forbidden)),
             (
                 json!({"policyDocument": policy("Allow", json!("*"))}),
                 false,
-                Err(Denied::Failed),
+                Err(Rejection::Failed),
             ),
-            (json!(null), false, Err(Denied::Failed)),
+            (json!(null), false, Err(Rejection::Failed)),
             (json!({"isAuthorized": true}), true, Ok(())),
-            (json!({"isAuthorized": false}), true, Err(Denied::Forbidden)),
-            (json!({"isAuthorized": "yes"}), true, Err(Denied::Failed)),
+            (
+                json!({"isAuthorized": false}),
+                true,
+                Err(Rejection::Forbidden),
+            ),
+            (json!({"isAuthorized": "yes"}), true, Err(Rejection::Failed)),
         ] {
-            let decided = Answer::parse(answer.to_string().as_bytes(), simple);
+            let decided = AuthorizerResponse::parse(answer.to_string().as_bytes(), simple);
             let decided = decided.and_then(|answer| answer.check(ARN));
             assert_eq!(decided, expected, "{answer}");
         }
@@ -169,17 +173,17 @@ mod tests {
     fn a_remembered_answer_is_good_only_for_what_it_allows() {
         let one = policy("Allow", json!("arn:aws:execute-api:*:Api/prod/GET/a"));
         let answer = json!({"principalId": "u", "policyDocument": one}).to_string();
-        let answer = Answer::parse(answer.as_bytes(), false).expect("well-formed");
+        let answer = AuthorizerResponse::parse(answer.as_bytes(), false).expect("well-formed");
         let check =
             |path: &str| answer.check(&format!("arn:aws:execute-api:x:Api/prod/GET/{path}"));
         assert_eq!(check("a"), Ok(()));
-        assert_eq!(check("b"), Err(Denied::Forbidden));
+        assert_eq!(check("b"), Err(Rejection::Forbidden));
     }
 
     #[test]
     fn context_values_become_text() {
         let context = json!({"a": "x", "b": 7, "c": true, "d": null});
-        let answer = Answer {
+        let answer = AuthorizerResponse {
             verdict: Verdict::Simple(true),
             principal_id: Some("u".to_owned()),
             context: context.as_object().expect("a map").clone(),

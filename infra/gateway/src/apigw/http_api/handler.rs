@@ -21,13 +21,15 @@ use serde_json::{Value, json};
 
 use super::cors;
 use crate::apigw::authorize;
-use crate::apigw::authorize::response::{Answer, Denied};
+use crate::apigw::authorize::response::{AuthorizerResponse, Rejection};
 use crate::apigw::authorize::sources::identity;
 use crate::apigw::event::http::HttpRequest;
 use crate::apigw::routing::match_http;
 use crate::apigw::state::Gateway;
 use crate::http::headers::{header_pairs, query_pairs};
-use crate::http::server::{Ends, MAX_HEAD_BYTES, head_bytes, json_response, read_body, response};
+use crate::http::server::{
+    ClientAddr, MAX_HEAD_BYTES, head_bytes, json_response, read_body, response,
+};
 use crate::lambda::{Invocation, InvokeError};
 use crate::logs::millis;
 use crate::model::{Authorizer, HttpApi, LambdaAuthorizer, Payload};
@@ -45,12 +47,12 @@ const OF_THE_CONNECTION: [HeaderName; 4] = [CONNECTION, CONTENT_LENGTH, TRANSFER
 pub async fn handle(
     gateway: Arc<Gateway>,
     request: Request<Incoming>,
-    ends: Ends,
+    client: ClientAddr,
 ) -> Response<Full<Bytes>> {
     let start = Instant::now();
     let what = format!("{} {}", request.method(), request.uri().path());
     let answer = match &gateway.template.http {
-        Some(api) => call(&gateway, api, request, ends).await,
+        Some(api) => call(&gateway, api, request, client).await,
         None => message(StatusCode::NOT_FOUND),
     };
     let status = answer.status().as_u16();
@@ -62,7 +64,7 @@ async fn call(
     gateway: &Gateway,
     api: &HttpApi,
     request: Request<Incoming>,
-    ends: Ends,
+    client: ClientAddr,
 ) -> Response<Full<Bytes>> {
     if head_bytes(&request) > MAX_HEAD_BYTES {
         return message(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
@@ -73,7 +75,7 @@ async fn call(
     {
         return cors::preflight(rules, &parts);
     }
-    let mut answer = match routed(gateway, api, &parts, body, ends).await {
+    let mut answer = match routed(gateway, api, &parts, body, client).await {
         Ok(answer) => answer,
         Err(status) => message(status),
     };
@@ -88,9 +90,9 @@ async fn routed(
     api: &HttpApi,
     parts: &Parts,
     body: Incoming,
-    ends: Ends,
+    client: ClientAddr,
 ) -> Result<Response<Full<Bytes>>, StatusCode> {
-    if gateway.stop.is_cancelled() {
+    if gateway.closing.is_cancelled() {
         return Err(StatusCode::SERVICE_UNAVAILABLE);
     }
     let path = path_in_stage(api, parts.uri.path()).ok_or(StatusCode::NOT_FOUND)?;
@@ -107,19 +109,19 @@ async fn routed(
         api,
         parts,
         found: &found,
-        peer: ends.peer,
-        port: ends.port,
+        peer: client.peer,
+        port: client.port,
     };
     let authorizer = match &route.authorizer {
         Some(authorizer) => {
             let authorized = authorize(gateway, authorizer, &request).await;
-            Some(authorized.map_err(Denied::status)?)
+            Some(authorized.map_err(Rejection::status)?)
         }
         None => None,
     };
     let body = read_body(body, MAX_BODY_BYTES).await?;
     // From here on the end of the gateway waits for the answer.
-    let _pending = gateway.sockets.token();
+    let _pending = gateway.tasks.token();
     let invocation = Invocation {
         function: &route.function,
         cause: &route.key,
@@ -159,12 +161,13 @@ async fn authorize(
     gateway: &Gateway,
     authorizer: &Authorizer,
     request: &HttpRequest<'_>,
-) -> Result<Value, Denied> {
+) -> Result<Value, Rejection> {
     let route = request.found.route;
     let headers = header_pairs(&request.parts.headers);
     let query = query_pairs(request.parts.uri.query().unwrap_or_default());
-    let identity =
-        |sources: &[_]| identity(sources, &headers, &query, &route.key).ok_or(Denied::Unauthorized);
+    let identity = |sources: &[_]| {
+        identity(sources, &headers, &query, &route.key).ok_or(Rejection::Unauthorized)
+    };
     match authorizer {
         Authorizer::Jwt(jwt) => {
             let identity = identity(std::slice::from_ref(&jwt.identity))?;
@@ -184,8 +187,8 @@ async fn ask(
     authorizer: &LambdaAuthorizer,
     request: &HttpRequest<'_>,
     identity: &[String],
-) -> Result<Answer, Denied> {
-    if let Some(answer) = gateway.remembered.get(authorizer, identity) {
+) -> Result<AuthorizerResponse, Rejection> {
+    if let Some(answer) = gateway.authorizer_cache.get(authorizer, identity) {
         return Ok(answer);
     }
     let event = match authorizer.payload {
@@ -193,7 +196,7 @@ async fn ask(
         Payload::V2 => request.authorizer_event(identity),
     };
     let answer = authorize::ask(&gateway.functions, authorizer, None, &event).await?;
-    gateway.remembered.put(authorizer, identity, &answer);
+    gateway.authorizer_cache.put(authorizer, identity, &answer);
     Ok(answer)
 }
 

@@ -1,6 +1,6 @@
-//! The life of a socket that is up.
+//! The life of a connection that is up.
 //!
-//! Frames of one socket are dispatched at once, each in a task of its own, so their answers may
+//! Frames of one connection are dispatched at once, each in a task of its own, so their answers may
 //! come in any order: as on API Gateway.
 
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 
-use super::registry::{End, Socket};
+use super::registry::{CloseReason, Connection};
 use crate::apigw::event::websocket as event;
 use crate::apigw::response::ProxyResponse;
 use crate::apigw::state::Gateway;
@@ -36,11 +36,11 @@ const MAX_FRAME_BYTES: usize = 32 * 1024;
 /// The largest message from or to a client, in bytes.
 pub const MAX_MESSAGE_BYTES: usize = 128 * 1024;
 
-/// Frames of one socket in hand at once; the next ones wait. [U]: API Gateway closes the sockets of
+/// Frames of one connection in hand at once; the next ones wait. [U]: API Gateway closes the connections of
 /// clients that send too much with 1008, and does not say how much that is.
 const MAX_IN_HAND: usize = 128;
 
-/// What is read at once, in bytes: each socket has a buffer of this size.
+/// What is read at once, in bytes: each connection has a buffer of this size.
 const READ_BUFFER_BYTES: usize = 2 * 1024;
 
 /// The most that may wait to be written, in bytes: two of the largest messages and pongs that
@@ -68,37 +68,45 @@ const MAX_REPLY_BYTES: usize = MAX_MESSAGE_BYTES;
 /// Whether `$disconnect` is told the reason that a client closes with. [U]
 const CLIENT_REASON_IS_TOLD: bool = true;
 
-/// The reason that `$disconnect` is told for a socket that ended without a close frame. [U]
+/// The reason that `$disconnect` is told for a connection that ended without a close frame. [U]
 const ABNORMAL_REASON: &str = "";
 
 /// How long a client may take to answer a close frame.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 type Stream = WebSocketStream<TokioIo<Upgraded>>;
 
-/// How a socket ended: what `$disconnect` is told.
-struct Ended {
+/// How a connection ends.
+enum Closing {
+    /// Its TCP connection breaks, as a fault on demand.
+    Cut,
+    /// One of the sides closes it.
+    Closed(Disconnect),
+}
+
+/// Code and reason of the event `$disconnect`.
+struct Disconnect {
     code: CloseCode,
     reason: String,
 }
 
-/// Serves a socket from its handshake to its `$disconnect`.
+/// Serves a connection from its handshake to its `$disconnect`.
 pub async fn serve(
     gateway: Arc<Gateway>,
     api: Arc<WebSocketApi>,
-    socket: Arc<Socket>,
+    connection: Arc<Connection>,
     outbox: mpsc::Receiver<Message>,
     upgrade: OnUpgrade,
 ) {
-    let ended = match upgrade.await {
-        Ok(upgraded) => run(&gateway, &api, &socket, outbox, upgraded).await,
+    let disconnect = match upgrade.await {
+        Ok(upgraded) => run(&gateway, &api, &connection, outbox, upgraded).await,
         Err(_) => {
-            gateway.connections.remove(&socket.connection_id);
-            Ended::abnormally()
+            gateway.connections.remove(&connection.connection_id);
+            Disconnect::abnormally()
         }
     };
-    let code = u16::from(ended.code);
-    tracing::info!("$disconnect {} {code}", socket.connection_id);
+    let code = u16::from(disconnect.code);
+    tracing::info!("$disconnect {} {code}", connection.connection_id);
     let (Some(route), Some(delay)) = (api.routes.get("$disconnect"), gateway.faults.disconnect())
     else {
         return;
@@ -106,14 +114,14 @@ pub async fn serve(
     tokio::select! {
         () = tokio::time::sleep(delay), if !delay.is_zero() => {}
         // Ctrl-C does not wait for a fault.
-        () = gateway.stop.cancelled(), if !delay.is_zero() => {}
+        () = gateway.closing.cancelled(), if !delay.is_zero() => {}
         else => {}
     }
-    let event = event::disconnect(&api, &socket, code, &ended.reason);
+    let event = event::disconnect(&api, &connection, code, &disconnect.reason);
     let invocation = Invocation {
         function: &route.function,
         cause: "$disconnect",
-        connection_id: Some(&socket.connection_id),
+        connection_id: Some(&connection.connection_id),
         payload: event.to_string().into(),
         timeout: route.timeout,
     };
@@ -125,10 +133,10 @@ pub async fn serve(
 async fn run(
     gateway: &Arc<Gateway>,
     api: &Arc<WebSocketApi>,
-    socket: &Arc<Socket>,
+    connection: &Arc<Connection>,
     outbox: mpsc::Receiver<Message>,
     upgraded: Upgraded,
-) -> Ended {
+) -> Disconnect {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .max_write_buffer_size(WRITE_BUFFER_BYTES)
@@ -137,24 +145,24 @@ async fn run(
     let io = TokioIo::new(upgraded);
     let stream = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
     let (sink, mut frames) = stream.split();
-    let mut writer = tokio::spawn(write(Arc::clone(socket), sink, outbox));
-    let ended = read(gateway, api, socket, &mut frames).await;
-    gateway.connections.remove(&socket.connection_id);
-    if let Some(ended) = ended {
+    let mut writer = tokio::spawn(write(Arc::clone(connection), sink, outbox));
+    let closing = read(gateway, api, connection, &mut frames).await;
+    gateway.connections.remove(&connection.connection_id);
+    if let Closing::Closed(disconnect) = closing {
         // Ends the writer if nothing else has.
-        socket.close(CloseCode::Normal, "");
+        connection.send_close(CloseCode::Normal, "");
         linger(&mut writer, frames).await;
         // It would wait for frames that are still being answered.
         writer.abort();
-        return ended;
+        return disconnect;
     }
     writer.abort();
-    Ended::abnormally()
+    Disconnect::abnormally()
 }
 
-/// Sends what comes into the outbox. Ends with a close frame or a broken socket.
+/// Sends what comes into the outbox. Ends with a close frame or a broken connection.
 async fn write(
-    socket: Arc<Socket>,
+    connection: Arc<Connection>,
     mut sink: SplitSink<Stream, Message>,
     mut outbox: mpsc::Receiver<Message>,
 ) -> SplitSink<Stream, Message> {
@@ -168,73 +176,76 @@ async fn write(
         if is_close || sent.and(flushed).is_err() {
             break;
         }
-        socket.has_left(bytes);
+        connection.has_left(bytes);
     }
     sink
 }
 
-/// Reads frames until the socket closes; `None` if it is to be cut.
+/// Reads frames until the connection closes.
 async fn read(
     gateway: &Arc<Gateway>,
     api: &Arc<WebSocketApi>,
-    socket: &Arc<Socket>,
+    connection: &Arc<Connection>,
     frames: &mut SplitStream<Stream>,
-) -> Option<Ended> {
+) -> Closing {
     let slots = Arc::new(Semaphore::new(MAX_IN_HAND));
-    let ended = outer_end(gateway, socket);
-    let mut ended = std::pin::pin!(ended);
+    let closing = closed_from_our_side(gateway, connection);
+    let mut closing = std::pin::pin!(closing);
     loop {
         let frame = tokio::select! {
             frame = frames.next() => frame,
-            ended = ended.as_mut() => return ended,
+            closing = closing.as_mut() => return closing,
         };
         match frame {
             Some(Ok(Message::Text(text))) => {
-                socket.touch();
+                connection.touch();
                 if gateway.faults.cut() {
-                    return None;
+                    return Closing::Cut;
                 }
                 let slot = tokio::select! {
                     slot = Arc::clone(&slots).acquire_owned() => slot,
-                    ended = ended.as_mut() => return ended,
+                    closing = closing.as_mut() => return closing,
                 };
                 let slot = slot.expect("the semaphore is never closed");
-                let tasks = gateway.sockets.clone();
+                let tasks = gateway.tasks.clone();
                 let (gateway, api) = (Arc::clone(gateway), Arc::clone(api));
-                let socket = Arc::clone(socket);
+                let connection = Arc::clone(connection);
                 tasks.spawn(async move {
-                    dispatch(&gateway, &api, &socket, text.as_str(), slot).await;
+                    dispatch(&gateway, &api, &connection, text.as_str(), slot).await;
                 });
             }
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
                 // The library answers pings by itself.
                 if PING_IS_ACTIVITY {
-                    socket.touch();
+                    connection.touch();
                 }
             }
-            last => return Some(end_of(socket, last)),
+            last => return Closing::Closed(last_frame(connection, last)),
         }
     }
 }
 
-/// Waits until something other than the client ends the socket; `None` if it is to be cut.
-async fn outer_end(gateway: &Gateway, socket: &Socket) -> Option<Ended> {
-    tokio::select! {
-        () = gateway.stop.cancelled() => Some(close(socket, CloseCode::Away, "Going away")),
-        () = expire(gateway, socket) => Some(close(socket, CloseCode::Away, "Going away")),
-        end = socket.ended() => match end {
-            End::Deleted => Some(close(socket, CloseCode::Normal, "Connection Closed Normally")),
-            End::Cut => None,
+/// Waits until the connection is closed from our side.
+async fn closed_from_our_side(gateway: &Gateway, connection: &Connection) -> Closing {
+    let disconnect = tokio::select! {
+        () = gateway.closing.cancelled() => close(connection, CloseCode::Away, "Going away"),
+        () = expire(gateway, connection) => close(connection, CloseCode::Away, "Going away"),
+        reason = connection.closed() => match reason {
+            CloseReason::Deleted => {
+                close(connection, CloseCode::Normal, "Connection Closed Normally")
+            }
+            CloseReason::Cut => return Closing::Cut,
         },
-    }
+    };
+    Closing::Closed(disconnect)
 }
 
-/// Waits until the socket has been silent for too long, or is too old.
-async fn expire(gateway: &Gateway, socket: &Socket) {
+/// Waits until the connection has been silent for too long, or is too old.
+async fn expire(gateway: &Gateway, connection: &Connection) {
     let age = tokio::time::sleep(gateway.settings.lifetime);
     let idle = async {
         loop {
-            let silent = (Utc::now() - socket.last_active())
+            let silent = (Utc::now() - connection.last_active())
                 .to_std()
                 .unwrap_or_default();
             match gateway.settings.idle_timeout.checked_sub(silent) {
@@ -250,29 +261,34 @@ async fn expire(gateway: &Gateway, socket: &Socket) {
 }
 
 /// What the last thing that came from a client means.
-fn end_of(socket: &Socket, last: Option<Result<Message, WebSocketError>>) -> Ended {
+fn last_frame(
+    connection: &Connection,
+    last: Option<Result<Message, WebSocketError>>,
+) -> Disconnect {
     match last {
-        Some(Ok(Message::Binary(_))) => {
-            close(socket, CloseCode::Unsupported, "Binary is not supported")
-        }
+        Some(Ok(Message::Binary(_))) => close(
+            connection,
+            CloseCode::Unsupported,
+            "Binary is not supported",
+        ),
         Some(Err(WebSocketError::Capacity(_))) => {
-            close(socket, CloseCode::Size, "Message too long")
+            close(connection, CloseCode::Size, "Message too long")
         }
-        Some(Err(WebSocketError::Utf8(_))) => close(socket, NOT_UTF8, "Invalid UTF-8"),
+        Some(Err(WebSocketError::Utf8(_))) => close(connection, NOT_UTF8, "Invalid UTF-8"),
         Some(Err(WebSocketError::Protocol(violation)))
             if violation != ProtocolError::ResetWithoutClosingHandshake =>
         {
-            close(socket, CloseCode::Protocol, "Protocol error")
+            close(connection, CloseCode::Protocol, "Protocol error")
         }
         Some(Ok(Message::Close(frame))) => closed_by_client(frame),
-        _ => Ended::abnormally(),
+        _ => Disconnect::abnormally(),
     }
 }
 
 /// What the close frame of a client means.
-fn closed_by_client(frame: Option<CloseFrame>) -> Ended {
+fn closed_by_client(frame: Option<CloseFrame>) -> Disconnect {
     let Some(frame) = frame else {
-        return Ended::new(CloseCode::Status, "Client-side close frame status not set");
+        return Disconnect::new(CloseCode::Status, "Client-side close frame status not set");
     };
     let usual = match frame.code {
         CloseCode::Normal => "Connection Closed Normally",
@@ -280,12 +296,12 @@ fn closed_by_client(frame: Option<CloseFrame>) -> Ended {
         _ => "",
     };
     match CLIENT_REASON_IS_TOLD && !frame.reason.is_empty() {
-        true => Ended::new(frame.code, &frame.reason),
-        false => Ended::new(frame.code, usual),
+        true => Disconnect::new(frame.code, &frame.reason),
+        false => Disconnect::new(frame.code, usual),
     }
 }
 
-impl Ended {
+impl Disconnect {
     fn new(code: CloseCode, reason: &str) -> Self {
         Self {
             code,
@@ -299,9 +315,9 @@ impl Ended {
 }
 
 /// Closes from our side.
-fn close(socket: &Socket, code: CloseCode, reason: &'static str) -> Ended {
-    socket.close(code, reason);
-    Ended::new(code, reason)
+fn close(connection: &Connection, code: CloseCode, reason: &'static str) -> Disconnect {
+    connection.send_close(code, reason);
+    Disconnect::new(code, reason)
 }
 
 /// Lets the close frames of both sides pass before the connection ends: an answer to the client's
@@ -319,9 +335,9 @@ async fn linger(
         tokio::io::copy(&mut io, &mut tokio::io::sink()).await?;
         anyhow::Ok(())
     };
-    match tokio::time::timeout(CLOSE_PATIENCE, closing).await {
+    match tokio::time::timeout(CLOSE_TIMEOUT, closing).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!("a socket ended roughly: {error}"),
+        Ok(Err(error)) => tracing::debug!("a connection ended roughly: {error}"),
         Err(_) => tracing::debug!("a client did not close its side in time"),
     }
 }
@@ -330,35 +346,37 @@ async fn linger(
 async fn dispatch(
     gateway: &Gateway,
     api: &WebSocketApi,
-    socket: &Socket,
+    connection: &Connection,
     text: &str,
     _slot: OwnedSemaphorePermit,
 ) {
     let Some(key) = route_of(api, text) else {
-        tracing::info!("no route {} {} bytes", socket.connection_id, text.len());
-        send_error(socket, "Forbidden");
+        tracing::info!("no route {} {} bytes", connection.connection_id, text.len());
+        send_error(connection, "Forbidden");
         return;
     };
     let route = &api.routes[&key];
     let buckets = &gateway.websocket_buckets;
     if !buckets.admit(&key, api.stage.throttle(&key), Instant::now()) {
-        tracing::info!("{key} {} throttled", socket.connection_id);
-        send_error(socket, THROTTLED);
+        tracing::info!("{key} {} throttled", connection.connection_id);
+        send_error(connection, THROTTLED);
         return;
     }
     let invocation = Invocation {
         function: &route.function,
         cause: &key,
-        connection_id: Some(&socket.connection_id),
-        payload: event::message(api, socket, &key, text).to_string().into(),
+        connection_id: Some(&connection.connection_id),
+        payload: event::message(api, connection, &key, text)
+            .to_string()
+            .into(),
         timeout: route.timeout,
     };
     match gateway.functions.invoke(invocation).await {
-        Ok(payload) => reply(socket, &key, route.two_way, &payload),
-        Err(InvokeError::TimedOut) => send_error(socket, "Endpoint request timed out"),
+        Ok(payload) => reply(connection, &key, route.two_way, &payload),
+        Err(InvokeError::TimedOut) => send_error(connection, "Endpoint request timed out"),
         Err(error) => {
             tracing::warn!("{key} failed: {error}");
-            send_error(socket, "Internal server error");
+            send_error(connection, "Internal server error");
         }
     }
 }
@@ -374,26 +392,26 @@ fn route_of(api: &WebSocketApi, frame: &str) -> Option<String> {
 
 /// On a two-way route the client gets the body of the answer, at any status. An answer that is no
 /// proxy response, or too long, is an error on any route.
-fn reply(socket: &Socket, key: &str, two_way: bool, payload: &[u8]) {
+fn reply(connection: &Connection, key: &str, two_way: bool, payload: &[u8]) {
     let answer = ProxyResponse::parse(payload);
     match answer.filter(|answer| answer.body.len() <= MAX_REPLY_BYTES) {
         None => {
             tracing::warn!("{key} answered with something that is no proxy response");
-            send_error(socket, "Internal server error");
+            send_error(connection, "Internal server error");
         }
         // The client may be gone or slow; a reply is not retried.
         Some(answer) if two_way && (EMPTY_REPLY_IS_SENT || !answer.body.is_empty()) => {
-            let _ = socket.send(&answer.body);
+            let _ = connection.send(&answer.body);
         }
         Some(_) => {}
     }
 }
 
 /// An error frame of the gateway itself, spaced as API Gateway does.
-fn send_error(socket: &Socket, message: &str) {
-    let _ = socket.send(&format!(
+fn send_error(connection: &Connection, message: &str) {
+    let _ = connection.send(&format!(
         "{{\"message\": \"{message}\", \"connectionId\":\"{}\", \"requestId\":\"{}\"}}",
-        socket.connection_id,
+        connection.connection_id,
         new_id()
     ));
 }

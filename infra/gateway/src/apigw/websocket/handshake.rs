@@ -18,16 +18,16 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::connection;
-use super::registry::Socket;
+use super::registry::Connection;
 use crate::apigw::authorize;
-use crate::apigw::authorize::response::Denied;
+use crate::apigw::authorize::response::Rejection;
 use crate::apigw::authorize::sources::identity;
 use crate::apigw::event::websocket::{self as event, Handshake};
 use crate::apigw::response::ProxyResponse;
 use crate::apigw::state::Gateway;
 use crate::http::headers::{Pairs, header_text, query_pairs};
 use crate::http::recorder::Head;
-use crate::http::server::{Ends, MAX_HEAD_BYTES, head_bytes, json_response};
+use crate::http::server::{ClientAddr, MAX_HEAD_BYTES, head_bytes, json_response};
 use crate::ids::new_id;
 use crate::lambda::{Invocation, InvokeError};
 use crate::logs::millis;
@@ -66,11 +66,11 @@ pub async fn handle(
     gateway: &Arc<Gateway>,
     api: Arc<WebSocketApi>,
     request: Request<Incoming>,
-    ends: Ends,
+    client: ClientAddr,
 ) -> Response<Full<Bytes>> {
     let query = match handshake_query(gateway, &api, &request) {
         Ok(query) => query,
-        Err(Refused(status)) => return refusal(status, None),
+        Err(status) => return refusal(status, None),
     };
     let Some(accept) = accept_key(&request) else {
         let mut refusal = refusal(NO_UPGRADE, None);
@@ -79,10 +79,10 @@ pub async fn handle(
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         return refusal;
     };
-    if gateway.stop.is_cancelled() {
+    if gateway.closing.is_cancelled() {
         return refusal(StatusCode::SERVICE_UNAVAILABLE, None);
     }
-    handshake(gateway, api, request, ends, query, accept).await
+    handshake(gateway, api, request, client, query, accept).await
 }
 
 /// The query of a handshake, refused if its path is not that of the stage and is not rewritten.
@@ -90,17 +90,17 @@ fn handshake_query(
     gateway: &Gateway,
     api: &WebSocketApi,
     request: &Request<Incoming>,
-) -> Result<Pairs, Refused> {
+) -> Result<Pairs, StatusCode> {
     let query = request.uri().query().unwrap_or_default();
     let path = request.uri().path();
     let rewritten = gateway.settings.path_rewrite;
     if let Some(query) = rewritten.and_then(|rewrite| rewrite(path, query)) {
-        return query.map_err(Refused);
+        return query;
     }
     if path.trim_matches('/') == api.stage.name {
         return Ok(query_pairs(query));
     }
-    Err(Refused(WRONG_STAGE))
+    Err(WRONG_STAGE)
 }
 
 /// The answer to the client's key, `None` if this is no WebSocket handshake.
@@ -121,27 +121,24 @@ fn accept_key(request: &Request<Incoming>) -> Option<String> {
     is_handshake.then(|| derive_accept_key(key))
 }
 
-/// A refused handshake.
-struct Refused(StatusCode);
-
 async fn handshake(
     gateway: &Arc<Gateway>,
     api: Arc<WebSocketApi>,
     mut request: Request<Incoming>,
-    ends: Ends,
+    client: ClientAddr,
     query: Pairs,
     accept: String,
 ) -> Response<Full<Bytes>> {
     let start = Instant::now();
-    // A socket whose row is being written is to get its $disconnect before we end.
-    let _pending = gateway.sockets.token();
+    // A connection whose row is being written is to get its $disconnect before we end.
+    let _pending = gateway.tasks.token();
     let header = |name| {
         let value = request.headers().get(name)?;
         Some(header_text(value.as_bytes()))
     };
-    let (socket, outbox) = Socket::new(
+    let (connection, outbox) = Connection::new(
         new_id(),
-        ends.peer.ip().to_string(),
+        client.peer.ip().to_string(),
         header(USER_AGENT),
         header(HOST).unwrap_or_default(),
     );
@@ -153,43 +150,43 @@ async fn handshake(
     let handshake = Handshake {
         headers: head.headers(request.headers()),
         query,
-        port: ends.port,
+        port: client.port,
     };
     head.stop();
-    let decided = match check_size(&request, &socket.domain_name) {
-        Ok(()) => decide(gateway, &api, &socket, &handshake).await,
+    let decided = match check_size(&request, &connection.domain_name) {
+        Ok(()) => decide(gateway, &api, &connection, &handshake).await,
         Err(refused) => Err(refused),
     };
     let status = match &decided {
         Ok(_) => StatusCode::SWITCHING_PROTOCOLS,
-        Err(Refused(status)) => *status,
+        Err(status) => *status,
     };
     tracing::info!(
-        connection_id = %socket.connection_id,
+        connection_id = %connection.connection_id,
         status = status.as_u16(),
         duration_ms = millis(start),
         "handshake"
     );
     let subprotocol = match decided {
         Ok(answer) => subprotocol(&request, &answer),
-        Err(Refused(status)) => return refusal(status, Some(&socket.connection_id)),
+        Err(status) => return refusal(status, Some(&connection.connection_id)),
     };
     // A client that has read the 101 can be posted to.
-    gateway.connections.insert(Arc::clone(&socket));
+    gateway.connections.insert(Arc::clone(&connection));
     let upgrade = hyper::upgrade::on(&mut request);
-    let served = connection::serve(Arc::clone(gateway), api, socket, outbox, upgrade);
-    gateway.sockets.spawn(served);
+    let served = connection::serve(Arc::clone(gateway), api, connection, outbox, upgrade);
+    gateway.tasks.spawn(served);
     switching_protocols(&accept, subprotocol)
 }
 
 /// Refuses a handshake that is too large.
-fn check_size(request: &Request<Incoming>, host: &str) -> Result<(), Refused> {
+fn check_size(request: &Request<Incoming>, host: &str) -> Result<(), StatusCode> {
     let url_bytes = "wss://".len() + host.len() + request.uri().to_string().len();
     if url_bytes > MAX_URL_BYTES {
-        return Err(Refused(TOO_LONG));
+        return Err(TOO_LONG);
     }
     match head_bytes(request) > MAX_HEAD_BYTES {
-        true => Err(Refused(TOO_LARGE)),
+        true => Err(TOO_LARGE),
         false => Ok(()),
     }
 }
@@ -198,21 +195,21 @@ fn check_size(request: &Request<Incoming>, host: &str) -> Result<(), Refused> {
 async fn decide(
     gateway: &Gateway,
     api: &WebSocketApi,
-    socket: &Socket,
+    connection: &Connection,
     handshake: &Handshake,
-) -> Result<Option<ProxyResponse>, Refused> {
+) -> Result<Option<ProxyResponse>, StatusCode> {
     let throttle = api.stage.throttle("$connect");
     if !gateway
         .websocket_buckets
         .admit("$connect", throttle, Instant::now())
     {
-        return Err(Refused(StatusCode::TOO_MANY_REQUESTS));
+        return Err(StatusCode::TOO_MANY_REQUESTS);
     }
     if let Some(authorizer) = &api.authorizer {
-        let asked = authorize(gateway, api, authorizer, socket, handshake).await;
-        let context = asked.map_err(|denied| Refused(denied.status()))?;
-        let is_first = socket.authorizer.set(context).is_ok();
-        debug_assert!(is_first, "a socket is authorized once");
+        let asked = authorize(gateway, api, authorizer, connection, handshake).await;
+        let context = asked.map_err(|denied| denied.status())?;
+        let is_first = connection.authorizer.set(context).is_ok();
+        debug_assert!(is_first, "a connection is authorized once");
     }
     let Some(route) = api.routes.get("$connect") else {
         return Ok(None);
@@ -220,20 +217,22 @@ async fn decide(
     let invocation = Invocation {
         function: &route.function,
         cause: "$connect",
-        connection_id: Some(&socket.connection_id),
-        payload: event::connect(api, socket, handshake).to_string().into(),
+        connection_id: Some(&connection.connection_id),
+        payload: event::connect(api, connection, handshake)
+            .to_string()
+            .into(),
         timeout: route.timeout,
     };
     match gateway.functions.invoke(invocation).await {
         Ok(payload) => connect_answer(&payload).map(Some),
-        Err(InvokeError::TimedOut) => Err(Refused(CONNECT_TIMED_OUT)),
+        Err(InvokeError::TimedOut) => Err(CONNECT_TIMED_OUT),
         Err(InvokeError::NotInvocable(why)) => {
             tracing::error!("$connect: {why}");
-            Err(Refused(NOT_INVOCABLE))
+            Err(NOT_INVOCABLE)
         }
         Err(error) => {
             tracing::warn!("$connect failed: {error}");
-            Err(Refused(StatusCode::BAD_GATEWAY))
+            Err(StatusCode::BAD_GATEWAY)
         }
     }
 }
@@ -242,33 +241,33 @@ async fn authorize(
     gateway: &Gateway,
     api: &WebSocketApi,
     authorizer: &LambdaAuthorizer,
-    socket: &Socket,
+    connection: &Connection,
     handshake: &Handshake,
-) -> Result<Value, Denied> {
+) -> Result<Value, Rejection> {
     let (headers, query) = (&handshake.headers, &handshake.query);
     let identity = identity(&authorizer.identity, headers, query, "$connect");
     if identity.is_none() {
-        return Err(Denied::Unauthorized);
+        return Err(Rejection::Unauthorized);
     }
     let start = Instant::now();
-    let event = event::authorizer(api, socket, handshake);
+    let event = event::authorizer(api, connection, handshake);
     let arn = event::connect_arn(api);
-    let id = Some(socket.connection_id.as_str());
+    let id = Some(connection.connection_id.as_str());
     let answer = authorize::ask(&gateway.functions, authorizer, id, &event).await?;
     answer.check(&arn)?;
     answer.flattened(start.elapsed().max(Duration::from_millis(1)))
 }
 
 /// The status of `$connect` is that of the handshake.
-fn connect_answer(payload: &[u8]) -> Result<ProxyResponse, Refused> {
+fn connect_answer(payload: &[u8]) -> Result<ProxyResponse, StatusCode> {
     let Some(answer) = ProxyResponse::parse(payload) else {
         tracing::warn!("$connect answered with something that is no proxy response");
-        return Err(Refused(StatusCode::BAD_GATEWAY));
+        return Err(StatusCode::BAD_GATEWAY);
     };
     match StatusCode::from_u16(answer.status) {
         Ok(status) if status.is_success() => Ok(answer),
-        Ok(status) if !status.is_informational() => Err(Refused(status)),
-        _ => Err(Refused(StatusCode::BAD_GATEWAY)),
+        Ok(status) if !status.is_informational() => Err(status),
+        _ => Err(StatusCode::BAD_GATEWAY),
     }
 }
 

@@ -17,7 +17,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::json;
 
 use super::connection::MAX_MESSAGE_BYTES;
-use super::registry::{End, NotSent, Socket};
+use super::registry::{CloseReason, Connection, NotSent};
 use crate::apigw::state::Gateway;
 use crate::faults::Moment;
 use crate::http::server::{aws_error, json_response, read_body, response};
@@ -27,7 +27,7 @@ use crate::http::sigv4;
 const DELETED: StatusCode = StatusCode::NO_CONTENT;
 
 /// How long the answer to a post is held back from a process that is being killed.
-const KILLED_PATIENCE: Duration = Duration::from_millis(500);
+const KILL_DELAY: Duration = Duration::from_millis(500);
 
 /// The most that is read of a body, so that one too large can be told from one far too large.
 const MAX_READ_BYTES: usize = 10 * 1024 * 1024;
@@ -39,7 +39,7 @@ pub fn connection_id(path: &str, stage: &str) -> Option<String> {
     rest.strip_prefix("/@connections/").map(str::to_owned)
 }
 
-/// Answers a request about the socket `id`.
+/// Answers a request about the connection `id`.
 pub async fn handle(
     gateway: &Arc<Gateway>,
     id: &str,
@@ -98,10 +98,10 @@ async fn post(gateway: &Gateway, id: &str, body: &Bytes) -> Response<Full<Bytes>
     if body.len() > MAX_MESSAGE_BYTES {
         return too_large();
     }
-    let Some(socket) = gateway.connections.get(id) else {
+    let Some(connection) = gateway.connections.get(id) else {
         return gone();
     };
-    match deliver(gateway, &socket, body) {
+    match deliver(gateway, &connection, body) {
         Ok(()) => {
             kill(gateway, Moment::AfterPush).await;
             response(StatusCode::OK, Bytes::new())
@@ -120,52 +120,52 @@ async fn kill(gateway: &Gateway, moment: Moment) -> bool {
         gateway.functions.kill_busy(function);
     }
     if !kills.is_empty() {
-        tokio::time::sleep(KILLED_PATIENCE).await;
+        tokio::time::sleep(KILL_DELAY).await;
     }
     !kills.is_empty()
 }
 
 /// Sends a post to its client, at once unless a fault says otherwise.
-fn deliver(gateway: &Gateway, socket: &Arc<Socket>, body: &[u8]) -> Result<(), NotSent> {
+fn deliver(gateway: &Gateway, connection: &Arc<Connection>, body: &[u8]) -> Result<(), NotSent> {
     // Clients get text frames whatever was posted.
     let text = String::from_utf8_lossy(body);
     for delay in gateway.faults.deliveries() {
         if delay.is_zero() {
-            socket.send(&text)?;
+            connection.send(&text)?;
             continue;
         }
-        let (socket, text) = (Arc::clone(socket), text.clone().into_owned());
+        let (connection, text) = (Arc::clone(connection), text.clone().into_owned());
         tokio::spawn(async move {
             tokio::time::sleep(delay).await;
             // Accepted is accepted: as on a network, nobody hears of what is lost later.
-            let _ = socket.send(&text);
+            let _ = connection.send(&text);
         });
     }
     Ok(())
 }
 
 fn get(gateway: &Gateway, id: &str) -> Response<Full<Bytes>> {
-    let Some(socket) = gateway.connections.get(id) else {
+    let Some(connection) = gateway.connections.get(id) else {
         return gone();
     };
-    let mut identity = json!({"sourceIp": socket.source_ip});
-    if let Some(user_agent) = &socket.user_agent {
+    let mut identity = json!({"sourceIp": connection.source_ip});
+    if let Some(user_agent) = &connection.user_agent {
         identity["userAgent"] = user_agent.as_str().into();
     }
     let body = json!({
-        "connectedAt": socket.connected_at.to_rfc3339_opts(SecondsFormat::Secs, true),
-        "lastActiveAt": socket.last_active().to_rfc3339_opts(SecondsFormat::Secs, true),
+        "connectedAt": connection.connected_at.to_rfc3339_opts(SecondsFormat::Secs, true),
+        "lastActiveAt": connection.last_active().to_rfc3339_opts(SecondsFormat::Secs, true),
         "identity": identity,
     });
     json_response(StatusCode::OK, &body)
 }
 
 fn delete(gateway: &Gateway, id: &str) -> Response<Full<Bytes>> {
-    let Some(socket) = gateway.connections.get(id) else {
+    let Some(connection) = gateway.connections.get(id) else {
         return gone();
     };
     gateway.connections.remove(id);
-    socket.end(End::Deleted);
+    connection.close(CloseReason::Deleted);
     response(DELETED, Bytes::new())
 }
 

@@ -1,10 +1,11 @@
-//! The open sockets.
+//! The open connections.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -17,8 +18,8 @@ const OUTBOX_FRAMES: usize = 256;
 /// Bytes that may wait for a slow client, as above: two of the largest messages.
 const OUTBOX_BYTES: usize = 256 * 1024;
 
-/// A socket from its handshake on.
-pub struct Socket {
+/// A connection from its handshake on.
+pub struct Connection {
     /// Its id.
     pub connection_id: String,
     /// When the handshake began; the same in all its events.
@@ -31,23 +32,23 @@ pub struct Socket {
     pub domain_name: String,
     /// What the authorizer said, as all events show it.
     pub authorizer: OnceLock<Value>,
-    end: watch::Sender<Option<End>>,
+    close_reason: watch::Sender<Option<CloseReason>>,
     last_active_ms: AtomicI64,
     outbox: mpsc::Sender<Message>,
     outbox_bytes: AtomicUsize,
 }
 
-/// Why a socket is to end.
+/// The reason why a connection is closed from our side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum CloseReason {
     /// The backend has deleted the connection.
     Deleted,
     /// Its TCP connection is to break: a fault on demand.
     Cut,
 }
 
-impl Socket {
-    /// A socket, with the other end of its outbox.
+impl Connection {
+    /// A connection, with the other end of its outbox.
     pub fn new(
         connection_id: String,
         source_ip: String,
@@ -56,19 +57,19 @@ impl Socket {
     ) -> (Arc<Self>, mpsc::Receiver<Message>) {
         let (outbox, frames) = mpsc::channel(OUTBOX_FRAMES);
         let now = Utc::now();
-        let socket = Self {
+        let connection = Self {
             connection_id,
             connected_at: now,
             source_ip,
             user_agent,
             domain_name,
             authorizer: OnceLock::new(),
-            end: watch::Sender::new(None),
+            close_reason: watch::Sender::new(None),
             last_active_ms: AtomicI64::new(now.timestamp_millis()),
             outbox,
             outbox_bytes: AtomicUsize::new(0),
         };
-        (Arc::new(socket), frames)
+        (Arc::new(connection), frames)
     }
 
     /// Puts a text frame into the outbox.
@@ -94,27 +95,27 @@ impl Socket {
         self.outbox_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Asks the client to close.
-    pub fn close(&self, code: CloseCode, reason: &'static str) {
+    /// Sends a close frame.
+    pub fn send_close(&self, code: CloseCode, reason: &'static str) {
         let frame = CloseFrame {
             code,
             reason: reason.into(),
         };
-        // A full outbox belongs to a client that does not read; its socket ends with its task.
+        // A full outbox belongs to a client that does not read; its connection ends with its task.
         let _ = self.put(Message::Close(Some(frame)));
     }
 
-    /// Ends the socket.
-    pub fn end(&self, end: End) {
-        self.end.send_replace(Some(end));
+    /// Closes the connection.
+    pub fn close(&self, reason: CloseReason) {
+        self.close_reason.send_replace(Some(reason));
     }
 
-    /// Waits until the socket is to end.
-    pub async fn ended(&self) -> End {
-        let mut end = self.end.subscribe();
-        let ended = end.wait_for(Option::is_some).await.map(|end| *end);
+    /// Waits for [`Connection::close`]; returns its reason.
+    pub async fn closed(&self) -> CloseReason {
+        let mut reason = self.close_reason.subscribe();
+        let closed = reason.wait_for(Option::is_some).await.map(|reason| *reason);
         // The sender lives as long as self.
-        ended.ok().flatten().unwrap_or(End::Cut)
+        closed.ok().flatten().unwrap_or(CloseReason::Cut)
     }
 
     /// Notes that the client sent something.
@@ -140,38 +141,36 @@ impl Socket {
 /// Why a frame was not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotSent {
-    /// The socket is closed.
+    /// The connection is closed.
     Gone,
     /// The client reads too slowly.
     Full,
 }
 
-/// All sockets that are up: past `$connect` and not yet closed.
+/// All connections that are up: past `$connect` and not yet closed.
 #[derive(Default)]
-pub struct Connections(Mutex<HashMap<String, Arc<Socket>>>);
+pub struct Connections(Mutex<HashMap<String, Arc<Connection>>>);
 
 impl Connections {
-    /// Adds a socket.
-    pub fn insert(&self, socket: Arc<Socket>) {
-        self.lock().insert(socket.connection_id.clone(), socket);
+    /// Adds a connection.
+    pub fn insert(&self, connection: Arc<Connection>) {
+        self.0
+            .lock()
+            .insert(connection.connection_id.clone(), connection);
     }
 
-    /// Removes a socket.
+    /// Removes a connection.
     pub fn remove(&self, connection_id: &str) {
-        self.lock().remove(connection_id);
+        self.0.lock().remove(connection_id);
     }
 
-    /// The socket with an id.
-    pub fn get(&self, connection_id: &str) -> Option<Arc<Socket>> {
-        self.lock().get(connection_id).cloned()
+    /// The connection with an id.
+    pub fn get(&self, connection_id: &str) -> Option<Arc<Connection>> {
+        self.0.lock().get(connection_id).cloned()
     }
 
-    /// All sockets.
-    pub fn all(&self) -> Vec<Arc<Socket>> {
-        self.lock().values().cloned().collect()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Socket>>> {
-        self.0.lock().expect("no holder panics")
+    /// All connections.
+    pub fn all(&self) -> Vec<Arc<Connection>> {
+        self.0.lock().values().cloned().collect()
     }
 }
