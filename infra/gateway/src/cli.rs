@@ -18,18 +18,19 @@ use crate::lambda::pool::Concurrency;
 use crate::logs;
 use crate::process::supervise;
 
-/// Processes of a function, unless the developer says otherwise.
+/// Default of `--concurrency`.
 const PROCESSES: u32 = 10;
 
 /// Flags of a gateway, for programs to flatten into their own.
 #[derive(Args)]
 #[group(skip)]
 pub struct Flags {
-    /// The template [default: template.yaml, template.yml or infra/template.yaml, here or above]
+    /// The template [default: the nearest template.yaml, template.yml or infra/template.yaml, here
+    /// or in a folder above]
     #[arg(long, value_name = "FILE")]
     pub template: Option<PathBuf>,
 
-    /// Value of a parameter of the template; may be repeated
+    /// Set a parameter of the template; may be repeated
     #[arg(long = "parameter", value_name = "KEY=VALUE", value_parser = pair)]
     pub parameters: Vec<(String, String)>,
 
@@ -45,41 +46,39 @@ pub struct Flags {
     #[arg(long)]
     pub release: bool,
 
-    /// Take the functions from this folder instead of building them
+    /// Take the binaries of the functions from this folder instead of building them
     #[arg(long, value_name = "FOLDER")]
     pub binaries: Option<PathBuf>,
 
-    /// Processes of a function, each with one event at a time, started as they are needed
+    /// Run up to N processes per function, each with one event at a time, started on demand
     /// [default: 10]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub concurrency: Option<u32>,
 
-    /// Instead: one process of a function, with so many events at once
-    /// (AWS_LAMBDA_MAX_CONCURRENCY)
+    /// Run one process per function with up to N concurrent events (AWS_LAMBDA_MAX_CONCURRENCY),
+    /// instead of --concurrency
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     #[arg(conflicts_with = "concurrency")]
     pub in_flight: Option<u32>,
 
-    /// Instead: run the functions by `cargo lambda watch`, which builds them again when their source
-    /// changes
+    /// Run the functions with `cargo lambda watch`, which rebuilds them when their source changes
     #[arg(long, conflicts_with_all = ["concurrency", "in_flight", "binaries", "lambda_endpoint"])]
     pub watch: bool,
 
-    /// Instead: invoke the functions by the Lambda Invoke API at this address, such as that of
-    /// `cargo lambda watch`
+    /// Run no functions; invoke them through the Lambda Invoke API at this address
     #[arg(long, value_name = "URL")]
     #[arg(conflicts_with_all = ["concurrency", "in_flight", "binaries", "release"])]
     pub lambda_endpoint: Option<String>,
 
-    /// Close sockets after so many seconds of silence
+    /// Close a connection after this time without a message
     #[arg(long, default_value = "600", value_name = "SECONDS", value_parser = seconds)]
     pub idle_timeout: Duration,
 
-    /// Close sockets after so many seconds
+    /// Close a connection at this age
     #[arg(long, default_value = "7200", value_name = "SECONDS", value_parser = seconds)]
     pub lifetime: Duration,
 
-    /// Key that may call @connections, may be repeated; functions get the first
+    /// Access key that may call @connections; may be repeated. Functions get the first
     #[arg(
         long = "access-key",
         default_value = "local:local",
@@ -87,19 +86,20 @@ pub struct Flags {
     )]
     pub access_keys: Vec<AccessKey>,
 
-    /// Faults on demand, as JSON: see the README of this program
+    /// Faults to inject, as JSON: see the README of local-gateway
     #[arg(long, default_value = "{}", value_name = "JSON")]
     pub fault: Faults,
 
-    /// Least level of log lines: error, warn, info, debug or trace
+    /// Lowest level of log lines: off, error, warn, info, debug or trace
     #[arg(long, default_value = "info", value_name = "LEVEL")]
     pub log: LevelFilter,
 
-    /// Format of the functions' log lines; in JSON they are as on Lambda, with metrics among them
+    /// Format of the functions' log lines; json is the format on Lambda, with metrics
     #[arg(long, default_value = "text", value_name = "FORMAT")]
     pub log_format: LogFormat,
 
-    /// Address of an X-Ray daemon (HOST:PORT): functions are told it, and send it their traces
+    /// Address of an X-Ray daemon (HOST:PORT), passed to functions as AWS_XRAY_DAEMON_ADDRESS; they
+    /// send their traces there
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["watch", "lambda_endpoint"])]
     pub xray_daemon: Option<String>,
 }
@@ -114,7 +114,7 @@ pub enum LogFormat {
 }
 
 impl LogFormat {
-    /// What functions are told.
+    /// Returns the value of `AWS_LAMBDA_LOG_FORMAT`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Text => "Text",
@@ -178,7 +178,7 @@ fn seconds(text: &str) -> Result<Duration> {
     Ok(duration)
 }
 
-/// Each socket is a file; the usual limit is for programs with few.
+/// Raises the limit of open files to the maximum: each connection is a file.
 fn raise_file_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
@@ -187,8 +187,8 @@ fn raise_file_limit() {
     }
 }
 
-/// Commands that the program runs itself with, to tie other programs to its life. Whoever flattens
-/// [`Flags`] takes them as subcommands.
+/// Commands with which the program starts itself as a supervisor. A program that flattens [`Flags`]
+/// takes them as subcommands.
 #[derive(Subcommand)]
 pub enum Internal {
     /// Runs a program that ends when standard input does
@@ -228,14 +228,14 @@ pub fn exit_with(error: &anyhow::Error) -> ! {
     std::process::exit(1);
 }
 
-/// Ctrl-C, or a polite kill.
+/// SIGINT (Ctrl-C) and SIGTERM.
 pub struct Interrupt {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Interrupt {
-    /// Takes the signals from here on.
+    /// Begins to listen for the signals; they no longer end the process.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
-//! Makes the custom resources of a template, as a deployment does before it goes on.
+//! Creates the custom resources of a template, as a deployment does.
 //!
-//! The function gets a Create event with the address of a listener of ours, to which it sends its
-//! answer when it has one.
+//! The function gets a Create event with the address of a listener of ours (`ResponseURL`), and
+//! sends its response there.
 //! <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref.html>
 
 use anyhow::{Context, Result, bail, ensure};
@@ -19,10 +19,10 @@ use crate::ids::new_id;
 use crate::lambda::{Functions, Invocation, MAX_TIMEOUT};
 use crate::model::{CustomResource, STACK_ID, Template};
 
-/// The largest answer, in bytes.
+/// Size limit of a response, in bytes.
 const MAX_RESPONSE_BYTES: usize = 4_096;
 
-/// Makes all custom resources, one after another.
+/// Creates all custom resources, one after another.
 ///
 /// # Errors
 ///
@@ -46,13 +46,13 @@ async fn create(resource: &CustomResource, functions: &Functions) -> Result<()> 
     tracing::info!("waiting for {id}, which {function} makes");
     let mut responses = ResponseListener::open().await?;
     let event = create_event(resource, &responses.url);
-    let answer =
+    let response =
         tokio::time::timeout(*timeout, ask(&event, function, functions, &mut responses)).await;
-    let answer = answer.with_context(|| {
+    let response = response.with_context(|| {
         let seconds = timeout.as_secs();
         format!("{function} did not answer within {seconds} seconds (ServiceTimeout)")
     })?;
-    let body = answer.with_context(|| format!("{function} failed"))?;
+    let body = response.with_context(|| format!("{function} failed"))?;
     check(&body, &event)
 }
 
@@ -69,7 +69,7 @@ fn create_event(resource: &CustomResource, url: &str) -> Value {
     })
 }
 
-/// Invokes the function and waits for its answer, which may come long after its result.
+/// Invokes the function and waits for its response, which may come long after its result.
 async fn ask(
     event: &Value,
     function: &str,
@@ -85,20 +85,21 @@ async fn ask(
     });
     tokio::select! {
         biased;
-        answer = responses.next() => return answer,
+        response = responses.next() => return response,
         outcome = invocation => if let Err(error) = outcome {
-            // Nobody is left to answer. On AWS the event is tried twice more.
+            // No response can come any longer. AWS would retry the event twice.
             bail!("{error}");
         },
     }
     responses.next().await
 }
 
-/// Whether a resource has been made.
+/// Checks that a resource was created.
 ///
 /// # Errors
 ///
-/// It has not; the sentence is the function's reason. Or the answer is none that CloudFormation takes.
+/// The resource was not created; the sentence is the function's reason. Or CloudFormation would not
+/// accept the response.
 fn check(body: &[u8], event: &Value) -> Result<()> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
@@ -116,36 +117,38 @@ fn check(body: &[u8], event: &Value) -> Result<()> {
         Success,
         Failed,
     }
-    const INVALID: &str = "its answer is not valid";
+    const INVALID: &str = "its response is not valid";
     ensure!(
         body.len() <= MAX_RESPONSE_BYTES,
         "{INVALID}: it has more than {MAX_RESPONSE_BYTES} bytes"
     );
-    let answer: CustomResourceResponse = serde_json::from_slice(body).context(INVALID)?;
+    let response: CustomResourceResponse = serde_json::from_slice(body).context(INVALID)?;
     for (name, ours) in [
-        ("StackId", &answer.stack_id),
-        ("RequestId", &answer.request_id),
-        ("LogicalResourceId", &answer.logical_resource_id),
+        ("StackId", &response.stack_id),
+        ("RequestId", &response.request_id),
+        ("LogicalResourceId", &response.logical_resource_id),
     ] {
         ensure!(
             event[name] == **ours,
             "{INVALID}: its {name} is another one"
         );
     }
-    match answer.status {
-        Status::Failed => bail!(answer.reason.unwrap_or("it gives no reason".to_owned())),
+    match response.status {
+        Status::Failed => bail!(response.reason.unwrap_or("it gives no reason".to_owned())),
         Status::Success => {
-            let has_id = answer.physical_resource_id.is_some_and(|id| !id.is_empty());
+            let has_id = response
+                .physical_resource_id
+                .is_some_and(|id| !id.is_empty());
             ensure!(has_id, "{INVALID}: it has no PhysicalResourceId");
             Ok(())
         }
     }
 }
 
-/// Takes the answer for one request.
+/// A listener for the response to one event.
 struct ResponseListener {
     url: String,
-    answers: mpsc::Receiver<Bytes>,
+    responses: mpsc::Receiver<Bytes>,
     _open: DropGuard,
 }
 
@@ -154,7 +157,7 @@ impl ResponseListener {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let path = format!("/{:032x}", fastrand::u128(..));
         let url = format!("http://{}{path}", listener.local_addr()?);
-        let (sender, answers) = mpsc::channel(1);
+        let (sender, responses) = mpsc::channel(1);
         let stop = CancellationToken::new();
         let handler = move |request: Request<Incoming>, _| {
             let (sender, path) = (sender.clone(), path.clone());
@@ -163,19 +166,23 @@ impl ResponseListener {
         tokio::spawn(server::serve(listener, stop.clone(), handler));
         Ok(Self {
             url,
-            answers,
+            responses,
             _open: stop.drop_guard(),
         })
     }
 
     async fn next(&mut self) -> Result<Bytes> {
-        let answer = self.answers.recv().await;
-        answer.context("nobody takes its answer")
+        let response = self.responses.recv().await;
+        response.context("the listener for its response has ended")
     }
 }
 
-/// Takes an answer, as S3 does for CloudFormation: whatever it holds.
-async fn take(request: Request<Incoming>, path: &str, answers: &mpsc::Sender<Bytes>) -> StatusCode {
+/// Takes a response with any body, as S3 does for CloudFormation.
+async fn take(
+    request: Request<Incoming>,
+    path: &str,
+    responses: &mpsc::Sender<Bytes>,
+) -> StatusCode {
     if request.uri().path() != path {
         return StatusCode::FORBIDDEN;
     }
@@ -184,8 +191,8 @@ async fn take(request: Request<Incoming>, path: &str, answers: &mpsc::Sender<Byt
     }
     match server::read_body(request.into_body(), 16 * MAX_RESPONSE_BYTES).await {
         Ok(body) => {
-            // The first one counts.
-            let _ = answers.try_send(body);
+            // Only the first response counts.
+            let _ = responses.try_send(body);
             StatusCode::OK
         }
         Err(status) => status,

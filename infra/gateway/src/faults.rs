@@ -24,57 +24,57 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// What is to go wrong.
+/// The faults to inject.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Faults {
-    /// Seed of the dice, for a run that can be repeated.
+    /// Seed of the random numbers, for a run that can be repeated.
     pub seed: Option<u64>,
-    /// What happens to `$disconnect`.
+    /// Faults of `$disconnect`.
     pub disconnect: Disconnects,
-    /// Posts to `@connections` that are answered with an error, by its status.
+    /// Shares of posts to `@connections` that get an error, by its status.
     pub posts: BTreeMap<u16, f64>,
-    /// What happens to posts that were accepted.
+    /// Faults of accepted posts.
     pub pushes: Pushes,
-    /// Functions whose processes are killed.
+    /// Kills of processes.
     pub kill: Vec<Kill>,
-    /// Frames of clients after which their socket is cut, without a close frame.
+    /// Share of frames of clients after which the connection is cut, without a close frame.
     pub cut: f64,
 }
 
-/// What happens to `$disconnect`.
+/// Faults of `$disconnect`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Disconnects {
-    /// It is never invoked.
+    /// Share that is never invoked.
     pub drop: f64,
-    /// It is invoked that much later.
+    /// Delay, in milliseconds.
     pub delay_ms: u64,
 }
 
-/// What happens to posts that were accepted.
+/// Faults of accepted posts.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Pushes {
-    /// They never arrive.
+    /// Share that never arrives.
     pub drop: f64,
-    /// They arrive twice.
+    /// Share that arrives twice.
     pub duplicate: f64,
-    /// They arrive up to that much later, and so may overtake each other.
+    /// Longest delay in milliseconds; posts may overtake each other.
     pub delay_ms: u64,
 }
 
-/// A function whose processes are killed while they have an event in hand.
+/// A function whose processes are killed while they have an event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Kill {
     /// Its logical id.
     pub function: String,
-    /// When.
+    /// The moment.
     pub at: Moment,
-    /// Of how many.
+    /// Share of the cases.
     pub share: f64,
-    /// How long after that moment.
+    /// Delay after that moment, in milliseconds.
     #[serde(default)]
     pub delay_ms: u64,
 }
@@ -129,7 +129,7 @@ impl Faults {
     }
 }
 
-/// The faults in force, and the dice.
+/// The faults in force, and a random number generator.
 pub struct Switches(Mutex<State>);
 
 struct State {
@@ -148,28 +148,28 @@ impl Switches {
         self.0.lock().faults.clone()
     }
 
-    /// Sets all switches anew.
+    /// Replaces all faults.
     pub fn set(&self, faults: Faults) {
         *self.0.lock() = State::new(faults);
     }
 
-    /// How long `$disconnect` waits; `None` if it is dropped.
+    /// Returns the delay of `$disconnect`; `None` if it is dropped.
     pub fn disconnect(&self) -> Option<Duration> {
         let mut state = self.0.lock();
         let Disconnects { drop, delay_ms } = state.faults.disconnect;
         (!state.falls(drop)).then_some(Duration::from_millis(delay_ms))
     }
 
-    /// The status with which a post is refused.
-    pub fn refuse_post(&self) -> Option<StatusCode> {
+    /// Returns the status of the error that a post gets.
+    pub fn post_error(&self) -> Option<StatusCode> {
         let mut state = self.0.lock();
         let posts = state.faults.posts.clone();
-        let mut refusals = posts.iter().filter(|(_, share)| state.falls(**share));
-        let (status, _) = refusals.next()?;
+        let mut errors = posts.iter().filter(|(_, share)| state.falls(**share));
+        let (status, _) = errors.next()?;
         StatusCode::from_u16(*status).ok()
     }
 
-    /// After how long an accepted post is delivered, once, twice or never.
+    /// Returns the delays of the deliveries of an accepted post: one, two or none.
     pub fn deliveries(&self) -> Vec<Duration> {
         let mut state = self.0.lock();
         let pushes = state.faults.pushes.clone();
@@ -181,8 +181,8 @@ impl Switches {
         (0..count).map(delay).collect()
     }
 
-    /// The functions to kill at a moment, each with its delay. An invocation concerns one function,
-    /// a push may come from any.
+    /// Returns the functions to kill at a moment, each with its delay. An invocation is of one
+    /// function, a push may come from any.
     pub fn kills(&self, moment: Moment, function: Option<&str>) -> Vec<(String, Duration)> {
         let mut state = self.0.lock();
         let kills = state.faults.kill.clone();
@@ -194,7 +194,7 @@ impl Switches {
             .collect()
     }
 
-    /// Whether the socket of a frame is cut.
+    /// Whether the connection of a frame is cut.
     pub fn cut(&self) -> bool {
         let mut state = self.0.lock();
         let share = state.faults.cut;
@@ -211,7 +211,7 @@ impl State {
         Self { faults, dice }
     }
 
-    /// Whether a case falls into a share. The dice are left alone where there is no question.
+    /// Whether a case falls into a share. A share of 0 takes no random number.
     fn falls(&mut self, share: f64) -> bool {
         share > 0.0 && self.dice.f64() < share
     }
@@ -225,7 +225,7 @@ mod tests {
     fn nothing_goes_wrong_by_default() {
         let switches = Switches::new(Faults::default());
         assert_eq!(switches.disconnect(), Some(Duration::ZERO));
-        assert_eq!(switches.refuse_post(), None);
+        assert_eq!(switches.post_error(), None);
         assert_eq!(switches.deliveries(), [Duration::ZERO]);
         assert_eq!(switches.kills(Moment::Invoke, Some("F")), []);
         assert!(!switches.cut());
@@ -238,7 +238,7 @@ mod tests {
             .expect("well-formed");
         let run = || {
             let switches = Switches::new(faults.clone());
-            let rolls = (0..100).map(|_| (switches.refuse_post(), switches.cut()));
+            let rolls = (0..100).map(|_| (switches.post_error(), switches.cut()));
             rolls.collect::<Vec<_>>()
         };
         assert_eq!(run(), run());

@@ -4,8 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
 use chrono::Utc;
 
-/// Returns an id of the shape of API Gateway's request and connection ids: 16 characters of URL-safe
-/// base64 ending in `=`.
+/// Returns an id of the shape of API Gateway's request and connection ids: 16 characters of
+/// URL-safe base64 ending in `=`.
 pub fn new_id() -> String {
     let mut bytes = [0; 11];
     fastrand::fill(&mut bytes);

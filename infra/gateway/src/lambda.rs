@@ -44,7 +44,7 @@ const MAX_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(900);
 
-/// Where the functions come from.
+/// The source of the functions.
 pub enum Source {
     /// Binaries, which run as processes of ours.
     Binaries(Binaries),
@@ -76,17 +76,17 @@ pub struct Settings {
 pub struct Invocation<'a> {
     /// The function, by logical id.
     pub function: &'a str,
-    /// Why it is invoked, for the log: a route key, or `authorizer`.
+    /// The reason of the invocation, for the log: a route key, or `authorizer`.
     pub cause: &'a str,
     /// The connection that the event is about.
     pub connection_id: Option<&'a str>,
     /// The event.
     pub payload: Bytes,
-    /// How long the caller waits.
+    /// Timeout of the caller.
     pub timeout: Duration,
 }
 
-/// How many processes of a function have started and ended so far.
+/// Counts of the processes of a function, since the start of the gateway.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct ProcessCounts {
     /// Processes that were started.
@@ -124,8 +124,8 @@ impl Functions {
     ///
     /// # Errors
     ///
-    /// `cargo lambda watch` or the supervisor of the processes does not start, or an address is not a
-    /// URL.
+    /// `cargo lambda watch` or the supervisor of the processes does not start, or an address is not
+    /// a URL.
     pub async fn start(
         template: &Template,
         source: Source,
@@ -163,8 +163,8 @@ impl Functions {
         Ok(functions)
     }
 
-    /// Invokes a function and waits for its result. The event is handled even if the caller drops the
-    /// future. Logs one line with the fields `function`, `request_id` and `duration_ms`.
+    /// Invokes a function and waits for its result. The event is handled even if the caller drops
+    /// the future. Logs one line with the fields `function`, `request_id` and `duration_ms`.
     ///
     /// # Errors
     ///
@@ -224,7 +224,8 @@ impl Functions {
         matches!(backend, Some(Backend::Local(_)))
     }
 
-    /// Returns the counts of processes by logical id, of the functions that run in processes of ours.
+    /// Returns the counts of processes by logical id, of the functions that run in processes of
+    /// ours.
     pub fn process_counts(&self) -> BTreeMap<&str, ProcessCounts> {
         let backends = self.backends.iter();
         backends

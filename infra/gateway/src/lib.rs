@@ -1,13 +1,13 @@
 //! API Gateway and Lambda on one machine, for development and tests.
 //!
-//! A SAM or CloudFormation template goes in; a WebSocket API, an HTTP API and the `@connections` API
-//! come out, with every function running as processes of its own. The gateway does what API Gateway is
-//! documented or observed to do; uncertain behaviour is marked `[U]`.
+//! A SAM or CloudFormation template goes in; a WebSocket API, an HTTP API and the `@connections`
+//! API come out, with every function running as processes of its own. The gateway does what API
+//! Gateway is documented or observed to do; uncertain behaviour is marked `[U]`.
 //!
 //! In the order of their dependencies, each on those above it:
 //!
-//! - [`ids`], [`logs`], [`http`], [`faults`], [`model`]: leaves: request ids, the log, HTTP as such,
-//!   faults on demand, and the template as data
+//! - [`ids`], [`logs`], [`http`], [`faults`], [`model`]: leaves: request ids, the log, HTTP as
+//!   such, faults on demand, and the template as data
 //! - [`process`]: programs that run beside the gateway
 //! - [`template`]: reads a template
 //! - [`lambda`]: the functions

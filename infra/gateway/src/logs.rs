@@ -1,5 +1,5 @@
-//! What the developer reads while it runs, on standard error: one line for each thing that passes,
-//! never the text of a message.
+//! The log on standard error: a line for each request and each invocation, never the text of a
+//! message.
 
 use std::io::Write;
 use std::time::Instant;
@@ -17,7 +17,7 @@ pub fn start(level: LevelFilter) {
         .with_ansi(false)
         .with_target(false)
         .with_timer(WallClock)
-        // A closed terminal is no reason to end.
+        // A closed terminal must not end the gateway.
         .log_internal_errors(false)
         .init();
 }

@@ -1,4 +1,4 @@
-//! What a template describes, as data: functions, APIs, custom resources.
+//! A template as data: functions, APIs, custom resources.
 //!
 //! - [`selection`]: expressions that select the route of a frame
 
@@ -13,17 +13,17 @@ use serde_json::Value;
 
 use selection::Selection;
 
-/// The region that functions are told.
+/// The region in the environment of functions and in ARNs.
 pub const REGION: &str = "us-east-1";
 
-/// The account that functions are told.
+/// The account id in ARNs and events.
 pub const ACCOUNT_ID: &str = "123456789012";
 
-/// The stack that the template would be, in the form of an ARN.
+/// The ARN of the stack that the template would be.
 pub const STACK_ID: &str = "arn:aws:cloudformation:us-east-1:123456789012:stack/local/\
                         00000000-0000-0000-0000-000000000000";
 
-/// What a template describes, as far as one machine can serve it.
+/// The part of a template that one machine can serve.
 #[derive(Debug, Clone)]
 pub struct Template {
     /// The functions, by logical id.
@@ -34,7 +34,7 @@ pub struct Template {
     pub http: Option<HttpApi>,
     /// The custom resources of its functions, in the order in which they are made.
     pub custom_resources: Vec<CustomResource>,
-    /// What is not served, with its line, for the developer to read.
+    /// The parts that are not served, with their lines, as text for the developer.
     pub not_served: Vec<String>,
 }
 
@@ -43,7 +43,7 @@ pub struct Template {
 pub struct Function {
     /// Its logical id.
     pub logical_id: String,
-    /// `FunctionName`, else its logical id: what the function is told.
+    /// `FunctionName`, else its logical id: `AWS_LAMBDA_FUNCTION_NAME`.
     pub function_name: String,
     /// The folder of its package.
     pub folder: PathBuf,
@@ -51,15 +51,15 @@ pub struct Function {
     pub binary: String,
     /// Environment variables of the template, evaluated.
     pub environment: BTreeMap<String, String>,
-    /// How long one invocation may take.
+    /// Timeout of one invocation.
     pub timeout: Duration,
-    /// Its memory in megabytes; told to the function, not enforced.
+    /// Its memory in megabytes: passed to the function, not enforced.
     pub memory_mb: u64,
 }
 
 impl Template {
-    /// Writes the addresses of this machine in place of those that the APIs have on AWS, wherever
-    /// a function is told one: `https://{api}.execute-api.{region}.amazonaws.com` becomes
+    /// Replaces the addresses that the APIs have on AWS by those on this machine, in the
+    /// environment of all functions: `https://{api}.execute-api.{region}.amazonaws.com` becomes
     /// `http://{address}`.
     pub fn set_addresses(&mut self, websocket: &str, http: &str) {
         let websocket = self.websocket.as_ref().map(|api| (&api.api_id, websocket));
@@ -78,7 +78,8 @@ impl Template {
         }
     }
 
-    /// The function that `name` means: its logical id, its own name, that of its binary, or an ARN.
+    /// Returns the function that `name` names: by logical id, `FunctionName`, name of the binary,
+    /// or ARN.
     pub fn function(&self, name: &str) -> Option<&Function> {
         let name = function_name(name).unwrap_or(name);
         self.functions.get(name).or_else(|| {
@@ -97,11 +98,11 @@ pub struct WebSocketApi {
     pub api_id: String,
     /// The stage, part of its URL.
     pub stage: Stage,
-    /// How the route of a frame is found.
+    /// The expression that selects the route of a frame.
     pub selection: Selection,
     /// The routes by key.
     pub routes: BTreeMap<String, Route>,
-    /// Who decides about handshakes.
+    /// The authorizer of handshakes.
     pub authorizer: Option<LambdaAuthorizer>,
 }
 
@@ -123,10 +124,10 @@ pub struct Stage {
 pub struct Route {
     /// The function that serves it, by logical id.
     pub function: String,
-    /// Whether the function's answer goes back to the client: the route has a
+    /// Whether the function's response goes back to the client: the route has a
     /// `RouteResponseSelectionExpression` and a RouteResponse resource.
     pub two_way: bool,
-    /// How long the gateway waits for the function.
+    /// Integration timeout: how long the gateway waits for the function.
     pub timeout: Duration,
 }
 
@@ -148,7 +149,7 @@ pub struct HttpApi {
     pub stage: Stage,
     /// Its routes.
     pub routes: Vec<HttpRoute>,
-    /// Which other sites may call it.
+    /// Its cross-origin rules.
     pub cors: Option<Cors>,
 }
 
@@ -163,9 +164,9 @@ pub struct HttpRoute {
     pub path: String,
     /// The function that serves it, by logical id.
     pub function: String,
-    /// How long the gateway waits for the function.
+    /// Integration timeout: how long the gateway waits for the function.
     pub timeout: Duration,
-    /// Who decides about requests.
+    /// The authorizer of requests.
     pub authorizer: Option<Authorizer>,
     /// Scopes of which a token must have one.
     pub scopes: Vec<String>,
@@ -182,7 +183,7 @@ pub struct Cors {
     pub headers: Vec<String>,
     /// Response headers that a page may read.
     pub expose: Vec<String>,
-    /// How long a browser may remember, in seconds.
+    /// How long a browser may cache the response to a preflight, in seconds.
     pub max_age: Option<u64>,
     /// Whether cookies may be sent.
     pub credentials: bool,
@@ -201,24 +202,25 @@ impl Stage {
 /// An authorizer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Authorizer {
-    /// A function decides.
+    /// A function.
     Lambda(LambdaAuthorizer),
-    /// The signature and the claims of a token decide.
+    /// The signature and the claims of a token.
     Jwt(JwtAuthorizer),
 }
 
-/// A function that decides.
+/// An authorizer that is a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LambdaAuthorizer {
-    /// Its logical id, part of what is remembered.
+    /// Its logical id, part of the key of cached responses.
     pub id: String,
     /// The function.
     pub function: String,
-    /// What a request must have, or it is refused unasked.
+    /// The identity sources. A request without one of them is rejected before the authorizer is
+    /// invoked.
     pub identity: Vec<IdentitySource>,
     /// The form of its event.
     pub payload: Payload,
-    /// Whether it answers `{"isAuthorized": …}` in place of a policy.
+    /// Whether its response is `{"isAuthorized": …}` in place of a policy.
     pub simple: bool,
     /// How long a response is cached for the same identity.
     pub cache_ttl: Duration,
@@ -240,7 +242,7 @@ pub struct JwtAuthorizer {
     pub issuer: String,
     /// The audiences of which a token must have one.
     pub audience: Vec<String>,
-    /// Where the token is.
+    /// The source of the token.
     pub identity: IdentitySource,
 }
 
@@ -254,11 +256,11 @@ pub enum IdentitySource {
     /// The key of the route, `$context.routeKey`.
     RouteKey,
     /// A stage variable or another value of the request's context: always there, and the same for
-    /// all that asks here.
+    /// all requests to this gateway.
     Always,
 }
 
-/// A resource that a function makes when it is told to.
+/// A resource that a function creates on a Create event.
 #[derive(Debug, Clone)]
 pub struct CustomResource {
     /// Its logical id.
@@ -267,7 +269,7 @@ pub struct CustomResource {
     pub kind: String,
     /// The function behind its `ServiceToken`, by logical id.
     pub function: String,
-    /// What the function may take to answer: `ServiceTimeout`, an hour by default.
+    /// Timeout of the function's response: `ServiceTimeout`, an hour by default.
     pub timeout: Duration,
     /// Its properties as the function gets them: every value is a text.
     pub properties: Value,

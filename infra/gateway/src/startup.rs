@@ -18,7 +18,7 @@ use crate::process::build;
 use crate::server;
 use crate::template::Document;
 
-/// What to serve, and how.
+/// Options of a gateway.
 pub struct Options {
     /// The flags of the command line.
     pub flags: Flags,
@@ -56,7 +56,7 @@ impl Startup {
         for resource in &template.not_served {
             tracing::warn!("not served here: {resource}");
         }
-        // A port in use shows before minutes of building.
+        // A port that is in use is reported now, and not after minutes of building.
         let listeners = Listeners::open(&flags, &template).await?;
         template.set_addresses(&listeners.websocket_address()?, &listeners.http_address()?);
         if flags.watch {
@@ -72,7 +72,7 @@ impl Startup {
         })
     }
 
-    /// The folder of what belongs to the template: its workspace, else its own.
+    /// Returns the folder of the workspace of the template, else the folder of the template.
     ///
     /// # Errors
     ///
@@ -148,7 +148,7 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// Those of the steps of [`Startup`].
+    /// A step of [`Startup`] fails.
     pub async fn start(options: Options) -> Result<Self> {
         let mut startup = Startup::open(options).await?;
         startup.build().await?;
@@ -178,7 +178,7 @@ impl Running {
         lines.join("\n")
     }
 
-    /// Waits until it has ended by itself, which it should not.
+    /// Waits until the functions have ended by themselves; returns why.
     pub async fn wait(&self) -> anyhow::Error {
         self.gateway.functions.wait().await
     }
@@ -250,7 +250,8 @@ async fn source(flags: &Flags, template: &Template) -> Result<Source> {
     let functions = template.functions.values();
     let binaries = match &flags.binaries {
         Some(folder) => build::find(folder, functions)?,
-        // cargo lambda watch finds them built, which is quicker and shows what goes on.
+        // For cargo lambda watch too: building once is faster than its own builds, and has progress
+        // lines.
         None => build::build(functions, flags.release).await?,
     };
     if flags.watch {

@@ -1,4 +1,4 @@
-//! What to serve, read from a SAM or CloudFormation template.
+//! Reads a SAM or CloudFormation template into a [`Template`].
 //!
 //! - [`yaml`]: the text as a tree whose nodes know their lines
 //! - `intrinsic`: `!Ref`, `!Sub`, `!If` and their kin
@@ -90,9 +90,10 @@ impl Document {
         rules::check(&self.root, &scope)?;
         let evaluated = self.evaluate_in(&scope);
         let unknown = scope.unknown();
-        let mut template = match unknown.is_empty() {
-            true => evaluated?,
-            false => evaluated.with_context(|| unknown.join("; "))?,
+        let mut template = if unknown.is_empty() {
+            evaluated?
+        } else {
+            evaluated.with_context(|| unknown.join("; "))?
         };
         template.not_served.splice(0..0, unknown);
         Ok(template)

@@ -1,4 +1,5 @@
-//! Who may use the chat: with `--auth`, who has a token of this start; else whoever says who they are.
+//! `--auth`: a local token issuer, with a key, a JWKS endpoint and a token for each `--user`.
+//! Without it the `user_id` of the URL is trusted.
 
 use anyhow::{Context, Result, anyhow, bail};
 use bytes::Bytes;
@@ -25,19 +26,19 @@ const OURS: [&str; 5] = [
     "JwtSecretArn",
 ];
 
-/// What is said of a chat that lets everybody in.
+/// The warning of a chat without authorization.
 pub const OFF: &str = "authorization is off: the user id of the URL is believed";
 
-/// Where the issuer has its public key.
+/// The path of the public key at the issuer.
 const KEYS_PATH: &str = "/.well-known/jwks.json";
 
 /// The claim `aud` of tokens.
 const AUDIENCE: &str = "meetme-chat";
 
-/// How long a token is good, in hours.
+/// Validity of a token, in hours.
 pub const HOURS: i64 = 12;
 
-/// Who gets a token if nobody is named.
+/// Users who get a token without `--user`.
 const USERS: [&str; 2] = ["prof@example.com", "student@example.com"];
 
 /// Flags of authorization.
@@ -45,14 +46,13 @@ const USERS: [&str; 2] = ["prof@example.com", "student@example.com"];
 #[command(next_help_heading = "The chat")]
 #[group(skip)]
 pub struct Flags {
-    /// Let in only who has a token: makes a key, publishes its public half, and shows a token for each
-    /// --user. Without it, the user id of the URL is believed
-    // Functions that run elsewhere cannot be told where the key is.
+    /// Require tokens: creates a key, publishes its public half, and shows a token for each --user.
+    /// Without it, the user id of the URL is trusted
+    // Functions that run elsewhere do not get the address of the key.
     #[arg(long, conflicts_with = "lambda_endpoint")]
     auth: bool,
 
-    /// User who gets a token, may be repeated; if nobody is named, prof@example.com and
-    /// student@example.com do
+    /// User who gets a token; may be repeated [default: prof@example.com and student@example.com]
     #[arg(long = "user", value_name = "USER_ID", requires = "auth", value_parser = user_id)]
     users: Vec<UserId>,
 }
@@ -62,8 +62,9 @@ fn user_id(text: &str) -> Result<UserId> {
 }
 
 impl Flags {
-    /// What is asked for, with an issuer that is up if there is to be one: functions read its keys when
-    /// they start. `given` are the parameters of the command line.
+    /// Returns the authorization that the flags ask for. With `--auth` the issuer is up when this
+    /// returns: functions read its keys at their start. `given` are the parameters of the command
+    /// line.
     ///
     /// # Errors
     ///
@@ -89,18 +90,18 @@ impl Flags {
     }
 }
 
-/// Who is let in.
+/// The authorization of the chat.
 pub enum Authorization {
-    /// Everybody; the user id of the URL is believed.
+    /// None: the user id of the URL is trusted.
     Off,
-    /// Who has a token of the issuer that the parameters of the command line name.
+    /// Tokens of the issuer in the parameters of the command line.
     Given,
-    /// Who has a token of this start.
+    /// Tokens of this start.
     Own(Issuer),
 }
 
 impl Authorization {
-    /// Parameters of the chat's template.
+    /// Returns the parameters of the chat's template.
     pub fn parameters(&self) -> Vec<(String, String)> {
         let parameters = match self {
             Self::Off => vec![("Auth", "open".to_owned())],
@@ -119,12 +120,12 @@ impl Authorization {
     }
 }
 
-/// The issuer of the tokens of this start, a server of its own as it is with real ones. Nobody else
-/// knows its key, which ends with it.
+/// The issuer of the tokens of this start: a server of its own, as a real issuer is. Its key exists
+/// only in this process.
 pub struct Issuer {
     /// Its address, and the claim `iss` of its tokens.
     pub url: String,
-    /// Who gets a token.
+    /// Users who get a token.
     pub users: Vec<UserId>,
     key: EncodingKey,
     key_id: String,
@@ -144,10 +145,10 @@ impl Issuer {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let url = format!("http://{}", listener.local_addr()?);
         let keys = json!({"keys": [public_key]});
-        let answer = move |request: hyper::Request<_>, _| {
+        let handler = move |request: hyper::Request<_>, _| {
             std::future::ready(published(&keys, request.uri().path()))
         };
-        tokio::spawn(serve(listener, CancellationToken::new(), answer));
+        tokio::spawn(serve(listener, CancellationToken::new(), handler));
         Ok(Self {
             url,
             users,
@@ -156,8 +157,8 @@ impl Issuer {
         })
     }
 
-    /// A token for a user, with the claims of identity providers. The user id is in `sub` and in
-    /// `email`, whichever `JwtUserClaim` names.
+    /// Returns a token for a user, with the claims of identity providers. The user id is in `sub`
+    /// and in `email`, whichever `JwtUserClaim` names.
     ///
     /// # Errors
     ///
@@ -274,7 +275,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn arguments_that_contradict_one_another_are_refused() {
+    async fn contradicting_arguments_are_rejected() {
         for (arguments, expected) in [
             (&["--auth", "--user", ""][..], "The user id is empty."),
             (&["--auth", "--user", "a\nb"], "a control character"),

@@ -58,7 +58,7 @@ async fn serve(arguments: Arguments) -> Result<()> {
     let mut interrupt = Interrupt::listen()?;
     let start = async {
         let home = startup.home().await?;
-        // What either of them builds is built beside the other.
+        // On a first start both build something: side by side.
         let (database, ()) = tokio::try_join!(database.start(&home), startup.build())?;
         anyhow::Ok((startup.start().await?, database))
     };

@@ -7,7 +7,7 @@ use hyper::StatusCode;
 use local_gateway::http::headers::{Pairs, query_pairs};
 use percent_encoding::percent_decode_str;
 
-/// What comes before the user id.
+/// The part of an old path before the user id.
 pub const OLD_PATH: &str = "/ws/chat/";
 
 /// The status of a handshake whose path names no user, as it is behind CloudFront.
@@ -21,9 +21,8 @@ pub fn rewrite(path: &str, query: &str) -> Option<Result<Pairs, StatusCode>> {
     (path == "/").then(|| Ok(query_pairs(query)))
 }
 
-/// The query that a path below [`OLD_PATH`] means, decoded: its own one and the user id. `None` if
-/// the path names no user: it ends there or goes on below, or what it names is not percent-encoded
-/// UTF-8.
+/// Returns the decoded query of an old path: its own one and the user id. `None` if the path has no
+/// user id or goes on after it, or the user id is not percent-encoded UTF-8.
 fn old_query(path: &str, query: &str) -> Option<Pairs> {
     let encoded = path.strip_prefix(OLD_PATH)?;
     if encoded.is_empty() || encoded.contains('/') || !is_percent_encoded(encoded) {

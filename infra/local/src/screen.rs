@@ -1,4 +1,4 @@
-//! What the start-up screen says of the chat: lines to paste.
+//! The chat's part of the start-up screen: lines to paste.
 
 use anyhow::Result;
 use chat::UserId;
@@ -8,14 +8,14 @@ use serde_json::json;
 
 use crate::auth::{Authorization, HOURS, Issuer, OFF};
 
-/// What is written in a query otherwise than it reads. Names of e-mail addresses stay as they are.
+/// Characters that are percent-encoded in a query. E-mail addresses stay readable.
 const SPECIAL: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'@')
     .remove(b'.')
     .remove(b'-')
     .remove(b'_');
 
-/// Shows it, for a chat at the addresses `ws` and `http`.
+/// Prints it, for a chat at the addresses `ws` and `http`.
 ///
 /// # Errors
 ///
@@ -55,7 +55,7 @@ fn show_open(ws: &str, http: &str) {
     );
 }
 
-/// A token for each user, and what to do with it.
+/// Prints a token for each user, with commands that use it.
 fn show_tokens(ws: &str, http: &str, issuer: &Issuer) -> Result<()> {
     println!(
         "

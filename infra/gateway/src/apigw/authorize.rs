@@ -25,7 +25,7 @@ use response::{AuthorizerResponse, Rejection};
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>
 const AUTHORIZER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Asks the function of an authorizer.
+/// Invokes the function of an authorizer.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! What functions of a WebSocket API answer.
+//! Responses of functions of a WebSocket API.
 //!
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html#api-gateway-simple-proxy-for-lambda-output-format>
 
@@ -22,7 +22,7 @@ const MULTI_VALUE_HEADERS_COUNT: bool = true;
 /// Whether a body in base64 is decoded before it is sent. [U]
 const BASE64_IS_DECODED: bool = false;
 
-/// A well-formed answer of a function.
+/// A well-formed response of a function.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProxyResponse {
     /// Its status.
@@ -34,30 +34,31 @@ pub struct ProxyResponse {
 }
 
 impl ProxyResponse {
-    /// Reads an answer; `None` if it is no proxy response.
+    /// Reads a response; `None` if it is no proxy response.
     pub fn parse(payload: &[u8]) -> Option<Self> {
-        let Ok(Value::Object(answer)) = serde_json::from_slice(payload) else {
+        let Ok(Value::Object(response)) = serde_json::from_slice(payload) else {
             return None;
         };
-        if !answer.keys().all(|key| KEYS.contains(&key.as_str())) {
+        if !response.keys().all(|key| KEYS.contains(&key.as_str())) {
             return None;
         }
-        let status = match answer.get("statusCode")? {
+        let status = match response.get("statusCode")? {
             Value::Number(status) => status.as_u64()?,
             Value::String(status) => status.parse().ok()?,
             _ => return None,
         };
-        let body = match answer.get("body") {
+        let body = match response.get("body") {
             None | Some(Value::Null) => String::new(),
             Some(Value::String(body)) => body.clone(),
             Some(_) => return None,
         };
-        let is_base64 = answer.get("isBase64Encoded") == Some(&Value::Bool(true));
-        let body = match BASE64_IS_DECODED && is_base64 {
-            true => String::from_utf8_lossy(&STANDARD.decode(&body).ok()?).into_owned(),
-            false => body,
+        let is_base64 = response.get("isBase64Encoded") == Some(&Value::Bool(true));
+        let body = if BASE64_IS_DECODED && is_base64 {
+            String::from_utf8_lossy(&STANDARD.decode(&body).ok()?).into_owned()
+        } else {
+            body
         };
-        let map = |key: &str| answer.get(key).cloned().unwrap_or_default();
+        let map = |key: &str| response.get(key).cloned().unwrap_or_default();
         Some(Self {
             status: u16::try_from(status).ok()?,
             body,
@@ -66,7 +67,7 @@ impl ProxyResponse {
         })
     }
 
-    /// A header by its name in lower case; the last value if there are several.
+    /// Returns a header by its name in lower case; the last value if there are several.
     pub fn header(&self, name: &str) -> Option<&str> {
         let find = |map: &'_ Value| -> Option<String> {
             let map = map.as_object()?;
@@ -86,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_a_proxy_response_or_malformed() {
+    fn a_response_is_a_proxy_response_or_malformed() {
         let good = ProxyResponse::parse(
             br#"{"statusCode":201,"multiValueHeaders":{"Sec-WebSocket-Protocol":["a","b"]}}"#,
         )

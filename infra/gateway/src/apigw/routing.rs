@@ -15,7 +15,7 @@ pub struct HttpMatch<'a> {
     pub parameters: BTreeMap<String, String>,
 }
 
-/// Finds the route for a request: the most specific path first, then the method before `ANY`.
+/// Returns the route of a request: the most specific path first, then the method before `ANY`.
 ///
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-routes.html>
 pub fn match_http<'a>(routes: &'a [HttpRoute], method: &str, path: &str) -> Option<HttpMatch<'a>> {
@@ -31,8 +31,9 @@ pub fn match_http<'a>(routes: &'a [HttpRoute], method: &str, path: &str) -> Opti
         .map(|(_, found)| found)
 }
 
-/// How loosely a pattern fits, with the parameters. A full match comes first, with as few variables
-/// as possible, then a greedy one with as long a beginning as possible, then `$default`.
+/// Returns the rank of a pattern that matches a path, with the parameters. Full matches come first,
+/// those with the fewest variables before others; then greedy ones, the longest first; then
+/// `$default`.
 fn match_path(pattern: &str, path: &str) -> Option<(Rank, BTreeMap<String, String>)> {
     if pattern == "$default" {
         return Some((Rank::Default, BTreeMap::new()));

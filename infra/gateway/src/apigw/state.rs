@@ -18,27 +18,27 @@ use crate::http::sigv4::AccessKey;
 use crate::lambda::Functions;
 use crate::model::Template;
 
-/// Returns what a handshake at a path with a query means: `None` at a path that it leaves to the
-/// stage, else the query of a handshake to the stage, or the status of a refusal.
+/// Rewrites the path of a handshake. Returns `None` for a path that it does not rewrite, else the
+/// query of a handshake to the stage, or the status of a rejection.
 pub type PathRewrite = fn(path: &str, query: &str) -> Option<Result<Pairs, StatusCode>>;
 
-/// What a developer may set.
+/// Settings of a gateway.
 pub struct Settings {
-    /// How long a connection may be silent. API Gateway: 10 minutes.
+    /// Idle timeout of a connection. API Gateway: 10 minutes.
     pub idle_timeout: Duration,
-    /// How long a connection may be open. API Gateway: 2 hours.
+    /// Lifetime of a connection. API Gateway: 2 hours.
     pub lifetime: Duration,
-    /// Who may call `@connections`.
+    /// Access keys that may call `@connections`.
     pub access_keys: Vec<AccessKey>,
-    /// Other paths at which connections are opened.
+    /// Rewrites paths other than that of the stage.
     pub path_rewrite: Option<PathRewrite>,
 }
 
 /// A running gateway.
 pub struct Gateway {
-    /// What it serves.
+    /// The template.
     pub template: Template,
-    /// What the developer has set.
+    /// The settings.
     pub settings: Settings,
     /// The open connections.
     pub connections: Connections,
@@ -52,11 +52,11 @@ pub struct Gateway {
     pub authorizer_cache: ResponseCache,
     /// Keys of issuers of tokens.
     pub keys: Keys,
-    /// How many requests the routes of the WebSocket API still take.
+    /// Token buckets of the routes of the WebSocket API.
     pub websocket_buckets: Buckets,
-    /// The same of the HTTP API.
+    /// Token buckets of the routes of the HTTP API.
     pub http_buckets: Buckets,
-    /// What is to go wrong.
+    /// The faults in force.
     pub faults: Arc<Switches>,
     /// The functions.
     pub functions: Functions,
@@ -86,8 +86,8 @@ impl Gateway {
         })
     }
 
-    /// Closes all connections with 1001, runs their `$disconnect`, and waits for frames in flight. Until
-    /// then functions reach `@connections`; new clients are rejected.
+    /// Closes all connections with 1001, runs their `$disconnect`, and waits for frames in flight.
+    /// Until then functions reach `@connections`; new clients are rejected.
     pub async fn shutdown(&self) {
         self.closing.cancel();
         self.tasks.close();
@@ -96,11 +96,11 @@ impl Gateway {
         self.closed.cancel();
     }
 
-    /// Sets all faults anew.
+    /// Replaces all faults.
     ///
     /// # Errors
     ///
-    /// A function that is to be killed is not there, or is not ours to kill.
+    /// A function to kill does not exist, or runs elsewhere.
     pub fn set_faults(&self, faults: Faults) -> Result<()> {
         self.functions.check_kills(&faults)?;
         self.faults.set(faults);

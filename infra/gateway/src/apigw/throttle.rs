@@ -1,4 +1,4 @@
-//! How many requests a route takes: a token bucket for each.
+//! Rate limits of routes: a token bucket for each.
 //!
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-protect.html>
 

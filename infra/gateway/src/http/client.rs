@@ -1,4 +1,4 @@
-//! An HTTP client that keeps its connections: for other Invoke APIs, and for the keys of issuers.
+//! An HTTP client with a pool of connections, for other Invoke APIs and for the keys of issuers.
 
 use std::sync::LazyLock;
 
@@ -11,7 +11,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
-/// The largest answer that is read, in bytes. It is above what Lambda gives.
+/// Size limit of a response, in bytes. It is above that of Lambda.
 const MAX_RESPONSE_BYTES: usize = 8 * 1024 * 1024;
 
 type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
@@ -31,19 +31,19 @@ static CLIENT: LazyLock<HttpClient> = LazyLock::new(|| {
     Client::builder(TokioExecutor::new()).build(connector)
 });
 
-/// Sends a request and reads the answer.
+/// Sends a request and reads the response.
 ///
 /// # Errors
 ///
-/// There is no answer, or one of more than 8 MB.
+/// There is no response, or one of more than 8 MB.
 pub async fn send(request: Request<Full<Bytes>>) -> Result<Response<Bytes>> {
     let response = CLIENT
         .request(request)
         .await
-        .context("it does not answer")?;
+        .context("it does not respond")?;
     let (parts, body) = response.into_parts();
     let body = Limited::new(body, MAX_RESPONSE_BYTES).collect().await;
-    let body = body.map_err(|error| anyhow::anyhow!("the answer breaks off: {error}"))?;
+    let body = body.map_err(|error| anyhow::anyhow!("the response breaks off: {error}"))?;
     Ok(Response::from_parts(parts, body.to_bytes()))
 }
 
@@ -57,7 +57,7 @@ pub async fn get(url: &str) -> Result<Bytes> {
     let response = send(request).await.with_context(|| url.to_owned())?;
     ensure!(
         response.status().is_success(),
-        "{url} answers {}",
+        "{url} responds with {}",
         response.status()
     );
     Ok(response.into_body())

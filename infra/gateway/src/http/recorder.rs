@@ -1,5 +1,5 @@
-//! The heads of requests as they were written: events of `$connect` keep the case of header names,
-//! which a parsed request has lost.
+//! Heads of requests as the client has written them. Events of `$connect` keep the case of header
+//! names, which a parsed request has lost.
 
 use std::io;
 use std::pin::Pin;
@@ -27,11 +27,11 @@ pub struct Head(Arc<Mutex<Recording>>);
 struct Recording {
     bytes: Vec<u8>,
     is_on: bool,
-    /// What is read next begins a new request.
+    /// The response has begun: the next bytes belong to a new request.
     is_answered: bool,
 }
 
-/// A TCP connection that remembers what the client has sent since our last answer.
+/// A TCP connection that keeps the bytes that the client has sent since our last response.
 pub struct Recorder {
     stream: TcpStream,
     head: Head,
@@ -66,9 +66,10 @@ impl Head {
             lower.sort();
             lower
         };
-        match normal(&written) == normal(&parsed) {
-            true => written,
-            false => parsed,
+        if normal(&written) == normal(&parsed) {
+            written
+        } else {
+            parsed
         }
     }
 

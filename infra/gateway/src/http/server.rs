@@ -23,12 +23,12 @@ pub const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// Timeout of the body of a request.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Read buffer of a connection, in bytes. It is larger than [`MAX_HEAD_BYTES`], so that a head that is
-/// too large gets a 431.
+/// Read buffer of a connection, in bytes. It is larger than [`MAX_HEAD_BYTES`], so that a head that
+/// is too large gets a 431.
 const READ_BUFFER_BYTES: usize = 64 * 1024;
 
-/// The largest head of a request, in bytes. Documented of HTTP APIs, and taken to hold of handshakes
-/// too \[U\].
+/// The largest head of a request, in bytes. Documented of HTTP APIs, and taken to hold of
+/// handshakes too \[U\].
 ///
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>
 pub const MAX_HEAD_BYTES: usize = 10_240;
@@ -100,7 +100,8 @@ pub async fn serve_with<H, F>(
                 tokio::spawn(serve_one(stream, client, shutdown, options, handler));
             }
             Err(error) => {
-                // Out of file descriptors, most likely: let some sockets close.
+                // Most likely there are no file descriptors left: wait until some connections
+                // close.
                 if !is_failing {
                     tracing::warn!("cannot accept connections for now: {error}");
                 }

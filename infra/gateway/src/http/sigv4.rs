@@ -22,7 +22,7 @@ use hyper::{HeaderMap, Request};
 
 use crate::model::REGION;
 
-/// How far the time of a signature may be from ours.
+/// Limit of the difference between the time of a signature and ours.
 const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
 /// An access key with its secret.
@@ -54,7 +54,7 @@ impl std::fmt::Debug for AccessKey {
     }
 }
 
-/// Why a request is refused: the kind of error, and a sentence.
+/// The rejection of a request: the kind of error, and a sentence.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Rejection {
     /// Value of `x-amzn-errortype`.
@@ -63,7 +63,7 @@ pub struct Rejection {
     pub message: String,
 }
 
-fn refuse<T>(kind: &'static str, message: impl Into<String>) -> Result<T, Rejection> {
+fn reject<T>(kind: &'static str, message: impl Into<String>) -> Result<T, Rejection> {
     Err(Rejection {
         kind,
         message: message.into(),
@@ -94,17 +94,17 @@ pub fn verify(
         .duration_since(date)
         .unwrap_or_else(|error| error.duration());
     if skew > CLOCK_SKEW {
-        return refuse("InvalidSignatureException", "Signature expired");
+        return reject("InvalidSignatureException", "Signature expired");
     }
     let scope = format!("{REGION}/{service}/aws4_request");
     if claim.scope != scope {
         let message = format!("Credential should be scoped to {scope}");
-        return refuse("InvalidSignatureException", message);
+        return reject("InvalidSignatureException", message);
     }
     let key = find_key(keys, &claim)?;
     match signature(parts, body, service, key, &claim, date) {
         Ok(expected) if expected == claim.signature => Ok(()),
-        _ => refuse(
+        _ => reject(
             "InvalidSignatureException",
             "The request signature we calculated does not match the signature you provided",
         ),
@@ -122,7 +122,7 @@ fn claim(parts: &Parts) -> Result<Claim<'_>, Rejection> {
     let authorization = parts.headers.get("authorization");
     let Some(authorization) = authorization.and_then(|value| value.to_str().ok()) else {
         let message = "Missing Authentication Token";
-        return refuse("MissingAuthenticationTokenException", message);
+        return reject("MissingAuthenticationTokenException", message);
     };
     Claim::parse(authorization).ok_or_else(|| {
         incomplete("AWS4-HMAC-SHA256 with 'Credential', 'SignedHeaders' and 'Signature'")
@@ -158,8 +158,7 @@ pub fn sign(
     Ok(request)
 }
 
-/// Whether a request says that it is signed, and by one of `keys`: what can be told before its body
-/// is read.
+/// Checks that a request claims a signature by one of `keys`. The body is not needed for that.
 ///
 /// # Errors
 ///
@@ -169,7 +168,7 @@ pub fn check_claim(parts: &Parts, keys: &[AccessKey]) -> Result<(), Rejection> {
     find_key(keys, &claim).map(|_| ())
 }
 
-/// What the `Authorization` header says.
+/// The content of an `Authorization` header.
 struct Claim<'a> {
     key_id: &'a str,
     /// Region, service and the constant end.
@@ -211,7 +210,7 @@ fn signature(
     date: SystemTime,
 ) -> anyhow::Result<String> {
     let mut settings = SigningSettings::default();
-    // What was signed is what the client says it has signed.
+    // The client names the headers that it has signed.
     settings.excluded_headers = None;
     let host = parts.headers.get("host").context("there is no host")?;
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
@@ -282,7 +281,7 @@ mod tests {
     }
 
     fn kind(result: Result<(), Rejection>) -> &'static str {
-        result.err().map_or("good", |refusal| refusal.kind)
+        result.err().map_or("good", |rejection| rejection.kind)
     }
 
     #[test]

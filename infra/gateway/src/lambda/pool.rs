@@ -1,8 +1,9 @@
 //! The processes of a function: started when there is work, stopped.
 //!
 //! As on Lambda, a process takes one event at a time, and one more is started whenever an event
-//! finds all of them busy, up to a limit. Or one process takes many events at once, as on
-//! [Lambda Managed Instances](https://docs.aws.amazon.com/lambda/latest/dg/lambda-managed-instances-rust.html).
+//! finds all of them busy, up to a limit. Or one process takes many events at once, as on [Lambda
+//! Managed
+//! Instances](https://docs.aws.amazon.com/lambda/latest/dg/lambda-managed-instances-rust.html).
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
@@ -29,33 +30,33 @@ use crate::logs;
 use crate::model::{self, Function, Template};
 use crate::process::build::Binaries;
 
-/// How long a process may take to end by itself.
+/// Timeout of the shutdown of a process. It is killed then.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long the start of a process may take.
+/// Timeout of the start of a process.
 ///
 /// <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-ib>
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long an event may wait for a process: longer than any API does. Lambda would refuse it at
-/// once.
+/// Timeout of an event in the queue: longer than the timeout of any API. Lambda rejects such an
+/// event at once.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The longest line of a function's log that is printed in one piece, in bytes.
+/// Size limit of a printed piece of a line of a function's log, in bytes.
 const MAX_LINE_BYTES: u64 = 64 * 1024;
 
-/// How many processes a function has, and what each takes at once.
+/// Limits of the processes of a function, and of the events of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Concurrency {
-    /// So many processes, of which each takes one event at a time.
+    /// Up to so many processes, each with one event at a time.
     Processes(u32),
-    /// One process, which takes so many events at once.
+    /// One process with up to so many events at once.
     InFlight(u32),
 }
 
-/// Starts a process of each function and waits until they ask for events; returns the pools by logical
-/// id. A process that does not start is reported in the log. The processes join the process group
-/// `group`.
+/// Starts a process of each function and waits until they ask for events; returns the pools by
+/// logical id. A process that does not start is reported in the log. The processes join the process
+/// group `group`.
 pub async fn start(
     template: &Template,
     binaries: &Binaries,
@@ -126,7 +127,8 @@ impl Pool {
         })
     }
 
-    /// Hands an event to a process, which is killed after `kill`, and waits for the result.
+    /// Queues an event for a process, and waits for the result. The process that takes it is killed
+    /// after `kill`. The queue fails the event if no process takes it in time.
     ///
     /// # Errors
     ///
@@ -146,14 +148,14 @@ impl Pool {
         {
             return Err(InvokeError::Busy);
         }
-        // The process that took it may have been counted on for another event.
+        // Another event may have counted on the process that took this one.
         self.grow();
         let stopped = || FunctionError::new("Runtime.ExitError", "the function is being stopped");
         let outcome = waiting.outcome.await.unwrap_or_else(|_| Err(stopped()));
         outcome.map_err(InvokeError::Function)
     }
 
-    /// Kills the processes that have an event in hand.
+    /// Kills the processes that have an event.
     pub fn kill_busy(&self) {
         for process in self
             .processes
@@ -184,14 +186,14 @@ impl Pool {
         change(&mut self.counts.lock());
     }
 
-    /// Starts a process before there is work; the receiver hears how that went.
+    /// Starts a process before there is an event. The receiver gets the result of the start.
     fn start_first(self: &Arc<Self>) -> oneshot::Receiver<Result<(), FunctionError>> {
         let (started, start) = oneshot::channel();
         self.start(&mut self.processes.lock(), Some(started));
         start
     }
 
-    /// Starts another process if there is an event for which none is free.
+    /// Starts another process if an event waits for which no process is free.
     fn grow(self: &Arc<Self>) {
         let limit = match self.settings.concurrency {
             Concurrency::Processes(limit) => limit as usize,
@@ -217,12 +219,12 @@ impl Pool {
         let pool = Arc::clone(self);
         self.tasks.spawn(async move {
             pool.run(&api, started).await;
-            // The events that it might have taken are still there.
+            // Events that the process would have taken may still wait.
             pool.grow();
         });
     }
 
-    /// The life of a process.
+    /// Runs a process to its end, and reports its end.
     async fn run(self: &Arc<Self>, api: &Arc<RuntimeApi>, started: Option<Started>) {
         let (started, status) = self.run_process(api, started).await;
         let name = &self.function.logical_id;
@@ -240,7 +242,7 @@ impl Pool {
         if let Some(error) = api.process_exited(status) {
             match started {
                 Some(started) => drop(started.send(Err(error))),
-                // On Lambda too the event that needed the process gets the error of its init.
+                // As on Lambda, the event that needed the process gets the error of its init.
                 None => self.queue.fail_one(error),
             }
         } else if let Some(status) = status
@@ -250,7 +252,7 @@ impl Pool {
         }
     }
 
-    /// Runs the process to its end. Gives `started` back if it has not started.
+    /// Runs the process to its end. Returns `started` if the process has not asked for an event.
     async fn run_process(
         self: &Arc<Self>,
         api: &Arc<RuntimeApi>,
@@ -313,7 +315,7 @@ impl Pool {
     fn spawn(&self, runtime_api: &str) -> Result<Child> {
         let name = &self.function.logical_id;
         let mut command = Command::new(&self.binary);
-        // Where it is on Lambda: the folder of its code.
+        // As on Lambda: the folder of its code.
         if self.function.folder.is_dir() {
             command.current_dir(&self.function.folder);
         }
@@ -324,7 +326,7 @@ impl Pool {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // Not in our group: Ctrl-C is for us, who stop the functions after the last frame.
+            // Ctrl-C must not reach the functions: the gateway stops them after the last frame.
             .process_group(self.group)
             .kill_on_drop(true);
         let mut child = command
@@ -335,10 +337,11 @@ impl Pool {
         Ok(child)
     }
 
-    /// What Lambda sets: <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>.
+    /// Returns the variables that Lambda sets:
+    /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>.
     ///
-    /// The environment of the developer is not passed on, so a variable that the template forgets
-    /// is missed here already.
+    /// The environment of the developer is not passed on, so that a variable that the template
+    /// lacks is missing here too.
     fn lambda_environment(&self, runtime_api: &str) -> Vec<(&'static str, String)> {
         let mut environment = vec![
             ("AWS_LAMBDA_RUNTIME_API", runtime_api.to_owned()),
@@ -357,7 +360,7 @@ impl Pool {
                 format!("/aws/lambda/{}", self.function.function_name),
             ),
             ("AWS_LAMBDA_LOG_STREAM_NAME", "local".to_owned()),
-            // The lines are for the developer, whatever the template says.
+            // The developer reads the lines, so the flags decide and not the template.
             ("AWS_LAMBDA_LOG_FORMAT", self.settings.log_format.to_owned()),
             ("AWS_LAMBDA_LOG_LEVEL", self.settings.log_level.clone()),
             ("AWS_REGION", model::REGION.to_owned()),
@@ -405,8 +408,8 @@ async fn kill(child: &mut Child) -> Result<ExitStatus> {
     Ok(child.wait().await?)
 }
 
-/// Prints the lines of a function under its name, whatever they hold, to the end: a function whose
-/// output nobody takes would fail to write it.
+/// Prints the lines of a function under its name until its output ends. If the pipe were closed
+/// earlier, the function would fail to write.
 fn forward(name: &str, output: Option<impl AsyncRead + Unpin + Send + 'static>) {
     let Some(output) = output else { return };
     let name = name.to_owned();

@@ -9,13 +9,13 @@ use tokio::sync::oneshot;
 
 use super::FunctionError;
 
-/// Events that may wait for a process.
+/// Limit of events in a queue.
 const QUEUE_EVENTS: usize = 10_000;
 
-/// Bytes of events that may wait for a process.
+/// Limit of the events in a queue, in bytes.
 const QUEUE_BYTES: usize = 64 * 1024 * 1024;
 
-/// How an invocation ends.
+/// The result of an invocation.
 pub type Outcome = Result<Bytes, FunctionError>;
 
 /// Events on their way to the processes of a function.
@@ -31,7 +31,7 @@ pub struct Invocation {
     pub id: String,
     /// The event.
     pub(super) payload: Bytes,
-    /// After how long its process is to be killed: a fault on demand.
+    /// The delay after which its process is killed: a fault on demand.
     pub(super) kill: Option<Duration>,
     /// Is sent when a process has taken the event.
     pub(super) taken: oneshot::Sender<()>,
@@ -39,11 +39,11 @@ pub struct Invocation {
     pub(super) reply: oneshot::Sender<Outcome>,
 }
 
-/// The two moments that the sender of an event waits for.
+/// The two moments that the caller of an invocation waits for.
 pub struct Waiting {
-    /// A process has taken the event, or nobody ever will.
+    /// Resolves when a process has taken the event; fails if none ever will.
     pub taken: oneshot::Receiver<()>,
-    /// The end.
+    /// Resolves with the result.
     pub outcome: oneshot::Receiver<Outcome>,
 }
 
@@ -82,7 +82,7 @@ impl Queue {
         })
     }
 
-    /// How many events wait.
+    /// Returns how many events wait.
     pub fn len(&self) -> usize {
         self.receiver.len()
     }
@@ -100,7 +100,7 @@ impl Queue {
         }
     }
 
-    /// Waits for an event that somebody still waits for.
+    /// Waits for an event whose caller has not given up.
     pub(super) async fn next(&self) -> Option<Invocation> {
         loop {
             let invocation = self.receiver.recv().await.ok()?;

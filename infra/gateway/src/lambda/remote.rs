@@ -19,10 +19,10 @@ use crate::http::client;
 use crate::http::sigv4::{self, AccessKey};
 use crate::model::Template;
 
-/// Invocations of a function under way at once. `cargo lambda watch` hangs for good near a hundred.
+/// Limit of concurrent invocations of a function. `cargo lambda watch` hangs near a hundred.
 const MAX_OUTSTANDING: usize = 64;
 
-/// How long the first invocation of a function may take: it may have to be compiled.
+/// Timeout of the first invocation of a function, which may have to be compiled.
 const WARM_UP_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// A function behind another Invoke API.
@@ -34,7 +34,7 @@ pub struct RemoteFunction {
     outstanding: Semaphore,
 }
 
-/// How functions are called at an Invoke API.
+/// The names of functions at an Invoke API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Names {
     /// As their binaries: `cargo lambda watch` knows no other names.
@@ -43,7 +43,8 @@ pub enum Names {
     Functions,
 }
 
-/// The functions of a template behind the Invoke API at `base`, invoked with an access key.
+/// Returns the functions of a template behind the Invoke API at `base`, which `access_key` signs
+/// for.
 ///
 /// # Errors
 ///
@@ -76,9 +77,9 @@ pub fn functions(
     functions.collect()
 }
 
-/// Makes each function ready, one after another: `cargo lambda watch` starts a function with its
-/// first invocation, and several at once wait for each other. A real Lambda runs nothing. Those
-/// that make custom resources are invoked one after another anyway, and with better events.
+/// Sends a DryRun to each function in turn, so that `cargo lambda watch` starts it: several starts
+/// at once would wait for each other. On real Lambda a DryRun runs nothing. The functions of custom
+/// resources are left out: their Create events start them, one after another.
 pub async fn warm_up(template: &Template, functions: &BTreeMap<String, Arc<RemoteFunction>>) {
     let makes_resource = |id: &str| {
         let mut resources = template.custom_resources.iter();
@@ -86,9 +87,9 @@ pub async fn warm_up(template: &Template, functions: &BTreeMap<String, Arc<Remot
     };
     for (_, function) in functions.iter().filter(|(id, _)| !makes_resource(id)) {
         tracing::info!("waiting for {}", function.name);
-        let answer = tokio::time::timeout(WARM_UP_TIMEOUT, function.post("DryRun", "{}".into()));
-        match answer.await {
-            Ok(Ok(answer)) => match answer.status() {
+        let response = tokio::time::timeout(WARM_UP_TIMEOUT, function.post("DryRun", "{}".into()));
+        match response.await {
+            Ok(Ok(response)) => match response.status() {
                 StatusCode::NOT_FOUND => {
                     tracing::error!("there is no function {} there", function.name);
                 }
@@ -96,11 +97,11 @@ pub async fn warm_up(template: &Template, functions: &BTreeMap<String, Arc<Remot
                     "{} may not be invoked with this --access-key",
                     function.name
                 ),
-                // Whatever it makes of an empty event, it runs.
+                // Any other response means that the function runs.
                 _ => {}
             },
             Ok(Err(error)) => tracing::error!("{} cannot be reached: {error:#}", function.name),
-            Err(_) => tracing::error!("{} does not answer", function.name),
+            Err(_) => tracing::error!("{} does not respond", function.name),
         }
     }
 }
@@ -114,35 +115,36 @@ impl RemoteFunction {
     pub async fn invoke(&self, payload: Bytes) -> Result<Bytes, InvokeError> {
         let permit = self.outstanding.acquire().await;
         let _permit = permit.expect("the semaphore is never closed");
-        // cargo lambda watch never answers for a process that has crashed.
-        let Ok(answer) =
+        // cargo lambda watch never responds for a process that has crashed.
+        let Ok(response) =
             tokio::time::timeout(self.timeout, self.post("RequestResponse", payload)).await
         else {
             return Err(InvokeError::Function(FunctionError::timed_out(
                 self.timeout,
             )));
         };
-        let answer = answer.map_err(|error| {
+        let response = response.map_err(|error| {
             InvokeError::NotInvocable(format!("{} cannot be reached: {error:#}", self.name))
         })?;
-        self.outcome(answer)
+        self.outcome(response)
     }
 
-    fn outcome(&self, answer: Response<Bytes>) -> Result<Bytes, InvokeError> {
-        let status = answer.status();
-        let has_error = answer.headers().contains_key("x-amz-function-error");
-        // cargo lambda watch says 500 where Lambda has the header.
+    fn outcome(&self, response: Response<Bytes>) -> Result<Bytes, InvokeError> {
+        let status = response.status();
+        let has_error = response.headers().contains_key("x-amz-function-error");
+        // cargo lambda watch sends 500 where Lambda sends the header.
         if has_error || status.is_server_error() {
             return Err(InvokeError::Function(FunctionError::from_json(
-                answer.body(),
+                response.body(),
             )));
         }
-        match status.is_success() {
-            true => Ok(answer.into_body()),
-            false => Err(InvokeError::NotInvocable(format!(
+        if status.is_success() {
+            Ok(response.into_body())
+        } else {
+            Err(InvokeError::NotInvocable(format!(
                 "invoking {}: {status}",
                 self.name
-            ))),
+            )))
         }
     }
 

@@ -94,7 +94,7 @@ impl RuntimeApi {
         let stopped = self.stopped.clone();
         server::serve(listener, stopped, move |request, _| {
             let api = Arc::clone(&self);
-            async move { api.answer(request).await }
+            async move { api.handle(request).await }
         })
         .await;
     }
@@ -111,7 +111,8 @@ impl RuntimeApi {
         *self.polled.borrow()
     }
 
-    /// How many more events the process takes: one at least if it has not asked for any yet.
+    /// Returns how many more events the process takes: at least one if it has not asked for any
+    /// yet.
     pub fn capacity(&self) -> usize {
         if self.is_retired() {
             0
@@ -127,12 +128,12 @@ impl RuntimeApi {
         self.retired.is_cancelled()
     }
 
-    /// Whether the process has an event in hand.
+    /// Whether the process has an event.
     pub fn is_busy(&self) -> bool {
         !self.in_flight.lock().is_empty()
     }
 
-    /// Waits until an event has taken longer than it may, and fails it.
+    /// Waits until an event exceeds its timeout, and fails it.
     pub async fn overdue(&self) {
         loop {
             let oldest = self
@@ -161,23 +162,24 @@ impl RuntimeApi {
         }
     }
 
-    /// Gives the process no more events.
+    /// Sends the process no more events.
     pub fn retire(&self) {
         self.retired.cancel();
     }
 
-    /// Waits until the process is to be killed, as was asked for with one of its events.
+    /// Waits until an event requests the kill of the process.
     pub async fn killed(&self) {
         self.kill.notified().await;
     }
 
-    /// Says why the process never asked for an event, unless it has said so itself.
+    /// Stores the reason why the process never asked for an event, unless it has reported one
+    /// itself.
     pub fn fail_init(&self, error: FunctionError) {
         let mut init_error = self.init_error.lock();
         init_error.get_or_insert(error);
     }
 
-    /// Waits until the events that the process has in hand are done.
+    /// Waits until the process has no event any longer.
     pub async fn drained(&self) {
         loop {
             let finished = self.finished.notified();
@@ -191,7 +193,7 @@ impl RuntimeApi {
         }
     }
 
-    /// Ends the API and fails what the process had in hand. Gives the error of a process that never
+    /// Stops the API and fails the events of the process. Returns the error of a process that never
     /// asked for an event.
     pub fn process_exited(&self, status: Option<ExitStatus>) -> Option<FunctionError> {
         self.stopped.cancel();
@@ -210,7 +212,7 @@ impl RuntimeApi {
         Some(told.unwrap_or_else(error))
     }
 
-    async fn answer(self: &Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn handle(self: &Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let path = request.uri().path().to_owned();
         let Some(path) = path.strip_prefix("/2018-06-01/runtime/") else {
             return status(StatusCode::NOT_FOUND);
@@ -224,7 +226,7 @@ impl RuntimeApi {
                     ("response", Ok(body)) => Ok(body),
                     (_, Ok(body)) => Err(FunctionError::from_json(&body)),
                     (_, Err(StatusCode::PAYLOAD_TOO_LARGE)) => Err(FunctionError::too_large()),
-                    (_, Err(refused)) => return status(refused),
+                    (_, Err(error)) => return status(error),
                 };
                 self.complete(id, outcome)
             }
@@ -274,12 +276,12 @@ impl RuntimeApi {
         if let Some(delay) = invocation.kill {
             tokio::spawn(Arc::clone(self).kill_during(id, delay));
         }
-        // Whoever sent it may have given up just now.
+        // The caller may have given up just now.
         let _ = invocation.taken.send(());
         response
     }
 
-    /// Has the process killed after `delay` if it still has the event in hand.
+    /// Requests the kill of the process after `delay` if it still has the event.
     async fn kill_during(self: Arc<Self>, id: String, delay: Duration) {
         tokio::time::sleep(delay).await;
         if self.in_flight.lock().contains_key(&id) {
@@ -291,14 +293,14 @@ impl RuntimeApi {
         let Some(event) = self.in_flight.lock().remove(id) else {
             return status(StatusCode::BAD_REQUEST);
         };
-        // The caller may have given up; that is not the function's concern.
+        // The caller may have given up.
         let _ = event.reply.send(outcome);
         self.finished.notify_waiters();
         status(StatusCode::ACCEPTED)
     }
 }
 
-/// The end of a process in Lambda's words.
+/// Returns the reason of a process's end as Lambda words it.
 fn exit_reason(status: Option<ExitStatus>) -> String {
     use std::os::unix::process::ExitStatusExt;
     let Some(status) = status else {
@@ -315,7 +317,7 @@ fn exit_reason(status: Option<ExitStatus>) -> String {
     }
 }
 
-/// The trace of an invocation, and the segment in it that Lambda would have sent.
+/// Returns the header of a trace, with the segment in it that Lambda would have sent.
 fn trace_header(sampled: bool) -> String {
     let (root, segment) = (trace_id(), fastrand::u64(..));
     format!("{root};Parent={segment:016x};Sampled={}", u8::from(sampled))

@@ -19,11 +19,11 @@ use crate::process::cargo::cargo;
 use crate::process::ports::free_port;
 use crate::process::supervise::Supervised;
 
-/// How long it may take until its port is open.
+/// Timeout of the start: until its port is open.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Processes of a function. One that has crashed never comes back until the source changes, so this
-/// is one more than the crashes that a function survives.
+/// Processes of a function. A process that has crashed is not replaced until the source changes, so
+/// this is one more than the crashes that a function survives.
 const PROCESSES: &str = "4";
 
 /// A running `cargo lambda watch`.
@@ -111,7 +111,7 @@ impl Watch {
     }
 }
 
-/// Checks that there is a `cargo lambda`, which shows before minutes of building.
+/// Checks that `cargo lambda` is installed.
 ///
 /// # Errors
 ///
@@ -128,7 +128,7 @@ pub async fn check_installed() -> Result<()> {
     }
 }
 
-/// The one workspace that has all functions.
+/// Returns the one workspace that has all functions.
 async fn workspace(template: &Template) -> Result<PathBuf> {
     let mut found: Option<PathBuf> = None;
     for function in template.functions.values() {
@@ -145,8 +145,9 @@ async fn workspace(template: &Template) -> Result<PathBuf> {
     found.context("the template has no functions")
 }
 
-/// The environment of all functions together: `cargo lambda watch` has but one. It is passed on
-/// rather than written to its file, where a connection string would have to be quoted.
+/// Returns the environment of all functions together: `cargo lambda watch` has only one. It is
+/// inherited rather than written to a file of settings, where a connection string would have to be
+/// quoted.
 fn environment(template: &Template, settings: &Settings) -> BTreeMap<String, String> {
     let access_key = &settings.access_key;
     let mut environment: BTreeMap<String, String> = [
@@ -176,7 +177,7 @@ fn environment(template: &Template, settings: &Settings) -> BTreeMap<String, Str
     environment
 }
 
-/// Our own standard error, for a program to write to as well.
+/// Returns our own standard error, so that a program can write to it too.
 fn stderr() -> Result<File> {
     use std::os::fd::AsFd;
     Ok(File::from(std::io::stderr().as_fd().try_clone_to_owned()?))

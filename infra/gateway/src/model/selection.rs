@@ -65,9 +65,10 @@ impl Selection {
     /// frame would have to be a JSON object and is not.
     pub fn select(&self, frame: &str) -> Option<String> {
         let needs_body = self.0.iter().any(|piece| matches!(piece, Piece::Body(_)));
-        let body: Value = match needs_body {
-            true => serde_json::from_str(frame).ok().filter(Value::is_object)?,
-            false => Value::Null,
+        let body: Value = if needs_body {
+            serde_json::from_str(frame).ok().filter(Value::is_object)?
+        } else {
+            Value::Null
         };
         let pieces = self.0.iter().map(|piece| match piece {
             Piece::Text(text) => text.clone(),

@@ -1,7 +1,8 @@
 //! Runs cargo, and shows how far it is.
 //!
-//! Several cargos may build at once. Each has a [`progress`](super::progress) line, and what it writes is
-//! kept: it is shown if the build fails, and warnings of the compiler are shown in any case.
+//! Several cargos may build at once. Each has a [`progress`](super::progress) line, and what it
+//! writes is kept: it is shown if the build fails, and warnings of the compiler are shown in any
+//! case.
 
 use std::process::{Command, Stdio};
 
@@ -10,8 +11,9 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::progress::Progress;
 
-/// Returns the command `cargo`, without the variables with which `cargo run` and `cargo test` describe
-/// their own package: some build scripts watch these variables, and their crates would be compiled anew.
+/// Returns the command `cargo`, without the variables with which `cargo run` and `cargo test`
+/// describe their own package: some build scripts watch these variables, and their crates would be
+/// compiled anew.
 pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
@@ -23,8 +25,8 @@ pub fn cargo() -> Command {
     command
 }
 
-/// Runs a command of cargo that builds `what`; returns its standard output. The command is killed if the
-/// future is dropped.
+/// Runs a command of cargo that builds `what`; returns its standard output. The command is killed
+/// if the future is dropped.
 ///
 /// # Errors
 ///

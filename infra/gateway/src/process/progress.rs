@@ -1,6 +1,7 @@
 //! Progress of the builds of a start: one line for each, on standard error.
 //!
-//! On a terminal the lines are drawn again each second; elsewhere each is written every half minute.
+//! On a terminal the lines are drawn again each second; elsewhere each is written every half
+//! minute.
 
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
@@ -52,9 +53,10 @@ impl Progress {
             let pause = Duration::from_secs(if is_terminal { 1 } else { 30 });
             tokio::time::sleep(SILENCE).await;
             loop {
-                match is_terminal {
-                    true => draw(),
-                    false => eprintln!("{}", shown.line()),
+                if is_terminal {
+                    draw()
+                } else {
+                    eprintln!("{}", shown.line())
                 }
                 tokio::time::sleep(pause).await;
             }
@@ -72,9 +74,10 @@ impl Progress {
         let elapsed = self.build.start.elapsed();
         *self.build.state.lock() = State::Finished(elapsed, is_built);
         if elapsed > SILENCE {
-            match std::io::stderr().is_terminal() {
-                true => draw(),
-                false => eprintln!("{}", self.build.line()),
+            if std::io::stderr().is_terminal() {
+                draw()
+            } else {
+                eprintln!("{}", self.build.line())
             }
         }
     }

@@ -1,9 +1,9 @@
-//! Ties the life of other programs to ours, also when we are killed.
+//! Ties the life of other programs to that of this process, even if this process is killed.
 //!
-//! A second process of our own binary watches a pipe from us as its standard input. When we end in
-//! whatever way, the pipe closes, and the supervisor stops what it looks after: one program with
-//! time to end cleanly ([`Supervised`]), or a group of processes at once ([`Group`]). That needs
-//! nothing of the operating system but pipes and process groups.
+//! The supervisor is a second process of the same binary. Its standard input is a pipe from this
+//! process. When this process ends for any reason, the pipe closes, and the supervisor stops its
+//! program with time for a clean end ([`Supervised`]), or kills a process group at once
+//! ([`Group`]). The operating system needs only pipes and process groups for that.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -17,22 +17,22 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How long a program may take to end by itself, before it is killed.
+/// Timeout of the shutdown of a program. It is killed then.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Returns the path of this program, which is to know [`run`] and [`run_group`] as commands.
+/// Returns the path of this program. It has to offer [`run`] and [`run_group`] as commands.
 ///
 /// # Errors
 ///
-/// The system does not tell.
+/// The operating system does not know it.
 pub fn this_program() -> Result<PathBuf> {
     std::env::current_exe().context("where is this program?")
 }
 
-/// A program that ends when we do.
+/// A program that ends when this process does.
 pub struct Supervised {
     supervisor: Child,
-    /// Its closing tells the supervisor to stop the program.
+    /// The pipe to the supervisor. When it closes, the supervisor stops the program.
     alive: Option<ChildStdin>,
 }
 
@@ -93,7 +93,7 @@ impl Supervised {
     }
 }
 
-/// A process group that ends when we do.
+/// A process group that ends when this process does.
 pub struct Group {
     id: i32,
     _supervisor: Child,
@@ -125,14 +125,15 @@ impl Group {
     }
 }
 
-/// A supervisor in a group of its own, since Ctrl-C is for us alone.
+/// Returns the command of a supervisor, in a process group of its own: Ctrl-C is for this process
+/// alone.
 fn command(supervisor: &Path) -> Command {
     let mut command = Command::new(supervisor);
     command.stdin(Stdio::piped()).process_group(0);
     command
 }
 
-/// The supervisor's side: runs `program` until it ends or we are to stop.
+/// Runs `program` as its supervisor until it ends or a shutdown is requested.
 ///
 /// # Errors
 ///
@@ -161,7 +162,7 @@ pub async fn run(program: PathBuf, arguments: Vec<OsString>) -> Result<()> {
     std::process::exit(0);
 }
 
-/// The supervisor's side: kills its process group, itself included, when we are to stop.
+/// Kills the process group of this supervisor, itself included, when a shutdown is requested.
 ///
 /// # Errors
 ///

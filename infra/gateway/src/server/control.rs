@@ -1,11 +1,11 @@
 //! Faults on demand, and counts: `/_local/…` on the WebSocket port.
 //!
-//! - `GET` and `PUT /_local/faults`: the [`Faults`] in force; `PUT` sets all of them anew
+//! - `GET` and `PUT /_local/faults`: the [`Faults`] in force; `PUT` replaces all of them
 //! - `GET /_local/processes`: how many processes of each function have started and ended so far:
-//!   `{"ProbeFunction": {"started": 3, "exited": 1, "killed": 1}}`. `exited` ended with a status of their
-//!   own, `killed` by a signal. Functions that run elsewhere are left out.
+//!   `{"ProbeFunction": {"started": 3, "exited": 1, "killed": 1}}`. `exited` ended with a status of
+//!   their own, `killed` by a signal. Functions that run elsewhere are left out.
 //! - `POST /_local/cut`: breaks connections at once, all or `{"connection_id": …}`; says how many
-//! - `POST /_local/kill`: kills processes with an event in hand, of `{"function": …}`
+//! - `POST /_local/kill`: kills the processes of `{"function": …}` that have an event
 
 use std::sync::Arc;
 
@@ -30,14 +30,14 @@ pub fn is_control(path: &str) -> bool {
     path.starts_with("/_local/")
 }
 
-/// Answers a request about faults.
+/// Handles a request.
 pub async fn handle(gateway: &Arc<Gateway>, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let (parts, body) = request.into_parts();
     let body = match read_body(body, MAX_BODY_BYTES).await {
         Ok(body) => body,
-        Err(status) => return refuse(status, "the body cannot be read"),
+        Err(status) => return error_response(status, "the body cannot be read"),
     };
-    let answered = match (&parts.method, parts.uri.path()) {
+    let result = match (&parts.method, parts.uri.path()) {
         (&Method::GET, "/_local/faults") => Ok(json!(gateway.faults.get())),
         (&Method::PUT, "/_local/faults") => set(gateway, &body),
         (&Method::GET, "/_local/processes") => Ok(json!(gateway.functions.process_counts())),
@@ -46,12 +46,12 @@ pub async fn handle(gateway: &Arc<Gateway>, request: Request<Incoming>) -> Respo
         _ => {
             let there_are = "there are GET and PUT /_local/faults, GET /_local/processes, \
                              POST /_local/cut and /_local/kill";
-            return refuse(StatusCode::NOT_FOUND, there_are);
+            return error_response(StatusCode::NOT_FOUND, there_are);
         }
     };
-    match answered {
+    match result {
         Ok(body) => json_response(StatusCode::OK, &body),
-        Err(error) => refuse(StatusCode::BAD_REQUEST, &format!("{error:#}")),
+        Err(error) => error_response(StatusCode::BAD_REQUEST, &format!("{error:#}")),
     }
 }
 
@@ -101,6 +101,6 @@ fn kill(gateway: &Gateway, body: &[u8]) -> Result<Value> {
     Ok(json!({"function": function}))
 }
 
-fn refuse(status: StatusCode, message: &str) -> Response<Full<Bytes>> {
+fn error_response(status: StatusCode, message: &str) -> Response<Full<Bytes>> {
     json_response(status, &json!({"message": message}))
 }

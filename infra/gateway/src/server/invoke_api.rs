@@ -17,20 +17,21 @@ use crate::http::server::{aws_error, read_body, response};
 use crate::lambda::{Invocation, InvokeError, MAX_TIMEOUT};
 use crate::model::function_arn;
 
-/// The most that is read of a payload; what is above Lambda's own limit is told apart.
+/// Read limit of a payload, in bytes: above Lambda's limit, so that a payload between the two gets
+/// Lambda's error.
 const MAX_READ_BYTES: usize = 10 * 1024 * 1024;
 
-/// The largest payload that nobody waits for, in bytes.
+/// Size limit of the payload of an asynchronous invocation, in bytes.
 const MAX_EVENT_BYTES: usize = 1024 * 1024;
 
-/// The function that a request to this API names, `None` for any other path.
+/// Returns the function that a path of this API names; `None` for any other path.
 pub fn function_name(path: &str) -> Option<String> {
     let rest = path.strip_prefix("/2015-03-31/functions/")?;
     let name = rest.strip_suffix("/invocations")?;
     Some(percent_decode_str(name).decode_utf8_lossy().into_owned())
 }
 
-/// Answers an invocation of the function `name`.
+/// Handles an invocation of the function `name`.
 pub async fn handle(
     gateway: &Arc<Gateway>,
     name: &str,
@@ -103,15 +104,15 @@ async fn invoke(gateway: &Gateway, function: &str, payload: Bytes) -> Result<Byt
 }
 
 fn outcome(outcome: Result<Bytes, InvokeError>) -> Response<Full<Bytes>> {
-    let mut answer = match outcome {
+    let mut response = match outcome {
         Ok(result) => response(StatusCode::OK, result),
         Err(InvokeError::Function(error)) => {
-            let mut answer = response(StatusCode::OK, error.0.to_string().into());
+            let mut response = response(StatusCode::OK, error.0.to_string().into());
             let unhandled = HeaderValue::from_static("Unhandled");
-            answer
+            response
                 .headers_mut()
                 .insert("x-amz-function-error", unhandled);
-            answer
+            response
         }
         Err(InvokeError::TooLarge) => return too_large(),
         Err(InvokeError::Busy) => {
@@ -124,10 +125,10 @@ fn outcome(outcome: Result<Bytes, InvokeError>) -> Response<Full<Bytes>> {
         }
     };
     let latest = HeaderValue::from_static("$LATEST");
-    answer
+    response
         .headers_mut()
         .insert("x-amz-executed-version", latest);
-    answer
+    response
 }
 
 fn too_large() -> Response<Full<Bytes>> {

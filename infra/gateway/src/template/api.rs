@@ -26,7 +26,7 @@ const WEBSOCKET_TIMEOUT: Duration = Duration::from_secs(29);
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>
 const HTTP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What the template says of APIs.
+/// The APIs of a template.
 pub struct Apis {
     /// The WebSocket API.
     pub websocket: Option<WebSocketApi>,
@@ -58,9 +58,10 @@ pub fn read(resources: &mut Resources, functions: &BTreeMap<String, Function>) -
         }
         let mut parts = Parts::take(resources, &api, functions);
         parts.quick_create();
-        match is_websocket {
-            true => apis.websocket = parts.websocket().with_context(|| api.place())?,
-            false => apis.http = parts.http().with_context(|| api.place())?,
+        if is_websocket {
+            apis.websocket = parts.websocket().with_context(|| api.place())?
+        } else {
+            apis.http = parts.http().with_context(|| api.place())?
         }
     }
     Ok(apis)
@@ -148,7 +149,7 @@ impl<'a> Parts<'a> {
         let mut authorizer = None;
         for resource in self.take_routes() {
             let key = route_key(&resource)?;
-            // It decides about handshakes, whether or not there is a function to tell of them.
+            // The authorizer applies even if no function serves $connect.
             if key == "$connect" {
                 authorizer = match self.authorizer(&resource)? {
                     Some(Authorizer::Jwt(_)) => bail!("a WebSocket API takes no JWT authorizer"),
@@ -328,7 +329,7 @@ impl<'a> Parts<'a> {
             && !self.functions.contains_key(&lambda.function)
         {
             let (resource, function) = (resource.clone(), &lambda.function);
-            let why = format!("its function {function} is not served: its routes answer 500");
+            let why = format!("its function {function} is not served: its routes respond with 500");
             self.resources.skip(&resource, &why);
         }
         Ok(Some(authorizer))
@@ -342,14 +343,14 @@ impl<'a> Parts<'a> {
         let expression = &route.properties["RouteResponseSelectionExpression"];
         let has_expression = expression == "$default";
         if has_response != has_expression {
-            let why = "its answers: that needs both RouteResponseSelectionExpression: $default and \
+            let why = "its response: that needs both RouteResponseSelectionExpression: $default and \
                        an AWS::ApiGatewayV2::RouteResponse";
             self.resources.skip(route, why);
         }
         has_response && has_expression
     }
 
-    /// Notes the parts that nobody has looked at.
+    /// Reports the parts that are not served.
     fn skip_rest(&mut self, served: &[&str]) {
         let known = ["Integration", "Authorizer", "Deployment"];
         for part in std::mem::take(&mut self.parts) {
@@ -387,7 +388,8 @@ fn throttle(settings: &Value) -> Result<Option<Throttle>> {
     Ok(match (rate, burst) {
         (None, None) => None,
         (rate, burst) => Some(Throttle {
-            // The account's own limits: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+            // The account's own limits:
+            // https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
             rate: rate.unwrap_or(10_000.0),
             burst: burst.unwrap_or(5_000.0),
         }),

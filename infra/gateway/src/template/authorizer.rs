@@ -1,4 +1,4 @@
-//! Who decides about a handshake or a request.
+//! Authorizers of a template.
 
 use std::time::Duration;
 
@@ -63,8 +63,9 @@ fn identity_source(source: &str) -> Result<IdentitySource> {
     if path == "context.routeKey" {
         return Ok(IdentitySource::RouteKey);
     }
-    match path.starts_with("context.") || path.starts_with("stageVariables.") {
-        true => Ok(IdentitySource::Always),
-        false => bail!("IdentitySource {source} is not understood"),
+    if path.starts_with("context.") || path.starts_with("stageVariables.") {
+        Ok(IdentitySource::Always)
+    } else {
+        bail!("IdentitySource {source} is not understood")
     }
 }

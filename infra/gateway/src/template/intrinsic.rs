@@ -1,4 +1,5 @@
-//! Intrinsic functions: `Ref`, `Fn::Sub`, `Fn::GetAtt`, `Fn::Join`, the conditions and those of rules.
+//! Intrinsic functions: `Ref`, `Fn::Sub`, `Fn::GetAtt`, `Fn::Join`, the conditions and those of
+//! rules.
 //!
 //! <https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference.html>
 
@@ -12,21 +13,22 @@ use super::values::text;
 use super::yaml::{Content, Node};
 use crate::model::{ACCOUNT_ID, REGION, STACK_ID, function_arn};
 
-/// How many references may follow one another.
+/// Limit of references that follow one another.
 const MAX_DEPTH: usize = 20;
 
-/// How many may be followed in all: a few that each name the next one twice would take for ever.
+/// Limit of references in all: a few references that each name the next one twice would take too
+/// long.
 const MAX_FOLLOWED: usize = 100_000;
 
-/// What names stand for.
+/// The values of names: parameters, conditions, mappings, resources.
 pub struct Scope<'a> {
     root: &'a Node,
     parameters: BTreeMap<String, Value>,
     /// Functions that are not known here, with their lines.
     unknown: RefCell<BTreeSet<(usize, String)>>,
-    /// How many conditions, mappings and aliases refer to one another at the moment.
+    /// The current depth of references between conditions, mappings and aliases.
     depth: Cell<usize>,
-    /// How many have been followed so far.
+    /// The number of references that have been followed.
     followed: Cell<usize>,
 }
 
@@ -64,7 +66,7 @@ impl<'a> Scope<'a> {
         })
     }
 
-    /// What could not be evaluated so far; its value is null.
+    /// Returns the functions that could not be evaluated so far; their values are null.
     pub fn unknown(&self) -> Vec<String> {
         let unknown = self.unknown.borrow();
         let unknown = unknown.iter();
@@ -73,7 +75,7 @@ impl<'a> Scope<'a> {
             .collect()
     }
 
-    /// Notes a function that is not known here.
+    /// Records a function that is not known here.
     pub fn note_unknown(&self, line: usize, name: &str) {
         self.unknown.borrow_mut().insert((line, name.to_owned()));
     }
@@ -311,8 +313,8 @@ impl<'a> Scope<'a> {
         })
     }
 
-    /// The ARN that SAM means by `Function.Version` and `Function.Alias`, if it publishes versions of
-    /// the function.
+    /// The ARN that SAM means by `Function.Version` and `Function.Alias`, if it publishes versions
+    /// of the function.
     fn published(&self, name: &str) -> Result<Option<String>> {
         let Some((id, part @ ("Version" | "Alias"))) = name.split_once('.') else {
             return Ok(None);
@@ -484,7 +486,7 @@ mod tests {
         }
     }
 
-    /// What comes of a template whose value is `!FindInMap [M, a, x]`.
+    /// Returns the error of a template whose value is `!FindInMap [M, a, x]`.
     fn find(rest: &str) -> String {
         let text = format!("{rest}Value: !FindInMap [M, a, x]\n");
         let root = Node::parse(&text).expect("YAML");
@@ -494,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn what_refers_to_itself_is_refused() {
+    fn circular_references_are_rejected() {
         for text in [
             "Mappings: {M: {a: {x: !FindInMap [M, a, x]}}}\n",
             "Conditions: {C: !Not [!Condition C]}\n\
@@ -503,13 +505,13 @@ mod tests {
              Properties: {AutoPublishAlias: !Ref F.Alias}}}\n\
              Mappings: {M: {a: {x: !Ref F.Alias}}}\n",
         ] {
-            let refusal = find(text);
-            assert!(refusal.contains("refers to itself"), "{refusal}");
+            let error = find(text);
+            assert!(error.contains("refers to itself"), "{error}");
         }
     }
 
     #[test]
-    fn what_doubles_with_each_step_is_refused() {
+    fn exponential_conditions_are_rejected() {
         let condition = |step| {
             format!(
                 "  C{step}: !And [!Condition C{0}, !Condition C{0}]\n",
@@ -517,11 +519,11 @@ mod tests {
             )
         };
         let conditions: String = (0..18).map(condition).collect();
-        let refusal = find(&format!(
+        let error = find(&format!(
             "Conditions:\n{conditions}  C18: !Equals [a, a]\n\
              Mappings: {{M: {{a: {{x: !If [C0, 1, 2]}}}}}}\n"
         ));
-        assert!(refusal.contains("refers to too much"), "{refusal}");
+        assert!(error.contains("refers to too much"), "{error}");
     }
 
     #[test]

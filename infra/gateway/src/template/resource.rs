@@ -10,7 +10,7 @@ use super::values::text;
 use super::yaml::Node;
 use crate::model::function_name;
 
-/// Kinds of resources that are looked into. Of others, only the place is told.
+/// Types whose properties are evaluated. Of others only the line is reported.
 const LOOKED_INTO: [&str; 4] = [
     "AWS::ApiGatewayV2::",
     "AWS::Serverless::Function",
@@ -18,7 +18,7 @@ const LOOKED_INTO: [&str; 4] = [
     "AWS::Serverless::WebSocketApi",
 ];
 
-/// The resources whose condition holds and that nobody has taken yet.
+/// The resources whose condition holds and that no reader has taken yet.
 pub struct Resources {
     /// The resources in the order of the text, except that one that depends on others comes after
     /// them.
@@ -34,11 +34,11 @@ pub struct Resource {
     pub id: String,
     /// Its type.
     pub kind: String,
-    /// Where it begins.
+    /// The line on which it begins.
     pub line: usize,
     /// Logical ids of those that have to be there first, as far as it names them.
     pub depends_on: Vec<String>,
-    /// Its properties; null if nobody looks into them.
+    /// Its properties; null if its type is not in [`LOOKED_INTO`].
     pub properties: Value,
     /// Its metadata.
     pub metadata: Value,
@@ -89,7 +89,7 @@ impl Resources {
         taken.collect()
     }
 
-    /// Notes that something of `resource` is not served.
+    /// Reports that a part of `resource` is not served.
     pub fn skip(&mut self, resource: &Resource, why: &str) {
         let text = format!("{}: {why}", resource.place());
         self.not_served.push((resource.line, text));
@@ -111,7 +111,8 @@ fn is_made_here(node: &Node, scope: &Scope) -> Result<bool> {
     Ok(function.is_some_and(|function| scope.is_function(function)))
 }
 
-/// Each resource after those that it depends on. A circle, which CloudFormation refuses, is cut.
+/// Sorts resources so that each comes after those that it depends on. A circle, which
+/// CloudFormation rejects, is cut.
 fn in_order(list: Vec<Resource>) -> Vec<Resource> {
     let ids: Vec<String> = list.iter().map(|resource| resource.id.clone()).collect();
     let mut waiting: BTreeMap<String, Resource> = list
@@ -148,9 +149,10 @@ fn read_one(id: &str, node: &Node, scope: &Scope) -> Result<Option<Resource>> {
     let kind = text(&part("Type")?)?;
     let looked_into = LOOKED_INTO.iter().any(|start| kind.starts_with(start))
         || is_custom(&kind) && is_made_here(node, scope)?;
-    let (properties, metadata) = match looked_into {
-        true => (part("Properties")?, part("Metadata")?),
-        false => (Value::Null, Value::Null),
+    let (properties, metadata) = if looked_into {
+        (part("Properties")?, part("Metadata")?)
+    } else {
+        (Value::Null, Value::Null)
     };
     let depends_on = match part("DependsOn")? {
         Value::Array(ids) => ids.iter().map(text).collect::<Result<_>>()?,

@@ -38,7 +38,7 @@ pub fn check(root: &Node, scope: &Scope) -> Result<()> {
     Ok(())
 }
 
-/// What does not hold of a rule.
+/// Returns the assertions of a rule that do not hold.
 fn check_one(name: &str, rule: &Node, scope: &Scope) -> Result<Vec<String>> {
     let assertions = list(rule.get("Assertions").context("it has no Assertions")?)?;
     if let Some(condition) = rule.get("RuleCondition")
@@ -69,9 +69,10 @@ fn holds(node: &Node, scope: &Scope) -> Result<Option<bool>> {
     for (line, name) in &unknown {
         scope.note_unknown(*line, name);
     }
-    match unknown.is_empty() {
-        true => scope.truth(node).map(Some),
-        false => Ok(None),
+    if unknown.is_empty() {
+        scope.truth(node).map(Some)
+    } else {
+        Ok(None)
     }
 }
 

@@ -8,19 +8,19 @@ use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
 use saphyr_parser::{Event, Parser};
 use serde_json::Value;
 
-/// How deep a template may be nested: what reads it takes some stack for each level.
+/// Limit of nesting: the reader takes some stack for each level.
 const MAX_DEPTH: usize = 64;
 
 /// A node of the tree.
 #[derive(Debug, Clone)]
 pub struct Node {
-    /// Where it begins, from 1.
+    /// The line on which it begins, from 1.
     pub line: usize,
-    /// What it is.
+    /// Its content.
     pub content: Content,
 }
 
-/// What a node is.
+/// The content of a node.
 #[derive(Debug, Clone)]
 pub enum Content {
     /// A string, number, boolean or null.
@@ -63,7 +63,7 @@ impl Node {
                         bail!("line {key_line}: a key is not a string");
                     };
                     let node = Self {
-                        // A thing begins where its name stands.
+                        // An entry begins at its key.
                         line: key_line,
                         ..Self::from_yaml(value)?
                     };
@@ -76,7 +76,7 @@ impl Node {
                     plain @ ("Ref" | "Condition") => plain.to_owned(),
                     function => format!("Fn::{function}"),
                 };
-                // What is tagged does not know its line.
+                // A tagged node has no line of its own.
                 let node = Self {
                     line,
                     ..Self::from_yaml(*node)?

@@ -75,8 +75,8 @@ impl Choice {
         ]
     }
 
-    /// Starts the database if it is a server of our own, which is installed if need be, and waits until
-    /// it responds. `home` is the folder of the template's workspace.
+    /// Starts the database if it is a server of our own, which is installed if need be, and waits
+    /// until it responds. `home` is the folder of the template's workspace.
     ///
     /// # Errors
     ///

@@ -59,8 +59,8 @@ async fn install(root: &Path) -> Result<()> {
         .env("CARGO_PROFILE_RELEASE_LTO", "off")
         .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
-        // Not into the workspace's own target folder, whatever the caller has set: the functions are
-        // built there at the same time.
+        // Not into the workspace's own target folder, whatever the caller has set: the functions
+        // are built there at the same time.
         .env_remove("CARGO_TARGET_DIR")
         // From a folder without settings of a workspace.
         .current_dir(std::env::temp_dir());
@@ -111,8 +111,8 @@ async fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Returns `$XDG_CACHE_HOME/meetme-chat`, by default `~/.cache/meetme-chat`: it survives `cargo clean` and
-/// is shared by all clones.
+/// Returns `$XDG_CACHE_HOME/meetme-chat`, by default `~/.cache/meetme-chat`: it survives `cargo
+/// clean` and is shared by all clones.
 ///
 /// # Errors
 ///

@@ -32,8 +32,8 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// Another server uses the folder, or the server ends, or does not respond; the sentence names its
-    /// log.
+    /// Another server uses the folder, or the server ends, or does not respond; the sentence names
+    /// its log.
     pub async fn start(
         server: &Server,
         supervisor: &Path,
@@ -88,8 +88,8 @@ impl Database {
     }
 }
 
-/// Opens the log of a server and locks it. The server inherits the file, and so holds the lock for as
-/// long as it lives: two servers never use one folder.
+/// Opens the log of a server and locks it. The server inherits the file, and so holds the lock for
+/// as long as it lives: two servers never use one folder.
 async fn open_log(path: &Path, folder: &Path) -> Result<File> {
     let log = File::options().create(true).append(true).open(path);
     let log = log.with_context(|| format!("cannot write {}", path.display()))?;

@@ -13,7 +13,7 @@ use super::*;
 /// A stage that is not the default one, so that its name must come from the parameter.
 const STAGE: &str = "beta";
 
-/// A handshake and what it is to mean; `None` is a refusal.
+/// A handshake, and the query that it means; `None` is a rejection.
 struct Case {
     path: String,
     query: Option<String>,
@@ -64,11 +64,11 @@ impl EdgeFunction {
         Self(context)
     }
 
-    /// What `$connect` sees of a request that the function lets pass.
+    /// Returns the query that `$connect` gets of a request; `None` if the function rejects it.
     ///
     /// # Panics
     ///
-    /// The function throws, or what it returns is neither a refusal nor a request for the stage.
+    /// The function throws, or what it returns is neither a rejection nor a request for the stage.
     fn rewrite(&self, path: &str, query: Option<&str>) -> Option<Pairs> {
         self.0.with(|js| {
             let request = Object::new(js.clone()).expect("an object");
@@ -123,9 +123,10 @@ fn any_id_is_the_same_user_in_the_path_and_in_the_query() {
 
 /// A letter of any script, often one that means something in a URL.
 fn letter() -> char {
-    match fastrand::bool() {
-        true => fastrand::char(..),
-        false => char::from(fastrand::choice(*b"+%/&=?#; \0").expect("there are some")),
+    if fastrand::bool() {
+        fastrand::char(..)
+    } else {
+        char::from(fastrand::choice(*b"+%/&=?#; \0").expect("there are some"))
     }
 }
 
@@ -156,7 +157,7 @@ fn any_path_means_the_same_at_the_edge_and_here() {
     assert!((500..4_500).contains(&let_in), "{let_in} of 5,000");
 }
 
-/// What CloudFront demands of a function, and that handshakes go through it.
+/// The limits of CloudFront for a function hold, and handshakes go through it.
 ///
 /// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cloudfront-limits.html#limits-functions>
 #[test]

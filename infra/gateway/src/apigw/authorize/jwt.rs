@@ -16,11 +16,11 @@ use super::response::Rejection;
 use crate::http::client;
 use crate::model::JwtAuthorizer;
 
-/// How long the keys of an issuer are remembered. API Gateway does so for up to two hours; a
+/// How long the keys of an issuer are cached. API Gateway caches them for up to two hours; a
 /// developer changes keys more often.
 const KEYS_REMEMBERED: Duration = Duration::from_secs(300);
 
-/// How long an issuer may take to give its keys.
+/// Timeout of the fetch of an issuer's keys.
 const KEYS_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// The algorithms that API Gateway takes are those of RSA; those of elliptic curves are taken here
@@ -38,7 +38,7 @@ const ALGORITHMS: [Algorithm; 5] = [
 pub struct Keys(Mutex<HashMap<String, (Instant, JwkSet)>>);
 
 impl Keys {
-    /// Checks a token, with or without `Bearer` before it; gives what events show of it.
+    /// Checks a token, with or without `Bearer` before it; returns its part of the event.
     ///
     /// # Errors
     ///
@@ -115,7 +115,7 @@ impl Keys {
         Ok(claims)
     }
 
-    /// The keys of an issuer, asked for again if they are old or have no key `kid`.
+    /// Returns the keys of an issuer; fetches them if they are old or have no key `kid`.
     async fn of(&self, issuer: &str, kid: &str) -> Result<JwkSet> {
         let remembered = |keys: &HashMap<String, (Instant, JwkSet)>| {
             let (time, keys) = keys.get(issuer)?;
@@ -147,8 +147,8 @@ impl Keys {
     }
 }
 
-/// What is wrong with a token, which is logged, without the parts of the token that errors of parsers
-/// quote.
+/// Returns the error of a token without the parts of the token that errors of parsers quote: it is
+/// logged.
 fn without_quotes(error: jsonwebtoken::errors::Error) -> anyhow::Error {
     match error.kind() {
         ErrorKind::Json(_) | ErrorKind::Base64(_) | ErrorKind::Utf8(_) => {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// Whether a policy allows `arn`: some statement does, and none denies it. `None` if it is no
+/// Whether a policy allows `arn`: a statement allows it, and none denies it. `None` if it is no
 /// policy.
 pub fn allows(policy: &Value, arn: &str) -> Option<bool> {
     let statements = match &policy["Statement"] {
@@ -12,7 +12,7 @@ pub fn allows(policy: &Value, arn: &str) -> Option<bool> {
     };
     let mut allowed = false;
     for statement in statements {
-        // What is not understood must not let anybody in.
+        // An element that is not understood must not allow anything.
         let is_known =
             |key: &String| ["Sid", "Effect", "Action", "Resource"].contains(&key.as_str());
         if !statement.as_object()?.keys().all(is_known) {
@@ -40,12 +40,12 @@ pub fn allows(policy: &Value, arn: &str) -> Option<bool> {
     Some(allowed)
 }
 
-/// Whether a text fits a pattern with `*` and `?`.
+/// Whether a text matches a pattern with `*` and `?`.
 fn matches(pattern: &str, text: &str, any_case: bool) -> bool {
     let same = |a: u8, b: u8| a == b || any_case && a.eq_ignore_ascii_case(&b);
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut p, mut t) = (0, 0);
-    // Where to go on if what follows the last star does not fit.
+    // The positions to go on from if the text after the last star does not match.
     let mut star = None;
     while t < text.len() {
         match pattern.get(p) {

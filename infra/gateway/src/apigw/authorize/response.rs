@@ -7,28 +7,28 @@ use serde_json::{Map, Value, json};
 
 use super::policy::allows;
 
-/// The largest answer of an authorizer, in bytes.
+/// Size limit of the response of an authorizer, in bytes.
 const MAX_RESULT_BYTES: usize = 8 * 1024;
 
 /// Whether events of a WebSocket API show numbers and booleans of the context as text. [U]
 const CONTEXT_IS_TEXT: bool = true;
 
-/// What becomes of a handshake whose authorizer gives a context value that is no scalar. [U]
+/// The rejection of a handshake whose authorizer returns a context value that is no scalar. [U]
 const BAD_CONTEXT: Rejection = Rejection::Failed;
 
-/// Why a handshake or a request is refused.
+/// The rejection of a handshake or a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejection {
-    /// 401: it says nothing of who asks, or nothing that is believed.
+    /// 401: it has no identity, or none that is valid.
     Unauthorized,
-    /// 403: whoever asks may not.
+    /// 403: its identity is not allowed.
     Forbidden,
     /// 500: the authorizer failed.
     Failed,
 }
 
 impl Rejection {
-    /// The status of the refusal.
+    /// Returns the status of the rejection.
     pub fn status(self) -> StatusCode {
         match self {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
@@ -38,13 +38,13 @@ impl Rejection {
     }
 }
 
-/// What an authorizer has answered: good for any number of requests of one identity.
+/// The response of an authorizer, valid for any number of requests of one identity.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuthorizerResponse {
     verdict: Verdict,
-    /// Who asks.
+    /// The identity of the caller.
     principal_id: Option<String>,
-    /// Whatever the authorizer wants functions to know.
+    /// Values for the events of functions.
     context: Map<String, Value>,
 }
 
@@ -55,20 +55,21 @@ enum Verdict {
 }
 
 impl AuthorizerResponse {
-    /// Reads an answer, `{"isAuthorized": …}` if it is to be `simple`, else one with a policy.
+    /// Reads a response: `{"isAuthorized": …}` if it is `simple`, else one with a policy.
     pub fn parse(payload: &[u8], simple: bool) -> Result<Self, Rejection> {
         if payload.len() > MAX_RESULT_BYTES {
             return Err(Rejection::Failed);
         }
-        let answer: Value = serde_json::from_slice(payload).map_err(|_| Rejection::Failed)?;
-        let principal_id = answer["principalId"].as_str().map(str::to_owned);
-        let verdict = match simple {
-            true => answer["isAuthorized"].as_bool().map(Verdict::Simple),
-            false => principal_id
+        let response: Value = serde_json::from_slice(payload).map_err(|_| Rejection::Failed)?;
+        let principal_id = response["principalId"].as_str().map(str::to_owned);
+        let verdict = if simple {
+            response["isAuthorized"].as_bool().map(Verdict::Simple)
+        } else {
+            principal_id
                 .as_ref()
-                .map(|_| Verdict::Policy(answer["policyDocument"].clone())),
+                .map(|_| Verdict::Policy(response["policyDocument"].clone()))
         };
-        let context = match &answer["context"] {
+        let context = match &response["context"] {
             Value::Null => Map::new(),
             Value::Object(context) => context.clone(),
             _ => return Err(Rejection::Failed),
@@ -97,7 +98,7 @@ impl AuthorizerResponse {
         }
     }
 
-    /// As events of an HTTP API show it.
+    /// Returns the context as events of an HTTP API have it.
     pub fn context(self) -> Map<String, Value> {
         let mut context = self.context;
         if let Some(principal_id) = self.principal_id {
@@ -106,7 +107,7 @@ impl AuthorizerResponse {
         context
     }
 
-    /// As events of a WebSocket API show it: flat, with the latency.
+    /// Returns the context as events of a WebSocket API have it: flat, with the latency.
     ///
     /// # Errors
     ///
@@ -144,9 +145,9 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_allow_deny_or_malformed() {
+    fn a_response_allows_denies_or_is_malformed() {
         let who = |effect: &str| json!({"principalId": "u", "policyDocument": policy(effect, json!("*"))});
-        for (answer, simple, expected) in [
+        for (response, simple, expected) in [
             (who("Allow"), false, Ok(())),
             (who("Deny"), false, Err(Rejection::Forbidden)),
             (
@@ -163,19 +164,19 @@ mod tests {
             ),
             (json!({"isAuthorized": "yes"}), true, Err(Rejection::Failed)),
         ] {
-            let decided = AuthorizerResponse::parse(answer.to_string().as_bytes(), simple);
-            let decided = decided.and_then(|answer| answer.check(ARN));
-            assert_eq!(decided, expected, "{answer}");
+            let decided = AuthorizerResponse::parse(response.to_string().as_bytes(), simple);
+            let decided = decided.and_then(|response| response.check(ARN));
+            assert_eq!(decided, expected, "{response}");
         }
     }
 
     #[test]
-    fn a_remembered_answer_is_good_only_for_what_it_allows() {
+    fn a_cached_response_is_valid_only_for_the_arns_that_it_allows() {
         let one = policy("Allow", json!("arn:aws:execute-api:*:Api/prod/GET/a"));
-        let answer = json!({"principalId": "u", "policyDocument": one}).to_string();
-        let answer = AuthorizerResponse::parse(answer.as_bytes(), false).expect("well-formed");
+        let response = json!({"principalId": "u", "policyDocument": one}).to_string();
+        let response = AuthorizerResponse::parse(response.as_bytes(), false).expect("well-formed");
         let check =
-            |path: &str| answer.check(&format!("arn:aws:execute-api:x:Api/prod/GET/{path}"));
+            |path: &str| response.check(&format!("arn:aws:execute-api:x:Api/prod/GET/{path}"));
         assert_eq!(check("a"), Ok(()));
         assert_eq!(check("b"), Err(Rejection::Forbidden));
     }
@@ -183,12 +184,14 @@ mod tests {
     #[test]
     fn context_values_become_text() {
         let context = json!({"a": "x", "b": 7, "c": true, "d": null});
-        let answer = AuthorizerResponse {
+        let response = AuthorizerResponse {
             verdict: Verdict::Simple(true),
             principal_id: Some("u".to_owned()),
             context: context.as_object().expect("a map").clone(),
         };
-        let flat = answer.flattened(Duration::from_millis(3)).expect("scalars");
+        let flat = response
+            .flattened(Duration::from_millis(3))
+            .expect("scalars");
         let expected =
             json!({"a": "x", "b": "7", "c": "true", "principalId": "u", "integrationLatency": 3});
         assert_eq!(flat, expected);

@@ -3,7 +3,8 @@
 use crate::http::headers::Pairs;
 use crate::model::IdentitySource;
 
-/// The values of all identity sources of a request to a route; `None` if one is missing or empty.
+/// Returns the values of all identity sources of a request to a route; `None` if one is missing or
+/// empty.
 pub fn identity(
     sources: &[IdentitySource],
     headers: &Pairs,

@@ -39,7 +39,7 @@ pub struct HttpRequest<'a> {
 }
 
 impl HttpRequest<'_> {
-    /// The event of the route's function. `authorizer` is what the authorizer found out.
+    /// Returns the event of the route's function. `authorizer` is the authorizer's part of it.
     pub fn event(&self, body: &[u8], authorizer: Option<&Value>) -> Value {
         let mut event = self.common();
         event["isBase64Encoded"] = false.into();
@@ -50,7 +50,7 @@ impl HttpRequest<'_> {
         event
     }
 
-    /// The event of an authorizer, format 2.0.
+    /// Returns the event of an authorizer, format 2.0.
     pub fn authorizer_event(&self, identity: &[String]) -> Value {
         let mut event = self.common();
         event["type"] = "REQUEST".into();
@@ -62,7 +62,7 @@ impl HttpRequest<'_> {
         event
     }
 
-    /// The event of an authorizer, format 1.0: as of REST APIs.
+    /// Returns the event of an authorizer, format 1.0, which is that of REST APIs.
     pub fn authorizer_event_v1(&self, identity: &[String]) -> Value {
         let route = &self.found.route;
         let event = self.common();
@@ -98,7 +98,7 @@ impl HttpRequest<'_> {
         })
     }
 
-    /// What an authorizer is asked to allow.
+    /// Returns the ARN that an authorizer has to allow.
     pub fn arn(&self) -> String {
         let (id, stage) = (&self.api.api_id, &self.api.stage.name);
         let (method, path) = (&self.parts.method, self.parts.uri.path());
@@ -106,7 +106,7 @@ impl HttpRequest<'_> {
         format!("arn:aws:execute-api:{REGION}:{ACCOUNT_ID}:{id}/{stage}/{method}{path}")
     }
 
-    /// What the events of functions and authorizers share.
+    /// Returns the common part of the events of functions and authorizers.
     fn common(&self) -> Value {
         let (parts, found) = (self.parts, self.found);
         let uri = &parts.uri;

@@ -11,7 +11,7 @@ use crate::http::headers::Pairs;
 use crate::ids::{new_id, trace_id};
 use crate::model::{ACCOUNT_ID, REGION, WebSocketApi};
 
-/// What a client asks with.
+/// The request of a handshake.
 pub struct Handshake {
     /// Headers as the client has written them.
     pub headers: Pairs,
@@ -46,7 +46,7 @@ impl Handshake {
     }
 }
 
-/// The event of `$connect`.
+/// Returns the event of `$connect`.
 pub fn connect(api: &WebSocketApi, connection: &Connection, handshake: &Handshake) -> Value {
     let mut event = event(api, context(api, connection, "$connect", "CONNECT"));
     let mut headers = handshake.headers(connection);
@@ -59,7 +59,7 @@ pub fn connect(api: &WebSocketApi, connection: &Connection, handshake: &Handshak
     event
 }
 
-/// The event of the authorizer of `$connect`.
+/// Returns the event of the authorizer of `$connect`.
 ///
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-lambda-auth.html>
 pub fn authorizer(api: &WebSocketApi, connection: &Connection, handshake: &Handshake) -> Value {
@@ -76,13 +76,13 @@ pub fn authorizer(api: &WebSocketApi, connection: &Connection, handshake: &Hands
     event
 }
 
-/// What an authorizer is asked to allow.
+/// Returns the ARN that an authorizer has to allow.
 pub fn connect_arn(api: &WebSocketApi) -> String {
     let (id, stage) = (&api.api_id, &api.stage.name);
     format!("arn:aws:execute-api:{REGION}:{ACCOUNT_ID}:{id}/{stage}/$connect")
 }
 
-/// The event of a frame.
+/// Returns the event of a frame.
 pub fn message(api: &WebSocketApi, connection: &Connection, route_key: &str, body: &str) -> Value {
     let mut context = context(api, connection, route_key, "MESSAGE");
     context["messageId"] = new_id().into();

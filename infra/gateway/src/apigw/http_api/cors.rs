@@ -1,5 +1,5 @@
-//! Cross-origin rules of the HTTP API: the gateway answers preflights, and its headers replace the
-//! function's.
+//! Cross-origin rules of the HTTP API. The gateway responds to preflights itself, and its headers
+//! replace those of the function.
 //!
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-cors.html>
 
@@ -15,17 +15,17 @@ use hyper::{Method, Response, StatusCode};
 
 use crate::model::Cors;
 
-/// Whether a browser asks what it may do.
+/// Whether a request is a preflight.
 pub fn is_preflight(parts: &Parts) -> bool {
     let has = |name| parts.headers.contains_key(name);
     parts.method == Method::OPTIONS && has(ORIGIN) && has(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// The answer to a preflight: no function sees it.
+/// Returns the response to a preflight. No function is invoked.
 pub fn preflight(rules: &Cors, parts: &Parts) -> Response<Full<Bytes>> {
-    let mut answer = Response::new(Full::default());
-    *answer.status_mut() = StatusCode::NO_CONTENT;
-    let headers = answer.headers_mut();
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
     if put_origin(rules, parts, headers) {
         put_list(headers, ACCESS_CONTROL_ALLOW_METHODS, &rules.methods);
         put_list(headers, ACCESS_CONTROL_ALLOW_HEADERS, &rules.headers);
@@ -33,10 +33,10 @@ pub fn preflight(rules: &Cors, parts: &Parts) -> Response<Full<Bytes>> {
             headers.insert(ACCESS_CONTROL_MAX_AGE, seconds.into());
         }
     }
-    answer
+    response
 }
 
-/// Puts our headers in place of those of a function.
+/// Replaces the headers of a function by those of the rules.
 pub fn apply(rules: &Cors, parts: &Parts, headers: &mut HeaderMap) {
     for name in [
         ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -53,7 +53,7 @@ pub fn apply(rules: &Cors, parts: &Parts, headers: &mut HeaderMap) {
     }
 }
 
-/// Says that the origin of a request is allowed, if it is.
+/// Adds the headers that allow the origin of a request, if the rules allow it.
 fn put_origin(rules: &Cors, parts: &Parts, headers: &mut HeaderMap) -> bool {
     let Some(origin) = parts.headers.get(ORIGIN) else {
         return false;

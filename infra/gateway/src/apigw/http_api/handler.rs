@@ -1,4 +1,4 @@
-//! The HTTP API: requests as payload format 2.0, and its rules for a function's answer.
+//! Handles requests: events in payload format 2.0, and the rules for a function's response.
 //!
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
 
@@ -37,13 +37,13 @@ use crate::model::{Authorizer, HttpApi, LambdaAuthorizer, Payload};
 /// The largest request body: Lambda's limit, which binds before that of API Gateway.
 const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
 
-/// The status when a function misses the integration timeout. [U], widely reported
+/// The status when a function exceeds the integration timeout. [U], widely reported
 const TIMED_OUT: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 
 /// Headers that belong to the connection between client and gateway; a function cannot set them.
 const OF_THE_CONNECTION: [HeaderName; 4] = [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE];
 
-/// Answers one request.
+/// Handles one request.
 pub async fn handle(
     gateway: Arc<Gateway>,
     request: Request<Incoming>,
@@ -51,13 +51,13 @@ pub async fn handle(
 ) -> Response<Full<Bytes>> {
     let start = Instant::now();
     let what = format!("{} {}", request.method(), request.uri().path());
-    let answer = match &gateway.template.http {
+    let response = match &gateway.template.http {
         Some(api) => call(&gateway, api, request, client).await,
         None => message(StatusCode::NOT_FOUND),
     };
-    let status = answer.status().as_u16();
+    let status = response.status().as_u16();
     tracing::info!(status, duration_ms = millis(start), "{what}");
-    answer
+    response
 }
 
 async fn call(
@@ -75,14 +75,14 @@ async fn call(
     {
         return cors::preflight(rules, &parts);
     }
-    let mut answer = match routed(gateway, api, &parts, body, client).await {
-        Ok(answer) => answer,
+    let mut response = match routed(gateway, api, &parts, body, client).await {
+        Ok(response) => response,
         Err(status) => message(status),
     };
     if let Some(rules) = &api.cors {
-        cors::apply(rules, &parts, answer.headers_mut());
+        cors::apply(rules, &parts, response.headers_mut());
     }
-    answer
+    response
 }
 
 async fn routed(
@@ -120,7 +120,7 @@ async fn routed(
         None => None,
     };
     let body = read_body(body, MAX_BODY_BYTES).await?;
-    // From here on the end of the gateway waits for the answer.
+    // From here on the shutdown of the gateway waits for the response.
     let _pending = gateway.tasks.token();
     let invocation = Invocation {
         function: &route.function,
@@ -131,7 +131,7 @@ async fn routed(
     };
     match gateway.functions.invoke(invocation).await {
         Ok(payload) => from_function(&payload).map_err(|error| {
-            tracing::warn!("the function's answer is malformed: {error:#}");
+            tracing::warn!("the function's response is malformed: {error:#}");
             StatusCode::INTERNAL_SERVER_ERROR
         }),
         Err(InvokeError::TimedOut) => Err(TIMED_OUT),
@@ -156,7 +156,7 @@ fn path_in_stage<'a>(api: &HttpApi, path: &'a str) -> Option<&'a str> {
     }
 }
 
-/// What events show of who asks.
+/// Invokes the authorizer; returns its part of the event.
 async fn authorize(
     gateway: &Gateway,
     authorizer: &Authorizer,
@@ -175,9 +175,9 @@ async fn authorize(
             gateway.keys.check(jwt, token, &route.scopes).await
         }
         Authorizer::Lambda(lambda) => {
-            let answer = ask(gateway, lambda, request, &identity(&lambda.identity)?).await?;
-            answer.check(&request.arn())?;
-            Ok(json!({"lambda": answer.context()}))
+            let response = ask(gateway, lambda, request, &identity(&lambda.identity)?).await?;
+            response.check(&request.arn())?;
+            Ok(json!({"lambda": response.context()}))
         }
     }
 }
@@ -188,19 +188,21 @@ async fn ask(
     request: &HttpRequest<'_>,
     identity: &[String],
 ) -> Result<AuthorizerResponse, Rejection> {
-    if let Some(answer) = gateway.authorizer_cache.get(authorizer, identity) {
-        return Ok(answer);
+    if let Some(response) = gateway.authorizer_cache.get(authorizer, identity) {
+        return Ok(response);
     }
     let event = match authorizer.payload {
         Payload::V1 => request.authorizer_event_v1(identity),
         Payload::V2 => request.authorizer_event(identity),
     };
-    let answer = authorize::ask(&gateway.functions, authorizer, None, &event).await?;
-    gateway.authorizer_cache.put(authorizer, identity, &answer);
-    Ok(answer)
+    let response = authorize::ask(&gateway.functions, authorizer, None, &event).await?;
+    gateway
+        .authorizer_cache
+        .put(authorizer, identity, &response);
+    Ok(response)
 }
 
-/// What the gateway itself answers.
+/// Returns a response of the gateway itself.
 fn message(status: StatusCode) -> Response<Full<Bytes>> {
     let text = status.canonical_reason().unwrap_or_default();
     json_response(status, &json!({"message": text}))
@@ -208,27 +210,27 @@ fn message(status: StatusCode) -> Response<Full<Bytes>> {
 
 /// A payload without `statusCode` is itself the body of a 200.
 fn from_function(payload: &Bytes) -> Result<Response<Full<Bytes>>> {
-    let answer: Value = serde_json::from_slice(payload)?;
-    let Some(status) = answer.get("statusCode") else {
+    let result: Value = serde_json::from_slice(payload)?;
+    let Some(status) = result.get("statusCode") else {
         return Ok(response(StatusCode::OK, payload.clone()));
     };
     let status = match status {
         Value::String(status) => status.parse()?,
         status => status.as_u64().context("statusCode is not a number")?,
     };
-    let body = match &answer["body"] {
+    let body = match &result["body"] {
         Value::Null => "",
         body => body.as_str().context("the body is not a string")?,
     };
-    let body = match answer["isBase64Encoded"].as_bool() {
+    let body = match result["isBase64Encoded"].as_bool() {
         Some(true) => STANDARD.decode(body)?,
         _ => body.as_bytes().to_vec(),
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = StatusCode::from_u16(u16::try_from(status)?)?;
     let headers = response.headers_mut();
-    put_headers(headers, &answer["headers"])?;
-    for cookie in answer["cookies"].as_array().into_iter().flatten() {
+    put_headers(headers, &result["headers"])?;
+    for cookie in result["cookies"].as_array().into_iter().flatten() {
         let cookie = cookie.as_str().context("a cookie is not a string")?;
         headers.append(SET_COOKIE, HeaderValue::from_str(cookie)?);
     }
@@ -260,33 +262,33 @@ fn put_headers(headers: &mut HeaderMap, values: &Value) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn answer(payload: Value) -> Response<Full<Bytes>> {
+    fn response_of(payload: Value) -> Response<Full<Bytes>> {
         from_function(&payload.to_string().into()).expect("well-formed")
     }
 
     #[test]
     fn a_payload_without_a_status_is_the_body() {
-        let answer = answer(json!({"hello": "world"}));
-        assert_eq!(answer.status(), StatusCode::OK);
-        assert_eq!(answer.headers()["content-type"], "application/json");
+        let response = response_of(json!({"hello": "world"}));
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["content-type"], "application/json");
     }
 
     #[test]
     fn a_function_cannot_set_headers_of_the_connection() {
-        let answer = answer(json!({
+        let response = response_of(json!({
             "statusCode": 201,
             "headers": {"Content-Length": "999", "transfer-encoding": "chunked", "x-ours": "1"},
             "cookies": ["a=1", "b=2"],
             "body": "aGk=",
             "isBase64Encoded": true,
         }));
-        assert_eq!(answer.status(), StatusCode::CREATED);
-        assert_eq!(answer.headers().len(), 4, "{:?}", answer.headers());
-        assert_eq!(answer.headers().get_all(SET_COOKIE).iter().count(), 2);
+        assert_eq!(response.status(), StatusCode::CREATED);
+        assert_eq!(response.headers().len(), 4, "{:?}", response.headers());
+        assert_eq!(response.headers().get_all(SET_COOKIE).iter().count(), 2);
     }
 
     #[test]
-    fn a_malformed_answer_is_an_error() {
+    fn a_malformed_response_is_an_error() {
         for payload in ["", "[", r#"{"statusCode":"x"}"#, r#"{"statusCode":99999}"#] {
             assert!(
                 from_function(&Bytes::from_static(payload.as_bytes())).is_err(),

@@ -1,7 +1,7 @@
-//! The life of a connection that is up.
+//! The task of an open connection.
 //!
-//! Frames of one connection are dispatched at once, each in a task of its own, so their answers may
-//! come in any order: as on API Gateway.
+//! Each frame of a connection is dispatched at once in a task of its own, so the responses may come
+//! in any order, as on API Gateway.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,15 +36,14 @@ const MAX_FRAME_BYTES: usize = 32 * 1024;
 /// The largest message from or to a client, in bytes.
 pub const MAX_MESSAGE_BYTES: usize = 128 * 1024;
 
-/// Frames of one connection in hand at once; the next ones wait. [U]: API Gateway closes the connections of
-/// clients that send too much with 1008, and does not say how much that is.
+/// Frames of one connection processed concurrently; further frames wait. [U]: API Gateway closes
+/// the connections of clients that send too much with 1008, and does not document the limit.
 const MAX_IN_HAND: usize = 128;
 
-/// What is read at once, in bytes: each connection has a buffer of this size.
+/// Read buffer of each connection, in bytes.
 const READ_BUFFER_BYTES: usize = 2 * 1024;
 
-/// The most that may wait to be written, in bytes: two of the largest messages and pongs that
-/// nobody reads, of which the latest is enough.
+/// Limit of the bytes that wait to be written: two of the largest messages, and pongs.
 const WRITE_BUFFER_BYTES: usize = 4 * MAX_MESSAGE_BYTES;
 
 /// Whether a ping of the client counts as a sign of life. [U]
@@ -59,19 +58,19 @@ const NOT_UTF8: CloseCode = CloseCode::Invalid;
 /// The frame for a message above its route's throttle. [U]
 const THROTTLED: &str = "Too Many Requests";
 
-/// Whether a function that answers on a two-way route without a body sends an empty message. [U]
+/// Whether a response without a body on a two-way route sends an empty message. [U]
 const EMPTY_REPLY_IS_SENT: bool = true;
 
 /// The largest reply on a two-way route, in bytes; a larger one is an error. [U]
 const MAX_REPLY_BYTES: usize = MAX_MESSAGE_BYTES;
 
-/// Whether `$disconnect` is told the reason that a client closes with. [U]
+/// Whether the event `$disconnect` has the reason of the client's close frame. [U]
 const CLIENT_REASON_IS_TOLD: bool = true;
 
-/// The reason that `$disconnect` is told for a connection that ended without a close frame. [U]
+/// The reason in the event `$disconnect` of a connection that ended without a close frame. [U]
 const ABNORMAL_REASON: &str = "";
 
-/// How long a client may take to answer a close frame.
+/// Timeout of the client's close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 type Stream = WebSocketStream<TokioIo<Upgraded>>;
@@ -113,7 +112,7 @@ pub async fn serve(
     };
     tokio::select! {
         () = tokio::time::sleep(delay), if !delay.is_zero() => {}
-        // Ctrl-C does not wait for a fault.
+        // A shutdown does not wait for a fault.
         () = gateway.closing.cancelled(), if !delay.is_zero() => {}
         else => {}
     }
@@ -152,7 +151,7 @@ async fn run(
         // Ends the writer if nothing else has.
         connection.send_close(CloseCode::Normal, "");
         linger(&mut writer, frames).await;
-        // It would wait for frames that are still being answered.
+        // It would wait for frames whose functions still run.
         writer.abort();
         return disconnect;
     }
@@ -169,9 +168,10 @@ async fn write(
     while let Some(frame) = outbox.recv().await {
         let (is_close, bytes) = (frame.is_close(), frame.len());
         let sent = sink.feed(frame).await;
-        let flushed = match outbox.is_empty() || is_close {
-            true => sink.flush().await,
-            false => Ok(()),
+        let flushed = if outbox.is_empty() || is_close {
+            sink.flush().await
+        } else {
+            Ok(())
         };
         if is_close || sent.and(flushed).is_err() {
             break;
@@ -215,7 +215,7 @@ async fn read(
                 });
             }
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
-                // The library answers pings by itself.
+                // The library responds to pings by itself.
                 if PING_IS_ACTIVITY {
                     connection.touch();
                 }
@@ -260,7 +260,7 @@ async fn expire(gateway: &Gateway, connection: &Connection) {
     }
 }
 
-/// What the last thing that came from a client means.
+/// Returns the disconnect that the last frame of a client, or its lack, causes.
 fn last_frame(
     connection: &Connection,
     last: Option<Result<Message, WebSocketError>>,
@@ -285,7 +285,7 @@ fn last_frame(
     }
 }
 
-/// What the close frame of a client means.
+/// Returns the disconnect that the close frame of a client causes.
 fn closed_by_client(frame: Option<CloseFrame>) -> Disconnect {
     let Some(frame) = frame else {
         return Disconnect::new(CloseCode::Status, "Client-side close frame status not set");
@@ -295,9 +295,10 @@ fn closed_by_client(frame: Option<CloseFrame>) -> Disconnect {
         CloseCode::Away => "Going away",
         _ => "",
     };
-    match CLIENT_REASON_IS_TOLD && !frame.reason.is_empty() {
-        true => Disconnect::new(frame.code, &frame.reason),
-        false => Disconnect::new(frame.code, usual),
+    if CLIENT_REASON_IS_TOLD && !frame.reason.is_empty() {
+        Disconnect::new(frame.code, &frame.reason)
+    } else {
+        Disconnect::new(frame.code, usual)
     }
 }
 
@@ -320,9 +321,9 @@ fn close(connection: &Connection, code: CloseCode, reason: &'static str) -> Disc
     Disconnect::new(code, reason)
 }
 
-/// Lets the close frames of both sides pass before the connection ends: an answer to the client's
-/// leaves with the next read, and a connection that ends with bytes unread is reset, which can
-/// overtake our own.
+/// Waits until the close frames of both sides have passed. Our response to the client's close frame
+/// leaves with the next read. A TCP connection that is closed with unread bytes is reset, and the
+/// reset can overtake our close frame.
 async fn linger(
     writer: &mut JoinHandle<SplitSink<Stream, Message>>,
     mut frames: SplitStream<Stream>,
@@ -342,7 +343,7 @@ async fn linger(
     }
 }
 
-/// Invokes the function of a frame's route and sends what the client is to get.
+/// Invokes the function of a frame's route and sends its response.
 async fn dispatch(
     gateway: &Gateway,
     api: &WebSocketApi,
@@ -390,18 +391,18 @@ fn route_of(api: &WebSocketApi, frame: &str) -> Option<String> {
     selected.or_else(|| has_default.then(|| "$default".to_owned()))
 }
 
-/// On a two-way route the client gets the body of the answer, at any status. An answer that is no
-/// proxy response, or too long, is an error on any route.
+/// Sends the body of the response to the client on a two-way route, at any status. A response that
+/// is no proxy response, or is too long, is an error on any route.
 fn reply(connection: &Connection, key: &str, two_way: bool, payload: &[u8]) {
-    let answer = ProxyResponse::parse(payload);
-    match answer.filter(|answer| answer.body.len() <= MAX_REPLY_BYTES) {
+    let response = ProxyResponse::parse(payload);
+    match response.filter(|response| response.body.len() <= MAX_REPLY_BYTES) {
         None => {
-            tracing::warn!("{key} answered with something that is no proxy response");
+            tracing::warn!("the response of {key} is no proxy response");
             send_error(connection, "Internal server error");
         }
         // The client may be gone or slow; a reply is not retried.
-        Some(answer) if two_way && (EMPTY_REPLY_IS_SENT || !answer.body.is_empty()) => {
-            let _ = connection.send(&answer.body);
+        Some(response) if two_way && (EMPTY_REPLY_IS_SENT || !response.body.is_empty()) => {
+            let _ = connection.send(&response.body);
         }
         Some(_) => {}
     }

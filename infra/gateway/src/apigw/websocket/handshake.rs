@@ -58,7 +58,7 @@ const MAX_URL_BYTES: usize = 4_096;
 
 /// Returns the response to a request to a stage that does not exist.
 pub fn no_such_stage() -> Response<Full<Bytes>> {
-    refusal(WRONG_STAGE, None)
+    rejection(WRONG_STAGE, None)
 }
 
 /// Handles a request that is to be a handshake.
@@ -70,22 +70,26 @@ pub async fn handle(
 ) -> Response<Full<Bytes>> {
     let query = match handshake_query(gateway, &api, &request) {
         Ok(query) => query,
-        Err(status) => return refusal(status, None),
+        Err(status) => return rejection(status, None),
     };
     let Some(accept) = accept_key(&request) else {
-        let mut refusal = refusal(NO_UPGRADE, None);
-        let headers = refusal.headers_mut();
+        let mut rejection = rejection(NO_UPGRADE, None);
+        let headers = rejection.headers_mut();
         headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-        return refusal;
+        return rejection;
     };
     if gateway.closing.is_cancelled() {
-        return refusal(StatusCode::SERVICE_UNAVAILABLE, None);
+        return rejection(StatusCode::SERVICE_UNAVAILABLE, None);
     }
     handshake(gateway, api, request, client, query, accept).await
 }
 
-/// The query of a handshake, refused if its path is not that of the stage and is not rewritten.
+/// Returns the query of a handshake.
+///
+/// # Errors
+///
+/// The path is neither that of the stage nor rewritten.
 fn handshake_query(
     gateway: &Gateway,
     api: &WebSocketApi,
@@ -103,7 +107,7 @@ fn handshake_query(
     Err(WRONG_STAGE)
 }
 
-/// The answer to the client's key, `None` if this is no WebSocket handshake.
+/// Returns the value of `Sec-WebSocket-Accept`; `None` if this is no WebSocket handshake.
 fn accept_key(request: &Request<Incoming>) -> Option<String> {
     let lists = |name: HeaderName, word: &str| {
         let values = request.headers().get_all(name).into_iter();
@@ -130,7 +134,7 @@ async fn handshake(
     accept: String,
 ) -> Response<Full<Bytes>> {
     let start = Instant::now();
-    // A connection whose row is being written is to get its $disconnect before we end.
+    // $connect may be writing the row of this connection: the shutdown waits for its $disconnect.
     let _pending = gateway.tasks.token();
     let header = |name| {
         let value = request.headers().get(name)?;
@@ -155,7 +159,7 @@ async fn handshake(
     head.stop();
     let decided = match check_size(&request, &connection.domain_name) {
         Ok(()) => decide(gateway, &api, &connection, &handshake).await,
-        Err(refused) => Err(refused),
+        Err(status) => Err(status),
     };
     let status = match &decided {
         Ok(_) => StatusCode::SWITCHING_PROTOCOLS,
@@ -168,8 +172,8 @@ async fn handshake(
         "handshake"
     );
     let subprotocol = match decided {
-        Ok(answer) => subprotocol(&request, &answer),
-        Err(status) => return refusal(status, Some(&connection.connection_id)),
+        Ok(response) => subprotocol(&request, &response),
+        Err(status) => return rejection(status, Some(&connection.connection_id)),
     };
     // A client that has read the 101 can be posted to.
     gateway.connections.insert(Arc::clone(&connection));
@@ -179,19 +183,20 @@ async fn handshake(
     switching_protocols(&accept, subprotocol)
 }
 
-/// Refuses a handshake that is too large.
+/// Rejects a handshake that is too large.
 fn check_size(request: &Request<Incoming>, host: &str) -> Result<(), StatusCode> {
     let url_bytes = "wss://".len() + host.len() + request.uri().to_string().len();
     if url_bytes > MAX_URL_BYTES {
         return Err(TOO_LONG);
     }
-    match head_bytes(request) > MAX_HEAD_BYTES {
-        true => Err(TOO_LARGE),
-        false => Ok(()),
+    if head_bytes(request) > MAX_HEAD_BYTES {
+        Err(TOO_LARGE)
+    } else {
+        Ok(())
     }
 }
 
-/// Throttle, authorizer and `$connect`, in this order. Gives what `$connect` answered.
+/// Applies throttle, authorizer and `$connect`, in this order. Returns the response of `$connect`.
 async fn decide(
     gateway: &Gateway,
     api: &WebSocketApi,
@@ -253,27 +258,30 @@ async fn authorize(
     let event = event::authorizer(api, connection, handshake);
     let arn = event::connect_arn(api);
     let id = Some(connection.connection_id.as_str());
-    let answer = authorize::ask(&gateway.functions, authorizer, id, &event).await?;
-    answer.check(&arn)?;
-    answer.flattened(start.elapsed().max(Duration::from_millis(1)))
+    let response = authorize::ask(&gateway.functions, authorizer, id, &event).await?;
+    response.check(&arn)?;
+    response.flattened(start.elapsed().max(Duration::from_millis(1)))
 }
 
 /// The status of `$connect` is that of the handshake.
 fn connect_answer(payload: &[u8]) -> Result<ProxyResponse, StatusCode> {
-    let Some(answer) = ProxyResponse::parse(payload) else {
-        tracing::warn!("$connect answered with something that is no proxy response");
+    let Some(response) = ProxyResponse::parse(payload) else {
+        tracing::warn!("the response of $connect is no proxy response");
         return Err(StatusCode::BAD_GATEWAY);
     };
-    match StatusCode::from_u16(answer.status) {
-        Ok(status) if status.is_success() => Ok(answer),
+    match StatusCode::from_u16(response.status) {
+        Ok(status) if status.is_success() => Ok(response),
         Ok(status) if !status.is_informational() => Err(status),
         _ => Err(StatusCode::BAD_GATEWAY),
     }
 }
 
 /// The subprotocol that `$connect` has chosen, for a client that has asked for one.
-fn subprotocol(request: &Request<Incoming>, answer: &Option<ProxyResponse>) -> Option<HeaderValue> {
-    let chosen = answer.as_ref()?.header(SEC_WEBSOCKET_PROTOCOL.as_str())?;
+fn subprotocol(
+    request: &Request<Incoming>,
+    response: &Option<ProxyResponse>,
+) -> Option<HeaderValue> {
+    let chosen = response.as_ref()?.header(SEC_WEBSOCKET_PROTOCOL.as_str())?;
     if !request.headers().contains_key(SEC_WEBSOCKET_PROTOCOL) {
         tracing::warn!("$connect chose a subprotocol for a client that asked for none");
         return None;
@@ -297,8 +305,8 @@ fn switching_protocols(accept: &str, subprotocol: Option<HeaderValue>) -> Respon
     response
 }
 
-/// The body of a refused handshake. [U]
-fn refusal(status: StatusCode, connection_id: Option<&str>) -> Response<Full<Bytes>> {
+/// Returns the response to a rejected handshake. [U]: its body.
+fn rejection(status: StatusCode, connection_id: Option<&str>) -> Response<Full<Bytes>> {
     let message = match status {
         StatusCode::BAD_GATEWAY | StatusCode::INTERNAL_SERVER_ERROR => "Internal server error",
         StatusCode::GATEWAY_TIMEOUT => "Endpoint request timed out",

@@ -26,10 +26,11 @@ use crate::http::sigv4;
 /// The status of a deletion. [U]: 204 in the model of the API; some have seen 200.
 const DELETED: StatusCode = StatusCode::NO_CONTENT;
 
-/// How long the answer to a post is held back from a process that is being killed.
+/// Delay of the response to a post of a process that is being killed.
 const KILL_DELAY: Duration = Duration::from_millis(500);
 
-/// The most that is read of a body, so that one too large can be told from one far too large.
+/// Read limit of a body, in bytes. A body between [`MAX_MESSAGE_BYTES`] and this gets the error of
+/// AWS.
 const MAX_READ_BYTES: usize = 10 * 1024 * 1024;
 
 /// The connection id of a request to this API, `None` for any other path.
@@ -39,7 +40,7 @@ pub fn connection_id(path: &str, stage: &str) -> Option<String> {
     rest.strip_prefix("/@connections/").map(str::to_owned)
 }
 
-/// Answers a request about the connection `id`.
+/// Handles a request about the connection `id`.
 pub async fn handle(
     gateway: &Arc<Gateway>,
     id: &str,
@@ -47,21 +48,21 @@ pub async fn handle(
 ) -> Response<Full<Bytes>> {
     let (parts, body) = request.into_parts();
     let keys = &gateway.settings.access_keys;
-    if let Err(refusal) = sigv4::check_claim(&parts, keys) {
+    if let Err(rejection) = sigv4::check_claim(&parts, keys) {
         tracing::info!("{} @connections 403", parts.method);
-        return aws_error(StatusCode::FORBIDDEN, refusal.kind, &refusal.message);
+        return aws_error(StatusCode::FORBIDDEN, rejection.kind, &rejection.message);
     }
-    let answer = match read_body(body, MAX_READ_BYTES).await {
+    let response = match read_body(body, MAX_READ_BYTES).await {
         Ok(body) => checked(gateway, id, &parts, &body).await,
         Err(StatusCode::PAYLOAD_TOO_LARGE) => too_large(),
         Err(status) => aws_error(status, "BadRequestException", "The body is malformed"),
     };
-    let (method, status) = (&parts.method, answer.status().as_u16());
+    let (method, status) = (&parts.method, response.status().as_u16());
     tracing::info!("{method} @connections/{} {status}", id.escape_debug());
-    answer
+    response
 }
 
-/// Signature, id and faults come before what is asked.
+/// Checks signature and id, then handles the request by its method.
 async fn checked(
     gateway: &Arc<Gateway>,
     id: &str,
@@ -69,8 +70,8 @@ async fn checked(
     body: &Bytes,
 ) -> Response<Full<Bytes>> {
     let keys = &gateway.settings.access_keys;
-    if let Err(refusal) = sigv4::verify(parts, body, "execute-api", keys) {
-        return aws_error(StatusCode::FORBIDDEN, refusal.kind, &refusal.message);
+    if let Err(rejection) = sigv4::verify(parts, body, "execute-api", keys) {
+        return aws_error(StatusCode::FORBIDDEN, rejection.kind, &rejection.message);
     }
     if !URL_SAFE.decode(id).is_ok_and(|bytes| !bytes.is_empty()) {
         let message = format!("Invalid connectionId: {id}");
@@ -89,7 +90,7 @@ async fn post(gateway: &Gateway, id: &str, body: &Bytes) -> Response<Full<Bytes>
     if kill(gateway, Moment::BeforePush).await {
         return unavailable();
     }
-    match faults.refuse_post() {
+    match faults.post_error() {
         Some(StatusCode::GONE) => return gone(),
         Some(StatusCode::TOO_MANY_REQUESTS) => return too_many(),
         Some(status) => return aws_error(status, "InternalServerException", "a fault on demand"),
@@ -111,8 +112,8 @@ async fn post(gateway: &Gateway, id: &str, body: &Bytes) -> Response<Full<Bytes>
     }
 }
 
-/// Kills the processes that are to be killed at a moment of a post, and whose answer is held back
-/// so that they do not go on. False if there are none.
+/// Kills processes at a moment of a post, as a fault on demand. Delays the response, so that they
+/// do not go on before they are dead. Returns false if no fault is due.
 async fn kill(gateway: &Gateway, moment: Moment) -> bool {
     let kills = gateway.faults.kills(moment, None);
     for (function, delay) in &kills {
@@ -137,7 +138,7 @@ fn deliver(gateway: &Gateway, connection: &Arc<Connection>, body: &[u8]) -> Resu
         let (connection, text) = (Arc::clone(connection), text.clone().into_owned());
         tokio::spawn(async move {
             tokio::time::sleep(delay).await;
-            // Accepted is accepted: as on a network, nobody hears of what is lost later.
+            // The post was accepted: as on a network, a later loss is not reported.
             let _ = connection.send(&text);
         });
     }

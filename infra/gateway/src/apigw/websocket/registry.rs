@@ -11,8 +11,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 
-/// Frames that may wait for a slow client before posts to it are refused. [U]: that API Gateway's
-/// buffer is bounded is documented, its size is not.
+/// Limit of frames that wait for a slow client. Further posts are rejected. [U]: API Gateway
+/// documents a bounded buffer, but not its size.
 const OUTBOX_FRAMES: usize = 256;
 
 /// Bytes that may wait for a slow client, as above: two of the largest messages.
@@ -22,7 +22,7 @@ const OUTBOX_BYTES: usize = 256 * 1024;
 pub struct Connection {
     /// Its id.
     pub connection_id: String,
-    /// When the handshake began; the same in all its events.
+    /// Time of the handshake, the same in all its events.
     pub connected_at: DateTime<Utc>,
     /// The client's address.
     pub source_ip: String,
@@ -30,7 +30,7 @@ pub struct Connection {
     pub user_agent: Option<String>,
     /// The `Host` of the handshake.
     pub domain_name: String,
-    /// What the authorizer said, as all events show it.
+    /// The authorizer's part of all its events.
     pub authorizer: OnceLock<Value>,
     close_reason: watch::Sender<Option<CloseReason>>,
     last_active_ms: AtomicI64,
@@ -79,9 +79,10 @@ impl Connection {
     /// [`NotSent`].
     pub fn send(&self, text: &str) -> Result<(), NotSent> {
         let waiting = self.outbox_bytes.fetch_add(text.len(), Ordering::Relaxed);
-        let sent = match waiting > 0 && waiting + text.len() > OUTBOX_BYTES {
-            true => Err(NotSent::Full),
-            false => self.put(Message::text(text)),
+        let sent = if waiting > 0 && waiting + text.len() > OUTBOX_BYTES {
+            Err(NotSent::Full)
+        } else {
+            self.put(Message::text(text))
         };
         match sent {
             Ok(()) => self.touch(),
@@ -90,7 +91,7 @@ impl Connection {
         sent
     }
 
-    /// Notes that so many bytes have left the outbox.
+    /// Counts bytes that have left the outbox.
     pub fn has_left(&self, bytes: usize) {
         self.outbox_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
@@ -118,13 +119,13 @@ impl Connection {
         closed.ok().flatten().unwrap_or(CloseReason::Cut)
     }
 
-    /// Notes that the client sent something.
+    /// Stores the time of a message.
     pub fn touch(&self) {
         let now = Utc::now().timestamp_millis();
         self.last_active_ms.store(now, Ordering::Relaxed);
     }
 
-    /// When something was last sent either way.
+    /// Returns the time of the last message in either direction.
     pub fn last_active(&self) -> DateTime<Utc> {
         let millis = self.last_active_ms.load(Ordering::Relaxed);
         DateTime::from_timestamp_millis(millis).unwrap_or(self.connected_at)
@@ -138,7 +139,7 @@ impl Connection {
     }
 }
 
-/// Why a frame was not sent.
+/// The reason why a frame was not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotSent {
     /// The connection is closed.
