@@ -70,71 +70,11 @@ fn reject<T>(kind: &'static str, message: impl Into<String>) -> Result<T, Reject
     })
 }
 
-/// Checks that a request to `service` was signed by one of `keys`.
-///
-/// # Errors
-///
-/// [`Rejection`].
-pub fn verify(
-    parts: &Parts,
-    body: &[u8],
-    service: &str,
-    keys: &[AccessKey],
-) -> Result<(), Rejection> {
-    let header = |name: &str| {
-        parts
-            .headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-    };
-    let claim = claim(parts)?;
-    let date = header("x-amz-date").and_then(parse_date);
-    let date = date.ok_or_else(|| incomplete("existence of a valid 'X-Amz-Date' header"))?;
-    let skew = SystemTime::now()
-        .duration_since(date)
-        .unwrap_or_else(|error| error.duration());
-    if skew > CLOCK_SKEW {
-        return reject("InvalidSignatureException", "Signature expired");
-    }
-    let scope = format!("{REGION}/{service}/aws4_request");
-    if claim.scope != scope {
-        let message = format!("Credential should be scoped to {scope}");
-        return reject("InvalidSignatureException", message);
-    }
-    let key = find_key(keys, &claim)?;
-    match signature(parts, body, service, key, &claim, date) {
-        Ok(expected) if expected == claim.signature => Ok(()),
-        _ => reject(
-            "InvalidSignatureException",
-            "The request signature we calculated does not match the signature you provided",
-        ),
-    }
-}
-
 fn incomplete(missing: &str) -> Rejection {
     Rejection {
         kind: "IncompleteSignatureException",
         message: format!("Authorization header requires {missing}"),
     }
-}
-
-fn claim(parts: &Parts) -> Result<Claim<'_>, Rejection> {
-    let authorization = parts.headers.get("authorization");
-    let Some(authorization) = authorization.and_then(|value| value.to_str().ok()) else {
-        let message = "Missing Authentication Token";
-        return reject("MissingAuthenticationTokenException", message);
-    };
-    Claim::parse(authorization).ok_or_else(|| {
-        incomplete("AWS4-HMAC-SHA256 with 'Credential', 'SignedHeaders' and 'Signature'")
-    })
-}
-
-fn find_key<'a>(keys: &'a [AccessKey], claim: &Claim) -> Result<&'a AccessKey, Rejection> {
-    let key = keys.iter().find(|key| key.id == claim.key_id);
-    key.ok_or_else(|| Rejection {
-        kind: "UnrecognizedClientException",
-        message: "The security token included in the request is invalid".to_owned(),
-    })
 }
 
 /// Signs a request of ours.
@@ -158,19 +98,9 @@ pub fn sign(
     Ok(request)
 }
 
-/// Checks that a request claims a signature by one of `keys`. The body is not needed for that.
-///
-/// # Errors
-///
-/// [`Rejection`].
-pub fn check_claim(parts: &Parts, keys: &[AccessKey]) -> Result<(), Rejection> {
-    let claim = claim(parts)?;
-    find_key(keys, &claim).map(|_| ())
-}
-
-/// The content of an `Authorization` header.
-struct Claim<'a> {
-    key_id: &'a str,
+/// The signature that a request claims to have: the content of its `Authorization` header.
+pub struct Claim<'a> {
+    key: &'a AccessKey,
     /// Region, service and the constant end.
     scope: &'a str,
     signed_headers: Vec<&'a str>,
@@ -178,6 +108,73 @@ struct Claim<'a> {
 }
 
 impl<'a> Claim<'a> {
+    /// Reads the claim of a request, and finds its access key among `keys`. The body is not needed for
+    /// that.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection`].
+    pub fn read(parts: &'a Parts, keys: &'a [AccessKey]) -> Result<Self, Rejection> {
+        let authorization = parts.headers.get("authorization");
+        let Some(authorization) = authorization.and_then(|value| value.to_str().ok()) else {
+            let message = "Missing Authentication Token";
+            return reject("MissingAuthenticationTokenException", message);
+        };
+        let malformed =
+            || incomplete("AWS4-HMAC-SHA256 with 'Credential', 'SignedHeaders' and 'Signature'");
+        let fields = Fields::parse(authorization).ok_or_else(malformed)?;
+        let key = keys.iter().find(|key| key.id == fields.key_id);
+        let key = key.ok_or_else(|| Rejection {
+            kind: "UnrecognizedClientException",
+            message: "The security token included in the request is invalid".to_owned(),
+        })?;
+        Ok(Self {
+            key,
+            scope: fields.scope,
+            signed_headers: fields.signed_headers,
+            signature: fields.signature,
+        })
+    }
+
+    /// Checks that the request to `service` has the signature that it claims.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection`].
+    pub fn verify(&self, parts: &Parts, body: &[u8], service: &str) -> Result<(), Rejection> {
+        let date = parts.headers.get("x-amz-date");
+        let date = date.and_then(|value| parse_date(value.to_str().ok()?));
+        let date = date.ok_or_else(|| incomplete("existence of a valid 'X-Amz-Date' header"))?;
+        let skew = SystemTime::now()
+            .duration_since(date)
+            .unwrap_or_else(|error| error.duration());
+        if skew > CLOCK_SKEW {
+            return reject("InvalidSignatureException", "Signature expired");
+        }
+        let scope = format!("{REGION}/{service}/aws4_request");
+        if self.scope != scope {
+            let message = format!("Credential should be scoped to {scope}");
+            return reject("InvalidSignatureException", message);
+        }
+        match signature(parts, body, service, self, date) {
+            Ok(expected) if expected == self.signature => Ok(()),
+            _ => reject(
+                "InvalidSignatureException",
+                "The request signature we calculated does not match the signature you provided",
+            ),
+        }
+    }
+}
+
+/// The fields of an `Authorization` header.
+struct Fields<'a> {
+    key_id: &'a str,
+    scope: &'a str,
+    signed_headers: Vec<&'a str>,
+    signature: &'a str,
+}
+
+impl<'a> Fields<'a> {
     fn parse(authorization: &'a str) -> Option<Self> {
         let fields = authorization.strip_prefix("AWS4-HMAC-SHA256 ")?;
         let fields: HashMap<_, _> = fields
@@ -200,12 +197,11 @@ fn parse_date(text: &str) -> Option<SystemTime> {
     Some(date.and_utc().into())
 }
 
-/// The signature that the request would have with `key`.
+/// Returns the signature that the request has to have.
 fn signature(
     parts: &Parts,
     body: &[u8],
     service: &str,
-    key: &AccessKey,
     claim: &Claim,
     date: SystemTime,
 ) -> anyhow::Result<String> {
@@ -221,7 +217,7 @@ fn signature(
         _ => SignableBody::Bytes(body),
     };
     let request = SignableRequest::new(parts.method.as_str(), uri, signed.into_iter(), body)?;
-    let signed = sign_with(request, service, key, date, settings)?;
+    let signed = sign_with(request, service, claim.key, date, settings)?;
     Ok(signed.signature().to_owned())
 }
 
@@ -258,6 +254,15 @@ fn signed_headers<'a>(headers: &'a HeaderMap, names: &[&str]) -> Vec<(&'a str, &
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn verify(
+        parts: &Parts,
+        body: &[u8],
+        service: &str,
+        keys: &[AccessKey],
+    ) -> Result<(), Rejection> {
+        Claim::read(parts, keys)?.verify(parts, body, service)
+    }
 
     /// A request signed as the SDK does it, with the header that the test changes.
     fn signed(key: &AccessKey, time: SystemTime) -> Parts {

@@ -21,7 +21,7 @@ use super::registry::{CloseReason, Connection, NotSent};
 use crate::apigw::state::Gateway;
 use crate::faults::Moment;
 use crate::http::server::{aws_error, json_response, read_body, response};
-use crate::http::sigv4;
+use crate::http::sigv4::Claim;
 
 /// The status of a deletion. [U]: 204 in the model of the API; some have seen 200.
 const DELETED: StatusCode = StatusCode::NO_CONTENT;
@@ -47,13 +47,15 @@ pub async fn handle(
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
     let (parts, body) = request.into_parts();
-    let keys = &gateway.settings.access_keys;
-    if let Err(rejection) = sigv4::check_claim(&parts, keys) {
-        tracing::info!("{} @connections 403", parts.method);
-        return aws_error(StatusCode::FORBIDDEN, rejection.kind, &rejection.message);
-    }
+    let claim = match Claim::read(&parts, &gateway.settings.access_keys) {
+        Ok(claim) => claim,
+        Err(rejection) => {
+            tracing::info!("{} @connections 403", parts.method);
+            return aws_error(StatusCode::FORBIDDEN, rejection.kind, &rejection.message);
+        }
+    };
     let response = match read_body(body, MAX_READ_BYTES).await {
-        Ok(body) => checked(gateway, id, &parts, &body).await,
+        Ok(body) => checked(gateway, id, &claim, &parts, &body).await,
         Err(StatusCode::PAYLOAD_TOO_LARGE) => too_large(),
         Err(status) => aws_error(status, "BadRequestException", "The body is malformed"),
     };
@@ -66,11 +68,11 @@ pub async fn handle(
 async fn checked(
     gateway: &Arc<Gateway>,
     id: &str,
+    claim: &Claim<'_>,
     parts: &Parts,
     body: &Bytes,
 ) -> Response<Full<Bytes>> {
-    let keys = &gateway.settings.access_keys;
-    if let Err(rejection) = sigv4::verify(parts, body, "execute-api", keys) {
+    if let Err(rejection) = claim.verify(parts, body, "execute-api") {
         return aws_error(StatusCode::FORBIDDEN, rejection.kind, &rejection.message);
     }
     if !URL_SAFE.decode(id).is_ok_and(|bytes| !bytes.is_empty()) {
