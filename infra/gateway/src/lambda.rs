@@ -20,7 +20,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use serde::Serialize;
+use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use crate::faults::{Faults, Moment, Switches};
@@ -113,14 +115,16 @@ pub struct Functions {
     faults: Arc<Switches>,
     /// Invocations under way.
     invocations: TaskTracker,
+    /// Waits for the starts of the first processes.
+    starts: Mutex<Option<JoinHandle<()>>>,
     /// The process group of the processes of ours.
     _group: Option<Group>,
     watch: Option<Watch>,
 }
 
 impl Functions {
-    /// Starts the functions and waits until they can take events. A function that does not start is
-    /// reported in the log, and is tried again with its next event. `faults` kill processes.
+    /// Starts the functions; [`Functions::wait_started`] waits until they can take events. `faults`
+    /// kill processes.
     ///
     /// # Errors
     ///
@@ -138,13 +142,15 @@ impl Functions {
             backends: BTreeMap::new(),
             faults,
             invocations: TaskTracker::new(),
+            starts: Mutex::default(),
             _group: None,
             watch: None,
         };
         let (url, names) = match source {
             Source::Binaries(binaries) => {
                 let group = Group::start(&program)?;
-                let pools = pool::start(template, &binaries, settings, group.id()).await;
+                let (pools, starts) = pool::start(template, &binaries, settings, group.id());
+                functions.starts = Mutex::new(Some(tokio::spawn(starts)));
                 functions.backends = by_id(pools, Backend::Local);
                 functions._group = Some(group);
                 return Ok(functions);
@@ -161,6 +167,16 @@ impl Functions {
         remote::warm_up(template, &remote).await;
         functions.backends = by_id(remote, Backend::Remote);
         Ok(functions)
+    }
+
+    /// Waits until each function has a process that asks for events. A function that does not start is
+    /// reported in the log, and starts again with its next event.
+    pub async fn wait_started(&self) {
+        let starts = self.starts.lock().take();
+        if let Some(starts) = starts {
+            // It does not panic, and is not aborted.
+            let _ = starts.await;
+        }
     }
 
     /// Invokes a function and waits for its result. The event is handled even if the caller drops

@@ -116,7 +116,11 @@ impl Startup {
             Some(_) => functions.context("--lambda-endpoint")?,
             None => functions?,
         };
-        deploy::create_all(&template, &functions).await?;
+        // A custom resource needs its own function, and not all others.
+        tokio::try_join!(deploy::create_all(&template, &functions), async {
+            functions.wait_started().await;
+            Ok(())
+        })?;
         let settings = Settings {
             idle_timeout: flags.idle_timeout,
             lifetime: flags.lifetime,

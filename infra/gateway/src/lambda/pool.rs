@@ -54,15 +54,18 @@ pub enum Concurrency {
     InFlight(u32),
 }
 
-/// Starts a process of each function and waits until they ask for events; returns the pools by
-/// logical id. A process that does not start is reported in the log. The processes join the process
-/// group `group`.
-pub async fn start(
+/// Starts a process of each function. Returns the pools by logical id, and a future that waits until
+/// the processes ask for events, and reports in the log those that do not. The processes join the
+/// process group `group`.
+pub fn start(
     template: &Template,
     binaries: &Binaries,
     settings: Settings,
     group: i32,
-) -> BTreeMap<String, Arc<Pool>> {
+) -> (
+    BTreeMap<String, Arc<Pool>>,
+    impl Future<Output = ()> + Send + use<>,
+) {
     let settings = Arc::new(settings);
     let functions = template.functions.values();
     let pools: BTreeMap<_, _> = functions
@@ -75,8 +78,12 @@ pub async fn start(
         .collect();
     let starts: Vec<_> = pools
         .iter()
-        .map(|(id, pool)| (id, pool.start_first()))
+        .map(|(id, pool)| (id.clone(), pool.start_first()))
         .collect();
+    (pools, report_starts(starts))
+}
+
+async fn report_starts(starts: Vec<(String, oneshot::Receiver<Result<(), FunctionError>>)>) {
     for (id, start) in starts {
         if let Ok(Err(error)) = start.await {
             tracing::error!(
@@ -87,7 +94,6 @@ pub async fn start(
             );
         }
     }
-    pools
 }
 
 /// The processes of a function.
@@ -202,7 +208,7 @@ impl Pool {
         let mut processes = self.processes.lock();
         let running = processes.iter().filter(|process| !process.api.is_retired());
         let capacity: usize = processes.iter().map(|process| process.api.capacity()).sum();
-        if self.queue.len() > capacity && running.count() < limit && !self.stop.is_cancelled() {
+        if self.queue.waiting() > capacity && running.count() < limit && !self.stop.is_cancelled() {
             self.start(&mut processes, None);
         }
     }

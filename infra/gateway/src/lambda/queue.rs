@@ -71,8 +71,8 @@ impl Queue {
             taken,
             reply,
         };
-        let waiting = self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        if waiting > QUEUE_BYTES || self.sender.try_send(invocation).is_err() {
+        let queued = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if queued > QUEUE_BYTES || self.sender.try_send(invocation).is_err() {
             self.bytes.fetch_sub(bytes, Ordering::Relaxed);
             return None;
         }
@@ -83,13 +83,8 @@ impl Queue {
     }
 
     /// Returns how many events wait.
-    pub fn len(&self) -> usize {
+    pub fn waiting(&self) -> usize {
         self.receiver.len()
-    }
-
-    /// Whether no event waits.
-    pub fn is_empty(&self) -> bool {
-        self.receiver.is_empty()
     }
 
     /// Fails the event that has waited longest, if there is one.
