@@ -143,7 +143,7 @@ impl Switches {
         Self(Mutex::new(State::new(faults)))
     }
 
-    /// The faults in force.
+    /// Returns the faults in force.
     pub fn get(&self) -> Faults {
         self.0.lock().faults.clone()
     }
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_faults_are_refused() {
+    fn malformed_faults_are_rejected() {
         for malformed in [
             "{",
             r#"{"cut":2}"#,

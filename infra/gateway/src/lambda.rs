@@ -36,7 +36,7 @@ use pool::{Concurrency, Pool};
 use remote::{Names, RemoteFunction};
 use watch::Watch;
 
-/// The largest payload and the largest result of a function, in bytes.
+/// Size limit of a payload, and of a result, in bytes.
 ///
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
 const MAX_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
@@ -169,8 +169,8 @@ impl Functions {
         Ok(functions)
     }
 
-    /// Waits until each function has a process that asks for events. A function that does not start is
-    /// reported in the log, and starts again with its next event.
+    /// Waits until each function has a process that asks for events. A function that does not start
+    /// is reported in the log, and starts again with its next event.
     pub async fn wait_started(&self) {
         let starts = self.starts.lock().take();
         if let Some(starts) = starts {

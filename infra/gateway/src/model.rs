@@ -190,7 +190,7 @@ pub struct Cors {
 }
 
 impl Stage {
-    /// The limit of a route.
+    /// Returns the limit of a route.
     pub fn throttle(&self, route_key: &str) -> Option<Throttle> {
         self.throttles
             .get(route_key)
@@ -275,13 +275,13 @@ pub struct CustomResource {
     pub properties: Value,
 }
 
-/// The name of the function in an ARN, or in the URI of an integration with one.
+/// Returns the name of the function in an ARN, or in the URI of an integration with one.
 pub fn function_name(arn: &str) -> Option<&str> {
     let (_, rest) = arn.split_once(":function:")?;
     rest.split([':', '/']).next()
 }
 
-/// The ARN of a function.
+/// Returns the ARN of a function.
 pub fn function_arn(name: &str) -> String {
     format!("arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{name}")
 }

@@ -76,7 +76,7 @@ impl Startup {
     ///
     /// # Errors
     ///
-    /// The template has gone.
+    /// The template does not exist any longer.
     pub async fn home(&self) -> Result<PathBuf> {
         let path = self.template_path.canonicalize()?;
         let folder = path.parent().context("a file is in a folder")?;
@@ -159,7 +159,7 @@ impl Running {
         startup.start().await
     }
 
-    /// The addresses for the start-up screen, a line each.
+    /// Returns the addresses for the start-up screen, a line each.
     pub fn addresses(&self) -> String {
         let (ws, http) = (&self.websocket, &self.http);
         let template = &self.gateway.template;

@@ -223,7 +223,7 @@ mod tests {
         Document { root, folder }.evaluate(&BTreeMap::new())
     }
 
-    /// A template with a WebSocket API of these routes.
+    /// Returns a template with a WebSocket API of these routes.
     fn with_routes(routes: &str) -> String {
         format!(
             "Resources:\n  Api:\n    Type: AWS::Serverless::WebSocketApi\n    Properties:\n      \
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authorizer_decides_though_its_route_leads_to_no_function() {
+    fn an_authorizer_applies_even_if_its_route_has_no_function() {
         let resource = |id: &str, kind: &str, properties: &str| {
             format!("  {id}:\n    Type: AWS::{kind}\n    Properties: {{{properties}}}\n")
         };

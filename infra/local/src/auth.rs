@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_token_is_of_the_published_key_and_says_who_it_is_for() {
+    async fn a_token_is_signed_with_the_published_key_and_names_its_user() {
         let issuer = own(&["--auth", "--user", "a b"]).await;
         let [user] = issuer.users.as_slice() else {
             panic!("one user");

@@ -90,7 +90,7 @@ fn a_parameter_with_a_wrong_value_is_named() {
 }
 
 #[test]
-fn parameters_that_break_a_rule_of_our_template_are_refused_in_its_words() {
+fn parameters_that_break_a_rule_are_rejected_with_the_text_of_the_rule() {
     let uri = ("MongodbUri", "mongodb://db");
     for (parameters, sentence) in [
         (

@@ -20,7 +20,7 @@ use crate::lambda::{Functions, Invocation, InvokeError};
 use crate::model::LambdaAuthorizer;
 use response::{AuthorizerResponse, Rejection};
 
-/// The longest that API Gateway waits for an authorizer.
+/// Timeout of an authorizer.
 ///
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>
 const AUTHORIZER_TIMEOUT: Duration = Duration::from_secs(10);

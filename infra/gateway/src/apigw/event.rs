@@ -14,7 +14,7 @@ use crate::http::headers::Pairs;
 /// Whether the map with single values has the last of several. [U]
 const LAST_VALUE_COUNTS: bool = true;
 
-/// Common log format: `09/Feb/2026:18:11:43 +0000`.
+/// Formats a time in the common log format: `09/Feb/2026:18:11:43 +0000`.
 fn clf(time: DateTime<Utc>) -> String {
     time.format("%d/%b/%Y:%H:%M:%S +0000").to_string()
 }

@@ -63,7 +63,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway for `template` with its functions.
+    /// Returns a gateway for `template` with its functions.
     pub fn new(
         template: Template,
         functions: Functions,

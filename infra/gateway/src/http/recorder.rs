@@ -13,13 +13,13 @@ use tokio::net::TcpStream;
 
 use super::headers::{Pairs, header_pairs, header_text};
 
-/// The most that is kept of a head, in bytes.
+/// Size limit of a kept head, in bytes.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// The most header lines that are looked at; hyper takes no more.
+/// Limit of header lines, as in hyper.
 const MAX_HEADERS: usize = 100;
 
-/// The head of the request at hand.
+/// The head of the current request.
 #[derive(Clone, Default)]
 pub struct Head(Arc<Mutex<Recording>>);
 
@@ -39,7 +39,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// A recorder and what it records, if it is to.
+    /// Returns a recorder and what it records, if it is to.
     pub fn new(stream: TcpStream, is_on: bool) -> (Self, Head) {
         let head = Head::default();
         head.0.lock().is_on = is_on;
@@ -53,8 +53,8 @@ impl Recorder {
 }
 
 impl Head {
-    /// The headers as they were written. If that is not what `parsed` says (requests came in a
-    /// row), the parsed ones.
+    /// Returns the headers as they were written. If that is not what `parsed` says (requests came
+    /// in a row), the parsed ones.
     pub fn headers(&self, parsed: &HeaderMap) -> Pairs {
         let parsed = header_pairs(parsed);
         let written = self.parse().unwrap_or_default();

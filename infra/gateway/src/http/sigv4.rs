@@ -108,8 +108,8 @@ pub struct Claim<'a> {
 }
 
 impl<'a> Claim<'a> {
-    /// Reads the claim of a request, and finds its access key among `keys`. The body is not needed for
-    /// that.
+    /// Reads the claim of a request, and finds its access key among `keys`. The body is not needed
+    /// for that.
     ///
     /// # Errors
     ///
@@ -241,7 +241,7 @@ fn sign_with(
     Ok(aws_sigv4::http_request::sign(request, &parameters)?)
 }
 
-/// The headers that the client has signed, but for the date, which signing adds.
+/// Returns the headers that the client has signed, but for the date, which signing adds.
 fn signed_headers<'a>(headers: &'a HeaderMap, names: &[&str]) -> Vec<(&'a str, &'a str)> {
     let is_signed = |name: &str| name != "x-amz-date" && names.contains(&name);
     headers
@@ -264,7 +264,7 @@ mod tests {
         Claim::read(parts, keys)?.verify(parts, body, service)
     }
 
-    /// A request signed as the SDK does it, with the header that the test changes.
+    /// Returns a request signed as the SDK does it, with the header that the test changes.
     fn signed(key: &AccessKey, time: SystemTime) -> Parts {
         let uri = "http://127.0.0.1:3001/prod/@connections/PJqB0fHsqRcCHlw%3D";
         let headers = [("host", "127.0.0.1:3001")].into_iter();
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_is_good_for_exactly_its_request_key_and_time() {
+    fn a_signature_is_valid_for_exactly_its_request_key_and_time() {
         let ours = key("AKIDEXAMPLE:a/secret+with:signs");
         let keys = [key("other:key"), ours.clone()];
         let now = SystemTime::now();

@@ -11,7 +11,7 @@ use super::MAX_PAYLOAD_BYTES;
 pub enum InvokeError {
     /// The function reported an error, crashed, or exceeded its timeout.
     Function(FunctionError),
-    /// The payload is larger than Lambda takes.
+    /// The payload exceeds the limit of Lambda.
     TooLarge,
     /// All processes of the function are busy and stay so.
     Busy,

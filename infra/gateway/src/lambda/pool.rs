@@ -54,9 +54,9 @@ pub enum Concurrency {
     InFlight(u32),
 }
 
-/// Starts a process of each function. Returns the pools by logical id, and a future that waits until
-/// the processes ask for events, and reports in the log those that do not. The processes join the
-/// process group `group`.
+/// Starts a process of each function. Returns the pools by logical id, and a future that waits
+/// until the processes ask for events, and reports in the log those that do not. The processes join
+/// the process group `group`.
 pub fn start(
     template: &Template,
     binaries: &Binaries,
@@ -110,7 +110,7 @@ pub struct Pool {
     stop: CancellationToken,
 }
 
-/// A process that lives, or is about to.
+/// A process that runs or starts.
 struct Process {
     api: Arc<RuntimeApi>,
     pid: Option<Pid>,

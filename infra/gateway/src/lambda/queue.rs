@@ -48,7 +48,7 @@ pub struct Waiting {
 }
 
 impl Queue {
-    /// An empty queue.
+    /// Returns an empty queue.
     pub fn new() -> Arc<Self> {
         let (sender, receiver) = async_channel::bounded(QUEUE_EVENTS);
         Arc::new(Self {

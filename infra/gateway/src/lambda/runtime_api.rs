@@ -25,7 +25,7 @@ use super::queue::{Outcome, Queue};
 use crate::http::server;
 use crate::ids::{new_id, trace_id};
 
-/// The most that is read of a function's result, in bytes. It is above what Lambda takes.
+/// Read limit of a function's result, in bytes: above the limit of Lambda.
 const MAX_READ_BYTES: usize = 8 * 1024 * 1024;
 
 /// Counts a poll for as long as it waits.
@@ -70,8 +70,8 @@ struct InFlight {
 }
 
 impl RuntimeApi {
-    /// The API for a process of the function `arn` that takes its events from `queue` and may take
-    /// `timeout` for each. The events are part of traces that are `sampled`, or not.
+    /// Returns the API for a process of the function `arn` that takes its events from `queue` and
+    /// may take `timeout` for each. The events are part of traces that are `sampled`, or not.
     pub fn new(arn: String, timeout: Duration, queue: Arc<Queue>, sampled: bool) -> Arc<Self> {
         Arc::new(Self {
             arn,

@@ -43,7 +43,8 @@ impl FromStr for Selection {
     }
 }
 
-/// The name of the variable at the beginning of `text`, with or without braces, and what follows.
+/// Returns the name of the variable at the beginning of `text`, with or without braces, and what
+/// follows.
 fn variable(text: &str) -> Result<(&str, &str)> {
     if let Some(braced) = text.strip_prefix('{') {
         return braced.split_once('}').context("a ${ has no }");
@@ -61,8 +62,8 @@ fn body_path(name: &str) -> Result<Vec<String>> {
 }
 
 impl Selection {
-    /// The route key that `frame` asks for. A value that is not there is empty; `None` where the
-    /// frame would have to be a JSON object and is not.
+    /// Returns the route key that `frame` asks for. A value that is not there is empty; `None`
+    /// where the frame would have to be a JSON object and is not.
     pub fn select(&self, frame: &str) -> Option<String> {
         let needs_body = self.0.iter().any(|piece| matches!(piece, Piece::Body(_)));
         let body: Value = if needs_body {

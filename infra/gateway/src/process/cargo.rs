@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_progress_is_kept() {
+    async fn messages_other_than_progress_are_kept() {
         let progress = Progress::start("test");
         let text = "   Compiling a v1.0.0\n    Building [=> ] 1/2: a\r\u{1b}[Kwarning: unused\n --> a.rs\n";
         let kept = read_messages(text.as_bytes(), &progress).await;

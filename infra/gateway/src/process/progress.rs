@@ -111,7 +111,7 @@ fn draw() {
         text += &format!("\r{line}\u{1b}[K\n");
     }
     *drawn = lines.len();
-    // A closed terminal is no reason to end.
+    // A closed terminal must not end the program.
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
@@ -137,7 +137,7 @@ fn line(what: &str, elapsed: Duration, state: State) -> String {
     }
 }
 
-/// `1:05` for 65 seconds.
+/// Formats a duration: `1:05` for 65 seconds.
 fn minutes(duration: Duration) -> String {
     let seconds = duration.as_secs();
     format!("{}:{:02}", seconds / 60, seconds % 60)

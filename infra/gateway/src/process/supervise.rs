@@ -51,7 +51,7 @@ impl Supervised {
         Self::spawn(Self::command(supervisor, program, arguments), log)
     }
 
-    /// The command of [`Supervised::start`], for those who have to add to it.
+    /// Returns the command of [`Supervised::start`], so that a caller can add to it.
     pub fn command(supervisor: &Path, program: &Path, arguments: &[OsString]) -> Command {
         let mut command = command(supervisor);
         command.arg("supervise").arg(program).args(arguments);
@@ -119,7 +119,7 @@ impl Group {
         })
     }
 
-    /// The id for processes that are to join.
+    /// Returns the id for processes that are to join.
     pub fn id(&self) -> i32 {
         self.id
     }

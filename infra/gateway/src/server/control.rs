@@ -22,7 +22,7 @@ use crate::apigw::websocket::registry::CloseReason;
 use crate::faults::Faults;
 use crate::http::server::{json_response, read_body};
 
-/// The largest request, in bytes.
+/// Size limit of a request, in bytes.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// Whether a path is one of these.

@@ -16,12 +16,12 @@ use crate::model::{
     function_name,
 };
 
-/// The longest that a WebSocket API waits for a function, and what it waits by default.
+/// Longest and default integration timeout of a WebSocket API.
 ///
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html>
 const WEBSOCKET_TIMEOUT: Duration = Duration::from_secs(29);
 
-/// The longest that an HTTP API waits for a function, and what it waits by default.
+/// Longest and default integration timeout of an HTTP API.
 ///
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>
 const HTTP_TIMEOUT: Duration = Duration::from_secs(30);
@@ -97,7 +97,8 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// `Target` on the API itself is short for a route to a function and a `$default` stage.
+    /// Adds the resources that `Target` of the API stands for: a `$default` stage, and a route to a
+    /// function.
     fn quick_create(&mut self) {
         let api = self.api;
         let Some(target) = api.text("Target") else {
@@ -219,7 +220,7 @@ impl<'a> Parts<'a> {
         }))
     }
 
-    /// The first stage. An API without one is not deployed.
+    /// Returns the first stage. An API without one is not deployed.
     fn stage(&mut self) -> Result<Option<Stage>> {
         let is_stage = |part: &mut Resource| part.kind == "AWS::ApiGatewayV2::Stage";
         let mut stages = self.parts.extract_if(.., is_stage);
@@ -259,7 +260,7 @@ impl<'a> Parts<'a> {
         self.parts.extract_if(.., is_route).collect()
     }
 
-    /// The function behind a route; `None`, with a note, if it is not one that runs here.
+    /// Returns the function behind a route; `None`, with a note, if it is not one that runs here.
     fn integration(&mut self, route: &Resource, longest: Duration) -> Result<Option<Integration>> {
         for unserved in [
             "ApiKeyRequired",

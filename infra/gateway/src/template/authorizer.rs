@@ -51,7 +51,8 @@ pub fn read(resource: &Resource) -> Result<Authorizer> {
     }))
 }
 
-/// WebSocket APIs say `route.request.header.X`, HTTP APIs `$request.header.X`.
+/// Reads an identity source: `route.request.header.X` of WebSocket APIs, `$request.header.X` of
+/// HTTP APIs.
 fn identity_source(source: &str) -> Result<IdentitySource> {
     let path = source.trim_start_matches('$').trim_start_matches("route.");
     if let Some(name) = path.strip_prefix("request.header.") {

@@ -32,7 +32,7 @@ pub fn read(
     custom_resources
 }
 
-/// The function behind a `ServiceToken`, by logical id.
+/// Returns the function behind a `ServiceToken`, by logical id.
 fn function(resource: &Resource) -> Option<&str> {
     function_name(resource.text("ServiceToken")?)
 }
@@ -53,7 +53,8 @@ fn custom_resource(resource: &Resource) -> Result<CustomResource> {
     })
 }
 
-/// CloudFormation passes numbers and truth values on as texts, and leaves out what has no value.
+/// Converts numbers and booleans to texts, as CloudFormation does, and leaves out values that are
+/// null.
 fn as_texts(value: &Value) -> Result<Value> {
     match value {
         Value::Array(items) => items.iter().map(as_texts).collect(),

@@ -33,7 +33,7 @@ pub struct Scope<'a> {
 }
 
 impl<'a> Scope<'a> {
-    /// The scope of a template with `given` in place of its parameters' defaults.
+    /// Returns the scope of a template with `given` in place of its parameters' defaults.
     ///
     /// # Errors
     ///
@@ -80,7 +80,7 @@ impl<'a> Scope<'a> {
         self.unknown.borrow_mut().insert((line, name.to_owned()));
     }
 
-    /// The value of a node, with all functions applied.
+    /// Returns the value of a node, with all functions applied.
     ///
     /// # Errors
     ///
@@ -234,7 +234,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// The values of all parameters of a type; those of lists one by one.
+    /// Returns the values of all parameters of a type; those of lists one by one.
     fn values_of(&self, kind: &str) -> Value {
         let declared = self.root.get("Parameters").map_or(&[][..], Node::entries);
         let list_of = format!("List<{kind}>");
@@ -282,7 +282,7 @@ impl<'a> Scope<'a> {
         })
     }
 
-    /// The ARN of a function and the address of an API; other attributes are named after
+    /// Returns the ARN of a function and the address of an API; other attributes are named after
     /// themselves.
     fn attribute(&self, argument: &Node) -> Result<String> {
         let name = match &argument.content {
@@ -313,8 +313,8 @@ impl<'a> Scope<'a> {
         })
     }
 
-    /// The ARN that SAM means by `Function.Version` and `Function.Alias`, if it publishes versions
-    /// of the function.
+    /// Returns the ARN that SAM means by `Function.Version` and `Function.Alias`, if it publishes
+    /// versions of the function.
     fn published(&self, name: &str) -> Result<Option<String>> {
         let Some((id, part @ ("Version" | "Alias"))) = name.split_once('.') else {
             return Ok(None);
@@ -384,7 +384,7 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// The text of a node that is one; empty for anything else.
+/// Returns the text of a node that is one; empty for anything else.
 pub fn plain(node: Option<&Node>) -> &str {
     match node.map(|node| &node.content) {
         Some(Content::Scalar(Value::String(text))) => text,
@@ -392,7 +392,8 @@ pub fn plain(node: Option<&Node>) -> &str {
     }
 }
 
-/// The value of a parameter in the form of its type, checked against what the template allows.
+/// Returns the value of a parameter in the form of its type, checked against what the template
+/// allows.
 fn parameter(declaration: &Node, value: String) -> Result<Value> {
     let allowed = declaration.get("AllowedValues").map(list).transpose()?;
     let is_it = |node: &Node| match &node.content {
@@ -418,7 +419,7 @@ fn parameter(declaration: &Node, value: String) -> Result<Value> {
     })
 }
 
-/// The items of a list.
+/// Returns the items of a list.
 ///
 /// # Errors
 ///

@@ -45,12 +45,12 @@ pub struct Resource {
 }
 
 impl Resource {
-    /// `line 12: Queue (AWS::SQS::Queue)`
+    /// Returns its place: `line 12: Queue (AWS::SQS::Queue)`
     pub fn place(&self) -> String {
         format!("line {}: {} ({})", self.line, self.id, self.kind)
     }
 
-    /// A property that is a text.
+    /// Returns a property that is a text.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.properties[name].as_str()
     }
@@ -135,7 +135,7 @@ fn append(id: &str, waiting: &mut BTreeMap<String, Resource>, ordered: &mut Vec<
     }
 }
 
-/// A resource, unless its condition does not hold.
+/// Returns a resource, unless its condition does not hold.
 fn read_one(id: &str, node: &Node, scope: &Scope) -> Result<Option<Resource>> {
     let part = |name: &str| match node.get(name) {
         Some(part) => scope.evaluate(part),

@@ -76,7 +76,7 @@ fn holds(node: &Node, scope: &Scope) -> Result<Option<bool>> {
     }
 }
 
-/// The functions in a node that are not known here, with their lines.
+/// Finds the functions in a node that are not known here, with their lines.
 fn find_unknown(node: &Node, found: &mut Vec<(usize, String)>) {
     match &node.content {
         Content::Scalar(_) => {}
@@ -108,7 +108,7 @@ mod tests {
 Rules:
 ";
 
-    /// What is said of rules, and which functions are unknown.
+    /// Returns the result of a check of rules, and the unknown functions.
     fn check(rules: &str) -> (Result<()>, Vec<String>) {
         let root = Node::parse(&format!("{PARAMETERS}{rules}")).expect("YAML");
         let scope = Scope::new(&root, &BTreeMap::new()).expect("parameters");
@@ -146,7 +146,7 @@ Rules:
     }
 
     #[test]
-    fn what_does_not_hold_is_said_in_the_words_of_the_template() {
+    fn a_broken_rule_is_reported_with_its_description() {
         let rules = "  Guarded:
     RuleCondition: !Equals [!Ref Mode, open]
     Assertions:
@@ -171,7 +171,7 @@ Rules:
     }
 
     #[test]
-    fn what_asks_aws_is_named_and_the_rest_is_checked() {
+    fn functions_that_ask_aws_are_reported_and_the_other_rules_are_checked() {
         let rules = "  Subnets:
     Assertions:
       - Assert: !EachMemberIn [!ValueOfAll ['AWS::EC2::Subnet::Id', VpcId], [vpc-1]]

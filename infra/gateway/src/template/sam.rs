@@ -55,7 +55,7 @@ pub fn expand(resources: &mut Resources, globals: &Value) -> Result<()> {
     Ok(())
 }
 
-/// A resource that stands where `of` does.
+/// Returns a resource that stands where `of` does.
 fn part(of: &Resource, id: &str, kind: &str, properties: Value) -> Resource {
     Resource {
         id: id.to_owned(),
@@ -165,7 +165,8 @@ fn integration(
     )
 }
 
-/// The part that SAM makes of a route key in logical ids: `sendMessage` becomes `Sendmessage`.
+/// Returns the part that SAM makes of a route key in logical ids: `sendMessage` becomes
+/// `Sendmessage`.
 fn capitalized(key: &str) -> String {
     let key = key.trim_start_matches('$').to_lowercase();
     let mut letters = key.chars();
@@ -180,7 +181,7 @@ fn setting(api: &Resource, globals: &Value, name: &str) -> Value {
     }
 }
 
-/// The `HttpApi` events of all functions, each with its function. Others are noted.
+/// Returns the `HttpApi` events of all functions, each with its function. Others are noted.
 fn http_events(resources: &mut Resources) -> Vec<(Resource, Value)> {
     let is_function = |resource: &&Resource| resource.kind == "AWS::Serverless::Function";
     let functions: Vec<_> = resources.list.iter().filter(is_function).cloned().collect();
@@ -235,7 +236,7 @@ fn http_api(api: &Resource, globals: &Value, events: &[(Resource, Value)]) -> Ve
     parts
 }
 
-/// `CorsConfiguration: true` and a single origin are short for a map.
+/// Expands `CorsConfiguration: true` and a single origin to a map.
 fn cors(value: &Value) -> Value {
     match value {
         Value::Bool(true) => json!({"AllowOrigins": ["*"]}),
@@ -278,7 +279,7 @@ fn either<'a>(map: &'a Value, one: &str, other: &str) -> &'a Value {
     }
 }
 
-/// SAM names identity sources by their kinds.
+/// Returns the identity sources, which SAM names by their kinds.
 fn identity(settings: &Value) -> Value {
     let mut sources = Vec::new();
     for (kind, prefix) in [

@@ -90,7 +90,7 @@ impl Node {
         Ok(Self { line, content })
     }
 
-    /// The same without lines, as JSON.
+    /// Returns the same without lines, as JSON.
     pub fn to_json(&self) -> Value {
         match &self.content {
             Content::Scalar(value) => value.clone(),
@@ -106,14 +106,14 @@ impl Node {
         }
     }
 
-    /// The value of `key`, if this is a map that has it.
+    /// Returns the value of `key`, if this is a map that has it.
     pub fn get(&self, key: &str) -> Option<&Self> {
         self.entries()
             .iter()
             .find_map(|(name, node)| (name == key).then_some(node))
     }
 
-    /// The entries of a map; none for anything else.
+    /// Returns the entries of a map; none for anything else.
     pub fn entries(&self) -> &[(String, Self)] {
         match &self.content {
             Content::Map(entries) => entries,
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_template_that_is_nested_too_deeply_is_refused_before_it_takes_the_stack() {
+    fn deeply_nested_templates_are_rejected_before_they_use_up_the_stack() {
         let fits = format!("{}x", "- ".repeat(MAX_DEPTH));
         assert!(Node::parse(&fits).is_ok());
         for text in [

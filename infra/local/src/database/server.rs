@@ -17,7 +17,8 @@ pub enum Server {
 }
 
 impl Server {
-    /// `mongod` if it is on the PATH, else the embedded server, which is installed if need be.
+    /// Returns `mongod` if it is on the PATH, else the embedded server, which is installed if it is
+    /// not yet.
     ///
     /// # Errors
     ///

@@ -34,7 +34,7 @@ fn cases() -> Vec<Case> {
     cases.iter().map(case).collect()
 }
 
-/// A resource of the chat's template, with the edge switched on.
+/// Returns a resource of the chat's template, with the edge switched on.
 fn properties(resource: &str) -> Value {
     let parameters = [
         ("MongodbUri", "mongodb://db"),
@@ -97,7 +97,7 @@ impl EdgeFunction {
 }
 
 #[test]
-fn the_function_of_the_template_and_this_machine_do_what_the_table_says() {
+fn the_edge_function_and_this_program_agree_with_the_table() {
     let function = EdgeFunction::load();
     for Case { path, query, means } in cases() {
         let edge = function.rewrite(&path, query.as_deref());
@@ -121,7 +121,7 @@ fn any_id_is_the_same_user_in_the_path_and_in_the_query() {
     }
 }
 
-/// A letter of any script, often one that means something in a URL.
+/// Returns a letter of any script, often one that means something in a URL.
 fn letter() -> char {
     if fastrand::bool() {
         fastrand::char(..)
@@ -131,7 +131,7 @@ fn letter() -> char {
 }
 
 #[test]
-fn any_path_means_the_same_at_the_edge_and_here() {
+fn any_path_has_the_same_meaning_at_the_edge_and_here() {
     let function = EdgeFunction::load();
     let mut let_in = 0;
     for _ in 0..5_000 {

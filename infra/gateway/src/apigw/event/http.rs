@@ -167,7 +167,7 @@ impl HttpRequest<'_> {
         })
     }
 
-    /// Lower-case names, values of one name joined, and what API Gateway adds.
+    /// Returns the headers with lower-case names, joined values, and those that API Gateway adds.
     fn headers(&self) -> BTreeMap<String, String> {
         let mut joined = BTreeMap::new();
         for (name, value) in &self.parts.headers {
@@ -198,7 +198,7 @@ fn cookies(headers: &HeaderMap) -> Vec<String> {
         .collect()
 }
 
-/// Payload format 2.0 joins values of one name with a comma.
+/// Adds a value; joins values of one name with a comma, as payload format 2.0 does.
 fn join(map: &mut BTreeMap<String, String>, name: String, value: &str) {
     map.entry(name)
         .and_modify(|values| {
@@ -208,7 +208,7 @@ fn join(map: &mut BTreeMap<String, String>, name: String, value: &str) {
         .or_insert_with(|| value.to_owned());
 }
 
-/// Text goes as it is, everything else in base64.
+/// Adds the body: text as it is, everything else in base64.
 fn put_body(event: &mut Value, headers: &HeaderMap, body: &[u8]) {
     if body.is_empty() {
         return;

@@ -22,7 +22,7 @@ pub struct Handshake {
 }
 
 impl Handshake {
-    /// The headers with those that API Gateway adds.
+    /// Returns the headers with those that API Gateway adds.
     fn headers(&self, connection: &Connection) -> Pairs {
         let mut headers = self.headers.clone();
         let is_forwarded = |name: &str| name.eq_ignore_ascii_case("x-forwarded-for");
@@ -91,7 +91,7 @@ pub fn message(api: &WebSocketApi, connection: &Connection, route_key: &str, bod
     event
 }
 
-/// The event of `$disconnect`.
+/// Returns the event of `$disconnect`.
 pub fn disconnect(api: &WebSocketApi, connection: &Connection, code: u16, reason: &str) -> Value {
     let mut context = context(api, connection, "$disconnect", "DISCONNECT");
     context["disconnectStatusCode"] = code.into();

@@ -34,7 +34,7 @@ use crate::lambda::{Invocation, InvokeError};
 use crate::logs::millis;
 use crate::model::{Authorizer, HttpApi, LambdaAuthorizer, Payload};
 
-/// The largest request body: Lambda's limit, which binds before that of API Gateway.
+/// Size limit of a request body: Lambda's limit, which is below that of API Gateway.
 const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
 
 /// The status when a function exceeds the integration timeout. [U], widely reported
@@ -143,7 +143,7 @@ async fn routed(
     }
 }
 
-/// The path without the name of the stage; `$default` has none. `None` for another stage.
+/// Returns the path without the name of the stage; `$default` has none. `None` for another stage.
 fn path_in_stage<'a>(api: &HttpApi, path: &'a str) -> Option<&'a str> {
     let stage = &api.stage.name;
     if stage == "$default" {
@@ -208,7 +208,7 @@ fn message(status: StatusCode) -> Response<Full<Bytes>> {
     json_response(status, &json!({"message": text}))
 }
 
-/// A payload without `statusCode` is itself the body of a 200.
+/// Reads a function's response. A payload without `statusCode` is the body of a 200.
 fn from_function(payload: &Bytes) -> Result<Response<Full<Bytes>>> {
     let result: Value = serde_json::from_slice(payload)?;
     let Some(status) = result.get("statusCode") else {

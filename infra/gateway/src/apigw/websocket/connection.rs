@@ -28,12 +28,12 @@ use crate::ids::new_id;
 use crate::lambda::{Invocation, InvokeError};
 use crate::model::WebSocketApi;
 
-/// The largest frame from a client, in bytes.
+/// Size limit of a frame from a client, in bytes.
 ///
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html>
 const MAX_FRAME_BYTES: usize = 32 * 1024;
 
-/// The largest message from or to a client, in bytes.
+/// Size limit of a message from or to a client, in bytes.
 pub const MAX_MESSAGE_BYTES: usize = 128 * 1024;
 
 /// Frames of one connection processed concurrently; further frames wait. [U]: API Gateway closes
@@ -61,7 +61,7 @@ const THROTTLED: &str = "Too Many Requests";
 /// Whether a response without a body on a two-way route sends an empty message. [U]
 const EMPTY_REPLY_IS_SENT: bool = true;
 
-/// The largest reply on a two-way route, in bytes; a larger one is an error. [U]
+/// Size limit of a response on a two-way route, in bytes; a larger one is an error. [U]
 const MAX_REPLY_BYTES: usize = MAX_MESSAGE_BYTES;
 
 /// Whether the event `$disconnect` has the reason of the client's close frame. [U]
@@ -382,7 +382,7 @@ async fn dispatch(
     }
 }
 
-/// The key of the route for a frame: the selected one, else `$default` if there is one.
+/// Returns the key of the route for a frame: the selected one, else `$default` if there is one.
 fn route_of(api: &WebSocketApi, frame: &str) -> Option<String> {
     let selected = api.selection.select(frame);
     let is_open = |key: &String| FRAMES_SELECT_OWN_ROUTES || !key.starts_with('$');
@@ -408,7 +408,7 @@ fn reply(connection: &Connection, key: &str, two_way: bool, payload: &[u8]) {
     }
 }
 
-/// An error frame of the gateway itself, spaced as API Gateway does.
+/// Sends an error frame of the gateway itself, spaced as API Gateway does.
 fn send_error(connection: &Connection, message: &str) {
     let _ = connection.send(&format!(
         "{{\"message\": \"{message}\", \"connectionId\":\"{}\", \"requestId\":\"{}\"}}",

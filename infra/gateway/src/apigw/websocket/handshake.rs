@@ -51,7 +51,7 @@ const TOO_LONG: StatusCode = StatusCode::URI_TOO_LONG;
 /// The status of a handshake with too large a head. [U]
 const TOO_LARGE: StatusCode = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
 
-/// The longest URL, in bytes.
+/// Size limit of a URL, in bytes.
 ///
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html>
 const MAX_URL_BYTES: usize = 4_096;
@@ -263,7 +263,7 @@ async fn authorize(
     response.flattened(start.elapsed().max(Duration::from_millis(1)))
 }
 
-/// The status of `$connect` is that of the handshake.
+/// Reads the response of `$connect`, whose status is that of the handshake.
 fn connect_answer(payload: &[u8]) -> Result<ProxyResponse, StatusCode> {
     let Some(response) = ProxyResponse::parse(payload) else {
         tracing::warn!("the response of $connect is no proxy response");
@@ -276,7 +276,7 @@ fn connect_answer(payload: &[u8]) -> Result<ProxyResponse, StatusCode> {
     }
 }
 
-/// The subprotocol that `$connect` has chosen, for a client that has asked for one.
+/// Returns the subprotocol that `$connect` has chosen, for a client that has asked for one.
 fn subprotocol(
     request: &Request<Incoming>,
     response: &Option<ProxyResponse>,

@@ -33,7 +33,7 @@ const KILL_DELAY: Duration = Duration::from_millis(500);
 /// AWS.
 const MAX_READ_BYTES: usize = 10 * 1024 * 1024;
 
-/// The connection id of a request to this API, `None` for any other path.
+/// Returns the connection id of a request to this API, `None` for any other path.
 pub fn connection_id(path: &str, stage: &str) -> Option<String> {
     let path = percent_decode_str(path).decode_utf8().ok()?;
     let rest = path.strip_prefix('/')?.strip_prefix(stage)?;

@@ -48,7 +48,7 @@ pub enum CloseReason {
 }
 
 impl Connection {
-    /// A connection, with the other end of its outbox.
+    /// Returns a connection, with the other end of its outbox.
     pub fn new(
         connection_id: String,
         source_ip: String,
@@ -165,12 +165,12 @@ impl Connections {
         self.0.lock().remove(connection_id);
     }
 
-    /// The connection with an id.
+    /// Returns the connection with an id.
     pub fn get(&self, connection_id: &str) -> Option<Arc<Connection>> {
         self.0.lock().get(connection_id).cloned()
     }
 
-    /// All connections.
+    /// Returns all connections.
     pub fn all(&self) -> Vec<Arc<Connection>> {
         self.0.lock().values().cloned().collect()
     }
