@@ -4,15 +4,15 @@
 mod database;
 mod gateway;
 
-use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::num::NonZero;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use database::OwnDatabase;
 use gateway::Gateway;
+pub use gateway::Killed;
 use rustix::process::Pid;
 use tests::client::{Connect, History};
 use tests::process::descendants_named;
@@ -35,8 +35,6 @@ pub struct Cluster {
     pub ws: String,
     /// Origin for HTTP callers: `http://127.0.0.1:…`.
     pub http: String,
-    /// The gateway's log, with the lines of the functions.
-    log: PathBuf,
     gateway: Mutex<Gateway>,
     database: Option<Mutex<OwnDatabase>>,
     /// The connection string of the database's server, and the name of the database.
@@ -66,7 +64,6 @@ impl Cluster {
         Ok(Self {
             ws: format!("ws://127.0.0.1:{}", gateway.ws_port),
             http: format!("http://127.0.0.1:{}", gateway.http_port),
-            log: gateway.log.clone(),
             gateway: Mutex::new(gateway),
             database,
             uri,
@@ -122,25 +119,6 @@ impl Cluster {
     /// The connection string is malformed.
     pub async fn data(&self) -> Result<mongodb::Database> {
         server::database(&self.uri, &self.name).await
-    }
-
-    /// Counts the processes of each function that were killed while the gateway lived on, by its
-    /// log.
-    ///
-    /// # Errors
-    ///
-    /// The log cannot be read.
-    pub fn killed(&self) -> Result<BTreeMap<String, usize>> {
-        let mut killed = BTreeMap::new();
-        let log = std::fs::read(&self.log)?;
-        for line in String::from_utf8_lossy(&log).lines() {
-            let Some((before, _)) = line.split_once(" ended (signal: 9") else {
-                continue;
-            };
-            let function = before.split_whitespace().next_back().unwrap_or_default();
-            *killed.entry(function.to_owned()).or_default() += 1;
-        }
-        Ok(killed)
     }
 
     /// Waits until everything responds again: a page of the history, a handshake, a frame.

@@ -134,7 +134,7 @@ impl Nemesis {
             Action::KillGateway => {
                 let mut gateway = self.cluster.gateway().await;
                 let fault = began();
-                gateway.kill();
+                gateway.kill().await?;
                 self.wait(lasts).await;
                 gateway.restart().await?;
                 Ok(fault.began)

@@ -8,6 +8,7 @@ use serde::Serialize;
 use strum::IntoEnumIterator;
 use tests::client::Frame;
 
+use crate::cluster::Killed;
 use crate::fault::Kind;
 use crate::history::{History, Outcome, Sent};
 use crate::nemesis::Fault;
@@ -28,7 +29,7 @@ pub struct Run<'a> {
     /// The faults that were carried out.
     pub faults: &'a [Fault],
     /// How many processes of each function were killed.
-    pub killed: BTreeMap<String, usize>,
+    pub killed: Killed,
     /// How many processes of functions ran with which clock.
     pub clocks: BTreeMap<String, usize>,
 }
@@ -54,7 +55,7 @@ pub struct Report {
     disturbed: Latency,
     faults: Vec<FaultFigures>,
     /// Processes of functions that were killed, by function.
-    processes_killed: BTreeMap<String, usize>,
+    processes_killed: Killed,
     /// Processes of functions, by how far their clock was off.
     processes_by_clock: BTreeMap<String, usize>,
 }

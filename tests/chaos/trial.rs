@@ -127,7 +127,7 @@ impl Trial {
             stored: stored.len(),
             violations: violations.len(),
             faults: &faults,
-            killed: cluster.killed()?,
+            killed: cluster.gateway().await.killed().await?,
             clocks: binaries.started()?,
         });
         if self.json {

@@ -1,13 +1,15 @@
 //! The gateway with its functions. It can be killed and started again, on the same ports.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use hyper::Method;
 use local_gateway::faults::Faults;
 use rustix::process::Pid;
+use serde::Deserialize;
 use tests::LocalGateway;
-use tests::client::Http;
+use tests::client::{Http, HttpResponse};
 use tests::launch::Launch;
 use tokio::time::{Instant, timeout};
 
@@ -28,6 +30,17 @@ pub struct Gateway {
     switches: Faults,
     /// The process; `None` while it is down.
     running: Option<LocalGateway>,
+    /// Processes of each function that were killed under earlier gateway processes.
+    killed_before: Killed,
+}
+
+/// Counts of killed processes, by function.
+pub type Killed = BTreeMap<String, u64>;
+
+/// The gateway's counts of the processes of a function.
+#[derive(Deserialize)]
+struct ProcessCounts {
+    killed: u64,
 }
 
 impl Gateway {
@@ -64,16 +77,38 @@ impl Gateway {
             log,
             switches: Faults::default(),
             running: None,
+            killed_before: Killed::new(),
         };
         gateway.launch().await?;
         Ok(gateway)
     }
 
     /// Kills the gateway, and so its functions.
-    pub fn kill(&mut self) {
+    ///
+    /// # Errors
+    ///
+    /// The gateway does not respond before.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.killed_before = self.killed().await?;
         if let Some(running) = self.running.take() {
             running.kill();
         }
+        Ok(())
+    }
+
+    /// Counts the processes of each function that were killed while the gateway lived on.
+    ///
+    /// # Errors
+    ///
+    /// The gateway does not respond.
+    pub async fn killed(&self) -> Result<Killed> {
+        let response = self.control(Method::GET, "processes", Vec::new()).await?;
+        let counts: BTreeMap<String, ProcessCounts> = serde_json::from_slice(&response.body)?;
+        let mut killed = self.killed_before.clone();
+        for (function, counts) in counts {
+            *killed.entry(function).or_default() += counts.killed;
+        }
+        Ok(killed)
     }
 
     /// Starts the gateway again, with the switches as they were set. It does not start without the
@@ -131,7 +166,7 @@ impl Gateway {
     pub async fn set(&mut self, switches: Faults) -> Result<()> {
         self.switches = switches;
         let body = serde_json::to_vec(&self.switches)?;
-        self.control(Method::PUT, "faults", body).await
+        self.control(Method::PUT, "faults", body).await.map(drop)
     }
 
     /// Cuts all connections.
@@ -140,10 +175,12 @@ impl Gateway {
     ///
     /// The gateway does not respond.
     pub async fn cut(&self) -> Result<()> {
-        self.control(Method::POST, "cut", Vec::new()).await
+        self.control(Method::POST, "cut", Vec::new())
+            .await
+            .map(drop)
     }
 
-    async fn control(&self, method: Method, path: &str, body: Vec<u8>) -> Result<()> {
+    async fn control(&self, method: Method, path: &str, body: Vec<u8>) -> Result<HttpResponse> {
         let url = format!("http://127.0.0.1:{}/_local/{path}", self.ws_port);
         let http = Http::default();
         let response = timeout(TIMEOUT, http.try_request(method, &url, body)).await;
@@ -151,7 +188,7 @@ impl Gateway {
         if !response.status.is_success() {
             bail!("the gateway rejects {path}: {}", response.status);
         }
-        Ok(())
+        Ok(response)
     }
 
     async fn launch(&mut self) -> Result<()> {
