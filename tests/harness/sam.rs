@@ -1,5 +1,6 @@
 //! The SAM CLI: builds, deploys and deletes stacks, as the README says.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
@@ -9,7 +10,7 @@ use tokio::task::spawn_blocking;
 
 use crate::launch::TEMPLATE;
 use crate::ministack::MiniStack;
-use crate::{programs, tools};
+use crate::{programs, server, tools};
 
 /// Default settings of the SAM CLI.
 const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/samconfig.toml");
@@ -21,42 +22,51 @@ pub const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
     "x86_64"
 };
 
-/// Runs `sam build` once in this process; returns the folder of the built template and of its functions,
-/// which is kept for the next process.
+/// Folder of the external cargo command `cargo prebuilt`.
+const CARGO_COMMANDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/harness");
+
+/// Runs `sam build` once in this process. Returns the folder of the built template and of its functions.
 ///
-/// The profile is `release`, as users have it, without its slow optimizations: the functions deployed here
-/// need not be small. There is no cross-compiler either.
+/// The SAM CLI and cargo-lambda run as for a deployment, except that `cargo prebuilt` takes the place
+/// of `cargo build`: it hands out the programs that the tests have built already. Compiling all
+/// dependencies once more for a named target would take minutes.
 ///
 /// # Panics
 ///
-/// The functions do not build.
+/// `sam build` fails.
 pub async fn built() -> &'static Path {
     static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
     BUILT.get_or_init(build).await
 }
 
 async fn build() -> PathBuf {
-    // Cargo builds for a named target here, so it can share nothing with the programs of tests.
-    let folder = programs::folder().join("sam");
+    let programs = spawn_blocking(programs::folder).await.expect("no panic");
+    let folder = server::scratch_folder().join("sam");
     let built = folder.join("built");
-    eprintln!("Building the functions with `sam build`: this takes minutes the first time.");
     let mut command = Command::new(spawn_blocking(tools::sam).await.expect("no panic"));
     command
         .args(["build", "--template-file", TEMPLATE, "--build-dir"])
         .arg(&built)
         .arg("--parameter-overrides")
         .arg(format!("Architecture={ARCHITECTURE}"))
-        .env("PATH", spawn_blocking(tools::path).await.expect("no panic"))
+        .env("PATH", spawn_blocking(path).await.expect("no panic"))
         .env("CARGO_LAMBDA_COMPILER", "cargo")
+        .env("CARGO_LAMBDA_COMPILER_SUBCOMMAND", "prebuilt")
         .env("CARGO_TARGET_DIR", folder.join("target"))
-        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
-        .env("CARGO_PROFILE_RELEASE_LTO", "off")
-        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "256")
+        .env("PROGRAMS", programs)
         .env("SAM_CLI_TELEMETRY", "0");
     if let Err(said) = run(&mut command).await {
         panic!("sam build: {said}");
     }
     built
+}
+
+/// Returns a PATH on which `cargo lambda` and `cargo prebuilt` work.
+fn path() -> OsString {
+    let mut path = OsString::from(CARGO_COMMANDS);
+    path.push(":");
+    path.push(tools::path());
+    path
 }
 
 /// Deploys a built template as a new or an existing stack, and waits for the end of the deployment.
