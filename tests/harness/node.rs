@@ -52,6 +52,17 @@ const HELP: &str = "these tests need Node 20 or newer with npm, and its package 
 /// Time limit of a test in milliseconds, on a busy machine.
 const TEST_TIMEOUT_MS: u32 = 240_000;
 
+/// Installs all packages that are missing.
+///
+/// # Errors
+///
+/// There is no Node, or no package index; the sentence says what to do.
+pub fn install() -> Result<()> {
+    [&BASELINE, &CLIENT, &PAGE]
+        .into_iter()
+        .try_for_each(|packages| packages.folder().map(drop))
+}
+
 /// Returns the path of the Node that is on the PATH.
 ///
 /// # Errors

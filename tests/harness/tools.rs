@@ -70,7 +70,10 @@ static BASELINE: Environment = Environment {
     folder: OnceLock::new(),
 };
 
-/// A library that gives a program another clock, compiled for Linux on x86-64.
+/// Whether [`FAKETIME`] is compiled for this machine.
+const HAS_FAKETIME: bool = cfg!(all(target_os = "linux", target_arch = "x86_64"));
+
+/// A library that gives a program another clock.
 static FAKETIME: Environment = Environment {
     alone: &["libfaketime==3.0.1"],
     together: &[],
@@ -83,7 +86,22 @@ const MARKER: &str = "complete";
 const HELP: &str = "the tools for these tests need python3 with venv and pip, and their package \
                     index: install them (apt install python3-venv, brew install python3)";
 
-/// Returns Python with boto3.
+/// Installs all environments that are missing.
+///
+/// # Errors
+///
+/// One cannot be installed; the sentence says what to do.
+pub fn install() -> Result<()> {
+    for environment in [&CLIENTS, &SAM, &CHECKOV, &MINISTACK, &CARGO, &BASELINE] {
+        environment.find_or_install()?;
+    }
+    if HAS_FAKETIME {
+        FAKETIME.find_or_install()?;
+    }
+    Ok(())
+}
+
+/// Python, with boto3.
 pub fn python() -> PathBuf {
     CLIENTS.program("python")
 }
@@ -122,7 +140,7 @@ pub fn baseline_python() -> PathBuf {
 /// compiled.
 pub fn faketime() -> Option<PathBuf> {
     const LIBRARY: &str = "site-packages/libfaketime/vendor/libfaketime/src/libfaketime.so.1";
-    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+    if !HAS_FAKETIME {
         return None;
     }
     let libraries = FAKETIME.bin().with_file_name("lib");
@@ -226,8 +244,8 @@ pub(crate) fn install_once(
         // Several test programs may run at once: one of them installs.
         std::fs::create_dir_all(&cache)
             .with_context(|| format!("cannot make {}", cache.display()))?;
-        let turn = File::create(cache.join("tools.lock"))?;
-        turn.lock()?;
+        let lock = File::create(root.with_added_extension("lock"))?;
+        lock.lock()?;
         if !is_complete() {
             install(&root)?;
             File::create(root.join(MARKER))?;

@@ -1,22 +1,80 @@
-//! Runs a command with `cargo deny` and `cargo fuzz` on its PATH; they are installed first if need be:
+//! Installs the tools of the tests, and runs commands with them.
 //!
 //! ```sh
-//! cargo run --bin tools -- cargo deny check
+//! cargo run --bin tools -- install
+//! cargo run --bin tools -- run cargo deny check
 //! ```
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
+use std::thread;
+
+use anyhow::{Context, Result, anyhow};
+use chat_local::database::server::Server;
+use clap::{Parser, Subcommand};
+use tests::{node, tools};
+
+/// Tools of the tests, which are installed once into the user's cache
+#[derive(Parser)]
+#[command(name = "tools")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Installs all that the tests need and that is missing: the database server, and packages for
+    /// Python and Node
+    Install,
+    /// Runs a command with `cargo deny` and `cargo fuzz` on its PATH
+    Run {
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+}
 
 fn main() -> ExitCode {
-    let mut arguments = std::env::args_os().skip(1);
-    let Some(program) = arguments.next() else {
-        eprintln!("Say which command to run: cargo run --bin tools -- cargo deny check");
-        return ExitCode::FAILURE;
+    let result = match Arguments::parse().command {
+        Action::Install => install(),
+        Action::Run { command } => run(&command),
     };
-    let error = Command::new(&program)
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Installs side by side: one compiles, the others wait for the network.
+fn install() -> Result<()> {
+    let database = thread::spawn(|| {
+        let runtime = tokio::runtime::Runtime::new()?;
+        runtime.block_on(Server::find_or_install()).map(drop)
+    });
+    let python = thread::spawn(tools::install);
+    let node = thread::spawn(node::install);
+    [database, python, node]
+        .into_iter()
+        .map(|thread| {
+            thread
+                .join()
+                .map_err(|_| anyhow!("an installation panicked"))?
+        })
+        // All of them end, whatever becomes of one.
+        .collect::<Vec<_>>()
+        .into_iter()
+        .collect()
+}
+
+/// Replaces this process by the command.
+fn run(command: &[String]) -> Result<()> {
+    let (program, arguments) = command.split_first().context("there is no command")?;
+    let error = Command::new(program)
         .args(arguments)
-        .env("PATH", tests::tools::cargo_path())
+        .env("PATH", tools::cargo_path())
         .exec();
-    eprintln!("cannot run {}: {error}", program.display());
-    ExitCode::FAILURE
+    Err(error).with_context(|| format!("cannot run {program}"))
 }
