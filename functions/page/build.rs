@@ -1,4 +1,4 @@
-//! Puts the files of the page together, and compresses them, so that they are inside of the binary.
+//! Bundles the files of the page and compresses them, to be embedded in the binary.
 
 #[path = "src/bundle.rs"]
 mod bundle;

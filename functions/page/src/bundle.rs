@@ -3,8 +3,8 @@
 //!
 //! The modules stand one after another, in the order in which a browser would run them, without their
 //! imports and comments. So a name at the top of a module is a name of the whole script: two modules
-//! cannot declare the same one. These forms are known, at the beginning of a line, and any other is
-//! refused:
+//! cannot declare the same one. These forms are supported, at the beginning of a line, and any other is
+//! an error:
 //!
 //! ```js
 //! import { a, b } from "./x.js";
@@ -14,15 +14,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What begins a declaration.
+/// The prefixes of a declaration.
 const DECLARATIONS: [&str; 5] = ["async function ", "function ", "class ", "const ", "let "];
 
-/// Returns the script that does what the module `entry` does. `read` gives the source of a module by its
-/// name: a path with slashes.
+/// Returns one script equal to the module `entry` with its imports. `read` returns the source of a module
+/// by its name: a path with slashes.
 ///
 /// # Errors
 ///
-/// A module cannot be read, has a form of import or export that is not known here, declares a name that
+/// A module cannot be read, has an unsupported form of import or export, declares a name that
 /// another one declares, or imports itself by way of others. The sentence names the module.
 pub fn bundle(
     entry: &str,
@@ -46,7 +46,7 @@ struct Bundle<'a> {
     done: BTreeSet<String>,
     /// Modules whose imports are being added, each one imported by the one before.
     open: Vec<String>,
-    /// The names at the top of modules, and whose they are.
+    /// The names at the top of modules, each with its module.
     declared: BTreeMap<String, String>,
 }
 
@@ -78,7 +78,7 @@ impl Bundle<'_> {
     }
 }
 
-/// A module, taken apart.
+/// A parsed module.
 #[derive(Default)]
 struct Module {
     /// Names of the modules that it imports.
@@ -97,16 +97,16 @@ impl Module {
             if line.starts_with("import ") || line.starts_with("export {") {
                 let mut statement = line.to_owned();
                 while !statement.ends_with(';') {
-                    statement += lines.next().ok_or_else(|| refusal(name, line))?.trim();
+                    statement += lines.next().ok_or_else(|| unsupported(name, line))?.trim();
                 }
-                let target = linked(&statement).ok_or_else(|| refusal(name, &statement))?;
+                let target = linked(&statement).ok_or_else(|| unsupported(name, &statement))?;
                 module.imports.push(join(name, target));
                 continue;
             }
             let statement = match line.strip_prefix("export ") {
                 None => line,
                 Some(declaration) if is_constant(declaration) => declaration,
-                Some(_) => return Err(refusal(name, line)),
+                Some(_) => return Err(unsupported(name, line)),
             };
             module.declared.extend(declared(statement));
             module.body += statement;
@@ -116,7 +116,7 @@ impl Module {
     }
 }
 
-/// The module that a statement takes names from, as they are.
+/// Returns the module that a statement imports from, unless it renames something.
 fn linked(statement: &str) -> Option<&str> {
     let (names, target) = statement.strip_suffix("\";")?.split_once(" from \"")?;
     let names = names
@@ -126,16 +126,17 @@ fn linked(statement: &str) -> Option<&str> {
     (!names.contains(" as ")).then_some(target)
 }
 
-fn refusal(name: &str, line: &str) -> String {
-    format!("{name}: `{line}` is no form of import or export that the page's bundle knows")
+fn unsupported(name: &str, line: &str) -> String {
+    format!("{name}: `{line}` is no form of import or export that the bundle of the page supports")
 }
 
-/// Whether a line declares something that keeps its value: others see the value that it had when they began.
+/// Returns whether a line declares something that keeps its value. A `let` does not, and an importer must see
+/// its present value.
 fn is_constant(line: &str) -> bool {
     !line.starts_with("let ") && !declared(line).is_empty()
 }
 
-/// The names that a line declares, if it declares any.
+/// Returns the names that a line declares, if any.
 fn declared(line: &str) -> Vec<String> {
     let mut kinds = DECLARATIONS.iter();
     let Some(rest) = kinds.find_map(|kind| line.strip_prefix(kind)) else {
@@ -143,9 +144,10 @@ fn declared(line: &str) -> Vec<String> {
     };
     let is_name = |letter: char| letter.is_alphanumeric() || "_$".contains(letter);
     // One name, or several that are taken out of a value: `{ a, b }`.
-    let end = match rest.starts_with(['{', '[']) {
-        true => rest.find(['}', ']']),
-        false => rest.find(|letter| !is_name(letter)),
+    let end = if rest.starts_with(['{', '[']) {
+        rest.find(['}', ']'])
+    } else {
+        rest.find(|letter| !is_name(letter))
     };
     let names = rest[..end.unwrap_or(rest.len())].split(|letter| !is_name(letter));
     names
@@ -154,7 +156,7 @@ fn declared(line: &str) -> Vec<String> {
         .collect()
 }
 
-/// The name of the module that `target` means in the module `name`.
+/// Returns the name of the module `target`, relative to the module `name`.
 fn join(name: &str, target: &str) -> String {
     let mut segments: Vec<&str> = name.split('/').collect();
     segments.pop();
@@ -168,15 +170,15 @@ fn join(name: &str, target: &str) -> String {
     segments.join("/")
 }
 
-/// The text of a module or of a stylesheet without comments. It knows those that the sources have: blocks
-/// anywhere, and lines that begin with `//`. So no string of a source may hold `/*`.
+/// Returns the text of a module or of a stylesheet without comments: blocks anywhere, and lines that begin
+/// with `//`. So no string of a source may hold `/*`.
 pub fn without_comments(source: &str) -> String {
     let mut text = String::with_capacity(source.len());
     let mut rest = source;
     while let Some((before, block)) = rest.split_once("/*") {
         text += before;
         let after = block.split_once("*/").map_or("", |(_, after)| after);
-        // One space was between the comment and what it is about.
+        // There was one space between the comment and the text behind it.
         rest = after.strip_prefix(' ').unwrap_or(after);
     }
     text += rest;
@@ -185,7 +187,7 @@ pub fn without_comments(source: &str) -> String {
     lines.flat_map(|line| [line, "\n"]).collect()
 }
 
-/// The text without empty lines and without the spaces around lines.
+/// Returns the text without empty lines and without the spaces around lines.
 pub fn without_indentation(text: &str) -> String {
     let lines = text.lines().map(str::trim);
     let lines = lines.filter(|line| !line.is_empty());
@@ -228,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_refused_with_its_place() {
+    fn an_unsupported_form_is_an_error_with_its_place() {
         for statement in [
             "import a from \"./a.js\";",
             "import * as a from \"./a.js\";",
@@ -241,8 +243,8 @@ mod tests {
             "export * from \"./a.js\";",
             "import { a as b } from \"./a.js\";",
         ] {
-            let refused = bundled(&[("main.js", statement), ("a.js", "export const a = 1;")]);
-            let sentence = refused.expect_err(statement);
+            let failed = bundled(&[("main.js", statement), ("a.js", "export const a = 1;")]);
+            let sentence = failed.expect_err(statement);
             assert!(sentence.starts_with("main.js: "), "{sentence}");
         }
         let circle = bundled(&[
@@ -261,9 +263,9 @@ mod tests {
         );
         for twice in ["const a = 1;", "let { b, a } = c;", "function a() {}"] {
             let twice = format!("import {{ x }} from \"./a.js\";\n{twice}");
-            let refused = bundled(&[("main.js", &twice), ("a.js", "export const a = 1;")]);
+            let failed = bundled(&[("main.js", &twice), ("a.js", "export const a = 1;")]);
             let expected = "main.js: `a` is declared in a.js as well";
-            assert_eq!(refused.as_deref(), Err(&expected.to_owned()));
+            assert_eq!(failed.as_deref(), Err(&expected.to_owned()));
         }
         let missing = bundled(&[("main.js", "import { a } from \"./a.js\";")]);
         assert_eq!(missing, Err("there is no a.js".to_owned()));

@@ -1,4 +1,4 @@
-//! The files that are served, as texts made of the sources.
+//! Makes the files that are served of the sources.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use crate::bundle::{bundle, without_comments, without_indentation};
 /// The folders of the sources in the package: the page's own, and the client library's.
 pub const FOLDERS: [&str; 2] = ["site", "../../shared/client/src"];
 
-/// How the page's modules name the folder of the client library.
+/// The name of the client library's folder in the imports of the page.
 const CLIENT: &str = "client/";
 
 /// Returns the text of a file that is served, made of the sources around the folder `package`.

@@ -25,7 +25,7 @@ pub struct Appended {
     pub message: Message,
     /// Whether an earlier send under the same `client_message_id` had stored it.
     pub duplicate: bool,
-    /// How often the number was taken: by another process, or since this one last looked.
+    /// The attempts whose number was taken: by another process, or since this one last looked.
     pub conflicts: u32,
 }
 

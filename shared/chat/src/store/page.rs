@@ -85,7 +85,7 @@ impl Store {
                 .sort(doc! {"seq": if forward { 1 } else { -1 }})
                 .limit(i64::from(limit) + 1)
                 .batch_size(limit + 1)
-                // What a reader has seen must not be rolled back by a failover.
+                // A failover must not roll back a message that a reader has seen.
                 .read_concern(ReadConcern::majority())
                 .max_time(OPERATION_TIMEOUT)
                 .await?;
