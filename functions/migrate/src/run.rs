@@ -41,7 +41,7 @@ impl Progress {
             _ => format!("numbered {numbered} of {total} old messages in time"),
         };
         Error::unavailable("migration")(format!(
-            "{done}; numbered messages stay numbered: deploy again to go on"
+            "{done}; what is done stays done: deploy again to go on"
         ))
     }
 }
