@@ -1,6 +1,6 @@
 //! The glue between the chat and AWS Lambda, shared by all functions.
 //!
-//! - [`env`]: environment variables
+//! - [`env`](mod@env): environment variables
 //! - [`config`]: settings that several functions have in common
 //! - [`event`]: the connection and the user of an event
 //! - [`deadline`]: the deadline of an invocation
