@@ -1,10 +1,22 @@
-//! The route of a request of the HTTP API.
+//! The routes of frames of the WebSocket API and of requests of the HTTP API.
 
 use std::collections::BTreeMap;
 
 use percent_encoding::percent_decode_str;
 
-use crate::model::HttpRoute;
+use crate::model::{HttpRoute, WebSocketApi};
+
+/// Whether a frame can select `$connect`, `$disconnect` or `$default` by its value. [U]
+const FRAMES_SELECT_OWN_ROUTES: bool = false;
+
+/// Returns the key of the route for a frame: the selected one, else `$default` if there is one.
+pub fn match_frame(api: &WebSocketApi, frame: &str) -> Option<String> {
+    let selected = api.selection.select(frame);
+    let is_open = |key: &String| FRAMES_SELECT_OWN_ROUTES || !key.starts_with('$');
+    let selected = selected.filter(|key| is_open(key) && api.routes.contains_key(key));
+    let has_default = api.routes.contains_key("$default");
+    selected.or_else(|| has_default.then(|| "$default".to_owned()))
+}
 
 /// A route of the HTTP API that fits a request, with the values of its path parameters.
 #[derive(Debug)]

@@ -10,8 +10,8 @@ use tokio_util::task::TaskTracker;
 
 use super::authorize::cache::ResponseCache;
 use super::authorize::jwt::Keys;
+use super::registry::Connections;
 use super::throttle::Buckets;
-use super::websocket::registry::Connections;
 use crate::faults::{Faults, Switches};
 use crate::http::headers::Pairs;
 use crate::http::sigv4::AccessKey;

@@ -2,10 +2,10 @@
 //!
 //! - [`handshake`]: requests that become connections
 //! - [`connection`]: the task of an open connection
-//! - [`registry`]: the open connections
+//! - [`dispatch`]: frames of an open connection
 //! - [`management`]: the `@connections` API
 
 pub mod connection;
+pub mod dispatch;
 pub mod handshake;
 pub mod management;
-pub mod registry;

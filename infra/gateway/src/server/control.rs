@@ -17,8 +17,8 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::apigw::registry::CloseReason;
 use crate::apigw::state::Gateway;
-use crate::apigw::websocket::registry::CloseReason;
 use crate::faults::Faults;
 use crate::http::server::{json_response, read_body};
 

@@ -6,7 +6,7 @@ use chrono::Utc;
 use serde_json::{Value, json};
 
 use super::{clf, put_maps};
-use crate::apigw::websocket::registry::Connection;
+use crate::apigw::registry::Connection;
 use crate::http::headers::Pairs;
 use crate::ids::{new_id, trace_id};
 use crate::model::{ACCOUNT_ID, REGION, WebSocketApi};

@@ -4,7 +4,7 @@
 //! in any order, as on API Gateway.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::Utc;
 use futures_util::stream::{SplitSink, SplitStream};
@@ -12,7 +12,7 @@ use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Error as WebSocketError;
@@ -20,12 +20,11 @@ use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 
-use super::registry::{CloseReason, Connection};
+use super::dispatch::dispatch;
 use crate::apigw::event::websocket as event;
-use crate::apigw::response::ProxyResponse;
+use crate::apigw::registry::{CloseReason, Connection};
 use crate::apigw::state::Gateway;
-use crate::ids::new_id;
-use crate::lambda::{Invocation, InvokeError};
+use crate::lambda::Invocation;
 use crate::model::WebSocketApi;
 
 /// Size limit of a frame from a client, in bytes.
@@ -49,20 +48,8 @@ const WRITE_BUFFER_BYTES: usize = 4 * MAX_MESSAGE_BYTES;
 /// Whether a ping of the client counts as a sign of life. [U]
 const PING_IS_ACTIVITY: bool = false;
 
-/// Whether a frame can select `$connect`, `$disconnect` or `$default` by its value. [U]
-const FRAMES_SELECT_OWN_ROUTES: bool = false;
-
 /// The close code for text that is not UTF-8. [U]
 const NOT_UTF8: CloseCode = CloseCode::Invalid;
-
-/// The frame for a message above its route's throttle. [U]
-const THROTTLED: &str = "Too Many Requests";
-
-/// Whether a response without a body on a two-way route sends an empty message. [U]
-const EMPTY_REPLY_IS_SENT: bool = true;
-
-/// Size limit of a response on a two-way route, in bytes; a larger one is an error. [U]
-const MAX_REPLY_BYTES: usize = MAX_MESSAGE_BYTES;
 
 /// Whether the event `$disconnect` has the reason of the client's close frame. [U]
 const CLIENT_REASON_IS_TOLD: bool = true;
@@ -341,78 +328,4 @@ async fn linger(
         Ok(Err(error)) => tracing::debug!("a connection ended roughly: {error}"),
         Err(_) => tracing::debug!("a client did not close its side in time"),
     }
-}
-
-/// Invokes the function of a frame's route and sends its response.
-async fn dispatch(
-    gateway: &Gateway,
-    api: &WebSocketApi,
-    connection: &Connection,
-    text: &str,
-    _slot: OwnedSemaphorePermit,
-) {
-    let Some(key) = route_of(api, text) else {
-        tracing::info!("no route {} {} bytes", connection.connection_id, text.len());
-        send_error(connection, "Forbidden");
-        return;
-    };
-    let route = &api.routes[&key];
-    let buckets = &gateway.websocket_buckets;
-    if !buckets.admit(&key, api.stage.throttle(&key), Instant::now()) {
-        tracing::info!("{key} {} throttled", connection.connection_id);
-        send_error(connection, THROTTLED);
-        return;
-    }
-    let invocation = Invocation {
-        function: &route.function,
-        cause: &key,
-        connection_id: Some(&connection.connection_id),
-        payload: event::message(api, connection, &key, text)
-            .to_string()
-            .into(),
-        timeout: route.timeout,
-    };
-    match gateway.functions.invoke(invocation).await {
-        Ok(payload) => reply(connection, &key, route.two_way, &payload),
-        Err(InvokeError::TimedOut) => send_error(connection, "Endpoint request timed out"),
-        Err(error) => {
-            tracing::warn!("{key} failed: {error}");
-            send_error(connection, "Internal server error");
-        }
-    }
-}
-
-/// Returns the key of the route for a frame: the selected one, else `$default` if there is one.
-fn route_of(api: &WebSocketApi, frame: &str) -> Option<String> {
-    let selected = api.selection.select(frame);
-    let is_open = |key: &String| FRAMES_SELECT_OWN_ROUTES || !key.starts_with('$');
-    let selected = selected.filter(|key| is_open(key) && api.routes.contains_key(key));
-    let has_default = api.routes.contains_key("$default");
-    selected.or_else(|| has_default.then(|| "$default".to_owned()))
-}
-
-/// Sends the body of the response to the client on a two-way route, at any status. A response that
-/// is no proxy response, or is too long, is an error on any route.
-fn reply(connection: &Connection, key: &str, two_way: bool, payload: &[u8]) {
-    let response = ProxyResponse::parse(payload);
-    match response.filter(|response| response.body.len() <= MAX_REPLY_BYTES) {
-        None => {
-            tracing::warn!("the response of {key} is no proxy response");
-            send_error(connection, "Internal server error");
-        }
-        // The client may be gone or slow; a reply is not retried.
-        Some(response) if two_way && (EMPTY_REPLY_IS_SENT || !response.body.is_empty()) => {
-            let _ = connection.send(&response.body);
-        }
-        Some(_) => {}
-    }
-}
-
-/// Sends an error frame of the gateway itself, spaced as API Gateway does.
-fn send_error(connection: &Connection, message: &str) {
-    let _ = connection.send(&format!(
-        "{{\"message\": \"{message}\", \"connectionId\":\"{}\", \"requestId\":\"{}\"}}",
-        connection.connection_id,
-        new_id()
-    ));
 }

@@ -18,11 +18,11 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::connection;
-use super::registry::Connection;
 use crate::apigw::authorize;
 use crate::apigw::authorize::response::Rejection;
 use crate::apigw::authorize::sources::identity;
 use crate::apigw::event::websocket::{self as event, Handshake};
+use crate::apigw::registry::Connection;
 use crate::apigw::response::ProxyResponse;
 use crate::apigw::state::Gateway;
 use crate::http::headers::{Pairs, header_text, query_pairs};

@@ -17,7 +17,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::json;
 
 use super::connection::MAX_MESSAGE_BYTES;
-use super::registry::{CloseReason, Connection, NotSent};
+use crate::apigw::registry::{CloseReason, Connection, NotSent};
 use crate::apigw::state::Gateway;
 use crate::faults::Moment;
 use crate::http::server::{aws_error, json_response, read_body, response};
