@@ -33,9 +33,10 @@ fn evaluate(parameters: &[(&str, &str)]) -> Result<Template> {
 /// Returns the functions that serve frames.
 fn frame_functions(template: &Template) -> BTreeSet<&str> {
     let routes = &template.websocket.as_ref().expect("a WebSocket API").routes;
-    ["$default", "ping", "sendMessage"]
+    routes
         .iter()
-        .map(|key| routes[*key].function.as_str())
+        .filter(|(key, _)| !["$connect", "$disconnect"].contains(&key.as_str()))
+        .map(|(_, route)| route.function.as_str())
         .collect()
 }
 
