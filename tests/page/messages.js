@@ -71,6 +71,7 @@ describe("messages", () => {
     // Changes the timestamps of the history: two days ago, one day ago, one minute later and ten minutes later.
     const minutes = [-2 * 1440, -1440, -1439, -1429];
     const ann = await person(user, {
+      timezoneId: "UTC",
       prepare: (page) =>
         page.route(/\/chat\/history/, async (route) => {
           const response = await route.fetch();

@@ -58,7 +58,7 @@ const format = (options) => {
   /** @param {Date} date */
   return (date) => (isNaN(+date) ? "" : formatter.format(date));
 };
-const hours = format({ hour: "numeric", minute: "2-digit" });
+const hours = format({ timeStyle: "short" });
 const short = format({ day: "numeric", month: "short" });
 const thisYear = format({ weekday: "long", day: "numeric", month: "long" });
 const otherYear = format({ day: "numeric", month: "long", year: "numeric" });
