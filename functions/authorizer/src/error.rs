@@ -5,8 +5,8 @@ use std::fmt;
 use chat_lambda::HandlerError;
 use lambda_runtime::Diagnostic;
 
-/// A request that the caller has to mend. Only the log has the reason: API Gateway responds to the caller
-/// with 401 or 403 and no more.
+/// A rejected request: the caller's fault. Only the log has the reason: API Gateway responds to the
+/// caller with 401 or 403 and no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     /// It has no token in any of the places for one.
@@ -54,10 +54,10 @@ pub enum Rejection {
 /// An error of the authorizer.
 #[derive(thiserror::Error)]
 pub enum Error {
-    /// The caller has to mend it.
+    /// The caller's fault.
     #[error(transparent)]
     Rejected(#[from] Rejection),
-    /// Only we can mend it: no request is authorized, and no user is asked to sign in again.
+    /// Our fault: no request is authorized, and no user is asked to sign in again.
     #[error(transparent)]
     Failed(#[from] chat::Error),
 }

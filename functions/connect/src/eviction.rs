@@ -62,10 +62,10 @@ async fn try_to_evict(
 /// Returns the connections of a user that are too many: those older than the `limit - 1` that opened
 /// last before `new`.
 ///
-/// By that rule each of several handshakes at once closes another connection.
+/// So concurrent handshakes close different connections.
 fn surplus(mut connections: Vec<Connection>, new: &Connection, limit: usize) -> Vec<Connection> {
     connections.retain(|connection| connection.is_older_than(new));
-    connections.sort_by(|a, b| b.opened().cmp(&a.opened()));
+    connections.sort_by(|a, b| b.age_key().cmp(&a.age_key()));
     connections
         .into_iter()
         .skip(limit - 1)

@@ -21,7 +21,7 @@ use http::header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 use lambda_runtime::LambdaEvent;
 use tracing::Instrument;
 
-/// Time kept back from the closing of other connections: the handshake of one that is recorded must
+/// Time left for the response after eviction: the handshake of a connection that is recorded must
 /// succeed.
 const HANDSHAKE_RESERVE: Duration = Duration::from_millis(500);
 
@@ -124,7 +124,7 @@ async fn connect(
     deps.store
         .insert_connection(connection.clone(), deadline)
         .await?;
-    let deadline = deadline.sooner(HANDSHAKE_RESERVE);
+    let deadline = deadline.earlier_by(HANDSHAKE_RESERVE);
     eviction::evict(&connection, now, deadline, deps).await;
     Ok(())
 }

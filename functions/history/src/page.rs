@@ -76,10 +76,10 @@ impl Body {
 pub fn links(query: &Query, page: &Page) -> Option<String> {
     let (first, last) = (page.messages.first()?, page.messages.last()?);
     let mut links = Vec::new();
-    if page.older {
+    if page.has_older {
         links.push(link(query, Range::before(first.seq), "prev"));
     }
-    if page.newer {
+    if page.has_newer {
         let range = Range {
             after: Some(last.seq),
             // A range with two ends is read from its old end up to its new one.

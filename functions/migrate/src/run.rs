@@ -79,7 +79,7 @@ pub async fn run(config: DatabaseConfig, deadline: Option<Deadline>) -> Result<S
         })
         .await
     };
-    let ended = end.bound("migration", async move { Ok(work.await) }).await;
+    let ended = end.run("migration", async move { Ok(work.await) }).await;
     let summary = ended.unwrap_or_else(|_| Err(progress.borrow().out_of_time()))?;
     tracing::info!(numbered = summary.numbered, "migration done");
     if summary.skipped > 0 {
@@ -94,8 +94,8 @@ pub async fn run(config: DatabaseConfig, deadline: Option<Deadline>) -> Result<S
 /// Opens the store. Retries for a while where its connection string is a secret.
 async fn open(config: &DatabaseConfig) -> Result<Store> {
     let timeout = match config.uri {
-        ConnectionString::Referred(_) => SECRET_TIMEOUT,
-        ConnectionString::Given(_) => Duration::ZERO,
+        ConnectionString::InSecret(_) => SECRET_TIMEOUT,
+        ConnectionString::Literal(_) => Duration::ZERO,
     };
     let end = Deadline::after(timeout);
     loop {

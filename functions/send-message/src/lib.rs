@@ -128,7 +128,7 @@ async fn reply(request: Request, deadline: Deadline, deps: &Deps) -> ApiGatewayP
     let work_deadline = if request.two_way {
         deadline
     } else {
-        deadline.sooner(ERROR_FRAME_RESERVE)
+        deadline.earlier_by(ERROR_FRAME_RESERVE)
     };
     let reply = process(&request, work_deadline, deps).await;
     let has_expired = has_code(&reply, Code::TokenExpired);
@@ -202,8 +202,8 @@ async fn dispatch(
     }
 }
 
-/// Returns the user of the connection, whose token must still be good. An identity without an end has
-/// no token behind it: its connection is from before authorization was turned on.
+/// Returns the user of the connection, whose token must not have expired. An identity without
+/// `expires_at` has no token behind it: its connection is from before authorization was turned on.
 fn sender(identity: Option<Identity>, auth: Auth, now: DateTime<Utc>) -> Result<UserId, Rejection> {
     let is_verified = |identity: &Identity| auth == Auth::Open || identity.expires_at.is_some();
     let identity = identity.filter(is_verified).ok_or_else(|| {

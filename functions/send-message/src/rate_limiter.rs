@@ -38,14 +38,12 @@ pub fn limit_from_env() -> Result<RateLimit> {
 
 /// The rate limit, with the buckets of users as far as this process knows them.
 ///
-/// Messages are counted in the database beside their insert and delivery, which costs no time: the
-/// message that finds the bucket empty is already being sent. It passes, and this process rejects the
-/// user's further ones by itself until the wait is over. The excess makes the wait longer, in all
-/// processes.
+/// Messages are counted in the database while they are sent, so counting adds no latency. The one that
+/// empties the bucket still passes; later ones are rejected here until the wait ends. The excess makes
+/// the wait longer, in all processes.
 ///
-/// While the bucket is far from empty, several messages are counted at once, which costs the database
-/// one write instead of several. So a user who floods gets through what burst and rate allow
-/// and five messages more for each process.
+/// While the bucket is far from empty, several messages are counted with one write. Each process can so
+/// let five extra messages through.
 pub struct RateLimiter {
     limit: RateLimit,
     buckets: Mutex<LruCache<UserId, Bucket>>,
@@ -59,7 +57,7 @@ struct Bucket {
     wait_until: Option<DateTime<Utc>>,
     /// Messages that are not yet counted in the database.
     uncounted: u32,
-    /// The limit of `uncounted`.
+    /// Messages that may stay uncounted.
     allowance: u32,
 }
 
@@ -105,7 +103,7 @@ impl RateLimiter {
 
     /// Takes tokens from the user's bucket in the store, if there are any to take, and remembers what
     /// is left. Where that fails, the messages are sent all the same.
-    pub async fn settle(&self, store: &Store, user_id: &UserId, tokens: u32, deadline: Deadline) {
+    pub async fn count(&self, store: &Store, user_id: &UserId, tokens: u32, deadline: Deadline) {
         if tokens == 0 {
             return;
         }

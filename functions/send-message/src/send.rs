@@ -55,11 +55,11 @@ pub async fn send(
 ) -> Result<Ack> {
     Span::current().record("conversation_id", draft.conversation_id.as_str());
     let tokens = deps.rate_limiter.take(&draft.sender_id, now)?;
-    let counting = deps.rate_limiter.settle(
+    let counting = deps.rate_limiter.count(
         &deps.store,
         &draft.sender_id,
         tokens,
-        deadline.sooner(ACK_RESERVE),
+        deadline.earlier_by(ACK_RESERVE),
     );
     let sending = store_and_deliver(&draft, origin, now, deadline, deps);
     let (ack, ()) = tokio::join!(sending, counting);
@@ -80,7 +80,7 @@ async fn store_and_deliver(
     let frame = ServerFrame::Message(message.clone()).to_json().into();
     // A message to oneself goes to every connection, as in the old system.
     let except = (draft.sender_id != draft.receiver_id).then_some(origin);
-    let deadline = deadline.sooner(ACK_RESERVE);
+    let deadline = deadline.earlier_by(ACK_RESERVE);
     let deliveries = deps
         .delivery
         .deliver(&draft.members(), frame, except, now, deadline)

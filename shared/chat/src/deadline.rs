@@ -18,8 +18,8 @@ impl Deadline {
         Self(Instant::now() + time)
     }
 
-    /// Returns a deadline `time` before this one, so that something can still follow.
-    pub fn sooner(self, time: Duration) -> Self {
+    /// Returns a deadline earlier by `time`, the reserve for what follows.
+    pub fn earlier_by(self, time: Duration) -> Self {
         Self(self.0.checked_sub(time).unwrap_or(self.0))
     }
 
@@ -37,7 +37,7 @@ impl Deadline {
     ///
     /// [`Error::Unavailable`]: the deadline has passed, and it is unknown whether the work will still be
     /// done.
-    pub async fn bound<T: Send + 'static>(
+    pub async fn run<T: Send + 'static>(
         self,
         operation: &'static str,
         work: impl Future<Output = Result<T>> + Send + 'static,

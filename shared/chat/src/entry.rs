@@ -15,7 +15,7 @@ pub struct Draft {
     pub receiver_id: UserId,
     /// The text.
     pub message: Text,
-    /// The sender's own id for it, if the client resends.
+    /// The sender's own id for it, if the frame has one; makes resends safe.
     pub client_message_id: Option<ClientMessageId>,
 }
 
@@ -36,7 +36,7 @@ impl Draft {
         }
     }
 
-    /// Returns the members of the conversation, each one once: whoever writes to themselves is alone.
+    /// Returns the receiver, then the sender; one entry if they are the same user.
     pub fn members(&self) -> Vec<UserId> {
         let mut members = vec![self.receiver_id.clone()];
         if self.sender_id != self.receiver_id {

@@ -1,4 +1,4 @@
-//! Errors, with one variant for each thing that a caller does about them.
+//! Errors, with one variant per reaction of the caller.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,11 +14,11 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 /// An error, by what the caller does about it.
 #[derive(thiserror::Error)]
 pub enum Error {
-    /// The client can mend it: send the code and the sentence back.
+    /// The client's fault: send the code and the sentence back.
     #[error("the request was rejected")]
     Rejected(#[from] Rejection),
 
-    /// Only we can mend it: log the cause once, respond with `unavailable`, which may be retried.
+    /// Our fault: log the cause once, respond with `unavailable`, which may be retried.
     #[error("{operation} failed")]
     Unavailable {
         /// The operation, as a noun phrase: `insert of a message`.
@@ -62,7 +62,7 @@ impl Error {
         line
     }
 
-    /// Returns the rejection that the client gets. An error that only we can mend becomes `unavailable`,
+    /// Returns the rejection that the client gets. An error that is our fault becomes `unavailable`,
     /// without its cause.
     pub fn rejection(self) -> Rejection {
         match self {
@@ -140,7 +140,7 @@ pub enum Code {
     Forbidden,
     /// The user sends faster than the limit; wait for `retry_after_ms`.
     RateLimited,
-    /// The database or the time failed; nothing is wrong with the request.
+    /// The database failed or the deadline passed; nothing is wrong with the request.
     Unavailable,
 }
 

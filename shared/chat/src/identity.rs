@@ -27,7 +27,7 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
 pub struct Identity {
     /// The user.
     pub user_id: UserId,
-    /// The end of the user's token. `None` where there was none: authorization is off.
+    /// When the token expires. `None` where there was none: authorization is off.
     pub expires_at: Option<DateTime<Utc>>,
 }
 

@@ -25,7 +25,7 @@ pub struct AwsConfig {
     pub access_key_id: String,
     /// `AWS_SECRET_ACCESS_KEY`: set by Lambda from the execution role.
     pub secret_access_key: Secret,
-    /// `AWS_SESSION_TOKEN`: set by Lambda from the execution role; empty for a long-lived key.
+    /// `AWS_SESSION_TOKEN`: set by Lambda from the execution role. `None` if not set or empty.
     pub session_token: Option<Secret>,
 }
 

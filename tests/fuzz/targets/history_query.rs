@@ -31,8 +31,8 @@ fn check_accepted(query: &Query) {
     assert!((1..=MAX_LIMIT).contains(&query.limit));
     let page = Page {
         messages: vec![message(query, i64::MIN), message(query, i64::MAX)],
-        older: true,
-        newer: true,
+        has_older: true,
+        has_newer: true,
     };
     let links = page::links(query, &page).expect("the page has neighbours on both sides");
     let targets: Vec<&str> = links

@@ -13,9 +13,8 @@ const REMEMBERED_USERS: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero
 
 /// The connections of users as this process has last read them from the store.
 ///
-/// A frame is pushed to these at once, while the store is read for the present ones: so a member need
-/// not wait for that. A stale entry misses nobody, since the others get the frame after the read, and
-/// costs a call that gets a 410.
+/// Frames go to cached connections at once, while the store is read. A connection that is missing here
+/// gets its frame after that read; a closed one costs one call, which gets a 410.
 pub struct ConnectionCache(Mutex<LruCache<UserId, Vec<Connection>>>);
 
 impl Default for ConnectionCache {
@@ -37,7 +36,7 @@ impl ConnectionCache {
             .collect()
     }
 
-    /// Stores the connections of users, who have no others.
+    /// Replaces the cached connections of `users`; `connections` must be all of theirs.
     pub fn put(&self, users: &[UserId], connections: &[Connection]) {
         let mut cache = self.0.lock();
         for user in users {

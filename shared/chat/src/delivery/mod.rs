@@ -2,7 +2,7 @@
 //! response of a two-way route.
 //!
 //! - [`push`]: the `@connections` management API
-//! - [`cache`]: the connections that users had last
+//! - [`cache`]: connections as last read from the store
 
 pub mod cache;
 pub mod push;

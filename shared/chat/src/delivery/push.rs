@@ -94,8 +94,9 @@ pub struct Push {
 }
 
 impl Push {
-    /// Prepares the client of the API at `endpoint`, with the stage unless behind a custom domain.
-    /// `sdk` signs the calls, and reaches all endpoints. Nothing is loaded or connected yet.
+    /// Prepares the client of the API at `endpoint`, which includes the stage, except behind a custom
+    /// domain. `sdk` has credentials and HTTP client for all endpoints. Nothing is loaded or connected
+    /// yet.
     pub fn new(endpoint: String, sdk: SdkConfig) -> Self {
         Self {
             endpoint,
@@ -116,8 +117,8 @@ impl Push {
         &self.endpoint
     }
 
-    /// Sends one text frame to all `connections`, several at a time. One that is gone costs the others
-    /// nothing.
+    /// Sends one text frame to all `connections`, several at a time. One that is gone does not
+    /// affect the others.
     ///
     /// `frame` is UTF-8 JSON of at most 131,072 bytes, which all calls share.
     pub async fn post_all(
@@ -154,7 +155,7 @@ impl Push {
     ) -> Deliveries {
         let mut calls = stream::iter(connections)
             .map(|connection| async move {
-                let called = self.call_opening(&connection, call, now, deadline);
+                let called = self.call_retrying_gone(&connection, call, now, deadline);
                 let outcome = traced(&connection.connection_id, called).await;
                 (connection, outcome)
             })
@@ -211,11 +212,11 @@ impl Push {
         }
     }
 
-    /// Calls one connection, again if it is gone but may still be opening: such a 410 is no proof, and
-    /// deleting the row would leave an open connection without messages for hours.
+    /// Calls a connection; retries a 410 while it may still be opening, since such a 410 is no proof.
+    /// Deleting the row would leave an open connection without messages for hours.
     ///
     /// The SDK retries each of these calls by itself, so there are up to [`ATTEMPTS`]² of them.
-    async fn call_opening(
+    async fn call_retrying_gone(
         &self,
         connection: &Connection,
         call: &Call,

@@ -8,7 +8,7 @@ use mongodb::options::IndexOptions;
 use mongodb::{Collection, IndexModel};
 use serde::Deserialize;
 
-use super::plan::{Old, Place, Taken};
+use super::plan::{NumbersInUse, OldDocument, Place};
 use crate::store::DUPLICATE_KEY;
 use crate::{ConversationId, Error, Result, UserId, timestamp};
 
@@ -117,7 +117,7 @@ pub(super) async fn migrate_pair(
     for _ in 0..MAX_PLANS {
         // The taken numbers are read before the documents: should another run take more of them in
         // between, the first number planned is surely taken and the plan is dropped.
-        let taken = read_taken(messages, &conversation_id).await?;
+        let taken = read_numbers_in_use(messages, &conversation_id).await?;
         let documents = old_documents(messages, pair).await?;
         if documents.is_empty() {
             return Ok(());
@@ -136,7 +136,7 @@ pub(super) async fn migrate_pair(
 }
 
 /// Returns the old documents of two users, oldest first; those of equal time in the order of their ids.
-async fn old_documents(messages: &Collection<Document>, pair: &Pair) -> Result<Vec<Old>> {
+async fn old_documents(messages: &Collection<Document>, pair: &Pair) -> Result<Vec<OldDocument>> {
     const LISTING: &str = "listing of old messages";
     #[derive(Deserialize)]
     struct Found {
@@ -163,9 +163,9 @@ async fn old_documents(messages: &Collection<Document>, pair: &Pair) -> Result<V
         .try_collect()
         .await
         .map_err(Error::unavailable(LISTING))?;
-    let mut documents: Vec<Old> = found
+    let mut documents: Vec<OldDocument> = found
         .into_iter()
-        .map(|found| Old {
+        .map(|found| OldDocument {
             id: found._id,
             time: timestamp::parse(&found.timestamp),
             timestamp: found.timestamp,
@@ -176,7 +176,10 @@ async fn old_documents(messages: &Collection<Document>, pair: &Pair) -> Result<V
 }
 
 /// Returns the ends of the numbers that a conversation already uses.
-async fn read_taken(messages: &Collection<Document>, id: &ConversationId) -> Result<Taken> {
+async fn read_numbers_in_use(
+    messages: &Collection<Document>,
+    id: &ConversationId,
+) -> Result<NumbersInUse> {
     #[derive(Deserialize)]
     struct End {
         seq: i64,
@@ -194,7 +197,7 @@ async fn read_taken(messages: &Collection<Document>, id: &ConversationId) -> Res
     };
     let old = last(doc! {"conversation_id": id.as_str(), "seq": {"$lte": 0}}).await?;
     let newest = last(doc! {"conversation_id": id.as_str()}).await?;
-    Ok(Taken {
+    Ok(NumbersInUse {
         old: old.map(|end| end.seq),
         newest: newest.as_ref().map_or(0, |end| end.seq.max(0)),
         newest_time: newest.and_then(|end| timestamp::parse(&end.timestamp)),

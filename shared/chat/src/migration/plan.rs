@@ -7,7 +7,7 @@ use crate::{ConversationId, timestamp};
 
 /// A document of the old system: its id, and the time that orders it.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Old {
+pub(super) struct OldDocument {
     pub(super) id: Bson,
     pub(super) timestamp: String,
     /// Documents with a time that cannot be read come first.
@@ -16,7 +16,7 @@ pub(super) struct Old {
 
 /// The ends of the numbers that a conversation already uses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Taken {
+pub(super) struct NumbersInUse {
     /// The largest number that an old document got by migration, up to 0.
     pub(super) old: Option<i64>,
     /// The largest number of all, at least 0.
@@ -40,15 +40,15 @@ struct ClampedTimestamp {
     to: DateTime<Utc>,
 }
 
-impl Taken {
+impl NumbersInUse {
     /// Returns places for `documents`, which are sorted: first the free numbers up to 0, then those after
     /// the newest message.
-    pub(super) fn plan(self, documents: Vec<Old>) -> Vec<Place> {
+    pub(super) fn plan(self, documents: Vec<OldDocument>) -> Vec<Place> {
         let count = documents.len() as i64;
         let first = self.old.map_or(1 - count, |old| old + 1);
         let free = (1 - first) as usize;
         let mut newest_time = self.newest_time;
-        let place = |(index, document): (usize, Old)| {
+        let place = |(index, document): (usize, OldDocument)| {
             if index < free {
                 return Place {
                     id: document.id,
@@ -92,8 +92,8 @@ impl Place {
 mod tests {
     use super::*;
 
-    fn olds(millis: &[i64]) -> Vec<Old> {
-        let old = |(index, millis): (usize, &i64)| Old {
+    fn olds(millis: &[i64]) -> Vec<OldDocument> {
+        let old = |(index, millis): (usize, &i64)| OldDocument {
             id: Bson::Int64(index as i64),
             timestamp: String::new(),
             time: DateTime::from_timestamp_millis(*millis),
@@ -107,22 +107,22 @@ mod tests {
 
     #[test]
     fn old_messages_end_at_zero() {
-        let places = Taken::default().plan(olds(&[1, 2, 3]));
+        let places = NumbersInUse::default().plan(olds(&[1, 2, 3]));
         assert_eq!(numbers(&places), [-2, -1, 0]);
     }
 
     #[test]
     fn an_interrupted_run_goes_on_where_it_stopped() {
-        let taken = Taken {
+        let taken = NumbersInUse {
             old: Some(-3),
-            ..Taken::default()
+            ..NumbersInUse::default()
         };
         assert_eq!(numbers(&taken.plan(olds(&[4, 5, 6]))), [-2, -1, 0]);
     }
 
     #[test]
     fn a_late_old_message_is_appended_and_its_time_does_not_go_back() {
-        let taken = Taken {
+        let taken = NumbersInUse {
             old: Some(0),
             newest: 7,
             newest_time: DateTime::from_timestamp_millis(50),

@@ -68,11 +68,11 @@ impl ParsedFrame {
             }
         };
         let id = take_client_message_id(&mut fields);
-        let (client_message_id, id_is_valid) = match id {
+        let (client_message_id, id_check) = match id {
             Ok(id) => (id, Ok(())),
             Err(rejection) => (None, Err(rejection)),
         };
-        let frame = ClientFrame::from_fields(fields, id_is_valid);
+        let frame = ClientFrame::from_fields(fields, id_check);
         Self {
             client_message_id: client_message_id
                 .filter(|_| !matches!(frame, Ok(ClientFrame::Ping))),
@@ -82,11 +82,11 @@ impl ParsedFrame {
 }
 
 impl ClientFrame {
-    /// Reads the fields of a frame. `id_is_valid` is an error if its `client_message_id` is malformed,
-    /// which counts last of all faults.
+    /// Reads the fields of a frame. `id_check` is an error if its `client_message_id` is malformed,
+    /// which is reported only if nothing else is wrong.
     fn from_fields(
         mut fields: Map<String, Value>,
-        id_is_valid: Result<(), Rejection>,
+        id_check: Result<(), Rejection>,
     ) -> Result<Self, Rejection> {
         match take_string(&mut fields, "action")?.as_deref() {
             None | Some("sendMessage") => {
@@ -97,7 +97,7 @@ impl ClientFrame {
                     receiver_id: take_required(&mut fields, "receiver_id")?.try_into()?,
                     message: take_required(&mut fields, "message")?.try_into()?,
                 };
-                id_is_valid.map(|()| Self::Send(frame))
+                id_check.map(|()| Self::Send(frame))
             }
             Some("ping") => Ok(Self::Ping),
             Some(_) => Err(invalid("`action` must be \"sendMessage\" or \"ping\".")),

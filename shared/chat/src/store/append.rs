@@ -25,7 +25,7 @@ pub struct Appended {
     pub message: Message,
     /// Whether an earlier send under the same `client_message_id` had stored it.
     pub duplicate: bool,
-    /// The attempts whose number was taken: by another process, or since this one last looked.
+    /// Attempts that failed because the number was taken.
     pub conflicts: u32,
 }
 
@@ -50,7 +50,7 @@ impl Tail {
         }
     }
 
-    /// Returns `draft` in the place after this one, not earlier than it.
+    /// Returns the document of `draft`: next number, timestamp not before this one's.
     fn followed_by(&self, draft: &Draft, id: ObjectId, now: DateTime<Utc>) -> StoredMessage {
         let timestamp = self.timestamp.map_or(now, |newest| newest.max(now));
         StoredMessage {
@@ -74,8 +74,9 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`](crate::Error::Unavailable): the database or the time failed; the message
-    /// may or may not be stored, and a resend with the same `client_message_id` is safe.
+    /// [`Error::Unavailable`](crate::Error::Unavailable): the database failed or the deadline
+    /// passed; the message may or may not be stored, and a resend with the same `client_message_id` is
+    /// safe.
     pub async fn append(
         &self,
         draft: &Draft,
@@ -159,8 +160,8 @@ impl Store {
         let find = async move {
             messages
                 .find_one(filter)
-                // An ack must not leave before the majority has the message. One that is still on its
-                // way there is not found, and the next attempt asks again.
+                // An ack must not leave before the majority has the message. One that is not
+                // yet on the majority is not found, and the next attempt asks again.
                 .read_concern(ReadConcern::majority())
                 .max_time(OPERATION_TIMEOUT)
                 .await

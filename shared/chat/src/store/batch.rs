@@ -13,8 +13,8 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-/// The time after which the next operation starts although this one has not ended. A longer one may hang,
-/// since the driver has no timeout of its own for a response: it goes on beside the next one.
+/// The time after which the next operation starts although this one has not ended. An operation that takes
+/// longer goes on in parallel with the next: the driver has no response timeout, so it may hang.
 const TURN_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A queue of items for the next operation. The caller that queued the first item (the leader) runs the

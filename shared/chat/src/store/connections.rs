@@ -61,12 +61,12 @@ impl Connection {
 
     /// Returns whether it opened before `other`.
     pub fn is_older_than(&self, other: &Self) -> bool {
-        self.opened() < other.opened()
+        self.age_key() < other.age_key()
     }
 
     /// Returns the key that orders connections by age. Of two that opened in the same millisecond, the
     /// id decides.
-    pub fn opened(&self) -> impl Ord {
+    pub fn age_key(&self) -> impl Ord {
         (self.connected_at, self.connection_id.as_str())
     }
 

@@ -77,7 +77,7 @@ fn connections() -> [IndexModel; 2] {
 }
 
 fn rate_limits() -> [IndexModel; 1] {
-    // Deletes buckets that are full: they say no more than their absence would.
+    // Deletes buckets that are full: a full bucket is the same as no document.
     [index("full_at_1", doc! {"full_at": 1}, expire_at_once())]
 }
 

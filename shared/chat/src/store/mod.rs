@@ -178,8 +178,8 @@ impl Store {
 ///
 /// # Errors
 ///
-/// [`Error::Unavailable`]: the database or the time failed. In the latter case the operation may
-/// still succeed later.
+/// [`Error::Unavailable`]: the database failed or the deadline passed. In the latter case the
+/// operation may still succeed later.
 async fn perform<T: Send + 'static>(
     operation: &'static str,
     deadline: Deadline,
@@ -193,7 +193,7 @@ async fn perform<T: Send + 'static>(
             Error::unavailable(operation)(error)
         })
     };
-    deadline.bound(operation, action.instrument(span)).await
+    deadline.run(operation, action.instrument(span)).await
 }
 
 /// Returns whether a unique index has rejected a document.

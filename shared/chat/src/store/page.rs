@@ -54,9 +54,9 @@ pub struct Page {
     /// The messages.
     pub messages: Vec<Message>,
     /// Whether the range goes on before the first of them.
-    pub older: bool,
+    pub has_older: bool,
     /// Whether the range goes on after the last of them.
-    pub newer: bool,
+    pub has_newer: bool,
 }
 
 impl Store {
@@ -105,7 +105,7 @@ impl Store {
         Ok(page)
     }
 
-    /// Finds out whether the conversation goes on at the end at which the caller cut it.
+    /// Sets `has_older` or `has_newer` for the side that `range` excludes.
     async fn look_beyond(
         &self,
         conversation_id: &ConversationId,
@@ -119,11 +119,11 @@ impl Store {
         match (range.after, range.before) {
             (Some(_), None) => {
                 let older = Range::before(first.seq);
-                page.older = self.has_any(conversation_id, older, deadline).await?;
+                page.has_older = self.has_any(conversation_id, older, deadline).await?;
             }
             (None, Some(_)) => {
                 let newer = Range::after(last.seq);
-                page.newer = self.has_any(conversation_id, newer, deadline).await?;
+                page.has_newer = self.has_any(conversation_id, newer, deadline).await?;
             }
             _ => {}
         }
@@ -170,7 +170,7 @@ impl Found {
         }
     }
 
-    /// Adds the next message, or ends the page with it.
+    /// Adds the next message, or marks the page full.
     fn add(&mut self, message: Message, fits: bool) {
         if !fits && self.messages.is_empty() {
             // The old system had no limit. Ending here would hide all that lies behind it.
@@ -194,8 +194,8 @@ impl Found {
         }
         Page {
             messages: self.messages,
-            older: more && !forward,
-            newer: more && forward,
+            has_older: more && !forward,
+            has_newer: more && forward,
         }
     }
 }

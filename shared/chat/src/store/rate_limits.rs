@@ -36,7 +36,7 @@ impl RateLimit {
     /// The largest burst.
     pub const MAX_BURST: u32 = 1_000_000;
 
-    /// The largest excess of a user over an empty bucket, as the time that refills it.
+    /// How far below empty a bucket may go, as refill time.
     const MAX_EXCESS: Duration = Duration::from_secs(60);
 
     /// Returns the limit of `rate` messages a second, which is rounded to whole milliseconds a message,
@@ -96,12 +96,12 @@ fn later(time: impl Into<Bson>, duration: Duration) -> Document {
 /// {"_id": "prof@example.com", "full_at": {"$date": "…"}, "debited_at": {"$date": "…"}}
 /// ```
 ///
-/// An index removes it some time after `full_at`, when it says no more than its absence would.
+/// An index removes it some time after `full_at`, since a full bucket is the same as no document.
 #[derive(Deserialize)]
 pub(super) struct TokenBucket {
     /// When it is full again.
     full_at: bson::DateTime,
-    /// The server's time at which tokens were last taken: with it, no other clock matters.
+    /// The server's time at which tokens were last taken, so waits need no local clock.
     debited_at: bson::DateTime,
 }
 

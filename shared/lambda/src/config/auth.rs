@@ -1,4 +1,4 @@
-//! Authorization.
+//! Settings of authorization.
 
 use chat::Result;
 

@@ -1,4 +1,4 @@
-//! The database.
+//! Settings of the database.
 
 use chat::secret::Secret;
 use chat::store::StoreConfig;
@@ -13,9 +13,9 @@ use crate::secrets_manager::SecretReference;
 #[derive(Debug, Clone)]
 pub enum ConnectionString {
     /// The string itself.
-    Given(Secret),
+    Literal(Secret),
     /// A secret whose text is the string, fetched once at start.
-    Referred(Box<SecretReference>),
+    InSecret(Box<SecretReference>),
 }
 
 impl ConnectionString {
@@ -25,10 +25,10 @@ impl ConnectionString {
     fn from_env() -> Result<Self> {
         let given = optional(Self::VARIABLE)?;
         match (given, optional(Self::SECRET_VARIABLE)?) {
-            (Some(uri), None) => Ok(Self::Given(uri.into())),
+            (Some(uri), None) => Ok(Self::Literal(uri.into())),
             (None, Some(_)) => {
                 let secret = SecretReference::from_env(Self::SECRET_VARIABLE)?;
-                Ok(Self::Referred(Box::new(secret)))
+                Ok(Self::InSecret(Box::new(secret)))
             }
             (None, None) => Err(invalid(
                 Self::VARIABLE,
@@ -44,17 +44,17 @@ impl ConnectionString {
     /// Returns the string itself.
     async fn resolve(&self) -> Result<Secret> {
         match self {
-            Self::Given(uri) => Ok(uri.clone()),
+            Self::Literal(uri) => Ok(uri.clone()),
             // Boxed: the types of the SDK's futures are deep, and would be part of every caller's.
-            Self::Referred(secret) => Box::pin(secret.fetch()).await,
+            Self::InSecret(secret) => Box::pin(secret.fetch()).await,
         }
     }
 
     /// Returns the variable that it comes from.
     fn variable(&self) -> &'static str {
         match self {
-            Self::Given(_) => Self::VARIABLE,
-            Self::Referred(_) => Self::SECRET_VARIABLE,
+            Self::Literal(_) => Self::VARIABLE,
+            Self::InSecret(_) => Self::SECRET_VARIABLE,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The management API.
+//! Settings of the management API.
 
 use chat::{Push, Result};
 

@@ -23,15 +23,15 @@ const MAX_VALUES: usize = 100;
 /// all its metrics.
 const MAX_PROPERTY_BYTES: usize = 4_096;
 
-/// The origin of metrics.
-pub(super) struct Metrics {
+/// The source of metrics.
+pub(super) struct MetricSource {
     /// The stack, 1–1,024 bytes.
     pub(super) stack: String,
     /// The function.
     pub(super) function: String,
 }
 
-impl Metrics {
+impl MetricSource {
     /// Returns the document of an invocation, or nothing if it has counted and timed nothing.
     ///
     /// Counters are numbers; durations are arrays of milliseconds. The properties of the invocation
@@ -97,8 +97,8 @@ mod tests {
     use super::super::report::Call;
     use super::*;
 
-    fn metrics() -> Metrics {
-        Metrics {
+    fn source() -> MetricSource {
+        MetricSource {
             stack: "chat-prod".to_owned(),
             function: "chat-prod-Send".to_owned(),
         }
@@ -133,7 +133,7 @@ mod tests {
         };
         let now = UNIX_EPOCH + Duration::from_millis(1_795_346_103_123);
         assert_eq!(
-            metrics().document(&report, now),
+            source().document(&report, now),
             Some(json!({
                 "_aws": {
                     "Timestamp": 1_795_346_103_123_u64,
@@ -171,7 +171,7 @@ mod tests {
             properties: [("cause".to_owned(), long.into())].into_iter().collect(),
             ..Report::default()
         };
-        let document = metrics().document(&report, UNIX_EPOCH).expect("a document");
+        let document = source().document(&report, UNIX_EPOCH).expect("a document");
         let values = document["PushLatency"].as_array().expect("an array");
         assert_eq!(values.len(), 100);
         assert!(document.to_string().len() < 10_000);
@@ -185,6 +185,6 @@ mod tests {
                 .collect(),
             ..Report::default()
         };
-        assert_eq!(metrics().document(&report, UNIX_EPOCH), None);
+        assert_eq!(source().document(&report, UNIX_EPOCH), None);
     }
 }

@@ -14,7 +14,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
-use super::emf::Metrics;
+use super::emf::MetricSource;
 use super::fields::Fields;
 use super::line;
 use super::report::{Call, Report};
@@ -28,8 +28,8 @@ const CALLS: [(&str, &str); 2] = [("database", "DatabaseLatency"), ("push", "Pus
 
 /// Collects the report of each invocation, and keeps the fields of all spans.
 pub(super) struct Invocations {
-    /// Makes metrics of a report, if they are turned on.
-    pub(super) metrics: Option<Metrics>,
+    /// The source of the metrics, if they are turned on.
+    pub(super) metric_source: Option<MetricSource>,
     /// Receives traces, if they are turned on.
     pub(super) daemon: Option<Daemon>,
 }
@@ -138,8 +138,8 @@ impl Invocations {
     }
 
     fn send(&self, report: Report) {
-        if let Some(metrics) = &self.metrics
-            && let Some(document) = metrics.document(&report, SystemTime::now())
+        if let Some(source) = &self.metric_source
+            && let Some(document) = source.document(&report, SystemTime::now())
         {
             line::print(&document.to_string());
         }

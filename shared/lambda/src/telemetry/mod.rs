@@ -39,7 +39,7 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use emf::Metrics;
+use emf::MetricSource;
 use invocation::Invocations;
 use line::Lines;
 use xray::Daemon;
@@ -71,9 +71,9 @@ pub fn start() {
     let json =
         variable("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("json"));
     let invocations = Invocations {
-        metrics: variable("STACK_NAME")
+        metric_source: variable("STACK_NAME")
             .filter(|_| json)
-            .map(|stack| Metrics {
+            .map(|stack| MetricSource {
                 stack,
                 function: variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
             }),
