@@ -46,8 +46,11 @@ async fn create(resource: &CustomResource, functions: &Functions) -> Result<()> 
     tracing::info!("waiting for {id}, which {function} makes");
     let mut responses = ResponseListener::open().await?;
     let event = create_event(resource, &responses.url);
-    let response =
-        tokio::time::timeout(*timeout, ask(&event, function, functions, &mut responses)).await;
+    let response = tokio::time::timeout(
+        *timeout,
+        invoke_and_wait(&event, function, functions, &mut responses),
+    )
+    .await;
     let response = response.with_context(|| {
         let seconds = timeout.as_secs();
         format!("{function} did not answer within {seconds} seconds (ServiceTimeout)")
@@ -70,7 +73,7 @@ fn create_event(resource: &CustomResource, url: &str) -> Value {
 }
 
 /// Invokes the function and waits for its response, which may come long after its result.
-async fn ask(
+async fn invoke_and_wait(
     event: &Value,
     function: &str,
     functions: &Functions,

@@ -48,7 +48,7 @@ pub const MAX_TIMEOUT: Duration = Duration::from_secs(900);
 
 /// The source of the functions.
 pub enum Source {
-    /// Binaries, which run as processes of ours.
+    /// Binaries, which run as local processes.
     Binaries(Binaries),
     /// `cargo lambda watch`, which builds and runs them.
     Watch {
@@ -102,7 +102,7 @@ pub struct ProcessCounts {
 /// A function that can be invoked.
 #[derive(Clone)]
 enum Backend {
-    /// In processes of ours.
+    /// In local processes.
     Local(Arc<Pool>),
     /// Behind another Invoke API.
     Remote(Arc<RemoteFunction>),
@@ -117,7 +117,7 @@ pub struct Functions {
     invocations: TaskTracker,
     /// Waits for the starts of the first processes.
     starts: Mutex<Option<JoinHandle<()>>>,
-    /// The process group of the processes of ours.
+    /// The process group of the local processes.
     _group: Option<Group>,
     watch: Option<Watch>,
 }
@@ -214,7 +214,7 @@ impl Functions {
         result
     }
 
-    /// Checks that the functions that `faults` kill run in processes of ours.
+    /// Checks that the functions that `faults` kill run in local processes.
     ///
     /// # Errors
     ///
@@ -240,8 +240,8 @@ impl Functions {
         matches!(backend, Some(Backend::Local(_)))
     }
 
-    /// Returns the counts of processes by logical id, of the functions that run in processes of
-    /// ours.
+    /// Returns the counts of processes by logical id, of the functions that run in local
+    /// processes.
     pub fn process_counts(&self) -> BTreeMap<&str, ProcessCounts> {
         let backends = self.backends.iter();
         backends
@@ -296,7 +296,7 @@ fn by_id<T>(
 }
 
 impl Backend {
-    /// Invokes the function and waits for its result. A process of ours that takes the event is
+    /// Invokes the function and waits for its result. A local process that takes the event is
     /// killed after `kill` if it still has it.
     async fn invoke(
         &self,

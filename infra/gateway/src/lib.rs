@@ -6,16 +6,17 @@
 //!
 //! In the order of their dependencies, each on those above it:
 //!
-//! - [`ids`], [`logs`], [`http`], [`faults`], [`model`]: leaves: request ids, the log, HTTP as
-//!   such, faults on demand, and the template as data
+//! - [`ids`], [`logs`], [`faults`], [`model`]: request ids, the log, faults on demand, and the
+//!   template as data; they use no other module
+//! - [`http`]: HTTP as such, and signatures of requests
 //! - [`process`]: programs that run beside the gateway
 //! - [`template`]: reads a template
 //! - [`lambda`]: the functions
 //! - [`apigw`]: the WebSocket API and the HTTP API
 //! - [`deploy`]: custom resources
-//! - [`server`]: the two listeners; the one module that sees all others
+//! - [`server`]: the two listeners
 //! - [`cli`]: flags and signals
-//! - [`startup`]: the steps from a template to a running gateway
+//! - [`startup`]: the steps from a template to a running gateway; uses the most modules
 
 pub mod ids;
 pub mod logs;

@@ -39,7 +39,7 @@ async fn serve(flags: Flags) -> Result<()> {
     };
     let running = tokio::select! {
         running = Running::start(options) => running?,
-        // The operating system ends what has been started, since it is tied to this process.
+        // The supervisors stop all programs when this process exits.
         () = interrupt.wait() => return Ok(()),
     };
     println!("\n{}\n\n  Ctrl-C stops everything.\n", running.addresses());

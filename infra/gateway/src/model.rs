@@ -19,7 +19,7 @@ pub const REGION: &str = "us-east-1";
 /// The account id in ARNs and events.
 pub const ACCOUNT_ID: &str = "123456789012";
 
-/// The ARN of the stack that the template would be.
+/// The ARN of the stack: `AWS::StackId`, and in the events of custom resources.
 pub const STACK_ID: &str = "arn:aws:cloudformation:us-east-1:123456789012:stack/local/\
                         00000000-0000-0000-0000-000000000000";
 
@@ -32,7 +32,7 @@ pub struct Template {
     pub websocket: Option<Arc<WebSocketApi>>,
     /// The HTTP API.
     pub http: Option<HttpApi>,
-    /// The custom resources of its functions, in the order in which they are made.
+    /// The custom resources of its functions, in creation order.
     pub custom_resources: Vec<CustomResource>,
     /// The parts that are not served, with their lines, as text for the developer.
     pub not_served: Vec<String>,
@@ -246,7 +246,7 @@ pub struct JwtAuthorizer {
     pub identity: IdentitySource,
 }
 
-/// A part of a request.
+/// The part of a request that an authorizer reads as an identity source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IdentitySource {
     /// A header.

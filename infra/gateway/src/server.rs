@@ -53,7 +53,7 @@ async fn route(
     let path = request.uri().path();
     let function = invoke_api::function_name(path);
     let is_control = control::is_control(path);
-    // Any page in a browser could send these requests.
+    // A page of any origin could send these, so a request with `Origin` is rejected.
     if (function.is_some() || is_control) && request.headers().contains_key(ORIGIN) {
         let (kind, message) = ("AccessDeniedException", "not for web pages");
         return aws_error(StatusCode::FORBIDDEN, kind, message);

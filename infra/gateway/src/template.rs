@@ -6,7 +6,7 @@
 //! - `resource`: the resources, their conditions and properties evaluated
 //! - `sam`: SAM's APIs and events as the `AWS::ApiGatewayV2` resources that they stand for
 //! - `api`: the WebSocket API and the HTTP API of those resources
-//! - `authorizer`: who decides about a handshake or a request
+//! - `authorizer`: authorizers of handshakes and requests
 //! - `custom`: custom resources of functions
 //! - `values`: values of properties
 

@@ -58,13 +58,13 @@ async fn serve(arguments: Arguments) -> Result<()> {
     let mut interrupt = Interrupt::listen()?;
     let start = async {
         let home = startup.home().await?;
-        // On a first start both build something: side by side.
+        // The first start builds both, so run them in parallel.
         let (database, ()) = tokio::try_join!(database.start(&home), startup.build())?;
         anyhow::Ok((startup.start().await?, database))
     };
     let (running, mut database) = tokio::select! {
         started = start => started?,
-        // The operating system ends what has been started, since it is tied to this process.
+        // The supervisors stop all programs when this process exits.
         () = interrupt.wait() => return Ok(()),
     };
     println!("\n{}", running.addresses());

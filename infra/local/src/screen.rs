@@ -39,7 +39,7 @@ fn show_open(ws: &str, http: &str) {
     println!(
         "
   WARNING: {OFF}.
-  With --auth, only who has a token is let in.
+  With --auth, a token is required.
 
   Clients connect to ws://{ws}/?user_id=… or ws://{ws}/ws/chat/…
   History is at http://{http}/chat/history?user1=…&user2=…

@@ -30,7 +30,7 @@ const AUTHORIZER_TIMEOUT: Duration = Duration::from_secs(10);
 /// # Errors
 ///
 /// [`Rejection`].
-pub async fn ask(
+pub async fn invoke_authorizer(
     functions: &Functions,
     authorizer: &LambdaAuthorizer,
     connection_id: Option<&str>,

@@ -207,9 +207,9 @@ impl RuntimeApi {
         if self.has_polled() {
             return None;
         }
-        let told = self.init_error.lock().take();
+        let reported = self.init_error.lock().take();
         let error = || FunctionError::new("Runtime.ExitError", &format!("Error: {why}"));
-        Some(told.unwrap_or_else(error))
+        Some(reported.unwrap_or_else(error))
     }
 
     async fn handle(self: &Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {

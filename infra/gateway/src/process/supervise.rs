@@ -26,7 +26,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
 ///
 /// The operating system does not know it.
 pub fn this_program() -> Result<PathBuf> {
-    std::env::current_exe().context("where is this program?")
+    std::env::current_exe().context("cannot find the path of this program")
 }
 
 /// A program that ends when this process does.

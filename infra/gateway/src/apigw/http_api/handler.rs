@@ -175,14 +175,16 @@ async fn authorize(
             gateway.keys.check(jwt, token, &route.scopes).await
         }
         Authorizer::Lambda(lambda) => {
-            let response = ask(gateway, lambda, request, &identity(&lambda.identity)?).await?;
+            let response =
+                authorizer_response(gateway, lambda, request, &identity(&lambda.identity)?).await?;
             response.check(&request.arn())?;
             Ok(json!({"lambda": response.context()}))
         }
     }
 }
 
-async fn ask(
+/// Returns the response of an authorizer: the cached one, or that of its function.
+async fn authorizer_response(
     gateway: &Gateway,
     authorizer: &LambdaAuthorizer,
     request: &HttpRequest<'_>,
@@ -195,7 +197,8 @@ async fn ask(
         Payload::V1 => request.authorizer_event_v1(identity),
         Payload::V2 => request.authorizer_event(identity),
     };
-    let response = authorize::ask(&gateway.functions, authorizer, None, &event).await?;
+    let response =
+        authorize::invoke_authorizer(&gateway.functions, authorizer, None, &event).await?;
     gateway
         .authorizer_cache
         .put(authorizer, identity, &response);

@@ -52,7 +52,7 @@ const PING_IS_ACTIVITY: bool = false;
 const NOT_UTF8: CloseCode = CloseCode::Invalid;
 
 /// Whether the event `$disconnect` has the reason of the client's close frame. [U]
-const CLIENT_REASON_IS_TOLD: bool = true;
+const CLIENT_REASON_IS_FORWARDED: bool = true;
 
 /// The reason in the event `$disconnect` of a connection that ended without a close frame. [U]
 const ABNORMAL_REASON: &str = "";
@@ -282,7 +282,7 @@ fn closed_by_client(frame: Option<CloseFrame>) -> Disconnect {
         CloseCode::Away => "Going away",
         _ => "",
     };
-    if CLIENT_REASON_IS_TOLD && !frame.reason.is_empty() {
+    if CLIENT_REASON_IS_FORWARDED && !frame.reason.is_empty() {
         Disconnect::new(frame.code, &frame.reason)
     } else {
         Disconnect::new(frame.code, usual)

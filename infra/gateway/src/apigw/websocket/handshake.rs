@@ -258,7 +258,7 @@ async fn authorize(
     let event = event::authorizer(api, connection, handshake);
     let arn = event::connect_arn(api);
     let id = Some(connection.connection_id.as_str());
-    let response = authorize::ask(&gateway.functions, authorizer, id, &event).await?;
+    let response = authorize::invoke_authorizer(&gateway.functions, authorizer, id, &event).await?;
     response.check(&arn)?;
     response.flattened(start.elapsed().max(Duration::from_millis(1)))
 }
