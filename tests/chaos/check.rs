@@ -483,7 +483,7 @@ fn log(facts: &Facts, held: &Held) -> Option<Violation> {
     let same = same.count();
     let first = match held.messages.get(same) {
         Some(message) => message.seq,
-        // What was given up unacknowledged may have been stored after the device had read the rest.
+        // A message that was given up without an ack may have been stored after the device had read the rest.
         None => {
             stored[same..]
                 .iter()

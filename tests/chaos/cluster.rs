@@ -123,13 +123,13 @@ impl Cluster {
 
     /// Waits until everything responds again: a page of the history, a handshake, a frame.
     pub async fn until_healthy(&self) {
-        while !timeout(HEALTHY, self.answers()).await.unwrap_or(false) {
+        while !timeout(HEALTHY, self.responds()).await.unwrap_or(false) {
             sleep(Duration::from_millis(50)).await;
         }
     }
 
     /// Whether everything responds now.
-    async fn answers(&self) -> bool {
+    async fn responds(&self) -> bool {
         let history = format!("{}/chat/history", self.http);
         let history = History::new(history, None, REQUEST_TIMEOUT);
         let page = history.page(["nemesis", "nobody"], 0, 1).await;
@@ -139,9 +139,9 @@ impl Cluster {
             return false;
         };
         let asked = connection.send(r#"{"action":"ping"}"#).await;
-        let answer = connection.next().await;
+        let frame = connection.next().await;
         let _ = connection.send_message(Message::Close(None)).await;
-        asked.is_ok() && answer.is_ok_and(|frame| frame.contains("pong"))
+        asked.is_ok() && frame.is_ok_and(|frame| frame.contains("pong"))
     }
 
     /// Shuts everything down; drops the messages from a database that is not this run's.

@@ -90,7 +90,7 @@ impl Device {
             let may_write = self.settle_down();
             match self.outbox.task(session.id(), may_write) {
                 Task::Wait => {}
-                Task::Reconnect => return "no answer on it".to_owned(),
+                Task::Reconnect => return "no response on it".to_owned(),
                 Task::Send(frame) => {
                     if let Err(why) = session.send(frame).await {
                         return why;

@@ -71,14 +71,14 @@ pub enum Kind {
     /// `$disconnect` is invoked late.
     #[strum(to_string = "delay $disconnect")]
     DelayDisconnects,
-    /// Posts are answered with 410, also to connections that are open.
-    #[strum(to_string = "answer posts with 410")]
+    /// Posts get the status 410, also to connections that are open.
+    #[strum(to_string = "respond to posts with 410")]
     Refuse410,
-    /// Posts are answered with 429.
-    #[strum(to_string = "answer posts with 429")]
+    /// Posts get the status 429.
+    #[strum(to_string = "respond to posts with 429")]
     Refuse429,
-    /// Posts are answered with 500.
-    #[strum(to_string = "answer posts with 500")]
+    /// Posts get the status 500.
+    #[strum(to_string = "respond to posts with 500")]
     Refuse500,
     /// All connections are cut at once.
     #[strum(to_string = "cut all sockets")]

@@ -125,7 +125,7 @@ impl Outbox {
             .as_ref()
             .is_some_and(|current| current.pending.is_under_way())
         {
-            self.fail(Outcome::Unknown("no answer in time".to_owned()), None);
+            self.fail(Outcome::Unknown("no response in time".to_owned()), None);
             // The frame, its ack or the whole connection may be lost: both ways to go on are safe.
             return if self.rng.bool() {
                 Task::Reconnect

@@ -99,7 +99,7 @@ struct Outage {
     first_ack_s: f64,
     /// From the first attempt of a message that was under way to its ack.
     longest_wait_s: f64,
-    /// Until everything answered again.
+    /// Until everything responded again.
     healthy_s: f64,
 }
 
@@ -206,7 +206,7 @@ fn acknowledged(history: &History) -> impl Iterator<Item = &Sent> {
     sends.filter(|sent| sent.outcome() == Outcome::Ok)
 }
 
-/// Whether a message was under way at any time from a fault until everything answered again.
+/// Whether a message was under way at any time from a fault until everything responded again.
 fn is_under_way(sent: &Sent, fault: &Fault) -> bool {
     sent.start() <= fault.healthy && sent.end() >= fault.began
 }
@@ -244,7 +244,7 @@ fn reasons(sends: &[Sent]) -> BTreeMap<String, usize> {
 fn reason(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Unknown(why) if why.starts_with('{') => "an error of the gateway".to_owned(),
-        Outcome::Unknown(why) if why == "no answer in time" => why.clone(),
+        Outcome::Unknown(why) if why == "no response in time" => why.clone(),
         Outcome::Unknown(why) | Outcome::Failed(why) if !why.contains(' ') => why.clone(),
         _ => "the end of the connection".to_owned(),
     }

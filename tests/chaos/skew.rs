@@ -145,10 +145,10 @@ fn works(library: &Path) -> bool {
         .env("FAKETIME", "+1000s")
         .output();
     let seconds = |bytes: Vec<u8>| String::from_utf8(bytes).ok()?.trim().parse::<u64>().ok();
-    let told = ahead.ok().and_then(|output| seconds(output.stdout));
+    let printed = ahead.ok().and_then(|output| seconds(output.stdout));
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.expect("it is after 1970").as_secs();
-    told.is_some_and(|told| (now + 900..now + 1_100).contains(&told))
+    printed.is_some_and(|printed| (now + 900..now + 1_100).contains(&printed))
 }
 
 #[cfg(test)]
@@ -179,14 +179,16 @@ mod tests {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .expect("after 1970");
-        let off = clocks(&folder, "send-message", 40).into_iter().map(|told| {
-            let told: i64 = told.trim().parse().expect("a number");
-            let off = told - now.as_secs() as i64;
-            // The test itself takes some seconds.
-            [-90, 0, 90]
-                .into_iter()
-                .min_by_key(|skew| (off - skew).abs())
-        });
+        let off = clocks(&folder, "send-message", 40)
+            .into_iter()
+            .map(|printed| {
+                let printed: i64 = printed.trim().parse().expect("a number");
+                let off = printed - now.as_secs() as i64;
+                // The test itself takes some seconds.
+                [-90, 0, 90]
+                    .into_iter()
+                    .min_by_key(|skew| (off - skew).abs())
+            });
         let off: std::collections::BTreeSet<_> = off.collect();
         assert_eq!(off, [Some(-90), Some(0), Some(90)].into());
         let started = binaries.started().expect("a list");

@@ -19,9 +19,9 @@ const PONG_BYTES: f64 = 56.0;
 
 /// A deployed chat and its users.
 pub struct Chat<'a> {
-    /// What users do.
+    /// Usage by its users.
     pub usage: &'a Usage,
-    /// What each invocation takes.
+    /// Time and log bytes of each invocation.
     pub figures: &'a Figures,
     /// Memory of the functions, in MB.
     pub memory_mb: u64,

@@ -21,10 +21,10 @@ const WARM_UP: usize = 50;
 /// Counted invocations of each kind.
 const COUNTED: usize = 1_000;
 
-/// What the gateway and the functions are to log: what they do on Lambda.
+/// Flags with which the gateway and the functions log as on Lambda.
 const FLAGS: [&str; 4] = ["--log", "info", "--log-format", "json"];
 
-/// How the authorizer is invoked by itself.
+/// Path at which the authorizer is invoked by itself.
 const AUTHORIZER: &str = "2015-03-31/functions/AuthorizerFunction/invocations";
 
 /// Runs the chat and measures each kind of invocation in turn.
@@ -165,13 +165,7 @@ impl Run {
         connection.close().await;
         let rows = self.stack.database.collection::<Document>("connections");
         let row = doc! {"user_id": user_id};
-        until(async || {
-            rows.find_one(row.clone())
-                .await
-                .expect("it answers")
-                .is_none()
-        })
-        .await;
+        until(async || rows.find_one(row.clone()).await.expect("found").is_none()).await;
     }
 
     /// Returns the CPU time of all processes of a function so far, in milliseconds.
@@ -212,10 +206,10 @@ fn figures(log: &str, authorizations_ms: &[f64], cpu_ms: BTreeMap<Kind, f64>) ->
     let mut invocations = BTreeMap::new();
     let mut log_bytes = BTreeMap::new();
     for kind in KINDS {
-        let told = log.lines().filter_map(|line| wall_ms(line, kind));
+        let times = log.lines().filter_map(|line| wall_ms(line, kind));
         let all: Vec<f64> = match kind {
             Kind::Authorize => authorizations_ms.to_vec(),
-            _ => told.collect(),
+            _ => times.collect(),
         };
         // The two clients connect first and leave last.
         let counted = &all[all.len() - COUNTED..];
@@ -301,8 +295,8 @@ mod tests {
         assert_eq!(wall_ms(sent, Kind::Ping), None);
         let left = "12:00:00.000  INFO $disconnect PJqB0fHsqRcCHlw= 1005";
         assert_eq!(wall_ms(left, Kind::Disconnect), None);
-        let told = &*line("$disconnect", "DisconnectFunction", 0.8);
-        assert_eq!(wall_ms(told, Kind::Disconnect), Some(0.8));
+        let disconnected = &*line("$disconnect", "DisconnectFunction", 0.8);
+        assert_eq!(wall_ms(disconnected, Kind::Disconnect), Some(0.8));
         let line = "12:00:00.000  SendMessageFunction |  INFO message stored a=\" | \"";
         assert_eq!(logged_bytes(line, "SendMessageFunction"), Some(29));
         assert_eq!(logged_bytes(line, "ConnectFunction"), None);

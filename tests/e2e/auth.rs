@@ -319,11 +319,11 @@ async fn only_pages_of_listed_origins_read_the_history() {
         let headers = [("origin", origin), ("authorization", bearer.as_str())];
         let response = send(Method::GET, &url, &headers).await;
         assert_eq!(response.status, 200, "{origin}");
-        let told = |response: &HttpResponse, name: &str| response.header(name).to_owned();
+        let header = |response: &HttpResponse, name: &str| response.header(name).to_owned();
         [
-            told(&preflight, "access-control-allow-origin"),
-            told(&preflight, "access-control-allow-headers"),
-            told(&response, "access-control-allow-origin"),
+            header(&preflight, "access-control-allow-origin"),
+            header(&preflight, "access-control-allow-headers"),
+            header(&response, "access-control-allow-origin"),
         ]
     };
     assert_eq!(allowed(OURS).await, [OURS, "authorization", OURS]);

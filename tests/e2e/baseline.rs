@@ -97,9 +97,9 @@ async fn stores_and_posts(mut command: Command) {
     let endpoint = chat.management_endpoint();
     let function = Function::start(&mut command, &chat.uri, database.name(), &endpoint).await;
     let event = json!({"requestContext": {"connectionId": connection_id}, "body": "\"text\""});
-    let answer = function.invoke(&event).await.expect("it succeeds");
-    let answer: Value = serde_json::from_slice(&answer).expect("JSON");
-    assert_eq!(answer["statusCode"], 200);
+    let response = function.invoke(&event).await.expect("it succeeds");
+    let response: Value = serde_json::from_slice(&response).expect("JSON");
+    assert_eq!(response["statusCode"], 200);
     assert_eq!(receiver.next().await, "text");
     let stored = stored(&database, doc! {}).await;
     assert_eq!(stored["message"], "\"text\"");

@@ -162,12 +162,12 @@ async fn failing_endpoint(statuses: Vec<StatusCode>) -> (String, Arc<AtomicUsize
     let endpoint = format!("http://{}/prod", listener.local_addr().expect("an address"));
     let requests = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&requests);
-    let answer = move |_, _| {
+    let respond = move |_, _| {
         let count = counter.fetch_add(1, Ordering::SeqCst);
         let status = statuses.get(count).copied().unwrap_or(StatusCode::OK);
         async move { response(status, Bytes::new()) }
     };
-    tokio::spawn(serve(listener, CancellationToken::new(), answer));
+    tokio::spawn(serve(listener, CancellationToken::new(), respond));
     (endpoint, requests)
 }
 
@@ -247,7 +247,7 @@ async fn a_row_has_the_fields_of_the_design() {
     let row = connections
         .find_one(doc! {})
         .await
-        .expect("an answer")
+        .expect("a response")
         .expect("a row");
     let keys: Vec<&String> = row.keys().collect();
     assert_eq!(
@@ -280,7 +280,7 @@ async fn a_deleted_connection_loses_its_row() {
 #[tokio::test]
 async fn a_deleted_connection_ends_even_if_its_client_does_not_respond() {
     let chat = Chat::start().await;
-    // The client is held, but nothing reads from it, so nothing answers the close frame.
+    // The client is held, but nothing reads from it, so no close frame comes back.
     let _silent = chat.connect("a").await;
     let id = connection_ids(&chat, "a").await.remove(0);
     let management = chat.management();

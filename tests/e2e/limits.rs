@@ -59,19 +59,19 @@ async fn a_flood_is_refused_while_another_user_chats_undisturbed() {
     let mut b = chat.connect("b").await;
     let start = Instant::now();
     let flood = async {
-        let mut answers = BTreeMap::<String, u64>::new();
+        let mut responses = BTreeMap::<String, u64>::new();
         for _ in 0..FRAMES {
             flooder.send(&message("victim")).await;
         }
         for _ in 0..FRAMES {
-            let answer = flooder.next().await;
-            if answer["type"] == "error" {
-                asked_to_wait(&answer);
+            let response = flooder.next().await;
+            if response["type"] == "error" {
+                asked_to_wait(&response);
             }
-            let kind = answer["type"].as_str().expect("a string");
-            *answers.entry(kind.to_owned()).or_default() += 1;
+            let kind = response["type"].as_str().expect("a string");
+            *responses.entry(kind.to_owned()).or_default() += 1;
         }
-        answers
+        responses
     };
     let undisturbed = async {
         for seq in 1..=20 {
@@ -83,8 +83,8 @@ async fn a_flood_is_refused_while_another_user_chats_undisturbed() {
             assert_eq!(b.next().await["seq"], seq);
         }
     };
-    let (answers, ()) = tokio::join!(flood, undisturbed);
-    let acks = answers["ack"];
+    let (responses, ()) = tokio::join!(flood, undisturbed);
+    let acks = responses["ack"];
     assert_eq!(acks, stored(&chat, "flooder").await);
     // All are sent at once, so each of the gateway's ten executions may let five more through.
     let most = 20 + start.elapsed().as_secs() + 10 * 5;
@@ -101,12 +101,12 @@ async fn a_user_who_waits_as_long_as_asked_may_send_again() {
     let mut sent = 0;
     for _ in 0..3 {
         let wait = loop {
-            let answer = a.send_message("b", "m").await;
-            if answer["type"] == "error" {
-                break asked_to_wait(&answer);
+            let response = a.send_message("b", "m").await;
+            if response["type"] == "error" {
+                break asked_to_wait(&response);
             }
             sent += 1;
-            assert_eq!(answer["seq"], sent);
+            assert_eq!(response["seq"], sent);
         };
         assert!(sent >= 3, "the burst is had: {sent}");
         assert!(wait <= Duration::from_millis(500), "{wait:?}");

@@ -126,7 +126,7 @@ async fn a_second_run_changes_nothing_and_a_late_document_is_appended() {
     let log = log(&database, "direct:1:a:b").await;
     assert_eq!(log.last(), Some(&(1, "late".to_owned())));
     let late = messages(&database).find_one(doc! {"message": "late"}).await;
-    let late = late.expect("an answer").expect("found");
+    let late = late.expect("a response").expect("found");
     let text = |key| late.get_str(key).expect("a string");
     assert_eq!(
         text("timestamp"),

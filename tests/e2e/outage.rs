@@ -75,11 +75,11 @@ async fn a_function_that_is_killed_is_started_again() {
             "action": "sendMessage", "receiver_id": "b", "message": "after", "client_message_id": "x",
         }))
         .await;
-        let answer = a.next().await;
-        if answer["type"] == "ack" {
-            break answer;
+        let response = a.next().await;
+        if response["type"] == "ack" {
+            break response;
         }
-        assert_eq!(answer["message"], "Internal server error", "{answer}");
+        assert_eq!(response["message"], "Internal server error", "{response}");
     };
     assert_eq!(ack["seq"], 2);
     chat.stop().await;

@@ -173,7 +173,7 @@ fn shard_key(collection: &str) -> &'static str {
     }
 }
 
-/// What a command says of the documents that it is about: the filters, or the new documents.
+/// Returns the filters of a command, or its new documents.
 fn conditions(command: &Document) -> Vec<&Document> {
     let each = |list: &str| command.get_array(list).expect("a list").iter();
     fn document(value: &Bson) -> &Document {

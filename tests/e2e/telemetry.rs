@@ -424,12 +424,12 @@ async fn calls_of_a_sampled_request_are_subsegments_of_its_trace() {
         let now = Utc::now().timestamp_millis() as f64 / 1_000.0;
         assert!(start > Some(now - 60.0) && end <= Some(now), "{call}");
     }
-    let told = |name: &str, key: &str| {
+    let recorded = |name: &str, key: &str| {
         let calls = calls.iter().filter(|call| call["name"] == name);
-        let told = calls.map(|call| (call["annotations"][key].clone(), call["fault"].clone()));
-        told.collect::<Vec<_>>()
+        let recorded = calls.map(|call| (call["annotations"][key].clone(), call["fault"].clone()));
+        recorded.collect::<Vec<_>>()
     };
-    let mut operations = told("database", "operation");
+    let mut operations = recorded("database", "operation");
     // It runs beside the others, so it may end at any place among them.
     let debit = (json!("debit of messages"), json!(false));
     let place = operations.iter().position(|operation| *operation == debit);
@@ -443,7 +443,7 @@ async fn calls_of_a_sampled_request_are_subsegments_of_its_trace() {
         ]
         .map(|operation| (json!(operation), json!(false)))
     );
-    let pushes = told("push", "connection_id");
+    let pushes = recorded("push", "connection_id");
     assert_eq!(pushes.len(), 2);
     assert!(pushes.contains(&(json!("CCCCCCCCCCCCCCA="), json!(true))));
     chat.stop().await;

@@ -37,7 +37,7 @@ async fn a_custom_resource_without_a_response_fails_after_its_service_timeout() 
     for flags in [["--concurrency", "2"], ["--in-flight", "4"]] {
         let silent = resource(json!({"ServiceTimeout": "1"}));
         let error = start_error(json!({"Silent": silent}), &flags).await;
-        let expected = format!("error: Silent: {PROBE} did not answer within 1 seconds");
+        let expected = format!("error: Silent: {PROBE} did not respond within 1 seconds");
         assert!(error.contains(&expected), "{error}");
         assert!(
             error.contains(&format!("waiting for Silent, which {PROBE} makes")),

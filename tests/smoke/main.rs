@@ -46,7 +46,7 @@ struct Arguments {
     #[arg(requires = "users", value_parser = tokens)]
     tokens: Option<[String; 2]>,
 
-    /// Leave out the handshake as browsers make it: an emulator may not answer the subprotocol
+    /// Leave out the handshake as browsers make it: an emulator may not accept the subprotocol
     #[arg(long, requires = "tokens")]
     without_browser: bool,
 }
@@ -71,7 +71,7 @@ struct User {
 }
 
 impl User {
-    /// How an app shows the user's token.
+    /// The header in which an app sends the user's token.
     fn token(&self) -> Token<'_> {
         self.token.as_deref().map_or(Token::None, Token::Header)
     }
@@ -154,7 +154,7 @@ async fn step<T>(name: impl Display, work: impl Future<Output = Result<T>>) -> R
     let start = Instant::now();
     let done = tokio::time::timeout(TIMEOUT, work).await;
     let done = done
-        .with_context(|| format!("{name}: no answer in {} s", TIMEOUT.as_secs()))?
+        .with_context(|| format!("{name}: no response in {} s", TIMEOUT.as_secs()))?
         .with_context(|| name.to_string())?;
     let millis = start.elapsed().as_secs_f64() * 1e3;
     println!("ok      {name}: {millis:.0} ms");
@@ -283,7 +283,7 @@ async fn read(chat: &Chat, prof: &User, student: &User, after: i64) -> Result<()
     Ok(())
 }
 
-/// The page of the same API loads whole, and may connect to where it is told to.
+/// The page of the same API loads whole, and may connect to the WebSocket API.
 async fn load_page(chat: &Chat) -> Result<()> {
     let api = chat.history_url.strip_suffix("chat/history");
     let api = api.context("HISTORY_URL does not end with /chat/history")?;
@@ -328,7 +328,7 @@ async fn be_refused(chat: &Chat, prof: &User, student: &User) -> Result<()> {
     .await
 }
 
-/// Browsers can set no header but the subprotocol, and close a socket on which it is not answered.
+/// Browsers can set no header but the subprotocol, and close a socket on which it is not accepted.
 async fn browse(chat: &Chat, user: &User, token: &str) -> Result<()> {
     close(chat.connect(&user.id, Token::Subprotocol(token)).await?).await
 }

@@ -53,7 +53,7 @@ async fn create(resource: &CustomResource, functions: &Functions) -> Result<()> 
     .await;
     let response = response.with_context(|| {
         let seconds = timeout.as_secs();
-        format!("{function} did not answer within {seconds} seconds (ServiceTimeout)")
+        format!("{function} did not respond within {seconds} seconds (ServiceTimeout)")
     })?;
     let body = response.with_context(|| format!("{function} failed"))?;
     check(&body, &event)

@@ -31,7 +31,7 @@ const RECEIVE_BUFFER: u32 = 8 * 1_024;
 /// Connections that send bad frames.
 const FLOODERS: usize = 8;
 
-/// Bad frames under way on each of these: one that waits for its answer, and as many as the gateway
+/// Bad frames under way on each of these: one that waits for its response, and as many as the gateway
 /// processes at once for a connection.
 const ON_THE_WAY: [usize; 2] = [1, 128];
 
@@ -142,7 +142,7 @@ fn number(frame: &Value) -> i64 {
 ///
 /// # Panics
 ///
-/// The answer to a bad frame is not an error.
+/// The response to a bad frame is not an error.
 pub async fn flood(chat: &Chat) {
     let without = chat_in_pairs(chat, "before-flood").await;
     for on_the_way in ON_THE_WAY {
@@ -168,7 +168,7 @@ fn memory_mb(id: u32) -> f64 {
 }
 
 /// Sends bad frames of all kinds on all connections, with so many of each always under way, and
-/// counts the answers.
+/// counts the responses.
 async fn send_bad_frames(chat: &Chat, on_the_way: usize, refused: &AtomicUsize) {
     let too_long = "x".repeat(LONG + 1);
     let bad = [
@@ -191,8 +191,8 @@ async fn send_bad_frames(chat: &Chat, on_the_way: usize, refused: &AtomicUsize) 
             }
             for frame in bad {
                 let text = connection.next().await.expect("the connection stays open");
-                let answer = Frame::parse(&text);
-                assert!(matches!(answer, Frame::Error(_)), "{answer:?}");
+                let response = Frame::parse(&text);
+                assert!(matches!(response, Frame::Error(_)), "{response:?}");
                 add(refused);
                 connection
                     .send(frame)

@@ -121,7 +121,7 @@ pub fn get(counter: &AtomicUsize) -> usize {
 /// The number stays the same for too long.
 pub async fn reach(what: &str, wanted: usize, mut number: impl AsyncFnMut() -> usize) -> Duration {
     let start = Instant::now();
-    let (mut last, mut changed, mut told) = (number().await, start, start);
+    let (mut last, mut changed, mut printed) = (number().await, start, start);
     while last != wanted {
         tokio::time::sleep(POLL_INTERVAL).await;
         let now = number().await;
@@ -132,8 +132,8 @@ pub async fn reach(what: &str, wanted: usize, mut number: impl AsyncFnMut() -> u
             changed.elapsed() < STALL_TIMEOUT,
             "{last} {what}, not {wanted}"
         );
-        if told.elapsed() >= PROGRESS_INTERVAL {
-            told = Instant::now();
+        if printed.elapsed() >= PROGRESS_INTERVAL {
+            printed = Instant::now();
             eprintln!("{last} of {wanted} {what} …");
         }
     }

@@ -114,7 +114,7 @@ impl Run {
             connection: sender as u64,
             start: self.tick(),
             end: self.tick(),
-            outcome: Outcome::Unknown("no answer".to_owned()),
+            outcome: Outcome::Unknown("no response".to_owned()),
         }
     }
 
@@ -550,7 +550,7 @@ fn a_message_that_was_given_up_may_be_stored_later() {
 #[test]
 fn the_outcome_of_a_message_combines_its_attempts() {
     let mut run = Run::good(7, 0);
-    let unknown = || Outcome::Unknown("no answer".to_owned());
+    let unknown = || Outcome::Unknown("no response".to_owned());
     let refused = || Outcome::Failed("rate_limited".to_owned());
     for (outcomes, expected) in [
         (vec![unknown(), Outcome::Ok, refused()], Outcome::Ok),

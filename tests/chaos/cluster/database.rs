@@ -70,7 +70,7 @@ impl OwnDatabase {
         Ok(())
     }
 
-    /// Starts it again, and waits until it answers.
+    /// Starts it again, and waits until it responds.
     ///
     /// # Errors
     ///

@@ -141,9 +141,9 @@ async fn a_kill_request_ends_only_processes_that_have_an_event() {
 async fn processes_are_counted_by_the_way_they_ended() {
     let gateway = probe::start(&json!({}), &["--concurrency", "1"]).await;
     let counts = async || {
-        let answer = control(&gateway.functions, Method::GET, "processes", &json!({})).await;
-        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
-        answer.json()[PROBE].clone()
+        let response = control(&gateway.functions, Method::GET, "processes", &json!({})).await;
+        assert_eq!(response.status, StatusCode::OK, "{response:?}");
+        response.json()[PROBE].clone()
     };
     assert_eq!(
         counts().await,

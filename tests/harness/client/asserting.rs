@@ -104,9 +104,9 @@ impl Client {
             .expect("the connection is open and its frames are well-formed")
     }
 
-    /// Checks that everything under way brings no frame: the next one answers a ping.
+    /// Checks that everything under way brings no frame: the next frame is the pong of a ping.
     pub async fn expect_nothing(&mut self) {
-        // Frames of one connection may overtake each other, the answers to two pings in a row not.
+        // Frames of one connection may overtake each other, the pongs of two pings in a row do not.
         for _ in 0..2 {
             self.send(&json!({"action": "ping"})).await;
             assert_eq!(self.next().await["type"], "pong");

@@ -17,7 +17,7 @@ use tokio_tungstenite::{
 use super::{Error, encode};
 use crate::TIMEOUT;
 
-/// How a client shows its token.
+/// The part of a handshake that carries the token.
 #[derive(Debug, Clone, Copy)]
 pub enum Token<'a> {
     /// It has none.

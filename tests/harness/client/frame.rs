@@ -14,7 +14,7 @@ pub enum Frame {
     Ack(Ack),
     /// The chat cannot or will not do what it was asked for.
     Error(Rejection),
-    /// The answer to a ping.
+    /// The response to a ping.
     Pong,
     /// A frame without `type`, which is not the chat's: an error of the gateway itself.
     Gateway(String),

@@ -1,6 +1,6 @@
 //! Clients of the chat. The pieces of a client that follows the delivery contract report every failure
 //! as a value; tests, benchmarks and tools are made of them. [`Client`] panics instead: for tests that
-//! expect an answer to each frame.
+//! expect a response to each frame.
 //!
 //! - [`connection`]: connects with or without a token, sends, receives
 //! - [`frame`]: the frames of the server

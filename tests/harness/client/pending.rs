@@ -18,7 +18,7 @@ pub struct Pending {
     due: Instant,
 }
 
-/// The server's answer to a pending message.
+/// The server's response to a pending message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
     /// It is stored.
@@ -59,7 +59,7 @@ impl Pending {
         self.due
     }
 
-    /// Whether it has been sent and not been answered.
+    /// Whether it has been sent and has no response yet.
     pub fn is_under_way(&self) -> bool {
         self.is_under_way
     }

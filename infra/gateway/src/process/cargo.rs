@@ -33,7 +33,7 @@ pub fn cargo() -> Command {
 /// Cargo cannot be run or fails; its messages are on standard error then.
 pub async fn build(command: Command, what: &'static str) -> Result<Vec<u8>> {
     let mut child = tokio::process::Command::from(command)
-        // Cargo counts on a terminal only, unless it is told to.
+        // By default, cargo counts on a terminal only.
         .env("CARGO_TERM_PROGRESS_WHEN", "always")
         .env("CARGO_TERM_PROGRESS_WIDTH", "80")
         .stdin(Stdio::null())

@@ -79,17 +79,17 @@ impl EdgeFunction {
             let event = Object::new(js.clone()).expect("an object");
             event.set("request", request).expect("set");
             let handler: Function = js.globals().get("handler").expect("it has a handler");
-            let answer: Object = handler.call((event,)).expect("it does not throw");
-            if let Some(status) = answer
+            let response: Object = handler.call((event,)).expect("it does not throw");
+            if let Some(status) = response
                 .get::<_, Option<u16>>("statusCode")
                 .expect("a status")
             {
                 assert_eq!(status, 400, "{path}");
                 return None;
             }
-            let uri: String = answer.get("uri").expect("a path");
+            let uri: String = response.get("uri").expect("a path");
             assert_eq!(uri, format!("/{STAGE}"));
-            let query: String = answer.get("querystring").expect("a query");
+            let query: String = response.get("querystring").expect("a query");
             assert!(query.bytes().all(|byte| byte.is_ascii_graphic()), "{query}");
             Some(query_pairs(&query))
         })
