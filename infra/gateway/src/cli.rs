@@ -254,6 +254,35 @@ impl Interrupt {
             _ = self.terminate.recv() => {}
         }
     }
+
+    /// Waits for a signal while the program runs.
+    ///
+    /// # Errors
+    ///
+    /// `failure`, if the program ends by itself before.
+    pub async fn wait_unless(
+        &mut self,
+        failure: impl Future<Output = anyhow::Error>,
+    ) -> Result<()> {
+        tokio::select! {
+            () = self.wait() => Ok(()),
+            error = failure => Err(error),
+        }
+    }
+
+    /// Runs `shutdown` to its end, unless a second signal comes: that ends this process, and what is
+    /// left with it.
+    ///
+    /// # Errors
+    ///
+    /// Those of `shutdown`.
+    pub async fn shut_down(&mut self, shutdown: impl Future<Output = Result<()>>) -> Result<()> {
+        tracing::info!("stopping");
+        tokio::select! {
+            result = shutdown => result,
+            () = self.wait() => std::process::exit(130),
+        }
+    }
 }
 
 #[cfg(test)]

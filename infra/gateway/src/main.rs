@@ -44,14 +44,7 @@ async fn serve(flags: Flags) -> Result<()> {
     };
     println!("\n{}\n\n  Ctrl-C stops everything.\n", running.addresses());
     println!("ready");
-    let outcome = tokio::select! {
-        () = interrupt.wait() => Ok(()),
-        error = running.wait() => Err(error),
-    };
-    tracing::info!("stopping");
-    tokio::select! {
-        result = running.shutdown() => outcome.and(result),
-        // A second signal: what is left ends with this process.
-        () = interrupt.wait() => std::process::exit(130),
-    }
+    let outcome = interrupt.wait_unless(running.wait()).await;
+    let shutdown = interrupt.shut_down(running.shutdown()).await;
+    outcome.and(shutdown)
 }

@@ -72,21 +72,19 @@ async fn serve(arguments: Arguments) -> Result<()> {
     println!("\n  Ctrl-C stops everything.\n");
     println!("ready");
 
-    let outcome = tokio::select! {
-        () = interrupt.wait() => Ok(()),
-        error = database.wait() => Err(error),
-        error = running.wait() => Err(error),
+    let failure = async {
+        tokio::select! {
+            error = database.wait() => error,
+            error = running.wait() => error,
+        }
     };
-    tracing::info!("stopping");
+    let outcome = interrupt.wait_unless(failure).await;
     let shutdown = async {
         running.shutdown().await?;
         database.shutdown().await
     };
-    tokio::select! {
-        result = shutdown => outcome.and(result),
-        // A second signal: what is left ends with this process.
-        () = interrupt.wait() => std::process::exit(130),
-    }
+    let shutdown = interrupt.shut_down(shutdown).await;
+    outcome.and(shutdown)
 }
 
 #[cfg(test)]
