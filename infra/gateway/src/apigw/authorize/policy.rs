@@ -70,14 +70,16 @@ fn matches(pattern: &str, text: &str, any_case: bool) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::json;
 
     use super::*;
 
-    const ARN: &str = "arn:aws:execute-api:us-east-1:123456789012:Api/prod/$connect";
+    /// The method of the policies.
+    pub const ARN: &str = "arn:aws:execute-api:us-east-1:123456789012:Api/prod/$connect";
 
-    fn policy(effect: &str, resource: Value) -> Value {
+    /// Returns a policy with one statement.
+    pub fn policy(effect: &str, resource: Value) -> Value {
         json!({"Statement": [
             {"Effect": effect, "Action": "execute-api:Invoke", "Resource": resource},
         ]})

@@ -135,14 +135,7 @@ impl AuthorizerResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const ARN: &str = "arn:aws:execute-api:us-east-1:123456789012:Api/prod/$connect";
-
-    fn policy(effect: &str, resource: Value) -> Value {
-        json!({"Statement": [
-            {"Effect": effect, "Action": "execute-api:Invoke", "Resource": resource},
-        ]})
-    }
+    use crate::apigw::authorize::policy::tests::{ARN, policy};
 
     #[test]
     fn a_response_allows_denies_or_is_malformed() {
