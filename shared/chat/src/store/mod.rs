@@ -5,10 +5,12 @@
 //!   idempotent resends, times that never decrease
 //! - `connections`: one document per open connection
 //! - `rate_limits`: one token bucket per user who has sent lately
+//! - `config`: the connection string, and the settings of the driver that follow
 //! - `batch`: several requests of a process served by one operation
 
 mod append;
 mod batch;
+mod config;
 mod connections;
 pub mod indexes;
 mod messages;
@@ -22,18 +24,19 @@ use std::time::Duration;
 use lru::LruCache;
 use mongodb::bson::doc;
 use mongodb::error::{Error as DriverError, ErrorKind, WriteFailure};
-use mongodb::options::{Acknowledgment, ClientOptions, ReadPreference};
+use mongodb::options::ClientOptions;
 use mongodb::{Client, Collection, Database};
 use parking_lot::Mutex;
 use tracing::Instrument;
 use tracing::field::Empty;
 
-use crate::secret::Secret;
 use crate::{ConversationId, Deadline, Error, Result, UserId};
 
 pub use append::Appended;
 use append::ConversationLock;
 use batch::Batch;
+use config::OPERATION_TIMEOUT;
+pub use config::{StoreConfig, client_options};
 pub use connections::Connection;
 use messages::StoredMessage;
 pub use page::{Page, Range};
@@ -55,48 +58,9 @@ pub(crate) const DUPLICATE_KEY: i32 = 11_000;
 /// Conversations whose newest number a warm process remembers.
 const REMEMBERED_CONVERSATIONS: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
 
-/// The time limit of the server for one read, and for the majority to confirm one write. The driver
-/// has no timeout of its own for a response.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// Longer than the driver's own timeouts for a ping, and shorter than the ten seconds that Lambda gives
 /// the start of a process.
 const PING_TIMEOUT: Duration = Duration::from_secs(8);
-
-/// Settings of the store.
-#[derive(Debug, Clone)]
-pub struct StoreConfig {
-    /// The connection string: `mongodb://` or `mongodb+srv://`. It may hold a password.
-    pub uri: Secret,
-    /// The environment variable that the connection string comes from, for errors.
-    pub variable: &'static str,
-    /// The name of the database.
-    pub database: String,
-    /// Requests served at once by one process. The connection pool grows with it.
-    pub concurrency: u32,
-}
-
-impl StoreConfig {
-    /// The name of the database where none is configured.
-    pub const DEFAULT_DATABASE: &str = "meetme";
-
-    /// Returns the settings of a program that does one thing at a time.
-    pub fn new(uri: &str, database: &str) -> Self {
-        Self {
-            uri: uri.to_owned().into(),
-            variable: "MONGODB_URI",
-            database: database.to_owned(),
-            concurrency: 1,
-        }
-    }
-
-    fn invalid(&self, problem: &str) -> Error {
-        Error::Config {
-            variable: self.variable,
-            problem: problem.to_owned(),
-        }
-    }
-}
 
 /// The collections. Opened once at start and shared by all requests of a process; clones share the
 /// driver's client and all that the process remembers.
@@ -202,48 +166,5 @@ fn is_duplicate_key(error: &DriverError) -> bool {
         ErrorKind::Write(WriteFailure::WriteError(error)) => error.code == DUPLICATE_KEY,
         ErrorKind::Command(error) => error.code == DUPLICATE_KEY,
         _ => false,
-    }
-}
-
-/// Returns driver settings for a process that serves `config.concurrency` requests at once.
-///
-/// # Errors
-///
-/// As [`Store::open`].
-pub async fn client_options(config: &StoreConfig) -> Result<ClientOptions> {
-    let uri = config.uri.expose().trim();
-    let mut options = ClientOptions::parse(uri)
-        .await
-        .map_err(|error| match *error.kind {
-            // The driver's sentence may quote the connection string, and with it a password.
-            ErrorKind::InvalidArgument { .. } => config.invalid("holds no valid connection string"),
-            _ => Error::unavailable("look-up of the database's address")(error),
-        })?;
-    options.app_name.get_or_insert("meetme-chat".to_owned());
-    // A request uses two connections at most; the others are for retries beside stuck ones.
-    options.max_pool_size.get_or_insert(config.concurrency + 3);
-    options.max_idle_time.get_or_insert(Duration::from_secs(60));
-    options
-        .connect_timeout
-        .get_or_insert(Duration::from_secs(2));
-    options
-        .server_selection_timeout
-        .get_or_insert(Duration::from_secs(3));
-    // Acknowledged means stored, whatever the connection string says.
-    let concern = options.write_concern.get_or_insert_default();
-    concern.w = Some(Acknowledgment::Majority);
-    concern.w_timeout.get_or_insert(OPERATION_TIMEOUT);
-    options.selection_criteria = Some(ReadPreference::Primary.into());
-    Ok(options)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_password_does_not_show_in_debug_output() {
-        let config = StoreConfig::new("mongodb://user:hunter2@host", "meetme");
-        assert!(!format!("{config:?}").contains("hunter2"));
     }
 }
