@@ -53,8 +53,7 @@ async fn measure(mode: Mode) {
         "a process may open {files} files only, too few for {CONNECTIONS} connections: see ulimit -n"
     );
     eprintln!("starting the database and the chat …");
-    let settings = Chat::with().host(mode.host());
-    let chat = settings.flags(&["--log", "warn"]).start().await;
+    let chat = mode.chat().flags(&["--log", "warn"]).start().await;
     let recorder = Recorder::start(&chat);
     come_and_go(&chat, &recorder).await;
     recorder.phase("200 connections, 2 users");
@@ -79,8 +78,7 @@ async fn measure(mode: Mode) {
 /// Repeats the conversation of many connections with a log of metrics, and counts its number conflicts.
 async fn conflicts(mode: Mode) {
     eprintln!("starting the chat with a log of metrics …");
-    let settings = Chat::with().host(mode.host());
-    let chat = settings.flags(&["--log-format", "json"]).start().await;
+    let chat = mode.chat().flags(&["--log-format", "json"]).start().await;
     devices::write_at_once(&chat).await;
     let log = chat.stop().await;
     let lines = log.lines().filter_map(|line| line.split_once(" | "));

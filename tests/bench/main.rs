@@ -1,5 +1,5 @@
-//! Measures the chat: `cargo run --release --bin bench`, or only some parts of it:
-//! `cargo run --release --bin bench messages pages start compare sizes scale load`.
+//! Measures the chat: `cargo measure bench`, or only some parts of it:
+//! `cargo measure bench messages pages start compare sizes scale load`.
 //!
 //! - [`messages`]: send to receive, with one pair and with many, beside an insert and a bare echo
 //! - [`pages`]: the newest and the oldest page of a long conversation
@@ -30,7 +30,7 @@ mod pages;
 mod processes;
 mod scale;
 
-use tests::{Chat, programs, server};
+use tests::{programs, server};
 
 use mode::Mode;
 
@@ -42,7 +42,7 @@ const PARTS: [&str; 7] = [
 #[tokio::main]
 async fn main() {
     if cfg!(debug_assertions) {
-        eprintln!("error: figures of a debug build mean nothing; run with --release");
+        eprintln!("error: figures of a debug build mean nothing; run cargo measure bench");
         std::process::exit(1);
     }
     let chosen: Vec<String> = std::env::args().skip(1).collect();
@@ -56,8 +56,9 @@ async fn main() {
         );
         std::process::exit(1);
     }
-    eprintln!("building the functions …");
+    eprintln!("building …");
     programs::folder();
+    programs::deployed();
     let wanted = |part: &str| chosen.is_empty() || chosen.iter().any(|name| name == part);
     for mode in Mode::ALL {
         in_mode(mode, &wanted).await;
@@ -76,8 +77,7 @@ async fn in_mode(mode: Mode, wanted: &impl Fn(&str) -> bool) {
     println!("\n== {}", mode.heading());
     if chat {
         eprintln!("starting the database and the chat …");
-        let settings = Chat::with().host(mode.host());
-        let stack = settings.flags(&["--log", "warn"]).start().await;
+        let stack = mode.chat().flags(&["--log", "warn"]).start().await;
         if wanted("messages") {
             let sent = messages::one_pair(&stack).await + messages::many_pairs(&stack).await;
             processes::memory(&stack, sent).await;

@@ -1,6 +1,8 @@
 //! The two ways in which Lambda runs a function.
 
+use tests::chat::Settings;
 use tests::launch::Host;
+use tests::{Chat, programs};
 
 /// How many events a process of a function serves at once.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -23,12 +25,13 @@ impl Mode {
         }
     }
 
-    /// Returns the host that runs the chat in this mode.
-    pub fn host(self) -> Host {
-        match self {
+    /// Returns the settings of the chat in this mode, with the functions as they are deployed.
+    pub fn chat(self) -> Settings {
+        let host = match self {
             Self::OneEvent => Host::Processes,
             Self::ManyEvents => Host::InFlight,
-        }
+        };
+        Chat::with().host(host).binaries(programs::deployed())
     }
 
     /// Returns the flags of the gateway for this mode.

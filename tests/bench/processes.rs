@@ -63,7 +63,7 @@ pub async fn start(uri: &str) {
 
 /// Returns the command of `send-message`.
 pub fn send_message() -> Command {
-    Command::new(programs::folder().join("send-message"))
+    Command::new(programs::deployed().join("send-message"))
 }
 
 /// Returns the time from the spawn of a function to its first poll for an event.
@@ -80,7 +80,7 @@ pub fn sizes() {
     let sizes: Vec<String> = FUNCTIONS
         .iter()
         .map(|name| {
-            let binary = std::fs::read(programs::folder().join(name)).expect("it is built");
+            let binary = std::fs::read(programs::deployed().join(name)).expect("it is built");
             let mut zip = DeflateEncoder::new(Vec::new(), Compression::best());
             zip.write_all(&binary).expect("memory suffices");
             let zipped = zip.finish().expect("memory suffices").len();

@@ -1,5 +1,5 @@
 //! Checks the delivery contract of the chat under faults:
-//! `cargo run --release --bin chaos`.
+//! `cargo measure chaos`.
 //!
 //! - [`trial`]: a run, from its start to the verdict
 //! - [`fault`], [`schedule`]: the faults, and their times

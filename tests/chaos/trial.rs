@@ -51,16 +51,16 @@ impl Trial {
 
     /// Returns the command that repeats the run.
     pub fn command(&self) -> String {
-        let release = if cfg!(debug_assertions) {
-            ""
+        let run = if cfg!(debug_assertions) {
+            "run --bin"
         } else {
-            "--release "
+            "measure"
         };
         let in_flight = self
             .in_flight
             .map(|events| format!(" --in-flight {events}"));
         format!(
-            "cargo run {release}--bin chaos -- --seed {} --seconds {} --messages {} --conversations {}{}",
+            "cargo {run} chaos -- --seed {} --seconds {} --messages {} --conversations {}{}",
             self.seed,
             self.length.as_secs(),
             self.messages,

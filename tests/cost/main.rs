@@ -1,5 +1,5 @@
 //! Estimates what the chat costs on AWS, for a million messages and for a month of users:
-//! `cargo run --release --bin cost`.
+//! `cargo measure cost`.
 //!
 //! - [`prices`]: the one table of prices, dated
 //! - [`usage`]: what users do
@@ -133,8 +133,8 @@ impl Arguments {
                 custom_metrics: BTreeSet::new(),
             }
         } else if cfg!(debug_assertions) {
-            let sentence = "measurements of a debug build mean nothing; run with --release, or give \
-                            --billed-ms for authorize, connect, disconnect, send, ping and history";
+            let sentence = "measurements of a debug build mean nothing; run cargo measure cost, or \
+                            give --billed-ms for authorize, connect, disconnect, send, ping and history";
             Self::command()
                 .error(clap::error::ErrorKind::MissingRequiredArgument, sentence)
                 .exit()

@@ -33,11 +33,13 @@ const AUTHORIZER: &str = "2015-03-31/functions/AuthorizerFunction/invocations";
 ///
 /// The chat rejects a request or loses a message.
 pub async fn run(usage: &Usage) -> Figures {
-    eprintln!("building the functions …");
+    eprintln!("building …");
     programs::folder();
+    let functions = programs::deployed();
     eprintln!("starting the database and the chat …");
     let issuer = Issuer::start(Key::rsa("cost"));
-    let stack = Chat::with().issuer(&issuer).flags(&FLAGS).start().await;
+    let settings = Chat::with().issuer(&issuer).binaries(functions);
+    let stack = settings.flags(&FLAGS).start().await;
     eprintln!("measuring …");
     let mut cpu_ms = BTreeMap::new();
     let mut run = Run {

@@ -1,5 +1,7 @@
 //! The whole chat: the local gateway on the chat's template, and a database for it on the run's server.
 
+use std::path::Path;
+
 use anyhow::Result;
 use mongodb::Database;
 use rustix::process::Pid;
@@ -51,6 +53,12 @@ impl Settings {
     /// Runs the functions on this host, not on the one that the environment asks for.
     pub fn host(mut self, host: Host) -> Self {
         self.launch = self.launch.host(host);
+        self
+    }
+
+    /// Runs the functions of a folder, not those that were built with the tests.
+    pub fn binaries(mut self, folder: &Path) -> Self {
+        self.launch = self.launch.binaries(folder);
         self
     }
 

@@ -54,22 +54,17 @@ impl Host {
     }
 }
 
-/// Where the gateway finds the functions.
-#[derive(Debug, Clone)]
-enum Functions {
-    /// It runs the binaries of a folder; without one, those of the workspace.
-    Host(Host, Option<PathBuf>),
-    /// Behind the Invoke API at a URL.
-    Endpoint(String),
-}
-
 /// The command line of a gateway that has not been started yet.
 #[derive(Debug, Clone)]
 #[must_use = "nothing is started before `start`"]
 pub struct Launch {
     template: PathBuf,
     is_chat: bool,
-    functions: Functions,
+    host: Host,
+    /// The folder of the functions; without one, that of the workspace's binaries.
+    binaries: Option<PathBuf>,
+    /// URL of an Invoke API that runs the functions.
+    lambda_endpoint: Option<String>,
     ports: [u16; 2],
     flags: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
@@ -83,7 +78,9 @@ impl Launch {
         Self {
             template: template.into(),
             is_chat: false,
-            functions: Functions::Host(Host::Processes, None),
+            host: Host::Processes,
+            binaries: None,
+            lambda_endpoint: None,
             ports: [0, 0],
             flags: Vec::new(),
             environment: Vec::new(),
@@ -129,19 +126,19 @@ impl Launch {
 
     /// Runs the functions on this host.
     pub fn host(mut self, host: Host) -> Self {
-        self.functions = Functions::Host(host, None);
+        self.host = host;
         self
     }
 
-    /// Runs the binaries of this folder, a process for each event unless the flags say otherwise.
+    /// Runs the binaries of this folder as the functions.
     pub fn binaries(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.functions = Functions::Host(Host::Processes, Some(folder.into()));
+        self.binaries = Some(folder.into());
         self
     }
 
     /// Invokes functions through the Invoke API at `url`.
     pub fn lambda_endpoint(mut self, url: impl Into<String>) -> Self {
-        self.functions = Functions::Endpoint(url.into());
+        self.lambda_endpoint = Some(url.into());
         self
     }
 
@@ -216,21 +213,18 @@ impl Launch {
             .arg(&self.template)
             .args(["--ws-port", &ws_port, "--http-port", &http_port])
             .env_remove("MONGODB_URI");
-        match self.functions {
-            Functions::Host(Host::Watch, _) => {
-                programs::folder();
-                command.arg("--watch").env("PATH", tools::path());
+        if let Some(url) = self.lambda_endpoint {
+            command.args(["--lambda-endpoint", &url]);
+        } else if self.host == Host::Watch {
+            programs::folder();
+            command.arg("--watch").env("PATH", tools::path());
+        } else {
+            if self.host == Host::InFlight {
+                command.args(["--in-flight", "32"]);
             }
-            Functions::Host(host, folder) => {
-                if host == Host::InFlight {
-                    command.args(["--in-flight", "32"]);
-                }
-                let folder = folder.unwrap_or_else(|| programs::folder().to_owned());
-                command.arg("--binaries").arg(folder);
-            }
-            Functions::Endpoint(url) => {
-                command.args(["--lambda-endpoint", &url]);
-            }
+            let folder = self.binaries.as_deref();
+            let folder = folder.unwrap_or_else(|| programs::folder());
+            command.arg("--binaries").arg(folder);
         }
         command.args(self.flags).envs(self.environment);
         // Ctrl-C is for this process, whose end is an interrupt for the gateway.

@@ -1,6 +1,7 @@
 //! The binaries of the workspace, built once.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 
 use local_gateway::process::cargo::cargo;
@@ -9,24 +10,49 @@ use local_gateway::process::cargo::cargo;
 pub fn folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
-        let mut command = cargo();
-        command
-            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-            .args(["build", "--quiet", "--workspace", "--bins"]);
-        if !cfg!(debug_assertions) {
-            command.arg("--release");
-        }
-        let status = command.status().expect("cargo runs");
-        assert!(status.success(), "the workspace builds");
-        let program = std::env::current_exe().expect("this program has a path");
-        // Tests are in a folder `deps` below that of the binaries.
-        let folder = program.parent().expect("it is in a folder");
-        if folder.ends_with("deps") {
-            folder.parent().expect("it is in a folder").to_owned()
-        } else {
-            folder.to_owned()
-        }
+        let folder = own_folder();
+        let profile = match folder.file_name().and_then(|name| name.to_str()) {
+            // The profile `dev` has a folder of another name.
+            None | Some("debug") => "dev",
+            Some(profile) => profile,
+        };
+        run(build().args(["--profile", profile, "--bins"]));
+        folder
     })
+}
+
+/// Builds the functions as they are deployed: in the profile `release`, without the features that other
+/// packages ask of the same dependencies. Returns their folder.
+pub fn deployed() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let others = ["tests", "local-gateway", "chat-local"];
+        let others = others.iter().flat_map(|package| ["--exclude", package]);
+        run(build().args(["--release", "--bins"]).args(others));
+        own_folder().with_file_name("release")
+    })
+}
+
+/// Returns the folder of this program, which is that of its profile.
+fn own_folder() -> PathBuf {
+    let program = std::env::current_exe().expect("this program has a path");
+    // Tests are in a folder `deps` below that of the binaries.
+    let mut folders = program.ancestors().skip(1);
+    let folder = folders.find(|folder| !folder.ends_with("deps"));
+    folder.expect("it is in a folder").to_owned()
+}
+
+fn build() -> Command {
+    let mut command = cargo();
+    command
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .args(["build", "--quiet", "--workspace"]);
+    command
+}
+
+fn run(command: &mut Command) {
+    let status = command.status().expect("cargo runs");
+    assert!(status.success(), "the workspace builds");
 }
 
 /// Returns the path of the gateway for any template.

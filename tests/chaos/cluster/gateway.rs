@@ -10,7 +10,7 @@ use rustix::process::Pid;
 use serde::Deserialize;
 use tests::LocalGateway;
 use tests::client::{Http, HttpResponse};
-use tests::launch::Launch;
+use tests::launch::{Host, Launch};
 use tokio::time::{Instant, timeout};
 
 use super::{TIMEOUT, fixed_port};
@@ -68,6 +68,7 @@ impl Gateway {
             ws_port,
             http_port,
             launch: Launch::chat()
+                .host(Host::Processes)
                 .binaries(binaries)
                 .flags([flag, &events.to_string()])
                 .ports(ws_port, http_port)
