@@ -454,7 +454,7 @@ async fn datagrams_of_a_handshake(sampled: bool) -> Vec<Value> {
     let daemon = Daemon::start().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
-    let queue = Queue::new();
+    let queue = Arc::<Queue>::default();
     let arn = "arn:aws:lambda:us-east-1:1:function:f".to_owned();
     let api = RuntimeApi::new(arn, Duration::from_secs(10), Arc::clone(&queue), sampled);
     tokio::spawn(Arc::clone(&api).serve(listener));

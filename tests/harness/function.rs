@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use local_gateway::lambda::queue::{Outcome, Queue};
+use local_gateway::lambda::queue::Queue;
 use local_gateway::lambda::runtime_api::RuntimeApi;
+use local_gateway::lambda::state::Outcome;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
@@ -33,7 +34,7 @@ impl Function {
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address").to_string();
-        let queue = Queue::new();
+        let queue = Arc::<Queue>::default();
         let api = RuntimeApi::new(
             "arn:aws:lambda:us-east-1:1:function:f".to_owned(),
             Duration::from_secs(10),
@@ -59,7 +60,7 @@ impl Function {
             .kill_on_drop(true);
         let mut child = command.spawn().expect("it starts");
         tokio::select! {
-            () = api.first_poll() => {}
+            () = api.process.started() => {}
             exited = child.wait() => panic!("it exited before it requested an event: {exited:?}"),
         }
         Self { queue, api, child }

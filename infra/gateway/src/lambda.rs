@@ -1,7 +1,8 @@
 //! The functions as Lambda has them: a name, a payload, a result.
 //!
 //! - [`pool`]: the processes of a function: started when there is work, stopped
-//! - [`queue`]: events on their way to the processes of a function
+//! - [`queue`]: events that wait for a process, and processes that wait for an event
+//! - [`state`]: the state of a process: its phase, and the events that it has
 //! - [`runtime_api`]: the Lambda Runtime API, one for each process
 //! - [`remote`]: functions behind another Invoke API
 //! - [`watch`]: `cargo lambda watch` as such an API
@@ -12,6 +13,7 @@ pub mod pool;
 pub mod queue;
 pub mod remote;
 pub mod runtime_api;
+pub mod state;
 pub mod watch;
 
 use std::collections::BTreeMap;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use chrono::Utc;
 use serde_json::{Value, json};
-use tests::LocalGateway;
 use tests::launch::Launch;
+use tests::{LocalGateway, until};
 
 use crate::probe::{self, Invocation, Socket, invoke};
 
@@ -63,6 +63,30 @@ async fn each_process_takes_one_event_and_more_are_started_up_to_the_limit() {
     for event in held {
         event.finish().await;
     }
+    gateway.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn the_process_that_was_used_last_gets_the_next_event() {
+    let gateway = probe::start(&json!({}), &["--concurrency", "10"]).await;
+    let mut witness = Socket::open(&gateway).await;
+    let mut held = Vec::new();
+    for _ in 0..10 {
+        held.push(Held::start(&gateway, &mut witness).await);
+    }
+    for event in held {
+        event.finish().await;
+    }
+    // A process polls again some time after its result has come, so the next event may find another.
+    until(async || {
+        let mut processes = BTreeSet::new();
+        for _ in 0..20 {
+            let description = invoke(&gateway, json!({"describe": true})).await;
+            processes.insert(description.expect("a result")["process_id"].as_i64());
+        }
+        processes.len() == 1
+    })
+    .await;
     gateway.stop().await.expect("stopped");
 }
 

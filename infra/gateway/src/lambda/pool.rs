@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 
 use super::queue::Queue;
 use super::runtime_api::RuntimeApi;
+use super::state::ProcessState;
 use super::{FunctionError, InvokeError, ProcessCounts, Settings};
 use crate::logs;
 use crate::model::{self, Function, Template};
@@ -125,7 +126,7 @@ impl Pool {
             binary,
             settings,
             group,
-            queue: Queue::new(),
+            queue: Arc::default(),
             processes: Mutex::default(),
             counts: Mutex::default(),
             tasks: TaskTracker::new(),
@@ -147,15 +148,14 @@ impl Pool {
     ) -> Result<Bytes, InvokeError> {
         let waiting = self.queue.push(request_id, payload, kill);
         let waiting = waiting.ok_or(InvokeError::Busy)?;
-        self.grow();
-        if tokio::time::timeout(QUEUE_TIMEOUT, waiting.taken)
-            .await
-            .is_err()
-        {
-            return Err(InvokeError::Busy);
+        if let Some(taken) = waiting.taken {
+            self.grow();
+            if tokio::time::timeout(QUEUE_TIMEOUT, taken).await.is_err() {
+                return Err(InvokeError::Busy);
+            }
+            // Another event may have counted on the process that took this one.
+            self.grow();
         }
-        // Another event may have counted on the process that took this one.
-        self.grow();
         let stopped = || FunctionError::new("Runtime.ExitError", "the function is being stopped");
         let outcome = waiting.outcome.await.unwrap_or_else(|_| Err(stopped()));
         outcome.map_err(InvokeError::Function)
@@ -167,7 +167,7 @@ impl Pool {
             .processes
             .lock()
             .iter()
-            .filter(|process| process.api.is_busy())
+            .filter(|process| process.api.process.is_busy())
         {
             if let Some(pid) = process.pid {
                 // It may have ended by itself just now.
@@ -199,16 +199,23 @@ impl Pool {
         start
     }
 
-    /// Starts another process if an event waits for which no process is free.
+    /// Starts another process if an event waits for which no process starts. All that run are busy,
+    /// or they would have taken it.
     fn grow(self: &Arc<Self>) {
         let limit = match self.settings.concurrency {
             Concurrency::Processes(limit) => limit as usize,
             Concurrency::InFlight(_) => 1,
         };
         let mut processes = self.processes.lock();
-        let running = processes.iter().filter(|process| !process.api.is_retired());
-        let capacity: usize = processes.iter().map(|process| process.api.capacity()).sum();
-        if self.queue.waiting() > capacity && running.count() < limit && !self.stop.is_cancelled() {
+        let count = |is_counted: fn(&ProcessState) -> bool| {
+            let states = processes.iter().map(|process| &process.api.process);
+            states.filter(|state| is_counted(state)).count()
+        };
+        let starting = count(ProcessState::is_starting);
+        let running = count(|state| !state.is_retired());
+        // Counted last: a process that has just started has taken its event.
+        let waiting = self.queue.waiting();
+        if waiting > starting && running < limit && !self.stop.is_cancelled() {
             self.start(&mut processes, None);
         }
     }
@@ -276,23 +283,23 @@ impl Pool {
                 biased;
                 () = self.stop.cancelled() => break terminate(&mut child).await,
                 status = child.wait() => break status.map_err(Into::into),
-                () = api.first_poll(), if !is_up => {
+                () = api.process.started(), if !is_up => {
                     is_up = true;
                     if let Some(started) = started.take() {
                         let _ = started.send(Ok(()));
                     }
                 }
                 () = init.as_mut(), if !is_up => {
-                    api.fail_init(FunctionError::timed_out(INIT_TIMEOUT));
+                    api.process.fail_init(FunctionError::timed_out(INIT_TIMEOUT));
                     break kill(&mut child).await;
                 }
-                () = api.killed() => break kill(&mut child).await,
-                () = api.overdue() => {
+                () = api.process.killed() => break kill(&mut child).await,
+                () = api.process.overdue() => {
                     tracing::warn!("{} timed out and is stopped", self.function.logical_id);
-                    api.retire();
+                    api.process.retire();
                     self.grow();
                     tokio::select! {
-                        () = api.drained() => {}
+                        () = api.process.drained() => {}
                         () = self.stop.cancelled() => {}
                         _ = child.wait() => {}
                     }

@@ -1,113 +1,233 @@
-//! The queue of a function: events on their way to its processes.
+//! The queue of a function: events that wait for a process, and processes that wait for an event.
+//!
+//! The process that was used last gets the next event, as on Lambda: its memory is warm, and the
+//! others may be idle for so long that they could be stopped.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::FunctionError;
+use super::state::{Outcome, ProcessState, Reply};
 
 /// Limit of events in a queue.
 const QUEUE_EVENTS: usize = 10_000;
 
-/// Limit of the events in a queue, in bytes.
+/// Limit of the events in a queue, in bytes. The last one may exceed it.
 const QUEUE_BYTES: usize = 64 * 1024 * 1024;
 
-/// The result of an invocation.
-pub type Outcome = Result<Bytes, FunctionError>;
+/// The events of a function on their way to its processes.
+#[derive(Default)]
+pub struct Queue(Mutex<State>);
 
-/// Events on their way to the processes of a function.
-pub struct Queue {
-    sender: async_channel::Sender<Invocation>,
-    receiver: async_channel::Receiver<Invocation>,
-    bytes: AtomicUsize,
+/// One of the two lists is empty, but for polls of processes that get no more events.
+#[derive(Default)]
+struct State {
+    /// In order of arrival.
+    events: VecDeque<Queued>,
+    /// The sum of the events, in bytes.
+    bytes: usize,
+    /// The most recent one is the last.
+    polls: Vec<IdlePoll>,
 }
 
-/// An event on its way to a process.
-pub struct Invocation {
+/// An event for a process.
+pub struct Event {
     /// The request id.
-    pub id: String,
-    /// The event.
+    pub(super) id: String,
+    /// The event itself.
     pub(super) payload: Bytes,
     /// The delay after which its process is killed: a fault on demand.
     pub(super) kill: Option<Duration>,
-    /// Is sent when a process has taken the event.
-    pub(super) taken: oneshot::Sender<()>,
-    /// Takes the result.
-    pub(super) reply: oneshot::Sender<Outcome>,
 }
 
-/// The two moments that the caller of an invocation waits for.
+/// An event that waits for a process.
+struct Queued {
+    event: Event,
+    /// Is sent when a process has taken the event.
+    taken: Option<oneshot::Sender<()>>,
+    reply: Reply,
+}
+
+/// A process that waits for an event.
+struct IdlePoll {
+    process: Arc<ProcessState>,
+    sender: oneshot::Sender<Event>,
+}
+
+/// What the caller of an invocation waits for.
 pub struct Waiting {
-    /// Resolves when a process has taken the event; fails if none ever will.
-    pub taken: oneshot::Receiver<()>,
+    /// Resolves when a process has taken the event; fails if none ever will. `None` if one has
+    /// taken it at once.
+    pub taken: Option<oneshot::Receiver<()>>,
     /// Resolves with the result.
     pub outcome: oneshot::Receiver<Outcome>,
 }
 
 impl Queue {
-    /// Returns an empty queue.
-    pub fn new() -> Arc<Self> {
-        let (sender, receiver) = async_channel::bounded(QUEUE_EVENTS);
-        Arc::new(Self {
-            sender,
-            receiver,
-            bytes: AtomicUsize::new(0),
-        })
-    }
-
-    /// Adds the event of the invocation `id`; `None` if too many are waiting. Its process is killed
-    /// after `kill`.
+    /// Gives the event of the invocation `id` to a process, or lets it wait for one; `None` if too
+    /// many are waiting. Its process is killed after `kill`.
     pub fn push(&self, id: String, payload: Bytes, kill: Option<Duration>) -> Option<Waiting> {
         let (reply, outcome) = oneshot::channel();
-        let (taken, was_taken) = oneshot::channel();
-        let bytes = payload.len();
-        let invocation = Invocation {
-            id,
-            payload,
-            kill,
-            taken,
-            reply,
+        let event = Event { id, payload, kill };
+        let mut state = self.0.lock();
+        let Err((event, reply)) = state.give(event, reply) else {
+            let taken = None;
+            return Some(Waiting { taken, outcome });
         };
-        let queued = self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        if queued > QUEUE_BYTES || self.sender.try_send(invocation).is_err() {
-            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        if state.bytes > QUEUE_BYTES || state.events.len() >= QUEUE_EVENTS {
             return None;
         }
-        Some(Waiting {
-            taken: was_taken,
-            outcome,
-        })
+        let (sender, taken) = oneshot::channel();
+        state.bytes += event.payload.len();
+        state.events.push_back(Queued {
+            event,
+            taken: Some(sender),
+            reply,
+        });
+        let taken = Some(taken);
+        Some(Waiting { taken, outcome })
     }
 
     /// Returns how many events wait.
     pub fn waiting(&self) -> usize {
-        self.receiver.len()
+        self.0.lock().events.len()
     }
 
     /// Fails the event that has waited longest, if there is one.
     pub fn fail_one(&self, error: FunctionError) {
-        if let Ok(invocation) = self.receiver.try_recv() {
-            self.has_left(&invocation);
-            let _ = invocation.reply.send(Err(error));
+        if let Some(queued) = self.0.lock().pop() {
+            let _ = queued.reply.send(Err(error));
         }
     }
 
-    /// Waits for an event whose caller has not given up.
-    pub(super) async fn next(&self) -> Option<Invocation> {
-        loop {
-            let invocation = self.receiver.recv().await.ok()?;
-            self.has_left(&invocation);
-            if !invocation.reply.is_closed() {
-                return Some(invocation);
+    /// Ends the polls of a process that has ended.
+    pub(super) fn end_polls(&self, process: &Arc<ProcessState>) {
+        let mut state = self.0.lock();
+        state
+            .polls
+            .retain(|poll| !Arc::ptr_eq(&poll.process, process));
+    }
+
+    /// Waits for an event for `process`. Returns `None` if it gets no more.
+    pub(super) async fn next(&self, process: &Arc<ProcessState>) -> Option<Event> {
+        let mut poll = match self.poll(process) {
+            Ok(event) => return Some(event),
+            Err(poll) => poll,
+        };
+        let event = poll.receiver.as_mut()?.await.ok();
+        poll.receiver = None;
+        event
+    }
+
+    /// Takes the event that has waited longest and whose caller has not given up. If there is none,
+    /// joins the processes that wait.
+    fn poll<'a>(&'a self, process: &'a Arc<ProcessState>) -> Result<Event, Poll<'a>> {
+        let mut state = self.0.lock();
+        process.polls();
+        while let Some(Queued {
+            event,
+            taken,
+            reply,
+        }) = state.pop()
+        {
+            if reply.is_closed() {
+                continue;
+            }
+            match process.take(&event.id, reply) {
+                Ok(()) => {
+                    // The caller may have given up just now.
+                    let _ = taken.map(|taken| taken.send(()));
+                    return Ok(event);
+                }
+                Err(reply) => {
+                    state.put_first(Queued {
+                        event,
+                        taken,
+                        reply,
+                    });
+                    break;
+                }
             }
         }
-    }
-
-    fn has_left(&self, invocation: &Invocation) {
-        let bytes = invocation.payload.len();
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        let (sender, receiver) = oneshot::channel();
+        state.polls.push(IdlePoll {
+            process: Arc::clone(process),
+            sender,
+        });
+        Err(Poll {
+            queue: self,
+            process,
+            receiver: Some(receiver),
+        })
     }
 }
+
+impl State {
+    /// Gives an event to the process that has waited shortest. Returns it if there is none.
+    fn give(&mut self, event: Event, mut reply: Reply) -> Result<(), (Event, Reply)> {
+        while let Some(IdlePoll { process, sender }) = self.polls.pop() {
+            match process.take(&event.id, reply) {
+                Ok(()) => {
+                    let sent = sender.send(event);
+                    assert!(sent.is_ok(), "a poll leaves the list before it ends");
+                    return Ok(());
+                }
+                // It gets no more events, so it waits in vain.
+                Err(unused) => reply = unused,
+            }
+        }
+        Err((event, reply))
+    }
+
+    fn pop(&mut self) -> Option<Queued> {
+        let queued = self.events.pop_front()?;
+        self.bytes -= queued.event.payload.len();
+        Some(queued)
+    }
+
+    fn put_first(&mut self, queued: Queued) {
+        self.bytes += queued.event.payload.len();
+        self.events.push_front(queued);
+    }
+}
+
+/// A poll that waits for its event. Dropped before, as when its TCP connection breaks, it leaves
+/// the list; an event that it has just got goes to another one.
+struct Poll<'a> {
+    queue: &'a Queue,
+    process: &'a Arc<ProcessState>,
+    /// `None` once the event has been received.
+    receiver: Option<oneshot::Receiver<Event>>,
+}
+
+impl Drop for Poll<'_> {
+    fn drop(&mut self) {
+        let Some(mut receiver) = self.receiver.take() else {
+            return;
+        };
+        let mut state = self.queue.0.lock();
+        receiver.close();
+        let Ok(event) = receiver.try_recv() else {
+            state.polls.retain(|poll| !poll.sender.is_closed());
+            return;
+        };
+        if let Some(reply) = self.process.release(&event.id)
+            && let Err((event, reply)) = state.give(event, reply)
+        {
+            let taken = None;
+            state.put_first(Queued {
+                event,
+                taken,
+                reply,
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
