@@ -1,6 +1,6 @@
-//! The packages that the gateway may depend on: none of this repository.
+//! Dependencies: the gateway has none of this repository, and tests change no features of the others.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use local_gateway::process::cargo::cargo;
 use serde_json::Value;
@@ -61,5 +61,37 @@ fn local_gateway_depends_on_nothing_of_the_chat() {
     );
     for name in ["chat", "local-gateway", "mongodb", "rquickjs"] {
         assert!(local.contains(id(name).expect(name)), "{name}");
+    }
+}
+
+/// Returns the features of each package that a build of the whole workspace compiles, of which `edges`
+/// lists the kinds of dependencies.
+fn features(edges: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let output = cargo()
+        .args(["tree", "--workspace", "--locked", "--edges", edges])
+        .args(["--prefix", "none", "--format", "{p}|{f}"])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "cargo resolves the workspace");
+    let lines = String::from_utf8(output.stdout).expect("UTF-8");
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (package, features) in lines.lines().filter_map(|line| line.split_once('|')) {
+        // A star marks a package whose own dependencies were listed before.
+        let features = features.trim_end_matches(" (*)");
+        let sets = found.entry(package.to_owned()).or_default();
+        sets.insert(features.to_owned());
+    }
+    found
+}
+
+/// Else the tests, which build the functions they run, would compile the driver a second time.
+#[test]
+fn tests_and_programs_are_built_with_the_same_features() {
+    let programs = features("normal,build");
+    let tests = features("normal,build,dev");
+    assert!(!programs.is_empty() && tests.len() > programs.len());
+    for (package, features) in programs {
+        assert_eq!(tests[&package], features, "{package}");
     }
 }
