@@ -2,6 +2,7 @@
 //! real database server. Each test has a chat on its own ports with its own database.
 //!
 //! - [`chat`]: messages arrive on every device, from old clients and new ones
+//! - [`append`]: appending by several processes: operations, hints, lost replies, conflicts
 //! - [`log`]: numbers without holes, times that never decrease, resends
 //! - [`limits`]: limits of messages and of connections per user
 //! - [`history`]: pages of the history, their links and limits
@@ -23,6 +24,7 @@
 //! - [`baseline`]: the programs that the benchmarks compare the chat with
 //! - [`program`]: `cargo local` as a program: arguments, start, end
 
+mod append;
 mod auth;
 mod auth_local;
 mod baseline;

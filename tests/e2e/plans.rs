@@ -262,28 +262,37 @@ async fn every_hot_query_names_its_shard() {
 }
 
 #[tokio::test]
-async fn a_warm_process_appends_with_one_insert() {
+async fn the_newest_message_is_read_from_the_number_that_is_known() {
     let (store, sent) = recorded_store().await;
     let deadline = Deadline::after(Duration::from_secs(20));
-    let append = async |id: &str| {
+    // The lower bounds of the reads before the insert.
+    let append = async |after: Option<i64>| {
         sent.lock().clear();
-        store
-            .append(&draft("m", id), Utc::now(), deadline)
-            .await
-            .expect("stored");
-        let sent = sent.lock();
-        let names: Vec<String> = sent
-            .iter()
-            .filter_map(|command| command.keys().next().cloned())
-            .collect();
-        names
+        let draft = Draft {
+            after,
+            ..draft("m", &fastrand::u64(..).to_string())
+        };
+        let appended = store.append(&draft, Utc::now(), deadline).await;
+        let mut sent = std::mem::take(&mut *sent.lock());
+        let insert = sent.pop().expect("commands");
+        assert!(insert.contains_key("insert"), "{insert}");
+        let bound = |find: &Document| {
+            let range = find.get_document("filter").expect("a filter").get("seq");
+            range.map(|range| range.as_document().expect("operators").clone())
+        };
+        let bounds: Vec<Option<Document>> = sent.iter().map(bound).collect();
+        (appended.expect("stored").message.seq, bounds)
     };
-    assert_eq!(
-        append("1").await,
-        ["find", "insert"],
-        "the newest is not known yet"
-    );
-    assert_eq!(append("2").await, ["insert"]);
+    let at_least = |seq: i64| Some(doc! {"$gte": seq});
+    assert_eq!(append(None).await, (1, vec![None]));
+    assert_eq!(append(None).await, (2, vec![at_least(1)]));
+    for small in [i64::MIN, 0, 1, 2] {
+        let before = append(Some(small)).await;
+        assert_eq!(before.1, [at_least(before.0 - 1)], "after {small}");
+    }
+    // A sender who claims too much gets the next number all the same.
+    let bounds = vec![at_least(i64::MAX), at_least(6)];
+    assert_eq!(append(Some(i64::MAX)).await, (7, bounds));
     store.database().drop().await.expect("dropped");
 }
 

@@ -20,8 +20,8 @@ pub struct Function {
 }
 
 impl Function {
-    /// Starts `command` with the environment of Lambda and the settings of `send-message`; returns when
-    /// it requests its first event.
+    /// Starts `command` with the environment of Lambda and the settings of `send-message`, without limits;
+    /// returns when it requests its first event.
     ///
     /// # Panics
     ///
@@ -53,6 +53,8 @@ impl Function {
             .env("AWS_ACCESS_KEY_ID", "local")
             .env("AWS_SECRET_ACCESS_KEY", "local")
             .env("AUTH", "open")
+            .env("MESSAGE_RATE", "1000")
+            .env("MESSAGE_BURST", "1000000")
             .env("MANAGEMENT_ENDPOINT", management_endpoint)
             .env("MONGODB_URI", uri)
             .env("MONGODB_DATABASE", database)

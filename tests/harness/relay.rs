@@ -1,5 +1,5 @@
-//! A TCP relay in front of the database: it counts the commands that clients send, can hold them up, and
-//! serves a new connection at once.
+//! A TCP relay in front of the database: it counts the commands that clients send, has faults on demand,
+//! and serves a new connection at once.
 //!
 //! The embedded database looks for new connections every five milliseconds. A driver that starts opens
 //! two, one after the other, so a process that starts quickly would spend most of its start on that. The
@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
+use mongodb::bson::{Document, RawDocument};
 use parking_lot::Mutex;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -37,8 +38,19 @@ pub struct Relay {
 #[derive(Default)]
 struct Commands {
     counts: Mutex<Counts>,
-    /// The command that never arrives, and lets its connection hang.
-    held: Mutex<Option<&'static str>>,
+    /// Faults of commands, by their names and collections.
+    faults: Mutex<Vec<([&'static str; 2], Fault)>>,
+}
+
+/// What happens to a command.
+#[derive(Debug)]
+pub enum Fault {
+    /// The server does not get it, and the connection hangs.
+    Hang,
+    /// The server does not get it, and this is the reply.
+    Refuse(Document),
+    /// The server executes it, and the connection ends before the reply.
+    LoseReply,
 }
 
 impl Relay {
@@ -61,9 +73,10 @@ impl Relay {
         relay
     }
 
-    /// Lets commands of this name hang from now on.
-    pub fn hold(&self, command: &'static str) {
-        *self.commands.held.lock() = Some(command);
+    /// Sets the fault of the next command of this name on this collection.
+    pub fn fail(&self, command: &'static str, collection: &'static str, fault: Fault) {
+        let mut faults = self.commands.faults.lock();
+        faults.push(([command, collection], fault));
     }
 
     /// Returns the commands of requests since the last call.
@@ -92,45 +105,137 @@ async fn serve(
 ) {
     while let (Ok((client, _)), Some(server)) = (listener.accept().await, spare.recv().await) {
         client.set_nodelay(true).expect("a TCP socket");
-        let (from_client, mut to_client) = client.into_split();
-        let (mut from_server, to_server) = server.into_split();
+        let (from_client, to_client) = client.into_split();
+        let (from_server, to_server) = server.into_split();
+        let replies = Arc::new(Replies {
+            client: tokio::sync::Mutex::new(to_client),
+            lost: Mutex::default(),
+        });
+        let commands = Arc::clone(&commands);
         // Either direction ends with its connection.
-        tokio::spawn(forward(from_client, to_server, Arc::clone(&commands)));
-        tokio::spawn(async move { copy(&mut from_server, &mut to_client).await });
+        tokio::spawn(forward_commands(
+            from_client,
+            to_server,
+            Arc::clone(&replies),
+            commands,
+        ));
+        tokio::spawn(async move { replies.forward(from_server).await });
     }
 }
 
-/// Forwards messages of the [wire protocol] until the connection ends, and counts their commands.
-///
-/// [wire protocol]: https://www.mongodb.com/docs/manual/reference/mongodb-wire-protocol/
-async fn forward(
+/// Forwards the commands of one connection until it ends.
+async fn forward_commands(
     mut client: OwnedReadHalf,
     mut server: OwnedWriteHalf,
+    replies: Arc<Replies>,
     commands: Arc<Commands>,
 ) -> io::Result<()> {
     loop {
-        let length = client.read_u32_le().await?;
-        let mut message = vec![0; length as usize];
-        message[..4].copy_from_slice(&length.to_le_bytes());
-        client.read_exact(&mut message[4..]).await?;
-        if let Some(command) = command(&message) {
-            if *commands.held.lock() == Some(command.as_str()) {
-                return std::future::pending().await;
+        let message = Message::read(&mut client).await?;
+        match commands.take_fault(&message) {
+            Some(Fault::Hang) => return std::future::pending().await,
+            Some(Fault::Refuse(reply)) => {
+                replies.send(&message.reply(&reply)).await?;
+                continue;
             }
-            *commands.counts.lock().entry(command).or_default() += 1;
+            Some(Fault::LoseReply) => *replies.lost.lock() = Some(message.id()),
+            None => {}
         }
-        server.write_all(&message).await?;
+        server.write_all(&message.0).await?;
     }
 }
 
-/// Returns the first key of an `OP_MSG`'s body: it lies behind the four numbers of the header, flags, the
-/// kind of the section, the length of the document and the type of the value.
-fn command(message: &[u8]) -> Option<String> {
-    const OP_MSG: [u8; 4] = 2013_u32.to_le_bytes();
-    if message.get(12..16)? != OP_MSG {
-        return None;
+impl Commands {
+    /// Counts a command; returns its fault, if it has one.
+    fn take_fault(&self, message: &Message) -> Option<Fault> {
+        let [command, collection] = message.command()?;
+        let mut faults = self.faults.lock();
+        let place = faults
+            .iter()
+            .position(|(names, _)| *names == [command.as_str(), &collection]);
+        *self.counts.lock().entry(command).or_default() += 1;
+        place.map(|place| faults.remove(place).1)
     }
-    let name = message.get(26..)?;
-    let end = name.iter().position(|byte| *byte == 0)?;
-    Some(String::from_utf8_lossy(&name[..end]).into_owned())
+}
+
+/// The replies of one connection.
+struct Replies {
+    client: tokio::sync::Mutex<OwnedWriteHalf>,
+    /// The id of the command whose reply is lost.
+    lost: Mutex<Option<u32>>,
+}
+
+impl Replies {
+    /// Forwards replies until the connection ends.
+    async fn forward(&self, mut server: OwnedReadHalf) -> io::Result<()> {
+        loop {
+            let message = Message::read(&mut server).await?;
+            if *self.lost.lock() == Some(message.response_to()) {
+                return self.client.lock().await.shutdown().await;
+            }
+            self.send(&message).await?;
+        }
+    }
+
+    async fn send(&self, message: &Message) -> io::Result<()> {
+        self.client.lock().await.write_all(&message.0).await
+    }
+}
+
+/// A message of the [wire protocol]: its length, its id, the id of the command that it replies to, and the
+/// kind of what follows.
+///
+/// [wire protocol]: https://www.mongodb.com/docs/manual/reference/mongodb-wire-protocol/
+struct Message(Vec<u8>);
+
+/// The kind of message that has a command or a reply.
+const OP_MSG: u32 = 2013;
+
+/// Offset of the body of an `OP_MSG`: it lies behind the header, flags and the kind of the section.
+const BODY: usize = 21;
+
+impl Message {
+    async fn read(stream: &mut OwnedReadHalf) -> io::Result<Self> {
+        let length = stream.read_u32_le().await?;
+        let mut bytes = vec![0; length as usize];
+        bytes[..4].copy_from_slice(&length.to_le_bytes());
+        stream.read_exact(&mut bytes[4..]).await?;
+        Ok(Self(bytes))
+    }
+
+    fn number(&self, offset: usize) -> u32 {
+        let bytes = self.0[offset..offset + 4].try_into();
+        u32::from_le_bytes(bytes.expect("four bytes"))
+    }
+
+    fn id(&self) -> u32 {
+        self.number(4)
+    }
+
+    fn response_to(&self) -> u32 {
+        self.number(8)
+    }
+
+    /// Returns the command of an `OP_MSG` and its collection, which are the first field of its body.
+    fn command(&self) -> Option<[String; 2]> {
+        if self.number(12) != OP_MSG {
+            return None;
+        }
+        let body = self.0.get(BODY..)?.get(..self.number(BODY) as usize)?;
+        let field = RawDocument::from_bytes(body).ok()?.iter().next()?;
+        let (command, collection) = field.ok()?;
+        let collection = collection.as_str().unwrap_or_default();
+        Some([command.to_string(), collection.to_owned()])
+    }
+
+    /// Returns an `OP_MSG` that replies to this message.
+    fn reply(&self, body: &Document) -> Self {
+        let body = body.to_vec().expect("a document");
+        let length = (BODY + body.len()) as u32;
+        let header = [length, 0, self.id(), OP_MSG, 0];
+        let mut bytes: Vec<u8> = header.into_iter().flat_map(u32::to_le_bytes).collect();
+        bytes.push(0);
+        bytes.extend(body);
+        Self(bytes)
+    }
 }

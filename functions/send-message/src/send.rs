@@ -30,12 +30,16 @@ pub fn draft(
             "`sender_id` is not the user of this connection.",
         ));
     }
-    Ok(Draft::new(
+    let draft = Draft::new(
         sender_id,
         frame.receiver_id,
         frame.message,
         client_message_id,
-    ))
+    );
+    Ok(Draft {
+        after: frame.after,
+        ..draft
+    })
 }
 
 /// Stores a message that came on the connection `origin`, then delivers it to the receiver's

@@ -17,10 +17,14 @@ pub struct Draft {
     pub message: Text,
     /// The sender's own id for it, if the frame has one; makes resends safe.
     pub client_message_id: Option<ClientMessageId>,
+    /// The number up to which the sender has the conversation, if the frame says so. It tells where to
+    /// look for the newest number; a wrong one does no harm.
+    pub after: Option<i64>,
 }
 
 impl Draft {
-    /// Returns the draft of a message from `sender_id` to `receiver_id`.
+    /// Returns the draft of a message from `sender_id` to `receiver_id`, who says nothing of the
+    /// conversation.
     pub fn new(
         sender_id: UserId,
         receiver_id: UserId,
@@ -33,6 +37,7 @@ impl Draft {
             receiver_id,
             message,
             client_message_id,
+            after: None,
         }
     }
 

@@ -7,12 +7,12 @@ use crate::{ClientMessageId, Code, Rejection, Text, UserId};
 /// A frame from a client.
 ///
 /// ```json
-/// {"action":"sendMessage","receiver_id":"…","message":"…","sender_id":"…","client_message_id":"…"}
+/// {"action":"sendMessage","receiver_id":"…","message":"…","sender_id":"…","client_message_id":"…","after":11}
 /// {"action":"ping"}
 /// ```
 ///
-/// `sender_id` and `client_message_id` are optional. A frame without `action` is the old system's
-/// and means `sendMessage`. Unknown fields are ignored.
+/// `sender_id`, `client_message_id` and `after` are optional. A frame without `action` is the old
+/// system's and means `sendMessage`; it has no `after`. Unknown fields are ignored.
 #[derive(Debug)]
 pub enum ClientFrame {
     /// Stores a message and delivers it.
@@ -30,6 +30,8 @@ pub struct SendFrame {
     pub receiver_id: UserId,
     /// The text.
     pub message: Text,
+    /// The number up to which the client has the conversation.
+    pub after: Option<i64>,
 }
 
 /// The text of a frame, parsed.
@@ -88,7 +90,8 @@ impl ClientFrame {
         mut fields: Map<String, Value>,
         id_check: Result<(), Rejection>,
     ) -> Result<Self, Rejection> {
-        match take_string(&mut fields, "action")?.as_deref() {
+        let action = take_string(&mut fields, "action")?;
+        match action.as_deref() {
             None | Some("sendMessage") => {
                 let frame = SendFrame {
                     sender_id: take_string(&mut fields, "sender_id")?
@@ -96,6 +99,11 @@ impl ClientFrame {
                         .transpose()?,
                     receiver_id: take_required(&mut fields, "receiver_id")?.try_into()?,
                     message: take_required(&mut fields, "message")?.try_into()?,
+                    after: match action {
+                        Some(_) => take_integer(&mut fields, "after")?,
+                        // An old client knows no `after`, so whatever it sends means something else.
+                        None => None,
+                    },
                 };
                 id_check.map(|()| Self::Send(frame))
             }
@@ -138,6 +146,22 @@ fn take_string(fields: &mut Map<String, Value>, name: &str) -> Result<Option<Str
     }
 }
 
+/// Takes an optional integer out of the frame, where `null` is none. One that is too large for 64 bits is
+/// taken as the largest.
+fn take_integer(fields: &mut Map<String, Value>, name: &str) -> Result<Option<i64>, Rejection> {
+    let value = match fields.remove(name) {
+        None | Some(Value::Null) => return Ok(None),
+        Some(value) => value,
+    };
+    // The conversion of a float saturates.
+    let float = || value.as_f64().filter(|value| value.fract() == 0.0);
+    let integer = value.as_i64().or_else(|| float().map(|value| value as i64));
+    match integer {
+        None => Err(invalid(format!("`{name}` must be an integer."))),
+        integer => Ok(integer),
+    }
+}
+
 fn invalid(message: impl Into<String>) -> Rejection {
     Rejection::new(Code::InvalidFrame, message)
 }
@@ -168,6 +192,44 @@ mod tests {
         assert!(parsed.client_message_id.is_none());
     }
 
+    fn with_after(after: &str) -> String {
+        format!(r#"{{"action":"sendMessage","receiver_id":"b","message":"hi","after":{after}}}"#)
+    }
+
+    fn after(frame: &str) -> Option<i64> {
+        match ParsedFrame::parse(frame).frame {
+            Ok(ClientFrame::Send(send)) => send.after,
+            other => panic!("{frame}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn any_integer_tells_how_far_the_client_has_the_conversation() {
+        for (value, expected) in [
+            ("null", None),
+            ("11", Some(11)),
+            ("-3", Some(-3)),
+            ("9223372036854775807", Some(i64::MAX)),
+            ("9223372036854775808", Some(i64::MAX)),
+            ("1e30", Some(i64::MAX)),
+            ("-1e30", Some(i64::MIN)),
+        ] {
+            assert_eq!(after(&with_after(value)), expected, "{value}");
+        }
+        assert_eq!(
+            rejection(&with_after("{}")).message,
+            "`after` must be an integer."
+        );
+    }
+
+    #[test]
+    fn a_field_named_after_means_nothing_in_the_old_frame() {
+        for value in ["11", "\"noon\"", "{}"] {
+            let frame = format!(r#"{{"receiver_id":"b","message":"hi","after":{value}}}"#);
+            assert_eq!(after(&frame), None);
+        }
+    }
+
     #[test]
     fn a_bad_frame_has_the_code_of_its_first_fault() {
         for (frame, code) in [
@@ -184,6 +246,9 @@ mod tests {
             (r#"{"receiver_id":"b","message":null}"#, Code::InvalidFrame),
             (r#"{"action":"dance"}"#, Code::InvalidFrame),
             (r#"{"action":1}"#, Code::InvalidFrame),
+            (&with_after("1.5"), Code::InvalidFrame),
+            (&with_after(r#""7""#), Code::InvalidFrame),
+            (&with_after("[7]"), Code::InvalidFrame),
             (r#"{"receiver_id":"","message":"hi"}"#, Code::InvalidUserId),
             (r#"{"receiver_id":"b","message":""}"#, Code::MessageEmpty),
             (

@@ -4,6 +4,9 @@
 //! (`conversation_id`, `seq`) lets exactly one of several writers have it; the others read again.
 //! So a number becomes readable only after all smaller ones, which a counter that is raised before
 //! the insert cannot promise.
+//!
+//! A send is two operations in a row: a read of the newest number, then the insert. Where the
+//! [memory](super::memory) of this process is mostly right, it is the insert alone.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +18,10 @@ use mongodb::error::{Error as DriverError, ErrorKind};
 use mongodb::options::ReadConcern;
 use mongodb::results::InsertManyResult;
 
+use super::memory::{Memory, Tail};
 use super::messages::StoredMessage;
 use super::{DUPLICATE_KEY, OPERATION_TIMEOUT, Store, perform};
-use crate::{ConversationId, Deadline, Draft, Message, Result, timestamp};
+use crate::{ConversationId, Deadline, Draft, Message, Result};
 
 /// The result of an append.
 pub struct Appended {
@@ -25,46 +29,30 @@ pub struct Appended {
     pub message: Message,
     /// Whether an earlier send under the same `client_message_id` had stored it.
     pub duplicate: bool,
-    /// Attempts that failed because the number was taken.
+    /// Attempts that were repeated, mostly because the number was taken.
     pub conflicts: u32,
 }
 
-/// Lock of a conversation around the newest number that this process has seen stored. Sends take it in
-/// turn, because only one of them can get the next number. A stale value costs one retry and never
-/// gives a wrong number.
-pub(super) type ConversationLock = Arc<tokio::sync::Mutex<Option<Tail>>>;
-
-/// The end of a conversation, after which the next message comes.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Tail {
-    seq: i64,
-    timestamp: Option<DateTime<Utc>>,
-}
-
-impl Tail {
-    fn of(message: &StoredMessage) -> Self {
+impl Appended {
+    /// Returns the result of a send whose own message has this `id`.
+    fn new(stored: StoredMessage, id: ObjectId, conflicts: u32) -> Self {
         Self {
-            // Messages of the old system end at 0 at most, so a new one is never below 1.
-            seq: message.seq.max(0),
-            timestamp: timestamp::parse(&message.timestamp),
-        }
-    }
-
-    /// Returns the document of `draft`: next number, timestamp not before this one's.
-    fn followed_by(&self, draft: &Draft, id: ObjectId, now: DateTime<Utc>) -> StoredMessage {
-        let timestamp = self.timestamp.map_or(now, |newest| newest.max(now));
-        StoredMessage {
-            _id: id,
-            conversation_id: draft.conversation_id.clone(),
-            seq: self.seq + 1,
-            sender_id: draft.sender_id.as_str().to_owned(),
-            receiver_id: draft.receiver_id.as_str().to_owned(),
-            message: draft.message.as_str().to_owned(),
-            timestamp: timestamp::format(timestamp),
-            client_message_id: draft.client_message_id.clone(),
+            duplicate: stored._id != id,
+            message: stored.into(),
+            conflicts,
         }
     }
 }
+
+/// The server's error code for a write that another one has met.
+const WRITE_CONFLICT: i32 = 112;
+
+/// The step of a send that has no time left, in errors.
+const ASSIGN: &str = "assign seq";
+
+/// Lock of a conversation, around the memory of it. Sends take it in turn, because only one of them can
+/// get the next number.
+pub(super) type ConversationLock = Arc<tokio::sync::Mutex<Memory>>;
 
 impl Store {
     /// Stores a message under the next number of its conversation. Returns after a majority write.
@@ -83,34 +71,30 @@ impl Store {
         now: DateTime<Utc>,
         deadline: Deadline,
     ) -> Result<Appended> {
-        const ASSIGN: &str = "assign seq";
         let lock = self.lock(&draft.conversation_id);
-        let mut tail = lock.lock().await;
+        let mut memory = lock.lock().await;
+        if !memory.is_trusted(draft.after) {
+            let newest = self.read_tail(draft, &memory, deadline).await?;
+            memory.learn(newest);
+        }
         let id = ObjectId::new();
         let mut conflicts = 0;
         loop {
-            deadline.pause(ASSIGN, backoff(conflicts)).await?;
-            let last = match tail.take() {
-                Some(last) => last,
-                None => self.read_tail(&draft.conversation_id, deadline).await?,
-            };
-            let message = Arc::new(last.followed_by(draft, id, now));
+            let message = Arc::new(memory.tail.followed_by(draft, id, now));
             // Past the deadline the client has an error already: nothing may be stored then.
             deadline.check(ASSIGN)?;
             if self.insert(Arc::clone(&message), deadline).await? {
-                *tail = Some(Tail::of(&message));
-                return Ok(Appended {
-                    message: Arc::unwrap_or_clone(message).into(),
-                    duplicate: false,
-                    conflicts,
-                });
+                memory.tail = Tail::of(&message);
+                return Ok(Appended::new(Arc::unwrap_or_clone(message), id, conflicts));
             }
-            if let Some(message) = self.find_earlier_send(draft, deadline).await? {
-                return Ok(Appended {
-                    message,
-                    duplicate: true,
-                    conflicts,
-                });
+            deadline.pause(ASSIGN, backoff(conflicts)).await?;
+            let (stored, newest) = tokio::join!(
+                self.find_stored(draft, id, deadline),
+                self.read_tail(draft, &memory, deadline),
+            );
+            memory.learn(newest?);
+            if let Some(stored) = stored? {
+                return Ok(Appended::new(stored, id, conflicts));
             }
             conflicts += 1;
         }
@@ -118,13 +102,13 @@ impl Store {
 
     /// Returns the lock of a conversation. It is made when it is first asked for.
     fn lock(&self, conversation_id: &ConversationId) -> ConversationLock {
+        let memory = || ConversationLock::new(Memory::new(self.trusts_memory).into());
         let mut locks = self.locks.lock();
-        let lock = locks.get_or_insert_mut(conversation_id.clone(), ConversationLock::default);
-        Arc::clone(lock)
+        Arc::clone(locks.get_or_insert_mut(conversation_id.clone(), memory))
     }
 
-    /// Inserts a message; `false` if its number or its `client_message_id` is taken. None of the
-    /// messages of one operation depends on another.
+    /// Inserts a message; `false` if its number or one of its ids is taken. None of the messages of one
+    /// operation depends on another.
     async fn insert(&self, message: Arc<StoredMessage>, deadline: Deadline) -> Result<bool> {
         let store = self.clone();
         let insert = async move {
@@ -142,21 +126,23 @@ impl Store {
         perform("insert of a message", deadline, insert).await
     }
 
-    /// Returns the message that an earlier send of the same draft has stored.
-    async fn find_earlier_send(
+    /// Returns the message that is stored for a draft: by an earlier send, or under `id` by this one, if
+    /// the reply to its insert was lost.
+    async fn find_stored(
         &self,
         draft: &Draft,
+        id: ObjectId,
         deadline: Deadline,
-    ) -> Result<Option<Message>> {
-        let Some(client_message_id) = &draft.client_message_id else {
-            return Ok(None);
-        };
+    ) -> Result<Option<StoredMessage>> {
+        let mut filter = doc! {"conversation_id": draft.conversation_id.as_str()};
+        match &draft.client_message_id {
+            Some(client_message_id) => filter.extend(doc! {
+                "sender_id": draft.sender_id.as_str(),
+                "client_message_id": client_message_id.as_str(),
+            }),
+            None => filter.extend(doc! {"_id": id}),
+        }
         let messages = self.messages.clone();
-        let filter = doc! {
-            "conversation_id": draft.conversation_id.as_str(),
-            "sender_id": draft.sender_id.as_str(),
-            "client_message_id": client_message_id.as_str(),
-        };
         let find = async move {
             messages
                 .find_one(filter)
@@ -166,17 +152,41 @@ impl Store {
                 .max_time(OPERATION_TIMEOUT)
                 .await
         };
-        let stored = perform("look-up of an earlier send", deadline, find).await?;
-        Ok(stored.map(Message::from))
+        perform("look-up of an earlier send", deadline, find).await
     }
 
-    async fn read_tail(
+    /// Reads the end of a conversation. It is searched from the numbers that the sender has and that
+    /// this process remembers, which is a short range on any database however long the conversation is.
+    /// Nothing there means that the sender is wrong, or that the messages were deleted: the search goes
+    /// on below. So a wrong number costs time and never makes a hole.
+    async fn read_tail(&self, draft: &Draft, memory: &Memory, deadline: Deadline) -> Result<Tail> {
+        let known = |seq: i64| (seq > 0).then_some(seq);
+        let remembered = known(memory.tail.seq);
+        let mut bounds = vec![
+            remembered.max(draft.after.and_then(known)),
+            remembered,
+            None,
+        ];
+        bounds.dedup();
+        for bound in bounds {
+            let newest = self.find_newest(&draft.conversation_id, bound, deadline);
+            if let Some(newest) = newest.await? {
+                return Ok(Tail::of(&newest));
+            }
+        }
+        Ok(Tail::default())
+    }
+
+    /// Returns the newest message of a conversation, if its number is at least `bound`.
+    async fn find_newest(
         &self,
         conversation_id: &ConversationId,
+        bound: Option<i64>,
         deadline: Deadline,
-    ) -> Result<Tail> {
+    ) -> Result<Option<StoredMessage>> {
+        let mut filter = doc! {"conversation_id": conversation_id.as_str()};
+        filter.extend(bound.map(|bound| ("seq".to_owned(), doc! {"$gte": bound}.into())));
         let messages = self.messages.clone();
-        let filter = doc! {"conversation_id": conversation_id.as_str()};
         let find = async move {
             messages
                 .find_one(filter)
@@ -186,13 +196,12 @@ impl Store {
                 .max_time(OPERATION_TIMEOUT)
                 .await
         };
-        let newest = perform("look-up of the newest message", deadline, find).await?;
-        Ok(newest.as_ref().map(Tail::of).unwrap_or_default())
+        perform("look-up of the newest message", deadline, find).await
     }
 }
 
-/// Returns whether one message of an operation is inserted; `false` if its number or its
-/// `client_message_id` is taken.
+/// Returns whether one message of an operation is inserted; `false` if it is to be tried again: its number
+/// or one of its ids is taken, the server had a conflict, or the reply was lost.
 fn is_inserted(
     insert: &Result<InsertManyResult, DriverError>,
     index: usize,
@@ -200,27 +209,31 @@ fn is_inserted(
     let Err(error) = insert else {
         return Ok(true);
     };
-    let ErrorKind::InsertMany(failure) = &*error.kind else {
-        return Err(error.clone());
+    let failure = match &*error.kind {
+        ErrorKind::InsertMany(failure) => failure,
+        // None are stored, or some, or all: the next attempt finds those that are, by their ids.
+        ErrorKind::Command(failure) if failure.code == WRITE_CONFLICT => return Ok(false),
+        ErrorKind::Io(_) => return Ok(false),
+        _ => return Err(error.clone()),
     };
     let mut failures = failure.write_errors.iter().flatten();
     match failures.find(|failure| failure.index == index) {
-        Some(failure) if failure.code == DUPLICATE_KEY => Ok(false),
+        Some(failure) if [DUPLICATE_KEY, WRITE_CONFLICT].contains(&failure.code) => Ok(false),
         // It is stored, but perhaps not by the majority.
         None if failure.write_concern_error.is_none() => Ok(true),
         _ => Err(error.clone()),
     }
 }
 
-/// Returns the pause before an attempt, by how many have failed: none before the first two, since the
-/// number that a process remembers is often just out of date. Then full jitter: any time up to a bound
+/// Returns the pause before another attempt, by the conflicts before the last one: none after the first,
+/// which is often just a remembered number that is out of date. Then full jitter: any time up to a bound
 /// that doubles with each attempt.
 ///
 /// <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>
 fn backoff(conflicts: u32) -> Duration {
     const FIRST_MS: u64 = 4;
     const MAX_MS: u64 = 1_024;
-    let Some(doublings) = conflicts.checked_sub(2) else {
+    let Some(doublings) = conflicts.checked_sub(1) else {
         return Duration::ZERO;
     };
     let bound_ms = (FIRST_MS << doublings.min(8)).min(MAX_MS);

@@ -62,7 +62,7 @@ pub async fn client_options(config: &StoreConfig) -> Result<ClientOptions> {
             _ => Error::unavailable("look-up of the database's address")(error),
         })?;
     options.app_name.get_or_insert("meetme-chat".to_owned());
-    // A request uses two connections at most; the others are for retries beside stuck ones.
+    // A request mostly uses two connections at once; the others are for retries beside stuck ones.
     options.max_pool_size.get_or_insert(config.concurrency + 3);
     options.max_idle_time.get_or_insert(Duration::from_secs(60));
     options

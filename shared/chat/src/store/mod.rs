@@ -3,6 +3,7 @@
 //! - [`indexes`]: the indexes of all collections, each with its reason
 //! - `messages`, `append`, `page`: the log of messages with its delivery contract: dense numbers,
 //!   idempotent resends, times that never decrease
+//! - `memory`: the newest number of each conversation, as this process remembers it
 //! - `connections`: one document per open connection
 //! - `rate_limits`: one token bucket per user who has sent lately
 //! - `config`: the connection string, and the settings of the driver that follow
@@ -13,6 +14,7 @@ mod batch;
 mod config;
 mod connections;
 pub mod indexes;
+mod memory;
 mod messages;
 mod page;
 mod rate_limits;
@@ -71,6 +73,9 @@ pub struct Store {
     messages: Collection<StoredMessage>,
     rate_limits: Collection<TokenBucket>,
     locks: Arc<Mutex<LruCache<ConversationId, ConversationLock>>>,
+    /// Whether what this process remembers of a conversation is trusted from the start: with many
+    /// requests at once, it is probably the only process that writes.
+    trusts_memory: bool,
     inserts: Arc<Batch<Arc<StoredMessage>, bool>>,
     look_ups: Arc<Batch<Vec<UserId>, Vec<Connection>>>,
 }
@@ -88,11 +93,15 @@ impl Store {
     pub async fn open(config: &StoreConfig) -> Result<Self> {
         let options = client_options(config).await?;
         // The driver's sentence may quote the connection string, and with it a password.
-        Self::with_options(options, &config.database)
-            .map_err(|_| config.invalid("has settings that contradict each other"))
+        let store = Self::with_options(options, &config.database)
+            .map_err(|_| config.invalid("has settings that contradict each other"))?;
+        Ok(Self {
+            trusts_memory: config.concurrency > 1,
+            ..store
+        })
     }
 
-    /// Like [`Store::open`], with driver settings that the caller made.
+    /// Like [`Store::open`] for one request at a time, with driver settings that the caller made.
     ///
     /// # Errors
     ///
@@ -108,6 +117,7 @@ impl Store {
             messages: database.collection(MESSAGES),
             rate_limits: database.collection(RATE_LIMITS),
             locks: Arc::new(Mutex::new(LruCache::new(REMEMBERED_CONVERSATIONS))),
+            trusts_memory: false,
             inserts: Arc::default(),
             look_ups: Arc::default(),
             database,
