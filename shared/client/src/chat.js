@@ -369,9 +369,9 @@ export class Chat {
     },
     drop: ({ clientId = "" }) => this.#write(this.#tabs.ready().then(() => this.#storage.deleteRow(clientId))),
     stored: (timeline, record) => record.done?.resolve(timeline.entry(record)),
-    send: ({ peer }, { text: message, clientId: client_message_id }, connection, now) => {
+    send: ({ peer, high: after }, { text: message, clientId: client_message_id }, connection, now) => {
       this.#link.sent(connection, now);
-      this.#sockets.send(connection, { action: "sendMessage", receiver_id: peer, message, client_message_id });
+      this.#sockets.send(connection, { action: "sendMessage", receiver_id: peer, message, client_message_id, after });
     },
     probe: (now) => this.#link.probe(now),
     read: async (timeline, request) => {

@@ -67,6 +67,11 @@ export class Timeline {
     this.outbox = new Outbox(this, env, emit);
   }
 
+  /** The number up to which the messages are known. A send tells it to the server, which searches for the newest number from there. */
+  get high() {
+    return this.#high;
+  }
+
   get newest() {
     return this.#log.at(-1)?.seq ?? 0;
   }

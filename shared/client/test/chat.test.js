@@ -22,6 +22,25 @@ test("edit and remove reject with unsupported and send no frame", async () => {
   assert.deepEqual(Object.keys(sends(world)[0].frame), ["action", "receiver_id", "message", "client_message_id"]);
 });
 
+test("a send tells the server up to which number the client has the conversation", async () => {
+  const world = new World();
+  numbered(world, "ann", 1, 3);
+  const chat = chatIn(world, { timing: { gather: 5_000 } });
+  chat.connect();
+  await settled(world, chat.with("bob").send("the first").done);
+  const conversation = chat.with("ann");
+  conversation.onChange(() => {});
+  await world.advance(1_000);
+  await settled(world, conversation.send("number 4").done);
+  world.store("ann", "me", "number 5, whose push is lost");
+  world.write("ann", "number 6");
+  await world.advance(500);
+  await settled(world, conversation.send("number 7").done);
+  await world.advance(10_000);
+  await settled(world, conversation.send("number 8").done);
+  assert.deepEqual(sends(world).map(({ frame }) => frame.after), [undefined, 3, 4, 7]);
+});
+
 test("a listener that throws does not stop the others", async () => {
   const world = new World();
   const logs = [];
