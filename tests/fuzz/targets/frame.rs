@@ -43,6 +43,7 @@ fn check_accepted(text: &str, frame: &SendFrame, id: Option<&ClientMessageId>) {
     }
     // No field is trimmed or replaced: it equals that of the JSON, and parses to the same again.
     let fields: Value = serde_json::from_str(text).expect("an accepted frame is JSON");
+    assert!(frame.after.is_none() || fields["after"].is_number() && fields["action"].is_string());
     for (name, value) in as_json(frame, id).as_object().expect("an object") {
         assert_eq!(fields.get(name).unwrap_or(&Value::Null), value, "{name}");
     }
