@@ -11,19 +11,21 @@ pub mod eviction;
 use std::convert::Infallible;
 use std::time::Duration;
 
-use aws_lambda_events::apigw::{ApiGatewayProxyResponse, ApiGatewayWebsocketProxyRequest};
 use chat::protocol::subprotocol::{SUBPROTOCOL, subprotocols};
-use chat::{Code, Connection, Deadline, Error, Push, Rejection, Result, Store};
+use chat::{Code, Connection, ConnectionId, Deadline, Error, Push, Rejection, Result, Store};
 use chat_lambda::config::{DatabaseConfig, PushConfig};
-use chat_lambda::{deadline, event};
+use chat_lambda::deadline;
+use chat_lambda::event::{WebSocketEvent, WebSocketResponse};
 use chrono::{DateTime, Utc};
-use http::header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 use lambda_runtime::LambdaEvent;
 use tracing::Instrument;
 
 /// Time left for the response after eviction: the handshake of a connection that is recorded must
 /// succeed.
 const HANDSHAKE_RESERVE: Duration = Duration::from_millis(500);
+
+/// The header of the subprotocols: those that the client offers, and the one that the response selects.
+const SUBPROTOCOL_HEADER: &str = "sec-websocket-protocol";
 
 /// Settings from environment variables.
 #[derive(Debug)]
@@ -63,25 +65,23 @@ pub struct Deps {
 
 /// Handles one handshake. A failure is an HTTP status of the handshake.
 pub async fn handle(
-    event: LambdaEvent<ApiGatewayWebsocketProxyRequest>,
+    event: LambdaEvent<WebSocketEvent>,
     deps: &'static Deps,
-) -> Result<ApiGatewayProxyResponse, Infallible> {
+) -> Result<WebSocketResponse, Infallible> {
     let deadline = deadline::from(&event.context);
-    let connection_id = event.payload.request_context.connection_id.as_deref();
+    let connection_id = event.payload.request_context.connection_id().ok();
+    let connection_id = connection_id.map(ConnectionId::as_str);
     let span = tracing::info_span!("connect", connection_id);
-    let mut response = ApiGatewayProxyResponse::default();
-    response.status_code = status(&event.payload, deadline, deps)
-        .instrument(span)
-        .await;
+    let status = status(&event.payload, deadline, deps);
+    let mut response = WebSocketResponse::new(status.instrument(span).await);
     if response.status_code == 200 && offers_ours(&event.payload) {
-        let subprotocol = HeaderValue::from_static(SUBPROTOCOL);
-        response.headers.insert(SEC_WEBSOCKET_PROTOCOL, subprotocol);
+        response.headers.insert(SUBPROTOCOL_HEADER, SUBPROTOCOL);
     }
     Ok(response)
 }
 
 /// Records the connection and returns the status of the handshake.
-async fn status(event: &ApiGatewayWebsocketProxyRequest, deadline: Deadline, deps: &Deps) -> i64 {
+async fn status(event: &WebSocketEvent, deadline: Deadline, deps: &Deps) -> u16 {
     match connect(event, Utc::now(), deadline, deps).await {
         Ok(()) => {
             tracing::info!(monotonic_counter.Connects = 1, "connected");
@@ -107,18 +107,18 @@ async fn status(event: &ApiGatewayWebsocketProxyRequest, deadline: Deadline, dep
 }
 
 async fn connect(
-    event: &ApiGatewayWebsocketProxyRequest,
+    event: &WebSocketEvent,
     now: DateTime<Utc>,
     deadline: Deadline,
     deps: &Deps,
 ) -> Result<()> {
-    let identity = event::identity(&event.request_context).ok_or_else(|| {
+    let identity = event.request_context.identity().ok_or_else(|| {
         Rejection::new(
             Code::InvalidUserId,
             "Connect with ?user_id= and one valid user id.",
         )
     })?;
-    let connection_id = event::connection_id(&event.request_context)?;
+    let connection_id = event.request_context.connection_id()?.clone();
     let endpoint = deps.push.endpoint().to_owned();
     let connection = Connection::new(connection_id, identity, endpoint, now);
     deps.store
@@ -131,9 +131,7 @@ async fn connect(
 
 /// Returns whether the client speaks our subprotocol. A client that offers any insists on one in the
 /// response; a client that offers none must not get one.
-fn offers_ours(event: &ApiGatewayWebsocketProxyRequest) -> bool {
-    let headers = &event.multi_value_headers;
-    let values = headers.get_all(SEC_WEBSOCKET_PROTOCOL).into_iter();
-    let values = values.filter_map(|value| value.to_str().ok());
+fn offers_ours(event: &WebSocketEvent) -> bool {
+    let values = event.header_values(SUBPROTOCOL_HEADER);
     subprotocols(values).any(|offered| offered == SUBPROTOCOL)
 }

@@ -3,10 +3,10 @@
 //! API Gateway runs it at best effort, so a row may also be deleted by a push that finds the
 //! connection gone, or when it expires.
 
-use aws_lambda_events::apigw::{ApiGatewayProxyResponse, ApiGatewayWebsocketProxyRequest};
 use chat::{Result, Store};
 use chat_lambda::config::DatabaseConfig;
-use chat_lambda::{HandlerError, deadline, event};
+use chat_lambda::event::{WebSocketEvent, WebSocketResponse};
+use chat_lambda::{HandlerError, deadline};
 use lambda_runtime::LambdaEvent;
 use tracing::Instrument;
 
@@ -43,25 +43,23 @@ pub struct Deps {
 /// [`Error::Unavailable`](chat::Error::Unavailable): the row stays until a push or its expiry removes
 /// it. Nobody reads the response, but the failure shows in the function's error count.
 pub async fn handle(
-    event: LambdaEvent<ApiGatewayWebsocketProxyRequest>,
+    event: LambdaEvent<WebSocketEvent>,
     deps: &'static Deps,
-) -> Result<ApiGatewayProxyResponse, HandlerError> {
+) -> Result<WebSocketResponse, HandlerError> {
     let deadline = deadline::from(&event.context);
     let context = event.payload.request_context;
-    let connection_id = event::connection_id(&context)?;
-    let user_id = event::identity(&context).map(|identity| identity.user_id);
+    let connection_id = context.connection_id()?;
+    let user_id = context.identity().map(|identity| identity.user_id);
     let span = tracing::info_span!("disconnect", connection_id = connection_id.as_str());
     let delete = async {
         deps.store
-            .delete_connection(&connection_id, user_id.as_ref(), deadline)
+            .delete_connection(connection_id, user_id.as_ref(), deadline)
             .await
             .inspect(|()| log_disconnect(context.disconnect_status_code))
             .inspect_err(log_failure)
     };
     delete.instrument(span).await?;
-    let mut response = ApiGatewayProxyResponse::default();
-    response.status_code = 200;
-    Ok(response)
+    Ok(WebSocketResponse::new(200))
 }
 
 fn log_disconnect(close_code: Option<i64>) {

@@ -93,7 +93,8 @@ fn caller(request: &Request) -> Option<UserId> {
     let RequestContext::ApiGatewayV2(context) = request.request_context_ref()? else {
         return None;
     };
-    let identity = Identity::read(&context.authorizer.as_ref()?.fields)?;
+    let fields = &context.authorizer.as_ref()?.fields;
+    let identity = Identity::read(|name| fields.get(name))?;
     Some(identity.user_id)
 }
 

@@ -15,8 +15,6 @@ pub mod send;
 
 use std::time::Duration;
 
-use aws_lambda_events::apigw::{ApiGatewayProxyResponse, ApiGatewayWebsocketProxyRequest};
-use aws_lambda_events::encodings::Body;
 use chat::protocol::{ClientFrame, ErrorFrame, ParsedFrame, ServerFrame};
 use chat::store::RateLimit;
 use chat::{
@@ -24,7 +22,8 @@ use chat::{
     timestamp,
 };
 use chat_lambda::config::{Auth, DatabaseConfig, PushConfig};
-use chat_lambda::{HandlerError, deadline, event};
+use chat_lambda::event::{WebSocketEvent, WebSocketResponse};
+use chat_lambda::{HandlerError, deadline};
 use chrono::{DateTime, Utc};
 use lambda_runtime::LambdaEvent;
 use tracing::Instrument;
@@ -88,14 +87,14 @@ pub struct Request {
     body: String,
 }
 
-impl TryFrom<ApiGatewayWebsocketProxyRequest> for Request {
+impl TryFrom<WebSocketEvent> for Request {
     type Error = Error;
 
-    fn try_from(event: ApiGatewayWebsocketProxyRequest) -> Result<Self> {
+    fn try_from(event: WebSocketEvent) -> Result<Self> {
         let context = event.request_context;
         Ok(Self {
-            connection_id: event::connection_id(&context)?,
-            identity: event::identity(&context),
+            connection_id: context.connection_id()?.clone(),
+            identity: context.identity(),
             two_way: context.route_key.as_deref() != Some("$default"),
             body: event.body.unwrap_or_default(),
         })
@@ -109,9 +108,9 @@ impl TryFrom<ApiGatewayWebsocketProxyRequest> for Request {
 /// [`Error::Unavailable`]: the event is not one of a WebSocket route. Every other failure is an
 /// error frame.
 pub async fn handle(
-    event: LambdaEvent<ApiGatewayWebsocketProxyRequest>,
+    event: LambdaEvent<WebSocketEvent>,
     deps: &'static Deps,
-) -> Result<ApiGatewayProxyResponse, HandlerError> {
+) -> Result<WebSocketResponse, HandlerError> {
     let deadline = deadline::from(&event.context);
     let request = Request::try_from(event.payload)?;
     let span = tracing::info_span!(
@@ -124,7 +123,7 @@ pub async fn handle(
 
 /// Processes a frame and sends the reply: as the response of a two-way route, else by a push. Closes
 /// the connection if the user's token has expired.
-async fn reply(request: Request, deadline: Deadline, deps: &Deps) -> ApiGatewayProxyResponse {
+async fn reply(request: Request, deadline: Deadline, deps: &Deps) -> WebSocketResponse {
     let work_deadline = if request.two_way {
         deadline
     } else {
@@ -222,9 +221,9 @@ fn sender(identity: Option<Identity>, auth: Auth, now: DateTime<Utc>) -> Result<
 }
 
 /// API Gateway discards the body of a one-way route, but other emulators send it: leave it out.
-fn response(body: Option<String>) -> ApiGatewayProxyResponse {
-    let mut response = ApiGatewayProxyResponse::default();
-    response.status_code = 200;
-    response.body = body.map(Body::Text);
-    response
+fn response(body: Option<String>) -> WebSocketResponse {
+    WebSocketResponse {
+        body,
+        ..WebSocketResponse::new(200)
+    }
 }

@@ -3,8 +3,6 @@
 //! API Gateway passes the context of the authorizer to every function that it calls for the same
 //! connection or request, so no function has to look the user up.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::{Map, Value};
@@ -32,13 +30,13 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Reads the context of the authorizer, `requestContext.authorizer` of an event. Returns `None` if it
-    /// names no user, or anything in it is malformed.
-    pub fn read(context: &HashMap<String, Value>) -> Option<Self> {
-        let user_id = percent_decode_str(context.get(USER_ID)?.as_str()?)
+    /// Reads the context of the authorizer, `requestContext.authorizer` of an event, whose values `get`
+    /// returns by their names. Returns `None` if it names no user, or anything in it is malformed.
+    pub fn read<'a>(get: impl Fn(&str) -> Option<&'a Value>) -> Option<Self> {
+        let user_id = percent_decode_str(get(USER_ID)?.as_str()?)
             .decode_utf8()
             .ok()?;
-        let expires_at = match context.get(EXPIRES_AT) {
+        let expires_at = match get(EXPIRES_AT) {
             None => None,
             Some(seconds) => Some(DateTime::from_timestamp(
                 seconds.as_str()?.parse().ok()?,
@@ -84,8 +82,7 @@ mod tests {
     use super::*;
 
     fn read(context: &Value) -> Option<Identity> {
-        let context = serde_json::from_value(context.clone()).expect("a map");
-        Identity::read(&context)
+        Identity::read(|name| context.get(name))
     }
 
     #[test]
