@@ -97,6 +97,25 @@ async fn invoke_and_wait(
     responses.next().await
 }
 
+/// The response of a function to an event.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct CustomResourceResponse {
+    status: Status,
+    reason: Option<String>,
+    physical_resource_id: Option<String>,
+    stack_id: String,
+    request_id: String,
+    logical_resource_id: String,
+}
+
+#[derive(Deserialize, PartialEq)]
+#[serde(rename_all = "UPPERCASE")]
+enum Status {
+    Success,
+    Failed,
+}
+
 /// Checks that a resource was created.
 ///
 /// # Errors
@@ -104,22 +123,6 @@ async fn invoke_and_wait(
 /// The resource was not created; the sentence is the function's reason. Or CloudFormation would not
 /// accept the response.
 fn check(body: &[u8], event: &Value) -> Result<()> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct CustomResourceResponse {
-        status: Status,
-        reason: Option<String>,
-        physical_resource_id: Option<String>,
-        stack_id: String,
-        request_id: String,
-        logical_resource_id: String,
-    }
-    #[derive(Deserialize, PartialEq)]
-    #[serde(rename_all = "UPPERCASE")]
-    enum Status {
-        Success,
-        Failed,
-    }
     const INVALID: &str = "its response is not valid";
     ensure!(
         body.len() <= MAX_RESPONSE_BYTES,
@@ -136,16 +139,13 @@ fn check(body: &[u8], event: &Value) -> Result<()> {
             "{INVALID}: its {name} is another one"
         );
     }
-    match response.status {
-        Status::Failed => bail!(response.reason.unwrap_or("it gives no reason".to_owned())),
-        Status::Success => {
-            let has_id = response
-                .physical_resource_id
-                .is_some_and(|id| !id.is_empty());
-            ensure!(has_id, "{INVALID}: it has no PhysicalResourceId");
-            Ok(())
-        }
+    if response.status == Status::Failed {
+        bail!(response.reason.unwrap_or("it gives no reason".to_owned()));
     }
+    let id = response.physical_resource_id;
+    let has_id = id.is_some_and(|id| !id.is_empty());
+    ensure!(has_id, "{INVALID}: it has no PhysicalResourceId");
+    Ok(())
 }
 
 /// A listener for the response to one event.

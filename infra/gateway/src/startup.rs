@@ -100,15 +100,8 @@ impl Startup {
     ///
     /// A function does not start, or a custom resource is not made.
     pub async fn start(self) -> Result<Running> {
-        let Self {
-            flags,
-            template,
-            listeners,
-            path_rewrite,
-            source,
-            ..
-        } = self;
-        let source = source.context("the functions are not built")?;
+        let source = self.source.context("the functions are not built")?;
+        let (flags, template, listeners) = (self.flags, self.template, self.listeners);
         let faults = Arc::new(Switches::new(Faults::default()));
         let settings = function_settings(&flags)?;
         let functions = Functions::start(&template, source, settings, Arc::clone(&faults)).await;
@@ -125,7 +118,7 @@ impl Startup {
             idle_timeout: flags.idle_timeout,
             lifetime: flags.lifetime,
             access_keys: flags.access_keys,
-            path_rewrite,
+            path_rewrite: self.path_rewrite,
         };
         let running = Running {
             websocket: listeners.websocket_address()?,

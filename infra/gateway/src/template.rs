@@ -4,8 +4,10 @@
 //! - `intrinsic`: `!Ref`, `!Sub`, `!If` and their kin
 //! - `rules`: what the template demands of its parameters
 //! - `resource`: the resources, their conditions and properties evaluated
+//! - `function`: the functions
 //! - `sam`: SAM's APIs and events as the `AWS::ApiGatewayV2` resources that they stand for
 //! - `api`: the WebSocket API and the HTTP API of those resources
+//! - `stage`: a stage of these, with its variables and limits
 //! - `authorizer`: authorizers of handshakes and requests
 //! - `custom`: custom resources of functions
 //! - `values`: values of properties
@@ -13,25 +15,25 @@
 mod api;
 mod authorizer;
 mod custom;
+mod function;
 mod intrinsic;
 mod resource;
 mod rules;
 mod sam;
+mod stage;
 mod values;
 pub mod yaml;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::model::{Function, Template};
+use crate::model::Template;
 use intrinsic::Scope;
-use resource::{Resource, Resources};
-use values::{number, text};
+use resource::Resources;
 use yaml::Node;
 
 /// Resources that change nothing on one machine: permissions, roles, logs, alarms.
@@ -118,13 +120,7 @@ impl Document {
         };
         let mut resources = Resources::read(&self.root, scope)?;
         sam::expand(&mut resources, &globals["HttpApi"]).context("the SAM part of the template")?;
-        let mut functions = BTreeMap::new();
-        for resource in resources.take("AWS::Serverless::Function") {
-            match self.function(&resource, &globals["Function"]) {
-                Ok(function) => drop(functions.insert(resource.id.clone(), function)),
-                Err(why) => resources.skip(&resource, &format!("{why:#}")),
-            }
-        }
+        let functions = function::read(&mut resources, &globals["Function"], &self.folder);
         let custom_resources = custom::read(&mut resources, &functions);
         let apis = api::read(&mut resources, &functions)?;
         if apis.websocket.is_none() && apis.http.is_none() {
@@ -132,78 +128,27 @@ impl Document {
                 "the template has no WebSocket API and no HTTP API with a stage: nothing to serve"
             );
         }
-        let mut not_served = resources.not_served;
-        not_served.extend(
-            resources
-                .list
-                .iter()
-                .filter(|resource| !WITHOUT_EFFECT.contains(&resource.kind.as_str()))
-                .map(|resource| (resource.line, resource.place())),
-        );
-        not_served.sort();
         Ok(Template {
             functions,
             websocket: apis.websocket.map(Arc::new),
             http: apis.http,
             custom_resources,
-            not_served: not_served.into_iter().map(|(_, text)| text).collect(),
-        })
-    }
-
-    fn function(&self, resource: &Resource, globals: &Value) -> Result<Function> {
-        let properties = &resource.properties;
-        let setting = |name: &str| match &properties[name] {
-            Value::Null => &globals[name],
-            own => own,
-        };
-        if let Some(runtime) = setting("Runtime").as_str()
-            && !runtime.starts_with("provided")
-        {
-            bail!("its runtime {runtime}: only programs (provided.*) run here");
-        }
-        let code = setting("CodeUri")
-            .as_str()
-            .context("CodeUri, the folder of the function's package, is missing")?;
-        let folder = self.folder.join(code);
-        let folder = folder.canonicalize().unwrap_or(folder);
-        let binary = match resource.metadata["BuildProperties"]["Binary"].as_str() {
-            Some(binary) => binary.to_owned(),
-            None => file_name(&folder)?,
-        };
-        let mut environment = BTreeMap::new();
-        for variables in [globals, properties] {
-            let variables = variables["Environment"]["Variables"].as_object();
-            for (name, value) in variables.into_iter().flatten() {
-                match value {
-                    // `AWS::NoValue`, which takes a global one away.
-                    Value::Null => environment.remove(name),
-                    value => environment.insert(name.clone(), text(value)?),
-                };
-            }
-        }
-        let function_name = setting("FunctionName").as_str().unwrap_or(&resource.id);
-        // Lambda's defaults: https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html
-        let timeout = number(setting("Timeout")).context("Timeout")?.unwrap_or(3);
-        ensure!(
-            (1..=900).contains(&timeout),
-            "Timeout is from 1 to 900 seconds"
-        );
-        let memory_mb = number(setting("MemorySize")).context("MemorySize")?;
-        Ok(Function {
-            logical_id: resource.id.clone(),
-            function_name: function_name.to_owned(),
-            folder,
-            binary,
-            environment,
-            timeout: Duration::from_secs(timeout),
-            memory_mb: memory_mb.unwrap_or(128),
+            not_served: not_served(resources),
         })
     }
 }
 
-fn file_name(folder: &Path) -> Result<String> {
-    let name = folder.file_name().context("CodeUri names no folder")?;
-    Ok(name.to_string_lossy().into_owned())
+/// Returns the parts that are not served, and the resources that nothing has taken, in the order of
+/// their lines.
+fn not_served(resources: Resources) -> Vec<String> {
+    let rest = resources
+        .list
+        .iter()
+        .filter(|resource| !WITHOUT_EFFECT.contains(&resource.kind.as_str()));
+    let rest = rest.map(|resource| (resource.line, resource.place()));
+    let mut all: Vec<_> = resources.not_served.into_iter().chain(rest).collect();
+    all.sort();
+    all.into_iter().map(|(_, text)| text).collect()
 }
 
 #[cfg(test)]

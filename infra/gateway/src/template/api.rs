@@ -8,11 +8,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use super::authorizer;
 use super::resource::{Resource, Resources};
 use super::values::{number, text, texts};
+use super::{authorizer, stage};
 use crate::model::{
-    Authorizer, Cors, Function, HttpApi, HttpRoute, Route, Stage, Throttle, WebSocketApi,
+    Authorizer, Cors, Function, HttpApi, HttpRoute, LambdaAuthorizer, Route, Stage, WebSocketApi,
     function_name,
 };
 
@@ -152,11 +152,7 @@ impl<'a> Parts<'a> {
             let key = route_key(&resource)?;
             // The authorizer applies even if no function serves $connect.
             if key == "$connect" {
-                authorizer = match self.authorizer(&resource)? {
-                    Some(Authorizer::Jwt(_)) => bail!("a WebSocket API takes no JWT authorizer"),
-                    Some(Authorizer::Lambda(authorizer)) => Some(authorizer),
-                    None => None,
-                };
+                authorizer = self.connect_authorizer(&resource)?;
             }
             let Some(integration) = self.integration(&resource, WEBSOCKET_TIMEOUT)? else {
                 continue;
@@ -178,6 +174,14 @@ impl<'a> Parts<'a> {
         }))
     }
 
+    fn connect_authorizer(&mut self, route: &Resource) -> Result<Option<LambdaAuthorizer>> {
+        match self.authorizer(route)? {
+            Some(Authorizer::Jwt(_)) => bail!("a WebSocket API takes no JWT authorizer"),
+            Some(Authorizer::Lambda(authorizer)) => Ok(Some(authorizer)),
+            None => Ok(None),
+        }
+    }
+
     fn http(&mut self) -> Result<Option<HttpApi>> {
         for unserved in ["Body", "BodyS3Location"] {
             if !self.api.properties[unserved].is_null() {
@@ -189,27 +193,7 @@ impl<'a> Parts<'a> {
         };
         let mut routes = Vec::new();
         for resource in self.take_routes() {
-            let Some(integration) = self.integration(&resource, HTTP_TIMEOUT)? else {
-                continue;
-            };
-            let key = route_key(&resource)?;
-            let (method, path) = match key.split_once(' ') {
-                Some((method, path)) => (method, path),
-                None if key == "$default" => ("ANY", "$default"),
-                None => bail!(
-                    "{}: RouteKey must be `METHOD /path` or $default",
-                    resource.place()
-                ),
-            };
-            routes.push(HttpRoute {
-                method: method.to_uppercase(),
-                path: path.to_owned(),
-                function: integration.function,
-                timeout: integration.timeout,
-                authorizer: self.authorizer(&resource)?,
-                scopes: texts(&resource.properties["AuthorizationScopes"]),
-                key,
-            });
+            routes.extend(self.http_route(&resource)?);
         }
         self.skip_rest(&[]);
         Ok(Some(HttpApi {
@@ -217,6 +201,30 @@ impl<'a> Parts<'a> {
             stage,
             routes,
             cors: cors(&self.api.properties["CorsConfiguration"])?,
+        }))
+    }
+
+    fn http_route(&mut self, resource: &Resource) -> Result<Option<HttpRoute>> {
+        let Some(integration) = self.integration(resource, HTTP_TIMEOUT)? else {
+            return Ok(None);
+        };
+        let key = route_key(resource)?;
+        let (method, path) = match key.split_once(' ') {
+            Some((method, path)) => (method, path),
+            None if key == "$default" => ("ANY", "$default"),
+            None => bail!(
+                "{}: RouteKey must be `METHOD /path` or $default",
+                resource.place()
+            ),
+        };
+        Ok(Some(HttpRoute {
+            method: method.to_uppercase(),
+            path: path.to_owned(),
+            function: integration.function,
+            timeout: integration.timeout,
+            authorizer: self.authorizer(resource)?,
+            scopes: texts(&resource.properties["AuthorizationScopes"]),
+            key,
         }))
     }
 
@@ -233,26 +241,7 @@ impl<'a> Parts<'a> {
             self.resources.skip(self.api, "it has no stage");
             return Ok(None);
         };
-        let settings = &stage.properties;
-        let mut throttles = BTreeMap::new();
-        for (key, settings) in settings["RouteSettings"].as_object().into_iter().flatten() {
-            if let Some(throttle) = throttle(settings)? {
-                throttles.insert(key.clone(), throttle);
-            }
-        }
-        let variables = settings["StageVariables"].as_object().into_iter().flatten();
-        let variables = variables
-            .map(|(name, value)| Ok((name.clone(), text(value)?)))
-            .collect::<Result<_>>()?;
-        Ok(Some(Stage {
-            name: stage
-                .text("StageName")
-                .context("StageName is missing")?
-                .to_owned(),
-            variables,
-            throttles,
-            default_throttle: throttle(&settings["DefaultRouteSettings"])?,
-        }))
+        stage::read(&stage).map(Some)
     }
 
     fn take_routes(&mut self) -> Vec<Resource> {
@@ -262,43 +251,23 @@ impl<'a> Parts<'a> {
 
     /// Returns the function behind a route; `None`, with a note, if it is not one that runs here.
     fn integration(&mut self, route: &Resource, longest: Duration) -> Result<Option<Integration>> {
-        for unserved in [
-            "ApiKeyRequired",
-            "ModelSelectionExpression",
-            "RequestModels",
-            "RequestParameters",
-        ] {
-            if !matches!(
-                &route.properties[unserved],
-                Value::Null | Value::Bool(false)
-            ) {
-                self.resources.skip(route, &format!("its {unserved}"));
-            }
-        }
-        if route.properties["AuthorizationType"] == "AWS_IAM" {
-            self.resources
-                .skip(route, "its AWS_IAM authorization: everybody is let in");
-        }
-        if route.properties["PayloadFormatVersion"] == "1.0" {
-            self.resources
-                .skip(route, "payload format 1.0: the function gets 2.0");
-        }
+        self.skip_settings(route);
         let target = route.text("Target").context("Target is missing");
         let target = target.with_context(|| route.place())?;
         let id = target.trim_start_matches("integrations/");
         let Some(integration) = self.find("Integration", id).cloned() else {
-            self.resources
-                .skip(route, &format!("there is no integration {id}"));
+            let why = format!("there is no integration {id}");
+            self.resources.skip(route, &why);
             return Ok(None);
         };
         if integration.properties["IntegrationType"] != "AWS_PROXY" {
-            self.resources
-                .skip(&integration, "only AWS_PROXY integrations are served");
+            let why = "only AWS_PROXY integrations are served";
+            self.resources.skip(&integration, why);
             return Ok(None);
         }
         let uri = integration.text("IntegrationUri").unwrap_or_default();
-        let Some(function) = function_name(uri).filter(|name| self.functions.contains_key(*name))
-        else {
+        let function = function_name(uri).filter(|name| self.functions.contains_key(*name));
+        let Some(function) = function else {
             let why = "it leads to no AWS::Serverless::Function of the template";
             self.resources.skip(route, why);
             return Ok(None);
@@ -309,6 +278,29 @@ impl<'a> Parts<'a> {
             function: function.to_owned(),
             timeout: millis.map_or(longest, Duration::from_millis).min(longest),
         }))
+    }
+
+    /// Notes the settings of a route that have no effect here.
+    fn skip_settings(&mut self, route: &Resource) {
+        for name in [
+            "ApiKeyRequired",
+            "ModelSelectionExpression",
+            "RequestModels",
+            "RequestParameters",
+        ] {
+            let setting = &route.properties[name];
+            if !matches!(setting, Value::Null | Value::Bool(false)) {
+                self.resources.skip(route, &format!("its {name}"));
+            }
+        }
+        if route.properties["AuthorizationType"] == "AWS_IAM" {
+            let why = "its AWS_IAM authorization: everybody is let in";
+            self.resources.skip(route, why);
+        }
+        if route.properties["PayloadFormatVersion"] == "1.0" {
+            let why = "payload format 1.0: the function gets 2.0";
+            self.resources.skip(route, why);
+        }
     }
 
     fn authorizer(&mut self, route: &Resource) -> Result<Option<Authorizer>> {
@@ -374,27 +366,6 @@ struct Integration {
 fn route_key(route: &Resource) -> Result<String> {
     let key = route.text("RouteKey").context("RouteKey is missing");
     Ok(key.with_context(|| route.place())?.to_owned())
-}
-
-fn throttle(settings: &Value) -> Result<Option<Throttle>> {
-    let limit = |name: &str| match &settings[name] {
-        Value::Null => Ok(None),
-        Value::Number(number) => Ok(number.as_f64()),
-        other => text(other)?.parse().map(Some).context(name.to_owned()),
-    };
-    let (rate, burst) = (
-        limit("ThrottlingRateLimit")?,
-        limit("ThrottlingBurstLimit")?,
-    );
-    Ok(match (rate, burst) {
-        (None, None) => None,
-        (rate, burst) => Some(Throttle {
-            // The account's own limits:
-            // https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
-            rate: rate.unwrap_or(10_000.0),
-            burst: burst.unwrap_or(5_000.0),
-        }),
-    })
 }
 
 fn cors(settings: &Value) -> Result<Option<Cors>> {

@@ -1,7 +1,15 @@
 //! Intrinsic functions: `Ref`, `Fn::Sub`, `Fn::GetAtt`, `Fn::Join`, the conditions and those of
 //! rules.
 //!
+//! - `condition`: conditions, and the functions that are true or false
+//! - `parameter`: the values of parameters
+//! - `reference`: the values of `Ref` and `Fn::GetAtt`
+//!
 //! <https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference.html>
+
+mod condition;
+mod parameter;
+mod reference;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +19,6 @@ use serde_json::{Map, Value};
 
 use super::values::text;
 use super::yaml::{Content, Node};
-use crate::model::{ACCOUNT_ID, REGION, STACK_ID, function_arn};
 
 /// Limit of references that follow one another.
 const MAX_DEPTH: usize = 20;
@@ -39,27 +46,9 @@ impl<'a> Scope<'a> {
     ///
     /// A parameter has neither a value nor a default, or a value is for no parameter.
     pub fn new(root: &'a Node, given: &BTreeMap<String, String>) -> Result<Self> {
-        let declared = root.get("Parameters").map_or(&[][..], Node::entries);
-        let mut parameters = BTreeMap::new();
-        for (name, node) in declared {
-            let value = match (
-                given.get(name),
-                node.get("Default").map(|node| &node.content),
-            ) {
-                (Some(value), _) => value.clone(),
-                (None, Some(Content::Scalar(default))) => text(default)?,
-                (None, _) => bail!("line {}: parameter {name} needs a value", node.line),
-            };
-            let value = parameter(node, value);
-            let value = value.with_context(|| format!("line {}: parameter {name}", node.line))?;
-            parameters.insert(name.clone(), value);
-        }
-        if let Some(unknown) = given.keys().find(|name| !parameters.contains_key(*name)) {
-            bail!("the template has no parameter {unknown}");
-        }
         Ok(Self {
             root,
-            parameters,
+            parameters: parameter::values(root, given)?,
             unknown: RefCell::default(),
             depth: Cell::new(0),
             followed: Cell::new(0),
@@ -104,59 +93,15 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// Whether the condition `name` holds.
-    ///
-    /// # Errors
-    ///
-    /// There is no such condition, or it is malformed.
-    pub fn condition(&self, name: &str) -> Result<bool> {
-        let condition = self
-            .root
-            .get("Conditions")
-            .and_then(|conditions| conditions.get(name))
-            .with_context(|| format!("there is no condition {name}"))?;
-        self.deeper(|| self.truth(condition))
-    }
-
     fn call(&self, name: &str, argument: &Node) -> Result<Value> {
         Ok(match name {
             "Ref" => self.reference(&self.argument(argument)?)?,
             "Fn::Sub" => self.substitute(argument)?.into(),
             "Fn::GetAtt" => self.attribute(argument)?.into(),
-            "Fn::If" => match list(argument)? {
-                [condition, yes, no] => {
-                    let holds = self.condition(&self.argument(condition)?)?;
-                    self.evaluate(if holds { yes } else { no })?
-                }
-                _ => bail!("it takes a condition and two values"),
-            },
-            "Fn::Join" => match list(argument)? {
-                [delimiter, parts] => {
-                    let parts = self.evaluate(parts)?;
-                    let parts = parts.as_array().context("a list is expected")?;
-                    let parts: Result<Vec<_>> = parts.iter().map(text).collect();
-                    parts?.join(&self.argument(delimiter)?).into()
-                }
-                _ => bail!("it takes a delimiter and a list"),
-            },
-            "Fn::Select" => match list(argument)? {
-                [index, items] => {
-                    let index: usize = self.argument(index)?.parse()?;
-                    let items = self.evaluate(items)?;
-                    items
-                        .get(index)
-                        .context("there is no item of that index")?
-                        .clone()
-                }
-                _ => bail!("it takes an index and a list"),
-            },
-            "Fn::Split" => match list(argument)? {
-                [delimiter, text] => {
-                    let (delimiter, text) = (self.argument(delimiter)?, self.argument(text)?);
-                    text.split(&delimiter).map(Value::from).collect()
-                }
-                _ => bail!("it takes a delimiter and a text"),
-            },
+            "Fn::If" => self.choose(argument)?,
+            "Fn::Join" => self.join(argument)?.into(),
+            "Fn::Select" => self.select(argument)?,
+            "Fn::Split" => self.split(argument)?,
             "Fn::FindInMap" => self.find_in_map(argument)?,
             "Fn::Equals" | "Fn::Not" | "Fn::And" | "Fn::Or" => self.test(name, argument)?.into(),
             "Fn::RefAll" => self.values_of(&self.argument(argument)?),
@@ -167,13 +112,45 @@ impl<'a> Scope<'a> {
         })
     }
 
+    fn choose(&self, argument: &Node) -> Result<Value> {
+        let [condition, yes, no] = list(argument)? else {
+            bail!("it takes a condition and two values")
+        };
+        let holds = self.condition(&self.argument(condition)?)?;
+        self.evaluate(if holds { yes } else { no })
+    }
+
+    fn join(&self, argument: &Node) -> Result<String> {
+        let [delimiter, parts] = list(argument)? else {
+            bail!("it takes a delimiter and a list")
+        };
+        let parts = self.evaluate(parts)?;
+        let parts = parts.as_array().context("a list is expected")?;
+        let parts: Vec<String> = parts.iter().map(text).collect::<Result<_>>()?;
+        Ok(parts.join(&self.argument(delimiter)?))
+    }
+
+    fn select(&self, argument: &Node) -> Result<Value> {
+        let [index, items] = list(argument)? else {
+            bail!("it takes an index and a list")
+        };
+        let index: usize = self.argument(index)?.parse()?;
+        let items = self.evaluate(items)?;
+        let item = items.get(index).context("there is no item of that index")?;
+        Ok(item.clone())
+    }
+
+    fn split(&self, argument: &Node) -> Result<Value> {
+        let [delimiter, text] = list(argument)? else {
+            bail!("it takes a delimiter and a text")
+        };
+        let (delimiter, text) = (self.argument(delimiter)?, self.argument(text)?);
+        Ok(text.split(&delimiter).map(Value::from).collect())
+    }
+
     fn find_in_map(&self, argument: &Node) -> Result<Value> {
-        let keys: Result<Vec<_>> = list(argument)?
-            .iter()
-            .take(3)
-            .map(|key| self.argument(key))
-            .collect();
-        let keys = keys?;
+        let keys = list(argument)?.iter().take(3);
+        let keys: Vec<String> = keys.map(|key| self.argument(key)).collect::<Result<_>>()?;
         let mut found = self.root.get("Mappings");
         for key in &keys {
             found = found.and_then(|node| node.get(key));
@@ -193,63 +170,6 @@ impl<'a> Scope<'a> {
         followed
     }
 
-    /// Whether the condition in a node holds.
-    ///
-    /// # Errors
-    ///
-    /// It is no condition; the sentence gives the line.
-    pub fn truth(&self, node: &Node) -> Result<bool> {
-        if let [(name, argument)] = node.entries() {
-            match name.as_str() {
-                "Condition" => return self.condition(&self.argument(argument)?),
-                name if name.starts_with("Fn::") => return self.test(name, argument),
-                _ => {}
-            }
-        }
-        bail!("line {}: this is not a condition", node.line)
-    }
-
-    fn test(&self, name: &str, argument: &Node) -> Result<bool> {
-        let parts = list(argument)?;
-        let truths = || parts.iter().map(|part| self.truth(part));
-        match (name, parts) {
-            ("Fn::Equals", [a, b]) => Ok(self.argument(a)? == self.argument(b)?),
-            ("Fn::Not", [condition]) => Ok(!self.truth(condition)?),
-            ("Fn::And", _) => Ok(truths().collect::<Result<Vec<_>>>()?.iter().all(|is| *is)),
-            ("Fn::Or", _) => Ok(truths().collect::<Result<Vec<_>>>()?.iter().any(|is| *is)),
-            // These three are for rules only.
-            ("Fn::Contains", [list, one]) => Ok(self.texts(list)?.contains(&self.argument(one)?)),
-            ("Fn::EachMemberEquals", [list, one]) => {
-                let one = self.argument(one)?;
-                Ok(self.texts(list)?.iter().all(|member| *member == one))
-            }
-            ("Fn::EachMemberIn", [list, others]) => {
-                let others = self.texts(others)?;
-                Ok(self
-                    .texts(list)?
-                    .iter()
-                    .all(|member| others.contains(member)))
-            }
-            _ => bail!("line {}: {name} is not a condition", argument.line),
-        }
-    }
-
-    /// Returns the values of all parameters of a type; those of lists one by one.
-    fn values_of(&self, kind: &str) -> Value {
-        let declared = self.root.get("Parameters").map_or(&[][..], Node::entries);
-        let list_of = format!("List<{kind}>");
-        let is_it = |node: &Node| [kind, &list_of].contains(&plain(node.get("Type")));
-        declared
-            .iter()
-            .filter(|(_, node)| is_it(node))
-            .filter_map(|(name, _)| self.parameters.get(name))
-            .flat_map(|value| match value {
-                Value::Array(values) => values.clone(),
-                value => vec![value.clone()],
-            })
-            .collect()
-    }
-
     fn texts(&self, node: &Node) -> Result<Vec<String>> {
         let values = self.evaluate(node)?;
         let values = values.as_array();
@@ -259,104 +179,6 @@ impl<'a> Scope<'a> {
 
     fn argument(&self, node: &Node) -> Result<String> {
         text(&self.evaluate(node)?).with_context(|| format!("line {}", node.line))
-    }
-
-    fn reference(&self, name: &str) -> Result<Value> {
-        if let Some(value) = self.parameters.get(name) {
-            return Ok(value.clone());
-        }
-        Ok(match name {
-            "AWS::Region" => REGION.into(),
-            "AWS::AccountId" => ACCOUNT_ID.into(),
-            "AWS::Partition" => "aws".into(),
-            "AWS::URLSuffix" => "amazonaws.com".into(),
-            "AWS::StackName" => "local".into(),
-            "AWS::StackId" => STACK_ID.into(),
-            "AWS::NotificationARNs" => Value::Array(Vec::new()),
-            "AWS::NoValue" => Value::Null,
-            // A resource: its physical id here is its logical one.
-            resource => match self.published(resource)? {
-                Some(arn) => arn.into(),
-                None => resource.into(),
-            },
-        })
-    }
-
-    /// Returns the ARN of a function and the address of an API; other attributes are named after
-    /// themselves.
-    fn attribute(&self, argument: &Node) -> Result<String> {
-        let name = match &argument.content {
-            Content::List(parts) => {
-                let parts: Result<Vec<_>> = parts.iter().map(|part| self.argument(part)).collect();
-                parts?.join(".")
-            }
-            _ => self.argument(argument)?,
-        };
-        self.named_attribute(&name)
-    }
-
-    fn named_attribute(&self, name: &str) -> Result<String> {
-        if let Some(arn) = self.published(name)? {
-            return Ok(arn);
-        }
-        Ok(match name.split_once('.') {
-            Some((resource, "Arn")) if self.is_function(resource) => function_arn(resource),
-            Some((api, "ApiEndpoint")) => {
-                let scheme = if self.is_websocket_api(api) {
-                    "wss"
-                } else {
-                    "https"
-                };
-                format!("{scheme}://{api}.execute-api.{REGION}.amazonaws.com")
-            }
-            _ => name.to_owned(),
-        })
-    }
-
-    /// Returns the ARN that SAM means by `Function.Version` and `Function.Alias`, if it publishes
-    /// versions of the function.
-    fn published(&self, name: &str) -> Result<Option<String>> {
-        let Some((id, part @ ("Version" | "Alias"))) = name.split_once('.') else {
-            return Ok(None);
-        };
-        if self.type_of(id) != "AWS::Serverless::Function" {
-            return Ok(None);
-        }
-        let own = self.resource(id).and_then(|node| node.get("Properties"));
-        let globals = self.root.get("Globals");
-        let globals = globals.and_then(|globals| globals.get("Function"));
-        let mut settings = [own, globals].into_iter().flatten();
-        let alias = settings.find_map(|settings| settings.get("AutoPublishAlias"));
-        let Some(alias) = alias else {
-            return Ok(None);
-        };
-        // Here there is but one version of a function.
-        let qualifier = match part {
-            "Alias" => self.deeper(|| self.argument(alias))?,
-            _ => "1".to_owned(),
-        };
-        Ok(Some(format!("{}:{qualifier}", function_arn(id))))
-    }
-
-    /// Whether a logical id is that of a function.
-    pub fn is_function(&self, id: &str) -> bool {
-        self.type_of(id).ends_with("::Function")
-    }
-
-    fn is_websocket_api(&self, id: &str) -> bool {
-        let properties = self
-            .resource(id)
-            .and_then(|resource| resource.get("Properties"));
-        let protocol = properties.and_then(|properties| properties.get("ProtocolType"));
-        self.type_of(id) == "AWS::Serverless::WebSocketApi" || plain(protocol) == "WEBSOCKET"
-    }
-
-    fn type_of(&self, id: &str) -> &str {
-        plain(self.resource(id).and_then(|resource| resource.get("Type")))
-    }
-
-    fn resource(&self, id: &str) -> Option<&Node> {
-        self.root.get("Resources")?.get(id)
     }
 
     fn substitute(&self, argument: &Node) -> Result<String> {
@@ -392,33 +214,6 @@ pub fn plain(node: Option<&Node>) -> &str {
     }
 }
 
-/// Returns the value of a parameter in the form of its type, checked against what the template
-/// allows.
-fn parameter(declaration: &Node, value: String) -> Result<Value> {
-    let allowed = declaration.get("AllowedValues").map(list).transpose()?;
-    let is_it = |node: &Node| match &node.content {
-        Content::Scalar(scalar) => text(scalar).is_ok_and(|allowed| allowed == value),
-        _ => false,
-    };
-    if let Some(allowed) = allowed
-        && !allowed.iter().any(is_it)
-    {
-        bail!("{value:?} is not one of its AllowedValues");
-    }
-    let kind = declaration.get("Type").map(|node| &node.content);
-    Ok(match kind {
-        Some(Content::Scalar(Value::String(kind)))
-            if kind == "CommaDelimitedList" || kind.starts_with("List<") =>
-        {
-            value
-                .split(',')
-                .map(|item| Value::from(item.trim()))
-                .collect()
-        }
-        _ => value.into(),
-    })
-}
-
 /// Returns the items of a list.
 ///
 /// # Errors
@@ -434,6 +229,7 @@ pub fn list(node: &Node) -> Result<&[Node]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::REGION;
 
     fn evaluate(expression: &str) -> Result<Value> {
         let text = format!(

@@ -5,7 +5,7 @@
 //! <https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-resource-httpapi.html>
 
 use anyhow::{Context, Result, ensure};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::resource::{Resource, Resources};
 use crate::model::function_arn;
@@ -25,25 +25,8 @@ pub fn expand(resources: &mut Resources, globals: &Value) -> Result<()> {
     }
     let mut apis = resources.take("AWS::Serverless::HttpApi");
     let events = http_events(resources);
-    for (function, event) in &events {
-        let api = api_of(event);
-        if api != IMPLICIT_API && apis.iter().all(|known| known.id != api) {
-            let name = event["Name"].as_str().unwrap_or_default();
-            resources.skip(
-                function,
-                &format!("its event {name}: there is no HTTP API {api}"),
-            );
-        }
-    }
-    if let Some((first, _)) = events
-        .iter()
-        .find(|(_, event)| api_of(event) == IMPLICIT_API)
-        && apis.iter().all(|api| api.id != IMPLICIT_API)
-    {
-        let mut implicit = part(first, IMPLICIT_API, "AWS::Serverless::HttpApi", Value::Null);
-        implicit.line = first.line;
-        apis.push(implicit);
-    }
+    note_unknown_apis(resources, &apis, &events);
+    apis.extend(implicit_api(&apis, &events));
     for api in &apis {
         for unserved in ["DefinitionBody", "DefinitionUri"] {
             if !api.properties[unserved].is_null() {
@@ -53,6 +36,28 @@ pub fn expand(resources: &mut Resources, globals: &Value) -> Result<()> {
         resources.list.extend(http_api(api, globals, &events));
     }
     Ok(())
+}
+
+/// Notes the events that name an API which the template does not have.
+fn note_unknown_apis(resources: &mut Resources, apis: &[Resource], events: &[(Resource, Value)]) {
+    for (function, event) in events {
+        let api = api_of(event);
+        if api != IMPLICIT_API && apis.iter().all(|known| known.id != api) {
+            let name = event["Name"].as_str().unwrap_or_default();
+            let why = format!("its event {name}: there is no HTTP API {api}");
+            resources.skip(function, &why);
+        }
+    }
+}
+
+/// Returns the API of events that name none, unless the template has it or needs none.
+fn implicit_api(apis: &[Resource], events: &[(Resource, Value)]) -> Option<Resource> {
+    let mut functions = events
+        .iter()
+        .filter(|(_, event)| api_of(event) == IMPLICIT_API);
+    let (first, _) = functions.next()?;
+    let is_missing = apis.iter().all(|api| api.id != IMPLICIT_API);
+    is_missing.then(|| part(first, IMPLICIT_API, "AWS::Serverless::HttpApi", Value::Null))
 }
 
 /// Returns a resource that stands where `of` does.
@@ -68,68 +73,68 @@ fn part(of: &Resource, id: &str, kind: &str, properties: Value) -> Resource {
 }
 
 fn websocket_api(api: &Resource) -> Result<Vec<Resource>> {
-    let (id, properties) = (&api.id, &api.properties);
-    let mut parts = vec![part(
-        api,
-        id,
-        "AWS::ApiGatewayV2::Api",
-        json!({
-            "ProtocolType": "WEBSOCKET",
-            "RouteSelectionExpression": properties["RouteSelectionExpression"],
-        }),
-    )];
-    parts.push(stage(
-        api,
-        properties["StageName"].as_str().unwrap_or("default"),
-        &Value::Null,
-    ));
-    let auth = &properties["Auth"];
-    let authorizer_id = format!("{id}Authorizer");
-    if auth["AuthType"] == "CUSTOM" {
-        parts.push(part(
-            api,
-            &authorizer_id,
-            "AWS::ApiGatewayV2::Authorizer",
-            json!({
-                "ApiId": id,
-                "AuthorizerType": "REQUEST",
-                "AuthorizerUri": auth["AuthArn"],
-                "IdentitySource": auth["IdentitySource"],
-            }),
-        ));
-    }
+    let properties = &api.properties;
+    let settings = json!({
+        "ProtocolType": "WEBSOCKET",
+        "RouteSelectionExpression": properties["RouteSelectionExpression"],
+    });
+    let name = properties["StageName"].as_str().unwrap_or("default");
+    let mut parts = vec![
+        part(api, &api.id, "AWS::ApiGatewayV2::Api", settings),
+        stage(api, name, &Value::Null),
+    ];
+    parts.extend(websocket_authorizer(api));
     let routes = properties["Routes"].as_object();
     for (key, route) in routes.context("Routes is missing")? {
-        let name = format!("{id}{}", capitalized(key));
-        ensure!(
-            route.is_object(),
-            "route {key} is not a map with a FunctionArn"
-        );
-        let mut own = route.clone();
-        own["ApiId"] = id.as_str().into();
-        own["RouteKey"] = key.as_str().into();
-        own["Target"] = format!("integrations/{name}Integration").into();
-        if key == "$connect" && !auth["AuthType"].is_null() {
-            own["AuthorizationType"] = auth["AuthType"].clone();
-            own["AuthorizerId"] = authorizer_id.as_str().into();
-        }
-        parts.push(part(
+        parts.extend(websocket_route(api, key, route)?);
+    }
+    Ok(parts)
+}
+
+fn websocket_authorizer(api: &Resource) -> Option<Resource> {
+    let auth = &api.properties["Auth"];
+    let settings = json!({
+        "ApiId": api.id,
+        "AuthorizerType": "REQUEST",
+        "AuthorizerUri": auth["AuthArn"],
+        "IdentitySource": auth["IdentitySource"],
+    });
+    let id = websocket_authorizer_id(api);
+    (auth["AuthType"] == "CUSTOM")
+        .then(|| part(api, &id, "AWS::ApiGatewayV2::Authorizer", settings))
+}
+
+fn websocket_authorizer_id(api: &Resource) -> String {
+    format!("{}Authorizer", api.id)
+}
+
+fn websocket_route(api: &Resource, key: &str, route: &Value) -> Result<[Resource; 2]> {
+    let name = format!("{}{}", api.id, capitalized(key));
+    ensure!(
+        route.is_object(),
+        "route {key} is not a map with a FunctionArn"
+    );
+    let mut own = route.clone();
+    own["ApiId"] = api.id.as_str().into();
+    own["RouteKey"] = key.into();
+    own["Target"] = format!("integrations/{name}Integration").into();
+    let kind = &api.properties["Auth"]["AuthType"];
+    if key == "$connect" && !kind.is_null() {
+        own["AuthorizationType"] = kind.clone();
+        own["AuthorizerId"] = websocket_authorizer_id(api).into();
+    }
+    let function = route["FunctionArn"].as_str();
+    let function = function.with_context(|| format!("route {key} has no FunctionArn"))?;
+    let timeout = &route["IntegrationTimeout"];
+    Ok([
+        part(
             api,
             &format!("{name}Route"),
             "AWS::ApiGatewayV2::Route",
             own,
-        ));
-        let function = route["FunctionArn"].as_str();
-        let function = function.with_context(|| format!("route {key} has no FunctionArn"))?;
-        parts.push(integration(
-            api,
-            id,
-            &name,
-            function,
-            &route["IntegrationTimeout"],
-        ));
-    }
-    Ok(parts)
+        ),
+        integration(api, &api.id, &name, function, timeout),
+    ])
 }
 
 fn stage(api: &Resource, name: &str, globals: &Value) -> Resource {
@@ -298,57 +303,54 @@ fn identity(settings: &Value) -> Value {
 fn http_route(api: &Resource, auth: &Value, function: &Resource, event: &Value) -> [Resource; 2] {
     let event_name = event["Name"].as_str().unwrap_or_default();
     let name = format!("{}{}{event_name}", api.id, function.id);
-    let key = match (event["Method"].as_str(), event["Path"].as_str()) {
-        (_, None) => "$default".to_owned(),
-        (_, Some("$default")) => "$default".to_owned(),
-        (method, Some(path)) => format!("{} {path}", method.unwrap_or("ANY").to_uppercase()),
-    };
-    let mut route = Map::new();
-    route.insert("ApiId".to_owned(), api.id.as_str().into());
-    route.insert("RouteKey".to_owned(), key.into());
-    route.insert(
-        "Target".to_owned(),
-        format!("integrations/{name}Integration").into(),
-    );
-    let authorizer = match event["Auth"]["Authorizer"].as_str() {
-        Some("NONE") => None,
-        Some(own) => Some(own),
-        None => auth["DefaultAuthorizer"].as_str(),
-    };
-    if let Some(authorizer) = authorizer {
-        let jwt = !auth["Authorizers"][authorizer]["JwtConfiguration"].is_null();
-        let kind = match authorizer {
-            "AWS_IAM" => "AWS_IAM",
-            _ if jwt => "JWT",
-            _ => "CUSTOM",
-        };
-        route.insert("AuthorizationType".to_owned(), kind.into());
-        route.insert(
-            "AuthorizerId".to_owned(),
-            format!("{}{authorizer}Authorizer", api.id).into(),
-        );
+    let mut route = json!({
+        "ApiId": api.id,
+        "RouteKey": http_route_key(event),
+        "Target": format!("integrations/{name}Integration"),
+        "AuthorizationScopes": event["Auth"]["AuthorizationScopes"],
+    });
+    if let Some(authorizer) = authorizer_of(event, auth) {
+        route["AuthorizationType"] = authorization_type(authorizer, auth).into();
+        route["AuthorizerId"] = format!("{}{authorizer}Authorizer", api.id).into();
     }
-    let scopes = &event["Auth"]["AuthorizationScopes"];
-    route.insert("AuthorizationScopes".to_owned(), scopes.clone());
     if event["PayloadFormatVersion"] == "1.0" {
-        route.insert("PayloadFormatVersion".to_owned(), "1.0".into());
+        route["PayloadFormatVersion"] = "1.0".into();
     }
-    let function_arn = function_arn(&function.id);
+    let (uri, timeout) = (function_arn(&function.id), &event["TimeoutInMillis"]);
     [
         part(
             function,
             &format!("{name}Route"),
             "AWS::ApiGatewayV2::Route",
-            route.into(),
+            route,
         ),
-        integration(
-            function,
-            &api.id,
-            &name,
-            &function_arn,
-            &event["TimeoutInMillis"],
-        ),
+        integration(function, &api.id, &name, &uri, timeout),
     ]
+}
+
+fn http_route_key(event: &Value) -> String {
+    match (event["Method"].as_str(), event["Path"].as_str()) {
+        (_, None | Some("$default")) => "$default".to_owned(),
+        (method, Some(path)) => format!("{} {path}", method.unwrap_or("ANY").to_uppercase()),
+    }
+}
+
+/// Returns the name of an event's authorizer: its own, else the API's default.
+fn authorizer_of<'a>(event: &'a Value, auth: &'a Value) -> Option<&'a str> {
+    match event["Auth"]["Authorizer"].as_str() {
+        Some("NONE") => None,
+        Some(own) => Some(own),
+        None => auth["DefaultAuthorizer"].as_str(),
+    }
+}
+
+fn authorization_type(authorizer: &str, auth: &Value) -> &'static str {
+    let is_jwt = !auth["Authorizers"][authorizer]["JwtConfiguration"].is_null();
+    match authorizer {
+        "AWS_IAM" => "AWS_IAM",
+        _ if is_jwt => "JWT",
+        _ => "CUSTOM",
+    }
 }
 
 #[cfg(test)]

@@ -45,30 +45,14 @@ impl Node {
     fn from_yaml(yaml: MarkedYaml) -> Result<Self> {
         let line = yaml.span.start.line();
         let content = match yaml.data {
-            YamlData::Value(scalar) => Content::Scalar(match scalar {
-                Scalar::Null => Value::Null,
-                Scalar::Boolean(value) => value.into(),
-                Scalar::Integer(value) => value.into(),
-                Scalar::FloatingPoint(value) => value.into_inner().into(),
-                Scalar::String(value) => value.into(),
-            }),
+            YamlData::Value(scalar) => Content::Scalar(scalar_value(scalar)),
             YamlData::Sequence(items) => {
                 let items = items.into_iter().map(Self::from_yaml);
                 Content::List(items.collect::<Result<_>>()?)
             }
             YamlData::Mapping(entries) => {
-                let entries = entries.into_iter().map(|(key, value)| {
-                    let key_line = key.span.start.line();
-                    let Some(name) = key.data.as_str() else {
-                        bail!("line {key_line}: a key is not a string");
-                    };
-                    let node = Self {
-                        // An entry begins at its key.
-                        line: key_line,
-                        ..Self::from_yaml(value)?
-                    };
-                    Ok((name.to_owned(), node))
-                });
+                let entries = entries.into_iter();
+                let entries = entries.map(|(key, value)| Self::entry(&key, value));
                 Content::Map(entries.collect::<Result<_>>()?)
             }
             YamlData::Tagged(tag, node) => {
@@ -77,10 +61,7 @@ impl Node {
                     function => format!("Fn::{function}"),
                 };
                 // A tagged node has no line of its own.
-                let node = Self {
-                    line,
-                    ..Self::from_yaml(*node)?
-                };
+                let node = Self::from_yaml(*node)?.at(line);
                 Content::Map(vec![(name, node)])
             }
             YamlData::Representation(..) | YamlData::Alias(_) | YamlData::BadValue => {
@@ -88,6 +69,19 @@ impl Node {
             }
         };
         Ok(Self { line, content })
+    }
+
+    fn entry(key: &MarkedYaml, value: MarkedYaml) -> Result<(String, Self)> {
+        let line = key.span.start.line();
+        let Some(name) = key.data.as_str() else {
+            bail!("line {line}: a key is not a string");
+        };
+        // An entry begins at its key.
+        Ok((name.to_owned(), Self::from_yaml(value)?.at(line)))
+    }
+
+    fn at(self, line: usize) -> Self {
+        Self { line, ..self }
     }
 
     /// Returns the same without lines, as JSON.
@@ -119,6 +113,16 @@ impl Node {
             Content::Map(entries) => entries,
             _ => &[],
         }
+    }
+}
+
+fn scalar_value(scalar: Scalar) -> Value {
+    match scalar {
+        Scalar::Null => Value::Null,
+        Scalar::Boolean(value) => value.into(),
+        Scalar::Integer(value) => value.into(),
+        Scalar::FloatingPoint(value) => value.into_inner().into(),
+        Scalar::String(value) => value.into(),
     }
 }
 

@@ -1,0 +1,57 @@
+//! A stage of an API, with its variables and limits.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::resource::Resource;
+use super::values::text;
+use crate::model::{Stage, Throttle};
+
+/// Reads a stage.
+///
+/// # Errors
+///
+/// It has no name, or a setting is malformed.
+pub fn read(stage: &Resource) -> Result<Stage> {
+    let settings = &stage.properties;
+    let mut throttles = BTreeMap::new();
+    for (key, settings) in settings["RouteSettings"].as_object().into_iter().flatten() {
+        if let Some(throttle) = throttle(settings)? {
+            throttles.insert(key.clone(), throttle);
+        }
+    }
+    let variables = settings["StageVariables"].as_object().into_iter().flatten();
+    let variables = variables
+        .map(|(name, value)| Ok((name.clone(), text(value)?)))
+        .collect::<Result<_>>()?;
+    let name = stage.text("StageName").context("StageName is missing")?;
+    Ok(Stage {
+        name: name.to_owned(),
+        variables,
+        throttles,
+        default_throttle: throttle(&settings["DefaultRouteSettings"])?,
+    })
+}
+
+fn throttle(settings: &Value) -> Result<Option<Throttle>> {
+    let limit = |name: &str| match &settings[name] {
+        Value::Null => Ok(None),
+        Value::Number(number) => Ok(number.as_f64()),
+        other => text(other)?.parse().map(Some).context(name.to_owned()),
+    };
+    let (rate, burst) = (
+        limit("ThrottlingRateLimit")?,
+        limit("ThrottlingBurstLimit")?,
+    );
+    Ok(match (rate, burst) {
+        (None, None) => None,
+        (rate, burst) => Some(Throttle {
+            // The account's own limits:
+            // https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+            rate: rate.unwrap_or(10_000.0),
+            burst: burst.unwrap_or(5_000.0),
+        }),
+    })
+}
