@@ -1,4 +1,4 @@
-//! The command line: flags, signals, and what the developer sees.
+//! The command line: flags, hidden commands, and the error at the end.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -9,7 +9,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use rustix::process::{Resource, getrlimit, setrlimit};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
 use crate::faults::Faults;
@@ -226,63 +225,6 @@ pub fn exit_with(error: &anyhow::Error) -> ! {
     let line = format!("error: {error:#}\n");
     let _ = std::io::stderr().write_all(line.as_bytes());
     std::process::exit(1);
-}
-
-/// SIGINT (Ctrl-C) and SIGTERM.
-pub struct Interrupt {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Interrupt {
-    /// Begins to listen for the signals; they no longer end the process.
-    ///
-    /// # Errors
-    ///
-    /// The system does not allow it.
-    pub fn listen() -> Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    /// Waits for a signal.
-    pub async fn wait(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-
-    /// Waits for a signal while the program runs.
-    ///
-    /// # Errors
-    ///
-    /// `failure`, if the program ends by itself before.
-    pub async fn wait_unless(
-        &mut self,
-        failure: impl Future<Output = anyhow::Error>,
-    ) -> Result<()> {
-        tokio::select! {
-            () = self.wait() => Ok(()),
-            error = failure => Err(error),
-        }
-    }
-
-    /// Runs `shutdown` to its end, unless a second signal comes: that ends this process, and what is
-    /// left with it.
-    ///
-    /// # Errors
-    ///
-    /// Those of `shutdown`.
-    pub async fn shut_down(&mut self, shutdown: impl Future<Output = Result<()>>) -> Result<()> {
-        tracing::info!("stopping");
-        tokio::select! {
-            result = shutdown => result,
-            () = self.wait() => std::process::exit(130),
-        }
-    }
 }
 
 #[cfg(test)]

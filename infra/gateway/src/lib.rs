@@ -15,7 +15,7 @@
 //! - [`apigw`]: the WebSocket API and the HTTP API
 //! - [`deploy`]: custom resources
 //! - [`server`]: the two listeners
-//! - [`cli`]: flags and signals
+//! - [`cli`], [`interrupt`]: flags and signals
 //! - [`startup`]: the steps from a template to a running gateway; uses the most modules
 
 pub mod ids;
@@ -35,4 +35,5 @@ pub mod deploy;
 pub mod server;
 
 pub mod cli;
+pub mod interrupt;
 pub mod startup;

@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use clap::Parser;
-use local_gateway::cli::{self, Flags, Internal, Interrupt};
+use local_gateway::cli::{self, Flags, Internal};
+use local_gateway::interrupt::Interrupt;
 use local_gateway::startup::{Options, Running};
 
 /// API Gateway and Lambda on one machine: serves the WebSocket API and the HTTP API of a SAM or

@@ -2,11 +2,12 @@
 
 use anyhow::Result;
 use chat_local::auth::{self, Authorization};
-use chat_local::database::choice::{self, Choice};
+use chat_local::database::choice::{self, ChatDatabase, Choice};
 use chat_local::{path_rewrite, screen};
 use clap::Parser;
-use local_gateway::cli::{self, Internal, Interrupt};
-use local_gateway::startup::{Options, Startup};
+use local_gateway::cli::{self, Internal};
+use local_gateway::interrupt::Interrupt;
+use local_gateway::startup::{Options, Running, Startup};
 
 /// The MeetMe chat on one machine: API Gateway, Lambda and a database.
 ///
@@ -51,19 +52,13 @@ async fn serve(arguments: Arguments) -> Result<()> {
         parameters: parameters.chain(authorization.parameters()).collect(),
         path_rewrite: Some(path_rewrite::rewrite),
     };
-    let mut startup = Startup::open(options).await?;
+    let startup = Startup::open(options).await?;
     if matches!(authorization, Authorization::Off) {
         tracing::warn!("{}", auth::OFF);
     }
     let mut interrupt = Interrupt::listen()?;
-    let start = async {
-        let home = startup.home().await?;
-        // The first start builds both, so run them in parallel.
-        let (database, ()) = tokio::try_join!(database.start(&home), startup.build())?;
-        anyhow::Ok((startup.start().await?, database))
-    };
-    let (running, mut database) = tokio::select! {
-        started = start => started?,
+    let (running, database) = tokio::select! {
+        started = start(startup, database) => started?,
         // The supervisors stop all programs when this process exits.
         () = interrupt.wait() => return Ok(()),
     };
@@ -71,7 +66,22 @@ async fn serve(arguments: Arguments) -> Result<()> {
     screen::show(&authorization, &running.websocket, &running.http)?;
     println!("\n  Ctrl-C stops everything.\n");
     println!("ready");
+    wait_and_shut_down(running, database, interrupt).await
+}
 
+/// Builds the functions and starts the database, then the functions.
+async fn start(mut startup: Startup, database: Choice) -> Result<(Running, ChatDatabase)> {
+    let home = startup.home().await?;
+    // The first start builds both, so run them in parallel.
+    let (database, ()) = tokio::try_join!(database.start(&home), startup.build())?;
+    Ok((startup.start().await?, database))
+}
+
+async fn wait_and_shut_down(
+    running: Running,
+    mut database: ChatDatabase,
+    mut interrupt: Interrupt,
+) -> Result<()> {
     let failure = async {
         tokio::select! {
             error = database.wait() => error,

@@ -71,6 +71,16 @@ fn show_tokens(ws: &str, http: &str, issuer: &Issuer) -> Result<()> {
         println!("    as {user}:\n    TOKEN='{token}'");
         tokens.push((user, token));
     }
+    show_commands(ws, http, issuer);
+    println!("\n  Open, each user in a window or tab of its own:\n");
+    for (user, token) in tokens {
+        println!("    as {user}:\n    http://{http}/#token={token}");
+    }
+    Ok(())
+}
+
+/// Prints commands of one user, who writes to another one. The token is in a variable.
+fn show_commands(ws: &str, http: &str, issuer: &Issuer) {
     let (one, other) = (issuer.users.first(), issuer.users.last());
     let id = |user: Option<&UserId>| user.map_or("", UserId::as_str).to_owned();
     let frame = json!({"action": "sendMessage", "receiver_id": id(other), "message": "At 3PM?"});
@@ -93,9 +103,4 @@ fn show_tokens(ws: &str, http: &str, issuer: &Issuer) -> Result<()> {
         encoded(one),
         encoded(other)
     );
-    println!("\n  Open, each user in a window or tab of its own:\n");
-    for (user, token) in tokens {
-        println!("    as {user}:\n    http://{http}/#token={token}");
-    }
-    Ok(())
 }
