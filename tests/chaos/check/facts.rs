@@ -1,0 +1,122 @@
+//! The history of a run, arranged for the rules.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use ::tests::client::{Ack, Frame, Message};
+
+use crate::history::{Connection, History, Key, Sent, Stored};
+
+/// The sent, stored and seen messages, arranged for the rules.
+pub struct Facts<'a> {
+    pub history: &'a History,
+    pub sent: HashMap<&'a Key, &'a Sent>,
+    pub stored: HashMap<Key, Vec<&'a Stored>>,
+    /// Each conversation, in the order of its numbers.
+    pub logs: BTreeMap<&'a str, Vec<&'a Stored>>,
+    /// The largest number of each conversation that a client had seen at a time, by time.
+    seen: HashMap<&'a str, Vec<(Duration, i64)>>,
+}
+
+impl<'a> Facts<'a> {
+    pub fn new(history: &'a History, stored: &'a [Stored]) -> Self {
+        let mut facts = Self {
+            history,
+            sent: history.sends.iter().map(|sent| (&sent.key, sent)).collect(),
+            stored: HashMap::new(),
+            logs: BTreeMap::new(),
+            seen: seen(history),
+        };
+        for message in stored {
+            if let Some(key) = Key::of(message) {
+                facts.stored.entry(key).or_default().push(message);
+            }
+            let log = facts.logs.entry(&message.conversation_id).or_default();
+            log.push(message);
+        }
+        for log in facts.logs.values_mut() {
+            log.sort_by_key(|message| message.seq);
+        }
+        facts
+    }
+
+    pub fn stored_as(&self, key: &Key) -> &[&'a Stored] {
+        self.stored.get(key).map_or(&[], Vec::as_slice)
+    }
+
+    pub fn log(&self, conversation_id: &str) -> &[&'a Stored] {
+        self.logs.get(conversation_id).map_or(&[], Vec::as_slice)
+    }
+
+    pub fn is_stored(&self, message: &Message) -> bool {
+        let log = self.log(&message.conversation_id);
+        let first = log.partition_point(|stored| stored.seq < message.seq);
+        let place = log[first..].iter();
+        let mut place = place.take_while(|stored| stored.seq == message.seq);
+        place.any(|stored| *stored == message)
+    }
+
+    /// Returns the largest number of a conversation that a client had seen before a time; 0 if
+    /// none.
+    pub fn seen_before(&self, conversation_id: &str, time: Duration) -> i64 {
+        let seen = self
+            .seen
+            .get(conversation_id)
+            .map_or(&[][..], Vec::as_slice);
+        let later = seen.partition_point(|(at, _)| *at < time);
+        seen[..later].last().map_or(0, |(_, seq)| *seq)
+    }
+
+    pub fn acks(&self) -> impl Iterator<Item = (Key, &'a Ack)> {
+        frames(self.history).filter_map(|(connection, _, frame)| match frame {
+            Frame::Ack(ack) => Some((ack_key(connection, ack), ack)),
+            _ => None,
+        })
+    }
+}
+
+pub fn frames(history: &History) -> impl Iterator<Item = (&Connection, Duration, &Frame)> {
+    let connections = history.connections.iter();
+    connections.flat_map(|connection| {
+        let received = connection.received.iter();
+        received.map(move |received| (connection, received.at, &received.frame))
+    })
+}
+
+/// Returns the key of the message of an ack: the sender is the user of the connection. All messages
+/// are sent with an id, so an ack without one belongs to no stored message.
+fn ack_key(connection: &Connection, ack: &Ack) -> Key {
+    Key {
+        conversation_id: ack.conversation_id.clone(),
+        sender_id: connection.user_id.clone(),
+        client_message_id: ack.client_message_id.clone().unwrap_or_default(),
+    }
+}
+
+fn seen(history: &History) -> HashMap<&str, Vec<(Duration, i64)>> {
+    let mut seen: HashMap<&str, Vec<(Duration, i64)>> = HashMap::new();
+    let mut see = |conversation_id, at, seq| {
+        seen.entry(conversation_id).or_default().push((at, seq));
+    };
+    for (_, at, frame) in frames(history) {
+        match frame {
+            Frame::Message(message) => see(message.conversation_id.as_str(), at, message.seq),
+            Frame::Ack(ack) => see(ack.conversation_id.as_str(), at, ack.seq),
+            _ => {}
+        }
+    }
+    for read in &history.reads {
+        if let Some(last) = read.messages.last() {
+            see(read.conversation_id.as_str(), read.end, last.seq);
+        }
+    }
+    for seen in seen.values_mut() {
+        seen.sort_unstable();
+        let mut largest = 0;
+        for (_, seq) in seen {
+            largest = largest.max(*seq);
+            *seq = largest;
+        }
+    }
+    seen
+}

@@ -1,0 +1,229 @@
+//! Changes to a valid run, by the violations that they cause.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::tests::client::{Frame, Message};
+use proptest::prelude::*;
+
+use super::run::{Run, USERS, ack};
+use crate::history::{Key, Outcome, Sent};
+
+/// Makes one change to a run.
+pub type Mutation = fn(&mut Run);
+
+/// Every kind of violation, with changes that cause it.
+pub const MUTATIONS: &[(&str, &[Mutation])] = &[
+    (
+        "Lost",
+        &[lose_the_last, |run| run.any_ack().client_message_id = None],
+    ),
+    (
+        "AckDiffers",
+        &[
+            |run| run.any_ack().seq -= 1,
+            |run| run.any_ack().message_id = "f".repeat(24),
+            |run| run.any_ack().timestamp = "2026-11-22T11:15:04.000Z".to_owned(),
+        ],
+    ),
+    ("NewTwice", &[acknowledge_as_new_twice]),
+    ("StoredTwice", &[store_again]),
+    ("Hole", &[forget_one]),
+    ("BadNumber", &[number_as_the_one_before]),
+    (
+        "BadTime",
+        &[
+            |run| run.change_last(|_, time| *time = "2026-11-22T11:15:02.000Z".to_owned()),
+            |run| run.change_last(|_, time| *time = "2027-11-22T11:15:02+00:00".to_owned()),
+        ],
+    ),
+    ("Invented", &[invent, store_without_an_id]),
+    (
+        "Altered",
+        &[
+            |run| any_sent(run).message.push('!'),
+            |run| any_sent(run).receiver_id = "d".to_owned(),
+        ],
+    ),
+    ("RefusedButStored", &[refuse_a_stored_one]),
+    (
+        "WrongAnswer",
+        &[
+            |run| any_sent(run).refusal = Some("message_empty".to_owned()),
+            |run| the_refused(run).refusal = None,
+            |run| the_refused(run).refusal = Some("invalid_frame".to_owned()),
+        ],
+    ),
+    (
+        "OutOfOrder",
+        &[|run| any_sent(run).attempts[0].start = Duration::MAX],
+    ),
+    ("PageSkips", &[skip]),
+    ("PageTooLong", &[|run| run.history.reads[0].limit = 2]),
+    (
+        "PageStale",
+        &[
+            |run| drop(run.history.reads[0].messages.pop()),
+            |run| run.history.reads[0].messages.clear(),
+        ],
+    ),
+    ("PageDiffers", &[read_another_text]),
+    ("Misdelivered", &[deliver_to_a_stranger]),
+    ("PushDiffers", &[push_another_text, push_what_is_not_stored]),
+    (
+        "LogDiffers",
+        &[
+            |run| drop(any_held(run).pop()),
+            |run| drop(any_held(run).remove(0)),
+            |run| any_held(run).clear(),
+            |run| any_held(run).swap(0, 1),
+            |run| {
+                let held = any_held(run);
+                held.push(Arc::clone(&held[0]));
+            },
+        ],
+    ),
+    (
+        "Malformed",
+        &[
+            |run| run.receive(0, Frame::parse(r#"{"type":"ack","seq":"1"}"#)),
+            |run| run.receive(0, Frame::parse("")),
+            |run| run.receive(0, Frame::parse(r#"{"type":"dance"}"#)),
+            |run| run.history.reads[0].outcome = Outcome::Malformed("{}".to_owned()),
+        ],
+    ),
+];
+
+/// Returns any change, with the violation that it causes.
+pub fn any_mutation() -> impl Strategy<Value = (&'static str, Mutation)> {
+    let all = MUTATIONS
+        .iter()
+        .flat_map(|(kind, mutations)| mutations.iter().map(move |mutate| (*kind, *mutate)));
+    let all: Vec<(&'static str, Mutation)> = all.collect();
+    proptest::sample::select(all)
+}
+
+fn lose_the_last(run: &mut Run) {
+    let lost = run.stored.pop().expect("there are messages");
+    run.unsee(&lost);
+}
+
+fn acknowledge_as_new_twice(run: &mut Run) {
+    let message = run.any_acked();
+    let sender = USERS.iter().position(|user| *user == message.sender_id);
+    for _ in 0..2 {
+        run.receive(sender.expect("a user"), Frame::Ack(ack(&message, false)));
+    }
+}
+
+fn store_again(run: &mut Run) {
+    let of_first_pair = run.log(0);
+    let index = run.any(of_first_pair.len());
+    let mut again = (*of_first_pair[index]).clone();
+    again.message_id = "f".repeat(24);
+    again.seq = of_first_pair.len() as i64 + 1;
+    again.timestamp.clone_from(&run.last().timestamp);
+    run.stored.push(again);
+    run.history.held.clear();
+    run.hold();
+}
+
+fn forget_one(run: &mut Run) {
+    let of_first_pair = run.log(0);
+    let index = run.any(of_first_pair.len() - 1);
+    let forgotten = Arc::clone(&of_first_pair[index]);
+    run.unsee(&forgotten);
+    run.stored.retain(|stored| *stored != *forgotten);
+    let key = Key::of(&forgotten);
+    run.history
+        .sends
+        .retain(|sent| Some(&sent.key) != key.as_ref());
+    for connection in &mut run.history.connections {
+        connection.received.retain(|received| {
+            !matches!(&received.frame, Frame::Ack(ack) if ack.message_id == forgotten.message_id)
+        });
+    }
+}
+
+fn number_as_the_one_before(run: &mut Run) {
+    run.change_last(|seq, _| *seq -= 1);
+    let last = run.last().clone();
+    // Else it would be out of order as well.
+    run.sent(&last).attempts[0].start = Duration::ZERO;
+}
+
+fn invent(run: &mut Run) {
+    let key = Key::of(&run.any_acked());
+    run.history
+        .sends
+        .retain(|sent| Some(&sent.key) != key.as_ref());
+}
+
+fn store_without_an_id(run: &mut Run) {
+    let mut message = run.last().clone();
+    message.message_id = "f".repeat(24);
+    message.seq += 1;
+    message.client_message_id = None;
+    run.stored.push(message);
+    run.history.held.clear();
+    run.hold();
+}
+
+pub fn any_sent(run: &mut Run) -> &mut Sent {
+    let message = run.any_acked();
+    run.sent(&message)
+}
+
+fn the_refused(run: &mut Run) -> &mut Sent {
+    let mut sends = run.history.sends.iter_mut();
+    let refused = sends.find(|sent| sent.refusal.is_some());
+    refused.expect("there is one")
+}
+
+fn refuse_a_stored_one(run: &mut Run) {
+    let mut sends = run.history.sends.iter_mut();
+    let unknown = sends.find(|sent| matches!(sent.outcome(), Outcome::Unknown(_)));
+    for attempt in &mut unknown.expect("there is one").attempts {
+        attempt.outcome = Outcome::Failed("rate_limited".to_owned());
+    }
+}
+
+fn skip(run: &mut Run) {
+    let index = run.any(2);
+    let read = &mut run.history.reads[0];
+    read.messages.remove(index);
+}
+
+fn read_another_text(run: &mut Run) {
+    let index = run.any(3);
+    let message = &mut run.history.reads[0].messages[index];
+    Arc::make_mut(message).message.push('!');
+}
+
+fn deliver_to_a_stranger(run: &mut Run) {
+    let message = Arc::new(run.any_acked());
+    run.receive(3, Frame::Message(message));
+}
+
+fn push_another_text(run: &mut Run) {
+    let message = run.any_acked();
+    let receiver = USERS.iter().position(|user| *user == message.receiver_id);
+    run.receive(receiver.expect("a user"), Frame::Message(Arc::new(message)));
+    let frame = run.any_frame(|frame| matches!(frame, Frame::Message(_)));
+    let Frame::Message(message) = frame else {
+        unreachable!("only messages were sought");
+    };
+    Arc::make_mut(message).message.push('!');
+}
+
+fn push_what_is_not_stored(run: &mut Run) {
+    let mut message = run.last().clone();
+    message.seq += 1;
+    run.receive(0, Frame::Message(Arc::new(message)));
+}
+
+fn any_held(run: &mut Run) -> &mut Vec<Arc<Message>> {
+    // Of the first conversation, which has some messages in any run.
+    let index = run.any(2);
+    &mut run.history.held[index].messages
+}
