@@ -121,45 +121,31 @@ impl Nemesis {
 
     /// Begins a fault, waits, and undoes it. Returns the time at which it began.
     async fn act(&self, place: usize, planned: &Planned) -> Result<Duration> {
-        let (began, lasts) = (|| self.begin(place, planned), planned.lasts);
+        let (begin, lasts) = (|| self.begin(place, planned), planned.lasts);
         match &planned.action {
-            Action::KillDatabase => {
-                let mut database = self.cluster.database().await?;
-                let fault = began();
-                database.kill().await?;
-                self.wait(lasts).await;
-                database.restart().await?;
-                Ok(fault.began)
-            }
-            Action::KillGateway => {
-                let mut gateway = self.cluster.gateway().await;
-                let fault = began();
-                gateway.kill().await?;
-                self.wait(lasts).await;
-                gateway.restart().await?;
-                Ok(fault.began)
-            }
+            Action::KillDatabase => self.kill_database(lasts, begin).await,
+            Action::KillGateway => self.kill_gateway(lasts, begin).await,
             Action::PauseDatabase => {
                 let database = self.cluster.database().await?;
-                self.pause(database.pid()?, lasts, began()).await
+                self.pause(database.pid()?, lasts, begin()).await
             }
             Action::PauseGateway => {
                 let mut gateway = self.cluster.gateway().await;
-                self.pause(gateway.pid()?, lasts, began()).await
+                self.pause(gateway.pid()?, lasts, begin()).await
             }
             Action::PauseFunction { program, number } => {
                 // The gateway is not locked: other faults may need it meanwhile.
                 let pid = self.cluster.process(program, *number).await?;
-                self.pause(pid, lasts, began()).await
+                self.pause(pid, lasts, begin()).await
             }
             Action::Cut => {
                 let gateway = self.cluster.gateway().await;
-                let fault = began();
+                let fault = begin();
                 gateway.cut().await?;
                 Ok(fault.began)
             }
             Action::Switch { cut, .. } => {
-                let fault = began();
+                let fault = begin();
                 self.switch(*cut).await?;
                 self.wait(lasts).await;
                 let began = fault.began;
@@ -168,6 +154,32 @@ impl Nemesis {
                 Ok(began)
             }
         }
+    }
+
+    async fn kill_database<'a>(
+        &self,
+        lasts: Duration,
+        begin: impl FnOnce() -> Active<'a>,
+    ) -> Result<Duration> {
+        let mut database = self.cluster.database().await?;
+        let fault = begin();
+        database.kill().await?;
+        self.wait(lasts).await;
+        database.restart().await?;
+        Ok(fault.began)
+    }
+
+    async fn kill_gateway<'a>(
+        &self,
+        lasts: Duration,
+        begin: impl FnOnce() -> Active<'a>,
+    ) -> Result<Duration> {
+        let mut gateway = self.cluster.gateway().await;
+        let fault = begin();
+        gateway.kill().await?;
+        self.wait(lasts).await;
+        gateway.restart().await?;
+        Ok(fault.began)
     }
 
     /// Stops a process for a while.

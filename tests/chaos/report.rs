@@ -108,16 +108,8 @@ impl Report {
     pub fn of(run: Run<'_>) -> Self {
         let history = run.history;
         let held = &history.held;
-        let frames = history
-            .connections
-            .iter()
-            .flat_map(|connection| &connection.received);
-        let duplicates =
-            frames.filter(|received| matches!(&received.frame, Frame::Ack(ack) if ack.duplicate));
         let (disturbed, undisturbed): (Vec<&Sent>, Vec<&Sent>) =
             acknowledged(history).partition(|sent| is_disturbed(sent, run.faults));
-        let failed = history.reads.iter();
-        let failed = failed.filter(|read| read.outcome != Outcome::Ok).count();
         Self {
             seed: run.seed,
             violations: run.violations,
@@ -126,12 +118,9 @@ impl Report {
                 all: history.handshakes.len(),
                 failed: history.handshakes.len() - history.connections.len(),
             },
-            pages: Operations {
-                all: history.reads.len(),
-                failed,
-            },
+            pages: pages(history),
             resends: reasons(&history.sends),
-            duplicate_acks: duplicates.count(),
+            duplicate_acks: duplicate_acks(history),
             pushes_dropped: held.iter().map(|held| held.dropped).sum(),
             messages_fetched: held.iter().map(|held| held.fetched).sum(),
             undisturbed: Latency::of(&undisturbed),
@@ -200,6 +189,24 @@ impl FaultFigures {
     }
 }
 
+/// Counts the pages that clients have read.
+fn pages(history: &History) -> Operations {
+    let reads = &history.reads;
+    let failed = reads.iter().filter(|read| read.outcome != Outcome::Ok);
+    Operations {
+        all: reads.len(),
+        failed: failed.count(),
+    }
+}
+
+fn duplicate_acks(history: &History) -> usize {
+    let connections = history.connections.iter();
+    let frames = connections.flat_map(|connection| &connection.received);
+    let duplicates =
+        frames.filter(|received| matches!(&received.frame, Frame::Ack(ack) if ack.duplicate));
+    duplicates.count()
+}
+
 /// Returns the messages that were acknowledged.
 fn acknowledged(history: &History) -> impl Iterator<Item = &Sent> {
     let sends = history.sends.iter();
@@ -252,6 +259,18 @@ fn reason(outcome: &Outcome) -> String {
 
 impl Display for Report {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        self.write_messages(out)?;
+        self.write_resends(out)?;
+        line(out, "send to ack, without faults", &self.undisturbed)?;
+        line(out, "send to ack, under faults", &self.disturbed)?;
+        self.write_faults(out)?;
+        writeln!(out)?;
+        line(out, "violations of the contract", self.violations)
+    }
+}
+
+impl Report {
+    fn write_messages(&self, out: &mut Formatter<'_>) -> fmt::Result {
         let messages = &self.messages;
         line(out, "messages sent", messages.sent)?;
         line(out, "messages acknowledged", messages.acknowledged)?;
@@ -259,24 +278,22 @@ impl Display for Report {
         line(out, "messages of unknown fate", messages.unknown)?;
         line(out, "messages stored", messages.stored)?;
         line(out, "handshakes", &self.handshakes)?;
-        line(out, "pages read", &self.pages)?;
-        line(
-            out,
-            "messages sent again",
-            self.resends.values().sum::<usize>(),
-        )?;
+        line(out, "pages read", &self.pages)
+    }
+
+    fn write_resends(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        let resends: usize = self.resends.values().sum();
+        line(out, "messages sent again", resends)?;
         for (reason, count) in &self.resends {
             line(out, &format!("  after {reason}"), count)?;
         }
         line(out, "acknowledged as duplicates", self.duplicate_acks)?;
         line(out, "pushes dropped as known", self.pushes_dropped)?;
-        line(
-            out,
-            "messages fetched from the history",
-            self.messages_fetched,
-        )?;
-        line(out, "send to ack, without faults", &self.undisturbed)?;
-        line(out, "send to ack, under faults", &self.disturbed)?;
+        let fetched = self.messages_fetched;
+        line(out, "messages fetched from the history", fetched)
+    }
+
+    fn write_faults(&self, out: &mut Formatter<'_>) -> fmt::Result {
         writeln!(
             out,
             "\nfaults, how often; until the first ack; longest wait for an ack; until healthy"
@@ -292,8 +309,7 @@ impl Display for Report {
             let label = format!("process with a clock off by {clock}");
             writeln!(out, "  {label:LABEL$}{count:4}")?;
         }
-        writeln!(out)?;
-        line(out, "violations of the contract", self.violations)
+        Ok(())
     }
 }
 

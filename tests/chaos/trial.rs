@@ -121,7 +121,7 @@ impl Trial {
         let history = workload.finish().await;
         let stored = read_stored(&cluster.data().await?).await?;
         let violations = check(&history, &stored);
-        let report = Report::of(Run {
+        self.print(&Report::of(Run {
             seed: self.seed,
             history: &history,
             stored: stored.len(),
@@ -129,18 +129,22 @@ impl Trial {
             faults: &faults,
             killed: cluster.gateway().await.killed().await?,
             clocks: binaries.started()?,
-        });
-        if self.json {
-            println!("{}", serde_json::to_string(&report)?);
-        } else {
-            print!("{report}");
-        }
+        }))?;
         let stopped = cluster.stop().await;
         if violations.is_empty() {
             return stopped;
         }
         write_down(folder, &history, &faults, &violations)?;
         bail!("the contract was broken {} times", violations.len())
+    }
+
+    fn print(&self, report: &Report) -> Result<()> {
+        if self.json {
+            println!("{}", serde_json::to_string(report)?);
+        } else {
+            print!("{report}");
+        }
+        Ok(())
     }
 
     fn settings(&self, cluster: &Cluster) -> Settings {
