@@ -70,15 +70,6 @@ pub(super) struct Pair(UserId, UserId);
 /// Returns the pairs of users with old messages between them.
 pub(super) async fn pairs(messages: &Collection<Document>) -> Result<HashSet<Pair>> {
     const LISTING: &str = "listing of old conversations";
-    #[derive(Deserialize)]
-    struct Group {
-        _id: Direction,
-    }
-    #[derive(Deserialize)]
-    struct Direction {
-        sender_id: String,
-        receiver_id: String,
-    }
     let mut groups = messages
         .aggregate([
             doc! {"$match": filter()},
@@ -89,21 +80,40 @@ pub(super) async fn pairs(messages: &Collection<Document>) -> Result<HashSet<Pai
         .await
         .map_err(Error::unavailable(LISTING))?;
     let mut pairs = HashSet::new();
-    while let Some(Group { _id }) = groups
+    while let Some(group) = groups
         .try_next()
         .await
         .map_err(Error::unavailable(LISTING))?
     {
-        // A user id that is not valid can never be asked for: skipped, and counted.
-        let ids = (
-            UserId::try_from(_id.sender_id),
-            UserId::try_from(_id.receiver_id),
-        );
-        if let (Ok(a), Ok(b)) = ids {
-            pairs.insert(if a <= b { Pair(a, b) } else { Pair(b, a) });
-        }
+        pairs.extend(group._id.pair());
     }
     Ok(pairs)
+}
+
+/// Messages from one user to another.
+#[derive(Deserialize)]
+struct Group {
+    _id: Direction,
+}
+
+#[derive(Deserialize)]
+struct Direction {
+    sender_id: String,
+    receiver_id: String,
+}
+
+impl Direction {
+    /// Returns both users; `None` if a user id is not valid, and so can never be asked for: such
+    /// messages are skipped, and counted.
+    fn pair(self) -> Option<Pair> {
+        let sender = UserId::try_from(self.sender_id).ok()?;
+        let receiver = UserId::try_from(self.receiver_id).ok()?;
+        Some(if sender <= receiver {
+            Pair(sender, receiver)
+        } else {
+            Pair(receiver, sender)
+        })
+    }
 }
 
 /// Numbers the old messages of one conversation. Starts again whenever a number turns out to be taken
@@ -138,21 +148,13 @@ pub(super) async fn migrate_pair(
 /// Returns the old documents of two users, oldest first; those of equal time in the order of their ids.
 async fn old_documents(messages: &Collection<Document>, pair: &Pair) -> Result<Vec<OldDocument>> {
     const LISTING: &str = "listing of old messages";
-    #[derive(Deserialize)]
-    struct Found {
-        _id: Bson,
-        timestamp: String,
-    }
     let (a, b) = (pair.0.as_str(), pair.1.as_str());
+    let directions = [
+        doc! {"sender_id": a, "receiver_id": b},
+        doc! {"sender_id": b, "receiver_id": a},
+    ];
     let mut filter = filter();
-    filter.insert(
-        "$or",
-        [
-            doc! {"sender_id": a, "receiver_id": b},
-            doc! {"sender_id": b, "receiver_id": a},
-        ]
-        .as_slice(),
-    );
+    filter.insert("$or", directions.as_slice());
     let found: Vec<Found> = messages
         .clone_with_type()
         .find(filter)
@@ -163,16 +165,26 @@ async fn old_documents(messages: &Collection<Document>, pair: &Pair) -> Result<V
         .try_collect()
         .await
         .map_err(Error::unavailable(LISTING))?;
-    let mut documents: Vec<OldDocument> = found
-        .into_iter()
-        .map(|found| OldDocument {
+    let mut documents: Vec<OldDocument> = found.into_iter().map(OldDocument::from).collect();
+    documents.sort_by_key(|document| document.time);
+    Ok(documents)
+}
+
+/// The part of an old document that its number depends on.
+#[derive(Deserialize)]
+struct Found {
+    _id: Bson,
+    timestamp: String,
+}
+
+impl From<Found> for OldDocument {
+    fn from(found: Found) -> Self {
+        Self {
             id: found._id,
             time: timestamp::parse(&found.timestamp),
             timestamp: found.timestamp,
-        })
-        .collect();
-    documents.sort_by_key(|document| document.time);
-    Ok(documents)
+        }
+    }
 }
 
 /// Returns the ends of the numbers that a conversation already uses.
@@ -212,18 +224,6 @@ async fn number(
     batch: &[Place],
 ) -> Result<u64> {
     const NUMBERING: &str = "numbering of old messages";
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Reply {
-        n: i32,
-        #[serde(default)]
-        write_errors: Vec<WriteError>,
-    }
-    #[derive(Deserialize)]
-    struct WriteError {
-        code: i32,
-        errmsg: String,
-    }
     // The driver has no batch of updates for servers before 8.0, so this is the command itself.
     let command = doc! {
         "update": messages.name(),
@@ -238,12 +238,24 @@ async fn number(
         .map_err(Error::unavailable(NUMBERING))?;
     let reply: Reply =
         mongodb::bson::deserialize_from_document(reply).map_err(Error::unavailable(NUMBERING))?;
-    match reply
-        .write_errors
-        .into_iter()
-        .find(|error| error.code != DUPLICATE_KEY)
-    {
+    let mut errors = reply.write_errors.into_iter();
+    match errors.find(|error| error.code != DUPLICATE_KEY) {
         Some(error) => Err(Error::unavailable(NUMBERING)(error.errmsg)),
         None => Ok(reply.n.unsigned_abs().into()),
     }
+}
+
+/// The server's reply to a batch of updates.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Reply {
+    n: i32,
+    #[serde(default)]
+    write_errors: Vec<WriteError>,
+}
+
+#[derive(Deserialize)]
+struct WriteError {
+    code: i32,
+    errmsg: String,
 }

@@ -5,7 +5,7 @@
 //!   idempotent resends, times that never decrease
 //! - `memory`: the newest number of each conversation, as this process remembers it
 //! - `connections`: one document per open connection
-//! - `rate_limits`: one token bucket per user who has sent lately
+//! - `rate_limits`: one document per user who has sent lately, with their `token_bucket`
 //! - `config`: the connection string, and the settings of the driver that follow
 //! - `batch`: several requests of a process served by one operation
 
@@ -18,6 +18,7 @@ mod memory;
 mod messages;
 mod page;
 mod rate_limits;
+mod token_bucket;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -43,7 +44,7 @@ pub use connections::Connection;
 use messages::StoredMessage;
 pub use page::{Page, Range};
 use rate_limits::TokenBucket;
-pub use rate_limits::{RateLimit, TokensLeft};
+pub use token_bucket::{RateLimit, TokensLeft};
 
 /// Name of the collection of messages.
 pub const MESSAGES: &str = "chat_messages";
