@@ -1,4 +1,12 @@
 //! The whole chat with an issuer of tokens: no user connects, writes or reads as another user.
+//!
+//! - `expiry`: connections whose token expires
+//! - `history`: who reads the history
+//! - `identity`: the sender of a frame
+
+mod expiry;
+mod history;
+mod identity;
 
 use chrono::Utc;
 use hyper::header::SEC_WEBSOCKET_PROTOCOL;
@@ -191,23 +199,6 @@ async fn the_user_of_the_url_must_be_that_of_the_token() {
 }
 
 #[tokio::test]
-async fn a_sender_cannot_be_forged() {
-    let (chat, issuer) = guarded().await;
-    let mut third = open(&chat, "/", &issuer.token(THIRD)).await.expect("in");
-    for forged in [PROF, STUDENT, "third@example.com ", "THIRD@example.com"] {
-        let mut frame = json!({"sender_id": forged, "receiver_id": STUDENT, "message": "m"});
-        third.send(&frame).await;
-        assert_eq!(third.next().await["code"], "sender_mismatch", "{forged}");
-        frame["action"] = json!("sendMessage");
-        third.send(&frame).await;
-        assert_eq!(third.next().await["code"], "sender_mismatch", "{forged}");
-    }
-    let messages = chat.database.collection::<Document>("chat_messages");
-    assert_eq!(messages.count_documents(doc! {}).await.expect("counted"), 0);
-    chat.stop().await;
-}
-
-#[tokio::test]
 async fn user_ids_of_all_kinds_pass_through_a_token_unchanged() {
     let (chat, issuer) = guarded().await;
     let receiver = "a/b?c=d&e%20+😀";
@@ -235,161 +226,6 @@ async fn user_ids_of_all_kinds_pass_through_a_token_unchanged() {
     chat.stop().await;
 }
 
-/// The response to a third user is the same whether or not there are messages.
-#[tokio::test]
-async fn a_third_user_reads_nothing_by_any_form_of_the_parameters() {
-    let (chat, issuer) = guarded().await;
-    let mut prof = open(&chat, "/", &issuer.token(PROF)).await.expect("in");
-    assert_eq!(
-        prof.send_message(STUDENT, "for your eyes only").await["type"],
-        "ack"
-    );
-
-    let token = issuer.token(THIRD);
-    let (p, s, t) = (encode(PROF), encode(STUDENT), encode(THIRD));
-    let read = async |query: &str| get_as(&token, &history_url(&chat, query)).await;
-    let forbidden = read("user1=nobody%40example.com&user2=no-one").await;
-    assert_eq!(forbidden.status, 403);
-    assert_eq!(forbidden.header("content-type"), "application/problem+json");
-    for query in [
-        format!("user1={PROF}&user2={STUDENT}"),
-        format!("user2={PROF}&user1={STUDENT}"),
-        format!("user1={p}&user2={s}"),
-        format!("user1={PROF}&user2={STUDENT}&limit=1&after=0"),
-        format!("user1={PROF}&user2={STUDENT}&user3={THIRD}"),
-        format!("user1={PROF}&user2={STUDENT}&USER1={THIRD}"),
-        format!("%75ser1={PROF}&use%722={STUDENT}"),
-        format!("user1={PROF}&user2={STUDENT}&user_id={THIRD}"),
-    ] {
-        let response = read(&query).await;
-        assert_eq!(response.status, 403, "{query}");
-        assert_eq!(response.body, forbidden.body, "{query}");
-    }
-    for query in [
-        format!("user1={PROF}&user2={STUDENT}&user2={THIRD}"),
-        format!("user1={t}&user1={PROF}&user2={STUDENT}"),
-        format!("user1[]={PROF}&user2={STUDENT}"),
-        format!("user1[0]={THIRD}&user1={PROF}&user2[]={STUDENT}"),
-        format!("user1[$ne]={THIRD}&user2={STUDENT}"),
-        format!("user1={PROF}%00&user2={STUDENT}"),
-        format!("user1={PROF}"),
-        format!("user1={PROF}&user2"),
-    ] {
-        let response = read(&query).await;
-        assert_eq!(response.status, 400, "{query}");
-        assert!(
-            !response.body.windows(4).any(|bytes| bytes == b"eyes"),
-            "{query}"
-        );
-    }
-    // Forms that name other users, the caller among them: they have no messages.
-    for query in [
-        format!("{PROF},{STUDENT}"),
-        format!("{PROF}&user2={STUDENT}"),
-        format!("[\"{PROF}\",\"{STUDENT}\"]"),
-        "{\"$gt\":\"\"}".to_owned(),
-        format!("direct:16:{PROF}:{STUDENT}"),
-    ] {
-        let query = format!("user1={THIRD}&user2={}", encode(&query));
-        assert!(read(&query).await.messages().is_empty(), "{query}");
-    }
-    let url = history_url(&chat, &format!("user1={p}&user2={s}"));
-    let own = get_as(&issuer.token(PROF), &url).await;
-    assert_eq!(own.messages().len(), 1);
-    chat.stop().await;
-}
-
-/// A page of another origin reads nothing, whatever token it has.
-#[tokio::test]
-async fn only_pages_of_listed_origins_read_the_history() {
-    const OURS: &str = "https://meetme.example.com";
-    let issuer = Issuer::start(Key::ec("k"));
-    let origins = ["AllowedOrigins=https://other.example.com,https://meetme.example.com"];
-    let settings = Chat::with().issuer(&issuer).parameters(&origins);
-    let chat = settings.start().await;
-    let url = history_url(&chat, &format!("user1={PROF}&user2={STUDENT}"));
-    let bearer = format!("Bearer {}", issuer.token(PROF));
-    let allowed = async |origin: &str| {
-        let preflight = [
-            ("origin", origin),
-            ("access-control-request-method", "GET"),
-            ("access-control-request-headers", "authorization"),
-        ];
-        let preflight = send(Method::OPTIONS, &url, &preflight).await;
-        let headers = [("origin", origin), ("authorization", bearer.as_str())];
-        let response = send(Method::GET, &url, &headers).await;
-        assert_eq!(response.status, 200, "{origin}");
-        let header = |response: &HttpResponse, name: &str| response.header(name).to_owned();
-        [
-            header(&preflight, "access-control-allow-origin"),
-            header(&preflight, "access-control-allow-headers"),
-            header(&response, "access-control-allow-origin"),
-        ]
-    };
-    assert_eq!(allowed(OURS).await, [OURS, "authorization", OURS]);
-    for origin in ["https://evil.example", "null", "http://meetme.example.com"] {
-        assert_eq!(allowed(origin).await, ["", "", ""], "{origin}");
-    }
-    chat.stop().await;
-}
-
-/// Returns a token that ends in some two seconds: it has expired, but clocks may differ.
-fn ending(issuer: &Issuer, user_id: &str) -> String {
-    let mut claims = issuer.claims(user_id);
-    let leeway = authorizer::token::LEEWAY.as_secs() as i64;
-    claims["exp"] = json!(Utc::now().timestamp() - leeway + 3);
-    issuer.key.sign(&claims)
-}
-
-#[tokio::test]
-async fn a_connection_is_closed_when_its_token_expires() {
-    let (chat, issuer) = guarded().await;
-    let message = json!({"receiver_id": STUDENT, "message": "m", "client_message_id": "id"});
-    let mut with_action = message.clone();
-    with_action["action"] = json!("sendMessage");
-    for (frame, id) in [
-        (with_action, json!("id")),
-        (message, json!("id")),
-        (json!({"action": "ping"}), Value::Null),
-        (json!({"receiver_id": 7}), Value::Null),
-    ] {
-        let token = ending(&issuer, PROF);
-        let mut prof = open(&chat, "/", &token).await.expect("in");
-        let connections = chat.database.collection::<Document>("connections");
-        let row = connections.find_one(doc! {"user_id": PROF}).await;
-        let row = row.expect("a response").expect("a row");
-        let end = row.get_datetime("expires_at").expect("a date");
-        until(async || Utc::now().timestamp_millis() > end.timestamp_millis()).await;
-        prof.send(&frame).await;
-        let error = prof.next().await;
-        assert_eq!(error["code"], "token_expired", "{frame}: {error}");
-        assert_eq!(error["client_message_id"], id);
-        assert_eq!(error["retryable"], false);
-        assert_eq!(u16::from(prof.closed().await.code), 1000);
-        let rows = async || connections.count_documents(doc! {}).await.expect("counted");
-        until(async || rows().await == 0).await;
-    }
-    let messages = chat.database.collection::<Document>("chat_messages");
-    assert_eq!(messages.count_documents(doc! {}).await.expect("counted"), 0);
-    chat.stop().await;
-}
-
-#[tokio::test]
-async fn an_idle_connection_gets_nothing_after_its_token_expires() {
-    let (chat, issuer) = guarded().await;
-    let mut prof = open(&chat, "/", &issuer.token(PROF)).await.expect("in");
-    let mut student = open(&chat, "/", &ending(&issuer, STUDENT))
-        .await
-        .expect("in");
-    assert_eq!(
-        prof.send_message(STUDENT, "first").await["status"],
-        "delivered"
-    );
-    assert_eq!(student.next().await["message"], "first");
-    until(async || prof.send_message(STUDENT, "later").await["status"] == "stored").await;
-    chat.stop().await;
-}
-
 #[tokio::test]
 async fn handshakes_are_refused_until_the_keys_can_be_read() {
     let issuer = Issuer::start(Key::ec("k"));
@@ -409,59 +245,6 @@ async fn handshakes_are_refused_until_the_keys_can_be_read() {
     let token = new.sign(&issuer.claims(PROF));
     until(async || open(&chat, "/", &token).await.is_ok()).await;
     chat.stop().await;
-}
-
-/// The sender of a frame is known from the handshake, so no change in the database can change it.
-#[tokio::test]
-async fn the_sender_is_not_looked_up() {
-    let chat = Chat::start().await;
-    let mut client = chat.connect("a").await;
-    let connections = chat.database.collection::<Document>("connections");
-    let forge = doc! {"$set": {"user_id": "b"}};
-    connections
-        .update_many(doc! {}, forge)
-        .await
-        .expect("updated");
-    client
-        .send(&json!({"sender_id": "b", "receiver_id": "c", "message": "m"}))
-        .await;
-    assert_eq!(client.next().await["code"], "sender_mismatch");
-    connections.delete_many(doc! {}).await.expect("deleted");
-    assert_eq!(client.send_message("c", "m").await["type"], "ack");
-    chat.stop().await;
-}
-
-/// Connections from before there was an authorizer have no user; those from before it was turned on
-/// have a user who has proved nothing.
-#[tokio::test]
-async fn a_frame_without_an_identity_has_to_connect_again() {
-    let chat = Chat::start().await;
-    assert_eq!(code_of_a_frame(&chat, json!({})).await, "not_connected");
-    let claimed = json!({"user_id": "a"});
-    assert_eq!(code_of_a_frame(&chat, claimed.clone()).await, Value::Null);
-    chat.stop().await;
-    let (chat, _issuer) = guarded().await;
-    assert_eq!(code_of_a_frame(&chat, claimed).await, "not_connected");
-    chat.stop().await;
-}
-
-/// Returns the error code of a valid message whose event has this authorizer context.
-async fn code_of_a_frame(chat: &Chat, authorizer: Value) -> Value {
-    let event = json!({
-        "requestContext": {
-            "routeKey": "sendMessage", "eventType": "MESSAGE", "connectionId": "AAAAAAAAAAAAAAA=",
-            "connectedAt": 1_770_660_703_000_i64, "requestTimeEpoch": 1_770_660_703_000_i64,
-            "authorizer": authorizer,
-        },
-        "body": json!({"action": "sendMessage", "sender_id": "a", "receiver_id": "b", "message": "m"}).to_string(),
-        "isBase64Encoded": false,
-    });
-    let http = chat.ws.replace("ws:", "http:");
-    let url = format!("{http}/2015-03-31/functions/SendMessageFunction/invocations");
-    let response = request(Method::POST, &url, event.to_string().into_bytes()).await;
-    let body = response.json()["body"].as_str().expect("a body").to_owned();
-    let frame: Value = serde_json::from_str(&body).expect("a frame");
-    frame["code"].clone()
 }
 
 /// Without authorization nothing changes, and a browser may still offer the protocol.

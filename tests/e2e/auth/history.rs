@@ -1,0 +1,101 @@
+//! The history is for its two users, and for pages of listed origins.
+
+use super::*;
+
+/// The response to a third user is the same whether or not there are messages.
+#[tokio::test]
+async fn a_third_user_reads_nothing_by_any_form_of_the_parameters() {
+    let (chat, issuer) = guarded().await;
+    let mut prof = open(&chat, "/", &issuer.token(PROF)).await.expect("in");
+    assert_eq!(
+        prof.send_message(STUDENT, "for your eyes only").await["type"],
+        "ack"
+    );
+
+    let token = issuer.token(THIRD);
+    let (p, s, t) = (encode(PROF), encode(STUDENT), encode(THIRD));
+    let read = async |query: &str| get_as(&token, &history_url(&chat, query)).await;
+    let forbidden = read("user1=nobody%40example.com&user2=no-one").await;
+    assert_eq!(forbidden.status, 403);
+    assert_eq!(forbidden.header("content-type"), "application/problem+json");
+    for query in [
+        format!("user1={PROF}&user2={STUDENT}"),
+        format!("user2={PROF}&user1={STUDENT}"),
+        format!("user1={p}&user2={s}"),
+        format!("user1={PROF}&user2={STUDENT}&limit=1&after=0"),
+        format!("user1={PROF}&user2={STUDENT}&user3={THIRD}"),
+        format!("user1={PROF}&user2={STUDENT}&USER1={THIRD}"),
+        format!("%75ser1={PROF}&use%722={STUDENT}"),
+        format!("user1={PROF}&user2={STUDENT}&user_id={THIRD}"),
+    ] {
+        let response = read(&query).await;
+        assert_eq!(response.status, 403, "{query}");
+        assert_eq!(response.body, forbidden.body, "{query}");
+    }
+    for query in [
+        format!("user1={PROF}&user2={STUDENT}&user2={THIRD}"),
+        format!("user1={t}&user1={PROF}&user2={STUDENT}"),
+        format!("user1[]={PROF}&user2={STUDENT}"),
+        format!("user1[0]={THIRD}&user1={PROF}&user2[]={STUDENT}"),
+        format!("user1[$ne]={THIRD}&user2={STUDENT}"),
+        format!("user1={PROF}%00&user2={STUDENT}"),
+        format!("user1={PROF}"),
+        format!("user1={PROF}&user2"),
+    ] {
+        let response = read(&query).await;
+        assert_eq!(response.status, 400, "{query}");
+        assert!(
+            !response.body.windows(4).any(|bytes| bytes == b"eyes"),
+            "{query}"
+        );
+    }
+    // Forms that name other users, the caller among them: they have no messages.
+    for query in [
+        format!("{PROF},{STUDENT}"),
+        format!("{PROF}&user2={STUDENT}"),
+        format!("[\"{PROF}\",\"{STUDENT}\"]"),
+        "{\"$gt\":\"\"}".to_owned(),
+        format!("direct:16:{PROF}:{STUDENT}"),
+    ] {
+        let query = format!("user1={THIRD}&user2={}", encode(&query));
+        assert!(read(&query).await.messages().is_empty(), "{query}");
+    }
+    let url = history_url(&chat, &format!("user1={p}&user2={s}"));
+    let own = get_as(&issuer.token(PROF), &url).await;
+    assert_eq!(own.messages().len(), 1);
+    chat.stop().await;
+}
+
+/// A page of another origin reads nothing, whatever token it has.
+#[tokio::test]
+async fn only_pages_of_listed_origins_read_the_history() {
+    const OURS: &str = "https://meetme.example.com";
+    let issuer = Issuer::start(Key::ec("k"));
+    let origins = ["AllowedOrigins=https://other.example.com,https://meetme.example.com"];
+    let settings = Chat::with().issuer(&issuer).parameters(&origins);
+    let chat = settings.start().await;
+    let url = history_url(&chat, &format!("user1={PROF}&user2={STUDENT}"));
+    let bearer = format!("Bearer {}", issuer.token(PROF));
+    let allowed = async |origin: &str| {
+        let preflight = [
+            ("origin", origin),
+            ("access-control-request-method", "GET"),
+            ("access-control-request-headers", "authorization"),
+        ];
+        let preflight = send(Method::OPTIONS, &url, &preflight).await;
+        let headers = [("origin", origin), ("authorization", bearer.as_str())];
+        let response = send(Method::GET, &url, &headers).await;
+        assert_eq!(response.status, 200, "{origin}");
+        let header = |response: &HttpResponse, name: &str| response.header(name).to_owned();
+        [
+            header(&preflight, "access-control-allow-origin"),
+            header(&preflight, "access-control-allow-headers"),
+            header(&response, "access-control-allow-origin"),
+        ]
+    };
+    assert_eq!(allowed(OURS).await, [OURS, "authorization", OURS]);
+    for origin in ["https://evil.example", "null", "http://meetme.example.com"] {
+        assert_eq!(allowed(origin).await, ["", "", ""], "{origin}");
+    }
+    chat.stop().await;
+}
