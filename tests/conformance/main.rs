@@ -15,7 +15,8 @@
 //! - [`http`]: requests and responses of the HTTP API
 //! - [`cors`]: CORS of the HTTP API
 //! - [`http_authorizers`]: Lambda and JWT authorizers of the HTTP API
-//! - [`template`]: the template reader and the flags of the local gateway
+//! - [`template`]: the template reader of the local gateway
+//! - [`flags`]: its flags
 
 mod handshake;
 
@@ -38,6 +39,8 @@ mod cors;
 mod http_authorizers;
 
 mod template;
+
+mod flags;
 
 mod target;
 

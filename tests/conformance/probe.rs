@@ -68,21 +68,11 @@ async fn follow(event: LambdaEvent<Value>, connections: Client) -> Result<Value,
         event.payload
     };
     if let Some(observer) = instructions["report"].as_str() {
-        let post = connections.post_to_connection().connection_id(observer);
-        let report = Blob::new(event.to_string());
-        post.data(report)
-            .send()
-            .await
-            .map_err(|error| failure("Report", format!("{error:?}")))?;
+        report(&event, observer, &connections).await?;
     }
     if let Some(id) = instructions["await_gone"].as_str() {
-        while connections
-            .get_connection()
-            .connection_id(id)
-            .send()
-            .await
-            .is_ok()
-        {
+        let get = || connections.get_connection().connection_id(id);
+        while get().send().await.is_ok() {
             tokio::time::sleep(POLL).await;
         }
     }
@@ -103,6 +93,14 @@ async fn follow(event: LambdaEvent<Value>, connections: Client) -> Result<Value,
         .get("return")
         .cloned()
         .unwrap_or_else(|| default_result(&event)))
+}
+
+/// Posts an event to a connection.
+async fn report(event: &Value, observer: &str, connections: &Client) -> Result<(), Diagnostic> {
+    let post = connections.post_to_connection().connection_id(observer);
+    let sent = post.data(Blob::new(event.to_string())).send().await;
+    sent.map_err(|error| failure("Report", format!("{error:?}")))?;
+    Ok(())
 }
 
 /// Describes this process: its environment, its folder, and the event with its deadline.

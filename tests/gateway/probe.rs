@@ -33,22 +33,6 @@ pub fn function(binary: &str, properties: &Value) -> Value {
 /// Writes a template with these functions, by their logical ids. [`PROBE`] must be one of them, and
 /// is behind the route `probe`. A further function is behind all other routes.
 pub fn template(functions: Value) -> PathBuf {
-    let route = |function: &str| {
-        json!({
-            "FunctionArn": {"Fn::GetAtt": [function, "Arn"]},
-            "RouteResponseSelectionExpression": "$default",
-        })
-    };
-    let response = |route: &str| {
-        json!({
-            "Type": "AWS::ApiGatewayV2::RouteResponse",
-            "Properties": {
-                "ApiId": {"Ref": "Sockets"},
-                "RouteId": {"Ref": route},
-                "RouteResponseKey": "$default",
-            },
-        })
-    };
     let mut resources = functions;
     resources["WitnessFunction"] = function("probe", &json!({}));
     resources["Sockets"] = json!({
@@ -63,8 +47,8 @@ pub fn template(functions: Value) -> PathBuf {
             },
         },
     });
-    resources["ReplyResponse"] = response("SocketsReplyRoute");
-    resources["ProbeResponse"] = response("SocketsProbeRoute");
+    resources["ReplyResponse"] = route_response("SocketsReplyRoute");
+    resources["ProbeResponse"] = route_response("SocketsProbeRoute");
     let template = json!({
         "Transform": "AWS::Serverless-2016-10-31",
         "Resources": resources,
@@ -73,6 +57,24 @@ pub fn template(functions: Value) -> PathBuf {
     let path = server::scratch_folder().join(name);
     std::fs::write(&path, template.to_string()).expect("the folder is writable");
     path
+}
+
+fn route(function: &str) -> Value {
+    json!({
+        "FunctionArn": {"Fn::GetAtt": [function, "Arn"]},
+        "RouteResponseSelectionExpression": "$default",
+    })
+}
+
+fn route_response(route: &str) -> Value {
+    json!({
+        "Type": "AWS::ApiGatewayV2::RouteResponse",
+        "Properties": {
+            "ApiId": {"Ref": "Sockets"},
+            "RouteId": {"Ref": route},
+            "RouteResponseKey": "$default",
+        },
+    })
 }
 
 /// Writes a template whose only function is the probe, with further properties.

@@ -12,6 +12,20 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 
+/// Variables that Lambda sets, and the settings of `send-message` that are the same for all tests.
+const ENVIRONMENT: [(&str, &str); 10] = [
+    ("AWS_LAMBDA_FUNCTION_NAME", "send-message"),
+    ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+    ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
+    ("AWS_REGION", "us-east-1"),
+    ("AWS_DEFAULT_REGION", "us-east-1"),
+    ("AWS_ACCESS_KEY_ID", "local"),
+    ("AWS_SECRET_ACCESS_KEY", "local"),
+    ("AUTH", "open"),
+    ("MESSAGE_RATE", "1000"),
+    ("MESSAGE_BURST", "1000000"),
+];
+
 /// A running process that has requested its first event. It is killed when it is dropped.
 pub struct Function {
     queue: Arc<Queue>,
@@ -45,16 +59,7 @@ impl Function {
         command
             .env_clear()
             .env("AWS_LAMBDA_RUNTIME_API", address)
-            .env("AWS_LAMBDA_FUNCTION_NAME", "send-message")
-            .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
-            .env("AWS_REGION", "us-east-1")
-            .env("AWS_DEFAULT_REGION", "us-east-1")
-            .env("AWS_ACCESS_KEY_ID", "local")
-            .env("AWS_SECRET_ACCESS_KEY", "local")
-            .env("AUTH", "open")
-            .env("MESSAGE_RATE", "1000")
-            .env("MESSAGE_BURST", "1000000")
+            .envs(ENVIRONMENT)
             .env("MANAGEMENT_ENDPOINT", management_endpoint)
             .env("MONGODB_URI", uri)
             .env("MONGODB_DATABASE", database)

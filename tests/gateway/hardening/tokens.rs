@@ -73,6 +73,8 @@ fn token_places() -> [(String, String); 3] {
     ]
 }
 
+const OVER_HTTP: &str = "Connection: close\r\n";
+
 #[tokio::test]
 async fn no_line_of_the_log_contains_a_token() {
     let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/guarded.yaml");
@@ -80,44 +82,9 @@ async fn no_line_of_the_log_contains_a_token() {
     let gateway = gateway.expect("it starts");
     let (ws, http) = (gateway.ws.as_deref(), gateway.http.as_deref());
     let (ws, http) = (ws.expect("an address"), http.expect("an address"));
-    let over_http = "Connection: close\r\n";
     for (query, token_header) in token_places() {
-        for (instructions, [socket, request]) in cases() {
-            // With a frame that closes the connection.
-            let head =
-                format!("GET /beta?{query} HTTP/1.1\r\nHost: x\r\nUser-Agent: {instructions}\r\n");
-            let bytes = [
-                format!("{head}{UPGRADE}{token_header}Connection: close\r\n\r\n").as_bytes(),
-                &client_frame(0x88, b""),
-            ]
-            .concat();
-            assert_eq!(
-                send_bytes(ws, bytes).await.first(),
-                Some(&socket),
-                "{instructions}"
-            );
-            let head =
-                format!("GET /v1/asked?{query} HTTP/1.1\r\nHost: x\r\nx-probe: {instructions}\r\n");
-            let bytes = format!("{head}{over_http}{token_header}\r\n");
-            assert_eq!(send_bytes(http, bytes).await, [request], "{instructions}");
-        }
-        // Rejected by the gateway itself: not authorized, no handshake, unknown stage or route, too
-        // large, malformed.
-        let large = format!("X: {}\r\n", "x".repeat(10_240));
-        for (url, path, headers, status) in [
-            (http, "/v1/token", "", 401),
-            (http, "/nowhere", "", 404),
-            (http, "/v1/asked", &*large, 431),
-            (http, "/v1/asked", "x\r\n", 400),
-            (ws, "/beta", "", 426),
-            (ws, "/nowhere", UPGRADE, 403),
-            (ws, "/beta", &*format!("{UPGRADE}{large}"), 431),
-            (ws, "/beta", "x\r\n", 400),
-        ] {
-            let head = format!("GET {path}?{query} HTTP/1.1\r\nHost: x\r\n{over_http}");
-            let statuses = send_bytes(url, format!("{head}{token_header}{headers}\r\n")).await;
-            assert_eq!(statuses, [status], "{path} {headers:.20}");
-        }
+        serve_requests(ws, http, &query, &token_header).await;
+        reject_requests(ws, http, &query, &token_header).await;
         // A request that ends in the middle of its head.
         let mut raw = Raw::open(ws).await.expect("accepted");
         raw.send(format!("GET /beta?{query} HTTP/1.1\r\n{token_header}"))
@@ -136,5 +103,45 @@ async fn no_line_of_the_log_contains_a_token() {
         "$connect",
     ] {
         assert!(log.contains(line), "{line}: {log}");
+    }
+}
+
+/// Sends the requests that reach a function.
+async fn serve_requests(ws: &str, http: &str, query: &str, token_header: &str) {
+    for (instructions, [socket, request]) in cases() {
+        // With a frame that closes the connection.
+        let head =
+            format!("GET /beta?{query} HTTP/1.1\r\nHost: x\r\nUser-Agent: {instructions}\r\n");
+        let bytes = [
+            format!("{head}{UPGRADE}{token_header}Connection: close\r\n\r\n").as_bytes(),
+            &client_frame(0x88, b""),
+        ]
+        .concat();
+        let statuses = send_bytes(ws, bytes).await;
+        assert_eq!(statuses.first(), Some(&socket), "{instructions}");
+        let head =
+            format!("GET /v1/asked?{query} HTTP/1.1\r\nHost: x\r\nx-probe: {instructions}\r\n");
+        let bytes = format!("{head}{OVER_HTTP}{token_header}\r\n");
+        assert_eq!(send_bytes(http, bytes).await, [request], "{instructions}");
+    }
+}
+
+/// Sends requests that the gateway itself rejects: not authorized, no handshake, unknown stage or
+/// route, too large, malformed.
+async fn reject_requests(ws: &str, http: &str, query: &str, token_header: &str) {
+    let large = format!("X: {}\r\n", "x".repeat(10_240));
+    for (url, path, headers, status) in [
+        (http, "/v1/token", "", 401),
+        (http, "/nowhere", "", 404),
+        (http, "/v1/asked", &*large, 431),
+        (http, "/v1/asked", "x\r\n", 400),
+        (ws, "/beta", "", 426),
+        (ws, "/nowhere", UPGRADE, 403),
+        (ws, "/beta", &*format!("{UPGRADE}{large}"), 431),
+        (ws, "/beta", "x\r\n", 400),
+    ] {
+        let head = format!("GET {path}?{query} HTTP/1.1\r\nHost: x\r\n{OVER_HTTP}");
+        let statuses = send_bytes(url, format!("{head}{token_header}{headers}\r\n")).await;
+        assert_eq!(statuses, [status], "{path} {headers:.20}");
     }
 }
