@@ -39,23 +39,10 @@ pub async fn run(usage: &Usage) -> Figures {
     eprintln!("starting the database and the chat …");
     let issuer = Issuer::start(Key::rsa("cost"));
     let settings = Chat::with().issuer(&issuer).binaries(functions);
-    let stack = settings.flags(&FLAGS).start().await;
+    let chat = settings.flags(&FLAGS).start().await;
     eprintln!("measuring …");
     let mut cpu_ms = BTreeMap::new();
-    let mut run = Run {
-        authorizations_ms: Vec::new(),
-        connections: Vec::new(),
-        sender: connect(&stack, &issuer, "sender").await,
-        receiver: connect(&stack, &issuer, "receiver").await,
-        text: "m".repeat(usage.message_bytes as usize),
-        page: format!(
-            "?user1=sender&user2=receiver&limit={}",
-            usage.history_messages as usize
-        ),
-        http: Http::default(),
-        issuer,
-        stack,
-    };
+    let mut run = Run::start(chat, issuer, usage).await;
     for kind in [
         Kind::Authorize,
         Kind::Connect,
@@ -69,12 +56,12 @@ pub async fn run(usage: &Usage) -> Figures {
         run.repeat(kind, COUNTED).await;
         cpu_ms.insert(kind, (run.cpu_ms(kind) - before) / COUNTED as f64);
     }
-    let log = run.stack.stop().await;
+    let log = run.chat.stop().await;
     figures(&log, &run.authorizations_ms, cpu_ms)
 }
 
-async fn connect(stack: &Chat, issuer: &Issuer, user_id: &str) -> Client {
-    let url = format!("{}/?user_id={}", stack.ws, encode(user_id));
+async fn connect(chat: &Chat, issuer: &Issuer, user_id: &str) -> Client {
+    let url = format!("{}/?user_id={}", chat.ws, encode(user_id));
     let bearer = format!("Bearer {}", issuer.token(user_id));
     let opened = Client::connect_with(&url, &[("authorization", &bearer)]).await;
     let (client, _) = opened.expect("the handshake succeeds");
@@ -83,7 +70,7 @@ async fn connect(stack: &Chat, issuer: &Issuer, user_id: &str) -> Client {
 
 /// A chat that is being measured.
 struct Run {
-    stack: Chat,
+    chat: Chat,
     issuer: Issuer,
     /// Calls the authorizer.
     http: Http,
@@ -98,6 +85,21 @@ struct Run {
 }
 
 impl Run {
+    async fn start(chat: Chat, issuer: Issuer, usage: &Usage) -> Self {
+        let limit = usage.history_messages as usize;
+        Self {
+            authorizations_ms: Vec::new(),
+            connections: Vec::new(),
+            sender: connect(&chat, &issuer, "sender").await,
+            receiver: connect(&chat, &issuer, "receiver").await,
+            text: "m".repeat(usage.message_bytes as usize),
+            page: format!("?user1=sender&user2=receiver&limit={limit}"),
+            http: Http::default(),
+            issuer,
+            chat,
+        }
+    }
+
     async fn repeat(&mut self, kind: Kind, times: usize) {
         for _ in 0..times {
             self.once(kind).await;
@@ -109,7 +111,7 @@ impl Run {
             Kind::Authorize => self.authorize().await,
             Kind::Connect => {
                 let user_id = format!("user-{}", self.connections.len());
-                let connection = connect(&self.stack, &self.issuer, &user_id).await;
+                let connection = connect(&self.chat, &self.issuer, &user_id).await;
                 self.connections.push(connection);
             }
             Kind::Send => self.send().await,
@@ -130,7 +132,7 @@ impl Run {
             "headers": {"authorization": format!("Bearer {}", self.issuer.token("sender"))},
             "requestContext": {"http": {"method": "GET", "path": "/chat/history"}},
         });
-        let url = format!("{}/{AUTHORIZER}", self.stack.ws.replace("ws:", "http:"));
+        let url = format!("{}/{AUTHORIZER}", self.chat.ws.replace("ws:", "http:"));
         let body = event.to_string().into_bytes();
         let start = Instant::now();
         let response = self.http.request(Method::POST, &url, body).await;
@@ -140,7 +142,7 @@ impl Run {
     }
 
     async fn history(&self) -> HttpResponse {
-        let url = format!("{}/chat/history{}", self.stack.http, self.page);
+        let url = format!("{}/chat/history{}", self.chat.http, self.page);
         get_as(&self.issuer.token("sender"), &url).await
     }
 
@@ -165,14 +167,14 @@ impl Run {
             .expect("as many are closed as were opened");
         let user_id = format!("user-{}", self.connections.len());
         connection.close().await;
-        let rows = self.stack.database.collection::<Document>("connections");
+        let rows = self.chat.database.collection::<Document>("connections");
         let row = doc! {"user_id": user_id};
         until(async || rows.find_one(row.clone()).await.expect("found").is_none()).await;
     }
 
     /// Returns the CPU time of all processes of a function so far, in milliseconds.
     fn cpu_ms(&self, kind: Kind) -> f64 {
-        children(self.stack.pid())
+        children(self.chat.pid())
             .into_iter()
             .filter_map(name_and_cpu_ms)
             .filter(|(name, _)| name == binary(kind))
