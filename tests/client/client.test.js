@@ -125,6 +125,15 @@ test("a flood is slowed down by the user's rate limit, and no message is lost", 
   assert.ok(ann.frames.some((text) => text.includes("rate_limited")), "the limit was reached");
 });
 
+test("no message is lost while API Gateway throttles the route of all users", async (t) => {
+  // As in production: an ack that is late would send the message again as well.
+  const timing = { ack: 12_000, pong: 15_000, wakePong: 5_000 };
+  const { ann, ben } = await start(t, { flags: ["--parameter", "ThrottleRate=10", "--parameter", "ThrottleBurst=2"], timing });
+  await Promise.all([ann.write(20), ben.write(20)]);
+  await expectAllShown(ann, ben, 40, 30_000);
+  assert.ok(ann.frames.concat(ben.frames).some((text) => text.includes("Too Many Requests")), "the throttle was reached");
+});
+
 test("no message is lost while the database is down", async (t) => {
   const database = await startDatabase(t);
   // As in production. With shorter timeouts the client would reconnect before the server responds with `unavailable`.
@@ -308,7 +317,11 @@ async function history({ stack, user, peer, token }) {
   let url = `${stack.http}/chat/history?${query}`;
   while (url) {
     const headers = token ? { authorization: `Bearer ${await token({})}` } : {};
-    const response = await fetch(url, { headers });
+    const request = async () => {
+      const response = await fetch(url, { headers });
+      return response.status !== 429 && response;
+    };
+    const response = await until(request, "the history is not throttled");
     assert.equal(response.status, 200, await response.clone().text());
     log.unshift(...(await response.json()));
     const previous = /<([^>]*)>; rel="prev"/.exec(response.headers.get("link") ?? "");

@@ -415,7 +415,10 @@ export class Chat {
   #received(id, data, now) {
     const frame = parseFrame(data);
     const { type } = frame;
-    this.#link.received(id, now, type === "pong" || type === "ack" || type === "error");
+    // An error of API Gateway itself, such as `{"message":"Too Many Requests","connectionId":"…","requestId":"…"}`.
+    const rejected = !type && frame.connectionId;
+    if (rejected) for (const timeline of this.#timelines) timeline.outbox.rejected(id, now);
+    this.#link.received(id, now, rejected || type === "pong" || type === "ack" || type === "error");
     if (type === "pong" || (type === "message" && this.#message(frame, now)) || (type === "ack" && this.#ack(frame, now))) return;
     this.#env.log("warn", "frame", { type: String(type), code: frame.code });
     if (type === "error") this.#error(id, frame, now);

@@ -70,10 +70,17 @@ export class Outbox {
   sendFailed(clientId, error, now) {
     const record = this.#inFlight;
     if (!record || record.clientId !== clientId) return;
-    if (!error.retryable) return this.#fail(record, error);
-    const { sendBackoff, backoffMax } = this.#env.timing;
-    this.#waitUntil = now + (error.retryAfterMs ?? jitter(this.#env.random, this.#failures++, sendBackoff, backoffMax));
-    this.#requeue();
+    if (error.retryable) this.#resendLater(now, error.retryAfterMs);
+    else this.#fail(record, error);
+  }
+
+  /**
+   * API Gateway has rejected a frame of a connection, without saying which one. The message in flight on it is sent again later.
+   * @param {number} connection
+   * @param {number} now
+   */
+  rejected(connection, now) {
+    if (this.connection === connection) this.#resendLater(now);
   }
 
   /**
@@ -202,6 +209,16 @@ export class Outbox {
     record.error = error;
     record.done?.reject(error);
     this.#emit("save", this.#timeline, record);
+  }
+
+  /**
+   * @param {number} now
+   * @param {number} [delay]
+   */
+  #resendLater(now, delay) {
+    const { sendBackoff, backoffMax } = this.#env.timing;
+    this.#waitUntil = now + (delay ?? jitter(this.#env.random, this.#failures++, sendBackoff, backoffMax));
+    this.#requeue();
   }
 
   /** Puts the message in flight back into the queue. */

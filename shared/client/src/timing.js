@@ -4,7 +4,7 @@ export const TIMING = {
   backoff: 1_000,
   /** Largest upper bound of any delay before a retry. */
   backoffMax: 30_000,
-  /** Upper bound of the delay before the first resend after `unavailable`; doubled at each one. */
+  /** Upper bound of the delay before the first resend after `unavailable` or an error of API Gateway; doubled at each one. */
   sendBackoff: 500,
   /** A connection that lived this long, and got a response, resets the backoff. */
   stable: 10_000,

@@ -95,6 +95,29 @@ test("after unavailable a message is sent again with full jitter from 0.5 s to 3
   assert.ok(waits.length > 20 && Math.max(...waits) > 15_000);
 });
 
+for (const [fault, cause] of [["throttle", "before the message is stored"], ["crash", "after it is stored"]]) {
+  test(`after an error of API Gateway ${cause}, what is in flight on the connection is sent again with full jitter`, async () => {
+    const world = new World();
+    const chat = await online(world);
+    world.faults[fault] = 1;
+    const entries = ["ann", "bob"].map((peer) => chat.with(peer).send("a"));
+    await world.advance(10 * MINUTE);
+    for (const [i, peer] of ["ann", "bob"].entries()) {
+      const times = sends(world).filter(({ frame }) => frame.receiver_id === peer).map(({ time }) => time);
+      const waits = times.slice(1).map((time, n) => time - times[n]);
+      // Another conversation's error, on the same connection, may come first.
+      waits.forEach((wait, n) => assert.ok(wait <= Math.min(30_000, 500 * 2 ** n) + 11, `${n}: ${wait}`));
+      assert.ok(waits.length > 20 && Math.max(...waits) > 15_000);
+      assert.equal(entries[i].state, "queued");
+    }
+    world.faults = {};
+    await world.advance(MINUTE);
+    for (const peer of ["ann", "bob"]) assert.deepEqual(texts(world.log(peer)), ["a"]);
+    assert.deepEqual((await Promise.all(entries.map(({ done }) => settled(world, done)))).map(({ seq }) => seq), [1, 1]);
+    assert.equal(world.sockets.length, 1, "the connection stays");
+  });
+}
+
 test("a rejected message fails, the next one is sent, and a retry goes to the end of the queue", async () => {
   const world = new World();
   const chat = await online(world);

@@ -7,7 +7,7 @@ import { chatIn, MINUTE, settled, texts, Watcher } from "./chats.js";
 import { memoryStorage } from "./memory.js";
 import { World } from "./world.js";
 
-const FAULTS = ["refuse", "losePush", "doublePush", "rateLimit", "unavailable", "cutBefore", "cutAfter", "loseAck", "echoPush", "networkError", "serverError", "nonsense", "expire"];
+const FAULTS = ["refuse", "losePush", "doublePush", "rateLimit", "unavailable", "cutBefore", "cutAfter", "loseAck", "throttle", "crash", "echoPush", "networkError", "serverError", "nonsense", "expire"];
 
 /** Runs the schedule of a seed. */
 export async function schedule(seed) {

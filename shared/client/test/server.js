@@ -75,11 +75,12 @@ export class ChatServer {
   /** Rule of a handshake: `(request) => {status} | {delay} | {hang} | {protocol}`. */
   onHandshake = () => undefined;
   /**
-   * Rule of a frame: `(frame, connection) => fault`. `delay`: ms before it is processed; `stall`: it is ignored; `cut`:
-   * the connection breaks "before" or "after" the insert; `error`: fields of the error frame that is sent; `response`: a
-   * text that is sent instead of the response; `noAck`: the message is stored and not acknowledged; `ackDelay`: ms between
-   * insert and ack; `pushFirst`: the message is pushed to its own connection too, before the ack; `status`: of the ack;
-   * `close`: the code of a close.
+   * Rule of a frame: `(frame, connection) => fault`. `delay`: ms before it is processed; `stall`: it is ignored; `cut`: the
+   * connection breaks "before" or "after" the insert; `error`: fields of the error frame that is sent; `gatewayError`: the
+   * sentence of an error frame of API Gateway, which is sent instead of storing the message; `response`: a text that is
+   * sent instead of the response; `noAck`: the message is stored and not acknowledged; `ackDelay`: ms between insert and
+   * ack; `pushFirst`: the message is pushed to its own connection too, before the ack; `status`: of the ack; `close`: the
+   * code of a close.
    */
   onFrame = () => undefined;
   /** Rule of a push: `(message, connection) => [ms, …]`, the delay of each copy; an empty list drops it. */
@@ -233,6 +234,7 @@ export class ChatServer {
     if (fault.close) return connection.ws.close(fault.close);
     if (fault.cut === "before") return connection.ws.terminate();
     if (fault.error) return this.#error(connection, fault.error, frame);
+    if (fault.gatewayError) return this.#send(connection, gatewayError(fault.gatewayError));
     if (frame?.action === "ping") return this.#send(connection, fault.response ?? { type: "pong", timestamp: new Date().toISOString() });
     await this.#store(connection, frame, fault);
   }
@@ -333,6 +335,11 @@ export class ChatServer {
     const body = JSON.stringify(entries.map(({ conversation_id, ...shown }) => shown));
     return { body, links: links.join(", ") };
   }
+}
+
+/** Returns an error frame of API Gateway, with its spaces. */
+function gatewayError(message) {
+  return `{"message": "${message}", "connectionId":"PJqB0fHsqRcCHlw=", "requestId":"XDmGEE2RoE0FRdQ="}`;
 }
 
 /** Returns the error code of a malformed message frame. */

@@ -203,6 +203,28 @@ scenario("after unavailable the message is sent again under the same id, with gr
   });
 });
 
+for (const message of ["Too Many Requests", "Internal server error", "Endpoint request timed out", "Forbidden"]) {
+  scenario(`after API Gateway's error "${message}" the message is sent again under the same id, long before its ack is late`, async (world) => {
+    const { server } = world;
+    server.onFrame = times(3, { gatewayError: message });
+    const ann = await world.online("ann", { timing: { ack: 60_000, pong: 60_000 } });
+    const entry = ann.with("ben").conversation.send("hi");
+    await entry.done;
+    await ann.with("ben").shows(["hi"]);
+    assert.deepEqual(server.sends("ann").map(({ frame }) => frame.client_message_id), Array(4).fill(entry.clientId));
+    assert.deepEqual([server.texts("ann", "ben"), server.allConnections.length], [["hi"], 1]);
+  });
+}
+
+scenario("a ping that API Gateway rejects proves that the connection works", async (world) => {
+  const { server } = world;
+  server.onFrame = ({ action }) => (action === "ping" ? { gatewayError: "Too Many Requests" } : undefined);
+  const ann = await world.online("ann", { timing: { ping: 20, pong: 60 } });
+  await until(() => server.frames.filter(({ frame }) => frame.action === "ping").length > 10, "pings are sent");
+  await ann.with("ben").conversation.send("hi").done;
+  assert.equal(server.allConnections.length, 1);
+});
+
 scenario("not_connected makes the client reconnect and loses nothing", async (world) => {
   const { server } = world;
   server.onFrame = times(1, { error: { code: "not_connected", retryable: true } });

@@ -173,6 +173,8 @@ export class World {
   }
 
   serve(socket, frame) {
+    const gatewayError = (message) => socket.push({ message, connectionId: "AAAAAAAAAAAAAAA=", requestId: "AAAAAAAAAAAAAAA=" });
+    if (this.happens("throttle")) return gatewayError("Too Many Requests");
     if (frame.action === "ping") return socket.push({ type: "pong", timestamp: "" });
     const { receiver_id: peer, message: text, client_message_id: id } = frame;
     const reject = (code, retryable, more = {}) =>
@@ -185,6 +187,7 @@ export class World {
     const { message, duplicate } = this.store("me", peer, text, id);
     this.pushAll(peer, message, this.happens("echoPush") ? undefined : socket);
     if (this.happens("cutAfter")) return socket.end(1006);
+    if (this.happens("crash")) return gatewayError("Internal server error");
     if (this.happens("loseAck")) return;
     const status = this.random() < 0.5 ? "delivered" : "stored";
     const { message_id, seq, timestamp } = message;
