@@ -113,6 +113,36 @@ async fn an_error_carries_the_client_message_id_of_its_frame() {
     client.send(&frame).await;
     let error = expect_error(&mut client, "message_empty").await;
     assert_eq!(error["client_message_id"], "mine");
+    // A browser has cut these texts inside an emoji.
+    for text in [r"see you \ud83d", r"\ude80 see you", r"a\ud83d b"] {
+        for action in ["", r#""action":"sendMessage","#] {
+            let fields =
+                format!(r#""receiver_id":"b","message":"{text}","client_message_id":"cut""#);
+            client.send_text(format!("{{{action}{fields}}}")).await;
+            let error = expect_error(&mut client, "invalid_frame").await;
+            assert_eq!(error["client_message_id"], "cut");
+        }
+    }
+    chat.stop().await;
+}
+
+#[tokio::test]
+async fn null_in_an_optional_field_counts_as_absent() {
+    let chat = Chat::start().await;
+    let mut sender = chat.connect("a").await;
+    let mut receiver = chat.connect("b").await;
+    for field in ["sender_id", "client_message_id"] {
+        let mut frame = json!({"action": "sendMessage", "receiver_id": "b", "message": "m"});
+        frame[field] = Value::Null;
+        sender.send(&frame).await;
+        let ack = sender.next().await;
+        assert_eq!(ack["type"], "ack", "{ack}");
+        assert_eq!(ack.get("client_message_id"), None);
+        assert_eq!(receiver.next().await["message"], "m");
+    }
+    let old = json!({"action": null, "sender_id": "a", "receiver_id": "b", "message": "old"});
+    sender.send(&old).await;
+    assert_eq!(receiver.next().await["message"], "old");
     chat.stop().await;
 }
 
@@ -145,6 +175,10 @@ async fn a_handshake_without_one_valid_user_id_is_refused() {
         "/?user_id=a%00",
         "/?user_id=a&user_id=b",
         "/?user_id[$gt]=",
+        "/?user_id=a%FF",
+        "/?user_id=%ED%A0%80",
+        "/?user_id=%C0%AF",
+        "/?user_id=a%EF%BF%BD",
         "/ws/chat/",
         "/ws/chat/a%0Ab",
         "/ws/chat/a%FF",

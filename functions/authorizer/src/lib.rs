@@ -183,11 +183,18 @@ impl Authorizer {
     }
 }
 
-/// Returns the user that a handshake names, if it is exactly one.
+/// Stands in a decoded query for bytes that are not UTF-8.
+const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
+
+/// Returns the user that a handshake names, if it is exactly one. An id that is not UTF-8 is none: API Gateway
+/// decodes the query and replaces such bytes, so different ids would be one user.
 fn claimed(request: &Request) -> Option<Identity> {
     let [user_id] = request.user_ids.as_slice() else {
         return None;
     };
+    if user_id.contains(REPLACEMENT) {
+        return None;
+    }
     Some(Identity {
         user_id: UserId::try_from(user_id.clone()).ok()?,
         expires_at: None,

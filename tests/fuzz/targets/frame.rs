@@ -24,12 +24,23 @@ fuzz_target!(|bytes: &[u8]| {
             let reply: Value = serde_json::from_str(&reply).expect("a reply is JSON");
             let id = client_message_id.as_ref().map(ClientMessageId::as_str);
             assert_eq!(reply["client_message_id"].as_str(), id);
+            if let Ok(fields) = serde_json::from_str::<Value>(text)
+                && text.len() <= ParsedFrame::MAX_BYTES
+            {
+                assert_eq!(id, valid_id(&fields).as_ref().map(ClientMessageId::as_str));
+            }
             // The message is a constant sentence, at most with a number.
             let sentence = reply["message"].as_str().expect("a sentence");
             assert!(sentence.len() < 100 && sentence.is_ascii(), "{sentence}");
         }
     }
 });
+
+/// Returns the id of a frame that was read as JSON.
+fn valid_id(fields: &Value) -> Option<ClientMessageId> {
+    let id = fields["client_message_id"].as_str()?;
+    ClientMessageId::try_from(id.to_owned()).ok()
+}
 
 fn check_accepted(text: &str, frame: &SendFrame, id: Option<&ClientMessageId>) {
     for user in frame.sender_id.iter().chain([&frame.receiver_id]) {

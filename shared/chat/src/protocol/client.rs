@@ -1,5 +1,6 @@
 //! Frames from a client.
 
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::{ClientMessageId, Code, Rejection, Text, UserId};
@@ -11,8 +12,9 @@ use crate::{ClientMessageId, Code, Rejection, Text, UserId};
 /// {"action":"ping"}
 /// ```
 ///
-/// `sender_id`, `client_message_id` and `after` are optional. A frame without `action` is the old
-/// system's and means `sendMessage`; it has no `after`. Unknown fields are ignored.
+/// `sender_id`, `client_message_id` and `after` are optional, and one that is `null` is absent. A frame
+/// without `action` is the old system's and means `sendMessage`; it has no `after`. Unknown fields are
+/// ignored.
 #[derive(Debug)]
 pub enum ClientFrame {
     /// Stores a message and delivers it.
@@ -57,17 +59,12 @@ impl ParsedFrame {
     /// Parses the text of a frame.
     ///
     /// A text that is longer than [`ParsedFrame::MAX_BYTES`], or nested more than 127 levels deep (the
-    /// limit of `serde_json`), is rejected without being read to its end, so neither memory nor stack
-    /// grow with it.
+    /// limit of `serde_json`), is rejected without becoming values, so neither memory nor stack grow with
+    /// it.
     pub fn parse(text: &str) -> Self {
         let mut fields = match object(text) {
             Ok(fields) => fields,
-            Err(rejection) => {
-                return Self {
-                    client_message_id: None,
-                    frame: Err(rejection),
-                };
-            }
+            Err(rejection) => return Self::unreadable(text, rejection),
         };
         let id = take_client_message_id(&mut fields);
         let (client_message_id, id_check) = match id {
@@ -79,6 +76,33 @@ impl ParsedFrame {
             client_message_id: client_message_id
                 .filter(|_| !matches!(frame, Ok(ClientFrame::Ping))),
             frame,
+        }
+    }
+
+    /// Rejects a text that is no object. It may be one for other JSON parsers: a text that a browser has cut
+    /// inside an emoji holds half a surrogate pair, which is not UTF-8. Its id still tells the sender which
+    /// message to give up.
+    fn unreadable(text: &str, rejection: Rejection) -> Self {
+        /// All other fields are skipped without being checked.
+        #[derive(Deserialize)]
+        struct Id {
+            client_message_id: Option<String>,
+        }
+        // An array would be read as the fields in order.
+        let is_object = text.trim_start().starts_with('{');
+        let is_readable = is_object && text.len() <= Self::MAX_BYTES;
+        let id = is_readable.then(|| serde_json::from_str(text));
+        let Some(Ok(Id { client_message_id })) = id else {
+            return Self {
+                client_message_id: None,
+                frame: Err(rejection),
+            };
+        };
+        Self {
+            client_message_id: client_message_id.and_then(|id| id.try_into().ok()),
+            frame: Err(invalid(
+                "The frame holds half a surrogate pair, or a number or nesting beyond the limits.",
+            )),
         }
     }
 }
@@ -136,11 +160,11 @@ fn take_required(fields: &mut Map<String, Value>, name: &str) -> Result<String, 
     take_string(fields, name)?.ok_or_else(|| invalid(format!("`{name}` is missing.")))
 }
 
-/// Takes an optional string out of the frame. Nothing but a string passes, so no operator object
-/// can reach a query.
+/// Takes an optional string out of the frame. Nothing but a string or `null` passes, so no operator
+/// object can reach a query. Serialisers of many languages write `null` for a field that is not set.
 fn take_string(fields: &mut Map<String, Value>, name: &str) -> Result<Option<String>, Rejection> {
     match fields.remove(name) {
-        None => Ok(None),
+        None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(invalid(format!("`{name}` must be a string."))),
     }
@@ -309,7 +333,80 @@ mod tests {
         assert_eq!(id_of(ping), None);
     }
 
+    #[test]
+    fn null_in_an_optional_field_is_as_if_it_were_absent() {
+        let frame = r#"{"receiver_id":"b","message":"hi","action":null,"sender_id":null,"client_message_id":null}"#;
+        let parsed = ParsedFrame::parse(frame);
+        assert_eq!(parsed.client_message_id, None);
+        match parsed.frame {
+            Ok(ClientFrame::Send(frame)) => assert_eq!(frame.sender_id, None),
+            other => panic!("{other:?}"),
+        }
+        let ping = ParsedFrame::parse(r#"{"action":"ping","client_message_id":null}"#);
+        assert!(matches!(ping.frame, Ok(ClientFrame::Ping)));
+        for required in ["receiver_id", "message"] {
+            let mut frame = json!({"receiver_id": "b", "message": "m"});
+            frame[required] = Value::Null;
+            let missing = format!("`{required}` is missing.");
+            assert_eq!(rejection(&frame.to_string()).message, missing);
+        }
+    }
+
+    #[test]
+    fn the_id_is_known_of_a_frame_that_only_other_parsers_can_read() {
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        for value in [
+            r#""\ud83d""#,
+            r#""\ude80 see you""#,
+            r#""\ud83d\ud83d\ude80""#,
+            "1e999",
+            &deep,
+        ] {
+            let frame = format!(r#"{{"message":{value},"client_message_id":"m-1"}}"#);
+            let parsed = ParsedFrame::parse(&frame);
+            assert_eq!(parsed.client_message_id.expect("an id").as_str(), "m-1");
+            assert_eq!(parsed.frame.expect_err("rejected").code, Code::InvalidFrame);
+        }
+        for without_id in [
+            r#"{"message":"m","client_message_id":"\ud83d"}"#,
+            r#"{"message":"\ud83d","client_message_id":7}"#,
+            r#"["m-1"]"#,
+            r#" ["m-1","\ud83d"]"#,
+        ] {
+            let parsed = ParsedFrame::parse(without_id);
+            assert_eq!(parsed.client_message_id, None, "{without_id}");
+        }
+    }
+
+    /// Returns UTF-16 as a JSON string of escapes, as `JSON.stringify` writes halves of surrogate pairs.
+    fn escaped(utf16: &[u16]) -> String {
+        let escapes: String = utf16.iter().map(|unit| format!("\\u{unit:04x}")).collect();
+        format!("\"{escapes}\"")
+    }
+
     proptest! {
+        #[test]
+        fn any_text_of_json_is_accepted_or_rejected_with_the_id_of_its_frame(
+            text in proptest::collection::vec(
+                prop_oneof![0xd7f0_u16..0xe010, any::<u16>()], 1..8,
+            ),
+            field in prop::sample::select(vec!["message", "receiver_id", "sender_id", "action", "x"]),
+            id in "\\PC{1,30}",
+        ) {
+            let mut frame = json!({"receiver_id": "b", "message": "m", "client_message_id": id});
+            frame[field] = json!("TEXT");
+            let frame = frame.to_string().replacen("\"TEXT\"", &escaped(&text), 1);
+            let parsed = ParsedFrame::parse(&frame);
+            prop_assert_eq!(parsed.client_message_id.map(|id| id.as_str().to_owned()), Some(id));
+            match (String::from_utf16(&text), parsed.frame) {
+                (Ok(text), Ok(ClientFrame::Send(send))) if field == "message" => {
+                    prop_assert_eq!(send.message.as_str(), text);
+                }
+                (Err(_), Ok(frame)) => prop_assert!(false, "{frame:?}"),
+                _ => {}
+            }
+        }
+
         #[test]
         fn no_text_makes_the_parser_panic(text in "\\PC{0,200}") {
             ParsedFrame::parse(&text);
