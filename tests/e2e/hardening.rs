@@ -5,6 +5,7 @@ use hyper::StatusCode;
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
 use tests::client::{HttpResponse, encode};
+use tests::raw::{Raw, UPGRADE, statuses};
 use tests::{Chat, Client, get};
 
 /// Text that a response must not repeat.
@@ -265,6 +266,64 @@ async fn huge_and_deep_input_is_refused_and_breaks_nothing() {
     assert_eq!(ack["seq"], 1, "{ack}");
     let log = chat.stop().await;
     assert!(!log.contains("starts it again"), "no process ends: {log}");
+}
+
+/// Values of `Host` that are no host, or no part of a URL.
+const ODD_HOSTS: &[&str] = &[
+    "",
+    "[::1",
+    "[",
+    "]",
+    "a b",
+    "a@b",
+    "a/b",
+    "a?b#c",
+    "a:b",
+    "1.2.3.4:99999",
+    "300.300.300.300",
+    "%",
+    "%zz",
+    "xn--a",
+    "\u{e9}",
+    "\\",
+    "{\"$gt\":\"\"}",
+];
+
+/// Queries that hold what a URL may not.
+const ODD_QUERIES: &[&str] = &[
+    "%", "%zz", "[{}]|^`", "\"<>\"", "\u{e9}", "?&=&&==", "%00%FF",
+];
+
+#[tokio::test]
+async fn no_host_and_no_query_makes_a_function_fail() {
+    let chat = Chat::start().await;
+    let hosts = ODD_HOSTS.iter().map(|host| (*host, "x"));
+    for (host, query) in hosts.chain(ODD_QUERIES.iter().map(|query| ("localhost", *query))) {
+        for path in ["/chat/history?user1=a&user2=b&", "/?", "/page/main.js?"] {
+            let mut raw = Raw::open(&chat.http).await.expect("connected");
+            let head = format!("GET {path}{query} HTTP/1.1\r\nHost: {host}\r\n");
+            raw.send(format!("{head}Connection: close\r\n\r\n")).await;
+            let found = statuses(&raw.rest().await);
+            // The gateway itself may reject what is no HTTP.
+            assert!(
+                [[200], [400]].contains(&[found[0]]),
+                "{host} {path}{query}: {found:?}"
+            );
+        }
+    }
+    for host in ODD_HOSTS {
+        let mut raw = Raw::open(&chat.ws).await.expect("connected");
+        let head = format!("GET /?user_id=a HTTP/1.1\r\nHost: {host}\r\n");
+        raw.send(format!("{head}{UPGRADE}\r\n")).await;
+        let found = raw
+            .accepted()
+            .await
+            .map_err(|response| response.to_string());
+        let is_rejected = |response: String| response.starts_with("HTTP/1.1 400");
+        assert!(found.map_or_else(is_rejected, |()| true), "{host}");
+    }
+    let log = chat.stop().await;
+    assert!(!log.contains("panicked"), "{log}");
 }
 
 #[tokio::test]

@@ -11,12 +11,11 @@ pub mod query;
 use std::convert::Infallible;
 
 use chat::store::Page;
-use chat::{Code, Deadline, Identity, Message, Rejection, Result, Store, UserId};
+use chat::{Code, Deadline, Message, Rejection, Result, Store};
 use chat_lambda::config::{Auth, DatabaseConfig};
 use chat_lambda::deadline;
-use lambda_http::http::StatusCode;
-use lambda_http::request::RequestContext;
-use lambda_http::{Request, RequestExt, Response};
+use chat_lambda::http_event::{HttpEvent, HttpResponse};
+use lambda_runtime::LambdaEvent;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
@@ -56,22 +55,22 @@ pub struct Deps {
 
 /// Handles one request: 200 with a JSON array, oldest message first, or a problem document with
 /// 400, 403 or 503.
-pub async fn handle(request: Request, deps: &'static Deps) -> Result<Response<String>, Infallible> {
-    let deadline = deadline::from(&request.lambda_context());
+pub async fn handle(
+    event: LambdaEvent<HttpEvent>,
+    deps: &'static Deps,
+) -> Result<HttpResponse, Infallible> {
+    let deadline = deadline::from(&event.context);
     let span = tracing::info_span!("history", conversation_id = Empty);
     let response = async {
-        respond(request, deadline, deps)
+        respond(&event.payload, deadline, deps)
             .await
             .unwrap_or_else(problem::response)
     };
     Ok(response.instrument(span).await)
 }
 
-async fn respond(request: Request, deadline: Deadline, deps: &Deps) -> Result<Response<String>> {
-    let query = Query::parse(request.uri().query().unwrap_or_default())?;
-    if deps.auth == Auth::Jwt {
-        check_caller(&query, caller(&request).as_ref())?;
-    }
+async fn respond(event: &HttpEvent, deadline: Deadline, deps: &Deps) -> Result<HttpResponse> {
+    let query = permitted_query(event, deps.auth)?;
     Span::current().record("conversation_id", query.conversation_id().as_str());
     let mut body = Body::default();
     let fits = move |message: &Message| body.has_room_for(message);
@@ -88,38 +87,38 @@ async fn respond(request: Request, deadline: Deadline, deps: &Deps) -> Result<Re
     Ok(response(&query, &page))
 }
 
-/// Returns the user whom the authorizer has verified.
-fn caller(request: &Request) -> Option<UserId> {
-    let RequestContext::ApiGatewayV2(context) = request.request_context_ref()? else {
-        return None;
+/// Returns the query of a request, if the caller may read its conversation: with authorization, only one of
+/// its two users may. The rejection is the same whether or not the conversation exists, so it does not reveal
+/// whether two others talk.
+///
+/// # Errors
+///
+/// As [`Query::parse`], and [`Code::Forbidden`].
+pub fn permitted_query(event: &HttpEvent, auth: Auth) -> Result<Query, Rejection> {
+    let query = Query::parse(event.query())?;
+    let is_permitted = match (auth, event.identity()) {
+        (Auth::Open, _) => true,
+        (Auth::Jwt, Some(caller)) => [&query.user1, &query.user2].contains(&&caller.user_id),
+        (Auth::Jwt, None) => false,
     };
-    let fields = &context.authorizer.as_ref()?.fields;
-    let identity = Identity::read(|name| fields.get(name))?;
-    Some(identity.user_id)
-}
-
-/// Checks that the caller is one of the two users of the conversation. The rejection is the same whether
-/// or not the conversation exists, so it does not reveal whether two others talk.
-fn check_caller(query: &Query, caller: Option<&UserId>) -> Result<(), Rejection> {
-    match caller {
-        Some(caller) if [&query.user1, &query.user2].contains(&caller) => Ok(()),
-        _ => Err(Rejection::new(
+    if is_permitted {
+        Ok(query)
+    } else {
+        Err(Rejection::new(
             Code::Forbidden,
             "You can read only conversations of your own.",
-        )),
+        ))
     }
 }
 
-fn response(query: &Query, page: &Page) -> Response<String> {
-    let mut response = Response::builder()
-        .status(StatusCode::OK)
+fn response(query: &Query, page: &Page) -> HttpResponse {
+    let response = HttpResponse::new(200)
         .header("content-type", "application/json")
         // Messages of two people: no cache on the way keeps them.
-        .header("cache-control", "no-store");
-    if let Some(links) = page::links(query, page) {
-        response = response.header("link", links);
+        .header("cache-control", "no-store")
+        .text(page::json(&page.messages));
+    match page::links(query, page) {
+        Some(links) => response.header("link", links),
+        None => response,
     }
-    response
-        .body(page::json(&page.messages))
-        .expect("all headers are valid: links are percent-encoded")
 }

@@ -2,7 +2,7 @@
 
 use chat_lambda::telemetry;
 use history::{Config, Deps, handle};
-use lambda_http::{Error, run_concurrent, service_fn};
+use lambda_runtime::{Error, run_concurrent, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -12,5 +12,5 @@ async fn main() -> Result<(), Error> {
         store: config.database.connect_store().await?,
         auth: config.auth,
     }));
-    run_concurrent(service_fn(move |request| handle(request, deps))).await
+    run_concurrent(service_fn(move |event| handle(event, deps))).await
 }

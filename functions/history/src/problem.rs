@@ -7,13 +7,12 @@
 //! [RFC 9457]: https://www.rfc-editor.org/rfc/rfc9457
 
 use chat::{Code, Error};
-use lambda_http::Response;
-use lambda_http::http::StatusCode;
+use chat_lambda::http_event::HttpResponse;
 use serde_json::json;
 
 /// Returns the response to a request that failed, and logs its cause.
-pub fn response(error: Error) -> Response<String> {
-    let status = match &error {
+pub fn response(error: Error) -> HttpResponse {
+    let (status, title) = match &error {
         Error::Rejected(rejection) => {
             tracing::info!(
                 code = ?rejection.code,
@@ -21,8 +20,8 @@ pub fn response(error: Error) -> Response<String> {
                 "request refused"
             );
             match rejection.code {
-                Code::Forbidden => StatusCode::FORBIDDEN,
-                _ => StatusCode::BAD_REQUEST,
+                Code::Forbidden => (403, "Forbidden"),
+                _ => (400, "Bad Request"),
             }
         }
         Error::Unavailable { .. } | Error::Config { .. } => {
@@ -31,18 +30,16 @@ pub fn response(error: Error) -> Response<String> {
                 monotonic_counter.Failures = 1,
                 "history failed"
             );
-            StatusCode::SERVICE_UNAVAILABLE
+            (503, "Service Unavailable")
         }
     };
     let problem = json!({
         "type": "about:blank",
-        "title": status.canonical_reason(),
-        "status": status.as_u16(),
+        "title": title,
+        "status": status,
         "detail": error.rejection().message,
     });
-    Response::builder()
-        .status(status)
+    HttpResponse::new(status)
         .header("content-type", "application/problem+json")
-        .body(problem.to_string())
-        .expect("the headers are constant")
+        .text(problem.to_string())
 }

@@ -3,7 +3,7 @@
 use chat::Result;
 use chat_lambda::config::Auth;
 use chat_lambda::env::{invalid, optional, required};
-use lambda_http::http::Uri;
+use hyper::Uri;
 use serde_json::json;
 
 /// Settings from environment variables.

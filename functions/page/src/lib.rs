@@ -13,9 +13,10 @@ mod site;
 
 use std::convert::Infallible;
 
-use lambda_http::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, ETAG, IF_NONE_MATCH, VARY};
-use lambda_http::http::{HeaderMap, HeaderName, StatusCode, response};
-use lambda_http::{Body, Request, RequestExt, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use chat_lambda::http_event::{HttpEvent, HttpResponse};
+use lambda_runtime::LambdaEvent;
 
 pub use config::Config;
 use files::File;
@@ -45,63 +46,59 @@ impl Deps {
 }
 
 /// Responds with one file: 200 with its text, 304 if the caller has it already, or 404.
-pub async fn handle(request: Request, deps: &'static Deps) -> Result<Response<Body>, Infallible> {
-    let parameters = request.path_parameters_ref();
-    let name = parameters.and_then(|parameters| parameters.first("file"));
-    Ok(respond(name.unwrap_or(INDEX), request.headers(), deps))
+pub async fn handle(
+    event: LambdaEvent<HttpEvent>,
+    deps: &'static Deps,
+) -> Result<HttpResponse, Infallible> {
+    Ok(respond(&event.payload, deps))
 }
 
-fn respond(name: &str, headers: &HeaderMap, deps: &Deps) -> Response<Body> {
+/// Returns the response to a request.
+pub fn respond(event: &HttpEvent, deps: &Deps) -> HttpResponse {
+    let name = event.path_parameter("file").unwrap_or(INDEX);
     if name == CONFIG {
-        return deliver(&deps.config, headers, &deps.policy);
+        return deliver(&deps.config, event, &deps.policy);
     }
     match files::find(name) {
-        Some(file) => deliver(&file, headers, &deps.policy),
+        Some(file) => deliver(&file, event, &deps.policy),
         None => {
             tracing::info!("there is no such file");
-            let response = with_headers(StatusCode::NOT_FOUND, &deps.policy)
-                .header("content-type", "text/plain; charset=utf-8");
-            finish(response, "There is no such file.\n".into())
+            with_headers(404, &deps.policy)
+                .header("content-type", "text/plain; charset=utf-8")
+                .text("There is no such file.\n".to_owned())
         }
     }
 }
 
 /// Returns the file in a form that the caller accepts, or 304 if the caller has it.
-fn deliver(file: &File, headers: &HeaderMap, policy: &str) -> Response<Body> {
-    let is_known = lists(headers, IF_NONE_MATCH, |tag| tag == file.etag || tag == "*");
-    let status = if is_known {
-        StatusCode::NOT_MODIFIED
-    } else {
-        StatusCode::OK
-    };
-    let response = with_headers(status, policy)
+fn deliver(file: &File, event: &HttpEvent, policy: &str) -> HttpResponse {
+    let is_known = lists(event, "if-none-match", |tag| tag == file.etag || tag == "*");
+    let response = with_headers(if is_known { 304 } else { 200 }, policy)
         .header("content-type", file.content_type)
         // A cache asks each time, and mostly gets a 304: files of two releases are never mixed.
         .header("cache-control", "no-cache")
-        .header(ETAG, &file.etag)
-        .header(VARY, ACCEPT_ENCODING.as_str());
+        .header("etag", &file.etag)
+        .header("vary", "accept-encoding");
     if is_known {
-        return finish(response, Body::Empty);
+        return response;
     }
-    let takes_gzip = lists(headers, ACCEPT_ENCODING, |coding| {
+    let takes_gzip = lists(event, "accept-encoding", |coding| {
         let mut parts = coding.split(';').map(str::trim);
         parts.next() == Some("gzip") && !parts.any(is_never)
     });
     match file.gzip.filter(|_| takes_gzip) {
-        Some(bytes) => finish(
-            response.header(CONTENT_ENCODING, "gzip"),
-            Body::Binary(bytes.to_vec()),
-        ),
-        None => finish(response, Body::Text(file.text.clone())),
+        Some(bytes) => HttpResponse {
+            body: STANDARD.encode(bytes),
+            is_base64_encoded: true,
+            ..response.header("content-encoding", "gzip")
+        },
+        None => response.text(file.text.clone()),
     }
 }
 
 /// Returns whether a header that is a list with commas has an item for which `fits` holds.
-fn lists(headers: &HeaderMap, name: HeaderName, fits: impl Fn(&str) -> bool) -> bool {
-    let values = headers.get_all(name).into_iter();
-    let mut items = values
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','));
+fn lists(event: &HttpEvent, name: &str, fits: impl Fn(&str) -> bool) -> bool {
+    let mut items = event.header(name).unwrap_or_default().split(',');
     items.any(|item| fits(item.trim()))
 }
 
@@ -112,17 +109,10 @@ fn is_never(parameter: &str) -> bool {
 }
 
 /// Returns a response with the headers that all of them have.
-fn with_headers(status: StatusCode, policy: &str) -> response::Builder {
-    Response::builder()
-        .status(status)
+fn with_headers(status: u16, policy: &str) -> HttpResponse {
+    HttpResponse::new(status)
         .header("content-security-policy", policy)
         .header("cross-origin-opener-policy", "same-origin")
         .header("referrer-policy", "no-referrer")
         .header("x-content-type-options", "nosniff")
-}
-
-fn finish(response: response::Builder, body: Body) -> Response<Body> {
-    response
-        .body(body)
-        .expect("all headers are valid: they are checked when the settings are read")
 }

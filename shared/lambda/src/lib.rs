@@ -3,6 +3,7 @@
 //! - [`env`](mod@env): environment variables
 //! - [`config`]: settings that several functions have in common
 //! - [`event`]: the connection and the user of an event
+//! - [`http_event`]: events of the HTTP API, and their responses
 //! - [`deadline`]: the deadline of an invocation
 //! - [`error`]: the error of a handler, as Lambda reports it
 //! - [`aws`]: credentials, region and HTTP client for the AWS SDK
@@ -15,6 +16,8 @@ pub mod env;
 pub mod config;
 
 pub mod event;
+
+pub mod http_event;
 
 pub mod deadline;
 
