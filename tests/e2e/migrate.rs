@@ -224,7 +224,10 @@ async fn a_failure_names_its_reason_and_no_secret() {
     let malformed = format!("mongodb://chat:{PASSWORD}@@127.0.0.1/?w=x=y");
     for (uri, part) in [
         (nowhere(), "making of the indexes of messages failed: "),
-        (malformed, "MONGODB_URI holds no valid connection string"),
+        (
+            malformed,
+            "MONGODB_URI has a user name or password that is not percent-encoded",
+        ),
         (String::new(), "MONGODB_URI is not set"),
     ] {
         let gateway = start(&uri, "gone", 60).await;

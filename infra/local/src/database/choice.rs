@@ -80,12 +80,11 @@ impl Choice {
     ///
     /// # Errors
     ///
-    /// The server cannot be installed, does not start, or does not respond.
+    /// The server cannot be installed, does not start, or does not respond; or `MONGODB_URI` is malformed.
     pub async fn start(self, home: &Path) -> Result<ChatDatabase> {
         let Some(port) = self.port else {
             tracing::info!("database: MONGODB_URI");
-            let responds = ping(&self.uri).await;
-            responds.context("the database behind MONGODB_URI does not respond")?;
+            ping(&self.uri).await?;
             return Ok(ChatDatabase { own: None });
         };
         let server = Server::find_or_install().await?;

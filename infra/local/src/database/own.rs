@@ -126,9 +126,11 @@ async fn until_it_responds(port: u16, uri: &str) {
 ///
 /// # Errors
 ///
-/// It does not, or the connection string is malformed.
+/// The connection string is malformed, or its name cannot be resolved; or the database does not respond.
 pub async fn ping(uri: &str) -> Result<()> {
     let config = StoreConfig::new(uri, "admin");
-    let pinged = async { Store::open(&config).await?.ping().await };
-    pinged.await.map_err(|error| anyhow!(error.chain()))
+    let store = Store::open(&config).await;
+    let store = store.map_err(|error| anyhow!(error.chain()))?;
+    let pinged = store.ping().await;
+    pinged.map_err(|error| anyhow!(error.chain()).context("the database does not respond"))
 }

@@ -7,11 +7,13 @@
 //! - `connections`: one document per open connection
 //! - `rate_limits`: one document per user who has sent lately, with their `token_bucket`
 //! - `config`: the connection string, and the settings of the driver that follow
+//! - `connection_string`: options that are ignored, and the mistake in a connection string
 //! - `batch`: several requests of a process served by one operation
 
 mod append;
 mod batch;
 mod config;
+mod connection_string;
 mod connections;
 pub mod indexes;
 mod memory;
@@ -93,13 +95,13 @@ impl Store {
     /// - [`Error::Unavailable`]: its name could not be resolved.
     pub async fn open(config: &StoreConfig) -> Result<Self> {
         let options = client_options(config).await?;
-        // The driver's sentence may quote the connection string, and with it a password.
-        let store = Self::with_options(options, &config.database)
-            .map_err(|_| config.invalid("has settings that contradict each other"))?;
-        Ok(Self {
-            trusts_memory: config.concurrency > 1,
-            ..store
-        })
+        match Self::with_options(options, &config.database) {
+            Ok(store) => Ok(Self {
+                trusts_memory: config.concurrency > 1,
+                ..store
+            }),
+            Err(_) => Err(config.invalid().await),
+        }
     }
 
     /// Like [`Store::open`] for one request at a time, with driver settings that the caller made.
