@@ -4,6 +4,7 @@
 //! - [`chat`]: messages arrive on every device, from old clients and new ones
 //! - [`append`]: appending by several processes: operations, hints, lost replies, conflicts
 //! - [`log`]: numbers without holes, times that never decrease, resends
+//! - [`resends`]: a `client_message_id` belongs to its first text
 //! - [`limits`]: limits of messages and of connections per user
 //! - [`history`]: pages of the history, their links and limits
 //! - [`refusals`]: every error code, on both routes and at the handshake
@@ -44,5 +45,6 @@ mod page;
 mod plans;
 mod program;
 mod refusals;
+mod resends;
 mod secrets;
 mod telemetry;

@@ -48,7 +48,7 @@ pub fn draft(
 ///
 /// # Errors
 ///
-/// - [`Code::RateLimited`]: nothing is stored.
+/// - [`Code::RateLimited`], [`Code::IdConflict`]: nothing is stored.
 /// - [`Error::Unavailable`](chat::Error::Unavailable): the message may or may not be stored.
 pub async fn send(
     draft: Draft,

@@ -41,6 +41,22 @@ impl Draft {
         }
     }
 
+    /// Checks that the text which is stored under this draft's `client_message_id` is its own: else this is
+    /// another message and not a resend, and nobody may be told that it is stored.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::IdConflict`].
+    pub fn check_resend(&self, stored: &str) -> Result<(), Rejection> {
+        if stored == self.message.as_str() {
+            return Ok(());
+        }
+        Err(Rejection::new(
+            Code::IdConflict,
+            "Another message was sent under the same id. Please write this one again.",
+        ))
+    }
+
     /// Returns the receiver, then the sender; one entry if they are the same user.
     pub fn members(&self) -> Vec<UserId> {
         let mut members = vec![self.receiver_id.clone()];

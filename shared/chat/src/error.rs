@@ -130,6 +130,8 @@ pub enum Code {
     MessageEmpty,
     /// The message is longer than [`Text::MAX_BYTES`](crate::Text::MAX_BYTES).
     MessageTooLong,
+    /// The `client_message_id` belongs to an earlier message with another text.
+    IdConflict,
     /// `sender_id` is not the user of the connection.
     SenderMismatch,
     /// The connection has no user; reconnect.

@@ -106,7 +106,7 @@ impl fmt::Display for ConnectionId {
 }
 
 /// The sender's own id for a message, any text of 1–128 bytes. A resend with the same id never makes a
-/// second message.
+/// second message, and another text under it is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ClientMessageId(String);

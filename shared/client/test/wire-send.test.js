@@ -128,7 +128,7 @@ scenario("a conversation has one message in flight, and conversations do not wai
   assert.deepEqual(ann.with("ben").entries.map(({ state }) => state), ["sending", "queued", "queued"]);
 });
 
-for (const code of ["message_empty", "message_too_long", "invalid_frame", "invalid_user_id", "sender_mismatch"]) {
+for (const code of ["message_empty", "message_too_long", "invalid_frame", "invalid_user_id", "id_conflict", "sender_mismatch"]) {
   scenario(`a message that is rejected with ${code} fails, the next one is sent, and retry() sends it at the end`, async (world) => {
     const { server } = world;
     let reject = true;

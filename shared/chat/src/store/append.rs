@@ -62,9 +62,10 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`](crate::Error::Unavailable): the database failed or the deadline
-    /// passed; the message may or may not be stored, and a resend with the same `client_message_id` is
-    /// safe.
+    /// - [`Code::IdConflict`](crate::Code::IdConflict): that message has another text.
+    /// - [`Error::Unavailable`](crate::Error::Unavailable): the database failed or the deadline
+    ///   passed; the message may or may not be stored, and a resend with the same `client_message_id`
+    ///   is safe.
     pub async fn append(
         &self,
         draft: &Draft,
@@ -94,6 +95,7 @@ impl Store {
             );
             memory.learn(newest?);
             if let Some(stored) = stored? {
+                draft.check_resend(&stored.message)?;
                 return Ok(Appended::new(stored, id, conflicts));
             }
             conflicts += 1;
