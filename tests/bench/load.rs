@@ -6,8 +6,6 @@
 //! - [`neighbours`]: pairs that chat beside a client that does not read, and beside a flood of bad
 //!   frames
 //! - [`memory`]: memory of each process and open connections
-//!
-//! [`pages`] reads the pages of a very long conversation.
 
 mod crowd;
 mod devices;
@@ -20,7 +18,6 @@ use tests::{Chat, process};
 use tokio::signal::ctrl_c;
 
 use crate::mode::Mode;
-use crate::pages;
 use crowd::Crowd;
 use memory::Recorder;
 
@@ -32,9 +29,6 @@ const CHATTING: usize = 1_000;
 
 /// Files that each process opens besides connections, with some to spare.
 const OTHER_FILES: usize = 500;
-
-/// Messages of the long conversation.
-const LONG_CONVERSATION: i64 = 1_000_000;
 
 /// Runs all of it on a chat of its own, unless Ctrl-C ends it.
 pub async fn run(mode: Mode) {
@@ -62,10 +56,6 @@ async fn measure(mode: Mode) {
     neighbours::slow_reader(&chat).await;
     recorder.phase("bad frames");
     neighbours::flood(&chat).await;
-    recorder.phase("1,000,000 messages");
-    pages::fill(&chat, LONG_CONVERSATION).await;
-    recorder.phase("their pages");
-    pages::walk(&chat, LONG_CONVERSATION).await;
     let record = recorder.finish().await;
     record.print();
     chat.stop().await;

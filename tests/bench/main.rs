@@ -2,13 +2,12 @@
 //! `cargo measure bench messages pages start compare sizes scale load`.
 //!
 //! - [`messages`]: send to receive, with one pair and with many, beside an insert and a bare echo
-//! - [`pages`]: the newest and the oldest page of a long conversation
+//! - [`pages`]: pages of long conversations and sends into them, beside a short one
 //! - [`compare`]: beside the server that the chat replaces, and beside functions in other languages
 //! - [`processes`]: start, memory and size of the functions
 //! - [`scale`]: many connections to the gateway with a function that does nothing
 //! - [`load`]: the whole chat with 10,000 open connections, cut at once, with 200 senders in one
-//!   conversation, beside a slow reader and bad frames, and with a conversation of 1,000,000 messages;
-//!   with the memory of each process
+//!   conversation, and beside a slow reader and bad frames; with the memory of each process
 //! - [`mode`]: a process per event, or many events in one process
 //! - [`echo`]: an echo server to compare with
 //! - [`cpu`]: the CPU time of processes
@@ -82,11 +81,11 @@ async fn in_mode(mode: Mode, wanted: &impl Fn(&str) -> bool) {
             let sent = messages::one_pair(&stack).await + messages::many_pairs(&stack).await;
             processes::memory(&stack, sent).await;
         }
-        if pages {
-            pages::newest_and_oldest(&stack).await;
-        }
         if wanted("compare") {
             compare::servers(&stack).await;
+        }
+        if pages {
+            pages::of_long_conversations(&stack).await;
         }
         stack.stop().await;
     }

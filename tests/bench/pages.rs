@@ -1,134 +1,140 @@
-//! The pages of a long conversation.
+//! Pages of long conversations, and sends into them, beside a short one.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use hyper::{Method, StatusCode};
-use mongodb::bson::{Document, doc, oid::ObjectId};
-use tests::Chat;
-use tests::client::Http;
+use chat::UserId;
+use hyper::Method;
+use serde_json::Value;
+use tests::client::{Client, Http};
+use tests::{Chat, messages};
 
 use crate::figures::Samples;
 
-/// Messages in the conversation.
-const MESSAGES: i64 = 100_000;
+/// Messages of the conversations. The first one is what the others are compared with.
+const LENGTHS: [i64; 3] = [100, 100_000, 1_000_000];
 
-/// Requests for each page.
-const ROUNDS: usize = 100;
+/// Messages that are sent before, so that each conversation has a record of a number that it has reached.
+const SENT_BEFORE: i64 = 64;
+
+/// Requests for each page, and sends.
+const ROUNDS: usize = 200;
 
 /// Messages of a page.
 const PAGE: i64 = 100;
 
-/// Pages to read from one end.
-const WALK: usize = 10;
-
-/// Time limit of a walk. A database that reads the whole conversation for any page takes seconds for
-/// each.
-const WALK_TIME: Duration = Duration::from_secs(40);
-
-/// Measures the newest and the oldest page of a conversation.
-pub async fn newest_and_oldest(stack: &Chat) {
-    fill(stack, MESSAGES).await;
-    let (mut newest, mut oldest) = (Samples::default(), Samples::default());
-    let http = Http::default();
+/// Measures the newest page, the oldest one and a send, in turn in each conversation.
+pub async fn of_long_conversations(stack: &Chat) {
+    let mut conversations = Vec::new();
+    for length in LENGTHS {
+        conversations.push(Conversation::fill(stack, length).await);
+    }
     for _ in 0..ROUNDS {
-        for (samples, cursor, first) in [
-            (&mut newest, "", MESSAGES - PAGE + 1),
-            (&mut oldest, "&after=0", 1),
-        ] {
-            let query = format!("?user1=a&user2=b&limit={PAGE}{cursor}");
-            let url = format!("{}/chat/history{query}", stack.http);
-            let start = Instant::now();
-            let page = http.request(Method::GET, &url, vec![]).await;
-            samples.add(start.elapsed());
-            assert_eq!(page.messages()[0]["seq"], first);
+        for conversation in &mut conversations {
+            conversation.read_newest().await;
+            conversation.read_oldest().await;
+            let sent = Instant::now();
+            conversation.send().await;
+            conversation.sends.add(sent.elapsed());
         }
     }
-    println!(
-        "page of {PAGE} from {MESSAGES}        newest {}; oldest {}; oldest / newest {:.2} at p50",
-        newest.summary(),
-        oldest.summary(),
-        oldest.median_ms() / newest.median_ms()
-    );
-}
-
-/// Inserts `count` messages into the conversation of the users `a` and `b`.
-pub async fn fill(stack: &Chat, count: i64) {
-    eprintln!("filling a conversation with {count} messages …");
-    let messages = stack.database.collection::<Document>("chat_messages");
-    let message = |seq: i64| {
-        doc! {
-            "_id": ObjectId::new(), "conversation_id": "direct:1:a:b", "seq": seq,
-            "sender_id": "a", "receiver_id": "b", "message": format!("message number {seq}"),
-            "timestamp": "2026-11-22T11:15:03.123Z",
-        }
-    };
-    let numbers: Vec<i64> = (1..=count).collect();
-    for batch in numbers.chunks(5_000) {
-        let batch = batch.iter().copied().map(message);
-        messages.insert_many(batch).await.expect("inserted");
+    let (short, long) = conversations.split_first().expect("there are some");
+    short.print();
+    for conversation in long {
+        conversation.print();
+        conversation.print_ratios(short);
     }
 }
 
-/// Reads pages from both ends of that conversation, by the links of the responses.
-pub async fn walk(stack: &Chat, count: i64) {
-    let newest = Walk::from(stack, "", "prev", (count - PAGE + 1, -PAGE)).await;
-    let oldest = Walk::from(stack, "&after=0", "next", (1, PAGE)).await;
-    println!(
-        "pages of {PAGE} from {count}        from the newest: {}; from the oldest: {}",
-        newest.summary(),
-        oldest.summary()
-    );
-    if newest.pages.len() > 0 && oldest.pages.len() > 0 {
-        let ratio = oldest.pages.median_ms() / newest.pages.median_ms();
-        println!("oldest / newest                  {ratio:.2} at p50");
-    }
+/// A conversation of a user with somebody who is not connected.
+struct Conversation {
+    length: i64,
+    /// The number of the newest message.
+    newest: i64,
+    history: String,
+    receiver: String,
+    sender: Client,
+    http: Http,
+    newest_pages: Samples,
+    oldest_pages: Samples,
+    sends: Samples,
 }
 
-/// Times of pages that were read one after another.
-struct Walk {
-    pages: Samples,
-    /// Reason why not all pages were read.
-    end: Option<String>,
-}
-
-impl Walk {
-    /// Starts at a `cursor` and follows the links with a `relation`. The first page begins with the
-    /// first of `numbers`, each next page with a number that is larger by the second.
-    async fn from(stack: &Chat, cursor: &str, relation: &str, numbers: (i64, i64)) -> Self {
-        let (mut first, step) = numbers;
-        let mut query = format!("?user1=a&user2=b&limit={PAGE}{cursor}");
-        let mut pages = Samples::default();
-        let (http, walk) = (Http::default(), Instant::now());
-        while pages.len() < WALK {
-            let url = format!("{}/chat/history{query}", stack.http);
-            let start = Instant::now();
-            let page = http.request(Method::GET, &url, vec![]).await;
-            let took = start.elapsed();
-            let end = match page.status {
-                StatusCode::OK if walk.elapsed() < WALK_TIME => None,
-                StatusCode::OK => Some("then the time was over".to_owned()),
-                refused => Some(format!("then {refused} after {:.1} s", took.as_secs_f64())),
-            };
-            if page.status == StatusCode::OK {
-                assert_eq!(page.messages()[0]["seq"], first);
-                pages.add(took);
-            }
-            if end.is_some() {
-                return Self { pages, end };
-            }
-            first += step;
-            query = page.link(relation).expect("the conversation goes on");
-        }
-        Self { pages, end: None }
-    }
-
-    /// Returns `10 pages, p50 1.23 ms, p99 4.56 ms`.
-    fn summary(&self) -> String {
-        let times = match self.pages.len() {
-            0 => "no page".to_owned(),
-            count => format!("{count} pages, {}", self.pages.summary()),
+impl Conversation {
+    async fn fill(stack: &Chat, length: i64) -> Self {
+        eprintln!("filling a conversation with {length} messages …");
+        let users = [format!("a{length}"), format!("b{length}")];
+        let ids = users.clone().map(UserId::try_from);
+        let ids = ids.map(|id| id.expect("a valid id"));
+        messages::fill(&stack.database, &ids, length).await;
+        let [sender, receiver] = users;
+        let mut conversation = Self {
+            length,
+            newest: length,
+            history: format!(
+                "{}/chat/history?user1={sender}&user2={receiver}",
+                stack.http
+            ),
+            receiver,
+            sender: stack.connect(&sender).await,
+            http: Http::default(),
+            newest_pages: Samples::default(),
+            oldest_pages: Samples::default(),
+            sends: Samples::default(),
         };
-        let end = self.end.iter().map(|end| format!(", {end}"));
-        times + &end.collect::<String>()
+        for _ in 0..SENT_BEFORE {
+            conversation.send().await;
+        }
+        conversation
+    }
+
+    async fn read_newest(&mut self) {
+        let start = Instant::now();
+        let page = self.read("").await;
+        self.newest_pages.add(start.elapsed());
+        assert_eq!(page[0]["seq"], self.newest - PAGE + 1);
+    }
+
+    async fn read_oldest(&mut self) {
+        let start = Instant::now();
+        let page = self.read("&after=0").await;
+        self.oldest_pages.add(start.elapsed());
+        assert_eq!(page[0]["seq"], 1);
+    }
+
+    /// Returns the messages of a page.
+    async fn read(&self, cursor: &str) -> Vec<Value> {
+        let url = format!("{}&limit={PAGE}{cursor}", self.history);
+        let page = self.http.request(Method::GET, &url, vec![]).await;
+        let messages = page.messages();
+        assert_eq!(messages.len(), PAGE as usize);
+        messages
+    }
+
+    async fn send(&mut self) {
+        let text = crate::messages::TEXT;
+        let ack = self.sender.send_message(&self.receiver, text).await;
+        self.newest += 1;
+        assert_eq!(ack["seq"], self.newest);
+    }
+
+    fn print(&self) {
+        println!(
+            "conversation of {:<16} newest page of {PAGE} {}; oldest {}; send to ack {}",
+            self.length,
+            self.newest_pages.summary(),
+            self.oldest_pages.summary(),
+            self.sends.summary()
+        );
+    }
+
+    fn print_ratios(&self, short: &Self) {
+        let ratio = |long: &Samples, short: &Samples| long.median_ms() / short.median_ms();
+        println!(
+            "  / one of {:<22} newest page {:.2}, oldest {:.2}, send {:.2} at p50",
+            short.length,
+            ratio(&self.newest_pages, &short.newest_pages),
+            ratio(&self.oldest_pages, &short.oldest_pages),
+            ratio(&self.sends, &short.sends)
+        );
     }
 }

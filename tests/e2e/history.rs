@@ -1,13 +1,20 @@
 //! Pages of the history, their links and limits.
 
+use chat::store::Range;
+use chat::{ConversationId, Deadline, Store, UserId};
 use hyper::StatusCode;
+use mongodb::Database;
 use mongodb::bson::{Document, doc, oid::ObjectId};
 use serde_json::{Value, json};
-use tests::Chat;
 use tests::client::get;
+use tests::{Chat, TIMEOUT, messages, server};
 
 /// Inserts messages 1 to `count` between `a` and `b` into the database, as the store writes them.
 async fn seed(chat: &Chat, count: i64, text: &str) {
+    insert(&chat.database, 1..=count, text).await;
+}
+
+async fn insert(database: &Database, numbers: impl IntoIterator<Item = i64>, text: &str) {
     let message = |seq: i64| {
         doc! {
             "_id": ObjectId::new(), "conversation_id": "direct:1:a:b", "seq": seq,
@@ -15,11 +22,15 @@ async fn seed(chat: &Chat, count: i64, text: &str) {
             "timestamp": "2026-01-01T00:00:00.000Z",
         }
     };
-    let messages = chat.database.collection::<Document>("chat_messages");
+    let messages = database.collection::<Document>("chat_messages");
     messages
-        .insert_many((1..=count).map(message))
+        .insert_many(numbers.into_iter().map(message))
         .await
         .expect("inserted");
+}
+
+fn users() -> [UserId; 2] {
+    ["a", "b"].map(|id| UserId::try_from(id.to_owned()).expect("a valid id"))
 }
 
 fn numbers(messages: &[Value]) -> Vec<i64> {
@@ -144,6 +155,101 @@ async fn links_walk_a_long_conversation_both_ways_with_every_message_exactly_onc
         1_000,
         "the page without a limit"
     );
+    chat.stop().await;
+}
+
+/// A page by its numbers, and whether there are older and newer ones.
+type Numbers = (Vec<i64>, bool, bool);
+
+async fn read(store: &Store, range: Range, limit: u32) -> Numbers {
+    let [a, b] = users();
+    let conversation_id = ConversationId::direct(&a, &b);
+    let page = store.page(
+        &conversation_id,
+        range,
+        limit,
+        |_| true,
+        Deadline::after(TIMEOUT),
+    );
+    let page = page.await.expect("a page");
+    let numbers = page.messages.iter().map(|message| message.seq).collect();
+    (numbers, page.has_older, page.has_newer)
+}
+
+/// Returns the page by its definition. `numbers` are in order.
+fn expected(numbers: &[i64], Range { after, before }: Range, limit: u32) -> Numbers {
+    let in_range = |seq: &&i64| {
+        after.is_none_or(|after| **seq > after) && before.is_none_or(|before| **seq < before)
+    };
+    let all: Vec<i64> = numbers.iter().filter(in_range).copied().collect();
+    let length = all.len().min(limit as usize);
+    let is_cut = length < all.len();
+    let page = match after {
+        Some(_) => all[..length].to_vec(),
+        None => all[all.len() - length..].to_vec(),
+    };
+    let older = page.first().is_some_and(|first| numbers[0] < *first);
+    let newer = page.last().is_some_and(|last| numbers.last() > Some(last));
+    match (after, before) {
+        (Some(_), None) => (page, older, is_cut),
+        (None, Some(_)) => (page, is_cut, newer),
+        (Some(_), Some(_)) => (page, false, is_cut),
+        (None, None) => (page, is_cut, false),
+    }
+}
+
+#[tokio::test]
+async fn pages_of_a_conversation_with_holes_leave_out_no_message() {
+    let database = server::database_name();
+    let store = server::migrated_store(server::uri().await, &database).await;
+    let store = store.expect("a store");
+    let kept: Vec<i64> = (-9..=200)
+        .filter(|seq| ![-7, -6, 0, 2, 5, 6, 7].contains(seq) && !(20..150).contains(seq))
+        .collect();
+    insert(store.database(), kept.iter().copied(), "m").await;
+    let ends = [i64::MIN, -10, -8, 0, 1, 4, 19, 60, 151, 200, 201, i64::MAX];
+    let ends = || ends.into_iter().map(Some).chain([None]);
+    for (after, before) in ends().flat_map(|after| ends().map(move |before| (after, before))) {
+        for limit in [1, 4, 1_000] {
+            let range = Range { after, before };
+            let page = read(&store, range, limit).await;
+            assert_eq!(
+                page,
+                expected(&kept, range, limit),
+                "{range:?}, limit {limit}"
+            );
+        }
+    }
+    store.database().drop().await.expect("dropped");
+}
+
+#[tokio::test]
+async fn every_64th_number_is_recorded_and_a_lost_record_does_no_harm() {
+    let chat = Chat::start().await;
+    messages::fill(&chat.database, &users(), 127).await;
+    let conversations = chat.database.collection::<Document>("conversations");
+    let recorded = async || {
+        let conversation = conversations.find_one(doc! {"_id": "direct:1:a:b"}).await;
+        let conversation = conversation.expect("the database responds");
+        conversation.map(|row| row.get_i64("reached_seq").expect("a number"))
+    };
+    let mut a = chat.connect("a").await;
+    for (seq, expected) in [(128, None), (129, Some(129)), (130, Some(129))] {
+        assert_eq!(a.send_message("b", "m").await["seq"], seq);
+        assert_eq!(recorded().await, expected);
+    }
+    let newest = async || numbers(&chat.history("a", "b", "&limit=2").await.messages());
+    assert_eq!(newest().await, [129, 130]);
+
+    // Lost, too small, and too large, as after a restore of an older log.
+    conversations.drop().await.expect("dropped");
+    assert_eq!(newest().await, [129, 130]);
+    for wrong in [1_i64, 64_000] {
+        let row = doc! {"_id": "direct:1:a:b", "reached_seq": wrong};
+        conversations.insert_one(row).await.expect("inserted");
+        assert_eq!(newest().await, [129, 130]);
+        conversations.drop().await.expect("dropped");
+    }
     chat.stop().await;
 }
 

@@ -35,9 +35,15 @@ async fn a_send_of_one_process_is_an_insert_after_reads_that_were_right() {
     let (mut a, mut b) = (chat.connect("a").await, chat.connect("b").await);
     relay.take();
 
-    // The newest number, the insert, the connections, and the limit: five messages are counted at once.
+    // The newest number, the insert, the connections, the limit, and the record of the number: five
+    // messages are counted at once, and one of 64 is recorded.
     a.send_message("b", "the first").await;
-    let first = counts([("insert", 1), ("find", 2), ("findAndModify", 1)]);
+    let first = counts([
+        ("insert", 1),
+        ("find", 2),
+        ("findAndModify", 1),
+        ("update", 1),
+    ]);
     assert_eq!(relay.take(), first);
     for _ in 0..32 {
         a.send_message("b", "one that the process reads before")
@@ -48,7 +54,12 @@ async fn a_send_of_one_process_is_an_insert_after_reads_that_were_right() {
     for _ in 0..68 {
         a.send_message("b", "one that it inserts at once").await;
     }
-    let trusting = counts([("insert", 68), ("find", 68), ("findAndModify", 14)]);
+    let trusting = counts([
+        ("insert", 68),
+        ("find", 68),
+        ("findAndModify", 14),
+        ("update", 1),
+    ]);
     assert_eq!(relay.take(), trusting);
     for seq in 1..=101 {
         assert_eq!(b.next().await["seq"], seq);
@@ -67,8 +78,13 @@ async fn a_send_of_a_process_with_many_events_is_an_insert() {
     for _ in 0..100 {
         a.send_message("b", "one of many").await;
     }
-    let warm = counts([("insert", 100), ("find", 100), ("findAndModify", 20)]);
-    assert_eq!(relay.take(), warm, "the connections, and the limit");
+    let warm = counts([
+        ("insert", 100),
+        ("find", 100),
+        ("findAndModify", 20),
+        ("update", 1),
+    ]);
+    assert_eq!(relay.take(), warm, "the connections, the limit, a record");
 
     let resent = json!({"action": "sendMessage", "receiver_id": "b", "message": "m",
         "client_message_id": "once"});
@@ -129,23 +145,43 @@ async fn a_send_of_ten_processes_in_turn_is_a_read_and_an_insert() {
             let seq = invoke(process, users[turn], users[1 - turn], after).await;
             assert_eq!(seq, newest);
         }
-        // The newest number, the insert and the connections, and the limit. No number is taken.
-        let expected = counts([("find", 200), ("insert", 100), ("findAndModify", 20)]);
+        // The newest number, the insert and the connections, the limit, and the records of 1 and 65. No
+        // number is taken.
+        let expected = counts([
+            ("find", 200),
+            ("insert", 100),
+            ("findAndModify", 20),
+            ("update", 2),
+        ]);
         assert_eq!(relay.take(), expected, "hint: {sends_hint}");
     }
     store.database().drop().await.expect("dropped");
 }
 
 #[tokio::test]
-async fn a_page_of_the_history_is_one_look_up_or_two() {
+async fn a_page_of_the_history_is_a_look_up_or_two() {
     let relay = relay().await;
     let chat = start(&relay, &[]).await;
     let mut a = chat.connect("a").await;
-    for _ in 0..3 {
+    for _ in 0..5 {
         a.send_message("b", "m").await;
     }
     relay.take();
-    for (parameters, finds) in [("", 1), ("&after=1", 2), ("&before=2", 2)] {
+    for (parameters, finds) in [
+        // A number that the conversation has reached, and the page.
+        ("", 2),
+        ("&limit=2", 2),
+        // One that is full, or goes back to the first message.
+        ("&after=1&limit=2", 1),
+        ("&before=5&limit=2", 1),
+        ("&before=3", 1),
+        ("&after=1&before=4", 1),
+        // One that is not full: whether numbers go on behind a hole.
+        ("&after=3", 2),
+        ("&after=5", 2),
+        // The same, and whether there are older ones than the first.
+        ("&after=0", 3),
+    ] {
         chat.history("a", "b", parameters).await.messages();
         assert_eq!(relay.take(), counts([("find", finds)]), "{parameters}");
     }

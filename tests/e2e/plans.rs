@@ -14,7 +14,7 @@ use mongodb::event::EventHandler;
 use mongodb::event::command::CommandEvent;
 use mongodb::options::{Acknowledgment, ReadPreference, SelectionCriteria};
 use parking_lot::Mutex;
-use tests::server;
+use tests::{TIMEOUT, messages, server};
 
 /// Commands as they went over the wire.
 type Sent = Arc<Mutex<Vec<Document>>>;
@@ -98,7 +98,8 @@ async fn every_query_is_answered_from_an_index_without_a_sort() {
     let deadline = Deadline::after(Duration::from_secs(20));
     for number in 0..30 {
         let draft = draft("m", &format!("id-{number}"));
-        store.append(&draft, now, deadline).await.expect("stored");
+        let appended = store.append(&draft, now, deadline).await.expect("stored");
+        store.record_reached(&appended.message, deadline).await;
     }
     sent.lock().clear();
 
@@ -132,35 +133,89 @@ async fn every_query_is_answered_from_an_index_without_a_sort() {
             .expect("counted");
     }
 
-    let finds: Vec<Document> = sent
-        .lock()
-        .iter()
-        .filter(|command| command.contains_key("find") || command.contains_key("findAndModify"))
-        .cloned()
-        .collect();
+    let finds = take_finds(&sent);
     assert!(finds.len() >= 8, "{finds:?}");
     for find in finds {
-        let stages = stages(&store, &find).await;
-        let by_index = [
-            "IXSCAN",
-            "IDHACK",
-            "EXPRESS_IXSCAN",
-            "EXPRESS_CLUSTERED_IXSCAN",
-        ];
-        assert!(
-            stages
-                .iter()
-                .any(|stage| by_index.contains(&stage.as_str())),
-            "{find}: {stages:?}"
-        );
-        assert!(
-            !stages
-                .iter()
-                .any(|stage| stage == "SORT" || stage == "COLLSCAN"),
-            "{find}: {stages:?}"
-        );
+        assert_by_index(&store, &find).await;
     }
     store.database().drop().await.expect("dropped");
+}
+
+/// Returns the queries that were sent.
+fn take_finds(sent: &Sent) -> Vec<Document> {
+    let mut finds = std::mem::take(&mut *sent.lock());
+    finds.retain(|command| command.contains_key("find") || command.contains_key("findAndModify"));
+    finds
+}
+
+async fn assert_by_index(store: &Store, find: &Document) {
+    let stages = stages(store, find).await;
+    let by_index = [
+        "IXSCAN",
+        "IDHACK",
+        "EXPRESS_IXSCAN",
+        "EXPRESS_CLUSTERED_IXSCAN",
+    ];
+    let has = |names: &[&str]| stages.iter().any(|stage| names.contains(&stage.as_str()));
+    assert!(has(&by_index), "{find}: {stages:?}");
+    assert!(!has(&["SORT", "COLLSCAN"]), "{find}: {stages:?}");
+}
+
+#[tokio::test]
+async fn every_query_of_a_long_conversation_has_a_short_range() {
+    const LENGTH: i64 = 100_000;
+    const PAGE: i64 = 100;
+    let (store, sent) = recorded_store().await;
+    let users = [user("c"), user("d")];
+    messages::fill(store.database(), &users, LENGTH).await;
+    let conversation = ConversationId::direct(&users[0], &users[1]);
+    let deadline = Deadline::after(TIMEOUT);
+    // A collection that does not exist has no plan.
+    let other = store.append(&draft("m", "1"), Utc::now(), deadline).await;
+    store
+        .record_reached(&other.expect("stored").message, deadline)
+        .await;
+    let page = async |after, before| {
+        let range = Range { after, before };
+        let page = store.page(&conversation, range, PAGE as u32, |_| true, deadline);
+        page.await.expect("a page").messages
+    };
+
+    // Without a record of a number that it has reached, then with one.
+    for is_recorded in [false, true] {
+        for (after, before, first) in [
+            (None, None, LENGTH - PAGE + 1),
+            (Some(0), None, 1),
+            (Some(50_000), None, 50_001),
+            (None, Some(50_000), 49_900),
+            (Some(70_000), Some(70_500), 70_001),
+            (Some(LENGTH - PAGE), None, LENGTH - PAGE + 1),
+            (None, Some(i64::MAX), LENGTH - PAGE + 1),
+            (Some(i64::MIN), None, 1),
+        ] {
+            sent.lock().clear();
+            let numbers: Vec<i64> = page(after, before).await.iter().map(|m| m.seq).collect();
+            assert_eq!(numbers, (first..first + PAGE).collect::<Vec<_>>());
+            for find in take_finds(&sent) {
+                assert_by_index(&store, &find).await;
+                let in_range = documents_in_range(&store, &find).await;
+                assert!(in_range <= PAGE as u64 + 1 + 64, "{in_range}: {find}");
+            }
+        }
+        let newest = page(None, None).await;
+        let recorded = newest.iter().find(|message| message.seq % 64 == 1);
+        let recorded = recorded.expect("one of 100");
+        store.record_reached(recorded, deadline).await;
+    }
+    store.database().drop().await.expect("dropped");
+}
+
+/// Returns how many documents a database reads that does not stop at the limit of a query.
+async fn documents_in_range(store: &Store, find: &Document) -> u64 {
+    let collection = find.get_str("find").expect("a query");
+    let filter = find.get_document("filter").expect("a filter").clone();
+    let documents = store.database().collection::<Document>(collection);
+    documents.count_documents(filter).await.expect("counted")
 }
 
 /// The fields by which MongoDB finds the shard, as in infra/README.md.
@@ -168,7 +223,7 @@ fn shard_key(collection: &str) -> &'static str {
     match collection {
         "chat_messages" => "conversation_id",
         "connections" => "user_id",
-        "rate_limits" => "_id",
+        "conversations" | "rate_limits" => "_id",
         other => panic!("no shard key for {other}"),
     }
 }
@@ -183,8 +238,8 @@ fn conditions(command: &Document) -> Vec<&Document> {
         Some("find") => vec![command.get_document("filter").expect("a filter")],
         Some("findAndModify") => vec![command.get_document("query").expect("a filter")],
         Some("insert") => each("documents").map(document).collect(),
-        Some("delete") => each("deletes")
-            .map(|delete| document(delete).get_document("q").expect("a filter"))
+        Some(name @ ("delete" | "update")) => each(&format!("{name}s"))
+            .map(|write| document(write).get_document("q").expect("a filter"))
             .collect(),
         other => panic!("{other:?} is not checked yet"),
     }
@@ -222,7 +277,8 @@ async fn every_hot_query_names_its_shard() {
         .expect("counted");
     for _send_and_resend in 0..2 {
         let draft = draft("m", "id");
-        store.append(&draft, now, deadline).await.expect("stored");
+        let appended = store.append(&draft, now, deadline).await.expect("stored");
+        store.record_reached(&appended.message, deadline).await;
     }
     let conversation = ConversationId::direct(&a, &b);
     for (after, before) in [(None, None), (Some(0), None), (None, Some(2))] {
@@ -250,7 +306,7 @@ async fn every_hot_query_names_its_shard() {
     assert!(left.is_empty());
 
     let sent = std::mem::take(&mut *sent.lock());
-    assert!(sent.len() >= 11, "{sent:?}");
+    assert!(sent.len() >= 13, "{sent:?}");
     for command in &sent {
         let collection = command.iter().next().and_then(|(_, name)| name.as_str());
         let key = shard_key(collection.expect("a name"));

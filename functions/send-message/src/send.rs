@@ -85,10 +85,12 @@ async fn store_and_deliver(
     // A message to oneself goes to every connection, as in the old system.
     let except = (draft.sender_id != draft.receiver_id).then_some(origin);
     let deadline = deadline.earlier_by(ACK_RESERVE);
-    let deliveries = deps
-        .delivery
-        .deliver(&draft.members(), frame, except, now, deadline)
-        .await;
+    let members = draft.members();
+    let (deliveries, ()) = tokio::join!(
+        deps.delivery
+            .deliver(&members, frame, except, now, deadline),
+        deps.store.record_reached(&message, deadline),
+    );
     tracing::info!(
         seq = message.seq,
         duration_ms = start.elapsed().as_millis() as u64,

@@ -77,9 +77,9 @@ fn assert_metrics_of_a_send(send: &Value, conversation_id: &Value) {
         assert!(send[id].is_string(), "{id}: {send}");
     }
     assert_eq!(durations(send, "PushLatency"), 2);
-    // The newest number, the insert, the connections, the row of the one that is gone, and the
-    // counting.
-    assert_eq!(durations(send, "DatabaseLatency"), 5);
+    // The newest number, the insert, the connections, the row of the one that is gone, the counting,
+    // and the record of the number.
+    assert_eq!(durations(send, "DatabaseLatency"), 6);
 }
 
 /// Checks the metadata by which CloudWatch finds the metrics in a document.
@@ -108,7 +108,8 @@ fn assert_metrics_of_handshakes_and_a_page(documents: &[Value], conversation_id:
     };
     let page = documents.iter().find(is_page);
     let page = page.expect("the history has been read");
-    assert_eq!(durations(page, "DatabaseLatency"), 1);
+    // A number that the conversation has reached, and the page.
+    assert_eq!(durations(page, "DatabaseLatency"), 2);
     assert_eq!(page["conversation_id"], *conversation_id);
 }
 

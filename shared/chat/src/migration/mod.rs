@@ -18,11 +18,11 @@ mod legacy;
 mod plan;
 
 use mongodb::Database;
-use mongodb::bson::doc;
+use mongodb::bson::{Document, doc};
 use serde::Serialize;
 
-use crate::Result;
-use crate::store::{MESSAGES, indexes};
+use crate::store::{CONVERSATIONS, MESSAGES, indexes};
+use crate::{Error, Result};
 
 /// The result of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -48,6 +48,7 @@ pub async fn run(
     mut progress: impl FnMut(u64, u64) -> Result<()>,
 ) -> Result<Summary> {
     indexes::create(database).await?;
+    check_conversations(database).await?;
     let messages = database.collection(MESSAGES);
     let total = legacy::count(&messages, legacy::filter()).await?;
     let mut numbered = 0;
@@ -67,4 +68,13 @@ pub async fn run(
         numbered,
         skipped: legacy::count(&messages, without_number).await?,
     })
+}
+
+/// Reads the collection of conversations, which has no index to create. A database user who may not read it
+/// fails the deployment, and not the pages of the history after it.
+async fn check_conversations(database: &Database) -> Result<()> {
+    let conversations = database.collection::<Document>(CONVERSATIONS);
+    let found = conversations.find_one(doc! {"_id": ""}).await;
+    found.map_err(Error::unavailable("check of the conversations"))?;
+    Ok(())
 }

@@ -4,6 +4,8 @@
 //! - `messages`, `append`, `page`: the log of messages with its delivery contract: dense numbers,
 //!   idempotent resends, times that never decrease
 //! - `memory`: the newest number of each conversation, as this process remembers it
+//! - `search`: the ranges that are read for a page
+//! - `reached`: a number that a conversation has reached, so that the newest one is found in a short range
 //! - `connections`: one document per open connection
 //! - `rate_limits`: one document per user who has sent lately, with their `token_bucket`
 //! - `config`: the connection string, and the settings of the driver that follow
@@ -20,6 +22,8 @@ mod memory;
 mod messages;
 mod page;
 mod rate_limits;
+mod reached;
+mod search;
 mod token_bucket;
 
 use std::num::NonZeroUsize;
@@ -46,10 +50,14 @@ pub use connections::Connection;
 use messages::StoredMessage;
 pub use page::{Page, Range};
 use rate_limits::TokenBucket;
+use reached::Conversation;
 pub use token_bucket::{RateLimit, TokensLeft};
 
 /// Name of the collection of messages.
 pub const MESSAGES: &str = "chat_messages";
+
+/// Name of the collection of conversations.
+pub const CONVERSATIONS: &str = "conversations";
 
 /// Name of the collection of connections.
 pub const CONNECTIONS: &str = "connections";
@@ -73,6 +81,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(8);
 pub struct Store {
     database: Database,
     connections: Collection<Connection>,
+    conversations: Collection<Conversation>,
     messages: Collection<StoredMessage>,
     rate_limits: Collection<TokenBucket>,
     locks: Arc<Mutex<LruCache<ConversationId, ConversationLock>>>,
@@ -117,6 +126,7 @@ impl Store {
         let database = client.database(database);
         Ok(Self {
             connections: database.collection(CONNECTIONS),
+            conversations: database.collection(CONVERSATIONS),
             messages: database.collection(MESSAGES),
             rate_limits: database.collection(RATE_LIMITS),
             locks: Arc::new(Mutex::new(LruCache::new(REMEMBERED_CONVERSATIONS))),

@@ -4,6 +4,7 @@ use mongodb::bson::{Document, doc};
 use mongodb::error::Error as DriverError;
 use mongodb::options::ReadConcern;
 
+use super::search::{Found, Query, Span, Step};
 use super::{OPERATION_TIMEOUT, Store, perform};
 use crate::{ConversationId, Deadline, Message, Result};
 
@@ -32,21 +33,6 @@ impl Range {
             before: Some(seq),
         }
     }
-
-    fn filter(self, conversation_id: &ConversationId) -> Document {
-        let mut filter = doc! {"conversation_id": conversation_id.as_str()};
-        let mut seq = Document::new();
-        if let Some(after) = self.after {
-            seq.insert("$gt", after);
-        }
-        if let Some(before) = self.before {
-            seq.insert("$lt", before);
-        }
-        if !seq.is_empty() {
-            filter.insert("seq", seq);
-        }
-        filter
-    }
 }
 
 /// Consecutive messages, oldest first.
@@ -73,67 +59,60 @@ impl Store {
         conversation_id: &ConversationId,
         range: Range,
         limit: u32,
-        mut fits: impl FnMut(&Message) -> bool + Send + 'static,
+        fits: impl FnMut(&Message) -> bool + Send + 'static,
         deadline: Deadline,
     ) -> Result<Page> {
-        let forward = range.after.is_some();
+        let mut found = Found::new(range, limit, fits);
+        for step in Step::ALL {
+            let reached = match found.asks_for_reached(step) {
+                true => self.reached(conversation_id, deadline).await?,
+                false => None,
+            };
+            if let Some(query) = found.query(step, reached) {
+                found = self.read(conversation_id, query, found, deadline).await?;
+            }
+        }
+        let on_excluded_side = match found.unknown_side() {
+            Some(range) => self.has_any(conversation_id, range, deadline).await?,
+            None => found.excluded_exists,
+        };
+        Ok(found.into_page(on_excluded_side))
+    }
+
+    /// Adds the messages of one query, until the page is full.
+    async fn read<Fits: FnMut(&Message) -> bool + Send + 'static>(
+        &self,
+        conversation_id: &ConversationId,
+        query: Query,
+        mut found: Found<Fits>,
+        deadline: Deadline,
+    ) -> Result<Found<Fits>> {
         let messages = self.messages.clone();
-        let filter = range.filter(conversation_id);
+        let filter = query.span.filter(conversation_id);
         let read = async move {
             let mut cursor = messages
                 .find(filter)
-                .sort(doc! {"seq": if forward { 1 } else { -1 }})
-                .limit(i64::from(limit) + 1)
-                .batch_size(limit + 1)
+                .sort(query.sort())
+                .limit(query.limit.into())
+                .batch_size(query.limit)
                 // A failover must not roll back a message that a reader has seen.
                 .read_concern(ReadConcern::majority())
                 .max_time(OPERATION_TIMEOUT)
                 .await?;
-            let mut found = Found::new(limit);
             // The first batch has the page, unless that is larger than any response.
-            while !found.is_full && cursor.advance().await? {
-                let message = Message::from(cursor.deserialize_current()?);
-                let fits = fits(&message);
-                found.add(message, fits);
+            while !found.is_full() && cursor.advance().await? {
+                found.add(Message::from(cursor.deserialize_current()?));
             }
+            found.finish(&query);
             Ok::<_, DriverError>(found)
         };
-        let found = perform("reading of a conversation", deadline, read).await?;
-        let mut page = found.into_page(forward);
-        self.look_beyond(conversation_id, range, &mut page, deadline)
-            .await?;
-        Ok(page)
-    }
-
-    /// Sets `has_older` or `has_newer` for the side that `range` excludes.
-    async fn look_beyond(
-        &self,
-        conversation_id: &ConversationId,
-        range: Range,
-        page: &mut Page,
-        deadline: Deadline,
-    ) -> Result<()> {
-        let (Some(first), Some(last)) = (page.messages.first(), page.messages.last()) else {
-            return Ok(());
-        };
-        match (range.after, range.before) {
-            (Some(_), None) => {
-                let older = Range::before(first.seq);
-                page.has_older = self.has_any(conversation_id, older, deadline).await?;
-            }
-            (None, Some(_)) => {
-                let newer = Range::after(last.seq);
-                page.has_newer = self.has_any(conversation_id, newer, deadline).await?;
-            }
-            _ => {}
-        }
-        Ok(())
+        perform("reading of a conversation", deadline, read).await
     }
 
     async fn has_any(
         &self,
         conversation_id: &ConversationId,
-        range: Range,
+        range: Span,
         deadline: Deadline,
     ) -> Result<bool> {
         let numbers = self.messages.clone_with_type::<Document>();
@@ -147,55 +126,5 @@ impl Store {
         };
         let found = perform("look-up of further messages", deadline, find).await?;
         Ok(found.is_some())
-    }
-}
-
-/// The messages of a page, in the order in which they are read.
-struct Found {
-    limit: usize,
-    messages: Vec<Message>,
-    /// Messages that are too large for any page.
-    left_out: usize,
-    /// Whether the page takes no further message although there is one.
-    is_full: bool,
-}
-
-impl Found {
-    fn new(limit: u32) -> Self {
-        Self {
-            limit: limit as usize,
-            messages: Vec::new(),
-            left_out: 0,
-            is_full: false,
-        }
-    }
-
-    /// Adds the next message, or marks the page full.
-    fn add(&mut self, message: Message, fits: bool) {
-        if !fits && self.messages.is_empty() {
-            // The old system had no limit. Ending here would hide all that lies behind it.
-            tracing::error!(seq = message.seq, "a message is too large for any page");
-            self.left_out += 1;
-            return;
-        }
-        self.is_full = !fits || self.messages.len() == self.limit;
-        if !self.is_full {
-            self.messages.push(message);
-        }
-    }
-
-    fn into_page(mut self, forward: bool) -> Page {
-        // The query was for one message more than the limit. Where the left out ones have used up that,
-        // it is not known what follows.
-        let more =
-            self.is_full || (self.left_out > 0 && self.messages.len() + self.left_out > self.limit);
-        if !forward {
-            self.messages.reverse();
-        }
-        Page {
-            messages: self.messages,
-            has_older: more && !forward,
-            has_newer: more && forward,
-        }
     }
 }
