@@ -84,19 +84,28 @@ fn reads_and_inserts(reads: usize, inserts: usize) -> Counts {
 async fn ten_processes_in_turn_read_once_and_insert_once() {
     let processes = Processes::start(10).await;
     let in_turn = || (0..100).map(|number| number % 10);
-    // The first ten messages of each conversation meet processes that do not know it.
-    for (receiver, length, hints) in [
-        ("short", 10, [false, true]),
-        ("long", 100_000, [true, false]),
+    // The first ten messages of each conversation meet processes that do not know it. Without the hint,
+    // each looks for a record and searches for a number that the conversation has reached.
+    for (receiver, length, hints, searches) in [
+        ("short", 10, [false, true], [10 * 2, 0]),
+        ("long", 100_000, [true, false], [0, 0]),
+        (
+            "long, without the hint",
+            100_000,
+            [false, true],
+            [10 * 4, 0],
+        ),
     ] {
         let database = processes.stores[0].database();
         messages::fill(database, &users(receiver), length).await;
         processes.relay.take();
-        for (newest, sends_hint) in [length, length + 100].into_iter().zip(hints) {
+        let newest = [length, length + 100].into_iter();
+        for ((newest, sends_hint), searches) in newest.zip(hints).zip(searches) {
             let sent = processes
                 .send((receiver, newest), sends_hint, in_turn())
                 .await;
-            assert_eq!(sent, (reads_and_inserts(100, 100), 0), "{receiver}");
+            let expected = reads_and_inserts(100 + searches, 100);
+            assert_eq!(sent, (expected, 0), "{receiver}");
         }
     }
     processes.stop().await;

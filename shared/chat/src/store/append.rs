@@ -160,23 +160,36 @@ impl Store {
     /// Reads the end of a conversation. It is searched from the numbers that the sender has and that
     /// this process remembers, which is a short range on any database however long the conversation is.
     /// Nothing there means that the sender is wrong, or that the messages were deleted: the search goes
-    /// on below. So a wrong number costs time and never makes a hole.
+    /// on below, from a number that the conversation has reached. So a wrong number costs time and never
+    /// makes a hole.
     async fn read_tail(&self, draft: &Draft, memory: &Memory, deadline: Deadline) -> Result<Tail> {
         let known = |seq: i64| (seq > 0).then_some(seq);
         let remembered = known(memory.tail.seq);
-        let mut bounds = vec![
-            remembered.max(draft.after.and_then(known)),
-            remembered,
-            None,
-        ];
+        let mut bounds = vec![remembered.max(draft.after.and_then(known)), remembered];
         bounds.dedup();
-        for bound in bounds {
-            let newest = self.find_newest(&draft.conversation_id, bound, deadline);
+        for bound in bounds.into_iter().flatten() {
+            let newest = self.find_newest(&draft.conversation_id, Some(bound), deadline);
             if let Some(newest) = newest.await? {
                 return Ok(Tail::of(&newest));
             }
         }
-        Ok(Tail::default())
+        self.search_tail(&draft.conversation_id, deadline).await
+    }
+
+    /// Searches for the end of a conversation of which nothing is known, or nothing that is right.
+    async fn search_tail(
+        &self,
+        conversation_id: &ConversationId,
+        deadline: Deadline,
+    ) -> Result<Tail> {
+        if let Some(reached) = self.reached(conversation_id, deadline).await? {
+            let newest = self.find_newest(conversation_id, Some(reached), deadline);
+            if let Some(newest) = newest.await? {
+                return Ok(Tail::of(&newest));
+            }
+        }
+        let newest = self.find_newest(conversation_id, None, deadline).await?;
+        Ok(newest.as_ref().map(Tail::of).unwrap_or_default())
     }
 
     /// Returns the newest message of a conversation, if its number is at least `bound`.
