@@ -1,8 +1,8 @@
 //! The open connections.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
@@ -18,11 +18,11 @@ const OUTBOX_FRAMES: usize = 256;
 /// Bytes that may wait for a slow client, as above: two of the largest messages.
 const OUTBOX_BYTES: usize = 256 * 1024;
 
-/// A connection from its handshake on.
-pub struct Connection {
-    /// Its id.
+/// The client of a connection, as all its events describe it.
+pub struct Client {
+    /// The id of the connection.
     pub connection_id: String,
-    /// Time of the handshake, the same in all its events.
+    /// Time of the handshake.
     pub connected_at: DateTime<Utc>,
     /// The client's address.
     pub source_ip: String,
@@ -30,8 +30,14 @@ pub struct Connection {
     pub user_agent: Option<String>,
     /// The `Host` of the handshake.
     pub domain_name: String,
-    /// The authorizer's part of all its events.
-    pub authorizer: OnceLock<Value>,
+    /// The authorizer's part of the events, once it has allowed the connection.
+    pub authorizer: Option<Value>,
+}
+
+/// An open connection.
+pub struct Connection {
+    /// Its client.
+    pub client: Client,
     close_reason: watch::Sender<Option<CloseReason>>,
     last_active_ms: AtomicI64,
     outbox: mpsc::Sender<Message>,
@@ -49,27 +55,21 @@ pub enum CloseReason {
 
 impl Connection {
     /// Returns a connection, with the other end of its outbox.
-    pub fn new(
-        connection_id: String,
-        source_ip: String,
-        user_agent: Option<String>,
-        domain_name: String,
-    ) -> (Arc<Self>, mpsc::Receiver<Message>) {
+    pub fn new(client: Client) -> (Arc<Self>, mpsc::Receiver<Message>) {
         let (outbox, frames) = mpsc::channel(OUTBOX_FRAMES);
-        let now = Utc::now();
         let connection = Self {
-            connection_id,
-            connected_at: now,
-            source_ip,
-            user_agent,
-            domain_name,
-            authorizer: OnceLock::new(),
             close_reason: watch::Sender::new(None),
-            last_active_ms: AtomicI64::new(now.timestamp_millis()),
+            last_active_ms: AtomicI64::new(client.connected_at.timestamp_millis()),
             outbox,
             outbox_bytes: AtomicUsize::new(0),
+            client,
         };
         (Arc::new(connection), frames)
+    }
+
+    /// Returns the id of the connection.
+    pub fn id(&self) -> &str {
+        &self.client.connection_id
     }
 
     /// Puts a text frame into the outbox.
@@ -128,7 +128,7 @@ impl Connection {
     /// Returns the time of the last message in either direction.
     pub fn last_active(&self) -> DateTime<Utc> {
         let millis = self.last_active_ms.load(Ordering::Relaxed);
-        DateTime::from_timestamp_millis(millis).unwrap_or(self.connected_at)
+        DateTime::from_timestamp_millis(millis).unwrap_or(self.client.connected_at)
     }
 
     fn put(&self, frame: Message) -> Result<(), NotSent> {
@@ -155,9 +155,8 @@ pub struct Connections(Mutex<HashMap<String, Arc<Connection>>>);
 impl Connections {
     /// Adds a connection.
     pub fn insert(&self, connection: Arc<Connection>) {
-        self.0
-            .lock()
-            .insert(connection.connection_id.clone(), connection);
+        let id = connection.id().to_owned();
+        self.0.lock().insert(id, connection);
     }
 
     /// Removes a connection.

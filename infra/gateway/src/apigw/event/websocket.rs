@@ -6,7 +6,7 @@ use chrono::Utc;
 use serde_json::{Value, json};
 
 use super::{clf, put_maps};
-use crate::apigw::registry::Connection;
+use crate::apigw::registry::Client;
 use crate::http::headers::Pairs;
 use crate::ids::{new_id, trace_id};
 use crate::model::{ACCOUNT_ID, REGION, WebSocketApi};
@@ -23,7 +23,7 @@ pub struct Handshake {
 
 impl Handshake {
     /// Returns the headers with those that API Gateway adds.
-    fn headers(&self, connection: &Connection) -> Pairs {
+    fn headers(&self, client: &Client) -> Pairs {
         let mut headers = self.headers.clone();
         let is_forwarded = |name: &str| name.eq_ignore_ascii_case("x-forwarded-for");
         let mut senders: Vec<&str> = self
@@ -32,7 +32,7 @@ impl Handshake {
             .filter(|(name, _)| is_forwarded(name))
             .map(|(_, value)| value.as_str())
             .collect();
-        senders.push(&connection.source_ip);
+        senders.push(&client.source_ip);
         for (name, value) in [
             ("X-Amzn-Trace-Id", trace_id()),
             ("X-Forwarded-For", senders.join(", ")),
@@ -47,9 +47,9 @@ impl Handshake {
 }
 
 /// Returns the event of `$connect`.
-pub fn connect(api: &WebSocketApi, connection: &Connection, handshake: &Handshake) -> Value {
-    let mut event = event(api, context(api, connection, "$connect", "CONNECT"));
-    let mut headers = handshake.headers(connection);
+pub fn connect(api: &WebSocketApi, client: &Client, handshake: &Handshake) -> Value {
+    let mut event = event(api, context(api, client, "$connect", "CONNECT"));
+    let mut headers = handshake.headers(client);
     let hop_by_hop = ["connection", "upgrade", "content-length"];
     headers.retain(|(name, _)| !hop_by_hop.contains(&name.to_ascii_lowercase().as_str()));
     put_maps(&mut event, "headers", "multiValueHeaders", &headers);
@@ -62,14 +62,14 @@ pub fn connect(api: &WebSocketApi, connection: &Connection, handshake: &Handshak
 /// Returns the event of the authorizer of `$connect`.
 ///
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-lambda-auth.html>
-pub fn authorizer(api: &WebSocketApi, connection: &Connection, handshake: &Handshake) -> Value {
+pub fn authorizer(api: &WebSocketApi, client: &Client, handshake: &Handshake) -> Value {
     let mut event = json!({
         "type": "REQUEST",
         "methodArn": connect_arn(api),
         "stageVariables": api.stage.variables,
-        "requestContext": context(api, connection, "$connect", "CONNECT"),
+        "requestContext": context(api, client, "$connect", "CONNECT"),
     });
-    let mut headers = handshake.headers(connection);
+    let mut headers = handshake.headers(client);
     headers.push(("content-length".to_owned(), "0".to_owned()));
     put_maps(&mut event, "headers", "multiValueHeaders", &headers);
     put_query(&mut event, &handshake.query);
@@ -83,8 +83,8 @@ pub fn connect_arn(api: &WebSocketApi) -> String {
 }
 
 /// Returns the event of a frame.
-pub fn message(api: &WebSocketApi, connection: &Connection, route_key: &str, body: &str) -> Value {
-    let mut context = context(api, connection, route_key, "MESSAGE");
+pub fn message(api: &WebSocketApi, client: &Client, route_key: &str, body: &str) -> Value {
+    let mut context = context(api, client, route_key, "MESSAGE");
     context["messageId"] = new_id().into();
     let mut event = event(api, context);
     event["body"] = body.into();
@@ -92,13 +92,13 @@ pub fn message(api: &WebSocketApi, connection: &Connection, route_key: &str, bod
 }
 
 /// Returns the event of `$disconnect`.
-pub fn disconnect(api: &WebSocketApi, connection: &Connection, code: u16, reason: &str) -> Value {
-    let mut context = context(api, connection, "$disconnect", "DISCONNECT");
+pub fn disconnect(api: &WebSocketApi, client: &Client, code: u16, reason: &str) -> Value {
+    let mut context = context(api, client, "$disconnect", "DISCONNECT");
     context["disconnectStatusCode"] = code.into();
     context["disconnectReason"] = reason.into();
     let mut event = event(api, context);
     let headers = [
-        ("Host", connection.domain_name.as_str()),
+        ("Host", client.domain_name.as_str()),
         ("x-api-key", ""),
         ("X-Forwarded-For", ""),
         ("x-restapi", ""),
@@ -126,16 +126,11 @@ fn put_query(event: &mut Value, query: &Pairs) {
     put_maps(event, single, multi, query);
 }
 
-fn context(
-    api: &WebSocketApi,
-    connection: &Connection,
-    route_key: &str,
-    event_type: &str,
-) -> Value {
+fn context(api: &WebSocketApi, client: &Client, route_key: &str, event_type: &str) -> Value {
     let now = Utc::now();
     let request_id = new_id();
-    let mut identity = json!({"sourceIp": connection.source_ip});
-    if let Some(user_agent) = &connection.user_agent {
+    let mut identity = json!({"sourceIp": client.source_ip});
+    if let Some(user_agent) = &client.user_agent {
         identity["userAgent"] = user_agent.as_str().into();
     }
     let mut context = json!({
@@ -145,15 +140,15 @@ fn context(
         "requestTime": clf(now),
         "messageDirection": "IN",
         "stage": api.stage.name,
-        "connectedAt": connection.connected_at.timestamp_millis(),
+        "connectedAt": client.connected_at.timestamp_millis(),
         "requestTimeEpoch": now.timestamp_millis(),
         "identity": identity,
         "requestId": request_id,
-        "domainName": connection.domain_name,
-        "connectionId": connection.connection_id,
+        "domainName": client.domain_name,
+        "connectionId": client.connection_id,
         "apiId": api.api_id,
     });
-    if let Some(authorizer) = connection.authorizer.get() {
+    if let Some(authorizer) = &client.authorizer {
         context["authorizer"] = authorizer.clone();
     }
     context

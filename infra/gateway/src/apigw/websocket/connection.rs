@@ -87,12 +87,12 @@ pub async fn serve(
     let disconnect = match upgrade.await {
         Ok(upgraded) => run(&gateway, &api, &connection, outbox, upgraded).await,
         Err(_) => {
-            gateway.connections.remove(&connection.connection_id);
+            gateway.connections.remove(connection.id());
             Disconnect::abnormally()
         }
     };
     let code = u16::from(disconnect.code);
-    tracing::info!("$disconnect {} {code}", connection.connection_id);
+    tracing::info!("$disconnect {} {code}", connection.id());
     let (Some(route), Some(delay)) = (api.routes.get("$disconnect"), gateway.faults.disconnect())
     else {
         return;
@@ -103,11 +103,11 @@ pub async fn serve(
         () = gateway.closing.cancelled(), if !delay.is_zero() => {}
         else => {}
     }
-    let event = event::disconnect(&api, &connection, code, &disconnect.reason);
+    let event = event::disconnect(&api, &connection.client, code, &disconnect.reason);
     let invocation = Invocation {
         function: &route.function,
         cause: "$disconnect",
-        connection_id: Some(&connection.connection_id),
+        connection_id: Some(connection.id()),
         payload: event.to_string().into(),
         timeout: route.timeout,
     };
@@ -133,7 +133,7 @@ async fn run(
     let (sink, mut frames) = stream.split();
     let mut writer = tokio::spawn(write(Arc::clone(connection), sink, outbox));
     let closing = read(gateway, api, connection, &mut frames).await;
-    gateway.connections.remove(&connection.connection_id);
+    gateway.connections.remove(connection.id());
     if let Closing::Closed(disconnect) = closing {
         // Ends the writer if nothing else has.
         connection.send_close(CloseCode::Normal, "");

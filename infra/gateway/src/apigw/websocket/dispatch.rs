@@ -32,22 +32,22 @@ pub async fn dispatch(
     _slot: OwnedSemaphorePermit,
 ) {
     let Some(key) = match_frame(api, text) else {
-        tracing::info!("no route {} {} bytes", connection.connection_id, text.len());
+        tracing::info!("no route {} {} bytes", connection.id(), text.len());
         send_error(connection, "Forbidden");
         return;
     };
     let route = &api.routes[&key];
     let buckets = &gateway.websocket_buckets;
     if !buckets.admit(&key, api.stage.throttle(&key), Instant::now()) {
-        tracing::info!("{key} {} throttled", connection.connection_id);
+        tracing::info!("{key} {} throttled", connection.id());
         send_error(connection, THROTTLED);
         return;
     }
     let invocation = Invocation {
         function: &route.function,
         cause: &key,
-        connection_id: Some(&connection.connection_id),
-        payload: event::message(api, connection, &key, text)
+        connection_id: Some(connection.id()),
+        payload: event::message(api, &connection.client, &key, text)
             .to_string()
             .into(),
         timeout: route.timeout,
@@ -83,7 +83,7 @@ fn reply(connection: &Connection, key: &str, two_way: bool, payload: &[u8]) {
 fn send_error(connection: &Connection, message: &str) {
     let _ = connection.send(&format!(
         "{{\"message\": \"{message}\", \"connectionId\":\"{}\", \"requestId\":\"{}\"}}",
-        connection.connection_id,
+        connection.id(),
         new_id()
     ));
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use chrono::Utc;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{
@@ -22,7 +23,7 @@ use crate::apigw::authorize;
 use crate::apigw::authorize::response::Rejection;
 use crate::apigw::authorize::sources::identity;
 use crate::apigw::event::websocket::{self as event, Handshake};
-use crate::apigw::registry::Connection;
+use crate::apigw::registry::{Client, Connection};
 use crate::apigw::response::ProxyResponse;
 use crate::apigw::state::Gateway;
 use crate::http::headers::{Pairs, header_text, query_pairs};
@@ -31,7 +32,7 @@ use crate::http::server::{ClientAddr, MAX_HEAD_BYTES, head_bytes, json_response}
 use crate::ids::new_id;
 use crate::lambda::{Invocation, InvokeError};
 use crate::logs::millis;
-use crate::model::{LambdaAuthorizer, WebSocketApi};
+use crate::model::{LambdaAuthorizer, Route, WebSocketApi};
 
 /// The status of a handshake to a stage that there is not. [U]
 const WRONG_STAGE: StatusCode = StatusCode::FORBIDDEN;
@@ -129,58 +130,66 @@ async fn handshake(
     gateway: &Arc<Gateway>,
     api: Arc<WebSocketApi>,
     mut request: Request<Incoming>,
-    client: ClientAddr,
+    addr: ClientAddr,
     query: Pairs,
     accept: String,
 ) -> Response<Full<Bytes>> {
     let start = Instant::now();
     // $connect may be writing the row of this connection: the shutdown waits for its $disconnect.
     let _pending = gateway.tasks.token();
-    let header = |name| {
-        let value = request.headers().get(name)?;
-        Some(header_text(value.as_bytes()))
-    };
-    let (connection, outbox) = Connection::new(
-        new_id(),
-        client.peer.ip().to_string(),
-        header(USER_AGENT),
-        header(HOST).unwrap_or_default(),
-    );
-    let head = request
-        .extensions()
-        .get::<Head>()
-        .cloned()
-        .unwrap_or_default();
+    let mut client = client_of(&request, addr);
     let handshake = Handshake {
-        headers: head.headers(request.headers()),
+        headers: written_headers(&request),
         query,
-        port: client.port,
+        port: addr.port,
     };
-    head.stop();
-    let decided = match check_size(&request, &connection.domain_name) {
-        Ok(()) => decide(gateway, &api, &connection, &handshake).await,
+    let decided = match check_size(&request, &client.domain_name) {
+        Ok(()) => decide(gateway, &api, &mut client, &handshake).await,
         Err(status) => Err(status),
     };
-    let status = match &decided {
-        Ok(_) => StatusCode::SWITCHING_PROTOCOLS,
-        Err(status) => *status,
-    };
+    let status = decided.as_ref().err().copied();
     tracing::info!(
-        connection_id = %connection.connection_id,
-        status = status.as_u16(),
+        connection_id = %client.connection_id,
+        status = status.unwrap_or(StatusCode::SWITCHING_PROTOCOLS).as_u16(),
         duration_ms = millis(start),
         "handshake"
     );
     let subprotocol = match decided {
         Ok(response) => subprotocol(&request, &response),
-        Err(status) => return rejection(status, Some(&connection.connection_id)),
+        Err(status) => return rejection(status, Some(&client.connection_id)),
     };
+    let (connection, outbox) = Connection::new(client);
     // A client that has read the 101 can be posted to.
     gateway.connections.insert(Arc::clone(&connection));
     let upgrade = hyper::upgrade::on(&mut request);
     let served = connection::serve(Arc::clone(gateway), api, connection, outbox, upgrade);
     gateway.tasks.spawn(served);
     switching_protocols(&accept, subprotocol)
+}
+
+/// Returns the client of a handshake, with a new connection id.
+fn client_of(request: &Request<Incoming>, addr: ClientAddr) -> Client {
+    let header = |name| {
+        let value = request.headers().get(name)?;
+        Some(header_text(value.as_bytes()))
+    };
+    Client {
+        connection_id: new_id(),
+        connected_at: Utc::now(),
+        source_ip: addr.peer.ip().to_string(),
+        user_agent: header(USER_AGENT),
+        domain_name: header(HOST).unwrap_or_default(),
+        authorizer: None,
+    }
+}
+
+/// Returns the headers as the client has written them, and ends the recording.
+fn written_headers(request: &Request<Incoming>) -> Pairs {
+    let head = request.extensions().get::<Head>();
+    let head = head.cloned().unwrap_or_default();
+    let headers = head.headers(request.headers());
+    head.stop();
+    headers
 }
 
 /// Rejects a handshake that is too large.
@@ -200,7 +209,7 @@ fn check_size(request: &Request<Incoming>, host: &str) -> Result<(), StatusCode>
 async fn decide(
     gateway: &Gateway,
     api: &WebSocketApi,
-    connection: &Connection,
+    client: &mut Client,
     handshake: &Handshake,
 ) -> Result<Option<ProxyResponse>, StatusCode> {
     let throttle = api.stage.throttle("$connect");
@@ -211,25 +220,35 @@ async fn decide(
         return Err(StatusCode::TOO_MANY_REQUESTS);
     }
     if let Some(authorizer) = &api.authorizer {
-        let asked = authorize(gateway, api, authorizer, connection, handshake).await;
-        let context = asked.map_err(|denied| denied.status())?;
-        let is_first = connection.authorizer.set(context).is_ok();
-        debug_assert!(is_first, "a connection is authorized once");
+        let allowed = authorize(gateway, api, authorizer, client, handshake).await;
+        client.authorizer = Some(allowed.map_err(Rejection::status)?);
     }
-    let Some(route) = api.routes.get("$connect") else {
-        return Ok(None);
-    };
+    match api.routes.get("$connect") {
+        Some(route) => connect(gateway, api, route, client, handshake)
+            .await
+            .map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Invokes the function of `$connect`.
+async fn connect(
+    gateway: &Gateway,
+    api: &WebSocketApi,
+    route: &Route,
+    client: &Client,
+    handshake: &Handshake,
+) -> Result<ProxyResponse, StatusCode> {
+    let event = event::connect(api, client, handshake);
     let invocation = Invocation {
         function: &route.function,
         cause: "$connect",
-        connection_id: Some(&connection.connection_id),
-        payload: event::connect(api, connection, handshake)
-            .to_string()
-            .into(),
+        connection_id: Some(&client.connection_id),
+        payload: event.to_string().into(),
         timeout: route.timeout,
     };
     match gateway.functions.invoke(invocation).await {
-        Ok(payload) => connect_answer(&payload).map(Some),
+        Ok(payload) => connect_response(&payload),
         Err(InvokeError::TimedOut) => Err(CONNECT_TIMED_OUT),
         Err(InvokeError::NotInvocable(why)) => {
             tracing::error!("$connect: {why}");
@@ -242,11 +261,12 @@ async fn decide(
     }
 }
 
+/// Invokes the authorizer. Returns its part of the events of the connection.
 async fn authorize(
     gateway: &Gateway,
     api: &WebSocketApi,
     authorizer: &LambdaAuthorizer,
-    connection: &Connection,
+    client: &Client,
     handshake: &Handshake,
 ) -> Result<Value, Rejection> {
     let (headers, query) = (&handshake.headers, &handshake.query);
@@ -255,16 +275,16 @@ async fn authorize(
         return Err(Rejection::Unauthorized);
     }
     let start = Instant::now();
-    let event = event::authorizer(api, connection, handshake);
+    let event = event::authorizer(api, client, handshake);
     let arn = event::connect_arn(api);
-    let id = Some(connection.connection_id.as_str());
+    let id = Some(client.connection_id.as_str());
     let response = authorize::invoke_authorizer(&gateway.functions, authorizer, id, &event).await?;
     response.check(&arn)?;
     response.flattened(start.elapsed().max(Duration::from_millis(1)))
 }
 
 /// Reads the response of `$connect`, whose status is that of the handshake.
-fn connect_answer(payload: &[u8]) -> Result<ProxyResponse, StatusCode> {
+fn connect_response(payload: &[u8]) -> Result<ProxyResponse, StatusCode> {
     let Some(response) = ProxyResponse::parse(payload) else {
         tracing::warn!("the response of $connect is no proxy response");
         return Err(StatusCode::BAD_GATEWAY);

@@ -151,12 +151,13 @@ fn get(gateway: &Gateway, id: &str) -> Response<Full<Bytes>> {
     let Some(connection) = gateway.connections.get(id) else {
         return gone();
     };
-    let mut identity = json!({"sourceIp": connection.source_ip});
-    if let Some(user_agent) = &connection.user_agent {
+    let client = &connection.client;
+    let mut identity = json!({"sourceIp": client.source_ip});
+    if let Some(user_agent) = &client.user_agent {
         identity["userAgent"] = user_agent.as_str().into();
     }
     let body = json!({
-        "connectedAt": connection.connected_at.to_rfc3339_opts(SecondsFormat::Secs, true),
+        "connectedAt": client.connected_at.to_rfc3339_opts(SecondsFormat::Secs, true),
         "lastActiveAt": connection.last_active().to_rfc3339_opts(SecondsFormat::Secs, true),
         "identity": identity,
     });
