@@ -1,6 +1,7 @@
 //! The functions as Lambda has them: a name, a payload, a result.
 //!
 //! - [`pool`]: the processes of a function: started when there is work, stopped
+//! - [`launch`]: the program of a process: its start, its output, its end
 //! - [`queue`]: events that wait for a process, and processes that wait for an event
 //! - [`state`]: the state of a process: its phase, and the events that it has
 //! - [`runtime_api`]: the Lambda Runtime API, one for each process
@@ -9,6 +10,7 @@
 //! - [`error`]: errors of invocations
 
 pub mod error;
+pub mod launch;
 pub mod pool;
 pub mod queue;
 pub mod remote;

@@ -7,32 +7,27 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::net::TcpListener;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::launch::{self, Program};
 use super::queue::Queue;
 use super::runtime_api::RuntimeApi;
 use super::state::ProcessState;
 use super::{FunctionError, InvokeError, ProcessCounts, Settings};
-use crate::logs;
-use crate::model::{self, Function, Template};
+use crate::model::{self, Template};
 use crate::process::build::Binaries;
-
-/// Timeout of the shutdown of a process. It is killed then.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Timeout of the start of a process.
 ///
@@ -42,9 +37,6 @@ const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Timeout of an event in the queue: longer than the timeout of any API. Lambda rejects such an
 /// event at once.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Size limit of a printed piece of a line of a function's log, in bytes.
-const MAX_LINE_BYTES: u64 = 64 * 1024;
 
 /// Limits of the processes of a function, and of the events of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,9 +64,12 @@ pub fn start(
     let pools: BTreeMap<_, _> = functions
         .map(|function| {
             let id = function.logical_id.clone();
-            let binary = binaries[&id].clone();
-            let pool = Pool::new(function.clone(), binary, Arc::clone(&settings), group);
-            (id, pool)
+            let program = Program {
+                function: function.clone(),
+                binary: binaries[&id].clone(),
+                group,
+            };
+            (id, Pool::new(program, Arc::clone(&settings)))
         })
         .collect();
     let starts: Vec<_> = pools
@@ -99,11 +94,8 @@ async fn report_starts(starts: Vec<(String, oneshot::Receiver<Result<(), Functio
 
 /// The processes of a function.
 pub struct Pool {
-    function: Function,
-    binary: PathBuf,
+    program: Program,
     settings: Arc<Settings>,
-    /// The process group that they join.
-    group: i32,
     queue: Arc<Queue>,
     processes: Mutex<Vec<Process>>,
     counts: Mutex<ProcessCounts>,
@@ -120,12 +112,10 @@ struct Process {
 type Started = oneshot::Sender<Result<(), FunctionError>>;
 
 impl Pool {
-    fn new(function: Function, binary: PathBuf, settings: Arc<Settings>, group: i32) -> Arc<Self> {
+    fn new(program: Program, settings: Arc<Settings>) -> Arc<Self> {
         Arc::new(Self {
-            function,
-            binary,
+            program,
             settings,
-            group,
             queue: Arc::default(),
             processes: Mutex::default(),
             counts: Mutex::default(),
@@ -221,10 +211,10 @@ impl Pool {
     }
 
     fn start(self: &Arc<Self>, processes: &mut Vec<Process>, started: Option<Started>) {
-        let arn = model::function_arn(&self.function.function_name);
+        let arn = model::function_arn(&self.program.function.function_name);
         let sampled = self.settings.xray_daemon.is_some();
         let queue = Arc::clone(&self.queue);
-        let api = RuntimeApi::new(arn, self.function.timeout, queue, sampled);
+        let api = RuntimeApi::new(arn, self.program.function.timeout, queue, sampled);
         processes.push(Process {
             api: Arc::clone(&api),
             pid: None,
@@ -240,7 +230,7 @@ impl Pool {
     /// Runs a process to its end, and reports its end.
     async fn run(self: &Arc<Self>, api: &Arc<RuntimeApi>, started: Option<Started>) {
         let (started, status) = self.run_process(api, started).await;
-        let name = &self.function.logical_id;
+        let name = &self.program.function.logical_id;
         let status = status.inspect_err(|error| tracing::error!("{name}: {error:#}"));
         let status = status.ok();
         if let Some(status) = status {
@@ -281,7 +271,7 @@ impl Pool {
         let status = loop {
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => break terminate(&mut child).await,
+                () = self.stop.cancelled() => break launch::terminate(&mut child).await,
                 status = child.wait() => break status.map_err(Into::into),
                 () = api.process.started(), if !is_up => {
                     is_up = true;
@@ -291,29 +281,37 @@ impl Pool {
                 }
                 () = init.as_mut(), if !is_up => {
                     api.process.fail_init(FunctionError::timed_out(INIT_TIMEOUT));
-                    break kill(&mut child).await;
+                    break launch::kill(&mut child).await;
                 }
-                () = api.process.killed() => break kill(&mut child).await,
+                () = api.process.killed() => break launch::kill(&mut child).await,
                 () = api.process.overdue() => {
-                    tracing::warn!("{} timed out and is stopped", self.function.logical_id);
-                    api.process.retire();
-                    self.grow();
-                    tokio::select! {
-                        () = api.process.drained() => {}
-                        () = self.stop.cancelled() => {}
-                        _ = child.wait() => {}
-                    }
-                    break kill(&mut child).await;
+                    self.retire(api, &mut child).await;
+                    break launch::kill(&mut child).await;
                 }
             }
         };
         (started, status)
     }
 
+    /// Sends no more events to a process, after one that has timed out. Waits until its other
+    /// events have ended.
+    async fn retire(self: &Arc<Self>, api: &RuntimeApi, child: &mut Child) {
+        let name = &self.program.function.logical_id;
+        tracing::warn!("{name} timed out and is stopped");
+        api.process.retire();
+        self.grow();
+        tokio::select! {
+            () = api.process.drained() => {}
+            () = self.stop.cancelled() => {}
+            _ = child.wait() => {}
+        }
+    }
+
     /// Starts the program, and its Runtime API.
     async fn launch(&self, api: &Arc<RuntimeApi>) -> Result<Child> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let child = self.spawn(&listener.local_addr()?.to_string())?;
+        let address = listener.local_addr()?.to_string();
+        let child = self.program.spawn(&self.settings, &address)?;
         self.count(|counts| counts.started += 1);
         let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         for process in self.processes.lock().iter_mut() {
@@ -324,118 +322,4 @@ impl Pool {
         tokio::spawn(Arc::clone(api).serve(listener));
         Ok(child)
     }
-
-    fn spawn(&self, runtime_api: &str) -> Result<Child> {
-        let name = &self.function.logical_id;
-        let mut command = Command::new(&self.binary);
-        // As on Lambda: the folder of its code.
-        if self.function.folder.is_dir() {
-            command.current_dir(&self.function.folder);
-        }
-        command
-            .env_clear()
-            .envs(self.lambda_environment(runtime_api))
-            .envs(&self.function.environment)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            // Ctrl-C must not reach the functions: the gateway stops them after the last frame.
-            .process_group(self.group)
-            .kill_on_drop(true);
-        let mut child = command
-            .spawn()
-            .with_context(|| format!("cannot start {}", self.binary.display()))?;
-        forward(name, child.stdout.take());
-        forward(name, child.stderr.take());
-        Ok(child)
-    }
-
-    /// Returns the variables that Lambda sets:
-    /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>.
-    ///
-    /// The environment of the developer is not passed on, so that a variable that the template
-    /// lacks is missing here too.
-    fn lambda_environment(&self, runtime_api: &str) -> Vec<(&'static str, String)> {
-        let mut environment = vec![
-            ("AWS_LAMBDA_RUNTIME_API", runtime_api.to_owned()),
-            (
-                "AWS_LAMBDA_FUNCTION_NAME",
-                self.function.function_name.clone(),
-            ),
-            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),
-            (
-                "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
-                self.function.memory_mb.to_string(),
-            ),
-            ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".to_owned()),
-            (
-                "AWS_LAMBDA_LOG_GROUP_NAME",
-                format!("/aws/lambda/{}", self.function.function_name),
-            ),
-            ("AWS_LAMBDA_LOG_STREAM_NAME", "local".to_owned()),
-            // The developer reads the lines, so the flags decide and not the template.
-            ("AWS_LAMBDA_LOG_FORMAT", self.settings.log_format.to_owned()),
-            ("AWS_LAMBDA_LOG_LEVEL", self.settings.log_level.clone()),
-            ("AWS_REGION", model::REGION.to_owned()),
-            ("AWS_DEFAULT_REGION", model::REGION.to_owned()),
-            ("AWS_ACCESS_KEY_ID", self.settings.access_key.id.clone()),
-            (
-                "AWS_SECRET_ACCESS_KEY",
-                self.settings.access_key.secret.clone(),
-            ),
-            ("AWS_SESSION_TOKEN", "local".to_owned()),
-            (
-                "LAMBDA_TASK_ROOT",
-                self.function.folder.display().to_string(),
-            ),
-            ("LAMBDA_RUNTIME_DIR", "/var/runtime".to_owned()),
-            ("_HANDLER", "bootstrap".to_owned()),
-            ("TZ", ":UTC".to_owned()),
-            ("LANG", "en_US.UTF-8".to_owned()),
-            ("PATH", "/usr/local/bin:/usr/bin:/bin".to_owned()),
-        ];
-        if let Some(address) = &self.settings.xray_daemon {
-            environment.push(("AWS_XRAY_DAEMON_ADDRESS", address.clone()));
-        }
-        if let Concurrency::InFlight(events) = self.settings.concurrency {
-            environment.push(("AWS_LAMBDA_MAX_CONCURRENCY", events.to_string()));
-        }
-        environment
-    }
-}
-
-async fn terminate(child: &mut Child) -> Result<ExitStatus> {
-    let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-    if let Some(pid) = pid {
-        // It may have ended by itself just now.
-        let _ = kill_process(pid, Signal::TERM);
-    }
-    if let Ok(status) = tokio::time::timeout(SHUTDOWN_TIMEOUT, child.wait()).await {
-        return Ok(status?);
-    }
-    kill(child).await
-}
-
-async fn kill(child: &mut Child) -> Result<ExitStatus> {
-    child.kill().await?;
-    Ok(child.wait().await?)
-}
-
-/// Prints the lines of a function under its name until its output ends. If the pipe were closed
-/// earlier, the function would fail to write.
-fn forward(name: &str, output: Option<impl AsyncRead + Unpin + Send + 'static>) {
-    let Some(output) = output else { return };
-    let name = name.to_owned();
-    tokio::spawn(async move {
-        let mut output = BufReader::new(output);
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            let mut piece = (&mut output).take(MAX_LINE_BYTES);
-            match piece.read_until(b'\n', &mut line).await {
-                Ok(1..) => logs::function_line(&name, String::from_utf8_lossy(&line).trim_end()),
-                Ok(0) | Err(_) => return,
-            }
-        }
-    });
 }

@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use hyper::header::HeaderValue;
 use hyper::{Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
-use serde_json::Value;
+use serde::de::IgnoredAny;
 
 use crate::apigw::state::Gateway;
 use crate::http::server::{aws_error, read_body, response};
@@ -45,50 +45,49 @@ pub async fn handle(
     if parts.method != Method::POST {
         return aws_error(StatusCode::FORBIDDEN, "AccessDeniedException", "only POST");
     }
-    let payload = match read_body(body, MAX_READ_BYTES).await {
+    let payload = match read_payload(body).await {
         Ok(payload) => payload,
-        Err(StatusCode::PAYLOAD_TOO_LARGE) => return too_large(),
-        Err(status) => {
-            let kind = "InvalidRequestContentException";
-            return aws_error(status, kind, "The body is malformed");
-        }
+        Err(rejection) => return rejection,
     };
-    let payload = if payload.is_empty() {
-        Bytes::from_static(b"{}")
-    } else {
-        payload
-    };
-    if let Err(error) = serde_json::from_slice::<Value>(&payload) {
-        let message = format!("Could not parse request body into json: {error}");
-        return aws_error(
-            StatusCode::BAD_REQUEST,
-            "InvalidRequestContentException",
-            &message,
-        );
-    }
-    let function = function.logical_id.clone();
+    let function = &function.logical_id;
     let kind = parts.headers.get("x-amz-invocation-type");
     match kind.map_or(&b"RequestResponse"[..], HeaderValue::as_bytes) {
-        b"RequestResponse" => outcome(invoke(gateway, &function, payload).await),
+        b"RequestResponse" => outcome(invoke(gateway, function, payload).await),
         b"Event" if payload.len() > MAX_EVENT_BYTES => too_large(),
         b"Event" => {
-            let gateway = Arc::clone(gateway);
-            tokio::spawn(async move {
-                if let Err(error) = invoke(&gateway, &function, payload).await {
-                    tracing::warn!("{function} failed: {error}");
-                }
-            });
+            tokio::spawn(invoke_later(Arc::clone(gateway), function.clone(), payload));
             response(StatusCode::ACCEPTED, Bytes::new())
         }
         b"DryRun" => response(StatusCode::NO_CONTENT, Bytes::new()),
-        _ => {
-            let message = "InvocationType is RequestResponse, Event or DryRun";
-            aws_error(
-                StatusCode::BAD_REQUEST,
-                "InvalidParameterValueException",
-                message,
-            )
+        _ => bad_request(
+            "InvalidParameterValueException",
+            "InvocationType is RequestResponse, Event or DryRun",
+        ),
+    }
+}
+
+/// Reads a payload, which is JSON. An empty one is that of an event without fields.
+async fn read_payload(body: Incoming) -> Result<Bytes, Response<Full<Bytes>>> {
+    let kind = "InvalidRequestContentException";
+    let payload = match read_body(body, MAX_READ_BYTES).await {
+        Ok(payload) if payload.is_empty() => return Ok(Bytes::from_static(b"{}")),
+        Ok(payload) => payload,
+        Err(StatusCode::PAYLOAD_TOO_LARGE) => return Err(too_large()),
+        Err(status) => return Err(aws_error(status, kind, "The body is malformed")),
+    };
+    match serde_json::from_slice::<IgnoredAny>(&payload) {
+        Ok(_) => Ok(payload),
+        Err(error) => {
+            let message = format!("Could not parse request body into json: {error}");
+            Err(bad_request(kind, &message))
         }
+    }
+}
+
+/// Invokes a function whose result nobody waits for.
+async fn invoke_later(gateway: Arc<Gateway>, function: String, payload: Bytes) {
+    if let Err(error) = invoke(&gateway, &function, payload).await {
+        tracing::warn!("{function} failed: {error}");
     }
 }
 
@@ -129,6 +128,10 @@ fn outcome(outcome: Result<Bytes, InvokeError>) -> Response<Full<Bytes>> {
         .headers_mut()
         .insert("x-amz-executed-version", latest);
     response
+}
+
+fn bad_request(kind: &str, message: &str) -> Response<Full<Bytes>> {
+    aws_error(StatusCode::BAD_REQUEST, kind, message)
 }
 
 fn too_large() -> Response<Full<Bytes>> {

@@ -24,7 +24,7 @@ use crate::apigw::authorize;
 use crate::apigw::authorize::response::{AuthorizerResponse, Rejection};
 use crate::apigw::authorize::sources::identity;
 use crate::apigw::event::http::HttpRequest;
-use crate::apigw::routing::match_http;
+use crate::apigw::routing::{HttpMatch, match_http};
 use crate::apigw::state::Gateway;
 use crate::http::headers::{header_pairs, query_pairs};
 use crate::http::server::{
@@ -92,19 +92,7 @@ async fn routed(
     body: Incoming,
     client: ClientAddr,
 ) -> Result<Response<Full<Bytes>>, StatusCode> {
-    if gateway.closing.is_cancelled() {
-        return Err(StatusCode::SERVICE_UNAVAILABLE);
-    }
-    let path = path_in_stage(api, parts.uri.path()).ok_or(StatusCode::NOT_FOUND)?;
-    let found =
-        match_http(&api.routes, parts.method.as_str(), path).ok_or(StatusCode::NOT_FOUND)?;
-    let route = found.route;
-    if !gateway
-        .http_buckets
-        .admit(&route.key, api.stage.throttle(&route.key), Instant::now())
-    {
-        return Err(StatusCode::TOO_MANY_REQUESTS);
-    }
+    let found = admit(gateway, api, parts)?;
     let request = HttpRequest {
         api,
         parts,
@@ -112,7 +100,7 @@ async fn routed(
         peer: client.peer,
         port: client.port,
     };
-    let authorizer = match &route.authorizer {
+    let authorizer = match &found.route.authorizer {
         Some(authorizer) => {
             let authorized = authorize(gateway, authorizer, &request).await;
             Some(authorized.map_err(Rejection::status)?)
@@ -120,13 +108,46 @@ async fn routed(
         None => None,
     };
     let body = read_body(body, MAX_BODY_BYTES).await?;
+    invoke(gateway, &request, &body, authorizer).await
+}
+
+/// Returns the route of a request, if its throttle admits the request.
+fn admit<'a>(
+    gateway: &Gateway,
+    api: &'a HttpApi,
+    parts: &Parts,
+) -> Result<HttpMatch<'a>, StatusCode> {
+    if gateway.closing.is_cancelled() {
+        return Err(StatusCode::SERVICE_UNAVAILABLE);
+    }
+    let path = path_in_stage(api, parts.uri.path()).ok_or(StatusCode::NOT_FOUND)?;
+    let found = match_http(&api.routes, parts.method.as_str(), path);
+    let found = found.ok_or(StatusCode::NOT_FOUND)?;
+    let key = &found.route.key;
+    let throttle = api.stage.throttle(key);
+    if gateway.http_buckets.admit(key, throttle, Instant::now()) {
+        Ok(found)
+    } else {
+        Err(StatusCode::TOO_MANY_REQUESTS)
+    }
+}
+
+/// Invokes the function of a route, and returns its response. `authorizer` is the authorizer's part
+/// of the event.
+async fn invoke(
+    gateway: &Gateway,
+    request: &HttpRequest<'_>,
+    body: &[u8],
+    authorizer: Option<Value>,
+) -> Result<Response<Full<Bytes>>, StatusCode> {
+    let route = request.found.route;
     // From here on the shutdown of the gateway waits for the response.
     let _pending = gateway.tasks.token();
     let invocation = Invocation {
         function: &route.function,
         cause: &route.key,
         connection_id: None,
-        payload: request.event(&body, authorizer.as_ref()).to_string().into(),
+        payload: request.event(body, authorizer.as_ref()).to_string().into(),
         timeout: route.timeout,
     };
     match gateway.functions.invoke(invocation).await {
