@@ -47,9 +47,7 @@ pub async fn dispatch(
         function: &route.function,
         cause: &key,
         connection_id: Some(connection.id()),
-        payload: event::message(api, &connection.client, &key, text)
-            .to_string()
-            .into(),
+        payload: event::message(api, &connection.client, &key, text),
         timeout: route.timeout,
     };
     match gateway.functions.invoke(invocation).await {
