@@ -184,12 +184,40 @@ impl Functions {
     }
 
     /// Invokes a function and waits for its result. The event is handled even if the caller drops
-    /// the future. Logs one line with the fields `function`, `request_id` and `duration_ms`.
+    /// the future, as the handler of a request is when its client leaves. Logs one line with the
+    /// fields `function`, `request_id` and `duration_ms`.
     ///
     /// # Errors
     ///
     /// [`InvokeError`].
     pub async fn invoke(&self, invocation: Invocation<'_>) -> Result<Bytes, InvokeError> {
+        let in_a_task = async |call: Call| {
+            let aborted = |error| Err(InvokeError::NotInvocable(format!("it ended: {error}")));
+            let invoked = self.invocations.spawn(call.run());
+            invoked.await.unwrap_or_else(aborted)
+        };
+        self.logged(invocation, in_a_task).await
+    }
+
+    /// Invokes a function as [`Functions::invoke`] does, for a caller that is a task of its own and
+    /// never drops the future: it saves another task.
+    ///
+    /// # Errors
+    ///
+    /// [`InvokeError`].
+    pub async fn invoke_from_task(&self, invocation: Invocation<'_>) -> Result<Bytes, InvokeError> {
+        let _pending = self.invocations.token();
+        self.logged(invocation, Call::run).await
+    }
+
+    async fn logged<F>(
+        &self,
+        invocation: Invocation<'_>,
+        run: impl FnOnce(Call) -> F,
+    ) -> Result<Bytes, InvokeError>
+    where
+        F: Future<Output = Result<Bytes, InvokeError>>,
+    {
         let Invocation {
             function,
             cause,
@@ -202,16 +230,16 @@ impl Functions {
             return Err(InvokeError::NotInvocable(why));
         };
         let kills = self.faults.kills(Moment::Invoke, Some(function));
-        let kill = kills.first().map(|(_, delay)| *delay);
         let request_id = uuid::Uuid::new_v4().to_string();
+        let call = Call {
+            backend,
+            request_id: request_id.clone(),
+            payload,
+            kill: kills.first().map(|(_, delay)| *delay),
+            timeout,
+        };
         let start = Instant::now();
-        let id = request_id.clone();
-        let invoked = self.invocations.spawn(async move {
-            let invoked = tokio::time::timeout(timeout, backend.invoke(id, payload, kill)).await;
-            invoked.unwrap_or(Err(InvokeError::TimedOut))
-        });
-        let aborted = |error| Err(InvokeError::NotInvocable(format!("{function}: {error}")));
-        let result = invoked.await.unwrap_or_else(aborted);
+        let result = run(call).await;
         let duration_ms = millis(start);
         let connection_id = connection_id.map(tracing::field::display);
         tracing::info!(connection_id, %function, %request_id, duration_ms, "{cause}");
@@ -299,22 +327,30 @@ fn by_id<T>(
         .collect()
 }
 
-impl Backend {
-    /// Invokes the function and waits for its result. A local process that takes the event is
-    /// killed after `kill` if it still has it.
-    async fn invoke(
-        &self,
-        request_id: String,
-        payload: Bytes,
-        kill: Option<Duration>,
-    ) -> Result<Bytes, InvokeError> {
-        if payload.len() > MAX_PAYLOAD_BYTES {
+/// An invocation that runs.
+struct Call {
+    backend: Backend,
+    request_id: String,
+    payload: Bytes,
+    /// The delay after which a local process that takes the event is killed if it still has it.
+    kill: Option<Duration>,
+    timeout: Duration,
+}
+
+impl Call {
+    /// Invokes the function and waits for its result.
+    async fn run(self) -> Result<Bytes, InvokeError> {
+        if self.payload.len() > MAX_PAYLOAD_BYTES {
             return Err(InvokeError::TooLarge);
         }
-        let result = match self {
-            Self::Local(pool) => pool.invoke(request_id, payload, kill).await?,
-            Self::Remote(function) => function.invoke(payload).await?,
+        let invoked = async {
+            match self.backend {
+                Backend::Local(pool) => pool.invoke(self.request_id, self.payload, self.kill).await,
+                Backend::Remote(function) => function.invoke(self.payload).await,
+            }
         };
+        let result = tokio::time::timeout(self.timeout, invoked).await;
+        let result = result.unwrap_or(Err(InvokeError::TimedOut))?;
         if result.len() > MAX_PAYLOAD_BYTES {
             return Err(InvokeError::Function(FunctionError::too_large()));
         }

@@ -93,6 +93,17 @@ pub async fn serve(
     };
     let code = u16::from(disconnect.code);
     tracing::info!("$disconnect {} {code}", connection.id());
+    invoke_disconnect(&gateway, &api, &connection, code, &disconnect.reason).await;
+}
+
+/// Invokes the function of `$disconnect`, unless a fault says otherwise.
+async fn invoke_disconnect(
+    gateway: &Gateway,
+    api: &WebSocketApi,
+    connection: &Connection,
+    code: u16,
+    reason: &str,
+) {
     let (Some(route), Some(delay)) = (api.routes.get("$disconnect"), gateway.faults.disconnect())
     else {
         return;
@@ -103,7 +114,7 @@ pub async fn serve(
         () = gateway.closing.cancelled(), if !delay.is_zero() => {}
         else => {}
     }
-    let event = event::disconnect(&api, &connection.client, code, &disconnect.reason);
+    let event = event::disconnect(api, &connection.client, code, reason);
     let invocation = Invocation {
         function: &route.function,
         cause: "$disconnect",
@@ -111,7 +122,7 @@ pub async fn serve(
         payload: event.to_string().into(),
         timeout: route.timeout,
     };
-    if let Err(error) = gateway.functions.invoke(invocation).await {
+    if let Err(error) = gateway.functions.invoke_from_task(invocation).await {
         tracing::warn!("$disconnect failed: {error}");
     }
 }

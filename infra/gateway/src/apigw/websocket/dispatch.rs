@@ -50,7 +50,7 @@ pub async fn dispatch(
         payload: event::message(api, &connection.client, &key, text),
         timeout: route.timeout,
     };
-    match gateway.functions.invoke(invocation).await {
+    match gateway.functions.invoke_from_task(invocation).await {
         Ok(payload) => reply(connection, &key, route.two_way, &payload),
         Err(InvokeError::TimedOut) => send_error(connection, "Endpoint request timed out"),
         Err(error) => {
