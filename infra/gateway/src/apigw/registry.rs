@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 
@@ -77,16 +78,17 @@ impl Connection {
     /// # Errors
     ///
     /// [`NotSent`].
-    pub fn send(&self, text: &str) -> Result<(), NotSent> {
-        let waiting = self.outbox_bytes.fetch_add(text.len(), Ordering::Relaxed);
-        let sent = if waiting > 0 && waiting + text.len() > OUTBOX_BYTES {
+    pub fn send(&self, text: Utf8Bytes) -> Result<(), NotSent> {
+        let bytes = text.len();
+        let waiting = self.outbox_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let sent = if waiting > 0 && waiting + bytes > OUTBOX_BYTES {
             Err(NotSent::Full)
         } else {
-            self.put(Message::text(text))
+            self.put(Message::Text(text))
         };
         match sent {
             Ok(()) => self.touch(),
-            Err(_) => self.has_left(text.len()),
+            Err(_) => self.has_left(bytes),
         }
         sent
     }

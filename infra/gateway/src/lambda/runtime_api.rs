@@ -24,6 +24,9 @@ use crate::ids::{new_id, trace_id};
 /// Read limit of a function's result, in bytes: above the limit of Lambda.
 const MAX_READ_BYTES: usize = 8 * 1024 * 1024;
 
+/// The body of the response to a result.
+const ACCEPTED: &[u8] = br#"{"status":"OK"}"#;
+
 /// The Runtime API of one process.
 pub struct RuntimeApi {
     /// The state of the process.
@@ -128,7 +131,7 @@ impl RuntimeApi {
         };
         // The caller may have given up.
         let _ = reply.send(outcome);
-        status(StatusCode::ACCEPTED)
+        server::response(StatusCode::ACCEPTED, Bytes::from_static(ACCEPTED))
     }
 }
 

@@ -71,7 +71,7 @@ fn reply(connection: &Connection, key: &str, two_way: bool, payload: &[u8]) {
         }
         // The client may be gone or slow; a reply is not retried.
         Some(response) if two_way && (EMPTY_REPLY_IS_SENT || !response.body.is_empty()) => {
-            let _ = connection.send(&response.body);
+            let _ = connection.send(response.body.into());
         }
         Some(_) => {}
     }
@@ -79,9 +79,10 @@ fn reply(connection: &Connection, key: &str, two_way: bool, payload: &[u8]) {
 
 /// Sends an error frame of the gateway itself, spaced as API Gateway does.
 fn send_error(connection: &Connection, message: &str) {
-    let _ = connection.send(&format!(
+    let frame = format!(
         "{{\"message\": \"{message}\", \"connectionId\":\"{}\", \"requestId\":\"{}\"}}",
         connection.id(),
         new_id()
-    ));
+    );
+    let _ = connection.send(frame.into());
 }

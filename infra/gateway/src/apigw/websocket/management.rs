@@ -15,6 +15,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde_json::json;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::connection::MAX_MESSAGE_BYTES;
 use crate::apigw::registry::{CloseReason, Connection, NotSent};
@@ -129,19 +130,20 @@ async fn kill(gateway: &Gateway, moment: Moment) -> bool {
 }
 
 /// Sends a post to its client, at once unless a fault says otherwise.
-fn deliver(gateway: &Gateway, connection: &Arc<Connection>, body: &[u8]) -> Result<(), NotSent> {
+fn deliver(gateway: &Gateway, connection: &Arc<Connection>, body: &Bytes) -> Result<(), NotSent> {
     // Clients get text frames whatever was posted.
-    let text = String::from_utf8_lossy(body);
+    let lossy = |_| String::from_utf8_lossy(body).into_owned().into();
+    let text = Utf8Bytes::try_from(body.clone()).unwrap_or_else(lossy);
     for delay in gateway.faults.deliveries() {
         if delay.is_zero() {
-            connection.send(&text)?;
+            connection.send(text.clone())?;
             continue;
         }
-        let (connection, text) = (Arc::clone(connection), text.clone().into_owned());
+        let (connection, text) = (Arc::clone(connection), text.clone());
         tokio::spawn(async move {
             tokio::time::sleep(delay).await;
             // The post was accepted: as on a network, a later loss is not reported.
-            let _ = connection.send(&text);
+            let _ = connection.send(text);
         });
     }
     Ok(())
