@@ -12,6 +12,7 @@ use crate::apigw::state::{Gateway, PathRewrite, Settings};
 use crate::cli::Flags;
 use crate::deploy;
 use crate::faults::{Faults, Switches};
+use crate::http::sigv4::verify::Verifier;
 use crate::lambda::{self, Functions, Source, watch};
 use crate::model::Template;
 use crate::process::build;
@@ -117,7 +118,7 @@ impl Startup {
         let settings = Settings {
             idle_timeout: flags.idle_timeout,
             lifetime: flags.lifetime,
-            access_keys: flags.access_keys,
+            verifier: Verifier::new("execute-api", flags.access_keys),
             path_rewrite: self.path_rewrite,
         };
         let running = Running {

@@ -14,7 +14,7 @@ use super::registry::Connections;
 use super::throttle::Buckets;
 use crate::faults::{Faults, Switches};
 use crate::http::headers::Pairs;
-use crate::http::sigv4::AccessKey;
+use crate::http::sigv4::verify::Verifier;
 use crate::lambda::Functions;
 use crate::model::Template;
 
@@ -28,8 +28,8 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// Lifetime of a connection. API Gateway: 2 hours.
     pub lifetime: Duration,
-    /// Access keys that may call `@connections`.
-    pub access_keys: Vec<AccessKey>,
+    /// Verifies calls of `@connections`.
+    pub verifier: Verifier,
     /// Rewrites paths other than that of the stage.
     pub path_rewrite: Option<PathRewrite>,
 }

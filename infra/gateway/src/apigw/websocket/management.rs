@@ -22,7 +22,7 @@ use crate::apigw::registry::{CloseReason, Connection, NotSent};
 use crate::apigw::state::Gateway;
 use crate::faults::Moment;
 use crate::http::server::{aws_error, json_response, read_body, response};
-use crate::http::sigv4::Claim;
+use crate::http::sigv4::verify::Claim;
 
 /// The status of a deletion. [U]: 204 in the model of the API; some have seen 200.
 const DELETED: StatusCode = StatusCode::NO_CONTENT;
@@ -48,7 +48,7 @@ pub async fn handle(
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
     let (parts, body) = request.into_parts();
-    let claim = match Claim::read(&parts, &gateway.settings.access_keys) {
+    let claim = match gateway.settings.verifier.claim(&parts) {
         Ok(claim) => claim,
         Err(rejection) => {
             tracing::info!("{} @connections 403", parts.method);
@@ -73,7 +73,7 @@ async fn checked(
     parts: &Parts,
     body: &Bytes,
 ) -> Response<Full<Bytes>> {
-    if let Err(rejection) = claim.verify(parts, body, "execute-api") {
+    if let Err(rejection) = claim.verify(parts, body) {
         return aws_error(StatusCode::FORBIDDEN, rejection.kind, &rejection.message);
     }
     if !URL_SAFE.decode(id).is_ok_and(|bytes| !bytes.is_empty()) {
