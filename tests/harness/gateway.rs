@@ -148,6 +148,23 @@ pub async fn try_invoke(base: &str, function: &str, event: &Value) -> HttpRespon
     request(Method::POST, &url, event.to_string().into_bytes()).await
 }
 
+/// Returns the durations of the invocations of a route, in milliseconds and in the order of their ends. The
+/// gateway logs them at the level `info`: `12:00:00.000  INFO sendMessage connection_id=PJqB0fHsqRcCHlw=
+/// function=SendMessageFunction request_id=… duration_ms=1.9`.
+pub fn durations_ms(log: &str, route: &str) -> Vec<f64> {
+    let lines = log.lines().filter_map(|line| {
+        let (_, rest) = line.split_once(" INFO ")?;
+        rest.strip_prefix(route)?.strip_prefix(' ')
+    });
+    let fields = lines.map(|fields| fields.split_whitespace());
+    fields
+        .filter_map(|mut fields| {
+            let duration = fields.find_map(|field| field.strip_prefix("duration_ms="))?;
+            duration.parse().ok()
+        })
+        .collect()
+}
+
 /// The log of a process.
 enum Log {
     /// Read from a pipe by a thread, as it is written.
@@ -204,4 +221,29 @@ fn address(screen: &str, label: &str) -> Option<String> {
             .then(|| words.next())?
             .map(str::to_owned)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_tells_durations() {
+        let line = |message: &str, duration_ms: f64| {
+            let id = "connection_id=PJqB0fHsqRcCHlw=";
+            let request = "request_id=0f9c44b8-2c42-4e3c-9d5e-8a0e6f4a7d15";
+            format!(
+                "12:00:00.000  INFO {message} {id} function=SomeFunction {request} \
+                 duration_ms={duration_ms}\n"
+            )
+        };
+        let log = line("sendMessage", 1.9)
+            + "12:00:00.000  INFO $disconnect PJqB0fHsqRcCHlw= 1005\n"
+            + "12:00:00.000  SendMessageFunction |  INFO message stored a=\" | \"\n"
+            + &line("$disconnect", 0.8)
+            + &line("sendMessage", 2.0);
+        assert_eq!(durations_ms(&log, "sendMessage"), [1.9, 2.0]);
+        assert_eq!(durations_ms(&log, "$disconnect"), [0.8]);
+        assert!(durations_ms(&log, "send").is_empty());
+    }
 }
