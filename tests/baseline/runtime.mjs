@@ -1,4 +1,4 @@
-// Runs a handler as Lambda's own runtime for Node does: `node runtime.mjs handler.mjs`. That one has a
+// Runs a handler as Lambda's own runtime for Node does: `node runtime.mjs sample.mjs`. That one has a
 // client in C++, which is not built here: this loop is smaller, and not slower to start.
 
 import http from "node:http";

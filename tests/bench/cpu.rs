@@ -1,56 +1,120 @@
-//! CPU time of this process and its descendants: gateway, functions, and the database if this run
-//! started it.
+//! CPU time of this process and its descendants, by role.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
 
-use rustix::process::getpid;
-use tests::process::{descendants, name_and_cpu_ms};
+use rustix::process::{Pid, getpid};
+use tests::process::{children, name_and_cpu_ms};
+
+/// Programs that serve an API and run functions.
+const GATEWAYS: [&str; 2] = ["chat-local", "local-gateway"];
+
+/// Beginnings of the names of database servers.
+const DATABASES: [&str; 2] = ["mongod", "secantus"];
+
+/// The role of a process in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// A process that a gateway has started. While messages are sent, only `send-message` or a sample uses
+    /// CPU time.
+    Functions,
+    /// A gateway.
+    Gateway,
+    /// The old server.
+    Server,
+    /// The database, if this run started it.
+    Database,
+    /// This process.
+    Client,
+}
+
+impl Role {
+    /// Returns the role of a process that was started by one with the role `parent`.
+    fn of(name: &str, parent: Self) -> Self {
+        match parent {
+            _ if DATABASES.iter().any(|server| name.starts_with(server)) => Self::Database,
+            // That of the database has this name too. It only waits.
+            _ if GATEWAYS.contains(&name) => Self::Gateway,
+            Self::Gateway => Self::Functions,
+            Self::Client if name.starts_with("python") => Self::Server,
+            other => other,
+        }
+    }
+}
+
+impl Display for Role {
+    fn fmt(&self, formatter: &mut Formatter) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Functions => "functions",
+            Self::Gateway => "gateway",
+            Self::Server => "server",
+            Self::Database => "database",
+            Self::Client => "client",
+        })
+    }
+}
 
 /// CPU time of each process since its start, by process id.
-pub struct Cpu(BTreeMap<i32, (String, f64)>);
+pub struct Cpu(BTreeMap<i32, (Role, f64)>);
 
 impl Cpu {
     /// Reads the CPU times.
     pub fn now() -> Self {
-        let us = getpid();
-        let ids = std::iter::once(us).chain(descendants(us));
-        let used = ids.filter_map(|id| Some((id.as_raw_pid(), name_and_cpu_ms(id)?)));
-        Self(used.collect())
+        let mut cpu = Self(BTreeMap::new());
+        cpu.read(getpid(), Role::Client);
+        cpu
+    }
+
+    /// Reads the CPU times of a process and of its descendants.
+    fn read(&mut self, id: Pid, role: Role) {
+        if let Some((_, used)) = name_and_cpu_ms(id) {
+            self.0.insert(id.as_raw_pid(), (role, used));
+        }
+        for child in children(id) {
+            if let Some((name, _)) = name_and_cpu_ms(child) {
+                self.read(child, Role::of(&name, role));
+            }
+        }
     }
 
     /// Returns the CPU time that was used since this reading.
     pub fn used_since(&self) -> Used {
         let mut used = Used::default();
-        for (id, (name, now)) in Self::now().0 {
+        for (id, (role, now)) in Self::now().0 {
             let then = self.0.get(&id).map_or(0.0, |(_, then)| *then);
-            *used.0.entry(name).or_default() += now - then;
+            *used.0.entry(role).or_default() += now - then;
         }
         used
     }
 }
 
-/// CPU time of processes in milliseconds, by name.
-#[derive(Default)]
-pub struct Used(BTreeMap<String, f64>);
+/// CPU time in milliseconds, by role.
+#[derive(Debug, Default)]
+pub struct Used(BTreeMap<Role, f64>);
 
 impl Used {
     /// Adds the CPU times of another interval.
     pub fn merge(&mut self, other: Self) {
-        for (name, used) in other.0 {
-            *self.0.entry(name).or_default() += used;
+        for (role, used) in other.0 {
+            *self.0.entry(role).or_default() += used;
         }
     }
 
-    /// Returns the CPU time of one of `count` operations, `send-message 0.87 ms, …`, without processes
-    /// below 0.005 ms.
+    /// Returns the CPU time of processes of some roles.
+    pub fn of(&self, roles: &[Role]) -> f64 {
+        roles.iter().filter_map(|role| self.0.get(role)).sum()
+    }
+
+    /// Returns the CPU time of one of `count` operations, `functions 0.87 ms, …`, without roles below
+    /// 0.005 ms.
     pub fn each(&self, count: usize) -> String {
         let each = self
             .0
             .iter()
-            .map(|(name, used)| (name, used / count as f64));
+            .map(|(role, used)| (role, used / count as f64));
         let busy = each.filter(|(_, used)| *used > 0.005);
         let busy: Vec<String> = busy
-            .map(|(name, used)| format!("{name} {used:.2} ms"))
+            .map(|(role, used)| format!("{role} {used:.2} ms"))
             .collect();
         busy.join(", ")
     }

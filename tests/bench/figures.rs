@@ -1,5 +1,6 @@
-//! Medians and percentiles.
+//! Medians and percentiles, and the rows in which figures are printed.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -43,5 +44,33 @@ impl Samples {
     pub fn summary(&self) -> String {
         let (p50, p99) = (self.median_ms(), self.percentile_ms(99));
         format!("p50 {p50:.2} ms, p99 {p99:.2} ms")
+    }
+}
+
+/// Prints figures as rows of a table in Markdown, as `tests/FIGURES.md` has them. Each row begins with the
+/// mode of its figure.
+#[derive(Clone, Copy)]
+pub struct Report {
+    mode: &'static str,
+}
+
+impl Report {
+    /// For figures that do not depend on the mode.
+    pub const EITHER_MODE: Self = Self::of("either mode");
+
+    /// For figures of a mode.
+    pub const fn of(mode: &'static str) -> Self {
+        Self { mode }
+    }
+
+    /// Prints the head of a table. Its first two columns are the mode and the figure.
+    pub fn heading(self, columns: &[&str]) {
+        println!("\n| mode | figure | {} |", columns.join(" | "));
+        println!("|---|---|{}", "---|".repeat(columns.len()));
+    }
+
+    /// Prints a row with one value.
+    pub fn row(self, figure: impl Display, value: impl Display) {
+        println!("| {} | {figure} | {value} |", self.mode);
     }
 }

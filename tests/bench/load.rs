@@ -17,6 +17,7 @@ use serde_json::Value;
 use tests::{Chat, process};
 use tokio::signal::ctrl_c;
 
+use crate::figures::Report;
 use crate::mode::Mode;
 use crowd::Crowd;
 use memory::Recorder;
@@ -49,15 +50,16 @@ async fn measure(mode: Mode) {
     eprintln!("starting the database and the chat …");
     let chat = mode.chat().flags(&["--log", "warn"]).start().await;
     let recorder = Recorder::start(&chat);
-    come_and_go(&chat, &recorder).await;
+    let report = mode.report();
+    come_and_go(&chat, &recorder, report).await;
     recorder.phase("200 connections, 2 users");
-    devices::write_at_once(&chat).await;
+    devices::write_at_once(&chat, report).await;
     recorder.phase("slow reader");
-    neighbours::slow_reader(&chat).await;
+    neighbours::slow_reader(&chat, report).await;
     recorder.phase("bad frames");
-    neighbours::flood(&chat).await;
+    neighbours::flood(&chat, report).await;
     let record = recorder.finish().await;
-    record.print();
+    record.print(report);
     chat.stop().await;
     // Only different processes insert at the same number.
     if mode == Mode::OneEvent {
@@ -69,20 +71,18 @@ async fn measure(mode: Mode) {
 async fn conflicts(mode: Mode) {
     eprintln!("starting the chat with a log of metrics …");
     let chat = mode.chat().flags(&["--log-format", "json"]).start().await;
-    devices::write_at_once(&chat).await;
+    devices::write_at_once(&chat, mode.report()).await;
     let log = chat.stop().await;
     let lines = log.lines().filter_map(|line| line.split_once(" | "));
     let metrics = lines.filter_map(|(_, line)| serde_json::from_str::<Value>(line).ok());
     let conflicts = metrics.filter_map(|line| line["NumberConflicts"].as_u64());
-    println!(
-        "of that                          {} number conflicts",
-        conflicts.sum::<u64>()
-    );
+    mode.report()
+        .row("number conflicts of these", conflicts.sum::<u64>());
 }
 
-async fn come_and_go(chat: &Chat, recorder: &Recorder) {
+async fn come_and_go(chat: &Chat, recorder: &Recorder, report: Report) {
     recorder.phase("all connect");
-    let crowd = Crowd::connect(chat, CONNECTIONS, CHATTING).await;
+    let crowd = Crowd::connect(chat, CONNECTIONS, CHATTING, report).await;
     recorder.phase("1,000 chat");
     crowd.chat().await;
     recorder.phase("all cut, back");

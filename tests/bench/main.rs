@@ -1,22 +1,24 @@
 //! Measures the chat: `cargo measure bench`, or only some parts of it:
-//! `cargo measure bench messages pages start compare sizes scale load`.
+//! `cargo measure bench messages pages compare compare-long start sizes scale load`.
 //!
 //! - [`messages`]: send to receive, with one pair and with many, beside an insert and a bare echo
 //! - [`pages`]: pages of long conversations and sends into them, beside a short one
-//! - [`compare`]: beside the server that the chat replaces, and beside functions in other languages
-//! - [`processes`]: start, memory and size of the functions
+//! - [`compare`]: beside the server that the chat replaces, and beside a chat in Node and in Python, with
+//!   short conversations or with long ones
+//! - [`starts`]: start of a function, beside the same
+//! - [`processes`]: memory and size of the functions
 //! - [`scale`]: many connections to the gateway with a function that does nothing
 //! - [`load`]: the whole chat with 10,000 open connections, cut at once, with 200 senders in one
 //!   conversation, and beside a slow reader and bad frames; with the memory of each process
 //! - [`mode`]: a process per event, or many events in one process
 //! - [`echo`]: an echo server to compare with
 //! - [`cpu`]: the CPU time of processes
-//! - [`figures`]: medians and percentiles
+//! - [`figures`]: medians and percentiles, and the rows that are printed
 //!
 //! Everything runs on this machine: clients, gateway, functions, database. Figures of one run can be
-//! compared with each other; those of two machines cannot. A heading names the [`Mode`] of the figures
-//! below it; the default mode comes first. pip and npm install what the chat is compared with (in
-//! `tests/baseline`); without Node its row is left out.
+//! compared with each other; those of two machines cannot. Each row names the [`Mode`]; the default mode
+//! comes first. pip and npm install what the chat is compared with (in `tests/baseline`); what cannot be
+//! installed is left out.
 
 mod compare;
 mod cpu;
@@ -28,14 +30,24 @@ mod mode;
 mod pages;
 mod processes;
 mod scale;
+mod starts;
 
 use tests::{programs, server};
 
+use compare::Conversations;
+use figures::Report;
 use mode::Mode;
 
 /// The parts of the benchmark.
-const PARTS: [&str; 7] = [
-    "messages", "pages", "start", "compare", "sizes", "scale", "load",
+const PARTS: [&str; 8] = [
+    "messages",
+    "pages",
+    "compare",
+    "compare-long",
+    "start",
+    "sizes",
+    "scale",
+    "load",
 ];
 
 #[tokio::main]
@@ -58,65 +70,71 @@ async fn main() {
     eprintln!("building …");
     programs::folder();
     programs::deployed();
-    let wanted = |part: &str| chosen.is_empty() || chosen.iter().any(|name| name == part);
+    let wanted = |parts: &[&str]| {
+        let mut chosen = chosen.iter().map(String::as_str);
+        chosen.len() == 0 || chosen.any(|part| parts.contains(&part))
+    };
     for mode in Mode::ALL {
         in_mode(mode, &wanted).await;
     }
-    in_either_mode(&wanted).await;
+    if wanted(&["start", "sizes", "scale"]) {
+        in_either_mode(&wanted).await;
+    }
 }
 
 /// Measures the parts that depend on the mode.
-async fn in_mode(mode: Mode, wanted: &impl Fn(&str) -> bool) {
-    let is_default = mode == Mode::OneEvent;
-    let pages = is_default && wanted("pages");
-    let chat = wanted("messages") || wanted("compare") || pages;
-    if !chat && !wanted("scale") && !wanted("load") {
-        return;
+async fn in_mode(mode: Mode, wanted: &impl Fn(&[&str]) -> bool) {
+    if wanted(&["messages", "pages", "scale", "load"]) {
+        mode.report().heading(&["value"]);
     }
-    println!("\n== {}", mode.heading());
-    if chat {
-        eprintln!("starting the database and the chat …");
-        let stack = mode.chat().flags(&["--log", "warn"]).start().await;
-        if wanted("messages") {
-            let sent = messages::one_pair(&stack).await + messages::many_pairs(&stack).await;
-            processes::memory(&stack, sent).await;
-        }
-        if wanted("compare") {
-            compare::servers(&stack).await;
-        }
-        if pages {
-            pages::of_long_conversations(&stack).await;
-        }
-        stack.stop().await;
+    if wanted(&["messages", "pages"]) {
+        one_chat(mode, wanted).await;
     }
-    if wanted("scale") {
+    if wanted(&["scale"]) {
         scale::full_speed(mode).await;
         scale::slow_client(mode).await;
     }
-    if wanted("load") {
+    if wanted(&["load"]) {
         load::run(mode).await;
+    }
+    if wanted(&["compare"]) {
+        compare::run(mode, Conversations::Short).await;
+    }
+    if wanted(&["compare-long"]) {
+        compare::run(mode, Conversations::Long).await;
     }
 }
 
-/// Measures the parts that are the same in both modes.
-async fn in_either_mode(wanted: &impl Fn(&str) -> bool) {
-    if !["start", "compare", "sizes", "scale"]
-        .into_iter()
-        .any(wanted)
-    {
+/// Measures the parts that share a chat.
+async fn one_chat(mode: Mode, wanted: &impl Fn(&[&str]) -> bool) {
+    let pages = mode == Mode::OneEvent && wanted(&["pages"]);
+    if !pages && !wanted(&["messages"]) {
         return;
     }
-    println!("\n== either mode");
-    if wanted("start") {
-        processes::start(server::uri().await).await;
+    eprintln!("starting the database and the chat …");
+    let (chat, report) = (mode.chat().flags(&["--log", "warn"]), mode.report());
+    let chat = chat.start().await;
+    if wanted(&["messages"]) {
+        let one = messages::one_pair(&chat, report).await;
+        let sent = one + messages::many_pairs(&chat, report).await;
+        processes::memory(&chat, sent, report).await;
     }
-    if wanted("compare") {
-        compare::starts(server::uri().await).await;
+    if pages {
+        pages::of_long_conversations(&chat, report).await;
     }
-    if wanted("sizes") {
-        processes::sizes();
+    chat.stop().await;
+}
+
+/// Measures the parts that are the same in both modes.
+async fn in_either_mode(wanted: &impl Fn(&[&str]) -> bool) {
+    Report::EITHER_MODE.heading(&["value"]);
+    if wanted(&["start"]) {
+        starts::run(server::uri().await).await;
     }
-    if wanted("scale") {
+    if wanted(&["sizes"]) {
+        processes::sizes().await;
+    }
+    if wanted(&["scale"]) {
         scale::idle_connections().await;
     }
 }

@@ -14,7 +14,7 @@ use tests::{Chat, Client};
 
 use crate::cpu::Cpu;
 use crate::echo::Echo;
-use crate::figures::Samples;
+use crate::figures::{Report, Samples};
 
 /// Time before rounds are counted. A connection counts as new for five seconds, and a push to a new one
 /// takes a step more.
@@ -33,27 +33,14 @@ pub const TIME: Duration = Duration::from_secs(10);
 pub const TEXT: &str = "Let's meet at 3PM in front of the library, second floor.";
 
 /// Measures one pair. Returns the number of sent messages.
-pub async fn one_pair(stack: &Chat) -> usize {
+pub async fn one_pair(chat: &Chat, report: Report) -> usize {
     let bare = Echo::start().await;
-    let mut parts = Parts::prepare(stack, &bare).await;
-    let (mut sends, mut inserts, mut echoes) =
-        (Samples::default(), Samples::default(), Samples::default());
-    let (mut pings, mut finds, mut pushes) =
-        (Samples::default(), Samples::default(), Samples::default());
-    let mut takes = Samples::default();
+    let mut parts = Parts::prepare(chat, &bare).await;
+    let mut steps = Steps::default();
     let warm_at = Instant::now() + WARM_UP;
     let mut round = 0;
-    while sends.len() < ROUNDS {
-        // In turn, so that other load on the machine affects all alike.
-        let samples = [
-            (&mut sends, parts.send().await),
-            (&mut inserts, parts.insert(round).await),
-            (&mut echoes, parts.echo().await),
-            (&mut pings, parts.ping().await),
-            (&mut finds, parts.find_connections().await),
-            (&mut pushes, parts.push().await),
-            (&mut takes, parts.take_token().await),
-        ];
+    while steps.sends.len() < ROUNDS {
+        let samples = parts.round(round, &mut steps).await;
         if Instant::now() >= warm_at {
             for (samples, sample) in samples {
                 samples.add(sample);
@@ -61,26 +48,44 @@ pub async fn one_pair(stack: &Chat) -> usize {
         }
         round += 1;
     }
-    println!("send to receive, 1 pair          {}", sends.summary());
-    println!("one majority insert              {}", inserts.summary());
-    println!("bare WebSocket echo              {}", echoes.summary());
-    println!(
-        "send / insert                    {:.2} at p50",
-        sends.median_ms() / inserts.median_ms()
-    );
-    println!(
-        "of a send, p50 of each step      route to the function and back {:.2} ms, insert {:.2} ms, \
-         look-up of connections {:.2} ms, push {:.2} ms",
-        pings.median_ms(),
-        inserts.median_ms(),
-        finds.median_ms(),
-        pushes.median_ms()
-    );
-    println!("rate limit, concurrent with it   {}", takes.summary());
-    parts.cpu_of_rate_limit().await;
+    steps.print(report);
+    parts.cpu_of_rate_limit(report).await;
     round
 }
 
+/// Durations of a send, and of each step of it.
+#[derive(Default)]
+struct Steps {
+    sends: Samples,
+    inserts: Samples,
+    echoes: Samples,
+    pings: Samples,
+    finds: Samples,
+    pushes: Samples,
+    takes: Samples,
+}
+
+impl Steps {
+    fn print(&self, report: Report) {
+        report.row("send to receive, 1 pair", self.sends.summary());
+        let ratio = self.sends.median_ms() / self.inserts.median_ms();
+        let inserts = self.inserts.summary();
+        let value = format!("{inserts} (a send is {ratio:.2} of these at p50)");
+        report.row("one majority insert", value);
+        report.row("bare WebSocket echo", self.echoes.summary());
+        let value = format!(
+            "route to the function and back {:.2}, insert {:.2}, push {:.2} ms; look-up of \
+             connections {:.2} ms, concurrent with the push to those that are cached",
+            self.pings.median_ms(),
+            self.inserts.median_ms(),
+            self.pushes.median_ms(),
+            self.finds.median_ms(),
+        );
+        report.row("steps of a send, p50", value);
+        let figure = "counting a message for the rate limit, concurrent with these steps";
+        report.row(figure, self.takes.summary());
+    }
+}
 /// A pair of clients, and direct access to each step of a send.
 struct Parts {
     sender: Client,
@@ -94,23 +99,23 @@ struct Parts {
 }
 
 impl Parts {
-    async fn prepare(stack: &Chat, bare: &Echo) -> Self {
+    async fn prepare(chat: &Chat, bare: &Echo) -> Self {
         let user = |id: &str| UserId::try_from(id.to_owned()).expect("a valid id");
-        let inserts = stack.database.collection::<Document>("bench_inserts");
+        let inserts = chat.database.collection::<Document>("bench_inserts");
         let keys = doc! {"conversation_id": 1, "seq": 1};
         inserts
             .create_index(mongodb::IndexModel::builder().keys(keys).build())
             .await
             .expect("made");
-        let config = StoreConfig::new(&stack.uri, stack.database.name());
+        let config = StoreConfig::new(&chat.uri, chat.database.name());
         Self {
-            sender: stack.connect("sender").await,
-            receiver: stack.connect("receiver").await,
+            sender: chat.connect("sender").await,
+            receiver: chat.connect("receiver").await,
             echo: Client::connect(&bare.url).await.expect("connected"),
             inserts,
             store: Store::open(&config).await.expect("a store"),
             push: PushConfig {
-                endpoint: stack.management_endpoint(),
+                endpoint: chat.management_endpoint(),
                 aws: AwsConfig {
                     region: "us-east-1".to_owned(),
                     access_key_id: "local".to_owned(),
@@ -122,6 +127,23 @@ impl Parts {
             users: [user("sender"), user("receiver")],
             limit: RateLimit::new(RateLimit::MAX_RATE, RateLimit::MAX_BURST).expect("a limit"),
         }
+    }
+
+    /// Measures a send and its steps once, in turn, so that other load on the machine affects all alike.
+    async fn round<'a>(
+        &mut self,
+        round: usize,
+        steps: &'a mut Steps,
+    ) -> [(&'a mut Samples, Duration); 7] {
+        [
+            (&mut steps.sends, self.send().await),
+            (&mut steps.inserts, self.insert(round).await),
+            (&mut steps.echoes, self.echo().await),
+            (&mut steps.pings, self.ping().await),
+            (&mut steps.finds, self.find_connections().await),
+            (&mut steps.pushes, self.push().await),
+            (&mut steps.takes, self.take_token().await),
+        ]
     }
 
     async fn send(&mut self) -> Duration {
@@ -184,13 +206,13 @@ impl Parts {
     }
 
     /// Prints the CPU time of one count for the rate limit, the driver in this process included.
-    async fn cpu_of_rate_limit(&mut self) {
+    async fn cpu_of_rate_limit(&mut self, report: Report) {
         let before = Cpu::now();
         for _ in 0..ROUNDS {
             self.take_token().await;
         }
         let used = before.used_since();
-        println!("CPU time of the rate limit       {}", used.each(ROUNDS));
+        report.row("CPU time of the rate limit", used.each(ROUNDS));
     }
 
     async fn push(&mut self) -> Duration {
@@ -212,21 +234,16 @@ impl Parts {
 }
 
 /// Measures many pairs that chat concurrently. Returns the number of sent messages.
-pub async fn many_pairs(stack: &Chat) -> usize {
-    let pairs = connect_pairs(stack, "one-of-many").await;
+pub async fn many_pairs(chat: &Chat, report: Report) -> usize {
+    let pairs = connect_pairs(chat, "one-of-many").await;
     let before = Cpu::now();
     let start = Instant::now();
     let delivered = all_chat(pairs).await;
     let rate = delivered.len() as f64 / start.elapsed().as_secs_f64();
-    println!(
-        "delivered, {PAIRS} pairs              {rate:.0} a second, {}",
-        delivered.summary()
-    );
-    let used = before.used_since();
-    println!(
-        "CPU time of one of these         {}",
-        used.each(delivered.len())
-    );
+    let value = format!("{rate:.0} a second, {}", delivered.summary());
+    report.row(format_args!("delivered, {PAIRS} pairs"), value);
+    let used = before.used_since().each(delivered.len());
+    report.row("CPU time of one of these", used);
     delivered.len()
 }
 
@@ -234,12 +251,12 @@ pub async fn many_pairs(stack: &Chat) -> usize {
 type Pair = (Client, Client, String);
 
 /// Connects all pairs. The ids of their users begin with `name`.
-pub async fn connect_pairs(stack: &Chat, name: &str) -> Vec<Pair> {
+pub async fn connect_pairs(chat: &Chat, name: &str) -> Vec<Pair> {
     let mut pairs = Vec::new();
     for pair in 0..PAIRS {
         let receiver_id = format!("{name}-receiver-{pair}");
-        let sender = stack.connect(&format!("{name}-sender-{pair}")).await;
-        let receiver = stack.connect(&receiver_id).await;
+        let sender = chat.connect(&format!("{name}-sender-{pair}")).await;
+        let receiver = chat.connect(&receiver_id).await;
         pairs.push((sender, receiver, receiver_id));
     }
     pairs

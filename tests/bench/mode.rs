@@ -4,6 +4,8 @@ use tests::chat::Settings;
 use tests::launch::Host;
 use tests::{Chat, programs};
 
+use crate::figures::Report;
+
 /// How many events a process of a function serves at once.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -17,12 +19,12 @@ impl Mode {
     /// Both modes, in the order in which they are measured.
     pub const ALL: [Self; 2] = [Self::OneEvent, Self::ManyEvents];
 
-    /// Returns the heading of the figures of this mode.
-    pub fn heading(self) -> &'static str {
-        match self {
-            Self::OneEvent => "a process per event (the default)",
-            Self::ManyEvents => "many events in one process (Managed Instances only)",
-        }
+    /// Returns the report of figures of this mode.
+    pub fn report(self) -> Report {
+        Report::of(match self {
+            Self::OneEvent => "default mode",
+            Self::ManyEvents => "many events",
+        })
     }
 
     /// Returns the settings of the chat in this mode, with the functions as they are deployed.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tests::client::{Client, Http};
 use tests::{Chat, messages};
 
-use crate::figures::Samples;
+use crate::figures::{Report, Samples};
 
 /// Messages of the conversations. The first one is what the others are compared with.
 const LENGTHS: [i64; 3] = [100, 100_000, 1_000_000];
@@ -23,7 +23,7 @@ const ROUNDS: usize = 200;
 const PAGE: i64 = 100;
 
 /// Measures the newest page, the oldest one and a send, in turn in each conversation.
-pub async fn of_long_conversations(stack: &Chat) {
+pub async fn of_long_conversations(stack: &Chat, report: Report) {
     let mut conversations = Vec::new();
     for length in LENGTHS {
         conversations.push(Conversation::fill(stack, length).await);
@@ -38,10 +38,10 @@ pub async fn of_long_conversations(stack: &Chat) {
         }
     }
     let (short, long) = conversations.split_first().expect("there are some");
-    short.print();
+    short.print(report);
     for conversation in long {
-        conversation.print();
-        conversation.print_ratios(short);
+        conversation.print(report);
+        conversation.print_ratios(short, report);
     }
 }
 
@@ -117,24 +117,28 @@ impl Conversation {
         assert_eq!(ack["seq"], self.newest);
     }
 
-    fn print(&self) {
-        println!(
-            "conversation of {:<16} newest page of {PAGE} {}; oldest {}; send to ack {}",
-            self.length,
-            self.newest_pages.summary(),
-            self.oldest_pages.summary(),
-            self.sends.summary()
+    fn print(&self, report: Report) {
+        report.row(
+            format_args!("conversation of {}", self.length),
+            format_args!(
+                "newest page of {PAGE} {}; oldest {}; send to ack {}",
+                self.newest_pages.summary(),
+                self.oldest_pages.summary(),
+                self.sends.summary()
+            ),
         );
     }
 
-    fn print_ratios(&self, short: &Self) {
+    fn print_ratios(&self, short: &Self, report: Report) {
         let ratio = |long: &Samples, short: &Samples| long.median_ms() / short.median_ms();
-        println!(
-            "  / one of {:<22} newest page {:.2}, oldest {:.2}, send {:.2} at p50",
-            short.length,
-            ratio(&self.newest_pages, &short.newest_pages),
-            ratio(&self.oldest_pages, &short.oldest_pages),
-            ratio(&self.sends, &short.sends)
+        report.row(
+            format_args!("the same / one of {}, p50", short.length),
+            format_args!(
+                "newest page {:.2}, oldest {:.2}, send {:.2}",
+                ratio(&self.newest_pages, &short.newest_pages),
+                ratio(&self.oldest_pages, &short.oldest_pages),
+                ratio(&self.sends, &short.sends)
+            ),
         );
     }
 }

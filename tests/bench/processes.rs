@@ -1,16 +1,15 @@
-//! Start, memory and size of the functions.
+//! Memory and size of the functions.
 
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use serde_json::json;
-use tests::function::Function;
+use tests::baseline::Language;
 use tests::{Chat, process, programs};
-use tokio::process::Command;
 
-use crate::figures::Samples;
+use crate::figures::Report;
 
 const FUNCTIONS: [&str; 5] = [
     "authorizer",
@@ -23,13 +22,10 @@ const FUNCTIONS: [&str; 5] = [
 /// Sends after which memory is read.
 const SENDS: usize = 10_000;
 
-/// Measured starts.
-const STARTS: usize = 50;
-
 /// Prints the resident memory of a process of each function, after [`SENDS`] messages, of which `sent`
 /// have been sent before.
-pub async fn memory(stack: &Chat, sent: usize) {
-    let mut client = stack.connect("memory").await;
+pub async fn memory(chat: &Chat, sent: usize, report: Report) {
+    let mut client = chat.connect("memory").await;
     for _ in sent..SENDS {
         client
             .send(&json!({"action": "sendMessage", "receiver_id": "nobody", "message": "m"}))
@@ -39,53 +35,52 @@ pub async fn memory(stack: &Chat, sent: usize) {
     let sent = sent.max(SENDS);
     let memory: Vec<String> = FUNCTIONS
         .iter()
-        .map(|name| format!("{name} {:.1} MB", resident_mb(stack, name)))
+        .map(|name| format!("{name} {:.1} MB", resident_mb(chat, name)))
         .collect();
-    println!("memory after {sent} sends        {}", memory.join(", "));
+    report.row(format_args!("memory after {sent} sends"), memory.join(", "));
 }
 
 /// Returns the resident memory of a process of a function, from `/proc`.
-fn resident_mb(stack: &Chat, name: &str) -> f64 {
-    let processes = process::descendants_named(stack.pid(), name);
+fn resident_mb(chat: &Chat, name: &str) -> f64 {
+    let processes = process::descendants_named(chat.pid(), name);
     let process = processes.first().expect("the function runs");
     process::memory_kb(process.as_raw_pid().cast_unsigned()) as f64 / 1024.0
 }
 
-/// Prints the time from the spawn of `send-message` to its first poll for an event, with its connection
-/// to the database open.
-pub async fn start(uri: &str) {
-    let mut starts = Samples::default();
-    for _ in 0..STARTS {
-        starts.add(spawn_to_first_poll(&mut send_message(), uri).await);
+/// Prints the size of the zip of each function, and of each sample.
+pub async fn sizes() {
+    let sizes = FUNCTIONS.map(|name| {
+        let zipped = zipped_mb(&programs::deployed().join(name));
+        format!("{name} {zipped:.2} MB")
+    });
+    Report::EITHER_MODE.row("zipped function", sizes.join(", "));
+    for language in Language::ALL {
+        let sample = match language.sample().await {
+            Ok(sample) => sample,
+            Err(error) => {
+                eprintln!("the size of the {language} sample is left out: {error:#}");
+                continue;
+            }
+        };
+        let zipped: f64 = sample.package.iter().map(|path| zipped_mb(path)).sum();
+        let figure = format!("zipped {language} sample");
+        Report::EITHER_MODE.row(figure, format_args!("{zipped:.2} MB"));
     }
-    println!("send-message, spawn to first poll  {}", starts.summary());
 }
 
-/// Returns the command of `send-message`.
-pub fn send_message() -> Command {
-    Command::new(programs::deployed().join("send-message"))
-}
-
-/// Returns the time from the spawn of a function to its first poll for an event.
-pub async fn spawn_to_first_poll(command: &mut Command, uri: &str) -> Duration {
-    let start = Instant::now();
-    let function = Function::start(command, uri, "meetme", "http://127.0.0.1:9/prod").await;
-    let elapsed = start.elapsed();
-    function.kill().await;
-    elapsed
-}
-
-/// Prints the deflated size of each binary, which is the size of its zip without the header.
-pub fn sizes() {
-    let sizes: Vec<String> = FUNCTIONS
-        .iter()
-        .map(|name| {
-            let binary = std::fs::read(programs::deployed().join(name)).expect("it is built");
-            let mut zip = DeflateEncoder::new(Vec::new(), Compression::best());
-            zip.write_all(&binary).expect("memory suffices");
-            let zipped = zip.finish().expect("memory suffices").len();
-            format!("{name} {:.2} MB", zipped as f64 / 1e6)
-        })
-        .collect();
-    println!("zipped release binaries          {}", sizes.join(", "));
+/// Returns the deflated size of a file, or of the files of a folder without byte code: the size of their
+/// zip without its headers.
+fn zipped_mb(path: &Path) -> f64 {
+    if path.is_dir() {
+        let entries = std::fs::read_dir(path).expect("a folder of packages");
+        let paths = entries.map(|entry| entry.expect("it is read").path());
+        return paths
+            .filter(|path| !path.ends_with("__pycache__"))
+            .map(|path| zipped_mb(&path))
+            .sum();
+    }
+    let content = std::fs::read(path).expect("it is built or installed");
+    let mut zip = DeflateEncoder::new(Vec::new(), Compression::best());
+    zip.write_all(&content).expect("memory suffices");
+    zip.finish().expect("memory suffices").len() as f64 / 1e6
 }

@@ -14,7 +14,7 @@ use tests::{Client, management, process};
 use tokio::time::MissedTickBehavior;
 
 use crate::echo::Echo;
-use crate::figures::Samples;
+use crate::figures::{Report, Samples};
 use crate::messages::TEXT;
 use crate::mode::Mode;
 
@@ -60,13 +60,13 @@ pub async fn idle_connections() {
         .await;
     let rate = count as f64 / start.elapsed().as_secs_f64();
     let after = process::memory_kb(gateway.id());
-    println!(
-        "memory of an idle connection     {:.1} KB, of {count}: {:.1} MB before, {:.1} MB with \
-         them; {rate:.0} handshakes a second",
+    let value = format!(
+        "{:.1} KB, of {count}: {:.1} MB before, {:.1} MB with them; {rate:.0} handshakes a second",
         (after - before) as f64 / count as f64,
         before as f64 / 1024.0,
         after as f64 / 1024.0
     );
+    Report::EITHER_MODE.row("gateway: memory of an idle connection", value);
     drop((first, connections));
     stop(gateway).await;
 }
@@ -78,17 +78,17 @@ pub async fn full_speed(mode: Mode) {
     let url = gateway.ws.as_deref().expect("a WebSocket API");
     let trips = round_trips(url).await;
     let echoes = round_trips(&bare.url).await;
-    println!(
-        "{BUSY} connections                   {:.0} round trips a second, {}",
+    let figure =
+        format!("gateway: frames through a function that does nothing, {BUSY} connections");
+    let value = format!(
+        "{:.0} a second, {} ({:.2} of a bare echo: {:.0} a second, {})",
         rate(&trips),
-        trips.summary()
-    );
-    println!(
-        "the same with a bare echo        {:.0} a second, {}; gateway / echo {:.2}",
+        trips.summary(),
+        rate(&trips) / rate(&echoes),
         rate(&echoes),
-        echoes.summary(),
-        rate(&trips) / rate(&echoes)
+        echoes.summary()
     );
+    mode.report().row(figure, value);
     stop(gateway).await;
 }
 
@@ -112,13 +112,14 @@ pub async fn slow_client(mode: Mode) {
         trips = round_trips(url) => trips,
         () = post_on(&api, id, &mut refused) => unreachable!("it goes on"),
     };
-    println!(
-        "beside a client that never reads {:.0} a second instead of {:.0}, ratio {:.2}; {refused} \
-         posts to it refused",
+    let value = format!(
+        "{:.0} a second instead of {:.0} ({:.2} times); {refused} posts to it refused",
         rate(&with),
         rate(&without),
         rate(&with) / rate(&without)
     );
+    let figure = "gateway: the same beside a client that does not read";
+    mode.report().row(figure, value);
     stop(gateway).await;
 }
 

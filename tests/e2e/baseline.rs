@@ -3,10 +3,8 @@
 use mongodb::Database;
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
-use tests::baseline::{OldServer, node_function, python_function};
-use tests::function::Function;
-use tests::{Chat, get, server};
-use tokio::process::Command;
+use tests::baseline::{Language, OldServer};
+use tests::{Client, LocalGateway, get, server, until};
 
 #[tokio::test]
 async fn the_old_server_stores_a_message_and_forwards_it() {
@@ -48,13 +46,13 @@ async fn the_old_server_only_stores_a_message_to_a_user_who_has_left() {
 }
 
 #[tokio::test]
-async fn the_python_function_stores_a_message_and_posts_it() {
-    stores_and_posts(python_function().await).await;
+async fn the_python_sample_stores_a_message_and_pushes_it_to_the_receivers_connections() {
+    stores_and_pushes(Language::Python).await;
 }
 
 #[tokio::test]
-async fn the_node_function_stores_a_message_and_posts_it() {
-    stores_and_posts(node_function().await.expect("Node")).await;
+async fn the_node_sample_stores_a_message_and_pushes_it_to_the_receivers_connections() {
+    stores_and_pushes(Language::Node).await;
 }
 
 /// Starts an old server; returns it with its database.
@@ -85,25 +83,51 @@ fn without_timestamp(frame: &Value) -> Value {
     frame
 }
 
-async fn stores_and_posts(mut command: Command) {
-    let chat = Chat::start().await;
-    let mut receiver = chat.connect("receiver").await;
-    let connections = chat.database.collection::<Document>("connections");
-    let row = connections.find_one(doc! {"user_id": "receiver"}).await;
-    let row = row.expect("found").expect("the socket is recorded");
-    let connection_id = row.get_str("_id").expect("an id");
+async fn stores_and_pushes(language: Language) {
+    let (uri, name) = (server::uri().await, server::database_name());
+    let sample = language.sample().await.expect("Node and Python");
+    let gateway = sample.start(uri, &name, &[]).await.expect("it starts");
+    let database = server::database(uri, &name).await.expect("a database");
+    let connections = database.collection::<Document>("connections");
+    // A connection that is gone without a `$disconnect`.
+    let gone = doc! {"_id": "gone=", "user_id": "receiver"};
+    connections.insert_one(gone).await.expect("inserted");
 
-    let database = chat.database.client().database(&server::database_name());
-    let endpoint = chat.management_endpoint();
-    let function = Function::start(&mut command, &chat.uri, database.name(), &endpoint).await;
-    let event = json!({"requestContext": {"connectionId": connection_id}, "body": "\"text\""});
-    let response = function.invoke(&event).await.expect("it succeeds");
-    let response: Value = serde_json::from_slice(&response).expect("JSON");
-    assert_eq!(response["statusCode"], 200);
-    assert_eq!(receiver.next().await, "text");
-    let stored = stored(&database, doc! {}).await;
-    assert_eq!(stored["message"], "\"text\"");
-    function.kill().await;
+    let mut sender = connect(&gateway, "sender").await;
+    let mut receivers = [
+        connect(&gateway, "receiver").await,
+        connect(&gateway, "receiver").await,
+    ];
+    let message = json!({"sender_id": "sender", "receiver_id": "receiver", "message": "At 3PM?"});
+    let mut frame = message.clone();
+    frame["action"] = json!("sendMessage");
+    sender.send(&frame).await;
+    for receiver in &mut receivers {
+        let mut pushed = receiver.next().await;
+        let fields = pushed.as_object_mut().expect("an object");
+        assert!(fields.remove("message_id").is_some());
+        assert_eq!(fields.remove("type"), Some(json!("message")));
+        assert_eq!(
+            fields.remove("conversation_id"),
+            Some(json!("receiver:sender"))
+        );
+        assert_eq!(without_timestamp(&pushed), message);
+    }
+    let stored = stored(&database, doc! {"conversation_id": "receiver:sender"}).await;
+    assert_eq!(stored["message"], "At 3PM?");
+
+    for client in receivers.into_iter().chain([sender]) {
+        client.close().await;
+    }
+    // Their rows, and that of the connection that was gone.
+    until(async || connections.count_documents(doc! {}).await.expect("counted") == 0).await;
+    let (status, log) = gateway.stop().await.expect("it is waited for");
+    assert!(status.success(), "{status}: {log}");
     database.drop().await.expect("dropped");
-    chat.stop().await;
+}
+
+async fn connect(gateway: &LocalGateway, user_id: &str) -> Client {
+    let url = gateway.ws.as_deref().expect("a WebSocket API");
+    let connected = Client::connect(&format!("{url}?user_id={user_id}")).await;
+    connected.expect("the handshake succeeds")
 }

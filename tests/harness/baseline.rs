@@ -1,17 +1,24 @@
-//! Programs that the chat is compared with: the server that it replaces, and functions in other languages.
-//! Their sources are in `tests/baseline`.
+//! Programs that the chat is compared with: the server that it replaces, and the chat as a sample in Node or
+//! Python has it. Their sources are in `tests/baseline`.
 
-use std::path::Path;
+use std::fmt::{self, Display, Formatter};
+use std::fs::{File, Permissions};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::Result;
 use local_gateway::process::ports::free_port;
+use mongodb::bson::{Document, doc};
+use mongodb::{Database, IndexModel};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::task::spawn_blocking;
 
 use crate::client::encode;
-use crate::{Client, node, process, server, tools, until};
+use crate::launch::Launch;
+use crate::{Client, LocalGateway, node, process, server, tools, until};
 
 /// The sources.
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/baseline");
@@ -64,33 +71,133 @@ impl OldServer {
     }
 }
 
-/// Returns the command of the minimal function in Python, in the runtime that Lambda has for it.
-pub async fn python_function() -> Command {
-    let mut command = Command::new(blocking(tools::baseline_python).await);
-    // `-B`: no byte code is written beside the sources.
-    command.args(["-B", "-m", "awslambdaric", "handler.handler"]);
-    command.current_dir(FOLDER);
-    command
+/// A language of a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// Node, with the AWS SDK and the MongoDB driver bundled into one file.
+    Node,
+    /// Python, with boto3 and PyMongo.
+    Python,
 }
 
-/// Returns the command of the minimal function for Node, bundled into one file.
-///
-/// # Errors
-///
-/// Node or the package index is missing; the error says what to do.
-pub async fn node_function() -> Result<Command> {
-    let (node, bundle) = blocking(|| {
-        let node = node::program()?;
-        let bundle = server::scratch_folder().join("handler.mjs");
-        node::bundle(&Path::new(FOLDER).join("handler.mjs"), &bundle)?;
-        anyhow::Ok((node, bundle))
+impl Display for Language {
+    fn fmt(&self, formatter: &mut Formatter) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Node => "Node",
+            Self::Python => "Python",
+        })
+    }
+}
+
+/// The function of a sample, ready to run.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// The command: the program and its arguments.
+    words: Vec<PathBuf>,
+    /// The files and folders that a deployment uploads. boto3 comes with Lambda's runtime for Python.
+    pub package: Vec<PathBuf>,
+}
+
+impl Language {
+    /// All languages.
+    pub const ALL: [Self; 2] = [Self::Node, Self::Python];
+
+    /// Installs the packages, and bundles them for Node.
+    ///
+    /// # Errors
+    ///
+    /// Node or its package index is missing; the error says what to do.
+    pub async fn sample(self) -> Result<Sample> {
+        blocking(move || match self {
+            Self::Node => node_function(),
+            Self::Python => Ok(python_function()),
+        })
+        .await
+    }
+}
+
+fn node_function() -> Result<Sample> {
+    let sample = PathBuf::from(FOLDER).join("sample.mjs");
+    let bundle = server::scratch_folder().join("sample.mjs");
+    node::bundle(&sample, &bundle)?;
+    Ok(Sample {
+        words: vec![
+            node::program()?,
+            // The SDK warns of versions of Node that will lose their support.
+            "--no-warnings".into(),
+            PathBuf::from(FOLDER).join("runtime.mjs"),
+            bundle.clone(),
+        ],
+        package: vec![bundle],
     })
-    .await?;
-    let mut command = Command::new(node);
-    // The SDK warns of versions of Node that will lose their support.
-    command.args(["--no-warnings", "runtime.mjs"]).arg(bundle);
-    command.current_dir(FOLDER);
-    Ok(command)
+}
+
+fn python_function() -> Sample {
+    // `-B`: no byte code is written beside the sources.
+    let arguments = ["-B", "-m", "awslambdaric", "sample.handler"];
+    let packages = tools::baseline_packages();
+    let package = ["pymongo", "bson", "gridfs", "dns"].map(|name| packages.join(name));
+    let mut sample = Sample {
+        words: vec![tools::baseline_python()],
+        package: vec![PathBuf::from(FOLDER).join("sample.py")],
+    };
+    sample.words.extend(arguments.map(PathBuf::from));
+    sample.package.extend(package);
+    sample
+}
+
+impl Sample {
+    /// Returns the command that runs one process.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.words[0]);
+        command.args(&self.words[1..]).current_dir(FOLDER);
+        command
+    }
+
+    /// Starts the sample on a database, behind the local gateway, with further flags of it. Makes the
+    /// indexes.
+    ///
+    /// # Errors
+    ///
+    /// The database or the gateway does not start.
+    pub async fn start(&self, uri: &str, database: &str, flags: &[&str]) -> Result<LocalGateway> {
+        make_indexes(&server::database(uri, database).await?).await?;
+        Launch::template(Path::new(FOLDER).join("template.yaml"))
+            .binaries(self.binaries()?)
+            .parameter(&format!("MongodbUri={uri}"))
+            .parameter(&format!("MongodbDatabase={database}"))
+            .flags(flags)
+            .start()
+            .await
+    }
+
+    /// Returns a folder in which the program `sample` runs the function.
+    fn binaries(&self) -> Result<PathBuf> {
+        let folder = server::scratch_folder().join(format!("sample-{:08x}", fastrand::u32(..)));
+        std::fs::create_dir_all(&folder)?;
+        let words = self
+            .words
+            .iter()
+            .map(|word| format!("'{}'", word.display()));
+        let words = words.collect::<Vec<_>>().join(" ");
+        let mut script = File::create(folder.join("sample"))?;
+        writeln!(script, "#!/bin/sh\nexec {words}")?;
+        script.set_permissions(Permissions::from_mode(0o755))?;
+        Ok(folder)
+    }
+}
+
+/// Makes the indexes of a sample: for the history of a conversation, and for a user's connections.
+async fn make_indexes(database: &Database) -> Result<()> {
+    for (collection, keys) in [
+        ("chat_messages", doc! {"conversation_id": 1, "timestamp": 1}),
+        ("connections", doc! {"user_id": 1}),
+    ] {
+        let index = IndexModel::builder().keys(keys).build();
+        let collection = database.collection::<Document>(collection);
+        collection.create_index(index).await?;
+    }
+    Ok(())
 }
 
 /// Runs a call that may install something, on a thread for blocking work.

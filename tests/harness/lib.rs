@@ -16,7 +16,7 @@
 //! - [`process`]: processes that end with this one; memory, CPU time, open files and children of a process
 //! - [`tools`]: third-party programs, installed once
 //! - [`node`]: packages for Node, installed once, and bundles of them
-//! - [`baseline`]: the server that the chat replaces, and functions in other languages
+//! - [`baseline`]: the server that the chat replaces, and samples of a chat in other languages
 //! - [`ministack`]: an emulator of AWS as a process
 //! - [`sam`]: builds, deploys and deletes with the SAM CLI, as the README says
 

@@ -136,18 +136,33 @@ pub fn baseline_python() -> PathBuf {
     BASELINE.program("python")
 }
 
+/// Returns the folder of the packages that `tests/baseline` imports.
+///
+/// # Panics
+///
+/// They are not there: the installation is broken.
+pub fn baseline_packages() -> PathBuf {
+    site_packages(&BASELINE).expect("an environment of Python has packages")
+}
+
 /// Returns the library of libfaketime, to be loaded into a program; `None` on machines for which it is not
 /// compiled.
 pub fn faketime() -> Option<PathBuf> {
-    const LIBRARY: &str = "site-packages/libfaketime/vendor/libfaketime/src/libfaketime.so.1";
+    const LIBRARY: &str = "libfaketime/vendor/libfaketime/src/libfaketime.so.1";
     if !HAS_FAKETIME {
         return None;
     }
-    let libraries = FAKETIME.bin().with_file_name("lib");
+    let library = site_packages(&FAKETIME)?.join(LIBRARY);
+    library.is_file().then_some(library)
+}
+
+/// Returns the folder `lib/python3.…/site-packages` of an environment.
+fn site_packages(environment: &Environment) -> Option<PathBuf> {
+    let libraries = environment.bin().with_file_name("lib");
     let versions = std::fs::read_dir(libraries).into_iter().flatten().flatten();
     versions
-        .map(|python| python.path().join(LIBRARY))
-        .find(|library| library.is_file())
+        .map(|python| python.path().join("site-packages"))
+        .find(|folder| folder.is_dir())
 }
 
 /// Returns a PATH on which Python, the AWS CLI and cargo-lambda come first, so that `cargo lambda` works.

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
 
 use super::tally::{ACK_TIMEOUT, BACKOFF, POLL_INTERVAL, Tally, Times, add, connect, get, reach};
+use crate::figures::Report;
 use crate::messages::TEXT;
 
 /// Handshakes at once, while all connect at the rate that the chat can take.
@@ -54,12 +55,13 @@ pub struct Crowd {
     mode: watch::Sender<Mode>,
     people: Vec<JoinHandle<Person>>,
     chatting: usize,
+    report: Report,
 }
 
 impl Crowd {
     /// Opens `sockets` connections of as many users, of whom the first `chatting` will chat in
     /// pairs, and prints the rate.
-    pub async fn connect(chat: &Chat, sockets: usize, chatting: usize) -> Self {
+    pub async fn connect(chat: &Chat, sockets: usize, chatting: usize, report: Report) -> Self {
         let place = Arc::new(Place {
             url: chat.ws.clone(),
             start: Instant::now(),
@@ -79,17 +81,19 @@ impl Crowd {
             refusals,
             ..
         } = tally.take_times();
-        println!(
-            "{sockets} sockets connect             {:.0} handshakes a second, {}; refused: {}",
+        let value = format!(
+            "{:.0} handshakes a second, {}; refused: {}",
             sockets as f64 / took.as_secs_f64(),
             handshakes.summary(),
             refusals.values().sum::<usize>()
         );
+        report.row(format_args!("{sockets} clients connect"), value);
         Self {
             place,
             mode,
             people,
             chatting,
+            report,
         }
     }
 
@@ -113,14 +117,14 @@ impl Crowd {
         .await;
         let after = counters.map(get);
         let [sent, acked, delivered, resent] = std::array::from_fn(|i| after[i] - before[i]);
-        println!(
-            "{} of {} sockets chat {} s   sent {sent}, acknowledged {acked}, delivered {delivered}, \
-             resent {resent}; send to receive {}",
-            self.chatting,
-            self.people.len(),
-            CHAT.as_secs(),
-            tally.take_times().deliveries.summary()
+        let (chatting, all) = (self.chatting, self.people.len());
+        let figure = format!("{chatting} of {all} clients chat for {} s", CHAT.as_secs());
+        let times = tally.take_times().deliveries.summary();
+        let value = format!(
+            "sent {sent}, acknowledged {acked}, delivered {delivered}, resent {resent}; send to \
+             receive {times}"
         );
+        self.report.row(figure, value);
     }
 
     /// Cuts all connections at once, and prints how the users come back.
@@ -148,14 +152,16 @@ impl Crowd {
             refusals,
             ..
         } = tally.take_times();
-        println!(
-            "all cut, back within {} s        all {sockets} are back after {:.1} s, handshakes {}; \
-             refused and tried again: {refusals:?}; rows: one of each socket, {old} of cut ones \
-             whose $disconnect took too long, {in_vain} of refused handshakes",
-            RETURN.as_secs(),
+        let seconds = RETURN.as_secs();
+        let figure = format!("all connections are cut, clients reconnect within {seconds} s");
+        let value = format!(
+            "all {sockets} are back after {:.1} s, handshakes {}; refused and tried again: \
+             {refusals:?}; rows: one of each connection, {old} of cut ones whose $disconnect took \
+             too long, {in_vain} of refused handshakes",
             took.as_secs_f64(),
             handshakes.summary()
         );
+        self.report.row(figure, value);
     }
 
     /// Closes all connections.
@@ -177,10 +183,9 @@ impl Crowd {
         }
         let closed = Instant::now();
         let left = left_over(chat, doc! {}, closed).await;
-        println!(
-            "all close their sockets          {left} rows are left after {:.1} s",
-            closed.elapsed().as_secs_f64()
-        );
+        let seconds = closed.elapsed().as_secs_f64();
+        let value = format!("{left} rows are left after {seconds:.1} s");
+        self.report.row("all clients leave", value);
     }
 }
 

@@ -12,7 +12,7 @@ use tests::client::{Connection, Frame, Pending, Reply};
 use tokio::time::timeout_at;
 
 use super::tally::{ACK_TIMEOUT, BACKOFF, add, connect, get};
-use crate::figures::Samples;
+use crate::figures::{Report, Samples};
 use crate::messages::TEXT;
 
 /// The two users.
@@ -37,7 +37,7 @@ struct Sent {
 /// # Panics
 ///
 /// The conversation does not hold each acknowledged message once, under its number, without a hole.
-pub async fn write_at_once(chat: &Chat) {
+pub async fn write_at_once(chat: &Chat, report: Report) {
     let pushes = Arc::new(AtomicUsize::new(0));
     let sockets = join_all((0..2 * SOCKETS).map(|number| {
         let user = USERS[number % 2];
@@ -62,15 +62,18 @@ pub async fn write_at_once(chat: &Chat) {
     let expected = 1..=numbers.len() as i64;
     let numbers: std::collections::BTreeSet<i64> = numbers.collect();
     assert!(numbers.into_iter().eq(expected), "numbers have no holes");
-    println!(
-        "{} senders, one conversation    {:.1} messages a second, {:.0} pushes a second; ack {}; \
-         resent {}; numbers dense, each stored once",
-        2 * SOCKETS,
+    let figure = format!(
+        "{} connections of two users send into one conversation",
+        2 * SOCKETS
+    );
+    let value = format!(
+        "{:.1} messages and {:.0} pushes a second; ack {}; resent {}; numbers dense, each stored once",
         all.numbers.len() as f64 / took.as_secs_f64(),
         get(&pushes) as f64 / took.as_secs_f64(),
         all.acks.summary(),
         all.resent
     );
+    report.row(figure, value);
 }
 
 /// Sends on one connection until `end`.

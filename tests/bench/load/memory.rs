@@ -1,6 +1,6 @@
 //! Memory of each process and open connections in each phase of the load (Linux).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,8 @@ use tests::process::descendants;
 use tests::{Chat, process};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
+
+use crate::figures::Report;
 
 /// Interval between two samples.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -94,20 +96,16 @@ impl Record {
         }
     }
 
-    /// Prints a table with a row for each phase and a column for each process.
-    pub fn print(&self) {
-        let phases = self.0.iter();
-        let names: BTreeSet<&String> = phases.flat_map(|phase| phase.memory.keys()).collect();
-        print!("{:<32} {:>11}", "memory in MB, at most", "connections");
-        names.iter().for_each(|name| print!(" {name:>12}"));
-        println!();
+    /// Prints a row for each phase.
+    pub fn print(&self, report: Report) {
         for phase in &self.0 {
-            print!("{:<32} {:>11}", phase.name, phase.connections);
-            for name in &names {
-                let megabytes = phase.memory.get(*name).copied().unwrap_or_default();
-                print!(" {megabytes:>12.1}");
-            }
-            println!();
+            let memory = phase.memory.iter();
+            let memory: Vec<String> = memory
+                .map(|(name, megabytes)| format!("{name} {megabytes:.1}"))
+                .collect();
+            let figure = format!("memory at most, in MB: {}", phase.name);
+            let value = format!("{} ({} connections)", memory.join(", "), phase.connections);
+            report.row(figure, value);
         }
     }
 }

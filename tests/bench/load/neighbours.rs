@@ -13,8 +13,8 @@ use tokio::net::TcpSocket;
 use tokio::time::MissedTickBehavior;
 
 use super::tally::{ACK_TIMEOUT, add, connect, get};
-use crate::figures::Samples;
-use crate::messages::{TIME, all_chat, connect_pairs};
+use crate::figures::{Report, Samples};
+use crate::messages::{PAIRS, TIME, all_chat, connect_pairs};
 
 /// The user who does not read, and the user who writes to that one.
 const SILENT: [&str; 2] = ["silent", "insistent"];
@@ -40,7 +40,7 @@ const ON_THE_WAY: [usize; 2] = [1, 128];
 /// # Panics
 ///
 /// The client does not get all messages in the end.
-pub async fn slow_reader(chat: &Chat) {
+pub async fn slow_reader(chat: &Chat, report: Report) {
     let without = chat_in_pairs(chat, "alone").await;
     let mut silent = connect_silent(chat).await;
     let mut insistent = chat.connect(SILENT[1]).await;
@@ -50,9 +50,14 @@ pub async fn slow_reader(chat: &Chat) {
         with = chat_in_pairs(chat, "beside-silent") => with,
         () = insist_on(&mut insistent, &mut missed) => unreachable!("it goes on"),
     };
-    compare("beside a client that reads not", &with, &without);
-    println!("pushes that it did not take      {missed}");
-    catch_up(chat, &mut silent, &mut insistent).await;
+    let figure = format!("{PAIRS} pairs beside a client that does not read");
+    report.row(figure, ratio(&with, &without));
+    report.row("pushes that this client did not take", missed);
+    let (all, pushed) = catch_up(chat, &mut silent, &mut insistent).await;
+    let value = format!(
+        "it has all {all}: {pushed} were pushed before the gap, the others read from the history"
+    );
+    report.row("when this client reads again", value);
 }
 
 async fn connect_silent(chat: &Chat) -> Connection {
@@ -85,7 +90,7 @@ async fn insist_on(insistent: &mut Client, missed: &mut usize) {
 const PAGE: usize = 100;
 
 /// The client reads again until it gets the newest message; then it fills the gap from the history.
-async fn catch_up(chat: &Chat, silent: &mut Connection, insistent: &mut Client) {
+async fn catch_up(chat: &Chat, silent: &mut Connection, insistent: &mut Client) -> (i64, i64) {
     let mut copy = Copy::default();
     let mut newest = 0;
     let last = tokio::select! {
@@ -106,10 +111,7 @@ async fn catch_up(chat: &Chat, silent: &mut Connection, insistent: &mut Client) 
         copy.add_page(&page, PAGE);
     }
     assert_eq!(copy.last(), last, "it has all of them");
-    println!(
-        "when it reads again              it has all {last}: {pushed} were pushed before the gap, the \
-         others read from the history"
-    );
+    (last, pushed)
 }
 
 async fn read_on(silent: &mut Connection, copy: &mut Copy, newest: &mut i64) {
@@ -143,7 +145,7 @@ fn number(frame: &Value) -> i64 {
 /// # Panics
 ///
 /// The response to a bad frame is not an error.
-pub async fn flood(chat: &Chat) {
+pub async fn flood(chat: &Chat, report: Report) {
     let without = chat_in_pairs(chat, "before-flood").await;
     for on_the_way in ON_THE_WAY {
         let (gateway, refused) = (chat.gateway.id(), AtomicUsize::new(0));
@@ -154,12 +156,15 @@ pub async fn flood(chat: &Chat) {
             () = send_bad_frames(chat, on_the_way, &refused) => unreachable!("it goes on"),
         };
         let rate = get(&refused) as f64 / start.elapsed().as_secs_f64();
-        compare("beside a flood of bad frames", &with, &without);
-        println!(
-            "{FLOODERS} sockets, each {on_the_way:>3} on the way    {rate:.0} bad frames refused a second; memory of the \
-             gateway {before:.1} MB before, {:.1} MB after",
+        let figure = format!(
+            "{PAIRS} pairs beside {FLOODERS} clients that send bad frames, {on_the_way} in flight each"
+        );
+        report.row(&figure, ratio(&with, &without));
+        let value = format!(
+            "{rate:.0} rejected a second; memory of the gateway {before:.1} MB before, {:.1} MB after",
             memory_mb(gateway)
         );
+        report.row(format_args!("{figure}: bad frames"), value);
     }
 }
 
@@ -209,14 +214,15 @@ async fn chat_in_pairs(chat: &Chat, name: &str) -> Samples {
     all_chat(connect_pairs(chat, name).await).await
 }
 
-fn compare(label: &str, with: &Samples, without: &Samples) {
+/// Returns how many messages were delivered with the neighbours, and without them.
+fn ratio(with: &Samples, without: &Samples) -> String {
     let rate = |samples: &Samples| samples.len() as f64 / TIME.as_secs_f64();
-    println!(
-        "{label:<32} {:.0} delivered a second instead of {:.0}, ratio {:.2}; {} instead of {}",
+    format!(
+        "{:.0} delivered a second instead of {:.0} ({:.2} times); {} instead of {}",
         rate(with),
         rate(without),
         rate(with) / rate(without),
         with.summary(),
         without.summary()
-    );
+    )
 }
