@@ -25,7 +25,7 @@ use crate::{Connection, ConnectionId, Deadline, Error};
 /// Calls in flight at once for one frame.
 const CONCURRENT_CALLS: usize = 32;
 
-/// The timeout of one attempt of a call, if the request has that long.
+/// The timeout of one attempt of a call.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Attempts of one call: the first, and retries of 429, 5xx and timeouts.
@@ -245,6 +245,10 @@ impl Push {
         Err(CallError::Failed(error))
     }
 
+    /// Calls a connection; all attempts together end with the request.
+    ///
+    /// The deadline is waited for here, and not set for the call: settings of a single call make the SDK
+    /// build its configuration once more for each.
     async fn call(
         &self,
         endpoint: &str,
@@ -254,19 +258,23 @@ impl Push {
     ) -> Result<(), CallError> {
         let client = self.client(endpoint);
         let id = connection_id.as_str();
-        let settings = within(deadline);
-        match call {
-            Call::Post(frame) => {
-                let post = client.post_to_connection().connection_id(id);
-                let post = post.data(Blob::new(frame.clone())).customize();
-                post.config_override(settings).send().await?;
+        // Boxed: the types of the SDK's futures are deep, and would be part of every caller's.
+        let called = Box::pin(async {
+            match call {
+                Call::Post(frame) => {
+                    let post = client.post_to_connection().connection_id(id);
+                    post.data(Blob::new(frame.clone())).send().await?;
+                }
+                Call::Delete => {
+                    client.delete_connection().connection_id(id).send().await?;
+                }
             }
-            Call::Delete => {
-                let delete = client.delete_connection().connection_id(id).customize();
-                delete.config_override(settings).send().await?;
-            }
+            Ok(())
+        });
+        match tokio::time::timeout(deadline.remaining(), called).await {
+            Ok(outcome) => outcome,
+            Err(elapsed) => Err(CallError::Failed(Error::unavailable("push")(elapsed))),
         }
-        Ok(())
     }
 
     /// Returns the client of one endpoint. All endpoints of a scheme share one pool of connections.
@@ -283,6 +291,11 @@ impl Push {
     fn sdk_config(&self, endpoint: &str) -> Config {
         let mut config = Builder::from(&self.sdk)
             .endpoint_url(endpoint)
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+                    .build(),
+            )
             .retry_config(
                 RetryConfig::standard()
                     .with_max_attempts(ATTEMPTS)
@@ -296,16 +309,6 @@ impl Push {
         }
         config.build()
     }
-}
-
-/// Returns the settings of one call: it ends with the request, and an attempt of it sooner.
-fn within(deadline: Deadline) -> Builder {
-    let left = deadline.remaining();
-    let timeouts = TimeoutConfig::builder()
-        .operation_timeout(left)
-        .operation_attempt_timeout(left.min(ATTEMPT_TIMEOUT))
-        .build();
-    Config::builder().timeout_config(timeouts)
 }
 
 /// Returns the region of an API's own address,
