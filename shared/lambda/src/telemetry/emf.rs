@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde_json::{Value, json};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use super::report::Report;
 
@@ -15,6 +17,10 @@ const NAMESPACE: &str = "MeetMeChat";
 
 /// The one dimension: two stacks of one account do not mix.
 const DIMENSION: &str = "Stack";
+
+/// The members of a document that are neither metrics nor properties, beside the dimension.
+const METADATA: &str = "_aws";
+const FUNCTION: &str = "function";
 
 /// Limit of the values of one metric in one document; further ones are left out.
 const MAX_VALUES: usize = 100;
@@ -36,7 +42,7 @@ impl MetricSource {
     ///
     /// Counters are numbers; durations are arrays of milliseconds. The properties of the invocation
     /// stand beside them, for queries.
-    pub(super) fn document(&self, report: &Report, now: SystemTime) -> Option<Value> {
+    pub(super) fn document(&self, report: &Report, now: SystemTime) -> Option<String> {
         let mut durations: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
         for call in &report.calls {
             let values = durations.entry(call.latency).or_default();
@@ -44,41 +50,93 @@ impl MetricSource {
                 values.push(milliseconds(call.duration));
             }
         }
-        let counters = report.counters.keys().map(|name| metric(name, "Count"));
-        let timers = durations.keys().map(|name| metric(name, "Milliseconds"));
-        let metrics: Vec<Value> = counters.chain(timers).collect();
-        if metrics.is_empty() {
+        if report.counters.is_empty() && durations.is_empty() {
             return None;
         }
-        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let mut document = json!({
-            "_aws": {
-                "Timestamp": now.as_millis() as u64,
-                "CloudWatchMetrics": [{
-                    "Namespace": NAMESPACE,
-                    "Dimensions": [[DIMENSION]],
-                    "Metrics": metrics,
-                }],
-            },
-            "function": self.function,
-        });
-        let properties = report.properties.iter();
-        for (name, value) in properties.filter(|(_, value)| !is_long(value)) {
-            document[name] = value.clone();
-        }
-        for (name, count) in &report.counters {
-            document[name] = (*count).into();
-        }
-        for (name, values) in durations {
-            document[name] = values.into();
-        }
-        document[DIMENSION] = self.stack.as_str().into();
-        Some(document)
+        let document = Document {
+            source: self,
+            report,
+            durations,
+            now,
+        };
+        Some(serde_json::to_string(&document).expect("its names are text"))
     }
 }
 
-fn metric(name: &str, unit: &str) -> Value {
-    json!({"Name": name, "Unit": unit})
+/// The document of an invocation. It is written in one pass.
+struct Document<'a> {
+    source: &'a MetricSource,
+    report: &'a Report,
+    durations: BTreeMap<&'static str, Vec<f64>>,
+    now: SystemTime,
+}
+
+impl Serialize for Document<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut document = serializer.serialize_map(None)?;
+        document.serialize_entry(METADATA, &self.metadata())?;
+        document.serialize_entry(FUNCTION, &self.source.function)?;
+        document.serialize_entry(DIMENSION, &self.source.stack)?;
+        for (name, count) in &self.report.counters {
+            document.serialize_entry(name, count)?;
+        }
+        for (name, values) in &self.durations {
+            document.serialize_entry(name, values)?;
+        }
+        for (name, value) in self.report.properties.iter() {
+            if !self.has(name) && !is_long(value) {
+                document.serialize_entry(name, value)?;
+            }
+        }
+        document.end()
+    }
+}
+
+impl Document<'_> {
+    fn metadata(&self) -> Metadata<'_> {
+        let metric = |unit| move |name: &&'static str| Metric { name, unit };
+        let counters = self.report.counters.keys().map(metric("Count"));
+        let timers = self.durations.keys().map(metric("Milliseconds"));
+        let now = self.now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Metadata {
+            timestamp: now.as_millis() as u64,
+            cloud_watch_metrics: [Directive {
+                namespace: NAMESPACE,
+                dimensions: [[DIMENSION]],
+                metrics: counters.chain(timers).collect(),
+            }],
+        }
+    }
+
+    /// Returns whether a name stands in the document already, which no property may change.
+    fn has(&self, name: &str) -> bool {
+        [METADATA, FUNCTION, DIMENSION].contains(&name)
+            || self.report.counters.contains_key(name)
+            || self.durations.contains_key(name)
+    }
+}
+
+/// Tells CloudWatch which members of the document are metrics.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Metadata<'a> {
+    timestamp: u64,
+    cloud_watch_metrics: [Directive<'a>; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Directive<'a> {
+    namespace: &'static str,
+    dimensions: [[&'static str; 1]; 1],
+    metrics: Vec<Metric<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Metric<'a> {
+    name: &'a str,
+    unit: &'static str,
 }
 
 /// Returns milliseconds with three decimals: more digits are noise.
@@ -94,6 +152,9 @@ fn is_long(value: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
+    use super::super::fields::Values;
     use super::super::report::Call;
     use super::*;
 
@@ -104,24 +165,32 @@ mod tests {
         }
     }
 
+    fn document(report: &Report, now: SystemTime) -> Value {
+        let document = source().document(report, now).expect("a document");
+        serde_json::from_str(&document).expect("JSON")
+    }
+
     fn call(name: &'static str, latency: &'static str, micros: u64) -> Call {
         Call {
             name,
             latency,
             start: UNIX_EPOCH,
             duration: Duration::from_micros(micros),
-            fields: serde_json::Map::new(),
+            fields: Values::default(),
         }
     }
 
     #[test]
     fn a_document_has_exactly_the_shape_of_the_specification() {
-        let properties = json!({
-            "requestId": "8f50",
-            "connection_id": "PJqB0fHsqRcCHlw=",
-            "seq": 12,
-            "Stack": "of no weight",
-        });
+        let properties = Values::from([
+            ("requestId", "8f50".into()),
+            ("connection_id", "PJqB0fHsqRcCHlw=".into()),
+            ("seq", 12.into()),
+            ("Stack", "of no weight".into()),
+            ("Sends", "of no weight".into()),
+            ("PushLatency", "of no weight".into()),
+            ("_aws", "of no weight".into()),
+        ]);
         let report = Report {
             counters: BTreeMap::from([("Sends", 1), ("PushesGone", 0)]),
             calls: vec![
@@ -129,12 +198,12 @@ mod tests {
                 call("push", "PushLatency", 1_500),
                 call("database", "DatabaseLatency", 2_000),
             ],
-            properties: properties.as_object().expect("an object").clone(),
+            properties,
         };
         let now = UNIX_EPOCH + Duration::from_millis(1_795_346_103_123);
         assert_eq!(
-            source().document(&report, now),
-            Some(json!({
+            document(&report, now),
+            json!({
                 "_aws": {
                     "Timestamp": 1_795_346_103_123_u64,
                     "CloudWatchMetrics": [{
@@ -157,8 +226,13 @@ mod tests {
                 "requestId": "8f50",
                 "connection_id": "PJqB0fHsqRcCHlw=",
                 "seq": 12,
-            }))
+            })
         );
+        let text = source().document(&report, now).expect("a document");
+        for name in ["Stack", "Sends", "PushLatency", "_aws"] {
+            let member = format!("\"{name}\":");
+            assert_eq!(text.matches(&member).count(), 1, "{text}");
+        }
     }
 
     #[test]
@@ -168,10 +242,10 @@ mod tests {
             calls: (0..250)
                 .map(|micros| call("push", "PushLatency", micros))
                 .collect(),
-            properties: [("cause".to_owned(), long.into())].into_iter().collect(),
+            properties: Values::from([("cause", long.into())]),
             ..Report::default()
         };
-        let document = source().document(&report, UNIX_EPOCH).expect("a document");
+        let document = document(&report, UNIX_EPOCH);
         let values = document["PushLatency"].as_array().expect("an array");
         assert_eq!(values.len(), 100);
         assert!(document.to_string().len() < 10_000);
@@ -180,9 +254,7 @@ mod tests {
     #[test]
     fn an_invocation_without_metrics_has_no_document() {
         let report = Report {
-            properties: [("requestId".to_owned(), "8f50".into())]
-                .into_iter()
-                .collect(),
+            properties: Values::from([("requestId", "8f50".into())]),
             ..Report::default()
         };
         assert_eq!(source().document(&report, UNIX_EPOCH), None);

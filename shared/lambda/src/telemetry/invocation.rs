@@ -79,7 +79,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Invocations {
         if *event.metadata().level() == Level::ERROR {
             for around in span.scope() {
                 if let Some(around) = around.extensions().get::<Fields>() {
-                    fields.inherit(&around.values);
+                    fields.values.inherit(&around.values);
                 }
             }
             return self.send_failure(fields);
@@ -141,7 +141,7 @@ impl Invocations {
         if let Some(source) = &self.metric_source
             && let Some(document) = source.document(&report, SystemTime::now())
         {
-            line::print(&document.to_string());
+            line::print(document);
         }
         let header = report.properties.get("xrayTraceId").and_then(Value::as_str);
         if let Some(daemon) = &self.daemon

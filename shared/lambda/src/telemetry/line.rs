@@ -15,6 +15,7 @@ use std::io::Write as _;
 
 use chat::timestamp;
 use chrono::Utc;
+use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
@@ -26,42 +27,47 @@ use super::fields::Fields;
 pub(super) struct Lines {
     /// Whether lines are JSON; else they are text.
     pub(super) json: bool,
+    /// The least important level that is shown.
+    pub(super) level: LevelFilter,
 }
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let level = *event.metadata().level();
+        if level > self.level {
+            return;
+        }
         let mut fields = Fields::default();
         event.record(&mut fields);
         for span in context.event_scope(event).into_iter().flatten() {
             if let Some(around) = span.extensions().get::<Fields>() {
-                fields.inherit(&around.values);
+                fields.values.inherit(&around.values);
             }
         }
-        let level = *event.metadata().level();
-        let line = if self.json {
+        print(if self.json {
             json(level, fields)
         } else {
             text(level, fields)
-        };
-        print(&line);
+        });
     }
 }
 
 /// Prints a line in one piece.
-pub(super) fn print(line: &str) {
+pub(super) fn print(mut line: String) {
+    line.push('\n');
     // A log that cannot be written must not end the process.
-    let _ = std::io::stdout()
-        .lock()
-        .write_all(format!("{line}\n").as_bytes());
+    let _ = std::io::stdout().lock().write_all(line.as_bytes());
 }
 
 fn json(level: Level, fields: Fields) -> String {
     let mut line = fields.values;
-    line.extend(counted(fields.counters));
+    for (metric, count) in fields.counters {
+        line.set(metric, count.into());
+    }
     // Lambda reads these two.
-    line.insert("timestamp".to_owned(), timestamp::format(Utc::now()).into());
-    line.insert("level".to_owned(), level.as_str().into());
-    serde_json::Value::Object(line).to_string()
+    line.set("timestamp", timestamp::format(Utc::now()).into());
+    line.set("level", level.as_str().into());
+    serde_json::to_string(&line).expect("its names are text")
 }
 
 /// Returns a line for people, without the time and the trace: Lambda and the local gateway put the time
@@ -71,34 +77,34 @@ fn text(level: Level, mut fields: Fields) -> String {
     let message = message.as_str().unwrap_or_default();
     fields.values.remove("xrayTraceId");
     let mut line = format!("{level:>5} {message}");
-    for (name, value) in fields.values.into_iter().chain(counted(fields.counters)) {
+    for (name, value) in fields.values.iter() {
         write!(line, " {name}={value}").expect("a string takes all");
     }
+    for (metric, count) in fields.counters {
+        write!(line, " {metric}={count}").expect("a string takes all");
+    }
     line
-}
-
-fn counted(
-    counters: Vec<(&'static str, u64)>,
-) -> impl Iterator<Item = (String, serde_json::Value)> {
-    let counters = counters.into_iter();
-    counters.map(|(metric, count)| (metric.to_owned(), count.into()))
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
+    use super::super::fields::Values;
     use super::*;
 
     fn fields() -> Fields {
-        let values = json!({"message": "message \"stored\"", "seq": 7, "connection_id": "PJ\n="});
-        let mut fields = Fields {
-            values: values.as_object().expect("an object").clone(),
-            counters: vec![("Sends", 1)],
-        };
-        let around = json!({"requestId": "8f50", "connection_id": "around"});
-        fields.inherit(around.as_object().expect("an object"));
-        fields
+        let mut values = Values::from([
+            ("message", "message \"stored\"".into()),
+            ("seq", 7.into()),
+            ("connection_id", "PJ\n=".into()),
+        ]);
+        values.inherit(&Values::from([
+            ("requestId", "8f50".into()),
+            ("connection_id", "around".into()),
+        ]));
+        let counters = vec![("Sends", 1)];
+        Fields { values, counters }
     }
 
     #[test]

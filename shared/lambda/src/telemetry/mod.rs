@@ -34,8 +34,6 @@ mod xray;
 use std::env;
 
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::Layer;
-use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -55,19 +53,7 @@ use xray::Daemon;
 pub fn start() {
     let level = variable("AWS_LAMBDA_LOG_LEVEL")
         .and_then(|level| level.parse().ok())
-        .unwrap_or(LevelFilter::INFO)
-        // Below INFO the runtime and the SDK show whole events and requests, and with them the text
-        // of messages. We log nothing there.
-        .min(LevelFilter::INFO);
-    // Spans are there at any level: they give lines their ids.
-    let shown = filter_fn(move |metadata| {
-        let most = if metadata.is_span() {
-            LevelFilter::INFO
-        } else {
-            level
-        };
-        *metadata.level() <= most
-    });
+        .unwrap_or(LevelFilter::INFO);
     let json =
         variable("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("json"));
     let invocations = Invocations {
@@ -79,9 +65,12 @@ pub fn start() {
             }),
         daemon: variable("AWS_XRAY_DAEMON_ADDRESS").and_then(|address| Daemon::at(&address)),
     };
+    // Below INFO the runtime shows whole events, and with them the text of messages. We log nothing
+    // there. Spans are INFO and there at any level: they give lines their ids, and metrics their times.
     tracing_subscriber::registry()
-        .with(invocations.with_filter(LevelFilter::INFO))
-        .with(Lines { json }.with_filter(shown))
+        .with(LevelFilter::INFO)
+        .with(invocations)
+        .with(Lines { json, level })
         .init();
 }
 

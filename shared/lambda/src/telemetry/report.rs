@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use serde_json::{Map, Value};
+use super::fields::Values;
 
 /// The counters, calls and fields of one invocation.
 #[derive(Debug, Default)]
@@ -13,7 +13,7 @@ pub(super) struct Report {
     /// Its calls to others.
     pub(super) calls: Vec<Call>,
     /// The fields of its spans, and of the events that count.
-    pub(super) properties: Map<String, Value>,
+    pub(super) properties: Values,
 }
 
 /// A call that has ended.
@@ -28,5 +28,5 @@ pub(super) struct Call {
     /// Its duration, with all its retries.
     pub(super) duration: Duration,
     /// The fields of its span.
-    pub(super) fields: Map<String, Value>,
+    pub(super) fields: Values,
 }

@@ -86,7 +86,7 @@ impl Daemon {
 fn document(trace: &Trace<'_>, id: u64, call: &Call) -> Value {
     let start = call.start.duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut annotations = call.fields.clone();
-    let fault = annotations.remove("fault") == Some(true.into());
+    let fault = annotations.remove("fault") == Some(Value::Bool(true));
     json!({
         "name": call.name,
         "id": format!("{id:016x}"),
@@ -105,6 +105,7 @@ fn document(trace: &Trace<'_>, id: u64, call: &Call) -> Value {
 mod tests {
     use std::time::Duration;
 
+    use super::super::fields::Values;
     use super::*;
 
     const ROOT: &str = "1-6b02f2a1-0123456789abcdef01234567";
@@ -147,13 +148,15 @@ mod tests {
 
     #[test]
     fn a_datagram_is_a_header_line_and_a_subsegment() {
-        let fields = json!({"operation": "insert of a message", "fault": true});
         let call = Call {
             name: "database",
             latency: "DatabaseLatency",
             start: UNIX_EPOCH + Duration::from_millis(1_795_346_103_500),
             duration: Duration::from_millis(250),
-            fields: fields.as_object().expect("an object").clone(),
+            fields: Values::from([
+                ("operation", "insert of a message".into()),
+                ("fault", true.into()),
+            ]),
         };
         let trace = Trace {
             root: ROOT,
