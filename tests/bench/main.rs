@@ -1,7 +1,8 @@
 //! Measures the chat: `cargo measure bench`, or only some parts of it:
-//! `cargo measure bench messages pages compare compare-long start sizes scale load`.
+//! `cargo measure bench messages posts pages compare compare-long start sizes scale load`.
 //!
 //! - [`messages`]: send to receive, with one pair and with many, beside an insert and a bare echo
+//! - [`posts`]: a post to a connection through the AWS SDK, and by hand
 //! - [`pages`]: pages of long conversations and sends into them, beside a short one
 //! - [`compare`]: beside the server that the chat replaces, and beside a chat in Node and in Python, with
 //!   short conversations or with long ones
@@ -28,6 +29,7 @@ mod load;
 mod messages;
 mod mode;
 mod pages;
+mod posts;
 mod processes;
 mod scale;
 mod starts;
@@ -39,8 +41,9 @@ use figures::Report;
 use mode::Mode;
 
 /// The parts of the benchmark.
-const PARTS: [&str; 8] = [
+const PARTS: [&str; 9] = [
     "messages",
+    "posts",
     "pages",
     "compare",
     "compare-long",
@@ -77,7 +80,7 @@ async fn main() {
     for mode in Mode::ALL {
         in_mode(mode, &wanted).await;
     }
-    if wanted(&["start", "sizes", "scale"]) {
+    if wanted(&["posts", "start", "sizes", "scale"]) {
         in_either_mode(&wanted).await;
     }
 }
@@ -128,6 +131,9 @@ async fn one_chat(mode: Mode, wanted: &impl Fn(&[&str]) -> bool) {
 /// Measures the parts that are the same in both modes.
 async fn in_either_mode(wanted: &impl Fn(&[&str]) -> bool) {
     Report::EITHER_MODE.heading(&["value"]);
+    if wanted(&["posts"]) {
+        posts::compare().await;
+    }
     if wanted(&["start"]) {
         starts::run(server::uri().await).await;
     }
