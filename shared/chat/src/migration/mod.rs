@@ -41,7 +41,7 @@ pub struct Summary {
 ///
 /// Numbered documents stay numbered: run it again.
 ///
-/// - [`Error::Unavailable`](crate::Error::Unavailable): the database failed.
+/// - [`Error::Unavailable`]: the database failed.
 /// - That of `progress`.
 pub async fn run(
     database: &Database,
