@@ -90,7 +90,7 @@ async fn stores_and_pushes(language: Language) {
     let database = server::database(uri, &name).await.expect("a database");
     let connections = database.collection::<Document>("connections");
     // A connection that is gone without a `$disconnect`.
-    let gone = doc! {"_id": "gone=", "user_id": "receiver"};
+    let gone = doc! {"_id": "Hx3fHc0VDoECJgw=", "user_id": "receiver"};
     connections.insert_one(gone).await.expect("inserted");
 
     let mut sender = connect(&gateway, "sender").await;

@@ -204,7 +204,7 @@ async fn every_query_of_a_long_conversation_has_a_short_range() {
             }
         }
         let newest = page(None, None).await;
-        let recorded = newest.iter().find(|message| message.seq % 64 == 1);
+        let recorded = newest.iter().rfind(|message| message.seq % 64 == 1);
         let recorded = recorded.expect("one of 100");
         store.record_reached(recorded, deadline).await;
     }
