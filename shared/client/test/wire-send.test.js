@@ -188,7 +188,7 @@ scenario("rate_limited delays its conversation by exactly retry_after_ms, and no
   const [first, second] = server.sends("ann").filter(({ frame }) => frame.receiver_id === "ben");
   assert.equal(second.frame.client_message_id, first.frame.client_message_id);
   const wait = second.at - first.at;
-  assert.ok(wait >= 399 && wait < 2_000, `the delay was ${wait} ms`);
+  assert.ok(wait >= 399 && wait < 500, `the delay was ${wait} ms`);
 });
 
 scenario("after unavailable the message is sent again under the same id, with growing delays", async (world) => {
@@ -201,7 +201,7 @@ scenario("after unavailable the message is sent again under the same id, with gr
   assert.deepEqual(new Set(sends.map(({ frame }) => frame.client_message_id)), new Set([entry.clientId]));
   const pauses = sends.slice(1).map(({ at }, index) => at - sends[index].at);
   [40, 80, 160, 320].forEach((expected, index) => {
-    assert.ok(pauses[index] > expected - 5 && pauses[index] < expected + 500, `delays of ${pauses} ms`);
+    assert.ok(pauses[index] > expected - 5 && pauses[index] < expected + 60, `delays of ${pauses} ms`);
   });
 });
 
