@@ -64,9 +64,10 @@ impl Store {
     ) -> Result<Page> {
         let mut found = Found::new(range, limit, fits);
         for step in Step::ALL {
-            let reached = match found.asks_for_reached(step) {
-                true => self.reached(conversation_id, deadline).await?,
-                false => None,
+            let reached = if found.asks_for_reached(step) {
+                self.reached(conversation_id, deadline).await?
+            } else {
+                None
             };
             if let Some(query) = found.query(step, reached) {
                 found = self.read(conversation_id, query, found, deadline).await?;

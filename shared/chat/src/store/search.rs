@@ -133,9 +133,10 @@ impl<Fits: FnMut(&Message) -> bool> Found<Fits> {
     pub(super) fn query(&self, step: Step, reached: Option<i64>) -> Option<Query> {
         let rest = self.rest()?;
         let far_end = self.far_end(step, reached)?;
-        let mut span = match self.forward {
-            true => Span::new(rest.low, far_end.min(rest.high))?,
-            false => Span::new(far_end.max(rest.low), rest.high)?,
+        let mut span = if self.forward {
+            Span::new(rest.low, far_end.min(rest.high))?
+        } else {
+            Span::new(far_end.max(rest.low), rest.high)?
         };
         let mut limit = self.limit + 1 - self.read;
         // The excluded message is read too: whether it exists decides about a link, which would else cost
@@ -207,9 +208,12 @@ impl<Fits: FnMut(&Message) -> bool> Found<Fits> {
 
     /// Notes that a query has no further messages.
     pub(super) fn finish(&mut self, query: &Query) {
-        self.is_exhausted = self.span.is_none_or(|span| match self.forward {
-            true => query.span.high >= span.high,
-            false => query.span.low <= span.low,
+        self.is_exhausted = self.span.is_none_or(|span| {
+            if self.forward {
+                query.span.high >= span.high
+            } else {
+                query.span.low <= span.low
+            }
         });
     }
 
@@ -228,9 +232,10 @@ impl<Fits: FnMut(&Message) -> bool> Found<Fits> {
     pub(super) fn unknown_side(&self) -> Option<Span> {
         let nearest = self.messages.first()?.seq;
         self.excluded.filter(|_| !self.excluded_exists)?;
-        match self.forward {
-            true => Span::new(i64::MIN, nearest.checked_sub(1)?),
-            false => Span::new(nearest.checked_add(1)?, i64::MAX),
+        if self.forward {
+            Span::new(i64::MIN, nearest.checked_sub(1)?)
+        } else {
+            Span::new(nearest.checked_add(1)?, i64::MAX)
         }
     }
 
