@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use local_gateway::lambda::queue::Queue;
+use local_gateway::lambda::queue::{Event, Queue};
 use local_gateway::lambda::runtime_api::RuntimeApi;
 use local_gateway::lambda::state::Outcome;
 use serde_json::Value;
@@ -79,9 +79,12 @@ impl Function {
     ///
     /// The process exits meanwhile.
     pub async fn invoke(&self, event: &Value) -> Outcome {
-        let payload = Bytes::from(event.to_string());
-        let id = format!("{:032x}", fastrand::u128(..));
-        let waiting = self.queue.push(id, payload, None);
+        let waiting = self.queue.push(Event {
+            id: format!("{:032x}", fastrand::u128(..)),
+            connection_id: None,
+            payload: Bytes::from(event.to_string()),
+            kill: None,
+        });
         let waiting = waiting.expect("the queue is empty");
         waiting.outcome.await.expect("a result")
     }

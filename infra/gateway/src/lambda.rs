@@ -3,6 +3,7 @@
 //! - [`pool`]: the processes of a function: started when there is work, stopped
 //! - [`launch`]: the program of a process: its start, its output, its end
 //! - [`queue`]: events that wait for a process, and processes that wait for an event
+//! - [`turns`]: the order of events that wait
 //! - [`state`]: the state of a process: its phase, and the events that it has
 //! - [`runtime_api`]: the Lambda Runtime API, one for each process
 //! - [`remote`]: functions behind another Invoke API
@@ -16,6 +17,7 @@ pub mod queue;
 pub mod remote;
 pub mod runtime_api;
 pub mod state;
+pub mod turns;
 pub mod watch;
 
 use std::collections::BTreeMap;
@@ -37,6 +39,7 @@ use crate::process::build::Binaries;
 use crate::process::supervise::{Group, this_program};
 pub use error::{FunctionError, InvokeError};
 use pool::{Concurrency, Pool};
+use queue::Event;
 use remote::{Names, RemoteFunction};
 use watch::Watch;
 
@@ -233,9 +236,12 @@ impl Functions {
         let request_id = uuid::Uuid::new_v4().to_string();
         let call = Call {
             backend,
-            request_id: request_id.clone(),
-            payload,
-            kill: kills.first().map(|(_, delay)| *delay),
+            event: Event {
+                id: request_id.clone(),
+                connection_id: connection_id.map(str::to_owned),
+                payload,
+                kill: kills.first().map(|(_, delay)| *delay),
+            },
             timeout,
         };
         let start = Instant::now();
@@ -330,23 +336,20 @@ fn by_id<T>(
 /// An invocation that runs.
 struct Call {
     backend: Backend,
-    request_id: String,
-    payload: Bytes,
-    /// The delay after which a local process that takes the event is killed if it still has it.
-    kill: Option<Duration>,
+    event: Event,
     timeout: Duration,
 }
 
 impl Call {
     /// Invokes the function and waits for its result.
     async fn run(self) -> Result<Bytes, InvokeError> {
-        if self.payload.len() > MAX_PAYLOAD_BYTES {
+        if self.event.payload.len() > MAX_PAYLOAD_BYTES {
             return Err(InvokeError::TooLarge);
         }
         let invoked = async {
             match self.backend {
-                Backend::Local(pool) => pool.invoke(self.request_id, self.payload, self.kill).await,
-                Backend::Remote(function) => function.invoke(self.payload).await,
+                Backend::Local(pool) => pool.invoke(self.event).await,
+                Backend::Remote(function) => function.invoke(self.event.payload).await,
             }
         };
         let result = tokio::time::timeout(self.timeout, invoked).await;

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use local_gateway::lambda::queue::Queue;
+use local_gateway::lambda::queue::{Event, Queue};
 use local_gateway::lambda::runtime_api::RuntimeApi;
 use tests::{programs, server};
 use tokio::net::{TcpListener, UdpSocket};
@@ -168,8 +168,12 @@ async fn invoke_twice(queue: &Queue) {
                 "authorizer": authorizer,
             },
         });
-        let id = format!("{:032x}", fastrand::u128(..));
-        let waiting = queue.push(id, event.to_string().into(), None);
+        let waiting = queue.push(Event {
+            id: format!("{:032x}", fastrand::u128(..)),
+            connection_id: None,
+            payload: event.to_string().into(),
+            kill: None,
+        });
         let waiting = waiting.expect("room");
         let outcome = timeout(TIMEOUT, waiting.outcome).await.expect("in time");
         outcome.expect("an outcome").expect("a result");

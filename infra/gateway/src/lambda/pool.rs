@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::launch::{self, Program};
-use super::queue::Queue;
+use super::queue::{Event, Queue};
 use super::runtime_api::RuntimeApi;
 use super::state::ProcessState;
 use super::{FunctionError, InvokeError, ProcessCounts, Settings};
@@ -124,19 +124,13 @@ impl Pool {
         })
     }
 
-    /// Queues an event for a process, and waits for the result. The process that takes it is killed
-    /// after `kill`. The queue fails the event if no process takes it in time.
+    /// Queues an event for a process, and waits for the result. The queue fails the event if no process takes it in time.
     ///
     /// # Errors
     ///
     /// [`InvokeError::Function`], or `Busy`.
-    pub async fn invoke(
-        self: &Arc<Self>,
-        request_id: String,
-        payload: Bytes,
-        kill: Option<Duration>,
-    ) -> Result<Bytes, InvokeError> {
-        let waiting = self.queue.push(request_id, payload, kill);
+    pub async fn invoke(self: &Arc<Self>, event: Event) -> Result<Bytes, InvokeError> {
+        let waiting = self.queue.push(event);
         let waiting = waiting.ok_or(InvokeError::Busy)?;
         if let Some(taken) = waiting.taken {
             self.grow();

@@ -1,9 +1,9 @@
 //! The queue of a function: events that wait for a process, and processes that wait for an event.
 //!
 //! The process that was used last gets the next event, as on Lambda: its memory is warm, and the
-//! others may be idle for so long that they could be stopped.
+//! others may be idle for so long that they could be stopped. Events that wait take turns by connection:
+//! a client that sends many does not hold up the others. On Lambda they would not wait.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::FunctionError;
 use super::state::{Outcome, ProcessState, Reply};
+use super::turns::Turns;
 
 /// Limit of events in a queue.
 const QUEUE_EVENTS: usize = 10_000;
@@ -27,8 +28,8 @@ pub struct Queue(Mutex<State>);
 /// One of the two lists is empty, but for polls of processes that get no more events.
 #[derive(Default)]
 struct State {
-    /// In order of arrival.
-    events: VecDeque<Queued>,
+    /// By connection; all that belong to none are one source.
+    events: Turns<Option<String>, Queued>,
     /// The sum of the events, in bytes.
     bytes: usize,
     /// The most recent one is the last.
@@ -38,11 +39,13 @@ struct State {
 /// An event for a process.
 pub struct Event {
     /// The request id.
-    pub(super) id: String,
+    pub id: String,
+    /// The connection that it is about.
+    pub connection_id: Option<String>,
     /// The event itself.
-    pub(super) payload: Bytes,
+    pub payload: Bytes,
     /// The delay after which its process is killed: a fault on demand.
-    pub(super) kill: Option<Duration>,
+    pub kill: Option<Duration>,
 }
 
 /// An event that waits for a process.
@@ -69,11 +72,9 @@ pub struct Waiting {
 }
 
 impl Queue {
-    /// Gives the event of the invocation `id` to a process, or lets it wait for one; `None` if too
-    /// many are waiting. Its process is killed after `kill`.
-    pub fn push(&self, id: String, payload: Bytes, kill: Option<Duration>) -> Option<Waiting> {
+    /// Gives an event to a process, or lets it wait for one; `None` if too many are waiting.
+    pub fn push(&self, event: Event) -> Option<Waiting> {
         let (reply, outcome) = oneshot::channel();
-        let event = Event { id, payload, kill };
         let mut state = self.0.lock();
         let Err((event, reply)) = state.give(event, reply) else {
             let taken = None;
@@ -84,11 +85,13 @@ impl Queue {
         }
         let (sender, taken) = oneshot::channel();
         state.bytes += event.payload.len();
-        state.events.push_back(Queued {
+        let queued = Queued {
             event,
             taken: Some(sender),
             reply,
-        });
+        };
+        let source = queued.event.connection_id.clone();
+        state.events.push_back(source, queued);
         let taken = Some(taken);
         Some(Waiting { taken, outcome })
     }
@@ -98,7 +101,7 @@ impl Queue {
         self.0.lock().events.len()
     }
 
-    /// Fails the event that has waited longest, if there is one.
+    /// Fails the event that is due, if there is one.
     pub fn fail_one(&self, error: FunctionError) {
         if let Some(queued) = self.0.lock().pop() {
             let _ = queued.reply.send(Err(error));
@@ -124,8 +127,7 @@ impl Queue {
         event
     }
 
-    /// Takes the event that has waited longest and whose caller has not given up. If there is none,
-    /// joins the processes that wait.
+    /// Takes the event that is due and whose caller has not given up. If there is none, joins the processes that wait.
     fn poll<'a>(&'a self, process: &'a Arc<ProcessState>) -> Result<Event, Poll<'a>> {
         let mut state = self.0.lock();
         process.polls();
@@ -192,7 +194,8 @@ impl State {
 
     fn put_first(&mut self, queued: Queued) {
         self.bytes += queued.event.payload.len();
-        self.events.push_front(queued);
+        let source = queued.event.connection_id.clone();
+        self.events.push_front(source, queued);
     }
 }
 

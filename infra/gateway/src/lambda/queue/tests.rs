@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use proptest::prelude::*;
 
@@ -6,6 +6,16 @@ use super::*;
 
 /// Processes of a function.
 const PROCESSES: usize = 4;
+
+/// Returns an event that belongs to no connection.
+fn event_of(id: &str, payload: Bytes) -> Event {
+    Event {
+        id: id.to_owned(),
+        connection_id: None,
+        payload,
+        kill: None,
+    }
+}
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -96,7 +106,7 @@ impl<'a> Model<'a> {
         self.pushed += 1;
         let event = self.pushed;
         let payload = Bytes::from_static(b"ten bytes!");
-        let pushed = self.queue.push(event.to_string(), payload, None);
+        let pushed = self.queue.push(event_of(&event.to_string(), payload));
         let pushed = pushed.expect("the queue is not full");
         let is_given = self.give(event);
         assert_eq!(pushed.taken.is_none(), is_given);
@@ -195,26 +205,18 @@ fn a_queue_rejects_events_beyond_its_limits() {
     let (queue, payload) = (Queue::default(), Bytes::from(vec![0; 1 + QUEUE_BYTES / 2]));
     let mut callers = Vec::new();
     for _ in 0..2 {
-        callers.push(
-            queue
-                .push("a".to_owned(), payload.clone(), None)
-                .expect("room"),
-        );
+        callers.push(queue.push(event_of("a", payload.clone())).expect("room"));
     }
-    assert!(queue.push("b".to_owned(), Bytes::new(), None).is_none());
+    assert!(queue.push(event_of("b", Bytes::new())).is_none());
 
     let queue = Queue::default();
     for _ in 0..QUEUE_EVENTS {
-        callers.push(
-            queue
-                .push("a".to_owned(), Bytes::new(), None)
-                .expect("room"),
-        );
+        callers.push(queue.push(event_of("a", Bytes::new())).expect("room"));
     }
-    assert!(queue.push("b".to_owned(), Bytes::new(), None).is_none());
+    assert!(queue.push(event_of("b", Bytes::new())).is_none());
     let process = ProcessState::new(Duration::from_secs(60));
     assert!(queue.poll(&process).is_ok());
-    assert!(queue.push("b".to_owned(), Bytes::new(), None).is_some());
+    assert!(queue.push(event_of("b", Bytes::new())).is_some());
 }
 
 #[test]
@@ -223,7 +225,7 @@ fn a_process_that_has_ended_gets_no_event() {
     let process = ProcessState::new(Duration::from_secs(60));
     let poll = queue.poll(&process);
     process.end(None);
-    let waiting = queue.push("a".to_owned(), Bytes::new(), None);
+    let waiting = queue.push(event_of("a", Bytes::new()));
     assert!(waiting.expect("room").taken.is_some());
     let mut poll = poll.err().expect("no event has come");
     let receiver = poll.receiver.as_mut().expect("it waits");
