@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use tests::client::HttpResponse;
+use tests::raw::{Raw, handshake};
 
 use crate::socket::{Handshake, Observer, connect};
 use crate::target;
@@ -73,6 +74,32 @@ async fn a_result_that_is_not_a_proxy_response_rejects_with_502() {
 async fn a_function_that_exceeds_the_integration_timeout_rejects_with_504() {
     // The timeout of this route is 10 seconds.
     assert_eq!(rejected_by(json!({"sleep_ms": 12_000})).await.status, 504);
+}
+
+/// A client that gives up while the `$connect` function runs gets a `$disconnect` after it \[U\].
+#[tokio::test]
+async fn a_handshake_that_is_given_up_gets_its_disconnect() {
+    let target = target::open().await;
+    let (mut observer, gate) = (Observer::open(target).await, Observer::open(target).await);
+    let instructions = json!({
+        "connect": {"report": observer.id, "await_gone": gate.id},
+        "disconnect": {"report": observer.id},
+    });
+    let mut client = Raw::open(&target.ws).await.expect("the gateway listens");
+    let head = handshake(&target.ws);
+    let head = head.trim_end();
+    let request = format!("{head}\r\nUser-Agent: {instructions}\r\n\r\n");
+    client.send(request).await;
+    let connect = observer.next().await;
+    drop(client);
+    gate.close().await;
+
+    let disconnect = observer.next().await;
+    assert_eq!(disconnect["requestContext"]["eventType"], "DISCONNECT");
+    assert_eq!(
+        disconnect["requestContext"]["connectionId"],
+        connect["requestContext"]["connectionId"]
+    );
 }
 
 /// The body of a rejected handshake is `{"message", "connectionId", "requestId"}`, and the

@@ -83,7 +83,13 @@ pub async fn handle(
     if gateway.closing.is_cancelled() {
         return rejection(StatusCode::SERVICE_UNAVAILABLE, None);
     }
-    handshake(gateway, api, request, client, query, accept).await
+    // A task of its own: a client that gives up while $connect runs gets its $disconnect all the same.
+    let tasks = gateway.tasks.clone();
+    let decided = handshake(Arc::clone(gateway), api, request, client, query, accept);
+    tasks.spawn(decided).await.unwrap_or_else(|error| {
+        tracing::error!("a handshake ended: {error}");
+        rejection(StatusCode::INTERNAL_SERVER_ERROR, None)
+    })
 }
 
 /// Returns the query of a handshake.
@@ -127,7 +133,7 @@ fn accept_key(request: &Request<Incoming>) -> Option<String> {
 }
 
 async fn handshake(
-    gateway: &Arc<Gateway>,
+    gateway: Arc<Gateway>,
     api: Arc<WebSocketApi>,
     mut request: Request<Incoming>,
     addr: ClientAddr,
@@ -135,8 +141,6 @@ async fn handshake(
     accept: String,
 ) -> Response<Full<Bytes>> {
     let start = Instant::now();
-    // $connect may be writing the row of this connection: the shutdown waits for its $disconnect.
-    let _pending = gateway.tasks.token();
     let mut client = client_of(&request, addr);
     let handshake = Handshake {
         headers: written_headers(&request),
@@ -144,7 +148,7 @@ async fn handshake(
         port: addr.port,
     };
     let decided = match check_size(&request, &client.domain_name) {
-        Ok(()) => decide(gateway, &api, &mut client, &handshake).await,
+        Ok(()) => decide(&gateway, &api, &mut client, &handshake).await,
         Err(status) => Err(status),
     };
     let status = decided.as_ref().err().copied();
@@ -162,7 +166,7 @@ async fn handshake(
     // A client that has read the 101 can be posted to.
     gateway.connections.insert(Arc::clone(&connection));
     let upgrade = hyper::upgrade::on(&mut request);
-    let served = connection::serve(Arc::clone(gateway), api, connection, outbox, upgrade);
+    let served = connection::serve(Arc::clone(&gateway), api, connection, outbox, upgrade);
     gateway.tasks.spawn(served);
     switching_protocols(&accept, subprotocol)
 }
