@@ -1,9 +1,12 @@
 //! Bad HTTP requests on both ports.
 
+use hyper::{Method, StatusCode};
 use serde_json::json;
+use tests::client::http::send;
 use tests::raw::{Raw, UPGRADE, client_frame, statuses};
 
 use super::{MAX_GROWTH_KB, Target, send_bytes};
+use crate::probe::{self, PROBE};
 
 /// The header that closes the connection after the response.
 const CLOSING: &str = "Connection: close\r\n";
@@ -227,4 +230,36 @@ async fn pipelined_requests_get_their_responses_in_order() {
     let statuses = send_bytes(target.http(), requests).await;
     assert_eq!(statuses, (400..500).collect::<Vec<u16>>());
     target.shutdown().await;
+}
+
+/// A web page of any origin can send requests to ports of this machine.
+#[tokio::test]
+async fn only_the_apis_of_the_template_take_requests_of_web_pages() {
+    let gateway = probe::start(&json!({}), &[]).await;
+    let description = probe::invoke(&gateway, json!({"describe": true})).await;
+    let description = description.expect("a description");
+    let runtime_api = description["environment"]["AWS_LAMBDA_RUNTIME_API"].as_str();
+    let runtime_api = runtime_api.expect("an address");
+    let base = &gateway.functions;
+    for (method, url) in [
+        (
+            Method::GET,
+            format!("http://{runtime_api}/2018-06-01/runtime/invocation/next"),
+        ),
+        (
+            Method::POST,
+            format!("http://{runtime_api}/2018-06-01/runtime/invocation/x/response"),
+        ),
+        (
+            Method::POST,
+            format!("{base}/2015-03-31/functions/{PROBE}/invocations"),
+        ),
+        (Method::GET, format!("{base}/_local/processes")),
+    ] {
+        let response = send(method, &url, &[("origin", "https://page.example")]).await;
+        assert_eq!(response.status, StatusCode::FORBIDDEN, "{url}");
+    }
+    let invoked = probe::invoke(&gateway, json!({"return": 7})).await;
+    assert_eq!(invoked, Ok(json!(7)), "its process still gets its events");
+    gateway.stop().await.expect("stopped");
 }

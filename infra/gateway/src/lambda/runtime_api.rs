@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::header::ORIGIN;
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -72,6 +73,10 @@ impl RuntimeApi {
     }
 
     async fn handle(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        // A web page could send this request too. Runtimes send no `Origin`.
+        if request.headers().contains_key(ORIGIN) {
+            return status(StatusCode::FORBIDDEN);
+        }
         let path = request.uri().path().to_owned();
         let Some(path) = path.strip_prefix("/2018-06-01/runtime/") else {
             return status(StatusCode::NOT_FOUND);
