@@ -38,9 +38,11 @@ pub fn limit_from_env() -> Result<RateLimit> {
 
 /// The rate limit, with the buckets of users as far as this process knows them.
 ///
-/// Messages are counted in the database while they are sent, so counting adds no latency. The one that
-/// empties the bucket still passes; later ones are rejected here until the wait ends. The excess makes
-/// the wait longer, in all processes.
+/// The first message of a user who is new to the process is counted in the database before it is stored:
+/// a burst reaches many processes at once, and each of them would let its first message through. Later
+/// messages are counted while they are sent, so counting adds no latency. The one that empties the bucket
+/// still passes; later ones are rejected here until the wait ends. The excess makes the wait longer, in
+/// all processes.
 ///
 /// While the bucket is far from empty, several messages are counted with one write. Each process can so
 /// let five extra messages through.
@@ -59,6 +61,17 @@ struct Bucket {
     uncounted: u32,
     /// Messages that may stay uncounted.
     allowance: u32,
+    /// Whether the database has said how many tokens are left.
+    is_known: bool,
+}
+
+/// Tokens to take from the store for messages of a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Debit {
+    /// The tokens; none if the message can be counted with the next ones.
+    pub tokens: u32,
+    /// Whether the message may be stored only once they are taken.
+    pub first: bool,
 }
 
 impl Bucket {
@@ -80,14 +93,13 @@ impl RateLimiter {
     }
 
     /// Takes a token for one message of a user. Returns the tokens that are to be taken from the store
-    /// now, those for earlier messages included: none if this message can be counted with the next
-    /// ones.
+    /// now, those for earlier messages included.
     ///
     /// # Errors
     ///
     /// [`Code::RateLimited`](chat::Code::RateLimited), with the rest of the wait: the user has to wait,
     /// as far as this process knows.
-    pub fn take(&self, user_id: &UserId, now: DateTime<Utc>) -> Result<u32, Rejection> {
+    pub fn take(&self, user_id: &UserId, now: DateTime<Utc>) -> Result<Debit, Rejection> {
         let mut buckets = self.buckets.lock();
         let bucket = buckets.get_or_insert_mut_ref(user_id, Bucket::default);
         if let Some(wait) = bucket.wait(now, self.limit.max_wait()) {
@@ -95,26 +107,45 @@ impl RateLimiter {
         }
         bucket.wait_until = None;
         bucket.uncounted += 1;
-        if bucket.uncounted <= bucket.allowance {
-            return Ok(0);
-        }
-        Ok(std::mem::take(&mut bucket.uncounted))
+        let tokens = if bucket.uncounted <= bucket.allowance {
+            0
+        } else {
+            std::mem::take(&mut bucket.uncounted)
+        };
+        let first = !bucket.is_known;
+        Ok(Debit { tokens, first })
     }
 
     /// Takes tokens from the user's bucket in the store, if there are any to take, and remembers what
     /// is left. Where that fails, the messages are sent all the same.
-    pub async fn count(&self, store: &Store, user_id: &UserId, tokens: u32, deadline: Deadline) {
+    ///
+    /// # Errors
+    ///
+    /// [`Code::RateLimited`](chat::Code::RateLimited), with the wait: the bucket was empty before.
+    pub async fn count(
+        &self,
+        store: &Store,
+        user_id: &UserId,
+        tokens: u32,
+        deadline: Deadline,
+    ) -> Result<(), Rejection> {
         if tokens == 0 {
-            return;
+            return Ok(());
         }
         let taken = store.take_tokens(user_id, tokens, self.limit, deadline);
         match taken.await {
-            Ok(left) => self.remember(user_id, left, Utc::now()),
-            Err(error) => tracing::warn!(
-                messages = tokens,
-                cause = error.chain(),
-                "messages not counted"
-            ),
+            Ok(left) => {
+                self.remember(user_id, left, Utc::now());
+                self.limit.check(left).map_err(Rejection::rate_limited)
+            }
+            Err(error) => {
+                tracing::warn!(
+                    messages = tokens,
+                    cause = error.chain(),
+                    "messages not counted"
+                );
+                Ok(())
+            }
         }
     }
 
@@ -123,6 +154,7 @@ impl RateLimiter {
     fn remember(&self, user_id: &UserId, left: TokensLeft, now: DateTime<Utc>) {
         let mut buckets = self.buckets.lock();
         let bucket = buckets.get_or_insert_mut_ref(user_id, Bucket::default);
+        bucket.is_known = true;
         bucket.allowance = (left.tokens / 4).min(MAX_UNCOUNTED);
         if !left.wait.is_zero() {
             bucket.wait_until = bucket.wait_until.max(Some(now + left.wait));
@@ -148,6 +180,12 @@ mod tests {
         now + TimeDelta::milliseconds(milliseconds)
     }
 
+    /// A debit of one token for a user whom the process knows.
+    const ONE: Debit = Debit {
+        tokens: 1,
+        first: false,
+    };
+
     fn wait(milliseconds: u64) -> TokensLeft {
         let wait = Duration::from_millis(milliseconds);
         TokensLeft { tokens: 0, wait }
@@ -165,16 +203,16 @@ mod tests {
         };
         assert_eq!(taken(0), rejected(400));
         assert_eq!(taken(399), rejected(1));
-        assert_eq!(limiter.take(&user("b"), now), Ok(1));
-        assert_eq!(taken(400), Ok(1));
-        assert_eq!(taken(0), Ok(1), "the wait is forgotten");
+        assert!(limiter.take(&user("b"), now).is_ok());
+        assert_eq!(taken(400), Ok(ONE));
+        assert_eq!(taken(0), Ok(ONE), "the wait is forgotten");
     }
 
     #[test]
     fn a_clock_that_is_set_back_locks_nobody_out() {
         let (limiter, now) = (limiter(), Utc::now());
         limiter.remember(&user("a"), wait(400), now);
-        assert_eq!(limiter.take(&user("a"), after(now, -3_600_000)), Ok(1));
+        assert_eq!(limiter.take(&user("a"), after(now, -3_600_000)), Ok(ONE));
     }
 
     #[test]
@@ -189,10 +227,14 @@ mod tests {
         ] {
             let (limiter, now) = (limiter(), Utc::now());
             let first = limiter.take(&user("a"), now);
-            assert_eq!(first, Ok(1), "the user is new");
+            let new = Debit {
+                tokens: 1,
+                first: true,
+            };
+            assert_eq!(first, Ok(new), "the user is new");
             let wait = Duration::ZERO;
             limiter.remember(&user("a"), TokensLeft { tokens, wait }, now);
-            let counted = [(); 10].map(|()| limiter.take(&user("a"), now).expect("no wait"));
+            let counted = [(); 10].map(|()| limiter.take(&user("a"), now).expect("no wait").tokens);
             assert_eq!(counted, expected, "{tokens} left");
         }
     }

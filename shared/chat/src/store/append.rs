@@ -47,6 +47,11 @@ impl Appended {
 /// The server's error code for a write that another one has met.
 const WRITE_CONFLICT: i32 = 112;
 
+/// The time in which a message gets a number, from its first attempt. A conversation with so many writers
+/// that this is too short makes no message wait longer: the sender gets `unavailable` and resends it, and
+/// the process is free for others.
+const NUMBERING_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// The step of a send that has no time left, in errors.
 const ASSIGN: &str = "assign seq";
 
@@ -64,8 +69,8 @@ impl Store {
     ///
     /// - [`Code::IdConflict`](crate::Code::IdConflict): that message has another text.
     /// - [`Error::Unavailable`](crate::Error::Unavailable): the database failed or the deadline
-    ///   passed; the message may or may not be stored, and a resend with the same `client_message_id`
-    ///   is safe.
+    ///   passed, or other writers took each number for two seconds; the message may or may not be
+    ///   stored, and a resend with the same `client_message_id` is safe.
     pub async fn append(
         &self,
         draft: &Draft,
@@ -79,6 +84,7 @@ impl Store {
             memory.learn(newest);
         }
         let id = ObjectId::new();
+        let numbering = deadline.within(NUMBERING_TIMEOUT);
         let mut conflicts = 0;
         loop {
             let message = Arc::new(memory.tail.followed_by(draft, id, now));
@@ -88,7 +94,7 @@ impl Store {
                 memory.tail = Tail::of(&message);
                 return Ok(Appended::new(Arc::unwrap_or_clone(message), id, conflicts));
             }
-            deadline.pause(ASSIGN, backoff(conflicts)).await?;
+            numbering.pause(ASSIGN, backoff(conflicts)).await?;
             let (stored, newest) = tokio::join!(
                 self.find_stored(draft, id, deadline),
                 self.read_tail(draft, &memory, deadline),
@@ -247,10 +253,10 @@ fn is_inserted(
 /// <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>
 fn backoff(conflicts: u32) -> Duration {
     const FIRST_MS: u64 = 4;
-    const MAX_MS: u64 = 1_024;
+    const MAX_MS: u64 = 256;
     let Some(doublings) = conflicts.checked_sub(1) else {
         return Duration::ZERO;
     };
-    let bound_ms = (FIRST_MS << doublings.min(8)).min(MAX_MS);
+    let bound_ms = (FIRST_MS << doublings.min(6)).min(MAX_MS);
     Duration::from_millis(fastrand::u64(0..=bound_ms))
 }

@@ -51,6 +51,19 @@ impl RateLimit {
         }
     }
 
+    /// Returns whether there was a token for the message that has left `left`.
+    ///
+    /// # Errors
+    ///
+    /// The time after which there is one: the bucket was empty before.
+    pub fn check(self, left: TokensLeft) -> Result<(), Duration> {
+        if left.wait > self.interval {
+            Err(left.wait)
+        } else {
+            Ok(())
+        }
+    }
+
     /// Returns the longest time that a user can have to wait.
     pub fn max_wait(self) -> Duration {
         Self::MAX_EXCESS + self.interval
@@ -100,6 +113,14 @@ mod tests {
         assert_eq!(left(3_800), (1, 0), "one is left");
         assert_eq!(left(4_000), (0, 200), "none is left");
         assert_eq!(left(4_600), (0, 800), "three too many");
+        let check = |full_in_ms| limit.check(limit.tokens_left(Duration::from_millis(full_in_ms)));
+        assert_eq!(check(0), Ok(()));
+        assert_eq!(check(4_000), Ok(()), "it took the last one");
+        assert_eq!(
+            check(4_200),
+            Err(Duration::from_millis(400)),
+            "it took none"
+        );
     }
 
     /// Returns `full_at` after the server has taken a token at `now`, both in milliseconds.
