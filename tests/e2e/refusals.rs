@@ -4,7 +4,12 @@ use chat::{Text, UserId};
 use hyper::StatusCode;
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
+use tests::launch::Host;
 use tests::{Chat, Client};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+/// Refused frames of a connection in ten seconds after which it is closed.
+const MAX_REFUSALS: usize = 100;
 
 /// Returns invalid frames of `a`, by the code that they get.
 fn invalid_frames() -> Vec<(&'static str, Vec<Value>)> {
@@ -201,5 +206,31 @@ async fn a_handshake_without_one_valid_user_id_is_refused() {
         connections.count_documents(doc! {}).await.expect("a count"),
         1
     );
+    chat.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_sends_only_bad_frames_is_closed_and_others_are_not() {
+    let chat = Chat::with()
+        .host(Host::Processes)
+        .flags(&["--concurrency", "1"])
+        .start()
+        .await;
+    let mut other = chat.connect("b").await;
+    for bad in [json!({"action": "sendMessage"}), json!({"sender_id": "a"})] {
+        let mut client = chat.connect("a").await;
+        for _ in 0..MAX_REFUSALS {
+            client.send(&bad).await;
+            expect_error(&mut client, "invalid_frame").await;
+        }
+        // It is not closed yet.
+        assert_eq!(client.send_message("b", "good").await["type"], "ack");
+        assert_eq!(other.next().await["message"], "good");
+
+        client.send(&bad).await;
+        expect_error(&mut client, "invalid_frame").await;
+        assert_eq!(client.closed().await.code, CloseCode::Normal);
+    }
+    assert_eq!(other.send_message("c", "still here").await["type"], "ack");
     chat.stop().await;
 }

@@ -2,6 +2,7 @@
 //!
 //! - [`send`]: one message, from a valid frame to its ack
 //! - [`rate_limiter`]: the rate limit of a user
+//! - [`refusals`]: the limit of refused frames of a connection
 //!
 //! The sender of a frame is the user whom the authorizer verified when the connection opened: API
 //! Gateway puts it into each event.
@@ -11,6 +12,7 @@
 //! through `@connections`.
 
 pub mod rate_limiter;
+pub mod refusals;
 pub mod send;
 
 use std::time::Duration;
@@ -30,6 +32,7 @@ use tracing::Instrument;
 use tracing::field::Empty;
 
 use rate_limiter::RateLimiter;
+use refusals::Refusals;
 
 /// Time kept back on `$default`, where no reply means success: a timed-out send still needs time to
 /// push an error frame.
@@ -74,6 +77,8 @@ pub struct Deps {
     pub auth: Auth,
     /// The rate limit of users.
     pub rate_limiter: RateLimiter,
+    /// The limit of refused frames.
+    pub refusals: Refusals,
 }
 
 /// A frame, as API Gateway hands it over.
@@ -122,7 +127,7 @@ pub async fn handle(
 }
 
 /// Processes a frame and sends the reply: as the response of a two-way route, else by a push. Closes
-/// the connection if the user's token has expired.
+/// the connection if the user's token has expired, or too many of its frames were refused.
 async fn reply(request: Request, deadline: Deadline, deps: &Deps) -> WebSocketResponse {
     let work_deadline = if request.two_way {
         deadline
@@ -130,8 +135,8 @@ async fn reply(request: Request, deadline: Deadline, deps: &Deps) -> WebSocketRe
         deadline.earlier_by(ERROR_FRAME_RESERVE)
     };
     let reply = process(&request, work_deadline, deps).await;
-    let has_expired = has_code(&reply, Code::TokenExpired);
-    if request.two_way && !has_expired {
+    let closes = closes(&reply, &request.connection_id, deps);
+    if request.two_way && !closes {
         return response(Some(reply.to_json()));
     }
     let (delivery, connection_id) = (&deps.delivery, &request.connection_id);
@@ -141,14 +146,23 @@ async fn reply(request: Request, deadline: Deadline, deps: &Deps) -> WebSocketRe
             tracing::warn!(cause = error.chain(), "error frame not delivered");
         }
     }
-    if has_expired && let Err(error) = delivery.close(connection_id, deadline).await {
+    if closes && let Err(error) = delivery.close(connection_id, deadline).await {
         tracing::warn!(cause = error.chain(), "connection not closed");
     }
     response(None)
 }
 
-fn has_code(reply: &ServerFrame, code: Code) -> bool {
-    matches!(reply, ServerFrame::Error(ErrorFrame { code: found, .. }) if *found == code)
+/// Returns whether the connection is to be closed after this reply.
+fn closes(reply: &ServerFrame, connection_id: &ConnectionId, deps: &Deps) -> bool {
+    match reply {
+        ServerFrame::Error(ErrorFrame { code, .. }) => match code {
+            Code::TokenExpired => true,
+            // Our fault, not the client's.
+            Code::Unavailable => false,
+            _ => deps.refusals.are_too_many(connection_id, Utc::now()),
+        },
+        _ => false,
+    }
 }
 
 /// Returns the reply to a frame. Logs a failure, whatever it is.

@@ -4,6 +4,7 @@ use chat::Delivery;
 use chat_lambda::telemetry;
 use lambda_runtime::{Error, run_concurrent, service_fn};
 use send_message::rate_limiter::RateLimiter;
+use send_message::refusals::Refusals;
 use send_message::{Config, Deps, handle};
 
 #[tokio::main(flavor = "current_thread")]
@@ -18,6 +19,7 @@ async fn main() -> Result<(), Error> {
         store,
         auth: config.auth,
         rate_limiter: RateLimiter::new(config.rate),
+        refusals: Refusals::default(),
     }));
     run_concurrent(service_fn(move |event| handle(event, deps))).await
 }
