@@ -1,4 +1,4 @@
-//! Closes a user's oldest connections beyond the limit.
+//! Closes a user's connections whose token has expired, and the oldest ones beyond the limit.
 //!
 //! The newest connection of a user wins: `$disconnect` is best effort, and rejecting the newest would
 //! lock out a user whose old connections are long closed and only their rows are left.
@@ -11,8 +11,8 @@ use chrono::{DateTime, Utc};
 
 use crate::Deps;
 
-/// Connections that one handshake closes at most. It has to close one; the others are left over from
-/// handshakes that could not.
+/// Connections that one handshake closes at most. It has to close one; the others are expired, or left
+/// over from handshakes that could not.
 const MAX_EVICTED: usize = 4;
 
 /// Reads `SOCKETS_PER_USER`: the open connections that a user may have, default 10.
@@ -28,8 +28,8 @@ pub fn limit_from_env() -> Result<usize> {
     }
 }
 
-/// Closes the user's connections that are too many with `new`, and deletes their rows. A failure does
-/// not fail the handshake: the next one closes what is left.
+/// Closes the user's connections that are expired or too many with `new`, and deletes their rows. A
+/// failure does not fail the handshake: the next one closes what is left.
 pub async fn evict(new: &Connection, now: DateTime<Utc>, deadline: Deadline, deps: &Deps) {
     if let Err(error) = try_to_evict(new, now, deadline, deps).await {
         tracing::warn!(
@@ -46,8 +46,8 @@ async fn try_to_evict(
     deps: &Deps,
 ) -> Result<()> {
     let users = slice::from_ref(&new.user_id);
-    let connections = deps.store.connections_of(users, now, deadline).await?;
-    let surplus = surplus(connections, new, deps.connections_per_user);
+    let connections = deps.store.open_connections_of(users, deadline).await?;
+    let surplus = surplus(connections, new, deps.connections_per_user, now);
     if surplus.is_empty() {
         return Ok(());
     }
@@ -59,16 +59,25 @@ async fn try_to_evict(
     deps.store.delete_connections(&closed, deadline).await
 }
 
-/// Returns the connections of a user that are too many: those older than the `limit - 1` that opened
-/// last before `new`.
+/// Returns the connections of a user that are to be closed: those whose token has expired, then those
+/// older than the `limit - 1` live ones that opened last before `new`.
 ///
 /// So concurrent handshakes close different connections.
-fn surplus(mut connections: Vec<Connection>, new: &Connection, limit: usize) -> Vec<Connection> {
+fn surplus(
+    mut connections: Vec<Connection>,
+    new: &Connection,
+    limit: usize,
+    now: DateTime<Utc>,
+) -> Vec<Connection> {
     connections.retain(|connection| connection.is_older_than(new));
     connections.sort_by(|a, b| b.age_key().cmp(&a.age_key()));
-    connections
+    let (live, expired): (Vec<_>, Vec<_>) = connections
         .into_iter()
-        .skip(limit - 1)
+        .partition(|connection| connection.is_live(now));
+    let too_many = live.into_iter().skip(limit - 1);
+    expired
+        .into_iter()
+        .chain(too_many)
         .take(MAX_EVICTED)
         .collect()
 }
@@ -99,7 +108,7 @@ mod tests {
     fn evicted(count: usize, new: usize, limit: usize) -> Vec<String> {
         let connections = connections(count);
         let new = connections[new].clone();
-        surplus(connections, &new, limit)
+        surplus(connections, &new, limit, Utc::now())
             .into_iter()
             .map(|connection| connection.connection_id.to_string())
             .collect()
@@ -116,6 +125,31 @@ mod tests {
     fn connections_left_by_earlier_handshakes_are_closed_a_few_at_a_time() {
         assert_eq!(evicted(12, 11, 10), ["1=", "0="]);
         assert_eq!(evicted(30, 29, 10), ["19=", "18=", "17=", "16="]);
+    }
+
+    #[test]
+    fn connections_whose_token_has_expired_are_closed_first() {
+        let mut connections = connections(3);
+        let user = Identity {
+            user_id: connections[0].user_id.clone(),
+            expires_at: Some(Utc::now() - TimeDelta::seconds(1)),
+        };
+        let opened = Utc::now() - TimeDelta::hours(1);
+        let endpoint = "https://x".to_owned();
+        connections.push(Connection::new(
+            "e=".to_owned().into(),
+            user,
+            endpoint,
+            opened,
+        ));
+        let new = connections[2].clone();
+        let ids = |limit| -> Vec<String> {
+            let closed = surplus(connections.clone(), &new, limit, Utc::now());
+            let ids = closed.iter().map(|closed| closed.connection_id.to_string());
+            ids.collect()
+        };
+        assert_eq!(ids(10), ["e="], "although the limit is not reached");
+        assert_eq!(ids(2), ["e=", "0="]);
     }
 
     #[test]

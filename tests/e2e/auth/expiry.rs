@@ -27,7 +27,7 @@ async fn a_connection_is_closed_when_its_token_expires() {
         let connections = chat.database.collection::<Document>("connections");
         let row = connections.find_one(doc! {"user_id": PROF}).await;
         let row = row.expect("a response").expect("a row");
-        let end = row.get_datetime("expires_at").expect("a date");
+        let end = row.get_datetime("token_expires_at").expect("a date");
         until(async || Utc::now().timestamp_millis() > end.timestamp_millis()).await;
         prof.send(&frame).await;
         let error = prof.next().await;
@@ -56,5 +56,23 @@ async fn an_idle_connection_gets_nothing_after_its_token_expires() {
     );
     assert_eq!(student.next().await["message"], "first");
     until(async || prof.send_message(STUDENT, "later").await["status"] == "stored").await;
+    chat.stop().await;
+}
+
+#[tokio::test]
+async fn the_next_handshake_of_a_user_closes_a_connection_whose_token_has_expired() {
+    let (chat, issuer) = guarded().await;
+    let mut old = open(&chat, "/", &ending(&issuer, PROF)).await.expect("in");
+    let connections = chat.database.collection::<Document>("connections");
+    let row = connections.find_one(doc! {"user_id": PROF}).await;
+    let row = row.expect("a response").expect("a row");
+    let end = row.get_datetime("token_expires_at").expect("a date");
+    until(async || Utc::now().timestamp_millis() > end.timestamp_millis()).await;
+
+    let mut new = open(&chat, "/", &issuer.token(PROF)).await.expect("in");
+    assert_eq!(u16::from(old.closed().await.code), 1000);
+    let rows = async || connections.count_documents(doc! {}).await.expect("counted");
+    until(async || rows().await == 1).await;
+    assert_eq!(new.send_message(STUDENT, "m").await["type"], "ack");
     chat.stop().await;
 }

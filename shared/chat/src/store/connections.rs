@@ -16,7 +16,8 @@ use crate::{ConnectionId, Deadline, Identity, Result, UserId};
 /// ```json
 /// {"_id": "PJqB0fHsqRcCHlw=", "user_id": "prof@example.com",
 ///  "endpoint": "https://….execute-api.eu-west-1.amazonaws.com/prod",
-///  "connected_at": {"$date": "…"}, "expires_at": {"$date": "…"}}
+///  "connected_at": {"$date": "…"}, "expires_at": {"$date": "…"},
+///  "token_expires_at": {"$date": "…"}}
 /// ```
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Connection {
@@ -28,7 +29,11 @@ pub struct Connection {
     /// The management endpoint of the API that holds it: several APIs may share one database.
     pub endpoint: String,
     connected_at: bson::DateTime,
+    /// The time at which an index deletes the row.
     expires_at: bson::DateTime,
+    /// The end of the user's token. Until it is closed, the connection counts for the user's limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_expires_at: Option<bson::DateTime>,
 }
 
 impl Connection {
@@ -48,14 +53,13 @@ impl Connection {
         endpoint: String,
         connected_at: DateTime<Utc>,
     ) -> Self {
-        let closed = connected_at + Self::LIFETIME;
-        let expires_at = identity.expires_at.map_or(closed, |end| end.min(closed));
         Self {
             connection_id,
             user_id: identity.user_id,
             endpoint,
             connected_at: date(connected_at),
-            expires_at: date(expires_at),
+            expires_at: date(connected_at + Self::LIFETIME),
+            token_expires_at: identity.expires_at.map(date),
         }
     }
 
@@ -72,7 +76,8 @@ impl Connection {
 
     /// Returns whether it may get messages at `now`: it does not outlive its user's token.
     pub fn is_live(&self, now: DateTime<Utc>) -> bool {
-        self.expires_at > date(now)
+        let now = date(now);
+        self.expires_at > now && self.token_expires_at.is_none_or(|end| end > now)
     }
 
     /// Returns whether it may still be opening.
@@ -165,6 +170,21 @@ impl Store {
         now: DateTime<Utc>,
         deadline: Deadline,
     ) -> Result<Vec<Connection>> {
+        let mut connections = self.open_connections_of(users, deadline).await?;
+        connections.retain(|connection| connection.is_live(now));
+        Ok(connections)
+    }
+
+    /// Returns all connections of `users` that may be open, also those whose token has expired.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`](crate::Error::Unavailable).
+    pub async fn open_connections_of(
+        &self,
+        users: &[UserId],
+        deadline: Deadline,
+    ) -> Result<Vec<Connection>> {
         let (store, users) = (self.clone(), users.to_vec());
         let look_up = async move {
             store
@@ -177,9 +197,7 @@ impl Store {
                 })
                 .await
         };
-        let mut connections = perform("look-up of a user's sockets", deadline, look_up).await?;
-        connections.retain(|connection| connection.is_live(now));
-        Ok(connections)
+        perform("look-up of a user's sockets", deadline, look_up).await
     }
 
     async fn find_connections(
