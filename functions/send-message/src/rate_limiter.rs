@@ -65,7 +65,7 @@ struct Bucket {
     is_known: bool,
 }
 
-/// Tokens to take from the store for messages of a user.
+/// Tokens to take from the store for a message, and for earlier ones that are not counted yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Debit {
     /// The tokens; none if the message can be counted with the next ones.

@@ -124,7 +124,8 @@ impl Pool {
         })
     }
 
-    /// Queues an event for a process, and waits for the result. The queue fails the event if no process takes it in time.
+    /// Queues an event for a process, and waits for the result. The queue fails the event if no
+    /// process takes it in time.
     ///
     /// # Errors
     ///

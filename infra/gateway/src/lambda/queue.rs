@@ -127,7 +127,8 @@ impl Queue {
         event
     }
 
-    /// Takes the event that is due and whose caller has not given up. If there is none, joins the processes that wait.
+    /// Takes the event that is due and whose caller has not given up. If there is none, joins the
+    /// processes that wait.
     fn poll<'a>(&'a self, process: &'a Arc<ProcessState>) -> Result<Event, Poll<'a>> {
         let mut state = self.0.lock();
         process.polls();
