@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use chat::store::{RateLimit, StoreConfig};
+use chat::store::{Limited, RateLimit, StoreConfig};
 use chat::{Deadline, Push, Store, UserId};
 use chat_lambda::aws::AwsConfig;
 use chat_lambda::config::PushConfig;
@@ -199,7 +199,7 @@ impl Parts {
         let start = Instant::now();
         let counted = self
             .store
-            .take_tokens(sender, 1, self.limit, deadline)
+            .take_tokens(Limited::Messages, sender, 1, self.limit, deadline)
             .await;
         counted.expect("counted");
         start.elapsed()

@@ -1,5 +1,9 @@
 //! The database operations of each request, and operations that hang.
 
+use std::time::Duration;
+
+use chat::store::{Limited, RateLimit};
+use chat::{Deadline, UserId};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tests::function::Function;
@@ -105,8 +109,15 @@ async fn a_send_of_a_process_with_many_events_is_an_insert() {
     chat.stop().await;
 }
 
-/// Invokes a process with a message of `from`, who has the conversation up to `after`; returns its number.
-async fn invoke(process: &Function, from: &str, to: &str, after: Option<i64>) -> i64 {
+/// Starts a process of `send-message`, without limits.
+async fn start_process(relay: &Relay, database: &str) -> Function {
+    let mut command = Command::new(programs::folder().join("send-message"));
+    let endpoint = "http://127.0.0.1:9/prod";
+    Function::start(&mut command, &relay.uri, database, endpoint).await
+}
+
+/// Invokes a process with a message of `from`, who has the conversation up to `after`; returns the reply.
+async fn reply(process: &Function, from: &str, to: &str, after: Option<i64>) -> Value {
     let frame = json!({"action": "sendMessage", "receiver_id": to, "message": "m", "after": after});
     let event = json!({
         "requestContext": {
@@ -117,9 +128,30 @@ async fn invoke(process: &Function, from: &str, to: &str, after: Option<i64>) ->
     });
     let response = process.invoke(&event).await.expect("it succeeds");
     let response: Value = serde_json::from_slice(&response).expect("JSON");
-    let ack = response["body"].as_str().expect("a body");
-    let ack: Value = serde_json::from_str(ack).expect("JSON");
-    ack["seq"].as_i64().expect("an ack")
+    let reply = response["body"].as_str().expect("a body");
+    serde_json::from_str(reply).expect("JSON")
+}
+
+#[tokio::test]
+async fn a_user_without_tokens_who_is_new_to_a_process_costs_it_one_operation() {
+    let (relay, database) = (relay().await, server::database_name());
+    let store = server::migrated_store(server::uri().await, &database);
+    let store = store.await.expect("a store");
+    let limit = RateLimit::new(1_000.0, 1_000_000).expect("the limit of the process");
+    let user = UserId::try_from("a".to_owned()).expect("a valid id");
+    let deadline = Deadline::after(Duration::from_secs(20));
+    let taken = store.take_tokens(Limited::Messages, &user, 1_050_000, limit, deadline);
+    taken.await.expect("taken");
+
+    let process = start_process(&relay, &database).await;
+    relay.take();
+    let refused = reply(&process, "a", "b", None).await;
+    assert_eq!(refused["code"], "rate_limited", "{refused}");
+    assert_eq!(relay.take(), counts([("findAndModify", 1)]), "no insert");
+    let refused = reply(&process, "a", "b", None).await;
+    assert_eq!(refused["code"], "rate_limited", "{refused}");
+    assert_eq!(relay.take(), counts([]), "the process knows the user");
+    store.database().drop().await.expect("dropped");
 }
 
 #[tokio::test]
@@ -127,12 +159,7 @@ async fn a_send_of_ten_processes_in_turn_is_a_read_and_an_insert() {
     let (relay, database) = (relay().await, server::database_name());
     let store = server::migrated_store(server::uri().await, &database);
     let store = store.await.expect("a store");
-    let start = || async {
-        let mut command = Command::new(programs::folder().join("send-message"));
-        let endpoint = "http://127.0.0.1:9/prod";
-        Function::start(&mut command, &relay.uri, &database, endpoint).await
-    };
-    let processes = join_all((0..10).map(|_| start())).await;
+    let processes = join_all((0..10).map(|_| start_process(&relay, &database))).await;
     relay.take();
     // Without the hint, each process looks once for a number that the conversation has reached; the first
     // one also searches, since none is recorded.
@@ -145,8 +172,8 @@ async fn a_send_of_ten_processes_in_turn_is_a_read_and_an_insert() {
             let after = (sends_hint && newest > 0).then_some(newest);
             let process = &processes[number % 10];
             newest += 1;
-            let seq = invoke(process, users[turn], users[1 - turn], after).await;
-            assert_eq!(seq, newest);
+            let ack = reply(process, users[turn], users[1 - turn], after).await;
+            assert_eq!(ack["seq"], newest, "{ack}");
         }
         // The newest number, the insert and the connections, the limit, and the records of 1 and 65. No
         // number is taken.
@@ -170,13 +197,23 @@ async fn a_page_of_the_history_is_a_look_up_or_two() {
         a.send_message("b", "m").await;
     }
     relay.take();
-    for (parameters, finds) in [
+    // The user is new to the process.
+    chat.history("a", "b", "").await.messages();
+    relay.take();
+    let small = [
         // A number that the conversation has reached, and the page.
-        ("", 2),
         ("&limit=2", 2),
-        // One that is full, or goes back to the first message.
+        // One that is full.
         ("&after=1&limit=2", 1),
         ("&before=5&limit=2", 1),
+    ];
+    for (parameters, finds) in small {
+        chat.history("a", "b", parameters).await.messages();
+        assert_eq!(relay.take(), counts([("find", finds)]), "{parameters}");
+    }
+    for (parameters, finds) in [
+        ("", 2),
+        // One that goes back to the first message.
         ("&before=3", 1),
         ("&after=1&before=4", 1),
         // One that is not full: whether numbers go on behind a hole.
@@ -186,7 +223,9 @@ async fn a_page_of_the_history_is_a_look_up_or_two() {
         ("&after=0", 3),
     ] {
         chat.history("a", "b", parameters).await.messages();
-        assert_eq!(relay.take(), counts([("find", finds)]), "{parameters}");
+        // A page of a thousand is counted for the limit at once.
+        let expected = counts([("find", finds), ("findAndModify", 1)]);
+        assert_eq!(relay.take(), expected, "{parameters}");
     }
     chat.stop().await;
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat::store::{Range, RateLimit, StoreConfig, client_options};
+use chat::store::{Limited, Range, RateLimit, StoreConfig, client_options};
 use chat::{
     ClientMessageId, Connection, ConversationId, Deadline, Draft, Identity, Store, Text, UserId,
     migration,
@@ -128,7 +128,7 @@ async fn every_query_is_answered_from_an_index_without_a_sort() {
         .expect("a duplicate");
     for _first_and_second in 0..2 {
         store
-            .take_tokens(&a, 1, limit(), deadline)
+            .take_tokens(Limited::Messages, &a, 1, limit(), deadline)
             .await
             .expect("counted");
     }
@@ -273,7 +273,7 @@ async fn every_hot_query_names_its_shard() {
         .await
         .expect("connected");
     store
-        .take_tokens(&a, 1, limit(), deadline)
+        .take_tokens(Limited::Messages, &a, 1, limit(), deadline)
         .await
         .expect("counted");
     for _send_and_resend in 0..2 {
@@ -366,7 +366,9 @@ async fn a_message_is_counted_by_one_operation_that_waits_for_no_other_server() 
     sent.lock().clear();
     for _first_and_second in 0..2 {
         let deadline = Deadline::after(Duration::from_secs(20));
-        let taken = store.take_tokens(&user("a"), 1, limit(), deadline).await;
+        let taken = store
+            .take_tokens(Limited::Messages, &user("a"), 1, limit(), deadline)
+            .await;
         taken.expect("counted");
     }
     let sent = std::mem::take(&mut *sent.lock());

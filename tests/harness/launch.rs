@@ -18,13 +18,21 @@ use crate::{TIMEOUT, process, programs, tools};
 pub const TEMPLATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/template.yaml");
 
 /// Limits too high to be reached. Tests of the limits pass their own.
-const UNLIMITED: [&str; 6] = [
+const UNLIMITED: [&str; 14] = [
     "--parameter",
     "MessageRate=1000",
     "--parameter",
     "MessageBurst=1000000",
     "--parameter",
     "SocketsPerUser=100000",
+    "--parameter",
+    "HandshakeRate=1000",
+    "--parameter",
+    "HandshakeBurst=1000000",
+    "--parameter",
+    "HistoryRate=1000",
+    "--parameter",
+    "HistoryBurst=1000000",
 ];
 
 /// Runs the functions. The environment variable `CHAT_HOST` chooses, so that one suite runs on all three.

@@ -1,8 +1,8 @@
 //! `$connect`: records the open connection of a user.
 //!
 //! The user is the one whom the authorizer has verified. The handshake succeeds with 200, and with the
-//! subprotocol `chat.v1` if the client offers it. It fails with 400 (no user) or 503 (the database
-//! failed).
+//! subprotocol `chat.v1` if the client offers it. It fails with 400 (no user), 429 (the user connects too
+//! often) or 503 (the database failed).
 //!
 //! - [`eviction`]: closes the user's oldest connections beyond the limit
 
@@ -12,10 +12,12 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use chat::protocol::subprotocol::{SUBPROTOCOL, subprotocols};
+use chat::store::RateLimit;
 use chat::{Code, Connection, ConnectionId, Deadline, Error, Push, Rejection, Result, Store};
 use chat_lambda::config::{DatabaseConfig, PushConfig};
 use chat_lambda::deadline;
 use chat_lambda::event::{WebSocketEvent, WebSocketResponse};
+use chat_lambda::rate_limiter::{self, RateLimiter};
 use chrono::{DateTime, Utc};
 use lambda_runtime::LambdaEvent;
 use tracing::Instrument;
@@ -36,6 +38,8 @@ pub struct Config {
     pub push: PushConfig,
     /// `SOCKETS_PER_USER`: the open connections that a user may have.
     pub connections_per_user: usize,
+    /// `HANDSHAKE_RATE`, `HANDSHAKE_BURST`: the limit of a user's handshakes.
+    pub rate: RateLimit,
 }
 
 impl Config {
@@ -49,6 +53,7 @@ impl Config {
             database: DatabaseConfig::from_env()?,
             push: PushConfig::from_env()?,
             connections_per_user: eviction::limit_from_env()?,
+            rate: rate_limiter::limit_from_env(("HANDSHAKE_RATE", 2.0), ("HANDSHAKE_BURST", 60))?,
         })
     }
 }
@@ -61,6 +66,8 @@ pub struct Deps {
     pub push: Push,
     /// The open connections that a user may have.
     pub connections_per_user: usize,
+    /// The limit of users' handshakes.
+    pub rate_limiter: RateLimiter,
 }
 
 /// Handles one handshake. A failure is an HTTP status of the handshake.
@@ -91,9 +98,13 @@ async fn status(event: &WebSocketEvent, deadline: Deadline, deps: &Deps) -> u16 
             tracing::info!(
                 code = ?rejection.code,
                 monotonic_counter.Refusals = 1,
+                monotonic_counter.RateLimited = u64::from(rejection.code == Code::RateLimited),
                 "handshake refused"
             );
-            400
+            match rejection.code {
+                Code::RateLimited => 429,
+                _ => 400,
+            }
         }
         Err(error) => {
             tracing::error!(
@@ -121,11 +132,24 @@ async fn connect(
     let connection_id = event.request_context.connection_id()?.clone();
     let endpoint = deps.push.endpoint().to_owned();
     let connection = Connection::new(connection_id, identity, endpoint, now);
+    let counted_by = deadline.earlier_by(HANDSHAKE_RESERVE);
+    let recording = record(&connection, now, deadline, deps);
+    deps.rate_limiter
+        .limit(&deps.store, &connection.user_id, 1, counted_by, recording)
+        .await
+}
+
+async fn record(
+    connection: &Connection,
+    now: DateTime<Utc>,
+    deadline: Deadline,
+    deps: &Deps,
+) -> Result<()> {
     deps.store
         .insert_connection(connection.clone(), deadline)
         .await?;
     let deadline = deadline.earlier_by(HANDSHAKE_RESERVE);
-    eviction::evict(&connection, now, deadline, deps).await;
+    eviction::evict(connection, now, deadline, deps).await;
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! The `$connect` function.
 
+use chat::store::Limited;
+use chat_lambda::rate_limiter::RateLimiter;
 use chat_lambda::telemetry;
 use connect::{Config, Deps, handle};
 use lambda_runtime::{Error, run_concurrent, service_fn};
@@ -13,6 +15,7 @@ async fn main() -> Result<(), Error> {
         // Not prepared: few handshakes close another connection.
         push: config.push.push(),
         connections_per_user: config.connections_per_user,
+        rate_limiter: RateLimiter::new(Limited::Handshakes, config.rate),
     }));
     run_concurrent(service_fn(move |event| handle(event, deps))).await
 }

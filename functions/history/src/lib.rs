@@ -10,11 +10,12 @@ pub mod query;
 
 use std::convert::Infallible;
 
-use chat::store::Page;
+use chat::store::RateLimit;
 use chat::{Code, Deadline, Message, Rejection, Result, Store};
 use chat_lambda::config::{Auth, DatabaseConfig};
 use chat_lambda::deadline;
 use chat_lambda::http_event::{HttpEvent, HttpResponse};
+use chat_lambda::rate_limiter::{self, RateLimiter};
 use lambda_runtime::LambdaEvent;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
@@ -29,6 +30,8 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// `AUTH`: whether callers read only conversations of their own.
     pub auth: Auth,
+    /// `HISTORY_RATE`, `HISTORY_BURST`: the limit of what a user reads, in pages of 100 messages.
+    pub rate: RateLimit,
 }
 
 impl Config {
@@ -41,6 +44,7 @@ impl Config {
         Ok(Self {
             database: DatabaseConfig::from_env()?,
             auth: Auth::from_env()?,
+            rate: rate_limiter::limit_from_env(("HISTORY_RATE", 50.0), ("HISTORY_BURST", 100))?,
         })
     }
 }
@@ -51,10 +55,12 @@ pub struct Deps {
     pub store: Store,
     /// Whether callers read only conversations of their own.
     pub auth: Auth,
+    /// The limit of what users read.
+    pub rate_limiter: RateLimiter,
 }
 
 /// Handles one request: 200 with a JSON array, oldest message first, or a problem document with
-/// 400, 403 or 503.
+/// 400, 403, 429 or 503.
 pub async fn handle(
     event: LambdaEvent<HttpEvent>,
     deps: &'static Deps,
@@ -72,6 +78,18 @@ pub async fn handle(
 async fn respond(event: &HttpEvent, deadline: Deadline, deps: &Deps) -> Result<HttpResponse> {
     let query = permitted_query(event, deps.auth)?;
     Span::current().record("conversation_id", query.conversation_id().as_str());
+    // Without authorization nobody is verified: the first user is taken for the one who asks.
+    let reader = match event.identity() {
+        Some(caller) => caller.user_id,
+        None => query.user1.clone(),
+    };
+    let reading = read(&query, deadline, deps);
+    deps.rate_limiter
+        .limit(&deps.store, &reader, query.cost(), deadline, reading)
+        .await
+}
+
+async fn read(query: &Query, deadline: Deadline, deps: &Deps) -> Result<HttpResponse> {
     let mut body = Body::default();
     let fits = move |message: &Message| body.has_room_for(message);
     let page = deps
@@ -84,7 +102,17 @@ async fn respond(event: &HttpEvent, deadline: Deadline, deps: &Deps) -> Result<H
             deadline,
         )
         .await?;
-    Ok(response(&query, &page))
+    let links = page::links(query, &page);
+    let json = deadline.run("writing of a page", page::json(page.messages));
+    let response = HttpResponse::new(200)
+        .header("content-type", "application/json")
+        // Messages of two people: no cache on the way keeps them.
+        .header("cache-control", "no-store")
+        .text(json.await?);
+    Ok(match links {
+        Some(links) => response.header("link", links),
+        None => response,
+    })
 }
 
 /// Returns the query of a request, if the caller may read its conversation: with authorization, only one of
@@ -108,17 +136,5 @@ pub fn permitted_query(event: &HttpEvent, auth: Auth) -> Result<Query, Rejection
             Code::Forbidden,
             "You can read only conversations of your own.",
         ))
-    }
-}
-
-fn response(query: &Query, page: &Page) -> HttpResponse {
-    let response = HttpResponse::new(200)
-        .header("content-type", "application/json")
-        // Messages of two people: no cache on the way keeps them.
-        .header("cache-control", "no-store")
-        .text(page::json(&page.messages));
-    match page::links(query, page) {
-        Some(links) => response.header("link", links),
-        None => response,
     }
 }

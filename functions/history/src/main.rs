@@ -1,5 +1,7 @@
 //! The function behind `GET /chat/history`.
 
+use chat::store::Limited;
+use chat_lambda::rate_limiter::RateLimiter;
 use chat_lambda::telemetry;
 use history::{Config, Deps, handle};
 use lambda_runtime::{Error, run_concurrent, service_fn};
@@ -11,6 +13,7 @@ async fn main() -> Result<(), Error> {
     let deps: &Deps = Box::leak(Box::new(Deps {
         store: config.database.connect_store().await?,
         auth: config.auth,
+        rate_limiter: RateLimiter::new(Limited::Pages, config.rate),
     }));
     run_concurrent(service_fn(move |event| handle(event, deps))).await
 }

@@ -1,9 +1,10 @@
 //! The body of a page and its `Link` header.
 
 use chat::store::{Page, Range};
-use chat::{ClientMessageId, Message, UserId};
+use chat::{ClientMessageId, Message, Result, UserId};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
+use tokio::task::coop::consume_budget;
 
 use crate::query::Query;
 
@@ -42,10 +43,25 @@ impl<'a> From<&'a Message> for Item<'a> {
     }
 }
 
-/// Returns the messages as a JSON array.
-pub fn json(messages: &[Message]) -> String {
-    let items: Vec<Item> = messages.iter().map(Item::from).collect();
-    serde_json::to_string(&items).expect("an item has string keys and no fallible field")
+impl Item<'_> {
+    fn json(&self) -> String {
+        serde_json::to_string(self).expect("an item has string keys and no fallible field")
+    }
+}
+
+/// Returns the messages as a JSON array. Yields now and then: a page can have megabytes, and its deadline may
+/// pass.
+pub async fn json(messages: Vec<Message>) -> Result<String> {
+    let mut json = String::from("[");
+    for (index, message) in messages.iter().enumerate() {
+        if index > 0 {
+            json.push(',');
+        }
+        json.push_str(&Item::from(message).json());
+        consume_budget().await;
+    }
+    json.push(']');
+    Ok(json)
 }
 
 /// The size of a body that is being built.
@@ -57,7 +73,7 @@ pub struct Body {
 impl Body {
     /// Returns whether the body stays within its limit with `message`, which is counted if it does.
     pub fn has_room_for(&mut self, message: &Message) -> bool {
-        let item = serde_json::to_string(&Item::from(message)).expect("as in json()");
+        let item = Item::from(message).json();
         let escapes = item.bytes().filter(|byte| matches!(byte, b'"' | b'\\'));
         let separator = 1;
         let with_item = self.transported_bytes + item.len() + escapes.count() + separator;
@@ -115,4 +131,41 @@ fn encode(user_id: &UserId) -> impl std::fmt::Display {
         .remove(b'_')
         .remove(b'~');
     utf8_percent_encode(user_id.as_str(), UNRESERVED)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::Poll;
+
+    use super::*;
+
+    fn query() -> Query {
+        Query::parse("user1=a&user2=b").expect("a query")
+    }
+
+    fn message(seq: i64) -> Message {
+        Message {
+            message_id: seq.to_string(),
+            conversation_id: query().conversation_id(),
+            seq,
+            sender_id: "a".to_owned(),
+            receiver_id: "b".to_owned(),
+            message: "m".to_owned(),
+            timestamp: "2026-11-22T11:15:03.123Z".to_owned(),
+            client_message_id: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_long_page_yields_while_it_is_written() {
+        let messages: Vec<Message> = (1..=1_000).map(message).collect();
+        let mut json = pin!(json(messages));
+        let polled = std::future::poll_fn(|context| Poll::Ready(json.as_mut().poll(context)));
+        assert!(polled.await.is_pending());
+        let json = json.await.expect("it is written");
+        let items: Vec<serde_json::Value> = serde_json::from_str(&json).expect("JSON");
+        assert_eq!(items.len(), 1_000);
+        assert_eq!(items[999]["seq"], 1_000);
+    }
 }

@@ -17,10 +17,12 @@ pub fn response(error: Error) -> HttpResponse {
             tracing::info!(
                 code = ?rejection.code,
                 monotonic_counter.Refusals = 1,
+                monotonic_counter.RateLimited = u64::from(rejection.code == Code::RateLimited),
                 "request refused"
             );
             match rejection.code {
                 Code::Forbidden => (403, "Forbidden"),
+                Code::RateLimited => (429, "Too Many Requests"),
                 _ => (400, "Bad Request"),
             }
         }
@@ -33,13 +35,19 @@ pub fn response(error: Error) -> HttpResponse {
             (503, "Service Unavailable")
         }
     };
+    let rejection = error.rejection();
     let problem = json!({
         "type": "about:blank",
         "title": title,
         "status": status,
-        "detail": error.rejection().message,
+        "detail": rejection.message,
     });
-    HttpResponse::new(status)
+    let response = HttpResponse::new(status)
         .header("content-type", "application/problem+json")
-        .text(problem.to_string())
+        .text(problem.to_string());
+    match rejection.retry_after_ms {
+        // In whole seconds, rounded up.
+        Some(wait) => response.header("retry-after", wait.div_ceil(1_000).to_string()),
+        None => response,
+    }
 }

@@ -58,6 +58,11 @@ impl Query {
         })
     }
 
+    /// Returns what the page costs of the user's limit: one for every 100 messages asked for.
+    pub fn cost(&self) -> u32 {
+        self.limit.div_ceil(100)
+    }
+
     /// Returns the conversation of the two users, whose order does not matter.
     pub fn conversation_id(&self) -> ConversationId {
         ConversationId::direct(&self.user1, &self.user2)

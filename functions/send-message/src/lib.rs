@@ -1,7 +1,6 @@
 //! `sendMessage`, `ping` and `$default`: stores a message and delivers it.
 //!
 //! - [`send`]: one message, from a valid frame to its ack
-//! - [`rate_limiter`]: the rate limit of a user
 //! - [`refusals`]: the limit of refused frames of a connection
 //!
 //! The sender of a frame is the user whom the authorizer verified when the connection opened: API
@@ -11,7 +10,6 @@
 //! one-way and takes the frames of old clients: a good one gets no reply, a bad one an error frame
 //! through `@connections`.
 
-pub mod rate_limiter;
 pub mod refusals;
 pub mod send;
 
@@ -25,13 +23,13 @@ use chat::{
 };
 use chat_lambda::config::{Auth, DatabaseConfig, PushConfig};
 use chat_lambda::event::{WebSocketEvent, WebSocketResponse};
+use chat_lambda::rate_limiter::{self, RateLimiter};
 use chat_lambda::{HandlerError, deadline};
 use chrono::{DateTime, Utc};
 use lambda_runtime::LambdaEvent;
 use tracing::Instrument;
 use tracing::field::Empty;
 
-use rate_limiter::RateLimiter;
 use refusals::Refusals;
 
 /// Time kept back on `$default`, where no reply means success: a timed-out send still needs time to
@@ -62,7 +60,7 @@ impl Config {
             database: DatabaseConfig::from_env()?,
             push: PushConfig::from_env()?,
             auth: Auth::from_env()?,
-            rate: rate_limiter::limit_from_env()?,
+            rate: rate_limiter::limit_from_env(("MESSAGE_RATE", 5.0), ("MESSAGE_BURST", 20))?,
         })
     }
 }
@@ -146,8 +144,11 @@ async fn reply(request: Request, deadline: Deadline, deps: &Deps) -> WebSocketRe
             tracing::warn!(cause = error.chain(), "error frame not delivered");
         }
     }
-    if closes && let Err(error) = delivery.close(connection_id, deadline).await {
-        tracing::warn!(cause = error.chain(), "connection not closed");
+    if closes {
+        match delivery.close(connection_id, deadline).await {
+            Ok(()) => tracing::info!(monotonic_counter.SocketsClosed = 1, "connection closed"),
+            Err(error) => tracing::warn!(cause = error.chain(), "connection not closed"),
+        }
     }
     response(None)
 }

@@ -1,9 +1,10 @@
 //! The function behind `sendMessage`, `ping` and `$default`.
 
 use chat::Delivery;
+use chat::store::Limited;
+use chat_lambda::rate_limiter::RateLimiter;
 use chat_lambda::telemetry;
 use lambda_runtime::{Error, run_concurrent, service_fn};
-use send_message::rate_limiter::RateLimiter;
 use send_message::refusals::Refusals;
 use send_message::{Config, Deps, handle};
 
@@ -18,7 +19,7 @@ async fn main() -> Result<(), Error> {
         delivery: Delivery::new(store.clone(), push.await?),
         store,
         auth: config.auth,
-        rate_limiter: RateLimiter::new(config.rate),
+        rate_limiter: RateLimiter::new(Limited::Messages, config.rate),
         refusals: Refusals::default(),
     }));
     run_concurrent(service_fn(move |event| handle(event, deps))).await

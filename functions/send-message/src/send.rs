@@ -43,8 +43,8 @@ pub fn draft(
 }
 
 /// Stores a message that came on the connection `origin`, then delivers it to the receiver's
-/// connections and the sender's other ones. Counts it for the user's rate limit beside that, or before it
-/// if this process does not know the user. No failure of a delivery fails the send.
+/// connections and the sender's other ones, within the user's rate limit. No failure of a delivery fails the
+/// send.
 ///
 /// # Errors
 ///
@@ -58,21 +58,12 @@ pub async fn send(
     deps: &Deps,
 ) -> Result<Ack> {
     Span::current().record("conversation_id", draft.conversation_id.as_str());
-    let debit = deps.rate_limiter.take(&draft.sender_id, now)?;
-    let counting = deps.rate_limiter.count(
-        &deps.store,
-        &draft.sender_id,
-        debit.tokens,
-        deadline.earlier_by(ACK_RESERVE),
-    );
-    let sending = store_and_deliver(&draft, origin, now, deadline, deps);
-    if debit.first {
-        counting.await?;
-        return sending.await;
-    }
-    // A message that empties the bucket passes: it is stored by the time its count is known.
-    let (ack, _) = tokio::join!(sending, counting);
-    ack
+    // Boxed: the type of its future is deep, and would be part of every caller's.
+    let sending = Box::pin(store_and_deliver(&draft, origin, now, deadline, deps));
+    let counted_by = deadline.earlier_by(ACK_RESERVE);
+    deps.rate_limiter
+        .limit(&deps.store, &draft.sender_id, 1, counted_by, sending)
+        .await
 }
 
 async fn store_and_deliver(

@@ -105,11 +105,11 @@ impl Rejection {
         }
     }
 
-    /// Returns the rejection of a user who has to wait before sending again.
+    /// Returns the rejection of a user who has to wait before the next request.
     pub fn rate_limited(wait: Duration) -> Self {
         Self {
             code: Code::RateLimited,
-            message: "You are sending too fast. Please wait a moment.".to_owned(),
+            message: "Too many requests. Please wait a moment.".to_owned(),
             // Rounded up: an earlier request would be rejected again.
             retry_after_ms: Some(wait.as_nanos().div_ceil(1_000_000) as u64),
         }
@@ -140,7 +140,7 @@ pub enum Code {
     TokenExpired,
     /// The conversation belongs to other users (HTTP only).
     Forbidden,
-    /// The user sends faster than the limit; wait for `retry_after_ms`.
+    /// The user makes more requests than the limit allows; wait for `retry_after_ms`.
     RateLimited,
     /// The database failed or the deadline passed; nothing is wrong with the request.
     Unavailable,

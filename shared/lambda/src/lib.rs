@@ -5,6 +5,7 @@
 //! - [`event`]: the connection and the user of an event
 //! - [`http_event`]: events of the HTTP API, and their responses
 //! - [`deadline`]: the deadline of an invocation
+//! - [`rate_limiter`]: the rate limit of a user
 //! - [`error`]: the error of a handler, as Lambda reports it
 //! - [`aws`]: credentials, region and HTTP client for the AWS SDK
 //! - [`secrets_manager`]: AWS Secrets Manager, which holds a deployment's connection string
@@ -20,6 +21,8 @@ pub mod event;
 pub mod http_event;
 
 pub mod deadline;
+
+pub mod rate_limiter;
 
 pub mod error;
 

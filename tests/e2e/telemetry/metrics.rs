@@ -100,8 +100,8 @@ fn assert_metrics_are_declared(document: &Value) {
 fn assert_metrics_of_handshakes_and_a_page(documents: &[Value], conversation_id: &Value) {
     let connects = documents.iter();
     for connect in connects.filter(|document| document["Connects"] == 1) {
-        // The new row, and the user's others.
-        assert_eq!(durations(connect, "DatabaseLatency"), 2);
+        // The user's limit, the new row, and the user's others.
+        assert_eq!(durations(connect, "DatabaseLatency"), 3);
         assert!(connect["connection_id"].is_string(), "{connect}");
     }
     let is_page = |document: &&Value| {
@@ -109,8 +109,8 @@ fn assert_metrics_of_handshakes_and_a_page(documents: &[Value], conversation_id:
     };
     let page = documents.iter().find(is_page);
     let page = page.expect("the history has been read");
-    // A number that the conversation has reached, and the page.
-    assert_eq!(durations(page, "DatabaseLatency"), 2);
+    // The user's limit, a number that the conversation has reached, and the page.
+    assert_eq!(durations(page, "DatabaseLatency"), 3);
     assert_eq!(page["conversation_id"], *conversation_id);
 }
 

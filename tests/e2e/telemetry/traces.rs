@@ -81,7 +81,7 @@ async fn calls_of_a_sampled_request_are_subsegments_of_its_trace() {
     assert_subsegments(&calls, part("Parent"));
     let mut operations = recorded(&calls, "database", "operation");
     // These run beside the others, so they may end at any place among them.
-    for concurrent in ["debit of messages", "record of a number"] {
+    for concurrent in ["debit of tokens", "record of a number"] {
         let concurrent = (json!(concurrent), json!(false));
         let place = operations.iter().position(|other| *other == concurrent);
         operations.remove(place.expect("it is done"));
@@ -186,7 +186,11 @@ async fn a_request_that_is_not_sampled_sends_no_trace() {
     let operations = sampled.iter().map(|call| &call["annotations"]["operation"]);
     assert_eq!(
         operations.collect::<Vec<_>>(),
-        ["insert of a connection", "look-up of a user's sockets"]
+        [
+            "debit of tokens",
+            "insert of a connection",
+            "look-up of a user's sockets"
+        ]
     );
     assert!(datagrams_of_a_handshake(false).await.is_empty());
 }

@@ -7,7 +7,7 @@
 //! - `search`: the ranges that are read for a page
 //! - `reached`: a number that a conversation has reached, so that the newest one is found in a short range
 //! - `connections`: one document per open connection
-//! - `rate_limits`: one document per user who has sent lately, with their `token_bucket`
+//! - `rate_limits`: the rate limits of a user, each a `token_bucket` in one document
 //! - `config`: the connection string, and the settings of the driver that follow
 //! - `connection_string`: options that are ignored, and the mistake in a connection string
 //! - `batch`: several requests of a process served by one operation
@@ -49,6 +49,7 @@ pub use config::{StoreConfig, client_options};
 pub use connections::Connection;
 use messages::StoredMessage;
 pub use page::{Page, Range};
+pub use rate_limits::Limited;
 use rate_limits::TokenBucket;
 use reached::Conversation;
 pub use token_bucket::{RateLimit, TokensLeft};

@@ -3,6 +3,7 @@
 use mongodb::bson::{Document, doc};
 use mongodb::error::Error as DriverError;
 use mongodb::options::ReadConcern;
+use tokio::task::coop::consume_budget;
 
 use super::search::{Found, Query, Span, Step};
 use super::{OPERATION_TIMEOUT, Store, perform};
@@ -103,6 +104,8 @@ impl Store {
             // The first batch has the page, unless that is larger than any response.
             while !found.is_full() && cursor.advance().await? {
                 found.add(Message::from(cursor.deserialize_current()?));
+                // The messages of a batch are there at once, and reading them takes its time.
+                consume_budget().await;
             }
             found.finish(&query);
             Ok::<_, DriverError>(found)

@@ -1,4 +1,4 @@
-//! One document per user who has sent lately: their token bucket.
+//! One document per user and limited kind of request, of users who have made some lately: a token bucket.
 
 use std::time::Duration;
 
@@ -11,6 +11,30 @@ use serde::Deserialize;
 use super::token_bucket::{RateLimit, TokensLeft};
 use super::{OPERATION_TIMEOUT, Store, is_duplicate_key, perform};
 use crate::{Deadline, Result, UserId};
+
+/// A kind of request that is limited for each user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limited {
+    /// Messages.
+    Messages,
+    /// Pages of the history; a token for every 100 messages.
+    Pages,
+    /// Handshakes of connections.
+    Handshakes,
+}
+
+impl Limited {
+    /// Returns the id of a user's bucket. Messages came first, and have the user's id; no string can be
+    /// equal to the documents of the others.
+    fn bucket_id(self, user_id: &UserId) -> Bson {
+        let of = match self {
+            Self::Messages => return user_id.as_str().into(),
+            Self::Pages => "pages",
+            Self::Handshakes => "handshakes",
+        };
+        doc! {"of": of, "user_id": user_id.as_str()}.into()
+    }
+}
 
 impl RateLimit {
     /// Returns the update of a document that takes tokens, on the server's clock.
@@ -33,6 +57,7 @@ fn later(time: impl Into<Bson>, duration: Duration) -> Document {
 ///
 /// ```json
 /// {"_id": "prof@example.com", "full_at": {"$date": "…"}, "debited_at": {"$date": "…"}}
+/// {"_id": {"of": "pages", "user_id": "prof@example.com"}, "full_at": {"$date": "…"}, "debited_at": …}
 /// ```
 ///
 /// An index removes it some time after `full_at`, since a full bucket is the same as no document.
@@ -52,30 +77,31 @@ impl TokenBucket {
 }
 
 impl Store {
-    /// Takes tokens for messages of a user, in one operation. Returns what is left.
+    /// Takes tokens for requests of a user, in one operation. Returns what is left.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`](crate::Error::Unavailable): they may or may not be taken.
     pub async fn take_tokens(
         &self,
+        of: Limited,
         user_id: &UserId,
         tokens: u32,
         limit: RateLimit,
         deadline: Deadline,
     ) -> Result<TokensLeft> {
         let rate_limits = self.rate_limits.clone();
-        let (user_id, update) = (user_id.clone(), limit.take(tokens));
+        let (bucket_id, update) = (of.bucket_id(user_id), limit.take(tokens));
         let take = async move {
-            match take_once(&rate_limits, &user_id, update.clone()).await {
-                // Two first messages of a user at once: the other one has inserted the document.
+            match take_once(&rate_limits, &bucket_id, update.clone()).await {
+                // Two first requests of a user at once: the other one has inserted the document.
                 Err(error) if is_duplicate_key(&error) => {
-                    take_once(&rate_limits, &user_id, update).await
+                    take_once(&rate_limits, &bucket_id, update).await
                 }
                 outcome => outcome,
             }
         };
-        let bucket = perform("debit of messages", deadline, take).await?;
+        let bucket = perform("debit of tokens", deadline, take).await?;
         // MongoDB always returns a document. The embedded server returns none if another first update
         // comes between, and has counted this one all the same.
         let unknown = TokensLeft {
@@ -89,12 +115,12 @@ impl Store {
 /// An update that a failover loses harms nobody, so it does not wait for the majority.
 async fn take_once(
     rate_limits: &Collection<TokenBucket>,
-    user_id: &UserId,
+    bucket_id: &Bson,
     update: Document,
 ) -> Result<Option<TokenBucket>, DriverError> {
     let primary = WriteConcern::builder().w(Acknowledgment::Nodes(1)).build();
     rate_limits
-        .find_one_and_update(doc! {"_id": user_id.as_str()}, vec![update])
+        .find_one_and_update(doc! {"_id": bucket_id}, vec![update])
         .upsert(true)
         .return_document(ReturnDocument::After)
         .write_concern(primary)

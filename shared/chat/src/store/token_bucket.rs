@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-/// The rate limit of a user: a burst of messages at once, and from then on one after each interval.
+/// The rate limit of a user: a burst of requests at once, and from then on one after each interval.
 ///
 /// It is a token bucket stored as one timestamp, `full_at`, at which it will be full again ([GCRA]).
-/// Each message moves `full_at` one `interval` later. While it is more than `filling` ahead, the bucket
-/// is empty and the user must wait. Messages that slip through move it further, by a minute at most.
+/// Each token taken moves `full_at` one `interval` later. While it is more than `filling` ahead, the bucket
+/// is empty and the user must wait. Requests that slip through move it further, by a minute at most.
 ///
 /// [GCRA]: https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct RateLimit {
 }
 
 impl RateLimit {
-    /// The lowest rate: a message in a quarter of an hour.
+    /// The lowest rate: a token in a quarter of an hour.
     pub const MIN_RATE: f64 = 0.001;
 
     /// The highest rate, since times are stored in whole milliseconds.
@@ -30,8 +30,8 @@ impl RateLimit {
     /// How far below empty a bucket may go, as refill time.
     pub(super) const MAX_EXCESS: Duration = Duration::from_secs(60);
 
-    /// Returns the limit of `rate` messages a second, which is rounded to whole milliseconds a message,
-    /// and `burst` messages at once. `None` if one of them is out of bounds.
+    /// Returns the limit of `rate` tokens a second, which is rounded to whole milliseconds a token, and
+    /// `burst` tokens at once. `None` if one of them is out of bounds.
     pub fn new(rate: f64, burst: u32) -> Option<Self> {
         let in_bounds = (Self::MIN_RATE..=Self::MAX_RATE).contains(&rate)
             && (1..=Self::MAX_BURST).contains(&burst);
@@ -51,13 +51,13 @@ impl RateLimit {
         }
     }
 
-    /// Returns whether there was a token for the message that has left `left`.
+    /// Returns whether there was a token for the request that took `tokens` and has left `left`.
     ///
     /// # Errors
     ///
     /// The time after which there is one: the bucket was empty before.
-    pub fn check(self, left: TokensLeft) -> Result<(), Duration> {
-        if left.wait > self.interval {
+    pub fn check(self, left: TokensLeft, tokens: u32) -> Result<(), Duration> {
+        if left.wait > self.interval * tokens {
             Err(left.wait)
         } else {
             Ok(())
@@ -73,9 +73,9 @@ impl RateLimit {
 /// The tokens of a user after some were taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokensLeft {
-    /// Messages that may follow at once.
+    /// Tokens that may be taken at once.
     pub tokens: u32,
-    /// Time before the next message; zero if that may follow at once.
+    /// Time before the next one may be taken; zero if that may be at once.
     pub wait: Duration,
 }
 
@@ -113,14 +113,15 @@ mod tests {
         assert_eq!(left(3_800), (1, 0), "one is left");
         assert_eq!(left(4_000), (0, 200), "none is left");
         assert_eq!(left(4_600), (0, 800), "three too many");
-        let check = |full_in_ms| limit.check(limit.tokens_left(Duration::from_millis(full_in_ms)));
-        assert_eq!(check(0), Ok(()));
-        assert_eq!(check(4_000), Ok(()), "it took the last one");
-        assert_eq!(
-            check(4_200),
-            Err(Duration::from_millis(400)),
-            "it took none"
-        );
+        let check = |full_in_ms, tokens| {
+            let left = limit.tokens_left(Duration::from_millis(full_in_ms));
+            limit.check(left, tokens).map_err(|wait| wait.as_millis())
+        };
+        assert_eq!(check(0, 1), Ok(()));
+        assert_eq!(check(4_000, 1), Ok(()), "it took the last one");
+        assert_eq!(check(4_200, 1), Err(400), "it took none");
+        assert_eq!(check(4_200, 2), Ok(()), "it took the last one");
+        assert_eq!(check(4_400, 2), Err(600), "it took none");
     }
 
     /// Returns `full_at` after the server has taken a token at `now`, both in milliseconds.

@@ -15,7 +15,7 @@
 //! | metric | an event |
 //! |---|---|
 //! | `Connects`, `Disconnects` | a connection is recorded, its row is deleted |
-//! | `SocketsClosed` | connections of a user beyond the limit are closed |
+//! | `SocketsClosed` | a connection is closed: its user has too many, its token has expired, too many of its frames were refused |
 //! | `Sends`, `Duplicates` | a message is stored, a resend finds it stored |
 //! | `NumberConflicts` | another writer took the number of a message |
 //! | `PushesDelivered`, `PushesGone`, `PushesFailed` | outcomes of pushes |

@@ -3,75 +3,77 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use chat::store::{RateLimit, TokensLeft};
+use chat::store::{Limited, RateLimit, TokensLeft};
 use chat::{Deadline, Rejection, Result, Store, UserId};
-use chat_lambda::env::{invalid, number};
 use chrono::{DateTime, Utc};
 use lru::LruCache;
 use parking_lot::Mutex;
 
+use crate::env::{invalid, number};
+
 /// Users whose bucket a warm process remembers.
 const REMEMBERED_USERS: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
 
-/// Messages of a user that a process sends, at most, before it counts them in the database.
+/// Tokens of a user that a process spends, at most, before it takes them in the database.
 const MAX_UNCOUNTED: u32 = 4;
 
-/// Reads `MESSAGE_RATE` (messages a second, default 5) and `MESSAGE_BURST` (messages at once,
-/// default 20).
+/// Reads the rate a second and the burst of a limit from the variables `rate` and `burst`, each with its
+/// default.
 ///
 /// # Errors
 ///
 /// [`Error::Config`](chat::Error::Config): one of them is not a number, or out of bounds.
-pub fn limit_from_env() -> Result<RateLimit> {
-    const RATE: &str = "MESSAGE_RATE";
-    const BURST: &str = "MESSAGE_BURST";
-    let (rate, burst) = (number(RATE, 5.0)?, number(BURST, 20)?);
+pub fn limit_from_env(rate: (&'static str, f64), burst: (&'static str, u32)) -> Result<RateLimit> {
+    let ((rate_variable, rate), (burst_variable, burst)) = (rate, burst);
+    let (rate, burst) = (number(rate_variable, rate)?, number(burst_variable, burst)?);
     RateLimit::new(rate, burst).ok_or_else(|| {
         let (min, max) = (RateLimit::MIN_RATE, RateLimit::MAX_RATE);
         if (min..=max).contains(&rate) {
-            invalid(BURST, format!("is not from 1 to {}", RateLimit::MAX_BURST))
+            let problem = format!("is not from 1 to {}", RateLimit::MAX_BURST);
+            invalid(burst_variable, problem)
         } else {
-            invalid(RATE, format!("is not from {min} to {max}"))
+            invalid(rate_variable, format!("is not from {min} to {max}"))
         }
     })
 }
 
-/// The rate limit, with the buckets of users as far as this process knows them.
+/// A rate limit, with the buckets of users as far as this process knows them.
 ///
-/// The first message of a user who is new to the process is counted in the database before it is stored:
-/// a burst reaches many processes at once, and each of them would let its first message through. Later
-/// messages are counted while they are sent, so counting adds no latency. The one that empties the bucket
+/// The first request of a user who is new to the process is counted in the database before it is served:
+/// a burst reaches many processes at once, and each of them would let its first request through. Later
+/// requests are counted while they are served, so counting adds no latency. The one that empties the bucket
 /// still passes; later ones are rejected here until the wait ends. The excess makes the wait longer, in
 /// all processes.
 ///
-/// While the bucket is far from empty, several messages are counted with one write. Each process can so
-/// let five extra messages through.
+/// While the bucket is far from empty, several requests are counted with one write. Each process can so
+/// let five extra tokens through.
 pub struct RateLimiter {
+    of: Limited,
     limit: RateLimit,
     buckets: Mutex<LruCache<UserId, Bucket>>,
 }
 
 /// The bucket of a user, as far as this process knows it. That of a user who is new to it is empty, so
-/// the first message is counted at once.
+/// the first request is counted at once.
 #[derive(Default)]
 struct Bucket {
     /// The time until which the user has to wait.
     wait_until: Option<DateTime<Utc>>,
-    /// Messages that are not yet counted in the database.
+    /// Tokens that are spent and not yet taken in the database.
     uncounted: u32,
-    /// Messages that may stay uncounted.
+    /// Tokens that may stay uncounted.
     allowance: u32,
     /// Whether the database has said how many tokens are left.
     is_known: bool,
 }
 
-/// Tokens to take from the store for a message, and for earlier ones that are not counted yet.
+/// Tokens to take from the store for a request, and for earlier ones that are not counted yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Debit {
-    /// The tokens; none if the message can be counted with the next ones.
-    pub tokens: u32,
-    /// Whether the message may be stored only once they are taken.
-    pub first: bool,
+struct Debit {
+    /// The tokens; none if the request can be counted with the next ones.
+    tokens: u32,
+    /// Whether the request may be served only once they are taken.
+    first: bool,
 }
 
 impl Bucket {
@@ -85,28 +87,55 @@ impl Bucket {
 
 impl RateLimiter {
     /// Returns a limiter that knows no user yet.
-    pub fn new(limit: RateLimit) -> Self {
+    pub fn new(of: Limited, limit: RateLimit) -> Self {
         Self {
+            of,
             limit,
             buckets: Mutex::new(LruCache::new(REMEMBERED_USERS)),
         }
     }
 
-    /// Takes a token for one message of a user. Returns the tokens that are to be taken from the store
-    /// now, those for earlier messages included.
+    /// Serves a request of a user that costs `cost` tokens. Counts it beside that, or before it if this
+    /// process does not know the user. Where counting fails, the request is served all the same.
+    ///
+    /// # Errors
+    ///
+    /// - [`Code::RateLimited`](chat::Code::RateLimited), with the wait: the request is not served.
+    /// - Those of `request`.
+    pub async fn limit<T>(
+        &self,
+        store: &Store,
+        user_id: &UserId,
+        cost: u32,
+        deadline: Deadline,
+        request: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let debit = self.take(user_id, cost, Utc::now())?;
+        let counting = self.count(store, user_id, debit.tokens, deadline);
+        if debit.first {
+            counting.await?;
+            return request.await;
+        }
+        // A request that empties the bucket passes: it is served by the time its count is known.
+        let (outcome, _) = tokio::join!(request, counting);
+        outcome
+    }
+
+    /// Takes the tokens of one request of a user. Returns those that are to be taken from the store now,
+    /// for earlier requests included.
     ///
     /// # Errors
     ///
     /// [`Code::RateLimited`](chat::Code::RateLimited), with the rest of the wait: the user has to wait,
     /// as far as this process knows.
-    pub fn take(&self, user_id: &UserId, now: DateTime<Utc>) -> Result<Debit, Rejection> {
+    fn take(&self, user_id: &UserId, cost: u32, now: DateTime<Utc>) -> Result<Debit, Rejection> {
         let mut buckets = self.buckets.lock();
         let bucket = buckets.get_or_insert_mut_ref(user_id, Bucket::default);
         if let Some(wait) = bucket.wait(now, self.limit.max_wait()) {
             return Err(Rejection::rate_limited(wait));
         }
         bucket.wait_until = None;
-        bucket.uncounted += 1;
+        bucket.uncounted = bucket.uncounted.saturating_add(cost);
         let tokens = if bucket.uncounted <= bucket.allowance {
             0
         } else {
@@ -117,12 +146,12 @@ impl RateLimiter {
     }
 
     /// Takes tokens from the user's bucket in the store, if there are any to take, and remembers what
-    /// is left. Where that fails, the messages are sent all the same.
+    /// is left.
     ///
     /// # Errors
     ///
     /// [`Code::RateLimited`](chat::Code::RateLimited), with the wait: the bucket was empty before.
-    pub async fn count(
+    async fn count(
         &self,
         store: &Store,
         user_id: &UserId,
@@ -132,18 +161,15 @@ impl RateLimiter {
         if tokens == 0 {
             return Ok(());
         }
-        let taken = store.take_tokens(user_id, tokens, self.limit, deadline);
+        let taken = store.take_tokens(self.of, user_id, tokens, self.limit, deadline);
         match taken.await {
             Ok(left) => {
                 self.remember(user_id, left, Utc::now());
-                self.limit.check(left).map_err(Rejection::rate_limited)
+                let checked = self.limit.check(left, tokens);
+                checked.map_err(Rejection::rate_limited)
             }
             Err(error) => {
-                tracing::warn!(
-                    messages = tokens,
-                    cause = error.chain(),
-                    "messages not counted"
-                );
+                tracing::warn!(tokens, cause = error.chain(), "requests not counted");
                 Ok(())
             }
         }
@@ -173,14 +199,15 @@ mod tests {
     }
 
     fn limiter() -> RateLimiter {
-        RateLimiter::new(RateLimit::new(5.0, 20).expect("a limit"))
+        let limit = RateLimit::new(5.0, 20).expect("a limit");
+        RateLimiter::new(Limited::Messages, limit)
     }
 
     fn after(now: DateTime<Utc>, milliseconds: i64) -> DateTime<Utc> {
         now + TimeDelta::milliseconds(milliseconds)
     }
 
-    /// A debit of one token for a user whom the process knows.
+    /// The debit of a request of a user whom the process knows.
     const ONE: Debit = Debit {
         tokens: 1,
         first: false,
@@ -196,14 +223,14 @@ mod tests {
         let (limiter, now) = (limiter(), Utc::now());
         limiter.remember(&user("a"), wait(400), now);
         limiter.remember(&user("a"), wait(200), now);
-        let taken = |milliseconds| limiter.take(&user("a"), after(now, milliseconds));
+        let taken = |milliseconds| limiter.take(&user("a"), 1, after(now, milliseconds));
         let rejected = |milliseconds| {
             let wait = Duration::from_millis(milliseconds);
             Err(Rejection::rate_limited(wait))
         };
         assert_eq!(taken(0), rejected(400));
         assert_eq!(taken(399), rejected(1));
-        assert!(limiter.take(&user("b"), now).is_ok());
+        assert!(limiter.take(&user("b"), 1, now).is_ok());
         assert_eq!(taken(400), Ok(ONE));
         assert_eq!(taken(0), Ok(ONE), "the wait is forgotten");
     }
@@ -212,7 +239,7 @@ mod tests {
     fn a_clock_that_is_set_back_locks_nobody_out() {
         let (limiter, now) = (limiter(), Utc::now());
         limiter.remember(&user("a"), wait(400), now);
-        assert_eq!(limiter.take(&user("a"), after(now, -3_600_000)), Ok(ONE));
+        assert_eq!(limiter.take(&user("a"), 1, after(now, -3_600_000)), Ok(ONE));
     }
 
     #[test]
@@ -226,7 +253,7 @@ mod tests {
             (0, [1; 10]),
         ] {
             let (limiter, now) = (limiter(), Utc::now());
-            let first = limiter.take(&user("a"), now);
+            let first = limiter.take(&user("a"), 1, now);
             let new = Debit {
                 tokens: 1,
                 first: true,
@@ -234,7 +261,8 @@ mod tests {
             assert_eq!(first, Ok(new), "the user is new");
             let wait = Duration::ZERO;
             limiter.remember(&user("a"), TokensLeft { tokens, wait }, now);
-            let counted = [(); 10].map(|()| limiter.take(&user("a"), now).expect("no wait").tokens);
+            let counted =
+                [(); 10].map(|()| limiter.take(&user("a"), 1, now).expect("no wait").tokens);
             assert_eq!(counted, expected, "{tokens} left");
         }
     }
