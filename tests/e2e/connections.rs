@@ -28,7 +28,7 @@ async fn connection_ids(chat: &Chat, user_id: &str) -> Vec<String> {
 
 /// Returns a row as `$connect` writes it, for a connection that opened `age` ago and that no client
 /// holds.
-async fn leave_row(chat: &Chat, id: &str, user_id: &str, age: TimeDelta) {
+pub async fn leave_row(chat: &Chat, id: &str, user_id: &str, age: TimeDelta) {
     let date = |time: chrono::DateTime<Utc>| DateTime::from_millis(time.timestamp_millis());
     let connected_at = Utc::now() - age;
     let row = doc! {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use chat::store::{Limited, RateLimit};
 use chat::{Deadline, Store, UserId};
+use chrono::TimeDelta;
 use futures_util::TryStreamExt;
 use futures_util::future::join_all;
 use hyper::StatusCode;
@@ -13,6 +14,8 @@ use tests::launch::Host;
 use tests::{Chat, Client, get, server, until};
 use tokio::time::sleep;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+use crate::connections::{age_rows, leave_row};
 
 /// Starts a chat with limits: parameters of the template, as `MessageRate=5`.
 async fn start(host: Host, parameters: &[&str], flags: &[&str]) -> Chat {
@@ -352,6 +355,37 @@ async fn lost_disconnects_lock_nobody_out() {
     assert_eq!(b.send_message("a", "to both").await["status"], "delivered");
     assert_eq!(one.next().await["message"], "to both");
     assert_eq!(two.next().await["message"], "to both");
+    chat.stop().await;
+}
+
+#[tokio::test]
+async fn handshakes_that_were_given_up_close_no_open_connection() {
+    let chat = start(Host::chosen(), &["SocketsPerUser=2"], &[]).await;
+    let mut first = chat.connect("a").await;
+    age_rows(&chat).await;
+    let opened = rows(&chat, "a").await;
+    for (id, seconds) in [
+        ("AAAAAAAAAAAAAAA=", 50),
+        ("BBBBBBBBBBBBBBA=", 10),
+        ("CCCCCCCCCCCCCCA=", 0),
+    ] {
+        leave_row(&chat, id, "a", TimeDelta::seconds(seconds)).await;
+    }
+    let mut second = chat.connect("a").await;
+    let left = rows(&chat, "a").await;
+    assert_eq!(
+        left[..2],
+        [&opened[0], "CCCCCCCCCCCCCCA="],
+        "the last one may still be opening"
+    );
+    assert_eq!(left.len(), 3);
+    first.expect_nothing().await;
+
+    // The same rows close it if their connections are old: nobody looks them up.
+    leave_row(&chat, "AAAAAAAAAAAAAAA=", "a", TimeDelta::seconds(70)).await;
+    leave_row(&chat, "BBBBBBBBBBBBBBA=", "a", TimeDelta::seconds(65)).await;
+    let _third = chat.connect("a").await;
+    second.expect_nothing().await;
     chat.stop().await;
 }
 

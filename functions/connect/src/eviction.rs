@@ -5,7 +5,7 @@
 
 use std::slice;
 
-use chat::{Connection, Deadline, Result};
+use chat::{Connection, Deadline, Push, Result};
 use chat_lambda::env::{invalid, number};
 use chrono::{DateTime, Utc};
 
@@ -46,34 +46,52 @@ async fn try_to_evict(
     deps: &Deps,
 ) -> Result<()> {
     let users = slice::from_ref(&new.user_id);
-    let connections = deps.store.open_connections_of(users, deadline).await?;
-    let surplus = surplus(connections, new, deps.connections_per_user, now);
-    if surplus.is_empty() {
+    let mut older = deps.store.open_connections_of(users, deadline).await?;
+    older.retain(|connection| connection.is_older_than(new));
+    let (mut live, expired): (Vec<_>, Vec<_>) = older
+        .into_iter()
+        .partition(|connection| connection.is_live(now));
+    let limit = deps.connections_per_user;
+    let mut gone = Vec::new();
+    if live.len() >= limit {
+        (live, gone) = existing(live, now, deadline, &deps.push).await;
+    }
+    let surplus = surplus(live, expired, limit);
+    if surplus.is_empty() && gone.is_empty() {
         return Ok(());
     }
     let closed = deps.push.close_all(surplus, now, deadline).await;
     tracing::info!(
         monotonic_counter.SocketsClosed = closed.len(),
+        gone = gone.len(),
         "connections beyond the limit closed"
     );
-    deps.store.delete_connections(&closed, deadline).await
+    let ended = [closed, gone].concat();
+    deps.store.delete_connections(&ended, deadline).await
 }
 
-/// Returns the connections of a user that are to be closed: those whose token has expired, then those
-/// older than the `limit - 1` live ones that opened last before `new`.
-///
-/// So concurrent handshakes close different connections.
-fn surplus(
-    mut connections: Vec<Connection>,
-    new: &Connection,
-    limit: usize,
+/// Returns those of `connections` that are not gone, and those that are. The young ones are looked up: the
+/// row of a handshake that was given up must not close a connection that is open.
+async fn existing(
+    connections: Vec<Connection>,
     now: DateTime<Utc>,
-) -> Vec<Connection> {
-    connections.retain(|connection| connection.is_older_than(new));
-    connections.sort_by(|a, b| b.age_key().cmp(&a.age_key()));
-    let (live, expired): (Vec<_>, Vec<_>) = connections
+    deadline: Deadline,
+    push: &Push,
+) -> (Vec<Connection>, Vec<Connection>) {
+    let (unseen, mut existing): (Vec<_>, Vec<_>) = connections
         .into_iter()
-        .partition(|connection| connection.is_live(now));
+        .partition(|connection| connection.is_unseen(now));
+    let (seen, gone) = push.look_up_all(unseen, now, deadline).await;
+    existing.extend(seen);
+    (existing, gone)
+}
+
+/// Returns the connections of a user that are to be closed for a new one: those whose token has expired,
+/// then of the `live` ones all but the `limit - 1` that opened last.
+///
+/// All of them are older than the new one, so concurrent handshakes close different connections.
+fn surplus(mut live: Vec<Connection>, expired: Vec<Connection>, limit: usize) -> Vec<Connection> {
+    live.sort_by(|a, b| b.age_key().cmp(&a.age_key()));
     let too_many = live.into_iter().skip(limit - 1);
     expired
         .into_iter()
@@ -104,57 +122,42 @@ mod tests {
         (0..count).map(connection).collect()
     }
 
-    /// Opens `count` connections; returns the ids evicted when connection `new` connects.
-    fn evicted(count: usize, new: usize, limit: usize) -> Vec<String> {
-        let connections = connections(count);
-        let new = connections[new].clone();
-        surplus(connections, &new, limit, Utc::now())
-            .into_iter()
-            .map(|connection| connection.connection_id.to_string())
-            .collect()
+    fn ids(connections: &[Connection]) -> Vec<&str> {
+        let ids = connections
+            .iter()
+            .map(|closed| closed.connection_id.as_str());
+        ids.collect()
+    }
+
+    /// Returns how many of `count` connections are closed for a new one, the oldest of them last.
+    fn closed(count: usize, limit: usize) -> Vec<Connection> {
+        surplus(connections(count), Vec::new(), limit)
     }
 
     #[test]
     fn the_oldest_connection_is_closed_for_the_newest() {
-        assert!(evicted(10, 9, 10).is_empty());
-        assert_eq!(evicted(11, 10, 10), ["0="]);
-        assert_eq!(evicted(2, 1, 1), ["0="]);
+        assert!(closed(9, 10).is_empty());
+        assert_eq!(ids(&closed(10, 10)), ["0="]);
+        assert_eq!(ids(&closed(1, 1)), ["0="]);
     }
 
     #[test]
     fn connections_left_by_earlier_handshakes_are_closed_a_few_at_a_time() {
-        assert_eq!(evicted(12, 11, 10), ["1=", "0="]);
-        assert_eq!(evicted(30, 29, 10), ["19=", "18=", "17=", "16="]);
+        assert_eq!(ids(&closed(11, 10)), ["1=", "0="]);
+        assert_eq!(ids(&closed(29, 10)), ["19=", "18=", "17=", "16="]);
     }
 
     #[test]
     fn connections_whose_token_has_expired_are_closed_first() {
-        let mut connections = connections(3);
-        let user = Identity {
-            user_id: connections[0].user_id.clone(),
-            expires_at: Some(Utc::now() - TimeDelta::seconds(1)),
+        let [expired, live @ ..] = &connections(3)[..] else {
+            unreachable!("there are three");
         };
-        let opened = Utc::now() - TimeDelta::hours(1);
-        let endpoint = "https://x".to_owned();
-        connections.push(Connection::new(
-            "e=".to_owned().into(),
-            user,
-            endpoint,
-            opened,
-        ));
-        let new = connections[2].clone();
-        let ids = |limit| -> Vec<String> {
-            let closed = surplus(connections.clone(), &new, limit, Utc::now());
-            let ids = closed.iter().map(|closed| closed.connection_id.to_string());
-            ids.collect()
-        };
-        assert_eq!(ids(10), ["e="], "although the limit is not reached");
-        assert_eq!(ids(2), ["e=", "0="]);
-    }
-
-    #[test]
-    fn each_of_several_handshakes_at_once_closes_another_connection() {
-        assert_eq!(evicted(12, 10, 10), ["0="]);
-        assert_eq!(evicted(12, 11, 10)[0], "1=");
+        let closed = |limit| surplus(live.to_vec(), vec![expired.clone()], limit);
+        assert_eq!(
+            ids(&closed(10)),
+            ["0="],
+            "although the limit is not reached"
+        );
+        assert_eq!(ids(&closed(2)), ["0=", "1="]);
     }
 }

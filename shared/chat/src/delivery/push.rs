@@ -61,6 +61,8 @@ enum Call {
     Post(Bytes),
     /// Closes the connection.
     Delete,
+    /// Asks whether the connection exists.
+    Get,
 }
 
 /// The failure of a call.
@@ -144,6 +146,18 @@ impl Push {
             .call_all(connections, &Call::Delete, now, deadline)
             .await;
         [calls.delivered, calls.gone].concat()
+    }
+
+    /// Looks up all `connections`, several at a time. Returns those that exist, and those that are gone for
+    /// good.
+    pub async fn look_up_all(
+        &self,
+        connections: Vec<Connection>,
+        now: DateTime<Utc>,
+        deadline: Deadline,
+    ) -> (Vec<Connection>, Vec<Connection>) {
+        let calls = self.call_all(connections, &Call::Get, now, deadline).await;
+        (calls.delivered, calls.gone)
     }
 
     async fn call_all(
@@ -267,6 +281,9 @@ impl Push {
                 }
                 Call::Delete => {
                     client.delete_connection().connection_id(id).send().await?;
+                }
+                Call::Get => {
+                    client.get_connection().connection_id(id).send().await?;
                 }
             }
             Ok(())

@@ -45,6 +45,10 @@ impl Connection {
     /// `$connect` has returned and the client has its 101.
     const OPENING: Duration = Duration::from_secs(5);
 
+    /// The age below which nobody may have seen the connection open: that of a handshake that its client
+    /// has given up has a row, and API Gateway may never report its end.
+    const UNSEEN: Duration = Duration::from_secs(60);
+
     /// Returns a connection that opens at `connected_at`. It gets messages no longer than its user's
     /// token lasts.
     pub fn new(
@@ -82,8 +86,17 @@ impl Connection {
 
     /// Returns whether it may still be opening.
     pub fn is_opening(&self, now: DateTime<Utc>) -> bool {
+        self.is_younger_than(Self::OPENING, now)
+    }
+
+    /// Returns whether it may be one that never opened.
+    pub fn is_unseen(&self, now: DateTime<Utc>) -> bool {
+        self.is_younger_than(Self::UNSEEN, now)
+    }
+
+    fn is_younger_than(&self, age: Duration, now: DateTime<Utc>) -> bool {
         let age_ms = now.timestamp_millis() - self.connected_at.timestamp_millis();
-        age_ms < Self::OPENING.as_millis() as i64
+        age_ms < age.as_millis() as i64
     }
 }
 
