@@ -1,13 +1,13 @@
 //! Numbers without holes, times that never decrease, resends.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chat::{Deadline, Draft, Store, Text, UserId};
 use chrono::Utc;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use tests::TIMEOUT;
-use tests::{Chat, Client, get, server};
+use tests::{Chat, Client, TIMEOUT, get, in_time, server};
 use tokio::sync::Barrier;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -31,8 +31,7 @@ async fn poll_until(http: String, total: i64) -> Vec<Value> {
 
 /// Waits until all senders are there. One that has failed never comes.
 async fn meet(barrier: &Barrier) {
-    let met = timeout(TIMEOUT, barrier.wait()).await;
-    met.expect("all senders reach the barrier in time");
+    in_time("all senders", barrier.wait()).await;
 }
 
 /// Sends `count` messages as fast as acks come; returns the numbers that they got.
@@ -47,10 +46,14 @@ async fn send_many(mut client: Client, to: &str, count: usize, start: Arc<Barrie
     numbers
 }
 
+/// Time limit of all messages of a test.
+const ALL_TIMEOUT: Duration = TIMEOUT.saturating_mul(3);
+
 /// Waits for writers and checks that the numbers that they got are together exactly 1 to `total`.
 async fn expect_all_numbers(writers: Vec<JoinHandle<Vec<i64>>>, total: i64) {
-    let mut numbers: Vec<i64> = join_all(writers)
-        .await
+    let writers = timeout(ALL_TIMEOUT, join_all(writers)).await;
+    let writers = writers.expect("all messages are acknowledged in time");
+    let mut numbers: Vec<i64> = writers
         .into_iter()
         .flat_map(|numbers| numbers.expect("no writer fails"))
         .collect();
@@ -113,7 +116,8 @@ async fn fifty_sends_at_once_make_a_log_without_holes_that_a_reader_never_misses
 
     expect_all_numbers(senders, total).await;
 
-    let seen = reader.await.expect("the reader sees all");
+    let seen = in_time("the reader to see all messages", reader).await;
+    let seen = seen.expect("the reader skips none");
     let times: Vec<&str> = seen
         .iter()
         .map(|message| message["timestamp"].as_str().expect("a string"))

@@ -5,7 +5,7 @@ use local_gateway::process::ports::free_port;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tests::process::descendants_named;
-use tests::{Chat, Client, server};
+use tests::{Chat, Client, in_time, server};
 
 #[tokio::test]
 async fn without_the_database_everything_is_unavailable_and_with_it_everything_works_again() {
@@ -70,17 +70,21 @@ async fn a_function_that_is_killed_is_started_again() {
     assert_eq!(a.send_message("b", "before").await["seq"], 1);
     kill_process(process_of(&chat, "send-message"), Signal::KILL).expect("killed");
     // A frame may still meet the dying process; API Gateway reports that, and clients send again.
-    let ack = loop {
-        a.send(&json!({
-            "action": "sendMessage", "receiver_id": "b", "message": "after", "client_message_id": "x",
-        }))
-        .await;
-        let response = a.next().await;
-        if response["type"] == "ack" {
-            break response;
+    let acknowledged = async {
+        loop {
+            a.send(&json!({
+                "action": "sendMessage", "receiver_id": "b", "message": "after",
+                "client_message_id": "x",
+            }))
+            .await;
+            let response = a.next().await;
+            if response["type"] == "ack" {
+                break response;
+            }
+            assert_eq!(response["message"], "Internal server error", "{response}");
         }
-        assert_eq!(response["message"], "Internal server error", "{response}");
     };
+    let ack = in_time("an ack of the new process", acknowledged).await;
     assert_eq!(ack["seq"], 2);
     chat.stop().await;
 }

@@ -1,13 +1,12 @@
 //! `cargo local` as a program: arguments, start, end.
 
 use std::path::PathBuf;
-use std::process::Stdio;
 
 use rustix::process::{Pid, test_kill_process};
 use serde_json::Value;
 use tests::launch::Launch;
 use tests::process::{descendants, descendants_named};
-use tests::{Client, LocalGateway, get, programs, server, until};
+use tests::{Client, LocalGateway, TIMEOUT, get, process, programs, server, until};
 use tokio::process::Command;
 
 async fn output(arguments: &[&str]) -> (bool, String) {
@@ -15,13 +14,11 @@ async fn output(arguments: &[&str]) -> (bool, String) {
 }
 
 async fn output_of(program: PathBuf, arguments: &[&str]) -> (bool, String) {
-    let output = Command::new(program)
+    let mut command = Command::new(program);
+    command
         .args(arguments)
-        .env("MONGODB_URI", server::uri().await)
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .expect("it runs");
+        .env("MONGODB_URI", server::uri().await);
+    let output = process::output(&mut command, TIMEOUT).await;
     let text = [output.stdout, output.stderr].concat();
     (
         output.status.success(),

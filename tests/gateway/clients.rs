@@ -5,8 +5,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tests::LocalGateway;
-use tests::{Client, tools, until};
+use tests::{Client, LocalGateway, TIMEOUT, process, tools, until};
 use tokio::process::Command;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
@@ -60,7 +59,7 @@ impl Key {
     async fn boto3(self, endpoint: &str, service: &str, operation: &str, with: Value) -> Value {
         let mut command = self.command(&tools::python());
         command.args(["-c", BOTO3, service, operation, endpoint, &with.to_string()]);
-        let output = command.output().await.expect("Python runs");
+        let output = process::output(&mut command, TIMEOUT * 3).await;
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{operation}: {error}");
         serde_json::from_slice(&output.stdout).expect("the response is JSON")
@@ -70,7 +69,7 @@ impl Key {
     async fn aws(self, endpoint: &str, arguments: &[&str]) -> Result<String, String> {
         let mut command = self.command(&tools::aws());
         command.args(["--endpoint-url", endpoint]).args(arguments);
-        let output = command.output().await.expect("the AWS CLI runs");
+        let output = process::output(&mut command, TIMEOUT * 3).await;
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
         if output.status.success() {
             Ok(text(output.stdout))

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use anyhow::Result;
 use mongodb::Database;
 use rustix::process::Pid;
 
@@ -159,9 +158,8 @@ impl Chat {
     ///
     /// The gateway does not exit in time, or not with success.
     pub async fn shutdown(self) -> String {
-        let stopped = tokio::time::timeout(TIMEOUT, self.gateway.stop()).await;
-        let stopped: Result<_> = stopped.expect("the gateway exits in time");
-        let (status, log) = stopped.expect("the gateway can be waited for");
+        let stopped = self.gateway.stop().await;
+        let (status, log) = stopped.expect("the gateway exits in time");
         assert!(status.success(), "{status}: {log}");
         log
     }

@@ -12,6 +12,8 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 
+use crate::in_time;
+
 /// Variables that Lambda sets, and the settings of `send-message` that are the same for all tests.
 const ENVIRONMENT: [(&str, &str); 10] = [
     ("AWS_LAMBDA_FUNCTION_NAME", "send-message"),
@@ -66,10 +68,13 @@ impl Function {
             .stdout(Stdio::null())
             .kill_on_drop(true);
         let mut child = command.spawn().expect("it starts");
-        tokio::select! {
-            () = api.process.started() => {}
-            exited = child.wait() => panic!("it exited before it requested an event: {exited:?}"),
-        }
+        let started = async {
+            tokio::select! {
+                () = api.process.started() => {}
+                exited = child.wait() => panic!("it exited before it requested an event: {exited:?}"),
+            }
+        };
+        in_time("a function's request for an event", started).await;
         Self { queue, api, child }
     }
 
@@ -86,7 +91,8 @@ impl Function {
             kill: None,
         });
         let waiting = waiting.expect("the queue is empty");
-        waiting.outcome.await.expect("a result")
+        let outcome = in_time("the result of a function", waiting.outcome).await;
+        outcome.expect("the process runs")
     }
 
     /// Kills the process and waits for its end.

@@ -5,14 +5,17 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStderr, ChildStdin, ExitStatus};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use hyper::{Method, StatusCode};
 use parking_lot::Mutex;
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
+use crate::TIMEOUT;
 use crate::client::{HttpResponse, request};
 
 /// A running gateway. [`LocalGateway::stop`] shuts it down; dropping kills it. It is interrupted when
@@ -100,14 +103,25 @@ impl LocalGateway {
     ///
     /// # Errors
     ///
-    /// The process cannot be waited for.
-    pub async fn stop(mut self) -> Result<(ExitStatus, String)> {
-        spawn_blocking(move || {
+    /// It does not exit in time: it is killed, and the error holds its log.
+    pub async fn stop(self) -> Result<(ExitStatus, String)> {
+        self.stop_within(TIMEOUT).await
+    }
+
+    async fn stop_within(mut self, limit: Duration) -> Result<(ExitStatus, String)> {
+        let pid = self.pid();
+        let mut exit = spawn_blocking(move || {
             self.tie = None;
             let status = self.child.wait()?;
-            Ok((status, self.log.complete()))
-        })
-        .await?
+            anyhow::Ok((status, self.log.complete()))
+        });
+        if let Ok(exited) = timeout(limit, &mut exit).await {
+            return exited?;
+        }
+        // The thread that waits has the process, and the runtime waits for the thread.
+        kill_process(pid, Signal::KILL)?;
+        let (_, log) = exit.await??;
+        bail!("the gateway does not exit within {limit:?}; its log: {log}")
     }
 
     /// Kills the process and waits for its end.
@@ -225,7 +239,22 @@ fn address(screen: &str, label: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::{Command, Stdio};
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_gateway_that_does_not_exit_in_time_is_killed() {
+        let mut program = Command::new("sleep");
+        program
+            .arg("600")
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped());
+        let gateway = LocalGateway::of(program.spawn().expect("it runs"), None);
+        let stopped = gateway.stop_within(Duration::from_millis(1)).await;
+        let error = stopped.expect_err("it does not exit by itself").to_string();
+        assert!(error.contains("does not exit within 1ms"), "{error}");
+    }
 
     #[test]
     fn the_log_tells_durations() {

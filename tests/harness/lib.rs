@@ -40,6 +40,7 @@ pub mod sam;
 pub mod server;
 pub mod tools;
 
+use std::panic::Location;
 use std::time::Duration;
 
 pub use self::chat::Chat;
@@ -49,17 +50,43 @@ pub use gateway::LocalGateway;
 /// Time limit of every wait in a test.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Waits for a future, of which `what` is the result: `the reader's last message`.
+///
+/// # Panics
+///
+/// It is not there within [`TIMEOUT`].
+pub async fn in_time<T>(what: &str, wait: impl Future<Output = T>) -> T {
+    let waited = tokio::time::timeout(TIMEOUT, wait).await;
+    waited.unwrap_or_else(|_| panic!("waited {TIMEOUT:?} in vain for {what}"))
+}
+
 /// Polls a condition until it holds: for conditions that no event announces.
 ///
 /// # Panics
 ///
-/// The condition does not hold within [`TIMEOUT`].
-pub async fn until(mut condition: impl AsyncFnMut() -> bool) {
+/// The condition does not hold within [`TIMEOUT`]; the message names the line of the call.
+#[track_caller]
+pub fn until(condition: impl AsyncFnMut() -> bool) -> impl Future<Output = ()> {
+    poll(condition, TIMEOUT, Location::caller())
+}
+
+async fn poll(mut condition: impl AsyncFnMut() -> bool, limit: Duration, call: &Location<'_>) {
     let poll = async {
         while !condition().await {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    let held = tokio::time::timeout(TIMEOUT, poll).await;
-    held.expect("the condition holds in time");
+    let held = tokio::time::timeout(limit, poll).await;
+    held.unwrap_or_else(|_| panic!("waited {limit:?} in vain for the condition at {call}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    #[should_panic = "waited 1ms in vain for the condition at tests/harness/lib.rs:"]
+    async fn a_condition_that_does_not_hold_in_time_is_named() {
+        poll(async || false, Duration::from_millis(1), Location::caller()).await;
+    }
 }

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::task::spawn_blocking;
 
-use crate::{process, server, tools, until};
+use crate::{TIMEOUT, process, server, tools, until};
 
 /// The region that it emulates.
 const REGION: &str = "us-east-1";
@@ -94,9 +94,7 @@ impl MiniStack {
             .env("AWS_ENDPOINT_URL", &self.url)
             .env("AWS_ACCESS_KEY_ID", "test")
             .env("AWS_SECRET_ACCESS_KEY", "test")
-            .env("AWS_DEFAULT_REGION", REGION)
-            .stdin(Stdio::null())
-            .kill_on_drop(true);
+            .env("AWS_DEFAULT_REGION", REGION);
         command
     }
 
@@ -108,8 +106,7 @@ impl MiniStack {
     pub async fn aws(&self, arguments: &[&str]) -> Value {
         let program = spawn_blocking(tools::aws).await.expect("no panic");
         let mut command = self.client(&program);
-        let output = command.args(arguments).output().await;
-        let output = output.expect("the AWS CLI runs");
+        let output = process::output(command.args(arguments), TIMEOUT * 3).await;
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{arguments:?}: {said}");
         if output.stdout.is_empty() {
@@ -125,8 +122,8 @@ impl MiniStack {
     /// The program fails.
     pub async fn python(&self, source: &str) -> Value {
         let program = spawn_blocking(tools::python).await.expect("no panic");
-        let output = self.client(&program).args(["-c", source]).output().await;
-        let output = output.expect("Python runs");
+        let mut command = self.client(&program);
+        let output = process::output(command.args(["-c", source]), TIMEOUT * 3).await;
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{said}");
         serde_json::from_slice(&output.stdout).expect("it prints JSON")

@@ -1,9 +1,11 @@
 //! Processes that end with this one, and the kernel's figures of a process (Linux).
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
+use tokio::time::timeout;
 
 /// Runs a program that gets a signal when standard input ends: when the test closes the pipe, or exits in
 /// any way. The watcher holds none of the program's pipes, so that readers see their end.
@@ -20,6 +22,19 @@ pub fn tied(program: &Path, signal: &str) -> Command {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", TIED, signal]).arg(program);
     command
+}
+
+/// Runs a program without input until it exits; kills it after `limit`.
+///
+/// # Panics
+///
+/// It cannot be run, or it does not exit in time.
+pub async fn output(command: &mut tokio::process::Command, limit: Duration) -> Output {
+    let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
+    let output = timeout(limit, output).await;
+    let program = command.as_std().get_program();
+    let output = output.unwrap_or_else(|_| panic!("{program:?} does not exit within {limit:?}"));
+    output.unwrap_or_else(|error| panic!("{program:?} cannot be run: {error}"))
 }
 
 /// Raises the limit of open files of this process, and of those that it starts from now on. Returns the

@@ -4,9 +4,8 @@ use std::io;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 
-use crate::TIMEOUT;
+use crate::in_time;
 
 /// A TCP connection.
 pub struct Raw(pub TcpStream);
@@ -19,7 +18,8 @@ impl Raw {
     /// The server does not accept, or this process has too many files open.
     pub async fn open(url: &str) -> io::Result<Self> {
         let (address, _) = split(url);
-        Ok(Self(TcpStream::connect(address).await?))
+        let stream = in_time("a connection", TcpStream::connect(address)).await?;
+        Ok(Self(stream))
     }
 
     /// Connects to a URL and opens a WebSocket on it.
@@ -29,7 +29,7 @@ impl Raw {
     /// As [`open`](Self::open), or the handshake is refused; the error holds the response.
     pub async fn upgrade(url: &str) -> io::Result<Self> {
         let mut raw = Self::open(url).await?;
-        raw.0.write_all(handshake(url).as_bytes()).await?;
+        raw.send(handshake(url)).await;
         raw.accepted().await?;
         Ok(raw)
     }
@@ -42,7 +42,7 @@ impl Raw {
     pub async fn accepted(&mut self) -> io::Result<()> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
-            head.push(self.0.read_u8().await?);
+            head.push(in_time("the response to a handshake", self.0.read_u8()).await?);
         }
         if head.starts_with(b"HTTP/1.1 101 ") {
             return Ok(());
@@ -54,31 +54,29 @@ impl Raw {
 
     /// Sends bytes. A closed connection is no error here: it shows when the response is read.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        let sent = timeout(TIMEOUT, self.0.write_all(bytes.as_ref())).await;
-        let _ = sent.expect("the server takes the bytes in time");
+        let sent = self.0.write_all(bytes.as_ref());
+        let _ = in_time("the server to take bytes", sent).await;
     }
 
     /// Reads until the server closes the connection; returns the bytes.
     pub async fn rest(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let read = timeout(TIMEOUT, self.0.read_to_end(&mut bytes)).await;
+        let read = self.0.read_to_end(&mut bytes);
         // A reset is an end as well.
-        let _ = read.expect("the server closes in time");
+        let _ = in_time("the end of a connection", read).await;
         bytes
     }
 
     /// Returns the code of the server's close frame; drops the frames before it. `None`: the connection
     /// ends without a close frame, or the frame has no code.
     pub async fn close_code(&mut self) -> Option<u16> {
-        let code = timeout(TIMEOUT, self.read_close_code()).await;
-        code.expect("the connection is closed in time")
-            .ok()
-            .flatten()
+        let code = in_time("a close frame", self.read_close_code()).await;
+        code.ok().flatten()
     }
 
     async fn read_close_code(&mut self) -> io::Result<Option<u16>> {
         loop {
-            let (opcode, payload) = self.frame().await?;
+            let (opcode, payload) = self.read_frame().await?;
             if opcode == 8 {
                 return Ok(payload.first_chunk().copied().map(u16::from_be_bytes));
             }
@@ -91,6 +89,10 @@ impl Raw {
     ///
     /// The connection ends.
     pub async fn frame(&mut self) -> io::Result<(u8, Vec<u8>)> {
+        in_time("a frame", self.read_frame()).await
+    }
+
+    async fn read_frame(&mut self) -> io::Result<(u8, Vec<u8>)> {
         let stream = &mut self.0;
         let (first, second) = (stream.read_u8().await?, stream.read_u8().await?);
         let length = match second & 0x7F {

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::time::Duration;
 
 use tokio::process::Command;
 use tokio::sync::OnceCell;
@@ -10,7 +10,10 @@ use tokio::task::spawn_blocking;
 
 use crate::launch::TEMPLATE;
 use crate::ministack::MiniStack;
-use crate::{programs, server, tools};
+use crate::{process, programs, server, tools};
+
+/// Time limit of a command, of which a deployment takes the longest.
+const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Default settings of the SAM CLI.
 const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/samconfig.toml");
@@ -115,11 +118,7 @@ async fn client(emulator: &MiniStack) -> Command {
 }
 
 async fn run(command: &mut Command) -> Result<(), String> {
-    let output: Output = command
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .expect("the SAM CLI runs");
+    let output = process::output(command, TIMEOUT).await;
     if output.status.success() {
         return Ok(());
     }

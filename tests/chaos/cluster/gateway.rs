@@ -137,8 +137,7 @@ impl Gateway {
         let Some(running) = self.running.take() else {
             return Ok(());
         };
-        let stopped = timeout(TIMEOUT, running.stop()).await;
-        let (status, _) = stopped.context("the gateway does not exit")??;
+        let (status, _) = running.stop().await?;
         if !status.success() {
             bail!("the gateway failed ({status}); see {}", self.log.display());
         }

@@ -7,8 +7,9 @@ use hyper::StatusCode;
 use mongodb::Database;
 use mongodb::bson::DateTime;
 use serde_json::{Value, json};
-use tests::{Client, programs, until};
+use tests::{Client, TIMEOUT, process, programs, until};
 use tokio::process::Command;
+use tokio::time::timeout;
 
 use super::database::{connections, connections_of};
 use super::{PROFESSOR, STUDENT};
@@ -128,15 +129,14 @@ pub async fn smoke(chat: &Chat) {
 }
 
 async fn run_smoke(chat: &Chat, [prof, student]: [&str; 2], tokens: &str) {
-    let output = Command::new(programs::folder().join("smoke"))
+    let mut command = Command::new(programs::folder().join("smoke"));
+    command
         .args([&chat.websocket_url, &chat.history_url])
         .args(["--users", prof, student])
         // The emulator does not return the subprotocol.
         .arg("--without-browser")
-        .env("SMOKE_TOKENS", tokens)
-        .output()
-        .await
-        .expect("smoke runs");
+        .env("SMOKE_TOKENS", tokens);
+    let output = process::output(&mut command, TIMEOUT * 6).await;
     let log = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{log}");
 }
@@ -161,20 +161,24 @@ pub async fn send(client: &mut Client, text: &str) -> (i64, String) {
         "message": text,
         "client_message_id": text,
     });
-    loop {
-        client.send(&frame).await;
-        let response = client.next().await;
-        if response["type"] == "ack" {
-            assert_eq!(response["status"], "delivered", "{response}");
-            let seq = response["seq"].as_i64().expect("a number");
-            return (seq, text.to_owned());
+    let acknowledged = async {
+        loop {
+            client.send(&frame).await;
+            let response = client.next().await;
+            if response["type"] == "ack" {
+                break response;
+            }
+            if response["code"] == "rate_limited" {
+                tokens::wait_for_retry(&response).await;
+            } else {
+                assert!(response["errorType"].is_string(), "{response}");
+            }
         }
-        if response["code"] == "rate_limited" {
-            tokens::wait_for_retry(&response).await;
-        } else {
-            assert!(response["errorType"].is_string(), "{response}");
-        }
-    }
+    };
+    let ack = timeout(TIMEOUT * 3, acknowledged).await;
+    let ack = ack.expect("a message is acknowledged in time");
+    assert_eq!(ack["status"], "delivered", "{ack}");
+    (ack["seq"].as_i64().expect("a number"), text.to_owned())
 }
 
 /// Checks that messages are pushed in their order. A message that was sent again may be pushed

@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use local_gateway::lambda::queue::{Event, Queue};
 use local_gateway::lambda::runtime_api::RuntimeApi;
-use tests::{programs, server};
+use tests::{in_time, programs, server};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::process::Command;
-use tokio::time::timeout;
 
 use super::*;
 
@@ -30,8 +29,8 @@ impl Daemon {
     /// Returns the document of the next datagram.
     async fn next(&self) -> Value {
         let mut datagram = [0; 64 * 1024];
-        let length = timeout(TIMEOUT, self.socket.recv(&mut datagram)).await;
-        let length = length.expect("it comes in time").expect("received");
+        let length = in_time("a datagram", self.socket.recv(&mut datagram)).await;
+        let length = length.expect("received");
         document(&datagram[..length])
     }
 
@@ -175,7 +174,7 @@ async fn invoke_twice(queue: &Queue) {
             kill: None,
         });
         let waiting = waiting.expect("room");
-        let outcome = timeout(TIMEOUT, waiting.outcome).await.expect("in time");
+        let outcome = in_time("the result of a function", waiting.outcome).await;
         outcome.expect("an outcome").expect("a result");
     }
 }

@@ -3,12 +3,11 @@
 use hyper::StatusCode;
 use hyper::header::HeaderMap;
 use serde_json::{Value, json};
-use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::{Connect, Connection, Error};
-use crate::TIMEOUT;
+use crate::in_time;
 
 /// A client with an open connection.
 pub struct Client(Connection);
@@ -99,9 +98,8 @@ impl Client {
 
     /// Returns the next WebSocket message, pongs and closes included.
     pub async fn next_raw(&mut self) -> Message {
-        let next = timeout(TIMEOUT, self.0.next_message()).await;
-        next.expect("a frame comes in time")
-            .expect("the connection is open and its frames are well-formed")
+        let next = in_time("a frame", self.0.next_message()).await;
+        next.expect("the connection is open and its frames are well-formed")
     }
 
     /// Checks that everything under way brings no frame: the next frame is the pong of a ping.
@@ -126,8 +124,7 @@ impl Client {
                 rest.push(message);
             }
         };
-        let ended = timeout(TIMEOUT, end).await;
-        ended.expect("the connection ends in time");
+        in_time("the end of a connection", end).await;
         rest
     }
 

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::header::{AUTHORIZATION, HeaderMap};
@@ -16,6 +16,10 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::Error;
+use crate::TIMEOUT;
+
+/// Time limit of a response. API Gateway ends a request after half of it.
+const RESPONSE_TIMEOUT: Duration = TIMEOUT.saturating_mul(3);
 
 /// An HTTP response.
 #[derive(Debug)]
@@ -93,7 +97,7 @@ impl Http {
     ///
     /// # Errors
     ///
-    /// There is no response, or it breaks off.
+    /// There is no response, not in time, or it breaks off.
     pub async fn try_request(
         &self,
         method: Method,
@@ -134,14 +138,20 @@ impl Http {
     ///
     /// # Errors
     ///
-    /// There is no response, or it breaks off.
+    /// There is no response, not in time, or it breaks off; the error names the request.
     pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<HttpResponse> {
-        let (parts, body) = self.0.request(request).await?.into_parts();
-        Ok(HttpResponse {
-            status: parts.status,
-            headers: parts.headers,
-            body: body.collect().await?.to_bytes(),
-        })
+        let name = format!("{} {}", request.method(), request.uri());
+        let response = async {
+            let (parts, body) = self.0.request(request).await?.into_parts();
+            anyhow::Ok(HttpResponse {
+                status: parts.status,
+                headers: parts.headers,
+                body: body.collect().await?.to_bytes(),
+            })
+        };
+        let response = timeout(RESPONSE_TIMEOUT, response).await;
+        let response = response.with_context(|| format!("no response to {name} in time"));
+        response?.with_context(|| format!("no response to {name}"))
     }
 }
 
