@@ -21,8 +21,17 @@ use crate::server;
 /// Connections that are open before a client asks for one.
 const SPARE: usize = 8;
 
-/// Commands by which a driver keeps its connections, whether or not there are requests.
-const UPKEEP: [&str; 4] = ["hello", "isMaster", "ping", "endSessions"];
+/// Commands by which a driver opens and keeps its connections, whether or not there are requests. It logs in
+/// on each connection where the connection string has a user.
+const UPKEEP: [&str; 7] = [
+    "hello",
+    "isMaster",
+    "ping",
+    "endSessions",
+    "saslStart",
+    "saslContinue",
+    "authenticate",
+];
 
 /// Counts of commands by their names.
 pub type Counts = BTreeMap<String, usize>;
@@ -230,12 +239,63 @@ impl Message {
 
     /// Returns an `OP_MSG` that replies to this message.
     fn reply(&self, body: &Document) -> Self {
+        Self::new(self.id(), body)
+    }
+
+    /// Returns an `OP_MSG` in response to the message with an id; a command is in response to 0.
+    fn new(response_to: u32, body: &Document) -> Self {
         let body = body.to_vec().expect("a document");
         let length = (BODY + body.len()) as u32;
-        let header = [length, 0, self.id(), OP_MSG, 0];
+        let header = [length, 0, response_to, OP_MSG, 0];
         let mut bytes: Vec<u8> = header.into_iter().flat_map(u32::to_le_bytes).collect();
         bytes.push(0);
         bytes.extend(body);
         Self(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mongodb::bson::doc;
+
+    use super::*;
+    use crate::in_time;
+
+    /// Starts a server that replies to each command; returns its connection string.
+    async fn server() -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let (mut commands, mut replies) = stream.into_split();
+                    while let Ok(command) = Message::read(&mut commands).await {
+                        let reply = command.reply(&doc! {"ok": 1});
+                        let _ = replies.write_all(&reply.0).await;
+                    }
+                });
+            }
+        });
+        format!("mongodb://{address}/")
+    }
+
+    #[tokio::test]
+    async fn the_commands_of_a_login_are_not_counted_as_requests() {
+        let relay = Relay::start(&server().await).await;
+        let stream = TcpStream::connect(server::address(&relay.uri)).await;
+        let (mut replies, mut commands) = stream.expect("accepted").into_split();
+        for command in [
+            doc! {"hello": 1},
+            doc! {"saslStart": 1, "mechanism": "SCRAM-SHA-256"},
+            doc! {"saslContinue": 1, "conversationId": 1},
+            doc! {"authenticate": 1, "mechanism": "MONGODB-X509"},
+            doc! {"find": "chat_messages", "filter": {}},
+        ] {
+            let command = Message::new(0, &command);
+            commands.write_all(&command.0).await.expect("sent");
+            let reply = in_time("the reply to a command", Message::read(&mut replies));
+            reply.await.expect("a reply");
+        }
+        assert_eq!(relay.take(), [("find".to_owned(), 1)].into());
     }
 }
