@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mongodb::bson::{Document, RawDocument};
 use parking_lot::Mutex;
@@ -41,6 +42,7 @@ pub struct Relay {
     /// The connection string of the database through the relay.
     pub uri: String,
     commands: Arc<Commands>,
+    reply_delay: Arc<Mutex<Duration>>,
 }
 
 /// The commands on their way to the database.
@@ -75,10 +77,12 @@ impl Relay {
         let relay = Self {
             uri: uri.replace(address, &own),
             commands: Arc::default(),
+            reply_delay: Arc::default(),
         };
         let (sender, spare) = mpsc::channel(SPARE);
         tokio::spawn(keep_open(address.to_owned(), sender));
-        tokio::spawn(serve(listener, spare, Arc::clone(&relay.commands)));
+        let (commands, delay) = (Arc::clone(&relay.commands), Arc::clone(&relay.reply_delay));
+        tokio::spawn(serve(listener, spare, commands, delay));
         relay
     }
 
@@ -86,6 +90,11 @@ impl Relay {
     pub fn fail(&self, command: &'static str, collection: &'static str, fault: Fault) {
         let mut faults = self.commands.faults.lock();
         faults.push(([command, collection], fault));
+    }
+
+    /// Delays each reply from now on.
+    pub fn delay(&self, delay: Duration) {
+        *self.reply_delay.lock() = delay;
     }
 
     /// Returns the commands of requests since the last call.
@@ -111,6 +120,7 @@ async fn serve(
     listener: TcpListener,
     mut spare: mpsc::Receiver<TcpStream>,
     commands: Arc<Commands>,
+    reply_delay: Arc<Mutex<Duration>>,
 ) {
     while let (Ok((client, _)), Some(server)) = (listener.accept().await, spare.recv().await) {
         client.set_nodelay(true).expect("a TCP socket");
@@ -119,6 +129,7 @@ async fn serve(
         let replies = Arc::new(Replies {
             client: tokio::sync::Mutex::new(to_client),
             lost: Mutex::default(),
+            delay: Arc::clone(&reply_delay),
         });
         let commands = Arc::clone(&commands);
         // Either direction ends with its connection.
@@ -172,6 +183,7 @@ struct Replies {
     client: tokio::sync::Mutex<OwnedWriteHalf>,
     /// The id of the command whose reply is lost.
     lost: Mutex<Option<u32>>,
+    delay: Arc<Mutex<Duration>>,
 }
 
 impl Replies {
@@ -181,6 +193,10 @@ impl Replies {
             let message = Message::read(&mut server).await?;
             if *self.lost.lock() == Some(message.response_to()) {
                 return self.client.lock().await.shutdown().await;
+            }
+            let delay = *self.delay.lock();
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
             }
             self.send(&message).await?;
         }
