@@ -3,11 +3,13 @@
 //! - [`processes`]: processes that the gateway starts, with one event each or many
 //! - [`failures`]: functions that time out, crash, panic, or do not start
 //! - [`endpoint`]: another Invoke API
+//! - [`waiting`]: frames that wait for a process when their connection closes
 //! - [`watch`]: `cargo lambda watch`
 
 mod endpoint;
 mod failures;
 mod processes;
+mod waiting;
 mod watch;
 
 use rustix::process::{Pid, test_kill_process};

@@ -89,6 +89,7 @@ impl Function {
             connection_id: None,
             payload: Bytes::from(event.to_string()),
             kill: None,
+            dropped: None,
         });
         let waiting = waiting.expect("the queue is empty");
         let outcome = in_time("the result of a function", waiting.outcome).await;

@@ -85,6 +85,7 @@ async fn invoke_and_wait(
         connection_id: None,
         payload: event.to_string().into(),
         timeout: MAX_TIMEOUT,
+        dropped: None,
     });
     tokio::select! {
         biased;

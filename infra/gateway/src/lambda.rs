@@ -29,6 +29,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::faults::{Faults, Moment, Switches};
@@ -93,6 +94,8 @@ pub struct Invocation<'a> {
     pub payload: Bytes,
     /// Timeout of the caller.
     pub timeout: Duration,
+    /// Cancelled when the event is no longer to be queued.
+    pub dropped: Option<&'a CancellationToken>,
 }
 
 /// Counts of the processes of a function, since the start of the gateway.
@@ -188,7 +191,7 @@ impl Functions {
 
     /// Invokes a function and waits for its result. The event is handled even if the caller drops
     /// the future, as the handler of a request is when its client leaves. Logs one line with the
-    /// fields `function`, `request_id` and `duration_ms`.
+    /// fields `function`, `request_id` and `duration_ms`, unless the event is dropped.
     ///
     /// # Errors
     ///
@@ -227,6 +230,7 @@ impl Functions {
             connection_id,
             payload,
             timeout,
+            dropped,
         } = invocation;
         let Some(backend) = self.backends.get(function).cloned() else {
             let why = format!("{function} is not served here");
@@ -241,15 +245,28 @@ impl Functions {
                 connection_id: connection_id.map(str::to_owned),
                 payload,
                 kill: kills.first().map(|(_, delay)| *delay),
+                dropped: dropped.cloned(),
             },
             timeout,
         };
         let start = Instant::now();
         let result = run(call).await;
+        if let Err(InvokeError::Dropped) = result {
+            return result;
+        }
         let duration_ms = millis(start);
         let connection_id = connection_id.map(tracing::field::display);
         tracing::info!(connection_id, %function, %request_id, duration_ms, "{cause}");
         result
+    }
+
+    /// Drops the events of a connection that wait for a process.
+    pub fn drop_events(&self, connection_id: &str) {
+        for backend in self.backends.values() {
+            if let Backend::Local(pool) = backend {
+                pool.drop_events(connection_id);
+            }
+        }
     }
 
     /// Checks that the functions that `faults` kill run in local processes.

@@ -172,6 +172,7 @@ async fn invoke_twice(queue: &Queue) {
             connection_id: None,
             payload: event.to_string().into(),
             kill: None,
+            dropped: None,
         });
         let waiting = waiting.expect("room");
         let outcome = in_time("the result of a function", waiting.outcome).await;

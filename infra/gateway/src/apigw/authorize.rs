@@ -42,6 +42,7 @@ pub async fn invoke_authorizer(
         connection_id,
         payload: event.to_string().into(),
         timeout: AUTHORIZER_TIMEOUT,
+        dropped: None,
     };
     match functions.invoke(invocation).await {
         Ok(payload) => AuthorizerResponse::parse(&payload, authorizer.simple),

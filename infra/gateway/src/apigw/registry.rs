@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
+use tokio_util::sync::CancellationToken;
 
 /// Limit of frames that wait for a slow client. Further posts are rejected. [U]: API Gateway
 /// documents a bounded buffer, but not its size.
@@ -39,6 +40,8 @@ pub struct Client {
 pub struct Connection {
     /// Its client.
     pub client: Client,
+    /// Cancelled when the frames that wait for a process are dropped.
+    pub drop_frames: CancellationToken,
     close_reason: watch::Sender<Option<CloseReason>>,
     last_active_ms: AtomicI64,
     outbox: mpsc::Sender<Message>,
@@ -60,6 +63,7 @@ impl Connection {
         let (outbox, frames) = mpsc::channel(OUTBOX_FRAMES);
         let connection = Self {
             close_reason: watch::Sender::new(None),
+            drop_frames: CancellationToken::new(),
             last_active_ms: AtomicI64::new(client.connected_at.timestamp_millis()),
             outbox,
             outbox_bytes: AtomicUsize::new(0),

@@ -15,6 +15,8 @@ pub enum InvokeError {
     TooLarge,
     /// All processes of the function are busy and stay so.
     Busy,
+    /// The connection was closed before a process took the event.
+    Dropped,
     /// The function cannot be reached; the sentence says why.
     NotInvocable(String),
     /// The caller's timeout has passed.
@@ -78,6 +80,7 @@ impl std::fmt::Display for InvokeError {
             Self::Busy => formatter.write_str(
                 "all its processes are busy, and more are not allowed (--concurrency, --in-flight)",
             ),
+            Self::Dropped => formatter.write_str("its connection was closed before"),
             Self::NotInvocable(why) => formatter.write_str(why),
             Self::TimedOut => formatter.write_str("it takes longer than the integration timeout"),
         }

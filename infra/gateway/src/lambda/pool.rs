@@ -129,7 +129,7 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// [`InvokeError::Function`], or `Busy`.
+    /// [`InvokeError::Function`], `Busy` or `Dropped`.
     pub async fn invoke(self: &Arc<Self>, event: Event) -> Result<Bytes, InvokeError> {
         let waiting = self.queue.push(event);
         let waiting = waiting.ok_or(InvokeError::Busy)?;
@@ -141,9 +141,14 @@ impl Pool {
             // Another event may have counted on the process that took this one.
             self.grow();
         }
-        let stopped = || FunctionError::new("Runtime.ExitError", "the function is being stopped");
-        let outcome = waiting.outcome.await.unwrap_or_else(|_| Err(stopped()));
+        let outcome = waiting.outcome.await;
+        let outcome = outcome.map_err(|_| InvokeError::Dropped)?;
         outcome.map_err(InvokeError::Function)
+    }
+
+    /// Drops the events of a connection that wait for a process.
+    pub fn drop_events(&self, connection_id: &str) {
+        self.queue.drop_events(connection_id);
     }
 
     /// Kills the processes that have an event.

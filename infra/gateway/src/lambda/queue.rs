@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use super::FunctionError;
 use super::state::{Outcome, ProcessState, Reply};
@@ -46,6 +47,8 @@ pub struct Event {
     pub payload: Bytes,
     /// The delay after which its process is killed: a fault on demand.
     pub kill: Option<Duration>,
+    /// Cancelled when it is no longer to be queued.
+    pub dropped: Option<CancellationToken>,
 }
 
 /// An event that waits for a process.
@@ -67,18 +70,27 @@ pub struct Waiting {
     /// Resolves when a process has taken the event; fails if none ever will. `None` if one has
     /// taken it at once.
     pub taken: Option<oneshot::Receiver<()>>,
-    /// Resolves with the result.
+    /// Resolves with the result; fails if the event is dropped.
     pub outcome: oneshot::Receiver<Outcome>,
 }
 
 impl Queue {
-    /// Gives an event to a process, or lets it wait for one; `None` if too many are waiting.
+    /// Gives an event to a process, or lets it wait for one; `None` if too many are waiting. Drops an
+    /// event that is no longer to be queued.
     pub fn push(&self, event: Event) -> Option<Waiting> {
         let (reply, outcome) = oneshot::channel();
+        let at_once = Waiting {
+            taken: None,
+            outcome,
+        };
+        // Under the lock: an event that comes after [`Queue::drop_events`] must see that it is dropped.
         let mut state = self.0.lock();
+        let dropped = event.dropped.as_ref();
+        if dropped.is_some_and(CancellationToken::is_cancelled) {
+            return Some(at_once);
+        }
         let Err((event, reply)) = state.give(event, reply) else {
-            let taken = None;
-            return Some(Waiting { taken, outcome });
+            return Some(at_once);
         };
         if state.bytes > QUEUE_BYTES || state.events.len() >= QUEUE_EVENTS {
             return None;
@@ -92,13 +104,24 @@ impl Queue {
         };
         let source = queued.event.connection_id.clone();
         state.events.push_back(source, queued);
-        let taken = Some(taken);
-        Some(Waiting { taken, outcome })
+        Some(Waiting {
+            taken: Some(taken),
+            ..at_once
+        })
     }
 
     /// Returns how many events wait.
     pub fn waiting(&self) -> usize {
         self.0.lock().events.len()
+    }
+
+    /// Drops the events of a connection that wait. Its next ones have to be dropped already.
+    pub fn drop_events(&self, connection_id: &str) {
+        let source = Some(connection_id.to_owned());
+        let mut state = self.0.lock();
+        for queued in state.events.remove(&source) {
+            state.bytes -= queued.event.payload.len();
+        }
     }
 
     /// Fails the event that is due, if there is one.

@@ -47,6 +47,16 @@ impl<Source: Clone + Eq + Hash, Item> Turns<Source, Item> {
         self.queues.entry(source).or_default().push_front(item);
     }
 
+    /// Takes all items of a source.
+    pub(super) fn remove(&mut self, source: &Source) -> VecDeque<Item> {
+        let items = self.queues.remove(source).unwrap_or_default();
+        if !items.is_empty() {
+            self.order.retain(|other| other != source);
+        }
+        self.len -= items.len();
+        items
+    }
+
     /// Takes the item that is due.
     pub(super) fn pop_front(&mut self) -> Option<Item> {
         let source = self.order.pop_front()?;
@@ -77,6 +87,20 @@ mod tests {
         turns.push_back("other", 100);
         assert_eq!([turns.pop_front(), turns.pop_front()], [Some(0), Some(100)]);
         assert_eq!(turns.pop_front(), Some(1));
+    }
+
+    #[test]
+    fn the_items_of_a_source_leave_together() {
+        let mut turns = Turns::default();
+        for item in 0..9 {
+            turns.push_back(item % 3, item);
+        }
+        assert_eq!(turns.remove(&1), [1, 4, 7]);
+        assert!(turns.remove(&1).is_empty() && turns.remove(&5).is_empty());
+        assert_eq!(turns.len(), 6);
+        turns.push_back(1, 9);
+        let left: Vec<_> = std::iter::from_fn(|| turns.pop_front()).collect();
+        assert_eq!(left, [0, 2, 9, 3, 5, 6, 8]);
     }
 
     proptest! {

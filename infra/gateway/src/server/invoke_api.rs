@@ -98,6 +98,7 @@ async fn invoke(gateway: &Gateway, function: &str, payload: Bytes) -> Result<Byt
         connection_id: None,
         payload,
         timeout: MAX_TIMEOUT,
+        dropped: None,
     };
     gateway.functions.invoke(invocation).await
 }

@@ -149,6 +149,7 @@ async fn invoke(
         connection_id: None,
         payload: request.event(body, authorizer.as_ref()).to_string().into(),
         timeout: route.timeout,
+        dropped: None,
     };
     match gateway.functions.invoke(invocation).await {
         Ok(payload) => from_function(&payload).map_err(|error| {

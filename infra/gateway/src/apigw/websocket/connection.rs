@@ -66,8 +66,10 @@ type Stream = WebSocketStream<TokioIo<Upgraded>>;
 enum Closing {
     /// Its TCP connection breaks, as a fault on demand.
     Cut,
-    /// One of the sides closes it.
+    /// The client closes it, or the gateway shuts down: its frames that wait are still served.
     Closed(Disconnect),
+    /// The gateway closes it and drops its frames that wait.
+    Dropped(Disconnect),
 }
 
 /// Code and reason of the event `$disconnect`.
@@ -121,6 +123,7 @@ async fn invoke_disconnect(
         connection_id: Some(connection.id()),
         payload: event.to_string().into(),
         timeout: route.timeout,
+        dropped: None,
     };
     if let Err(error) = gateway.functions.invoke_from_task(invocation).await {
         tracing::warn!("$disconnect failed: {error}");
@@ -145,16 +148,25 @@ async fn run(
     let mut writer = tokio::spawn(write(Arc::clone(connection), sink, outbox));
     let closing = read(gateway, api, connection, &mut frames).await;
     gateway.connections.remove(connection.id());
-    if let Closing::Closed(disconnect) = closing {
-        // Ends the writer if nothing else has.
-        connection.send_close(CloseCode::Normal, "");
-        linger(&mut writer, frames).await;
-        // It would wait for frames whose functions still run.
-        writer.abort();
-        return disconnect;
-    }
+    let disconnect = match closing {
+        Closing::Cut => {
+            writer.abort();
+            return Disconnect::abnormally();
+        }
+        Closing::Closed(disconnect) => disconnect,
+        Closing::Dropped(disconnect) => {
+            // The queue takes no more of them from here on, and then drops those that it has.
+            connection.drop_frames.cancel();
+            gateway.functions.drop_events(connection.id());
+            disconnect
+        }
+    };
+    // Ends the writer if nothing else has.
+    connection.send_close(CloseCode::Normal, "");
+    linger(&mut writer, frames).await;
+    // It would wait for frames whose functions still run.
     writer.abort();
-    Disconnect::abnormally()
+    disconnect
 }
 
 /// Sends what comes into the outbox. Ends with a close frame or a broken connection.
@@ -218,24 +230,25 @@ async fn read(
                     connection.touch();
                 }
             }
-            last => return Closing::Closed(last_frame(connection, last)),
+            last => return last_frame(connection, last),
         }
     }
 }
 
 /// Waits until the connection is closed from our side.
 async fn closed_from_our_side(gateway: &Gateway, connection: &Connection) -> Closing {
-    let disconnect = tokio::select! {
-        () = gateway.closing.cancelled() => close(connection, CloseCode::Away, "Going away"),
-        () = expire(gateway, connection) => close(connection, CloseCode::Away, "Going away"),
+    let going_away = || close(connection, CloseCode::Away, "Going away");
+    tokio::select! {
+        () = gateway.closing.cancelled() => Closing::Closed(going_away()),
+        () = expire(gateway, connection) => Closing::Dropped(going_away()),
         reason = connection.closed() => match reason {
             CloseReason::Deleted => {
-                close(connection, CloseCode::Normal, "Connection Closed Normally")
+                let reason = "Connection Closed Normally";
+                Closing::Dropped(close(connection, CloseCode::Normal, reason))
             }
-            CloseReason::Cut => return Closing::Cut,
+            CloseReason::Cut => Closing::Cut,
         },
-    };
-    Closing::Closed(disconnect)
+    }
 }
 
 /// Waits until the connection has been silent for too long, or is too old.
@@ -258,29 +271,21 @@ async fn expire(gateway: &Gateway, connection: &Connection) {
     }
 }
 
-/// Returns the disconnect that the last frame of a client, or its lack, causes.
-fn last_frame(
-    connection: &Connection,
-    last: Option<Result<Message, WebSocketError>>,
-) -> Disconnect {
-    match last {
-        Some(Ok(Message::Binary(_))) => close(
-            connection,
-            CloseCode::Unsupported,
-            "Binary is not supported",
-        ),
-        Some(Err(WebSocketError::Capacity(_))) => {
-            close(connection, CloseCode::Size, "Message too long")
-        }
-        Some(Err(WebSocketError::Utf8(_))) => close(connection, NOT_UTF8, "Invalid UTF-8"),
+/// Returns how the last frame of a client, or its lack, ends the connection.
+fn last_frame(connection: &Connection, last: Option<Result<Message, WebSocketError>>) -> Closing {
+    let (code, reason) = match last {
+        Some(Ok(Message::Binary(_))) => (CloseCode::Unsupported, "Binary is not supported"),
+        Some(Err(WebSocketError::Capacity(_))) => (CloseCode::Size, "Message too long"),
+        Some(Err(WebSocketError::Utf8(_))) => (NOT_UTF8, "Invalid UTF-8"),
         Some(Err(WebSocketError::Protocol(violation)))
             if violation != ProtocolError::ResetWithoutClosingHandshake =>
         {
-            close(connection, CloseCode::Protocol, "Protocol error")
+            (CloseCode::Protocol, "Protocol error")
         }
-        Some(Ok(Message::Close(frame))) => closed_by_client(frame),
-        _ => Disconnect::abnormally(),
-    }
+        Some(Ok(Message::Close(frame))) => return Closing::Closed(closed_by_client(frame)),
+        _ => return Closing::Closed(Disconnect::abnormally()),
+    };
+    Closing::Dropped(close(connection, code, reason))
 }
 
 /// Returns the disconnect that the close frame of a client causes.

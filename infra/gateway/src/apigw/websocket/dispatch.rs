@@ -49,9 +49,11 @@ pub async fn dispatch(
         connection_id: Some(connection.id()),
         payload: event::message(api, &connection.client, &key, text),
         timeout: route.timeout,
+        dropped: Some(&connection.drop_frames),
     };
     match gateway.functions.invoke_from_task(invocation).await {
         Ok(payload) => reply(connection, &key, route.two_way, &payload),
+        Err(InvokeError::Dropped) => tracing::info!("{key} {} dropped", connection.id()),
         Err(InvokeError::TimedOut) => send_error(connection, "Endpoint request timed out"),
         Err(error) => {
             tracing::warn!("{key} failed: {error}");

@@ -250,6 +250,7 @@ async fn connect(
         connection_id: Some(&client.connection_id),
         payload: event.to_string().into(),
         timeout: route.timeout,
+        dropped: None,
     };
     match gateway.functions.invoke(invocation).await {
         Ok(payload) => connect_response(&payload),

@@ -14,6 +14,7 @@ fn event_of(id: &str, payload: Bytes) -> Event {
         connection_id: None,
         payload,
         kill: None,
+        dropped: None,
     }
 }
 
@@ -234,4 +235,29 @@ fn a_process_that_has_ended_gets_no_event() {
             .try_recv()
             .is_err_and(|error| error == oneshot::error::TryRecvError::Closed)
     );
+}
+
+#[test]
+fn the_events_of_one_connection_are_dropped() {
+    let queue = Queue::default();
+    let dropped = CancellationToken::new();
+    let push = |connection_id: &str| {
+        let mut event = event_of(connection_id, Bytes::from_static(b"payload"));
+        event.connection_id = Some(connection_id.to_owned());
+        event.dropped = (connection_id == "a").then(|| dropped.clone());
+        queue.push(event).expect("room").outcome
+    };
+    let mut callers = vec![push("a"), push("b"), push("a")];
+    dropped.cancel();
+    queue.drop_events("a");
+    callers.push(push("a"));
+    queue.drop_events("c");
+    assert_eq!((queue.waiting(), queue.0.lock().bytes), (1, 7));
+    let closed = Err(oneshot::error::TryRecvError::Closed);
+    assert_eq!(callers[0].try_recv(), closed);
+    assert_eq!(callers[2].try_recv(), closed);
+    assert_eq!(callers[3].try_recv(), closed, "it comes too late");
+    let process = ProcessState::new(Duration::from_secs(60));
+    let event = queue.poll(&process);
+    assert_eq!(event.ok().expect("an event").id, "b");
 }
