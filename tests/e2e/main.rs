@@ -20,6 +20,7 @@
 //! - [`outage`]: the database or a function exits, and comes back
 //! - [`faults`]: pushes that are lost, refused or doubled
 //! - [`plans`]: the store's queries use indexes
+//! - [`typing`]: the news that a user writes a message
 //! - [`operations`]: the database operations of each request
 //! - [`telemetry`]: log lines, metrics and traces of requests
 //! - [`baseline`]: the programs that the benchmarks compare the chat with
@@ -48,3 +49,4 @@ mod refusals;
 mod resends;
 mod secrets;
 mod telemetry;
+mod typing;

@@ -132,6 +132,14 @@ impl Chat {
         connected.expect("the handshake succeeds")
     }
 
+    /// Connects a modern client as `user_id`: it offers the subprotocol.
+    pub async fn connect_modern(&self, user_id: &str) -> Client {
+        let url = format!("{}/?user_id={}", self.ws, encode(user_id));
+        let offer = [("sec-websocket-protocol", "chat.v1")];
+        let connected = Client::connect_with(&url, &offer).await;
+        connected.expect("the handshake succeeds").0
+    }
+
     /// Requests the history of two users, with further `parameters` (`&limit=10`).
     pub async fn history(&self, user1: &str, user2: &str, parameters: &str) -> HttpResponse {
         let url = format!("{}/chat/history", self.http);

@@ -131,7 +131,8 @@ async fn connect(
     })?;
     let connection_id = event.request_context.connection_id()?.clone();
     let endpoint = deps.push.endpoint().to_owned();
-    let connection = Connection::new(connection_id, identity, endpoint, now);
+    let mut connection = Connection::new(connection_id, identity, endpoint, now);
+    connection.modern = offers_ours(event);
     let counted_by = deadline.earlier_by(HANDSHAKE_RESERVE);
     let recording = record(&connection, now, deadline, deps);
     deps.rate_limiter
@@ -153,8 +154,9 @@ async fn record(
     Ok(())
 }
 
-/// Returns whether the client speaks our subprotocol. A client that offers any insists on one in the
-/// response; a client that offers none must not get one.
+/// Returns whether the client speaks our subprotocol: then it is modern, and ignores frames and fields that it
+/// does not know. A client that offers any subprotocol insists on one in the response; a client that offers
+/// none must not get one.
 fn offers_ours(event: &WebSocketEvent) -> bool {
     let values = event.header_values(SUBPROTOCOL_HEADER);
     subprotocols(values).any(|offered| offered == SUBPROTOCOL)

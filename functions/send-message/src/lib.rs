@@ -1,17 +1,19 @@
-//! `sendMessage`, `ping` and `$default`: stores a message and delivers it.
+//! `sendMessage`, `typing`, `ping` and `$default`: stores a message and delivers it.
 //!
 //! - [`send`]: one message, from a valid frame to its ack
+//! - [`typing`]: the news that a user writes a message
 //! - [`refusals`]: the limit of refused frames of a connection
 //!
 //! The sender of a frame is the user whom the authorizer verified when the connection opened: API
 //! Gateway puts it into each event.
 //!
-//! `sendMessage` and `ping` are two-way routes: the reply is the body of the response. `$default` is
-//! one-way and takes the frames of old clients: a good one gets no reply, a bad one an error frame
-//! through `@connections`.
+//! `sendMessage` and `ping` are two-way routes: the reply is the body of the response. `typing` and
+//! `$default`, which takes the frames of old clients, are one-way: a good frame gets no reply, a bad one an
+//! error frame through `@connections`.
 
 pub mod refusals;
 pub mod send;
+pub mod typing;
 
 use std::time::Duration;
 
@@ -31,6 +33,7 @@ use tracing::Instrument;
 use tracing::field::Empty;
 
 use refusals::Refusals;
+use typing::Typing;
 
 /// Time kept back on `$default`, where no reply means success: a timed-out send still needs time to
 /// push an error frame.
@@ -77,6 +80,8 @@ pub struct Deps {
     pub rate_limiter: RateLimiter,
     /// The limit of refused frames.
     pub refusals: Refusals,
+    /// The typing users that were passed on.
+    pub typing: Typing,
 }
 
 /// A frame, as API Gateway hands it over.
@@ -98,7 +103,7 @@ impl TryFrom<WebSocketEvent> for Request {
         Ok(Self {
             connection_id: context.connection_id()?.clone(),
             identity: context.identity(),
-            two_way: context.route_key.as_deref() != Some("$default"),
+            two_way: matches!(context.route_key.as_deref(), Some("sendMessage" | "ping")),
             body: event.body.unwrap_or_default(),
         })
     }
@@ -132,7 +137,9 @@ async fn reply(request: Request, deadline: Deadline, deps: &Deps) -> WebSocketRe
     } else {
         deadline.earlier_by(ERROR_FRAME_RESERVE)
     };
-    let reply = process(&request, work_deadline, deps).await;
+    let Some(reply) = process(&request, work_deadline, deps).await else {
+        return response(None);
+    };
     let closes = closes(&reply, &request.connection_id, deps);
     if request.two_way && !closes {
         return response(Some(reply.to_json()));
@@ -166,15 +173,15 @@ fn closes(reply: &ServerFrame, connection_id: &ConnectionId, deps: &Deps) -> boo
     }
 }
 
-/// Returns the reply to a frame. Logs a failure, whatever it is.
-async fn process(request: &Request, deadline: Deadline, deps: &Deps) -> ServerFrame {
+/// Returns the reply to a frame, if it has one. Logs a failure, whatever it is.
+async fn process(request: &Request, deadline: Deadline, deps: &Deps) -> Option<ServerFrame> {
     let parsed = ParsedFrame::parse(&request.body);
     let client_message_id = parsed.client_message_id.clone();
     dispatch(parsed, request, deadline, deps)
         .await
         .unwrap_or_else(|error| {
             log_failure(&error);
-            ServerFrame::error(error, client_message_id)
+            Some(ServerFrame::error(error, client_message_id))
         })
 }
 
@@ -200,18 +207,23 @@ async fn dispatch(
     request: &Request,
     deadline: Deadline,
     deps: &Deps,
-) -> Result<ServerFrame> {
+) -> Result<Option<ServerFrame>> {
     let now = Utc::now();
     let sender_id = sender(request.identity.clone(), deps.auth, now)?;
     match parsed.frame? {
-        ClientFrame::Ping => Ok(ServerFrame::Pong {
+        ClientFrame::Ping => Ok(Some(ServerFrame::Pong {
             timestamp: timestamp::format(now),
-        }),
+        })),
+        ClientFrame::Typing(target) => {
+            let origin = &request.connection_id;
+            typing::pass_on(target, sender_id, origin, now, deadline, deps).await?;
+            Ok(None)
+        }
         ClientFrame::Send(frame) => {
             let draft = send::draft(frame, sender_id, parsed.client_message_id)?;
             let origin = &request.connection_id;
             let ack = send::send(draft, origin, now, deadline, deps).await?;
-            Ok(ServerFrame::Ack(ack))
+            Ok(Some(ServerFrame::Ack(ack)))
         }
     }
 }

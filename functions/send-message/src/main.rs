@@ -1,4 +1,4 @@
-//! The function behind `sendMessage`, `ping` and `$default`.
+//! The function behind `sendMessage`, `typing`, `ping` and `$default`.
 
 use chat::Delivery;
 use chat::store::Limited;
@@ -6,6 +6,7 @@ use chat_lambda::rate_limiter::RateLimiter;
 use chat_lambda::telemetry;
 use lambda_runtime::{Error, run_concurrent, service_fn};
 use send_message::refusals::Refusals;
+use send_message::typing::Typing;
 use send_message::{Config, Deps, handle};
 
 #[tokio::main(flavor = "current_thread")]
@@ -21,6 +22,7 @@ async fn main() -> Result<(), Error> {
         auth: config.auth,
         rate_limiter: RateLimiter::new(Limited::Messages, config.rate),
         refusals: Refusals::default(),
+        typing: Typing::default(),
     }));
     run_concurrent(service_fn(move |event| handle(event, deps))).await
 }

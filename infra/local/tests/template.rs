@@ -23,11 +23,18 @@ fn our_template_is_served_whole() {
     let routes: Vec<_> = websocket.routes.keys().collect();
     assert_eq!(
         routes,
-        ["$connect", "$default", "$disconnect", "ping", "sendMessage"]
+        [
+            "$connect",
+            "$default",
+            "$disconnect",
+            "ping",
+            "sendMessage",
+            "typing"
+        ]
     );
     for (key, route) in &websocket.routes {
-        // A named action gets a response, or at least an error frame.
-        assert_eq!(route.two_way, !key.starts_with('$'), "{key}");
+        let responds = ["ping", "sendMessage"].contains(&key.as_str());
+        assert_eq!(route.two_way, responds, "{key}");
     }
     let http = template.http.as_ref().expect("an HTTP API");
     assert_eq!(http.routes[0].key, "GET /chat/history");

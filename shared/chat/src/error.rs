@@ -138,7 +138,7 @@ pub enum Code {
     NotConnected,
     /// The token with which the connection was opened has expired; reconnect with a new one.
     TokenExpired,
-    /// The conversation belongs to other users (HTTP only).
+    /// The conversation belongs to other users.
     Forbidden,
     /// The user makes more requests than the limit allows; wait for `retry_after_ms`.
     RateLimited,

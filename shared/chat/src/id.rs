@@ -73,6 +73,26 @@ impl ConversationId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Returns the two users of the conversation, in byte order; `None` if it is not that of two valid ids,
+    /// as a client may have made it up.
+    pub fn users(&self) -> Option<[UserId; 2]> {
+        let (length, ids) = self.0.strip_prefix("direct:")?.split_once(':')?;
+        let (first, rest) = ids.split_at_checked(length.parse().ok()?)?;
+        let second = rest.strip_prefix(':')?;
+        let users = [first, second].map(|id| UserId::try_from(id.to_owned()).ok());
+        let [Some(first), Some(second)] = users else {
+            return None;
+        };
+        // Any other form of the same pair is no id.
+        (Self::direct(&first, &second) == *self).then_some([first, second])
+    }
+}
+
+impl From<String> for ConversationId {
+    fn from(id: String) -> Self {
+        Self(id)
+    }
 }
 
 impl fmt::Display for ConversationId {
@@ -198,15 +218,21 @@ mod tests {
 
         #[test]
         fn a_pair_can_be_read_back_from_its_conversation(a in "\\PC{1,40}", b in "\\PC{1,40}") {
-            let (a, b) = (user(&a), user(&b));
-            let id = ConversationId::direct(&a, &b);
-            prop_assert_eq!(&id, &ConversationId::direct(&b, &a));
-            let rest = id.as_str().strip_prefix("direct:").expect("the prefix");
-            let (length, rest) = rest.split_once(':').expect("a length");
-            let (first, second) = rest.split_at(length.parse().expect("a number"));
-            let mut pair = [a.as_str(), b.as_str()];
+            let mut pair = [user(&a), user(&b)];
+            let id = ConversationId::direct(&pair[0], &pair[1]);
+            prop_assert_eq!(&id, &ConversationId::direct(&pair[1], &pair[0]));
             pair.sort_unstable();
-            prop_assert_eq!([first, &second[1..]], pair);
+            prop_assert_eq!(id.users(), Some(pair));
+        }
+
+        #[test]
+        fn an_id_that_a_client_has_made_up_has_no_users(
+            text in "(direct:)?[0-9+ ]{0,3}:?[ab:\u{e9}]{0,4}:?[ab:\u{0}]{0,4}",
+        ) {
+            let id = ConversationId::from(text);
+            if let Some([a, b]) = id.users() {
+                prop_assert_eq!(ConversationId::direct(&a, &b), id);
+            }
         }
     }
 }

@@ -3,8 +3,8 @@
 
 #![no_main]
 
-use chat::protocol::{ClientFrame, ParsedFrame, SendFrame, ServerFrame};
-use chat::{ClientMessageId, Text, UserId};
+use chat::protocol::{ClientFrame, ParsedFrame, SendFrame, ServerFrame, Target};
+use chat::{ClientMessageId, ConversationId, Text, UserId};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 
@@ -18,6 +18,7 @@ fuzz_target!(|bytes: &[u8]| {
     } = ParsedFrame::parse(text);
     match frame {
         Ok(ClientFrame::Ping) => {}
+        Ok(ClientFrame::Typing(target)) => check_target(target),
         Ok(ClientFrame::Send(frame)) => check_accepted(text, &frame, client_message_id.as_ref()),
         Err(rejection) => {
             let reply = ServerFrame::error(rejection.into(), client_message_id.clone()).to_json();
@@ -40,6 +41,19 @@ fuzz_target!(|bytes: &[u8]| {
 fn valid_id(fields: &Value) -> Option<ClientMessageId> {
     let id = fields["client_message_id"].as_str()?;
     ClientMessageId::try_from(id.to_owned()).ok()
+}
+
+/// A conversation that is named by its id is one of both its users, and of nobody else.
+fn check_target(target: Target) {
+    let Target::Conversation(id) = target else {
+        return;
+    };
+    let Some([a, b]) = id.users() else {
+        return;
+    };
+    assert_eq!(ConversationId::direct(&a, &b), id);
+    let peer = Target::Conversation(id).peer_of(&a);
+    assert_eq!(peer.expect("a conversation of this user"), b);
 }
 
 fn check_accepted(text: &str, frame: &SendFrame, id: Option<&ClientMessageId>) {

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use lru::LruCache;
 use parking_lot::Mutex;
 
@@ -15,7 +15,17 @@ const REMEMBERED_USERS: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero
 ///
 /// Frames go to cached connections at once, while the store is read. A connection that is missing here
 /// gets its frame after that read; a closed one costs one call, which gets a 410.
-pub struct ConnectionCache(Mutex<LruCache<UserId, Vec<Connection>>>);
+pub struct ConnectionCache(Mutex<LruCache<UserId, Cached>>);
+
+/// The connections of a user.
+#[derive(Clone, Default)]
+struct Cached {
+    connections: Vec<Connection>,
+    read_at: DateTime<Utc>,
+}
+
+/// The age up to which cached connections are taken for all of a user's.
+const RECENT: TimeDelta = TimeDelta::seconds(60);
 
 impl Default for ConnectionCache {
     fn default() -> Self {
@@ -31,19 +41,33 @@ impl ConnectionCache {
         let mut cache = self.0.lock();
         users
             .iter()
-            .flat_map(|user| cache.get(user).cloned().unwrap_or_default())
+            .flat_map(|user| cache.get(user).cloned().unwrap_or_default().connections)
             .filter(|connection| connection.is_live(now) && !connection.is_opening(now))
             .collect()
     }
 
-    /// Replaces the cached connections of `users`; `connections` must be all of theirs.
-    pub fn put(&self, users: &[UserId], connections: &[Connection]) {
+    /// Returns all connections of a user, if they were read a short while before `now`.
+    pub fn get_recent(&self, user: &UserId, now: DateTime<Utc>) -> Option<Vec<Connection>> {
+        let mut cache = self.0.lock();
+        let cached = cache.get(user)?;
+        let age = now - cached.read_at;
+        // A negative one: the clock has been set back.
+        let is_recent = (TimeDelta::zero()..RECENT).contains(&age);
+        is_recent.then(|| cached.connections.clone())
+    }
+
+    /// Replaces the cached connections of `users`; `connections` must be all of theirs, read at `now`.
+    pub fn put(&self, users: &[UserId], connections: &[Connection], now: DateTime<Utc>) {
         let mut cache = self.0.lock();
         for user in users {
             let of_user = connections
                 .iter()
                 .filter(|connection| connection.user_id == *user);
-            cache.put(user.clone(), of_user.cloned().collect());
+            let cached = Cached {
+                connections: of_user.cloned().collect(),
+                read_at: now,
+            };
+            cache.put(user.clone(), cached);
         }
     }
 
@@ -51,7 +75,8 @@ impl ConnectionCache {
     pub fn remove(&self, closed: &[Connection]) {
         let mut cache = self.0.lock();
         for connection in closed {
-            if let Some(connections) = cache.get_mut(&connection.user_id) {
+            if let Some(cached) = cache.get_mut(&connection.user_id) {
+                let connections = &mut cached.connections;
                 connections.retain(|other| other.connection_id != connection.connection_id);
             }
         }

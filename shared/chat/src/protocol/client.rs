@@ -3,12 +3,14 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::{ClientMessageId, Code, Rejection, Text, UserId};
+use crate::{ClientMessageId, Code, ConversationId, Rejection, Text, UserId};
 
 /// A frame from a client.
 ///
 /// ```json
 /// {"action":"sendMessage","receiver_id":"…","message":"…","sender_id":"…","client_message_id":"…","after":11}
+/// {"action":"typing","receiver_id":"…"}
+/// {"action":"typing","conversation_id":"…"}
 /// {"action":"ping"}
 /// ```
 ///
@@ -19,6 +21,8 @@ use crate::{ClientMessageId, Code, Rejection, Text, UserId};
 pub enum ClientFrame {
     /// Stores a message and delivers it.
     Send(SendFrame),
+    /// Tells the others of a conversation that the user writes a message.
+    Typing(Target),
     /// Keeps the connection open: the gateway closes one that is idle for ten minutes.
     Ping,
 }
@@ -36,11 +40,42 @@ pub struct SendFrame {
     pub after: Option<i64>,
 }
 
+/// The conversation that a frame is about, as a client names it.
+#[derive(Debug)]
+pub enum Target {
+    /// By its id.
+    Conversation(ConversationId),
+    /// The direct one with another user, by that user.
+    Receiver(UserId),
+}
+
+impl Target {
+    /// Returns the user with whom `user` talks in it.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`]: it is not a conversation of `user`. Whether it exists makes no difference.
+    pub fn peer_of(self, user: &UserId) -> Result<UserId, Rejection> {
+        let users = match self {
+            Self::Receiver(peer) => return Ok(peer),
+            Self::Conversation(id) => id.users(),
+        };
+        match users {
+            Some([a, b]) if a == *user => Ok(b),
+            Some([a, b]) if b == *user => Ok(a),
+            _ => Err(Rejection::new(
+                Code::Forbidden,
+                "That is no conversation of yours.",
+            )),
+        }
+    }
+}
+
 /// The text of a frame, parsed.
 #[derive(Debug)]
 pub struct ParsedFrame {
     /// The sender's own id for the message, if the frame has a valid one. Both the ack and an error
-    /// repeat it, so it is known of rejected frames too. A ping has none.
+    /// repeat it, so it is known of rejected frames too. A ping has none, and typing neither.
     pub client_message_id: Option<ClientMessageId>,
     /// The frame.
     ///
@@ -74,7 +109,7 @@ impl ParsedFrame {
         let frame = ClientFrame::from_fields(fields, id_check);
         Self {
             client_message_id: client_message_id
-                .filter(|_| !matches!(frame, Ok(ClientFrame::Ping))),
+                .filter(|_| !matches!(frame, Ok(ClientFrame::Ping | ClientFrame::Typing(_)))),
             frame,
         }
     }
@@ -131,8 +166,11 @@ impl ClientFrame {
                 };
                 id_check.map(|()| Self::Send(frame))
             }
+            Some("typing") => Ok(Self::Typing(take_target(&mut fields)?)),
             Some("ping") => Ok(Self::Ping),
-            Some(_) => Err(invalid("`action` must be \"sendMessage\" or \"ping\".")),
+            Some(_) => Err(invalid(
+                "`action` must be \"sendMessage\", \"typing\" or \"ping\".",
+            )),
         }
     }
 }
@@ -158,6 +196,19 @@ fn take_client_message_id(
 
 fn take_required(fields: &mut Map<String, Value>, name: &str) -> Result<String, Rejection> {
     take_string(fields, name)?.ok_or_else(|| invalid(format!("`{name}` is missing.")))
+}
+
+/// Takes the conversation that a frame names, by either of two fields.
+fn take_target(fields: &mut Map<String, Value>) -> Result<Target, Rejection> {
+    let conversation = take_string(fields, "conversation_id")?;
+    let receiver = take_string(fields, "receiver_id")?;
+    match (conversation, receiver) {
+        (Some(id), None) => Ok(Target::Conversation(id.into())),
+        (None, Some(id)) => Ok(Target::Receiver(id.try_into()?)),
+        _ => Err(invalid(
+            "Either `conversation_id` or `receiver_id` must be given.",
+        )),
+    }
 }
 
 /// Takes an optional string out of the frame. Nothing but a string or `null` passes, so no operator

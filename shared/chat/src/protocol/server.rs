@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{ClientMessageId, Code, ConversationId, Error, Message};
+use crate::{ClientMessageId, Code, ConversationId, Error, Message, UserId};
 
 /// A frame to a client.
 ///
@@ -12,6 +12,7 @@ use crate::{ClientMessageId, Code, ConversationId, Error, Message};
 /// {"type":"ack","client_message_id":"…","message_id":"…","conversation_id":"…","seq":12,
 ///  "timestamp":"…","status":"delivered","duplicate":false}
 /// {"type":"pong","timestamp":"…"}
+/// {"type":"typing","conversation_id":"…","user_id":"…"}
 /// {"type":"error","code":"invalid_frame","message":"…","client_message_id":"…","retryable":false}
 /// {"type":"error","code":"rate_limited","message":"…","client_message_id":"…","retryable":true,
 ///  "retry_after_ms":400}
@@ -29,6 +30,13 @@ pub enum ServerFrame {
     Pong {
         /// The time of the server.
         timestamp: String,
+    },
+    /// A user writes a message at this moment; to modern clients only.
+    Typing {
+        /// The conversation.
+        conversation_id: ConversationId,
+        /// The user.
+        user_id: UserId,
     },
     /// The frame was rejected, or the service cannot process it right now.
     Error(ErrorFrame),
@@ -107,7 +115,7 @@ mod tests {
 
     use super::*;
     use crate::protocol::ParsedFrame;
-    use crate::{Rejection, Text, UserId};
+    use crate::{Rejection, Text};
 
     /// The payload limit of API Gateway in bytes, which holds in both directions.
     const GATEWAY_MAX_BYTES: usize = ParsedFrame::MAX_BYTES;

@@ -17,7 +17,7 @@ use crate::{ConnectionId, Deadline, Identity, Result, UserId};
 /// {"_id": "PJqB0fHsqRcCHlw=", "user_id": "prof@example.com",
 ///  "endpoint": "https://….execute-api.eu-west-1.amazonaws.com/prod",
 ///  "connected_at": {"$date": "…"}, "expires_at": {"$date": "…"},
-///  "token_expires_at": {"$date": "…"}}
+///  "token_expires_at": {"$date": "…"}, "modern": true}
 /// ```
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Connection {
@@ -34,6 +34,10 @@ pub struct Connection {
     /// The end of the user's token. Until it is closed, the connection counts for the user's limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     token_expires_at: Option<bson::DateTime>,
+    /// Whether the client gets every kind of frame. Others, also those that connected before this field came,
+    /// get messages only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub modern: bool,
 }
 
 impl Connection {
@@ -64,6 +68,7 @@ impl Connection {
             connected_at: date(connected_at),
             expires_at: date(connected_at + Self::LIFETIME),
             token_expires_at: identity.expires_at.map(date),
+            modern: false,
         }
     }
 

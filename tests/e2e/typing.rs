@@ -1,0 +1,144 @@
+//! The news that a user writes a message.
+
+use serde_json::{Value, json};
+use tests::launch::Host;
+use tests::relay::Relay;
+use tests::{Chat, Client, server};
+
+use crate::connections::age_rows;
+
+fn typing(receiver_id: &str) -> Value {
+    json!({"action": "typing", "receiver_id": receiver_id})
+}
+
+/// Sends that its user types, and waits until that was passed on: one process serves the frames of a
+/// connection one after another.
+async fn send(client: &mut Client, frame: &Value) {
+    client.send(frame).await;
+    client.expect_nothing().await;
+}
+
+async fn start() -> Chat {
+    let settings = Chat::with().host(Host::Processes);
+    settings.flags(&["--concurrency", "1"]).start().await
+}
+
+#[tokio::test]
+async fn modern_clients_of_the_other_user_see_it_and_nobody_else_does() {
+    let chat = start().await;
+    let mut a = chat.connect_modern("a").await;
+    let mut other_of_a = chat.connect_modern("a").await;
+    let (mut b1, mut b2) = (
+        chat.connect_modern("b").await,
+        chat.connect_modern("b").await,
+    );
+    let mut old = chat.connect("b").await;
+    let mut stranger = chat.connect_modern("c").await;
+
+    send(&mut a, &typing("b")).await;
+    let expected = json!({"type": "typing", "conversation_id": "direct:1:a:b", "user_id": "a"});
+    assert_eq!(b1.next().await, expected);
+    assert_eq!(b2.next().await, expected);
+    for client in [&mut b1, &mut b2, &mut old, &mut other_of_a, &mut stranger] {
+        client.expect_nothing().await;
+    }
+
+    // The old client still gets each message.
+    assert_eq!(a.send_message("b", "hi").await["status"], "delivered");
+    assert_eq!(old.next().await["message"], "hi");
+    chat.stop().await;
+}
+
+#[tokio::test]
+async fn a_conversation_can_be_named_by_its_id_and_a_repetition_is_dropped() {
+    let chat = start().await;
+    let (mut a, mut b) = (
+        chat.connect_modern("a").await,
+        chat.connect_modern("b").await,
+    );
+    let by_id = json!({"action": "typing", "conversation_id": "direct:1:a:b"});
+    send(&mut b, &by_id).await;
+    assert_eq!(a.next().await["user_id"], "b");
+    send(&mut b, &by_id).await;
+    send(&mut b, &typing("a")).await;
+    a.expect_nothing().await;
+    // To oneself there is nobody to tell.
+    send(&mut a, &typing("a")).await;
+    chat.stop().await;
+}
+
+#[tokio::test]
+async fn a_bad_frame_gets_an_error() {
+    let chat = start().await;
+    let mut a = chat.connect_modern("a").await;
+    let conversation = |id: &str| json!({"action": "typing", "conversation_id": id});
+    for (frame, code) in [
+        (json!({"action": "typing"}), "invalid_frame"),
+        (
+            json!({"action": "typing", "receiver_id": {"$gt": ""}}),
+            "invalid_frame",
+        ),
+        (
+            json!({"action": "typing", "receiver_id": ""}),
+            "invalid_user_id",
+        ),
+        (
+            json!({"action": "typing", "receiver_id": "b", "conversation_id": "direct:1:a:b"}),
+            "invalid_frame",
+        ),
+        (conversation("direct:1:b:c"), "forbidden"),
+        (conversation("direct:1:b:a"), "forbidden"),
+        (conversation("group:x"), "forbidden"),
+    ] {
+        a.send(&frame).await;
+        let error = a.next().await;
+        assert_eq!(
+            (&error["type"], &error["code"]),
+            (&json!("error"), &json!(code)),
+            "{frame}"
+        );
+    }
+    chat.stop().await;
+}
+
+#[tokio::test]
+async fn it_costs_no_operation_when_the_connections_are_known_and_leaves_no_line() {
+    let relay = Relay::start(server::uri().await).await;
+    let settings = Chat::with().host(Host::Processes);
+    let settings = settings.database(&relay.uri, &server::database_name());
+    let flags = ["--concurrency", "1", "--log-format", "json"];
+    let chat = settings.flags(&flags).start().await;
+    let (mut a, mut b) = (
+        chat.connect_modern("a").await,
+        chat.connect_modern("b").await,
+    );
+    age_rows(&chat).await;
+    relay.take();
+    send(&mut a, &typing("b")).await;
+    assert_eq!(b.next().await["type"], "typing");
+    assert_eq!(
+        relay.take(),
+        [("find".to_owned(), 1)].into(),
+        "b's connections"
+    );
+
+    send(&mut b, &typing("a")).await;
+    assert_eq!(a.next().await["type"], "typing");
+    assert_eq!(
+        relay.take(),
+        [("find".to_owned(), 1)].into(),
+        "a's connections"
+    );
+    let mut second = chat.connect_modern("a").await;
+    relay.take();
+    send(&mut second, &typing("b")).await;
+    assert_eq!(b.next().await["type"], "typing");
+    assert_eq!(relay.take(), [].into(), "they are known");
+
+    let log = chat.stop().await;
+    let mut lines = log.lines();
+    assert!(
+        !lines.any(|line| line.contains("SendMessageFunction | {")),
+        "{log}"
+    );
+}
