@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use ::tests::client::{Http, HttpResponse, encode, get_as};
-use ::tests::gateway::durations_ms;
+use ::tests::gateway::{durations_ms, invocation};
 use ::tests::issuer::{Issuer, Key};
 use ::tests::process::{children, name_and_cpu_ms};
 use ::tests::{Chat, Client, programs, until};
-use hyper::Method;
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
 
@@ -24,9 +23,6 @@ const COUNTED: usize = 1_000;
 
 /// Flags with which the gateway and the functions log as on Lambda.
 const FLAGS: [&str; 4] = ["--log", "info", "--log-format", "json"];
-
-/// Path at which the authorizer is invoked by itself.
-const AUTHORIZER: &str = "2015-03-31/functions/AuthorizerFunction/invocations";
 
 /// Runs the chat and measures each kind of invocation in turn.
 ///
@@ -133,10 +129,10 @@ impl Run {
             "headers": {"authorization": format!("Bearer {}", self.issuer.token("sender"))},
             "requestContext": {"http": {"method": "GET", "path": "/chat/history"}},
         });
-        let url = format!("{}/{AUTHORIZER}", self.chat.ws.replace("ws:", "http:"));
-        let body = event.to_string().into_bytes();
+        let base = &self.chat.gateway.functions;
+        let invocation = invocation(base, function(Kind::Authorize), &event);
         let start = Instant::now();
-        let response = self.http.request(Method::POST, &url, body).await;
+        let response = self.http.send(invocation).await.expect("a response");
         self.authorizations_ms
             .push(start.elapsed().as_secs_f64() * 1e3);
         assert_eq!(response.json()["isAuthorized"], true, "{response:?}");

@@ -13,7 +13,7 @@ use hyper::header::SEC_WEBSOCKET_PROTOCOL;
 use hyper::{Method, StatusCode};
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
-use tests::client::{HttpResponse, encode, get_as, request, send};
+use tests::client::{HttpResponse, encode, get_as, send};
 use tests::issuer::{Issuer, Key, RSA_PUBLIC_PEM, unsigned};
 use tests::{Chat, Client, get, until};
 

@@ -255,6 +255,16 @@ async fn boto3_invokes_functions() {
         assert_eq!(response["StatusCode"], expected, "{response}");
         assert_eq!(response["Payload"], "", "{response}");
     }
+    for (wrong, code) in [
+        (Key(LOCAL.0, "wrong"), "InvalidSignatureException"),
+        (Key("another", LOCAL.1), "UnrecognizedClientException"),
+    ] {
+        let with = json!({"FunctionName": "ProbeFunction"});
+        let response = wrong.boto3(lambda(&gateway), "lambda", "invoke", with);
+        let response = response.await;
+        assert_eq!(status(&response), 403, "{response}");
+        assert_eq!(response["Error"]["Code"], code, "{response}");
+    }
     gateway.stop().await.expect("stopped");
 }
 

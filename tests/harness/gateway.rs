@@ -8,7 +8,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use hyper::{Method, StatusCode};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Request, StatusCode};
+use local_gateway::http::sigv4::sign;
 use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -16,7 +19,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::TIMEOUT;
-use crate::client::{HttpResponse, request};
+use crate::client::{Http, HttpResponse};
 
 /// A running gateway. [`LocalGateway::stop`] shuts it down; dropping kills it. It is interrupted when
 /// this process ends.
@@ -158,8 +161,20 @@ pub async fn invoke(base: &str, function: &str, event: &Value) -> Result<Value, 
 
 /// Returns the response of the Invoke API at `base`, whatever its status.
 pub async fn try_invoke(base: &str, function: &str, event: &Value) -> HttpResponse {
+    let response = Http::default()
+        .send(invocation(base, function, event))
+        .await;
+    response.expect("a response")
+}
+
+/// Returns a request of the Invoke API at `base`, signed with the default key of the gateway.
+pub fn invocation(base: &str, function: &str, event: &Value) -> Request<Full<Bytes>> {
+    let body = Bytes::from(event.to_string());
     let url = format!("{base}/2015-03-31/functions/{function}/invocations");
-    request(Method::POST, &url, event.to_string().into_bytes()).await
+    let request = Request::post(url).body(Full::new(body.clone()));
+    let key = "local:local".parse().expect("ID:SECRET");
+    let signed = sign(request.expect("a URL"), &body, "lambda", &key);
+    signed.expect("the URL has a host")
 }
 
 /// Returns the durations of the invocations of a route, in milliseconds and in the order of their ends. The

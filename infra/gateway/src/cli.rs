@@ -77,7 +77,7 @@ pub struct Flags {
     #[arg(long, default_value = "7200", value_name = "SECONDS", value_parser = seconds)]
     pub lifetime: Duration,
 
-    /// Access key that may call @connections; may be repeated. Functions get the first
+    /// Access key that may call @connections and the Invoke API; may be repeated. Functions get the first
     #[arg(
         long = "access-key",
         default_value = "local:local",

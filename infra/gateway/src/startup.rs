@@ -118,7 +118,8 @@ impl Startup {
         let settings = Settings {
             idle_timeout: flags.idle_timeout,
             lifetime: flags.lifetime,
-            verifier: Verifier::new("execute-api", flags.access_keys),
+            management_verifier: Verifier::new("execute-api", flags.access_keys.clone()),
+            invoke_verifier: Verifier::new("lambda", flags.access_keys),
             path_rewrite: self.path_rewrite,
         };
         let running = Running {

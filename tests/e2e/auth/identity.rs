@@ -64,10 +64,9 @@ async fn code_of_a_frame(chat: &Chat, authorizer: Value) -> Value {
         "body": json!({"action": "sendMessage", "sender_id": "a", "receiver_id": "b", "message": "m"}).to_string(),
         "isBase64Encoded": false,
     });
-    let http = chat.ws.replace("ws:", "http:");
-    let url = format!("{http}/2015-03-31/functions/SendMessageFunction/invocations");
-    let response = request(Method::POST, &url, event.to_string().into_bytes()).await;
-    let body = response.json()["body"].as_str().expect("a body").to_owned();
-    let frame: Value = serde_json::from_str(&body).expect("a frame");
+    let response = chat.gateway.invoke("SendMessageFunction", &event).await;
+    let response = response.expect("no function error");
+    let body = response["body"].as_str().expect("a body");
+    let frame: Value = serde_json::from_str(body).expect("a frame");
     frame["code"].clone()
 }

@@ -1,8 +1,13 @@
 //! Bad HTTP requests on both ports.
 
+use chrono::Utc;
+use http_body_util::Full;
+use hyper::header::HeaderValue;
 use hyper::{Method, StatusCode};
 use serde_json::json;
+use tests::client::Http;
 use tests::client::http::send;
+use tests::gateway::invocation;
 use tests::raw::{Raw, UPGRADE, client_frame, statuses};
 
 use super::{MAX_GROWTH_KB, Target, send_bytes};
@@ -45,16 +50,22 @@ async fn an_endless_body_is_rejected_once_it_is_too_long() {
     let target = Target::start().await;
     let part = "x".repeat(1 << 20);
     let chunk = format!("100000\r\n{part}\r\n");
-    // Without this header, a request is rejected before its body is read.
-    let claim = "Authorization: AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/execute-api/\
-                 aws4_request, SignedHeaders=host, Signature=00\r\n";
+    // Without these headers, a request is rejected before its body is read.
+    let date = Utc::now().format("%Y%m%dT%H%M%SZ");
+    let claim = |service: &str| {
+        format!(
+            "X-Amz-Date: {date}\r\nAuthorization: AWS4-HMAC-SHA256 Credential=local/20260101/\
+             us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=00\r\n"
+        )
+    };
     let management = "/prod/@connections/AAAAAAAAAAAAAAA=";
     let invoke = "/2015-03-31/functions/ProbeFunction/invocations";
     for (url, path, headers, expected) in [
-        (target.http(), "/echo", "", 413),
-        (target.ws(), invoke, "", 413),
-        (target.ws(), management, claim, 413),
-        (target.ws(), management, "", 403),
+        (target.http(), "/echo", String::new(), 413),
+        (target.ws(), invoke, claim("lambda"), 413),
+        (target.ws(), invoke, String::new(), 403),
+        (target.ws(), management, claim("execute-api"), 413),
+        (target.ws(), management, String::new(), 403),
     ] {
         for (length, part) in [
             ("Content-Length: 1073741824", &part),
@@ -114,8 +125,7 @@ const AMBIGUOUS: &[&str] = &[
 #[tokio::test]
 async fn no_request_can_be_smuggled_in_another() {
     let target = Target::start().await;
-    let invocations = "/2015-03-31/functions/ProbeFunction/invocations";
-    for (url, path) in [(target.ws(), invocations), (target.http(), "/echo")] {
+    for (url, path) in [(target.ws(), "/_local/cut"), (target.http(), "/echo")] {
         let first = format!("POST {path} HTTP/1.1\r\nHost: x\r\n");
         let body = format!("POST {path} HTTP/1.1\r\nHost: y\r\nContent-Length: 2\r\n\r\n{{}}");
         // The response to this request is the last one.
@@ -250,16 +260,44 @@ async fn only_the_apis_of_the_template_take_requests_of_web_pages() {
             Method::POST,
             format!("http://{runtime_api}/2018-06-01/runtime/invocation/x/response"),
         ),
-        (
-            Method::POST,
-            format!("{base}/2015-03-31/functions/{PROBE}/invocations"),
-        ),
         (Method::GET, format!("{base}/_local/processes")),
     ] {
         let response = send(method, &url, &[("origin", "https://page.example")]).await;
         assert_eq!(response.status, StatusCode::FORBIDDEN, "{url}");
     }
+    let mut signed = invocation(base, PROBE, &json!({}));
+    signed
+        .headers_mut()
+        .insert("origin", HeaderValue::from_static("https://page.example"));
+    let response = Http::default().send(signed).await.expect("a response");
+    assert_eq!(response.header("x-amzn-errortype"), "AccessDeniedException");
     let invoked = probe::invoke(&gateway, json!({"return": 7})).await;
     assert_eq!(invoked, Ok(json!(7)), "its process still gets its events");
     gateway.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn the_invoke_api_takes_only_signed_requests() {
+    let gateway = probe::start(&json!({}), &[]).await;
+    let url = format!(
+        "{}/2015-03-31/functions/{PROBE}/invocations",
+        gateway.functions
+    );
+    let response = send(Method::POST, &url, &[]).await;
+    assert_eq!(response.status, StatusCode::FORBIDDEN, "{response:?}");
+    let kind = response.header("x-amzn-errortype");
+    assert_eq!(kind, "MissingAuthenticationTokenException");
+    // The body is another one than the signed one.
+    let signed = invocation(&gateway.functions, PROBE, &json!({}));
+    let forged = signed.map(|_| Full::from("[]"));
+    let response = Http::default().send(forged).await.expect("a response");
+    assert_eq!(
+        response.header("x-amzn-errortype"),
+        "InvalidSignatureException"
+    );
+    let (_, log) = gateway.stop().await.expect("stopped");
+    assert!(
+        !log.contains("Invoke API"),
+        "no function was invoked: {log}"
+    );
 }

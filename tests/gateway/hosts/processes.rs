@@ -133,8 +133,16 @@ async fn the_environment_has_the_variables_of_lambda_and_of_the_template() {
         "MemorySize": 512,
         "Environment": {"Variables": {"MANAGEMENT_ENDPOINT": "http://127.0.0.1:9", "OWN": "ä = 1"}},
     }));
+    // The test signs with the second key.
+    let keys = [
+        "--access-key",
+        "AKIALOCAL:a/secret",
+        "--access-key",
+        "local:local",
+    ];
     let launch = Launch::template(&template)
-        .flags(["--access-key", "AKIALOCAL:a/secret", "--log", "debug"])
+        .flags(keys)
+        .flags(["--log", "debug"])
         .env("DEVELOPERS_OWN", "1")
         .env("AWS_PROFILE", "developer")
         .env("AWS_REGION", "xx-north-9")

@@ -29,7 +29,9 @@ pub struct Settings {
     /// Lifetime of a connection. API Gateway: 2 hours.
     pub lifetime: Duration,
     /// Verifies calls of `@connections`.
-    pub verifier: Verifier,
+    pub management_verifier: Verifier,
+    /// Verifies calls of the Invoke API.
+    pub invoke_verifier: Verifier,
     /// Rewrites paths other than that of the stage.
     pub path_rewrite: Option<PathRewrite>,
 }

@@ -1,4 +1,4 @@
-//! The Invoke API of Lambda: `POST /2015-03-31/functions/{name}/invocations`. It takes any caller.
+//! The Invoke API of Lambda: `POST /2015-03-31/functions/{name}/invocations`. Requests are signed, as on AWS.
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>
 
@@ -14,6 +14,7 @@ use serde::de::IgnoredAny;
 
 use crate::apigw::state::Gateway;
 use crate::http::server::{aws_error, read_body, response};
+use crate::http::sigv4::verify::{Claim, Rejection};
 use crate::lambda::{Invocation, InvokeError, MAX_TIMEOUT};
 use crate::model::function_arn;
 
@@ -38,6 +39,10 @@ pub async fn handle(
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
     let (parts, body) = request.into_parts();
+    let claim = match gateway.settings.invoke_verifier.check_head(&parts) {
+        Ok(claim) => claim,
+        Err(rejection) => return forbidden(&rejection),
+    };
     let Some(function) = gateway.template.function(name) else {
         let message = format!("Function not found: {}", function_arn(name));
         return aws_error(StatusCode::NOT_FOUND, "ResourceNotFoundException", &message);
@@ -45,7 +50,7 @@ pub async fn handle(
     if parts.method != Method::POST {
         return aws_error(StatusCode::FORBIDDEN, "AccessDeniedException", "only POST");
     }
-    let payload = match read_payload(body).await {
+    let payload = match read_payload(body, &claim).await {
         Ok(payload) => payload,
         Err(rejection) => return rejection,
     };
@@ -66,15 +71,20 @@ pub async fn handle(
     }
 }
 
-/// Reads a payload, which is JSON. An empty one is that of an event without fields.
-async fn read_payload(body: Incoming) -> Result<Bytes, Response<Full<Bytes>>> {
+/// Reads a payload, which is signed JSON. An empty one is that of an event without fields.
+async fn read_payload(body: Incoming, claim: &Claim<'_>) -> Result<Bytes, Response<Full<Bytes>>> {
     let kind = "InvalidRequestContentException";
     let payload = match read_body(body, MAX_READ_BYTES).await {
-        Ok(payload) if payload.is_empty() => return Ok(Bytes::from_static(b"{}")),
         Ok(payload) => payload,
         Err(StatusCode::PAYLOAD_TOO_LARGE) => return Err(too_large()),
         Err(status) => return Err(aws_error(status, kind, "The body is malformed")),
     };
+    claim
+        .check_body(&payload)
+        .map_err(|rejection| forbidden(&rejection))?;
+    if payload.is_empty() {
+        return Ok(Bytes::from_static(b"{}"));
+    }
     match serde_json::from_slice::<IgnoredAny>(&payload) {
         Ok(_) => Ok(payload),
         Err(error) => {
@@ -129,6 +139,10 @@ fn outcome(outcome: Result<Bytes, InvokeError>) -> Response<Full<Bytes>> {
         .headers_mut()
         .insert("x-amz-executed-version", latest);
     response
+}
+
+fn forbidden(rejection: &Rejection) -> Response<Full<Bytes>> {
+    aws_error(StatusCode::FORBIDDEN, rejection.kind, &rejection.message)
 }
 
 fn bad_request(kind: &str, message: &str) -> Response<Full<Bytes>> {

@@ -11,7 +11,6 @@ use bytes::Bytes;
 use chrono::SecondsFormat;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde_json::json;
@@ -48,7 +47,7 @@ pub async fn handle(
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
     let (parts, body) = request.into_parts();
-    let claim = match gateway.settings.verifier.claim(&parts) {
+    let claim = match gateway.settings.management_verifier.check_head(&parts) {
         Ok(claim) => claim,
         Err(rejection) => {
             tracing::info!("{} @connections 403", parts.method);
@@ -56,7 +55,7 @@ pub async fn handle(
         }
     };
     let response = match read_body(body, MAX_READ_BYTES).await {
-        Ok(body) => checked(gateway, id, &claim, &parts, &body).await,
+        Ok(body) => checked(gateway, id, &claim, &parts.method, &body).await,
         Err(StatusCode::PAYLOAD_TOO_LARGE) => too_large(),
         Err(status) => aws_error(status, "BadRequestException", "The body is malformed"),
     };
@@ -65,22 +64,22 @@ pub async fn handle(
     response
 }
 
-/// Checks signature and id, then handles the request by its method.
+/// Checks body and id, then handles the request by its method.
 async fn checked(
     gateway: &Arc<Gateway>,
     id: &str,
     claim: &Claim<'_>,
-    parts: &Parts,
+    method: &Method,
     body: &Bytes,
 ) -> Response<Full<Bytes>> {
-    if let Err(rejection) = claim.verify(parts, body) {
+    if let Err(rejection) = claim.check_body(body) {
         return aws_error(StatusCode::FORBIDDEN, rejection.kind, &rejection.message);
     }
     if !URL_SAFE.decode(id).is_ok_and(|bytes| !bytes.is_empty()) {
         let message = format!("Invalid connectionId: {id}");
         return aws_error(StatusCode::BAD_REQUEST, "BadRequestException", &message);
     }
-    match parts.method {
+    match *method {
         Method::POST => post(gateway, id, body).await,
         Method::GET => get(gateway, id),
         Method::DELETE => delete(gateway, id),

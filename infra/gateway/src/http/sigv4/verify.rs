@@ -1,5 +1,8 @@
 //! Verification of signatures: the request is signed again with the secret that the caller should
 //! have, and the two signatures are compared.
+//!
+//! A signature covers the hash of the body. [`Verifier::check_head`] rejects all that can be rejected
+//! before the body is read; [`Claim::check_body`] does the rest.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -18,6 +21,12 @@ use crate::model::REGION;
 
 /// Limit of the difference between the time of a signature and ours.
 const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
+
+/// The header with the hash of the body. Some SDKs send it, others do so for S3 only.
+const HASH: &str = "x-amz-content-sha256";
+
+/// Its value if the signature covers no body.
+const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
 
 /// Headers that a signature has to cover.
 const REQUIRED_HEADERS: [&str; 2] = ["host", "x-amz-date"];
@@ -75,13 +84,22 @@ impl Verifier {
         }
     }
 
-    /// Reads the signature that a request claims to have, and finds its access key. The body is not
-    /// needed for that.
+    /// Checks the head of a request: its access key and its time, and also its signature if it has the
+    /// hash of the body.
     ///
     /// # Errors
     ///
     /// [`Rejection`].
-    pub fn claim<'a>(&'a self, parts: &'a Parts) -> Result<Claim<'a>, Rejection> {
+    pub fn check_head<'a>(&'a self, parts: &'a Parts) -> Result<Claim<'a>, Rejection> {
+        let claim = self.claim(parts)?;
+        if let Some(hash) = claim.hash {
+            claim.check_signature(hash)?;
+        }
+        Ok(claim)
+    }
+
+    /// Reads the signature that a request claims to have.
+    fn claim<'a>(&'a self, parts: &'a Parts) -> Result<Claim<'a>, Rejection> {
         let authorization = parts.headers.get("authorization");
         let Some(authorization) = authorization.and_then(|value| value.to_str().ok()) else {
             let message = "Missing Authentication Token";
@@ -95,10 +113,23 @@ impl Verifier {
             kind: "UnrecognizedClientException",
             message: "The security token included in the request is invalid".to_owned(),
         })?;
+        let missing = || incomplete("existence of a valid 'X-Amz-Date' header");
+        let (date, day, time) = date_of(parts).ok_or_else(missing)?;
+        let scope = format!("{REGION}/{}/aws4_request", self.service);
+        if fields.scope != scope {
+            let message = format!("Credential should be scoped to {scope}");
+            return reject("InvalidSignatureException", message);
+        }
+        let hash = parts.headers.get(HASH);
         Ok(Claim {
             verifier: self,
+            parts,
             key,
             fields,
+            date,
+            day,
+            time,
+            hash: hash.and_then(|hash| hash.to_str().ok()),
         })
     }
 
@@ -120,37 +151,50 @@ impl Verifier {
 /// The signature that a request claims to have.
 pub struct Claim<'a> {
     verifier: &'a Verifier,
+    parts: &'a Parts,
     key: &'a AccessKey,
     fields: Fields<'a>,
+    /// As in the header: `20260209T181143Z`.
+    date: &'a str,
+    /// Its part of the date.
+    day: &'a str,
+    time: SystemTime,
+    /// The value of [`HASH`].
+    hash: Option<&'a str>,
 }
 
 impl Claim<'_> {
-    /// Checks that the request has the signature that it claims.
+    /// Checks the body, and the signature if the head has no hash of the body.
     ///
     /// # Errors
     ///
     /// [`Rejection`].
-    pub fn verify(&self, parts: &Parts, body: &[u8]) -> Result<(), Rejection> {
-        let date = parts.headers.get("x-amz-date");
-        let date = date.and_then(|value| value.to_str().ok());
-        let dated = date.and_then(|date| Some((date, date.get(..8)?, parse_date(date)?)));
-        let missing = || incomplete("existence of a valid 'X-Amz-Date' header");
-        let (date, day, time) = dated.ok_or_else(missing)?;
+    pub fn check_body(&self, body: &[u8]) -> Result<(), Rejection> {
+        match self.hash {
+            Some(UNSIGNED) => Ok(()),
+            Some(expected) if expected == hash(body) => Ok(()),
+            Some(_) => {
+                let message = format!("{HASH} is not the hash of the body");
+                reject("InvalidSignatureException", message)
+            }
+            None => self.check_signature(&hash(body)),
+        }
+    }
+
+    /// Checks the signature of the request with a body of this hash, and its age.
+    fn check_signature(&self, body_hash: &str) -> Result<(), Rejection> {
         let skew = SystemTime::now()
-            .duration_since(time)
+            .duration_since(self.time)
             .unwrap_or_else(|error| error.duration());
         if skew > CLOCK_SKEW {
             return reject("InvalidSignatureException", "Signature expired");
         }
-        let scope = format!("{REGION}/{}/aws4_request", self.verifier.service);
-        if self.fields.scope != scope {
-            let message = format!("Credential should be scoped to {scope}");
-            return reject("InvalidSignatureException", message);
-        }
-        let expected = canonical_request(parts, body, &self.fields.signed_headers).map(|request| {
+        let signed_headers = &self.fields.signed_headers;
+        let expected = canonical_request(self.parts, body_hash, signed_headers).map(|request| {
+            let (date, day, scope) = (self.date, self.day, self.fields.scope);
             let hash = hash(request.as_bytes());
             let text = format!("AWS4-HMAC-SHA256\n{date}\n{day}/{scope}\n{hash}");
-            self.verifier.sign(self.key, day, time, &text)
+            self.verifier.sign(self.key, day, self.time, &text)
         });
         if expected.is_some_and(|expected| expected == self.fields.signature) {
             return Ok(());
@@ -197,6 +241,12 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Returns the header `X-Amz-Date`, its day, and its time.
+fn date_of(parts: &Parts) -> Option<(&str, &str, SystemTime)> {
+    let date = parts.headers.get("x-amz-date")?.to_str().ok()?;
+    Some((date, date.get(..8)?, parse_date(date)?))
+}
+
 /// Returns the time of `20260209T181143Z`.
 fn parse_date(text: &str) -> Option<SystemTime> {
     let date = NaiveDateTime::parse_from_str(text, "%Y%m%dT%H%M%SZ").ok()?;
@@ -206,7 +256,7 @@ fn parse_date(text: &str) -> Option<SystemTime> {
 /// Returns the canonical form of a request; `None` if a header is missing, or is not ASCII.
 ///
 /// Paths are not normalized: clients sign the path of a connection as they send it.
-fn canonical_request(parts: &Parts, body: &[u8], signed_headers: &[&str]) -> Option<String> {
+fn canonical_request(parts: &Parts, body_hash: &str, signed_headers: &[&str]) -> Option<String> {
     if !REQUIRED_HEADERS
         .iter()
         .all(|name| signed_headers.contains(name))
@@ -226,10 +276,7 @@ fn canonical_request(parts: &Parts, body: &[u8], signed_headers: &[&str]) -> Opt
     text.push('\n');
     text.push_str(&signed_headers.join(";"));
     text.push('\n');
-    match parts.headers.get("x-amz-content-sha256") {
-        Some(unsigned) if unsigned == "UNSIGNED-PAYLOAD" => text.push_str("UNSIGNED-PAYLOAD"),
-        _ => text.push_str(&hash(body)),
-    }
+    text.push_str(body_hash);
     Some(text)
 }
 

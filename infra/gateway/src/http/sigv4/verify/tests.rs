@@ -13,11 +13,10 @@ fn signed(
     time: SystemTime,
     (method, path): (&str, &str),
     headers: &[(&str, &str)],
-    body: &[u8],
+    body: SignableBody<'_>,
 ) -> Parts {
     let headers = [&[("host", "127.0.0.1:3001")][..], headers].concat();
     let uri = format!("http://127.0.0.1:3001{path}");
-    let body = SignableBody::Bytes(body);
     let signable = SignableRequest::new(method, uri, headers.iter().copied(), body);
     let signable = signable.expect("valid");
     let instructions = instructions(signable, "execute-api", key, time).expect("signed");
@@ -45,15 +44,15 @@ fn verifier(service: &'static str) -> Verifier {
 /// Returns the kind of the rejection.
 fn check(verifier: &Verifier, parts: &Parts, body: &[u8]) -> &'static str {
     let verified = verifier
-        .claim(parts)
-        .and_then(|claim| claim.verify(parts, body));
+        .check_head(parts)
+        .and_then(|claim| claim.check_body(body));
     verified.err().map_or("good", |rejection| rejection.kind)
 }
 
 #[test]
 fn a_signature_is_valid_for_exactly_its_request_key_and_time() {
     let (ours, now) = (key("AKIDEXAMPLE:a/secret+with:signs"), SystemTime::now());
-    let sign = |key: &AccessKey, time| signed(key, time, POST, &[], b"hi");
+    let sign = |key: &AccessKey, time| signed(key, time, POST, &[], SignableBody::Bytes(b"hi"));
     let verifier = verifier("execute-api");
     let check = |parts: &Parts, body: &[u8]| check(&verifier, parts, body);
     // The signing key of the day is derived once.
@@ -84,6 +83,42 @@ fn a_signature_is_valid_for_exactly_its_request_key_and_time() {
         super::tests::check(&elsewhere, &sign(&ours, now), b"hi"),
         invalid
     );
+}
+
+/// A head with the hash of the body is rejected before the body is read.
+#[test]
+fn a_head_with_the_hash_of_the_body_is_checked_before_the_body() {
+    let (ours, now) = (key("AKIDEXAMPLE:a/secret+with:signs"), SystemTime::now());
+    let verifier = verifier("execute-api");
+    let of_hi = hash(b"hi");
+    let sign = |key: &AccessKey, hash: &str, body| signed(key, now, POST, &[(HASH, hash)], body);
+    let kind = |result: Result<(), Rejection>| result.map_err(|rejection| rejection.kind);
+    let invalid = Err("InvalidSignatureException");
+
+    let good = sign(&ours, &of_hi, SignableBody::Bytes(b"hi"));
+    let claim = verifier.check_head(&good).expect("a good head");
+    assert_eq!(kind(claim.check_body(b"hi")), Ok(()));
+    assert_eq!(kind(claim.check_body(b"ho")), invalid);
+
+    let unsigned = sign(&ours, UNSIGNED, SignableBody::UnsignedPayload);
+    let claim = verifier.check_head(&unsigned).expect("a good head");
+    assert_eq!(kind(claim.check_body(b"anything")), Ok(()));
+
+    let wrong = key("AKIDEXAMPLE:wrong");
+    for (hash, body) in [
+        (of_hi.as_str(), SignableBody::Bytes(b"hi")),
+        (UNSIGNED, SignableBody::UnsignedPayload),
+    ] {
+        let bad = sign(&wrong, hash, body);
+        assert_eq!(
+            kind(verifier.check_head(&bad).map(|_| ())),
+            invalid,
+            "{hash}"
+        );
+    }
+    let without = signed(&wrong, now, POST, &[], SignableBody::Bytes(b"hi"));
+    let claim = verifier.check_head(&without).expect("its body is needed");
+    assert_eq!(kind(claim.check_body(b"hi")), invalid);
 }
 
 #[test]
@@ -121,7 +156,7 @@ proptest! {
         let path = format!("/{}{separator}{query}", segments.join("/"));
         let ours = key("AKIDEXAMPLE:a/secret+with:signs");
         let headers = [("x-amz-meta", header.as_str())];
-        let parts = signed(&ours, SystemTime::now(), (method, &path), &headers, &body);
+        let parts = signed(&ours, SystemTime::now(), (method, &path), &headers, SignableBody::Bytes(&body));
         prop_assert_eq!(check(&verifier("execute-api"), &parts, &body), "good", "{}", path);
     }
 }
