@@ -5,6 +5,7 @@ import { describe, it } from "node:test";
 
 import { fresh, pair, visit } from "./fixture.js";
 import { until } from "./people.js";
+import { picture } from "./pictures.js";
 
 describe("writing", () => {
   it("Enter sends, Shift+Enter begins a new line", async () => {
@@ -54,6 +55,20 @@ describe("writing", () => {
     assert.equal(await ann.log.getByRole("article").count(), 0);
     await ann.send("ü".repeat(8_192));
     await ann.showsState("üü", "Delivered");
+  });
+
+  it("the other one sees that somebody writes, until the message comes", async () => {
+    const { ann, ben } = await pair();
+    const line = ben.page.locator("#typing");
+    // Ben's message tells Ann's page that he is there.
+    await ben.send("Are you there?");
+    await ann.sees("Are you there?");
+    await ann.input.pressSequentially("Ye");
+    await until("Ben sees that Ann writes", async () => (await line.textContent()) === `${ann.user} is typing…`);
+    await picture(ben.page, "typing");
+    await ann.send("Yes.");
+    await ben.sees("Yes.");
+    await until("the line is empty again", async () => (await line.textContent()) === "");
   });
 
   it("drafts are kept for each conversation, after a reload too", async () => {

@@ -15,6 +15,7 @@ let key = "";
 let saved = "";
 /** @type {(text: string) => void} */
 let send = () => {};
+let typing = () => {};
 let timer = 0;
 
 /** Returns the draft of a conversation. @param {string} user @param {string} peer */
@@ -22,12 +23,13 @@ export const draftOf = (user, peer) => local.get(keyOf("draft", user, peer)) ?? 
 
 /**
  * Shows the draft of a conversation, and stores what is typed from now on as its draft.
- * @param {string} user @param {string} peer @param {(text: string) => void} onSend
+ * @param {string} user @param {string} peer @param {(text: string) => void} onSend @param {() => void} onTyping
  */
-export function openDraft(user, peer, onSend) {
+export function openDraft(user, peer, onSend, onTyping) {
   saveDraft();
   key = keyOf("draft", user, peer);
   send = onSend;
+  typing = onTyping;
   showDraft(draftOf(user, peer));
   if (!touch.matches) input.focus();
 }
@@ -89,6 +91,7 @@ form.addEventListener("submit", (event) => {
 
 input.addEventListener("input", () => {
   fitInput();
+  if (input.value) typing();
   clearTimeout(timer);
   timer = setTimeout(saveDraft, 500);
 });

@@ -25,6 +25,7 @@ const STATES = {
 const section = byId("conversation");
 const trouble = byId("trouble");
 const newer = byId("newer", HTMLButtonElement);
+const typingLine = byId("typing");
 const live = byId("live");
 
 /** @type {Conversation | undefined} */
@@ -89,7 +90,7 @@ export function openConversation(chat, peer) {
     last = wanted = "";
     opened.send(text);
     toBottom();
-  });
+  }, () => opened.typing());
 }
 
 /** Closes the conversation. Stores its draft and the scroll position. */
@@ -165,6 +166,7 @@ function draw() {
   trouble.hidden = !error;
   /** @type {Element} */ (trouble.firstElementChild).textContent =
     error ? `Messages cannot be read now. ${error.message}` : "";
+  typingLine.textContent = now.typing.length ? `${now.peer} is typing…` : "";
   topLine.textContent = more && !error ? "Loading…" : busy || error ? "" : entries.length ? "This is the beginning." : "No messages yet. Say hello.";
 }
 

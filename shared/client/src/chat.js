@@ -373,6 +373,10 @@ export class Chat {
       this.#link.sent(connection, now);
       this.#sockets.send(connection, { action: "sendMessage", receiver_id: peer, message, client_message_id, after });
     },
+    typing: ({ peer }) => {
+      const connection = this.#link.open;
+      if (connection !== undefined) this.#sockets.send(connection, { action: "typing", receiver_id: peer });
+    },
     probe: (now) => this.#link.probe(now),
     read: async (timeline, request) => {
       try {
@@ -420,6 +424,7 @@ export class Chat {
     if (rejected) for (const timeline of this.#timelines) timeline.outbox.rejected(id, now);
     this.#link.received(id, now, rejected || type === "pong" || type === "ack" || type === "error");
     if (type === "pong" || (type === "message" && this.#message(frame, now)) || (type === "ack" && this.#ack(frame, now))) return;
+    if (type === "typing") return this.#typing(frame, now);
     this.#env.log("warn", "frame", { type: String(type), code: frame.code });
     if (type === "error") this.#error(id, frame, now);
   }
@@ -434,6 +439,16 @@ export class Chat {
     if (!message || frame.conversation_id !== conversationId(this.user, peer)) return false;
     this.with(peer).timeline.push(message, now);
     return true;
+  }
+
+  /**
+   * Shows that the peer of a conversation types. Of one that is not known here, nothing is shown.
+   * @param {any} frame
+   * @param {number} now
+   */
+  #typing({ conversation_id: id, user_id: user }, now) {
+    const conversation = this.#conversations.get(id);
+    if (conversation?.peer === user && user !== this.user) conversation?.timeline.peerTypes(now);
   }
 
   /**

@@ -54,6 +54,7 @@ export class Conversation {
     const { start, run, stamp } = this.#driver;
     start();
     const message = { clientId: newId(), text: sent, saved: false, ...stamp() };
+    this.timeline.typedAll();
     const record = this.timeline.outbox.send(message, this.#env.clock.read(), 0, textError(sent));
     run(() => {});
     return this.timeline.entry(record);
@@ -82,8 +83,10 @@ export class Conversation {
     this.#driver.run(() => this.timeline.markRead(Math.min(seq, this.timeline.newest)));
   }
 
-  /** Does nothing: today's server does not support typing indicators. */
-  typing() {}
+  /** The user types: to be called at each change of the text. Tells the peer now and then. */
+  typing() {
+    this.#driver.run((now) => this.timeline.typed(now));
+  }
 
   /**
    * Rejects: today's server cannot edit.

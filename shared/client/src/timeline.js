@@ -45,6 +45,12 @@ export class Timeline {
   #retryAt = 0;
   /** Consecutive failures to read, for the backoff. */
   #failures = 0;
+  /** Time at which the peer is no longer shown as typing; `Infinity`: it is not. */
+  #typingUntil = Infinity;
+  /** Time of the last sign that the peer is online. */
+  #heardAt = -Infinity;
+  /** Time at which the peer was last told that this user types. */
+  #typedAt = -Infinity;
   /** @type {ChatError | undefined} */ #error;
   /** @type {Snapshot | undefined} */ #snapshot;
   #env;
@@ -104,6 +110,7 @@ export class Timeline {
    */
   push(message, now) {
     const { seq } = message;
+    if (!message.own) this.#heard(now, Infinity);
     // A message below the known range is left to the pages of the history.
     if (this.#high !== undefined && seq < this.#low && !this.outbox.waiting(message)) return;
     this.#add(message);
@@ -121,8 +128,47 @@ export class Timeline {
   ack({ client_message_id: clientId, seq, timestamp, status }, now) {
     const record = this.outbox.byClientId.get(clientId);
     if (!record || this.push({ seq, clientId, sender: this.#env.user, own: true, text: record.text, timestamp }, now) !== record) return false;
-    if (status === "delivered") this.outbox.advance(record, "delivered");
+    if (status !== "delivered") return true;
+    this.outbox.advance(record, "delivered");
+    this.#heardAt = now;
     return true;
+  }
+
+  // Typing.
+
+  /**
+   * The peer types.
+   * @param {number} now
+   */
+  peerTypes(now) {
+    this.#heard(now, now + this.#env.timing.typingShown);
+  }
+
+  /**
+   * A frame of the peer has arrived, who types until then, or not at all.
+   * @param {number} now
+   * @param {number} typingUntil
+   */
+  #heard(now, typingUntil) {
+    this.#heardAt = now;
+    if (this.#typingUntil !== typingUntil) this.markChanged();
+    this.#typingUntil = typingUntil;
+  }
+
+  /**
+   * The user types. Tells the peer now and then, while there are signs that the peer is online.
+   * @param {number} now
+   */
+  typed(now) {
+    const { typing, online } = this.#env.timing;
+    if (now < this.#typedAt + typing || now > this.#heardAt + online) return;
+    this.#typedAt = now;
+    this.#emit("typing", this);
+  }
+
+  /** The user has sent what was typed: the peer is to hear of the next text at once. */
+  typedAll() {
+    this.#typedAt = -Infinity;
   }
 
   /**
@@ -245,7 +291,11 @@ export class Timeline {
    * @param {boolean} reachable whether the history can be requested
    */
   pump(now, connection, reachable) {
-    return Math.min(this.outbox.pump(now, connection), reachable ? this.#pumpLog(now) : Infinity);
+    if (now >= this.#typingUntil) {
+      this.#typingUntil = Infinity;
+      this.markChanged();
+    }
+    return Math.min(this.#typingUntil, this.outbox.pump(now, connection), reachable ? this.#pumpLog(now) : Infinity);
   }
 
   /** @param {number} now */
@@ -339,7 +389,7 @@ export class Timeline {
       entries: Object.freeze([...this.#log, ...this.outbox.records].map((record) => view(record, this.#actions))),
       loading: this.#request !== undefined && this.#request.after === undefined,
       readByPeer: 0,
-      typing: Object.freeze([]),
+      typing: Object.freeze(this.#typingUntil < Infinity ? [peer] : []),
       error: this.#error,
     });
   }

@@ -27,7 +27,7 @@
  * @property {number} read the number up to which this user has read
  * @property {number} unread number of messages of the peer after `read`
  * @property {number} readByPeer 0: today's server does not tell
- * @property {readonly string[]} typing empty: today's server does not tell
+ * @property {readonly string[]} typing the users who type now, this one left out
  * @property {import("./error.js").ChatError} [error] why the history cannot be read now
  *
  * @typedef {object} ConversationSummary
@@ -134,6 +134,7 @@
  * @property {(record: EntryRecord) => void} drop deletes a row of the outbox
  * @property {(timeline: Timeline, record: EntryRecord) => void} stored resolves `done`
  * @property {(timeline: Timeline, record: EntryRecord, connection: number) => void} send
+ * @property {(timeline: Timeline) => void} typing tells the peer that the user types
  * @property {() => void} probe pings the connection, because an ack is late
  * @property {(connection: number) => void} checkDrained an ack has arrived on it, or is not awaited any more
  * @property {(timeline: Timeline, request: Range) => void} read reads a page of the history

@@ -14,7 +14,6 @@ test("edit and remove reject with unsupported and send no frame", async () => {
   const conversation = chat.with("ann");
   const entry = await settled(world, conversation.send("a").done);
   const before = world.frames.length;
-  conversation.typing();
   await assert.rejects(conversation.edit(entry, "b"), { code: "unsupported" });
   await assert.rejects(conversation.remove(entry), { code: "unsupported" });
   assert.equal(world.frames.length, before);

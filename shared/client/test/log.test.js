@@ -264,3 +264,53 @@ test("malformed frames change nothing", async () => {
   assert.equal(watcher.error ?? world.error, undefined);
   assert.deepEqual(watcher.last.entries.map((e) => [e.text, e.seq]), [["a", 1]]);
 });
+
+test("the peer types until twelve seconds have passed, or its message comes", async () => {
+  const world = new World();
+  const chat = await online(world);
+  const conversation = chat.with("ann");
+  const watcher = new Watcher(conversation);
+  const types = (user_id, id = conversation.id) => world.open[0].push({ type: "typing", conversation_id: id, user_id });
+  types("ann");
+  await world.advance(1_000);
+  assert.deepEqual(watcher.last.typing, ["ann"]);
+  await world.advance(9_000);
+  types("ann");
+  await world.advance(11_000);
+  assert.deepEqual(watcher.last.typing, ["ann"]);
+  await world.advance(2_000);
+  assert.deepEqual(watcher.last.typing, []);
+  types("ann");
+  await world.advance(1_000);
+  world.write("ann", "done");
+  await world.advance(1_000);
+  assert.deepEqual([texts(watcher.last.entries), watcher.last.typing], [["done"], []]);
+  for (const [user, id] of [["me"], ["ben"], ["ann", conversationId("me", "ben")], ["ann", 7], [7]]) types(user, id);
+  await world.advance(1_000);
+  assert.deepEqual(watcher.last.typing, []);
+});
+
+test("the peer is told every ten seconds that the user types, if it was heard of lately", async () => {
+  const world = new World();
+  const chat = await online(world);
+  const conversation = chat.with("ann");
+  new Watcher(conversation);
+  const told = async (ms) => {
+    const before = world.frames.length;
+    for (let passed = 0; passed < ms; passed += 500) {
+      conversation.typing();
+      await world.advance(500);
+    }
+    const frames = world.frames.slice(before).map(({ frame }) => frame);
+    for (const frame of frames) assert.deepEqual(frame, { action: "typing", receiver_id: "ann" });
+    return frames.length;
+  };
+  assert.equal(await told(30_000), 0);
+  world.write("ann", "hello");
+  await world.advance(500);
+  assert.equal(await told(30_000), 3);
+  await settled(world, conversation.send("hi").done);
+  assert.equal(await told(1_000), 1, "the next text is told of at once");
+  await world.advance(6 * MINUTE);
+  assert.equal(await told(10_000), 0, "it was not heard of for long");
+});

@@ -236,6 +236,7 @@ export class ChatServer {
     if (fault.error) return this.#error(connection, fault.error, frame);
     if (fault.gatewayError) return this.#send(connection, gatewayError(fault.gatewayError));
     if (frame?.action === "ping") return this.#send(connection, fault.response ?? { type: "pong", timestamp: new Date().toISOString() });
+    if (frame?.action === "typing") return;
     await this.#store(connection, frame, fault);
   }
 

@@ -175,6 +175,7 @@ export class World {
   serve(socket, frame) {
     const gatewayError = (message) => socket.push({ message, connectionId: "AAAAAAAAAAAAAAA=", requestId: "AAAAAAAAAAAAAAA=" });
     if (this.happens("throttle")) return gatewayError("Too Many Requests");
+    if (frame.action === "typing") return;
     if (frame.action === "ping") return socket.push({ type: "pong", timestamp: "" });
     const { receiver_id: peer, message: text, client_message_id: id } = frame;
     const reject = (code, retryable, more = {}) =>
