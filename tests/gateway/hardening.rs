@@ -16,6 +16,7 @@ mod tokens;
 use std::path::Path;
 
 use aws_sdk_apigatewaymanagement::Client as Management;
+use chrono::Utc;
 use hyper::StatusCode;
 use tests::LocalGateway;
 use tests::raw::{Raw, statuses};
@@ -110,6 +111,15 @@ async fn connection_id(client: &mut Client) -> String {
     let event = client.next().await;
     let id = event["requestContext"]["connectionId"].as_str();
     id.unwrap_or_else(|| panic!("no event: {event}")).to_owned()
+}
+
+/// Returns the headers of a request whose signature can be found wrong only once its body has been read.
+fn claim(service: &str) -> String {
+    let date = Utc::now().format("%Y%m%dT%H%M%SZ");
+    format!(
+        "X-Amz-Date: {date}\r\nAuthorization: AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/\
+         {service}/aws4_request, SignedHeaders=host, Signature=00\r\n"
+    )
 }
 
 /// Sends bytes on a new connection and returns the statuses of all responses.

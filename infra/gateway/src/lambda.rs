@@ -47,7 +47,7 @@ use watch::Watch;
 /// Size limit of a payload, and of a result, in bytes.
 ///
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
-const MAX_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
+pub const MAX_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
 
 /// The longest timeout of a function.
 ///

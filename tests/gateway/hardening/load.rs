@@ -2,13 +2,15 @@
 
 use aws_sdk_apigatewaymanagement::operation::post_to_connection::PostToConnectionError;
 use aws_sdk_apigatewaymanagement::primitives::Blob;
+use hyper::{Method, StatusCode};
 use tests::TIMEOUT;
+use tests::client::request;
 use tests::raw::{Raw, client_frame, client_frame_head, statuses};
 use tests::{process, until};
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
-use super::{FRAME, MAX_GROWTH_KB, TEXT, Target, connection_id};
+use super::{FRAME, MAX_GROWTH_KB, TEXT, Target, claim, connection_id};
 
 #[tokio::test]
 async fn half_open_connections_use_little_memory_and_are_closed_in_time() {
@@ -152,5 +154,42 @@ async fn unfinished_requests_do_not_delay_the_shutdown() {
             unfinished.push(raw);
         }
     }
+    target.shutdown().await;
+}
+
+/// Requests that send all of a large body but its last byte.
+const UNFINISHED: usize = 20;
+
+#[tokio::test]
+async fn unfinished_bodies_use_limited_memory_in_all() {
+    let target = Target::start().await;
+    // In base64, the largest body that a function takes and can return.
+    let part = "x".repeat(17 << 18);
+    let invoke = "/2015-03-31/functions/ProbeFunction/invocations";
+    let management = "/prod/@connections/AAAAAAAAAAAAAAA=";
+    let mut unfinished = Vec::new();
+    // 85 MB each.
+    for (url, path, headers) in [
+        (target.ws(), invoke, claim("lambda")),
+        (target.ws(), management, claim("execute-api")),
+        (target.http(), "/echo", String::new()),
+    ] {
+        for _ in 0..UNFINISHED {
+            let mut raw = Raw::open(url).await.expect("accepted");
+            let length = part.len() + 1;
+            let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\n{headers}");
+            raw.send(format!("{head}Content-Length: {length}\r\n\r\n{part}"))
+                .await;
+            unfinished.push(raw);
+        }
+    }
+    // There is no room for another such body of the HTTP API; requests without one are served.
+    let echo = format!("{}/echo", target.http());
+    let post = async || request(Method::POST, &echo, part.clone().into_bytes()).await;
+    until(async || post().await.status == StatusCode::SERVICE_UNAVAILABLE).await;
+    target.assert_serving().await;
+    target.assert_growth_below(3 * MAX_GROWTH_KB);
+    drop(unfinished);
+    until(async || post().await.status == StatusCode::OK).await;
     target.shutdown().await;
 }

@@ -1,6 +1,5 @@
 //! Bad HTTP requests on both ports.
 
-use chrono::Utc;
 use http_body_util::Full;
 use hyper::header::HeaderValue;
 use hyper::{Method, StatusCode};
@@ -10,7 +9,7 @@ use tests::client::http::send;
 use tests::gateway::invocation;
 use tests::raw::{Raw, UPGRADE, client_frame, statuses};
 
-use super::{MAX_GROWTH_KB, Target, send_bytes};
+use super::{MAX_GROWTH_KB, Target, claim, send_bytes};
 use crate::probe::{self, PROBE};
 
 /// The header that closes the connection after the response.
@@ -51,13 +50,6 @@ async fn an_endless_body_is_rejected_once_it_is_too_long() {
     let part = "x".repeat(1 << 20);
     let chunk = format!("100000\r\n{part}\r\n");
     // Without these headers, a request is rejected before its body is read.
-    let date = Utc::now().format("%Y%m%dT%H%M%SZ");
-    let claim = |service: &str| {
-        format!(
-            "X-Amz-Date: {date}\r\nAuthorization: AWS4-HMAC-SHA256 Credential=local/20260101/\
-             us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=00\r\n"
-        )
-    };
     let management = "/prod/@connections/AAAAAAAAAAAAAAA=";
     let invoke = "/2015-03-31/functions/ProbeFunction/invocations";
     for (url, path, headers, expected) in [

@@ -13,6 +13,7 @@ use super::authorize::jwt::Keys;
 use super::registry::Connections;
 use super::throttle::Buckets;
 use crate::faults::{Faults, Switches};
+use crate::http::body::BodyLimit;
 use crate::http::headers::Pairs;
 use crate::http::sigv4::verify::Verifier;
 use crate::lambda::Functions;
@@ -21,6 +22,13 @@ use crate::model::Template;
 /// Rewrites the path of a handshake. Returns `None` for a path that it does not rewrite, else the
 /// query of a handshake to the stage, or the status of a rejection.
 pub type PathRewrite = fn(path: &str, query: &str) -> Option<Result<Pairs, StatusCode>>;
+
+/// Size limit of the bodies of all requests of the HTTP API together, in bytes.
+const BODY_BYTES: usize = 64 * 1024 * 1024;
+
+/// Size limit of the bodies of all signed requests together, in bytes. Clients of the HTTP API cannot keep
+/// functions from posting to connections.
+const SIGNED_BODY_BYTES: usize = 64 * 1024 * 1024;
 
 /// Settings of a gateway.
 pub struct Settings {
@@ -58,6 +66,10 @@ pub struct Gateway {
     pub websocket_buckets: Buckets,
     /// Token buckets of the routes of the HTTP API.
     pub http_buckets: Buckets,
+    /// Limit of the bodies of the HTTP API.
+    pub bodies: BodyLimit,
+    /// Limit of the bodies of `@connections` and of the Invoke API.
+    pub signed_bodies: BodyLimit,
     /// The faults in force.
     pub faults: Arc<Switches>,
     /// The functions.
@@ -83,6 +95,8 @@ impl Gateway {
             keys: Keys::default(),
             websocket_buckets: Buckets::default(),
             http_buckets: Buckets::default(),
+            bodies: BodyLimit::new(BODY_BYTES),
+            signed_bodies: BodyLimit::new(SIGNED_BODY_BYTES),
             faults,
             functions,
         })

@@ -21,7 +21,7 @@ use super::recorder::Recorder;
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Timeout of the body of a request.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Read buffer of a connection, in bytes. It is larger than [`MAX_HEAD_BYTES`], so that a head that
 /// is too large gets a 431.
@@ -160,7 +160,8 @@ pub fn head_bytes(request: &Request<Incoming>) -> usize {
     request.method().as_str().len() + request.uri().to_string().len() + headers
 }
 
-/// Reads a body of at most `limit` bytes.
+/// Reads a body of at most `limit` bytes, of a program that belongs to us. Those of any client are read by
+/// a [`BodyLimit`](super::body::BodyLimit).
 ///
 /// # Errors
 ///
@@ -187,6 +188,17 @@ pub fn response(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
         .header("content-type", "application/json")
         .body(Full::new(body))
         .expect("the header is constant")
+}
+
+/// Returns the error for a body that was not read, by its status, as AWS services do. SDKs retry a 503.
+pub fn unread_body(status: StatusCode) -> Response<Full<Bytes>> {
+    match status {
+        StatusCode::SERVICE_UNAVAILABLE => {
+            let message = "too many bodies of requests are being read or handled";
+            aws_error(status, "ServiceUnavailableException", message)
+        }
+        status => aws_error(status, "BadRequestException", "The body is malformed"),
+    }
 }
 
 /// Returns an error as AWS services do; SDKs read its kind from the header.

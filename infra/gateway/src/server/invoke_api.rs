@@ -13,14 +13,11 @@ use percent_encoding::percent_decode_str;
 use serde::de::IgnoredAny;
 
 use crate::apigw::state::Gateway;
-use crate::http::server::{aws_error, read_body, response};
+use crate::http::body::Body;
+use crate::http::server::{aws_error, response, unread_body};
 use crate::http::sigv4::verify::{Claim, Rejection};
-use crate::lambda::{Invocation, InvokeError, MAX_TIMEOUT};
+use crate::lambda::{Invocation, InvokeError, MAX_PAYLOAD_BYTES, MAX_TIMEOUT};
 use crate::model::function_arn;
-
-/// Read limit of a payload, in bytes: above Lambda's limit, so that a payload between the two gets
-/// Lambda's error.
-const MAX_READ_BYTES: usize = 10 * 1024 * 1024;
 
 /// Size limit of the payload of an asynchronous invocation, in bytes.
 const MAX_EVENT_BYTES: usize = 1024 * 1024;
@@ -50,7 +47,7 @@ pub async fn handle(
     if parts.method != Method::POST {
         return aws_error(StatusCode::FORBIDDEN, "AccessDeniedException", "only POST");
     }
-    let payload = match read_payload(body, &claim).await {
+    let payload = match read_payload(gateway, body, &claim).await {
         Ok(payload) => payload,
         Err(rejection) => return rejection,
     };
@@ -58,7 +55,7 @@ pub async fn handle(
     let kind = parts.headers.get("x-amz-invocation-type");
     match kind.map_or(&b"RequestResponse"[..], HeaderValue::as_bytes) {
         b"RequestResponse" => outcome(invoke(gateway, function, payload).await),
-        b"Event" if payload.len() > MAX_EVENT_BYTES => too_large(),
+        b"Event" if payload.bytes.len() > MAX_EVENT_BYTES => too_large(),
         b"Event" => {
             tokio::spawn(invoke_later(Arc::clone(gateway), function.clone(), payload));
             response(StatusCode::ACCEPTED, Bytes::new())
@@ -72,41 +69,45 @@ pub async fn handle(
 }
 
 /// Reads a payload, which is signed JSON. An empty one is that of an event without fields.
-async fn read_payload(body: Incoming, claim: &Claim<'_>) -> Result<Bytes, Response<Full<Bytes>>> {
-    let kind = "InvalidRequestContentException";
-    let payload = match read_body(body, MAX_READ_BYTES).await {
+async fn read_payload(
+    gateway: &Gateway,
+    body: Incoming,
+    claim: &Claim<'_>,
+) -> Result<Body, Response<Full<Bytes>>> {
+    let mut payload = match gateway.signed_bodies.read(body, MAX_PAYLOAD_BYTES).await {
         Ok(payload) => payload,
         Err(StatusCode::PAYLOAD_TOO_LARGE) => return Err(too_large()),
-        Err(status) => return Err(aws_error(status, kind, "The body is malformed")),
+        Err(status) => return Err(unread_body(status)),
     };
     claim
-        .check_body(&payload)
+        .check_body(&payload.bytes)
         .map_err(|rejection| forbidden(&rejection))?;
-    if payload.is_empty() {
-        return Ok(Bytes::from_static(b"{}"));
+    if payload.bytes.is_empty() {
+        payload.bytes = Bytes::from_static(b"{}");
+        return Ok(payload);
     }
-    match serde_json::from_slice::<IgnoredAny>(&payload) {
+    match serde_json::from_slice::<IgnoredAny>(&payload.bytes) {
         Ok(_) => Ok(payload),
         Err(error) => {
             let message = format!("Could not parse request body into json: {error}");
-            Err(bad_request(kind, &message))
+            Err(bad_request("InvalidRequestContentException", &message))
         }
     }
 }
 
 /// Invokes a function whose result nobody waits for.
-async fn invoke_later(gateway: Arc<Gateway>, function: String, payload: Bytes) {
+async fn invoke_later(gateway: Arc<Gateway>, function: String, payload: Body) {
     if let Err(error) = invoke(&gateway, &function, payload).await {
         tracing::warn!("{function} failed: {error}");
     }
 }
 
-async fn invoke(gateway: &Gateway, function: &str, payload: Bytes) -> Result<Bytes, InvokeError> {
+async fn invoke(gateway: &Gateway, function: &str, payload: Body) -> Result<Bytes, InvokeError> {
     let invocation = Invocation {
         function,
         cause: "Invoke API",
         connection_id: None,
-        payload,
+        payload: payload.bytes.clone(),
         timeout: MAX_TIMEOUT,
         dropped: None,
     };

@@ -26,10 +26,9 @@ use crate::apigw::authorize::sources::identity;
 use crate::apigw::event::http::HttpRequest;
 use crate::apigw::routing::{HttpMatch, match_http};
 use crate::apigw::state::Gateway;
+use crate::http::body::Body;
 use crate::http::headers::{header_pairs, query_pairs};
-use crate::http::server::{
-    ClientAddr, MAX_HEAD_BYTES, head_bytes, json_response, read_body, response,
-};
+use crate::http::server::{ClientAddr, MAX_HEAD_BYTES, head_bytes, json_response, response};
 use crate::lambda::{Invocation, InvokeError};
 use crate::logs::millis;
 use crate::model::{Authorizer, HttpApi, LambdaAuthorizer, Payload};
@@ -107,8 +106,8 @@ async fn routed(
         }
         None => None,
     };
-    let body = read_body(body, MAX_BODY_BYTES).await?;
-    invoke(gateway, &request, &body, authorizer).await
+    let body = gateway.bodies.read(body, MAX_BODY_BYTES).await?;
+    invoke(gateway, &request, body, authorizer).await
 }
 
 /// Returns the route of a request, if its throttle admits the request.
@@ -137,7 +136,7 @@ fn admit<'a>(
 async fn invoke(
     gateway: &Gateway,
     request: &HttpRequest<'_>,
-    body: &[u8],
+    body: Body,
     authorizer: Option<Value>,
 ) -> Result<Response<Full<Bytes>>, StatusCode> {
     let route = request.found.route;
@@ -147,7 +146,10 @@ async fn invoke(
         function: &route.function,
         cause: &route.key,
         connection_id: None,
-        payload: request.event(body, authorizer.as_ref()).to_string().into(),
+        payload: request
+            .event(&body.bytes, authorizer.as_ref())
+            .to_string()
+            .into(),
         timeout: route.timeout,
         dropped: None,
     };

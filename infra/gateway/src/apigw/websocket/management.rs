@@ -20,7 +20,7 @@ use super::connection::MAX_MESSAGE_BYTES;
 use crate::apigw::registry::{CloseReason, Connection, NotSent};
 use crate::apigw::state::Gateway;
 use crate::faults::Moment;
-use crate::http::server::{aws_error, json_response, read_body, response};
+use crate::http::server::{aws_error, json_response, response, unread_body};
 use crate::http::sigv4::verify::Claim;
 
 /// The status of a deletion. [U]: 204 in the model of the API; some have seen 200.
@@ -28,10 +28,6 @@ const DELETED: StatusCode = StatusCode::NO_CONTENT;
 
 /// Delay of the response to a post of a process that is being killed.
 const KILL_DELAY: Duration = Duration::from_millis(500);
-
-/// Read limit of a body, in bytes. A body between [`MAX_MESSAGE_BYTES`] and this gets the error of
-/// AWS.
-const MAX_READ_BYTES: usize = 10 * 1024 * 1024;
 
 /// Returns the connection id of a request to this API, `None` for any other path.
 pub fn connection_id(path: &str, stage: &str) -> Option<String> {
@@ -54,10 +50,10 @@ pub async fn handle(
             return aws_error(StatusCode::FORBIDDEN, rejection.kind, &rejection.message);
         }
     };
-    let response = match read_body(body, MAX_READ_BYTES).await {
-        Ok(body) => checked(gateway, id, &claim, &parts.method, &body).await,
+    let response = match gateway.signed_bodies.read(body, MAX_MESSAGE_BYTES).await {
+        Ok(body) => checked(gateway, id, &claim, &parts.method, &body.bytes).await,
         Err(StatusCode::PAYLOAD_TOO_LARGE) => too_large(),
-        Err(status) => aws_error(status, "BadRequestException", "The body is malformed"),
+        Err(status) => unread_body(status),
     };
     let (method, status) = (&parts.method, response.status().as_u16());
     tracing::info!("{method} @connections/{} {status}", id.escape_debug());
@@ -97,9 +93,6 @@ async fn post(gateway: &Gateway, id: &str, body: &Bytes) -> Response<Full<Bytes>
         Some(StatusCode::TOO_MANY_REQUESTS) => return too_many(),
         Some(status) => return aws_error(status, "InternalServerException", "a fault on demand"),
         None => {}
-    }
-    if body.len() > MAX_MESSAGE_BYTES {
-        return too_large();
     }
     let Some(connection) = gateway.connections.get(id) else {
         return gone();
