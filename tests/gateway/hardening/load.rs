@@ -1,5 +1,7 @@
 //! Too many well-formed connections, posts and unfinished requests.
 
+use std::time::Duration;
+
 use aws_sdk_apigatewaymanagement::operation::post_to_connection::PostToConnectionError;
 use aws_sdk_apigatewaymanagement::primitives::Blob;
 use hyper::{Method, StatusCode};
@@ -191,5 +193,50 @@ async fn unfinished_bodies_use_limited_memory_in_all() {
     target.assert_growth_below(3 * MAX_GROWTH_KB);
     drop(unfinished);
     until(async || post().await.status == StatusCode::OK).await;
+    target.shutdown().await;
+}
+
+/// Interval of the checks whether they are closed.
+const POLL: Duration = Duration::from_millis(100);
+
+/// How long clients that do not read are awaited: more than the write timeout of the gateway.
+const UNREAD: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn clients_that_do_not_read_are_closed_in_time() {
+    // One process of the function, so that the number of its processes does not change.
+    let target = Target::start_with(&["--in-flight", "32"]).await;
+    let files_before = process::open_files(target.gateway.id());
+    let body = "x".repeat(4 << 20);
+    let mut unread = Vec::new();
+    for _ in 0..30 {
+        let mut raw = Raw::open(target.http()).await.expect("accepted");
+        let head = "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n";
+        let length = body.len();
+        raw.send(format!("{head}Content-Length: {length}\r\n\r\n{body}"))
+            .await;
+        unread.push(raw);
+    }
+    let management = target.management();
+    let mut slow = target.connect().await;
+    let slow_id = connection_id(&mut slow).await;
+    let text = Blob::new("x".repeat(128 * 1_024));
+    let post = || management.post_to_connection().connection_id(&slow_id);
+    while post().data(text.clone()).send().await.is_ok() {}
+
+    let closed = async {
+        let get = || management.get_connection().connection_id(&slow_id);
+        while get().send().await.is_ok() {
+            tokio::time::sleep(POLL).await;
+        }
+        while process::open_files(target.gateway.id()) > files_before + 10 {
+            tokio::time::sleep(POLL).await;
+        }
+    };
+    let closed = timeout(UNREAD, closed).await;
+    closed.expect("the gateway closes all of them");
+    let line = format!("$disconnect {slow_id} 1006");
+    until(async || target.gateway.log().contains(&line)).await;
+    drop(unread);
     target.shutdown().await;
 }

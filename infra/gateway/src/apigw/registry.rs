@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use serde_json::Value;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
@@ -19,6 +19,9 @@ const OUTBOX_FRAMES: usize = 256;
 
 /// Bytes that may wait for a slow client, as above: two of the largest messages.
 const OUTBOX_BYTES: usize = 256 * 1024;
+
+/// Bytes that may wait for all slow clients together.
+const OUTBOXES_BYTES: usize = 64 * 1024 * 1024;
 
 /// The client of a connection, as all its events describe it.
 pub struct Client {
@@ -44,8 +47,17 @@ pub struct Connection {
     pub drop_frames: CancellationToken,
     close_reason: watch::Sender<Option<CloseReason>>,
     last_active_ms: AtomicI64,
-    outbox: mpsc::Sender<Message>,
-    outbox_bytes: AtomicUsize,
+    outbox: mpsc::Sender<Outgoing>,
+    room: Arc<Semaphore>,
+    room_of_all: Arc<Semaphore>,
+}
+
+/// A frame on its way to the client.
+pub struct Outgoing {
+    /// The frame.
+    pub message: Message,
+    /// Its room in the outbox, and in those of all connections. A close frame needs none.
+    pub room: Option<[OwnedSemaphorePermit; 2]>,
 }
 
 /// The reason why a connection is closed from our side.
@@ -55,18 +67,21 @@ pub enum CloseReason {
     Deleted,
     /// Its TCP connection is to break: a fault on demand.
     Cut,
+    /// The client does not read.
+    NotReading,
 }
 
 impl Connection {
     /// Returns a connection, with the other end of its outbox.
-    pub fn new(client: Client) -> (Arc<Self>, mpsc::Receiver<Message>) {
+    fn new(client: Client, room_of_all: Arc<Semaphore>) -> (Arc<Self>, mpsc::Receiver<Outgoing>) {
         let (outbox, frames) = mpsc::channel(OUTBOX_FRAMES);
         let connection = Self {
             close_reason: watch::Sender::new(None),
             drop_frames: CancellationToken::new(),
             last_active_ms: AtomicI64::new(client.connected_at.timestamp_millis()),
             outbox,
-            outbox_bytes: AtomicUsize::new(0),
+            room: Arc::new(Semaphore::new(OUTBOX_BYTES)),
+            room_of_all,
             client,
         };
         (Arc::new(connection), frames)
@@ -83,23 +98,18 @@ impl Connection {
     ///
     /// [`NotSent`].
     pub fn send(&self, text: Utf8Bytes) -> Result<(), NotSent> {
-        let bytes = text.len();
-        let waiting = self.outbox_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let sent = if waiting > 0 && waiting + bytes > OUTBOX_BYTES {
-            Err(NotSent::Full)
-        } else {
-            self.put(Message::Text(text))
+        let bytes = u32::try_from(text.len()).map_err(|_| NotSent::Full)?;
+        let take = |room: &Arc<Semaphore>| {
+            let taken = Arc::clone(room).try_acquire_many_owned(bytes);
+            taken.map_err(|_| NotSent::Full)
         };
-        match sent {
-            Ok(()) => self.touch(),
-            Err(_) => self.has_left(bytes),
-        }
-        sent
-    }
-
-    /// Counts bytes that have left the outbox.
-    pub fn has_left(&self, bytes: usize) {
-        self.outbox_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        let room = Some([take(&self.room)?, take(&self.room_of_all)?]);
+        self.put(Outgoing {
+            message: Message::Text(text),
+            room,
+        })?;
+        self.touch();
+        Ok(())
     }
 
     /// Sends a close frame.
@@ -109,7 +119,10 @@ impl Connection {
             reason: reason.into(),
         };
         // A full outbox belongs to a client that does not read; its connection ends with its task.
-        let _ = self.put(Message::Close(Some(frame)));
+        let _ = self.put(Outgoing {
+            message: Message::Close(Some(frame)),
+            room: None,
+        });
     }
 
     /// Closes the connection.
@@ -137,7 +150,7 @@ impl Connection {
         DateTime::from_timestamp_millis(millis).unwrap_or(self.client.connected_at)
     }
 
-    fn put(&self, frame: Message) -> Result<(), NotSent> {
+    fn put(&self, frame: Outgoing) -> Result<(), NotSent> {
         self.outbox.try_send(frame).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => NotSent::Full,
             mpsc::error::TrySendError::Closed(_) => NotSent::Gone,
@@ -155,28 +168,42 @@ pub enum NotSent {
 }
 
 /// All connections that are up: past `$connect` and not yet closed.
-#[derive(Default)]
-pub struct Connections(Mutex<HashMap<String, Arc<Connection>>>);
+pub struct Connections {
+    by_id: Mutex<HashMap<String, Arc<Connection>>>,
+    /// Room in the outboxes of all connections.
+    room: Arc<Semaphore>,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self {
+            by_id: Mutex::default(),
+            room: Arc::new(Semaphore::new(OUTBOXES_BYTES)),
+        }
+    }
+}
 
 impl Connections {
-    /// Adds a connection.
-    pub fn insert(&self, connection: Arc<Connection>) {
+    /// Adds a connection. Returns it with the other end of its outbox.
+    pub fn insert(&self, client: Client) -> (Arc<Connection>, mpsc::Receiver<Outgoing>) {
+        let (connection, outbox) = Connection::new(client, Arc::clone(&self.room));
         let id = connection.id().to_owned();
-        self.0.lock().insert(id, connection);
+        self.by_id.lock().insert(id, Arc::clone(&connection));
+        (connection, outbox)
     }
 
     /// Removes a connection.
     pub fn remove(&self, connection_id: &str) {
-        self.0.lock().remove(connection_id);
+        self.by_id.lock().remove(connection_id);
     }
 
     /// Returns the connection with an id.
     pub fn get(&self, connection_id: &str) -> Option<Arc<Connection>> {
-        self.0.lock().get(connection_id).cloned()
+        self.by_id.lock().get(connection_id).cloned()
     }
 
     /// Returns all connections.
     pub fn all(&self) -> Vec<Arc<Connection>> {
-        self.0.lock().values().cloned().collect()
+        self.by_id.lock().values().cloned().collect()
     }
 }

@@ -13,6 +13,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_io_timeout::TimeoutWriter;
 use tokio_util::sync::CancellationToken;
 
 use super::recorder::Recorder;
@@ -22,6 +23,9 @@ pub const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Timeout of the body of a request.
 pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Timeout of a write: the time in which a client that has something to read must read some of it.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Read buffer of a connection, in bytes. It is larger than [`MAX_HEAD_BYTES`], so that a head that
 /// is too large gets a 431.
@@ -47,6 +51,8 @@ pub struct ClientAddr {
 pub struct ListenerOptions {
     /// Timeout of the head of a request, and of the wait for the next request of a connection.
     pub header_timeout: Option<Duration>,
+    /// Timeout of a write, also after an upgrade.
+    pub write_timeout: Option<Duration>,
     /// Whether the head of each request is kept as the client has written it: in the request's
     /// extensions, as a [`Head`](super::recorder::Head).
     pub keep_raw_head: bool,
@@ -56,12 +62,14 @@ impl ListenerOptions {
     /// A listener for functions of ours, which may be silent for as long as they like.
     pub const INTERNAL: Self = Self {
         header_timeout: None,
+        write_timeout: None,
         keep_raw_head: false,
     };
 
     /// A listener for any client.
     pub const PUBLIC: Self = Self {
         header_timeout: Some(HEAD_TIMEOUT),
+        write_timeout: Some(WRITE_TIMEOUT),
         keep_raw_head: false,
     };
 }
@@ -127,6 +135,8 @@ async fn serve_one<H, F>(
         tracing::debug!("TCP_NODELAY: {error}");
     }
     let (stream, head) = Recorder::new(stream, options.keep_raw_head);
+    let mut stream = TimeoutWriter::new(stream);
+    stream.set_timeout(options.write_timeout);
     let service = service_fn(|mut request: Request<Incoming>| {
         request.extensions_mut().insert(head.clone());
         let response = handler(request, client);
@@ -136,7 +146,7 @@ async fn serve_one<H, F>(
         .timer(TokioTimer::new())
         .header_read_timeout(options.header_timeout)
         .max_buf_size(READ_BUFFER_BYTES)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Box::pin(stream)), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let result = tokio::select! {

@@ -3,6 +3,7 @@
 //! Each frame of a connection is dispatched at once in a task of its own, so the responses may come
 //! in any order, as on API Gateway.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSoc
 
 use super::dispatch::dispatch;
 use crate::apigw::event::websocket as event;
-use crate::apigw::registry::{CloseReason, Connection};
+use crate::apigw::registry::{CloseReason, Connection, Outgoing};
 use crate::apigw::state::Gateway;
 use crate::lambda::Invocation;
 use crate::model::WebSocketApi;
@@ -44,6 +45,9 @@ const READ_BUFFER_BYTES: usize = 2 * 1024;
 
 /// Limit of the bytes that wait to be written: two of the largest messages, and pongs.
 const WRITE_BUFFER_BYTES: usize = 4 * MAX_MESSAGE_BYTES;
+
+/// Frames are sent together up to so many bytes, while more of them wait.
+const FLUSH_BYTES: usize = 64 * 1024;
 
 /// Whether a ping of the client counts as a sign of life. [U]
 const PING_IS_ACTIVITY: bool = false;
@@ -83,7 +87,7 @@ pub async fn serve(
     gateway: Arc<Gateway>,
     api: Arc<WebSocketApi>,
     connection: Arc<Connection>,
-    outbox: mpsc::Receiver<Message>,
+    outbox: mpsc::Receiver<Outgoing>,
     upgrade: OnUpgrade,
 ) {
     let disconnect = match upgrade.await {
@@ -134,7 +138,7 @@ async fn run(
     gateway: &Arc<Gateway>,
     api: &Arc<WebSocketApi>,
     connection: &Arc<Connection>,
-    outbox: mpsc::Receiver<Message>,
+    outbox: mpsc::Receiver<Outgoing>,
     upgraded: Upgraded,
 ) -> Disconnect {
     let config = WebSocketConfig::default()
@@ -169,26 +173,44 @@ async fn run(
     disconnect
 }
 
-/// Sends what comes into the outbox. Ends with a close frame or a broken connection.
+/// Sends what comes into the outbox. Ends with a close frame or a broken connection, and closes that of a
+/// client that does not read.
 async fn write(
     connection: Arc<Connection>,
     mut sink: SplitSink<Stream, Message>,
-    mut outbox: mpsc::Receiver<Message>,
+    mut outbox: mpsc::Receiver<Outgoing>,
 ) -> SplitSink<Stream, Message> {
-    while let Some(frame) = outbox.recv().await {
-        let (is_close, bytes) = (frame.is_close(), frame.len());
-        let sent = sink.feed(frame).await;
-        let flushed = if outbox.is_empty() || is_close {
-            sink.flush().await
-        } else {
-            Ok(())
-        };
-        if is_close || sent.and(flushed).is_err() {
-            break;
+    match write_all(&mut sink, &mut outbox).await {
+        Err(WebSocketError::Io(error)) if error.kind() == ErrorKind::TimedOut => {
+            connection.close(CloseReason::NotReading);
         }
-        connection.has_left(bytes);
+        // The reader notices a broken connection, and why it has broken.
+        _ => {}
     }
     sink
+}
+
+/// Sends frames until a close frame. Their room becomes free when they have left the process.
+async fn write_all(
+    sink: &mut SplitSink<Stream, Message>,
+    outbox: &mut mpsc::Receiver<Outgoing>,
+) -> Result<(), WebSocketError> {
+    let (mut unflushed, mut unflushed_bytes) = (Vec::new(), 0);
+    while let Some(Outgoing { message, room }) = outbox.recv().await {
+        let is_close = message.is_close();
+        unflushed_bytes += message.len();
+        sink.feed(message).await?;
+        unflushed.push(room);
+        if outbox.is_empty() || is_close || unflushed_bytes >= FLUSH_BYTES {
+            sink.flush().await?;
+            unflushed.clear();
+            unflushed_bytes = 0;
+        }
+        if is_close {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Reads frames until the connection closes.
@@ -221,7 +243,7 @@ async fn read(
                 let (gateway, api) = (Arc::clone(gateway), Arc::clone(api));
                 let connection = Arc::clone(connection);
                 tasks.spawn(async move {
-                    dispatch(&gateway, &api, &connection, text.as_str(), slot).await;
+                    dispatch(&gateway, &api, &connection, text, slot).await;
                 });
             }
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
@@ -247,6 +269,7 @@ async fn closed_from_our_side(gateway: &Gateway, connection: &Connection) -> Clo
                 Closing::Dropped(close(connection, CloseCode::Normal, reason))
             }
             CloseReason::Cut => Closing::Cut,
+            CloseReason::NotReading => Closing::Dropped(Disconnect::abnormally()),
         },
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::connection::MAX_MESSAGE_BYTES;
 use crate::apigw::event::websocket as event;
@@ -28,10 +29,10 @@ pub async fn dispatch(
     gateway: &Gateway,
     api: &WebSocketApi,
     connection: &Connection,
-    text: &str,
+    text: Utf8Bytes,
     _slot: OwnedSemaphorePermit,
 ) {
-    let Some(key) = match_frame(api, text) else {
+    let Some(key) = match_frame(api, &text) else {
         tracing::info!("no route {} {} bytes", connection.id(), text.len());
         send_error(connection, "Forbidden");
         return;
@@ -47,10 +48,12 @@ pub async fn dispatch(
         function: &route.function,
         cause: &key,
         connection_id: Some(connection.id()),
-        payload: event::message(api, &connection.client, &key, text),
+        payload: event::message(api, &connection.client, &key, &text),
         timeout: route.timeout,
         dropped: Some(&connection.drop_frames),
     };
+    // The event has it too, and may have to wait.
+    drop(text);
     match gateway.functions.invoke_from_task(invocation).await {
         Ok(payload) => reply(connection, &key, route.two_way, &payload),
         Err(InvokeError::Dropped) => tracing::info!("{key} {} dropped", connection.id()),

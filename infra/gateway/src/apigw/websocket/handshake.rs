@@ -23,7 +23,7 @@ use crate::apigw::authorize;
 use crate::apigw::authorize::response::Rejection;
 use crate::apigw::authorize::sources::identity;
 use crate::apigw::event::websocket::{self as event, Handshake};
-use crate::apigw::registry::{Client, Connection};
+use crate::apigw::registry::Client;
 use crate::apigw::response::ProxyResponse;
 use crate::apigw::state::Gateway;
 use crate::http::headers::{Pairs, header_text, query_pairs};
@@ -162,9 +162,8 @@ async fn handshake(
         Ok(response) => subprotocol(&request, &response),
         Err(status) => return rejection(status, Some(&client.connection_id)),
     };
-    let (connection, outbox) = Connection::new(client);
     // A client that has read the 101 can be posted to.
-    gateway.connections.insert(Arc::clone(&connection));
+    let (connection, outbox) = gateway.connections.insert(client);
     let upgrade = hyper::upgrade::on(&mut request);
     let served = connection::serve(Arc::clone(&gateway), api, connection, outbox, upgrade);
     gateway.tasks.spawn(served);
