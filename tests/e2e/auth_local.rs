@@ -1,9 +1,9 @@
 //! `cargo local --auth`: an issuer, its tokens on the screen, and a chat that accepts these alone.
 //! And the warning of a chat without authorization.
 
-use hyper::StatusCode;
+use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
-use tests::client::{encode, get_as};
+use tests::client::{encode, get_as, send};
 use tests::launch::Launch;
 use tests::{Client, LocalGateway, get, server};
 
@@ -163,6 +163,49 @@ async fn auth_works_with_the_parameters_for_the_user_claim_and_tokens_in_the_url
     let token = token.to_owned();
     let log = chat.stop().await;
     assert!(!log.contains(&token), "{log}");
+}
+
+/// Any page that somebody visits could otherwise connect as any user.
+#[tokio::test]
+async fn without_authorization_only_pages_of_this_machine_are_served() {
+    let other = [
+        "https://page.example",
+        "null",
+        "http://localhost.page.example",
+    ];
+    let here = [
+        "http://localhost:5173",
+        "http://127.0.0.1:3000",
+        "http://[::1]",
+    ];
+    // A chat with tokens takes them from any page. Without them, no list of origins opens it.
+    for (flags, expected) in [
+        (
+            &["--parameter", "AllowedOrigins=https://page.example"][..],
+            StatusCode::FORBIDDEN,
+        ),
+        (&["--auth"], StatusCode::UNAUTHORIZED),
+    ] {
+        let chat = Local::start(flags).await;
+        let ws = format!("{}?user_id=anybody", chat.ws());
+        let history = format!("{}/chat/history?user1=a&user2=b", chat.after("  HTTP "));
+        for origin in other {
+            let connected = Client::connect_with(&ws, &[("origin", origin)]).await;
+            assert_eq!(connected.err(), Some(expected), "{flags:?} {origin}");
+            let response = send(Method::GET, &history, &[("origin", origin)]).await;
+            assert_eq!(response.status, expected, "{flags:?} {origin}");
+        }
+        for origin in here {
+            let connected = Client::connect_with(&ws, &[("origin", origin)]).await;
+            let response = send(Method::GET, &history, &[("origin", origin)]).await;
+            let is_served = (connected.is_ok(), response.status == StatusCode::OK);
+            let is_open = flags[0] != "--auth";
+            assert_eq!(is_served, (is_open, is_open), "{flags:?} {origin}");
+        }
+        let log = chat.stop().await;
+        let says_why = log.contains("authorization is off, so only web pages of this machine");
+        assert_eq!(says_why, expected == StatusCode::FORBIDDEN, "{log}");
+    }
 }
 
 #[tokio::test]

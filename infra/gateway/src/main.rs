@@ -37,6 +37,7 @@ async fn serve(flags: Flags) -> Result<()> {
         flags,
         parameters: Default::default(),
         path_rewrite: None,
+        page_refusal: None,
     };
     let running = tokio::select! {
         running = Running::start(options) => running?,

@@ -2,9 +2,11 @@
 //!
 //! - [`invoke_api`]: Lambda's Invoke API, on the port of the WebSocket API
 //! - [`control`]: faults on demand and counts of processes, on the same port
+//! - [`origin`]: the origins of web pages that send requests
 
 pub mod control;
 pub mod invoke_api;
+pub mod origin;
 
 use std::sync::Arc;
 
@@ -13,12 +15,13 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::ORIGIN;
 use hyper::{Request, Response, StatusCode};
+use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::apigw::http_api;
 use crate::apigw::state::Gateway;
 use crate::apigw::websocket::{handshake, management};
-use crate::http::server::{ClientAddr, ListenerOptions, aws_error, serve_with};
+use crate::http::server::{ClientAddr, ListenerOptions, aws_error, json_response, serve_with};
 
 /// Serves the port of the WebSocket API in the background until [`Gateway::shutdown`].
 pub fn serve_websocket(gateway: &Arc<Gateway>, listener: TcpListener) {
@@ -34,14 +37,35 @@ pub fn serve_websocket(gateway: &Arc<Gateway>, listener: TcpListener) {
 /// Serves the port of the HTTP API in the background until [`Gateway::shutdown`].
 pub fn serve_http(gateway: &Arc<Gateway>, listener: TcpListener) {
     let (gateway, shutdown) = (Arc::clone(gateway), gateway.closed.clone());
-    let handler =
-        move |request, client| http_api::handler::handle(Arc::clone(&gateway), request, client);
+    let handler = move |request, client| route_http(Arc::clone(&gateway), request, client);
     tokio::spawn(serve_with(
         listener,
         shutdown,
         ListenerOptions::PUBLIC,
         handler,
     ));
+}
+
+/// Passes on a request to the port of the HTTP API.
+async fn route_http(
+    gateway: Arc<Gateway>,
+    request: Request<Incoming>,
+    client: ClientAddr,
+) -> Response<Full<Bytes>> {
+    match refuse_page(&gateway, &request) {
+        Some(refusal) => refusal,
+        None => http_api::handler::handle(gateway, request, client).await,
+    }
+}
+
+/// Refuses a request of a web page of another machine, if the settings say so.
+fn refuse_page(gateway: &Gateway, request: &Request<Incoming>) -> Option<Response<Full<Bytes>>> {
+    let message = gateway.settings.page_refusal?;
+    let origin = origin::foreign(request.headers())?;
+    // A browser does not show the response to a handshake.
+    tracing::warn!("refused a request of the page {origin:?}: {message}");
+    let body = json!({"message": message});
+    Some(json_response(StatusCode::FORBIDDEN, &body))
 }
 
 /// Routes a request to the port of the WebSocket API by its path.
@@ -53,8 +77,11 @@ async fn route(
     let path = request.uri().path();
     let function = invoke_api::function_name(path);
     let is_control = control::is_control(path);
-    // A page of any origin could send these, so a request with `Origin` is rejected.
-    if (function.is_some() || is_control) && request.headers().contains_key(ORIGIN) {
+    let api = gateway.template.websocket.as_ref();
+    let connection = api.and_then(|api| management::connection_id(path, &api.stage.name));
+    // Programs send these. A page of any origin could, too, so a request with `Origin` is rejected.
+    let is_for_programs = function.is_some() || is_control || connection.is_some();
+    if is_for_programs && request.headers().contains_key(ORIGIN) {
         let (kind, message) = ("AccessDeniedException", "not for web pages");
         return aws_error(StatusCode::FORBIDDEN, kind, message);
     }
@@ -64,11 +91,14 @@ async fn route(
     if is_control {
         return control::handle(&gateway, request).await;
     }
-    let Some(api) = &gateway.template.websocket else {
+    if let Some(id) = connection {
+        return management::handle(&gateway, &id, request).await;
+    }
+    let Some(api) = api else {
         return handshake::no_such_stage();
     };
-    if let Some(id) = management::connection_id(path, &api.stage.name) {
-        return management::handle(&gateway, &id, request).await;
+    if let Some(refusal) = refuse_page(&gateway, &request) {
+        return refusal;
     }
     let api = Arc::clone(api);
     handshake::handle(&gateway, api, request, client).await

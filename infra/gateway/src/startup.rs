@@ -27,6 +27,9 @@ pub struct Options {
     pub parameters: BTreeMap<String, String>,
     /// Other paths of the WebSocket API than its stage.
     pub path_rewrite: Option<PathRewrite>,
+    /// Refuses the requests of web pages that are not on this machine, with this message. For APIs without
+    /// authorization: any page that somebody visits could call them.
+    pub page_refusal: Option<&'static str>,
 }
 
 /// A gateway that does not run yet: its template is valid and its ports are open.
@@ -36,6 +39,7 @@ pub struct Startup {
     template: Template,
     listeners: Listeners,
     path_rewrite: Option<PathRewrite>,
+    page_refusal: Option<&'static str>,
     source: Option<Source>,
 }
 
@@ -50,6 +54,7 @@ impl Startup {
             flags,
             parameters,
             path_rewrite,
+            page_refusal,
         } = options;
         let template_path = flags.find_template()?;
         let document = Document::read(&template_path)?;
@@ -69,6 +74,7 @@ impl Startup {
             template,
             listeners,
             path_rewrite,
+            page_refusal,
             source: None,
         })
     }
@@ -121,6 +127,7 @@ impl Startup {
             management_verifier: Verifier::new("execute-api", flags.access_keys.clone()),
             invoke_verifier: Verifier::new("lambda", flags.access_keys),
             path_rewrite: self.path_rewrite,
+            page_refusal: self.page_refusal,
         };
         let running = Running {
             websocket: listeners.websocket_address()?,

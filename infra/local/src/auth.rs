@@ -29,6 +29,11 @@ const OURS: [&str; 5] = [
 /// The warning of a chat without authorization.
 pub const OFF: &str = "authorization is off: the user id of the URL is believed";
 
+/// The response of a chat without authorization to a web page of another machine, which could be any user
+/// and read every history.
+pub const PAGE_REFUSAL: &str = "authorization is off, so only web pages of this machine are served: open \
+                                the page at http://localhost, or start with --auth";
+
 /// The path of the public key at the issuer.
 const KEYS_PATH: &str = "/.well-known/jwks.json";
 

@@ -47,13 +47,15 @@ async fn serve(arguments: Arguments) -> Result<()> {
     let authorization = arguments.auth.choose(&flags.parameters).await?;
     let database = Choice::new(arguments.database)?;
     let parameters = database.parameters().into_iter();
+    let is_off = matches!(authorization, Authorization::Off);
     let options = Options {
         flags,
         parameters: parameters.chain(authorization.parameters()).collect(),
         path_rewrite: Some(path_rewrite::rewrite),
+        page_refusal: is_off.then_some(auth::PAGE_REFUSAL),
     };
     let startup = Startup::open(options).await?;
-    if matches!(authorization, Authorization::Off) {
+    if is_off {
         tracing::warn!("{}", auth::OFF);
     }
     let mut interrupt = Interrupt::listen()?;

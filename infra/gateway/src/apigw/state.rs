@@ -42,6 +42,8 @@ pub struct Settings {
     pub invoke_verifier: Verifier,
     /// Rewrites paths other than that of the stage.
     pub path_rewrite: Option<PathRewrite>,
+    /// Refuses the requests of web pages that are not on this machine, with this message.
+    pub page_refusal: Option<&'static str>,
 }
 
 /// A running gateway.
