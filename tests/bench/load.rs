@@ -3,14 +3,13 @@
 //! - [`crowd`]: many open connections, of which some chat, and all of them back after a cut
 //! - [`tally`]: counters of the crowd
 //! - [`devices`]: many connections of two users that write into one conversation
-//! - [`neighbours`]: pairs that chat beside a client that does not read, and beside a flood of bad
-//!   frames
+//! - [`slow_reader`]: pairs that chat beside a client that does not read what it is sent
 //! - [`memory`]: memory of each process and open connections
 
 mod crowd;
 mod devices;
 mod memory;
-mod neighbours;
+mod slow_reader;
 mod tally;
 
 use serde_json::Value;
@@ -55,9 +54,7 @@ async fn measure(mode: Mode) {
     recorder.phase("200 connections, 2 users");
     devices::write_at_once(&chat, report).await;
     recorder.phase("slow reader");
-    neighbours::slow_reader(&chat, report).await;
-    recorder.phase("bad frames");
-    neighbours::flood(&chat, report).await;
+    slow_reader::beside_pairs(&chat, report).await;
     let record = recorder.finish().await;
     record.print(report);
     chat.stop().await;

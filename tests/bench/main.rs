@@ -1,5 +1,5 @@
 //! Measures the chat: `cargo measure bench`, or only some parts of it:
-//! `cargo measure bench messages posts pages compare compare-long start sizes scale load`.
+//! `cargo measure bench messages posts pages compare compare-long start sizes scale load fair`.
 //!
 //! - [`messages`]: send to receive, with one pair and with many, beside an insert and a bare echo
 //! - [`posts`]: a post to a connection through the AWS SDK, and by hand
@@ -10,7 +10,8 @@
 //! - [`processes`]: memory and size of the functions
 //! - [`scale`]: many connections to the gateway with a function that does nothing
 //! - [`load`]: the whole chat with 10,000 open connections, cut at once, with 200 senders in one
-//!   conversation, and beside a slow reader and bad frames; with the memory of each process
+//!   conversation, and beside a slow reader; with the memory of each process
+//! - [`fair`]: sends of other users before a flood of one user, and during it
 //! - [`mode`]: a process per event, or many events in one process
 //! - [`echo`]: an echo server to compare with
 //! - [`cpu`]: the CPU time of processes
@@ -24,6 +25,7 @@
 mod compare;
 mod cpu;
 mod echo;
+mod fair;
 mod figures;
 mod load;
 mod messages;
@@ -41,7 +43,7 @@ use figures::Report;
 use mode::Mode;
 
 /// The parts of the benchmark.
-const PARTS: [&str; 9] = [
+const PARTS: [&str; 10] = [
     "messages",
     "posts",
     "pages",
@@ -51,6 +53,7 @@ const PARTS: [&str; 9] = [
     "sizes",
     "scale",
     "load",
+    "fair",
 ];
 
 #[tokio::main]
@@ -99,6 +102,9 @@ async fn in_mode(mode: Mode, wanted: &impl Fn(&[&str]) -> bool) {
     }
     if wanted(&["load"]) {
         load::run(mode).await;
+    }
+    if wanted(&["fair"]) {
+        fair::run(mode).await;
     }
     if wanted(&["compare"]) {
         compare::run(mode, Conversations::Short).await;

@@ -49,6 +49,12 @@ impl Settings {
         self
     }
 
+    /// Leaves the limits of a user as a deployment has them.
+    pub fn limited(mut self) -> Self {
+        self.launch = self.launch.limited();
+        self
+    }
+
     /// Runs the functions on this host, not on the one that the environment asks for.
     pub fn host(mut self, host: Host) -> Self {
         self.launch = self.launch.host(host);

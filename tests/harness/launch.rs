@@ -68,6 +68,8 @@ impl Host {
 pub struct Launch {
     template: PathBuf,
     is_chat: bool,
+    /// Whether a user has the limits of a deployment.
+    is_limited: bool,
     host: Host,
     /// The folder of the functions; without one, that of the workspace's binaries.
     binaries: Option<PathBuf>,
@@ -86,6 +88,7 @@ impl Launch {
         Self {
             template: template.into(),
             is_chat: false,
+            is_limited: true,
             host: Host::Processes,
             binaries: None,
             lambda_endpoint: None,
@@ -102,9 +105,10 @@ impl Launch {
     pub fn chat() -> Self {
         let launch = Self {
             is_chat: true,
+            is_limited: false,
             ..Self::template(TEMPLATE)
         };
-        launch.host(Host::chosen()).flags(UNLIMITED)
+        launch.host(Host::chosen())
     }
 
     /// Adds flags of the command line. Of a parameter that is given twice, the last value holds.
@@ -130,6 +134,12 @@ impl Launch {
     /// Puts the chat on a database: the connection string of a server, and a name.
     pub fn database(self, uri: &str, name: &str) -> Self {
         self.env("MONGODB_URI", uri).flags(["--database", name])
+    }
+
+    /// Leaves the limits of a user as a deployment has them.
+    pub fn limited(mut self) -> Self {
+        self.is_limited = true;
+        self
     }
 
     /// Runs the functions on this host.
@@ -233,6 +243,9 @@ impl Launch {
             let folder = self.binaries.as_deref();
             let folder = folder.unwrap_or_else(|| programs::folder());
             command.arg("--binaries").arg(folder);
+        }
+        if !self.is_limited {
+            command.args(UNLIMITED);
         }
         command.args(self.flags).envs(self.environment);
         // Ctrl-C is for this process, whose end is an interrupt for the gateway.

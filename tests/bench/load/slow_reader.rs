@@ -1,18 +1,16 @@
-//! Pairs that chat beside a client that does not read, and beside a flood of bad frames.
+//! Pairs that chat beside a client that does not read what it is sent.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use futures_util::future::join_all;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tests::client::copy::Copy;
 use tests::client::{Connection, Frame, History};
-use tests::{Chat, Client, process};
+use tests::{Chat, Client};
 use tokio::net::TcpSocket;
 use tokio::time::MissedTickBehavior;
 
-use super::tally::{ACK_TIMEOUT, add, connect, get};
+use super::tally::{ACK_TIMEOUT, connect};
 use crate::figures::{Report, Samples};
 use crate::messages::{PAIRS, TIME, all_chat, connect_pairs};
 
@@ -28,19 +26,12 @@ const INTERVAL: Duration = Duration::from_millis(50);
 /// Receive buffer of that client, in bytes: the kernel's default takes much longer to fill.
 const RECEIVE_BUFFER: u32 = 8 * 1_024;
 
-/// Connections that send bad frames.
-const FLOODERS: usize = 8;
-
-/// Bad frames under way on each of these: one that waits for its response, and as many as the gateway
-/// processes at once for a connection.
-const ON_THE_WAY: [usize; 2] = [1, 128];
-
 /// Prints the cost of a client that does not read for the others, and how it fills its gap.
 ///
 /// # Panics
 ///
 /// The client does not get all messages in the end.
-pub async fn slow_reader(chat: &Chat, report: Report) {
+pub async fn beside_pairs(chat: &Chat, report: Report) {
     let without = chat_in_pairs(chat, "alone").await;
     let mut silent = connect_silent(chat).await;
     let mut insistent = chat.connect(SILENT[1]).await;
@@ -140,81 +131,12 @@ fn number(frame: &Value) -> i64 {
     frame["seq"].as_i64().expect("a number")
 }
 
-/// Prints the cost of bad frames for clients that send good ones.
-///
-/// # Panics
-///
-/// The response to a bad frame is not an error.
-pub async fn flood(chat: &Chat, report: Report) {
-    let without = chat_in_pairs(chat, "before-flood").await;
-    for on_the_way in ON_THE_WAY {
-        let (gateway, refused) = (chat.gateway.id(), AtomicUsize::new(0));
-        let before = memory_mb(gateway);
-        let (name, start) = (format!("beside-{on_the_way}"), Instant::now());
-        let with = tokio::select! {
-            with = chat_in_pairs(chat, &name) => with,
-            () = send_bad_frames(chat, on_the_way, &refused) => unreachable!("it goes on"),
-        };
-        let rate = get(&refused) as f64 / start.elapsed().as_secs_f64();
-        let figure = format!(
-            "{PAIRS} pairs beside {FLOODERS} clients that send bad frames, {on_the_way} in flight each"
-        );
-        report.row(&figure, ratio(&with, &without));
-        let value = format!(
-            "{rate:.0} rejected a second; memory of the gateway {before:.1} MB before, {:.1} MB after",
-            memory_mb(gateway)
-        );
-        report.row(format_args!("{figure}: bad frames"), value);
-    }
-}
-
-fn memory_mb(id: u32) -> f64 {
-    process::memory_kb(id) as f64 / 1_024.0
-}
-
-/// Sends bad frames of all kinds on all connections, with so many of each always under way, and
-/// counts the responses.
-async fn send_bad_frames(chat: &Chat, on_the_way: usize, refused: &AtomicUsize) {
-    let too_long = "x".repeat(LONG + 1);
-    let bad = [
-        r#"{"action":"sendMessage","receiver_id":"#.to_owned(),
-        json!({"action": "sendMessage", "receiver_id": "a", "message": too_long}).to_string(),
-        json!({"action": "dance", "receiver_id": "a", "message": "m"}).to_string(),
-        json!({"action": "sendMessage", "receiver_id": 7, "message": ["m"]}).to_string(),
-    ];
-    let floods = (0..FLOODERS).map(|number| {
-        let mut bad = bad.iter().cycle();
-        async move {
-            let user = format!("flooder-{number}");
-            let connected = connect(&chat.ws, &user).open().await;
-            let mut connection = connected.expect("connected");
-            for frame in bad.by_ref().take(on_the_way) {
-                connection
-                    .send(frame)
-                    .await
-                    .expect("the connection is open");
-            }
-            for frame in bad {
-                let text = connection.next().await.expect("the connection stays open");
-                let response = Frame::parse(&text);
-                assert!(matches!(response, Frame::Error(_)), "{response:?}");
-                add(refused);
-                connection
-                    .send(frame)
-                    .await
-                    .expect("the connection is open");
-            }
-        }
-    });
-    join_all(floods).await;
-}
-
 /// Lets new pairs chat.
 async fn chat_in_pairs(chat: &Chat, name: &str) -> Samples {
     all_chat(connect_pairs(chat, name).await).await
 }
 
-/// Returns how many messages were delivered with the neighbours, and without them.
+/// Returns how many messages were delivered beside that client, and without it.
 fn ratio(with: &Samples, without: &Samples) -> String {
     let rate = |samples: &Samples| samples.len() as f64 / TIME.as_secs_f64();
     format!(
