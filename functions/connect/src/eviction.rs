@@ -46,11 +46,8 @@ async fn try_to_evict(
     deps: &Deps,
 ) -> Result<()> {
     let users = slice::from_ref(&new.user_id);
-    let mut older = deps.store.open_connections_of(users, deadline).await?;
-    older.retain(|connection| connection.is_older_than(new));
-    let (mut live, expired): (Vec<_>, Vec<_>) = older
-        .into_iter()
-        .partition(|connection| connection.is_live(now));
+    let connections = deps.store.open_connections_of(users, deadline).await?;
+    let (mut live, expired) = older_than(new, connections, now);
     let limit = deps.connections_per_user;
     let mut gone = Vec::new();
     if live.len() >= limit {
@@ -68,6 +65,19 @@ async fn try_to_evict(
     );
     let ended = [closed, gone].concat();
     deps.store.delete_connections(&ended, deadline).await
+}
+
+/// Returns those of `connections` that opened before `new`: the live ones, and those whose token has expired.
+///
+/// So concurrent handshakes close different connections.
+fn older_than(
+    new: &Connection,
+    connections: Vec<Connection>,
+    now: DateTime<Utc>,
+) -> (Vec<Connection>, Vec<Connection>) {
+    let connections = connections.into_iter();
+    let older = connections.filter(|connection| connection.is_older_than(new));
+    older.partition(|connection| connection.is_live(now))
 }
 
 /// Returns those of `connections` that are not gone, and those that are. The young ones are looked up: the
@@ -88,8 +98,6 @@ async fn existing(
 
 /// Returns the connections of a user that are to be closed for a new one: those whose token has expired,
 /// then of the `live` ones all but the `limit - 1` that opened last.
-///
-/// All of them are older than the new one, so concurrent handshakes close different connections.
 fn surplus(mut live: Vec<Connection>, expired: Vec<Connection>, limit: usize) -> Vec<Connection> {
     live.sort_by(|a, b| b.age_key().cmp(&a.age_key()));
     let too_many = live.into_iter().skip(limit - 1);
@@ -122,42 +130,53 @@ mod tests {
         (0..count).map(connection).collect()
     }
 
-    fn ids(connections: &[Connection]) -> Vec<&str> {
-        let ids = connections
-            .iter()
-            .map(|closed| closed.connection_id.as_str());
+    /// Returns the ids of those of `connections` that are closed when `new` connects.
+    fn closed(new: &Connection, connections: Vec<Connection>, limit: usize) -> Vec<String> {
+        let now = Utc::now();
+        let (live, expired) = older_than(new, connections, now);
+        let surplus = surplus(live, expired, limit).into_iter();
+        let ids = surplus.map(|connection| connection.connection_id.to_string());
         ids.collect()
     }
 
-    /// Returns how many of `count` connections are closed for a new one, the oldest of them last.
-    fn closed(count: usize, limit: usize) -> Vec<Connection> {
-        surplus(connections(count), Vec::new(), limit)
+    /// Opens `count` connections; returns the ids evicted when connection `new` connects.
+    fn evicted(count: usize, new: usize, limit: usize) -> Vec<String> {
+        let connections = connections(count);
+        closed(&connections[new].clone(), connections, limit)
     }
 
     #[test]
     fn the_oldest_connection_is_closed_for_the_newest() {
-        assert!(closed(9, 10).is_empty());
-        assert_eq!(ids(&closed(10, 10)), ["0="]);
-        assert_eq!(ids(&closed(1, 1)), ["0="]);
+        assert!(evicted(10, 9, 10).is_empty());
+        assert_eq!(evicted(11, 10, 10), ["0="]);
+        assert_eq!(evicted(2, 1, 1), ["0="]);
     }
 
     #[test]
     fn connections_left_by_earlier_handshakes_are_closed_a_few_at_a_time() {
-        assert_eq!(ids(&closed(11, 10)), ["1=", "0="]);
-        assert_eq!(ids(&closed(29, 10)), ["19=", "18=", "17=", "16="]);
+        assert_eq!(evicted(12, 11, 10), ["1=", "0="]);
+        assert_eq!(evicted(30, 29, 10), ["19=", "18=", "17=", "16="]);
+    }
+
+    #[test]
+    fn each_of_several_handshakes_at_once_closes_another_connection() {
+        assert_eq!(evicted(12, 10, 10), ["0="]);
+        assert_eq!(evicted(12, 11, 10)[0], "1=");
     }
 
     #[test]
     fn connections_whose_token_has_expired_are_closed_first() {
-        let [expired, live @ ..] = &connections(3)[..] else {
-            unreachable!("there are three");
+        let mut connections = connections(3);
+        let new = connections[2].clone();
+        let user = Identity {
+            user_id: new.user_id.clone(),
+            expires_at: Some(Utc::now() - TimeDelta::seconds(1)),
         };
-        let closed = |limit| surplus(live.to_vec(), vec![expired.clone()], limit);
-        assert_eq!(
-            ids(&closed(10)),
-            ["0="],
-            "although the limit is not reached"
-        );
-        assert_eq!(ids(&closed(2)), ["0=", "1="]);
+        let opened = Utc::now() - TimeDelta::hours(1);
+        let (id, endpoint) = ("e=".to_owned().into(), "https://x".to_owned());
+        connections.push(Connection::new(id, user, endpoint, opened));
+        let closed = |limit| closed(&new, connections.clone(), limit);
+        assert_eq!(closed(10), ["e="], "although the limit is not reached");
+        assert_eq!(closed(2), ["e=", "0="]);
     }
 }
