@@ -2,10 +2,8 @@
 //!
 //! - [`query`]: the parameters
 //! - [`page`]: the body and its `Link` header
-//! - [`problem`]: errors as `application/problem+json`
 
 pub mod page;
-pub mod problem;
 pub mod query;
 
 use std::convert::Infallible;
@@ -13,9 +11,9 @@ use std::convert::Infallible;
 use chat::store::RateLimit;
 use chat::{Code, Deadline, Message, Rejection, Result, Store};
 use chat_lambda::config::{Auth, DatabaseConfig};
-use chat_lambda::deadline;
 use chat_lambda::http_event::{HttpEvent, HttpResponse};
 use chat_lambda::rate_limiter::{self, RateLimiter};
+use chat_lambda::{deadline, problem};
 use lambda_runtime::LambdaEvent;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
@@ -70,7 +68,7 @@ pub async fn handle(
     let response = async {
         respond(&event.payload, deadline, deps)
             .await
-            .unwrap_or_else(problem::response)
+            .unwrap_or_else(|error| problem::response(error, "history failed"))
     };
     Ok(response.instrument(span).await)
 }

@@ -1,8 +1,8 @@
 //! The body of a page and its `Link` header.
 
 use chat::store::{Page, Range};
-use chat::{ClientMessageId, Message, Result, UserId};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use chat::{ClientMessageId, Message, Result};
+use chat_lambda::query_string::encode;
 use serde::Serialize;
 use tokio::task::coop::consume_budget;
 
@@ -107,8 +107,8 @@ pub fn links(query: &Query, page: &Page) -> Option<String> {
 }
 
 fn link(query: &Query, range: Range, rel: &str) -> String {
-    let user1 = encode(&query.user1);
-    let user2 = encode(&query.user2);
+    let user1 = encode(query.user1.as_str());
+    let user2 = encode(query.user2.as_str());
     let mut target = format!("?user1={user1}&user2={user2}");
     let numbers = [
         ("limit", query.asked_limit.map(i64::from)),
@@ -121,16 +121,6 @@ fn link(query: &Query, range: Range, rel: &str) -> String {
         }
     }
     format!("<{target}>; rel=\"{rel}\"")
-}
-
-fn encode(user_id: &UserId) -> impl std::fmt::Display {
-    /// <https://www.rfc-editor.org/rfc/rfc3986#section-2.3>
-    const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
-        .remove(b'-')
-        .remove(b'.')
-        .remove(b'_')
-        .remove(b'~');
-    utf8_percent_encode(user_id.as_str(), UNRESERVED)
 }
 
 #[cfg(test)]

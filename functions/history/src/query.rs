@@ -1,8 +1,8 @@
 //! The parameters: `user1=&user2=[&limit=][&before=][&after=]`.
 
 use chat::store::Range;
-use chat::{Code, ConversationId, Rejection, UserId};
-use percent_encoding::percent_decode;
+use chat::{ConversationId, Rejection, UserId};
+use chat_lambda::query_string::{QueryString, invalid};
 
 /// Limit of the messages of a page, and the default of `limit`.
 pub const MAX_LIMIT: u32 = 1_000;
@@ -23,37 +23,30 @@ pub struct Query {
 }
 
 impl Query {
-    /// Size limit of a query string in bytes, still encoded: that of API Gateway for the request line
-    /// and all headers together ([quotas]). It bounds the number of parameters as well.
-    ///
-    /// [quotas]: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
-    pub const MAX_BYTES: usize = 10_240;
-
     /// Reads a query string. Unknown parameters are ignored.
     ///
     /// # Errors
     ///
-    /// [`Code::InvalidRequest`] or [`Code::InvalidUserId`], with a sentence that names the parameter: it
+    /// [`Code::InvalidRequest`](chat::Code::InvalidRequest) or
+    /// [`Code::InvalidUserId`](chat::Code::InvalidUserId), with a sentence that names the parameter: it
     /// is missing, repeated, not UTF-8, or out of range. Or the query string is too long, and is not
     /// decoded at all.
     pub fn parse(query: &str) -> Result<Self, Rejection> {
-        if query.len() > Self::MAX_BYTES {
-            return Err(invalid("The query is too long."));
-        }
-        let asked_limit = number(query, "limit")?;
+        let query = QueryString::new(query)?;
+        let asked_limit = query.number("limit")?;
         let limit = match asked_limit {
             None => MAX_LIMIT,
             Some(limit @ 1..=1_000) => limit as u32,
             Some(_) => return Err(invalid("`limit` must be between 1 and 1000.")),
         };
         Ok(Self {
-            user1: user(query, "user1")?,
-            user2: user(query, "user2")?,
+            user1: query.user("user1")?,
+            user2: query.user("user2")?,
             asked_limit: asked_limit.map(|_| limit),
             limit,
             range: Range {
-                after: number(query, "after")?,
-                before: number(query, "before")?,
+                after: query.number("after")?,
+                before: query.number("before")?,
             },
         })
     }
@@ -67,51 +60,6 @@ impl Query {
     pub fn conversation_id(&self) -> ConversationId {
         ConversationId::direct(&self.user1, &self.user2)
     }
-}
-
-fn user(query: &str, name: &str) -> Result<UserId, Rejection> {
-    value(query, name)?
-        .ok_or_else(|| invalid(format!("`{name}` is missing.")))?
-        .try_into()
-        .map_err(|rejection: Rejection| {
-            Rejection::new(rejection.code, format!("`{name}`: {}", rejection.message))
-        })
-}
-
-fn number(query: &str, name: &str) -> Result<Option<i64>, Rejection> {
-    value(query, name)?
-        .map(|text| {
-            text.parse()
-                .map_err(|_| invalid(format!("`{name}` must be a whole number.")))
-        })
-        .transpose()
-}
-
-/// Returns the decoded value of a parameter. One that is not UTF-8 is rejected: a replacement of the
-/// bytes that cannot be decoded would make different ids equal.
-fn value(query: &str, name: &str) -> Result<Option<String>, Rejection> {
-    let mut found = None;
-    for pair in query.split('&') {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        if decode(key).as_deref() != Some(name) {
-            continue;
-        }
-        let value = decode(value).ok_or_else(|| invalid(format!("`{name}` is not UTF-8.")))?;
-        if found.replace(value).is_some() {
-            return Err(invalid(format!("`{name}` is given more than once.")));
-        }
-    }
-    Ok(found)
-}
-
-fn decode(text: &str) -> Option<String> {
-    let spaces = text.replace('+', " ");
-    let decoded = percent_decode(spaces.as_bytes()).decode_utf8().ok()?;
-    Some(decoded.into_owned())
-}
-
-fn invalid(message: impl Into<String>) -> Rejection {
-    Rejection::new(Code::InvalidRequest, message)
 }
 
 #[cfg(test)]
@@ -133,8 +81,8 @@ mod tests {
     #[test]
     fn a_query_beyond_the_limit_of_the_gateway_is_rejected_before_it_is_decoded() {
         let padded = |bytes: usize| format!("{:&<bytes$}", "user1=a&user2=b");
-        assert!(Query::parse(&padded(Query::MAX_BYTES)).is_ok());
-        let too_long = padded(Query::MAX_BYTES + 1);
+        assert!(Query::parse(&padded(QueryString::MAX_BYTES)).is_ok());
+        let too_long = padded(QueryString::MAX_BYTES + 1);
         assert_eq!(rejection(&too_long), "The query is too long.");
     }
 

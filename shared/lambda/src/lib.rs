@@ -4,6 +4,8 @@
 //! - [`config`]: settings that several functions have in common
 //! - [`event`]: the connection and the user of an event
 //! - [`http_event`]: events of the HTTP API, and their responses
+//! - [`query_string`]: the parameters of a query string
+//! - [`problem`]: errors of the HTTP API
 //! - [`deadline`]: the deadline of an invocation
 //! - [`rate_limiter`]: the rate limit of a user
 //! - [`error`]: the error of a handler, as Lambda reports it
@@ -19,6 +21,10 @@ pub mod config;
 pub mod event;
 
 pub mod http_event;
+
+pub mod query_string;
+
+pub mod problem;
 
 pub mod deadline;
 

@@ -1,4 +1,4 @@
-//! Errors as `application/problem+json` ([RFC 9457]).
+//! Errors of the HTTP API as `application/problem+json` ([RFC 9457]).
 //!
 //! ```json
 //! {"type":"about:blank","title":"Bad Request","status":400,"detail":"`user2` is missing."}
@@ -7,11 +7,12 @@
 //! [RFC 9457]: https://www.rfc-editor.org/rfc/rfc9457
 
 use chat::{Code, Error};
-use chat_lambda::http_event::HttpResponse;
 use serde_json::json;
 
-/// Returns the response to a request that failed, and logs its cause.
-pub fn response(error: Error) -> HttpResponse {
+use crate::http_event::HttpResponse;
+
+/// Returns the response to a request that failed, and logs its cause as `failure`.
+pub fn response(error: Error, failure: &'static str) -> HttpResponse {
     let (status, title) = match &error {
         Error::Rejected(rejection) => {
             tracing::info!(
@@ -30,7 +31,7 @@ pub fn response(error: Error) -> HttpResponse {
             tracing::error!(
                 cause = error.chain(),
                 monotonic_counter.Failures = 1,
-                "history failed"
+                "{failure}"
             );
             (503, "Service Unavailable")
         }
