@@ -1,7 +1,9 @@
 //! Messages arrive on every device, from old clients and new ones.
 
+use hyper::Method;
 use mongodb::bson::{Document, doc};
 use serde_json::json;
+use tests::client::request;
 use tests::{Chat, Client, until};
 
 #[tokio::test]
@@ -112,6 +114,40 @@ async fn an_old_client_works_unchanged() {
     assert_eq!(messages.len(), 1);
     for field in ["sender_id", "receiver_id", "message", "timestamp"] {
         assert_eq!(messages[0][field], pushed[field]);
+    }
+    chat.stop().await;
+}
+
+#[tokio::test]
+async fn an_old_client_gets_messages_and_nothing_of_what_modern_ones_do_around_it() {
+    let chat = Chat::start().await;
+    let mut old = chat.connect("a").await;
+    let (mut a, mut b) = (
+        chat.connect_modern("a").await,
+        chat.connect_modern("b").await,
+    );
+    let settings = format!("{}/chat/settings?user=a", chat.http);
+    for round in 1..=3_i64 {
+        old.send(&json!({"sender_id": "a", "receiver_id": "b", "message": "old"}))
+            .await;
+        for client in [&mut a, &mut b] {
+            while client.next().await["message"] != "old" {}
+        }
+        b.send(&json!({"action": "typing", "receiver_id": "a"}))
+            .await;
+        b.send_message("a", "new").await;
+        let read = json!({"action": "mark", "receiver_id": "b", "read": round * 2});
+        a.send(&read).await;
+        let body = json!({"receipts": round % 2 == 0}).to_string();
+        let changed = request(Method::PUT, &settings, body.into()).await;
+        assert_eq!(changed.status, 200);
+        while a.next().await["type"] != "settings" {}
+        let message = old.next().await;
+        assert_eq!(
+            (&message["message"], &message["seq"]),
+            (&json!("new"), &json!(round * 2))
+        );
+        old.expect_nothing().await;
     }
     chat.stop().await;
 }

@@ -20,6 +20,9 @@
 //! - [`outage`]: the database or a function exits, and comes back
 //! - [`faults`]: pushes that are lost, refused or doubled
 //! - [`plans`]: the store's queries use indexes
+//! - [`marks`]: how far users have a conversation
+//! - [`list`]: the list of conversations
+//! - [`presence`]: who is there, and what a user shows
 //! - [`typing`]: the news that a user writes a message
 //! - [`operations`]: the database operations of each request
 //! - [`telemetry`]: log lines, metrics and traces of requests
@@ -37,13 +40,16 @@ mod hardening;
 mod history;
 mod ids;
 mod limits;
+mod list;
 mod log;
+mod marks;
 mod migrate;
 mod migration;
 mod operations;
 mod outage;
 mod page;
 mod plans;
+mod presence;
 mod program;
 mod refusals;
 mod resends;

@@ -195,7 +195,10 @@ async fn a_created_and_an_updated_resource_migrate() {
     let callbacks = CallbackServer::listen(&[]).await;
     let created = ask(&gateway, &callbacks, "Create", (0, 1)).await;
     assert_eq!(created["Status"], "SUCCESS", "{created}");
-    assert_eq!(created["Data"], json!({"Numbered": "2", "LeftAlone": "1"}));
+    assert_eq!(
+        created["Data"],
+        json!({"Numbered": "2", "LeftAlone": "1", "Conversations": "1"})
+    );
     let messages = database.collection::<Document>("chat_messages");
     messages.insert_one(old("a", "b")).await.expect("inserted");
     let updated = ask(&gateway, &callbacks, "Update", (9, 10)).await;
@@ -295,7 +298,10 @@ async fn an_operator_may_run_it_and_other_events_are_refused() {
         assert_eq!(error["errorType"], "InvalidEvent", "{error}");
     }
     let summary = gateway.invoke(FUNCTION, &json!({})).await;
-    assert_eq!(summary, Ok(json!({"numbered": 1, "left_alone": 1})));
+    assert_eq!(
+        summary,
+        Ok(json!({"numbered": 1, "left_alone": 1, "conversations": 1}))
+    );
     gateway.stop().await.expect("stopped");
     database.drop().await.expect("dropped");
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chat::migration;
-use chat::migration::Summary;
+use chat::migration::{Progress, Step, Summary};
 use futures_util::TryStreamExt;
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{DateTime, Document, doc};
 use mongodb::{Collection, Database};
 use tests::Chat;
 use tests::server;
@@ -27,7 +27,7 @@ fn messages(database: &Database) -> Collection<Document> {
 }
 
 async fn run(database: &Database) -> Summary {
-    migration::run(database, |_, _| Ok(()))
+    migration::run(database, |_| Ok(()))
         .await
         .expect("migrated")
 }
@@ -160,7 +160,7 @@ async fn an_interrupted_run_is_resumed_without_holes() {
     // The hardest interruption: the future is dropped after the first batch.
     let stop = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&stop);
-    let mut first = Box::pin(migration::run(&database, move |_, _| {
+    let mut first = Box::pin(migration::run(&database, move |_| {
         seen.store(true, Ordering::SeqCst);
         Ok(())
     }));
@@ -244,12 +244,121 @@ async fn documents_that_are_not_messages_are_skipped_and_counted() {
         run(&database).await,
         Summary {
             numbered: 1,
-            skipped: 5
+            skipped: 5,
+            conversations: 1,
         }
     );
     assert_eq!(
         log(&database, "direct:1:a:b").await,
         [(0, "good".to_owned())]
     );
+    database.drop().await.expect("dropped");
+}
+
+/// Returns the documents of members, as pairs of conversation and user.
+async fn members(database: &Database) -> Vec<Document> {
+    let members = database.collection::<Document>("members");
+    let found = members
+        .find(doc! {})
+        .projection(doc! {"_id": 0})
+        .sort(doc! {"conversation_id": 1, "user_id": 1});
+    found
+        .await
+        .expect("found")
+        .try_collect()
+        .await
+        .expect("found")
+}
+
+#[tokio::test]
+async fn both_users_of_a_conversation_are_recorded_with_its_newest_message() {
+    let database = empty_database().await;
+    let olds = [
+        old("a", "b", "1", "2024-01-01T00:00:00.5"),
+        old("a", "b", "2", "2024-01-02T00:00:00"),
+        old("c", "c", "to oneself", "no time at all"),
+    ];
+    messages(&database)
+        .insert_many(olds)
+        .await
+        .expect("inserted");
+    assert_eq!(run(&database).await.conversations, 2);
+    let second = DateTime::parse_rfc3339_str("2024-01-02T00:00:00Z").expect("a time");
+    let expected = [
+        doc! {"conversation_id": "direct:1:a:b", "user_id": "a", "last_at": second, "last_seq": 0_i64,
+        "wrote": true},
+        doc! {"conversation_id": "direct:1:a:b", "user_id": "b", "last_at": second, "last_seq": 0_i64},
+        doc! {"conversation_id": "direct:1:c:c", "user_id": "c", "last_at": DateTime::from_millis(0),
+        "last_seq": 0_i64, "wrote": true},
+    ];
+    assert_eq!(members(&database).await, expected);
+    // A later run leaves alone what has moved on.
+    let row = doc! {"conversation_id": "direct:1:a:b", "user_id": "a"};
+    let update = doc! {"$set": {"read": 7_i64, "last_seq": 9_i64}};
+    let collection = database.collection::<Document>("members");
+    collection
+        .update_one(row.clone(), update)
+        .await
+        .expect("updated");
+    let more = [old("b", "a", "found later", "2024-01-03T00:00:00")];
+    messages(&database)
+        .insert_many(more)
+        .await
+        .expect("inserted");
+    assert_eq!(run(&database).await.conversations, 2);
+    let kept = collection
+        .find_one(row)
+        .await
+        .expect("found")
+        .expect("a row");
+    let number = |name| kept.get_i64(name).expect("a number");
+    assert_eq!((number("read"), number("last_seq")), (7, 9));
+    assert_eq!(run(&database).await, Summary::default(), "it is done");
+    database.drop().await.expect("dropped");
+}
+
+#[tokio::test]
+async fn the_members_of_a_thousand_conversations_are_recorded_by_an_interrupted_run_and_the_next() {
+    const CONVERSATIONS: u64 = 1_000;
+    const MESSAGES: u64 = 100_000;
+    let database = empty_database().await;
+    for conversations in (0..CONVERSATIONS).collect::<Vec<_>>().chunks(100) {
+        let log = conversations.iter().flat_map(|n| {
+            (1..=(MESSAGES / CONVERSATIONS) as i64).map(move |seq| {
+                doc! {
+                    "conversation_id": format!("direct:2:me:p{n}"), "seq": seq,
+                    "sender_id": "me", "receiver_id": format!("p{n}"), "message": "m",
+                    "timestamp": "2024-01-01T00:00:00.000Z",
+                }
+            })
+        });
+        messages(&database)
+            .insert_many(log)
+            .await
+            .expect("inserted");
+    }
+    let mut seen = Vec::new();
+    let stopped = migration::run(&database, |progress| {
+        seen.push(progress);
+        let reason = "the time is over";
+        Err(chat::Error::unavailable("migration")(reason))
+    });
+    assert!(stopped.await.is_err());
+    let progress = |done, total| Progress {
+        step: Step::Members,
+        done,
+        total,
+    };
+    assert_eq!(seen, [progress(500, CONVERSATIONS)]);
+    assert_eq!(members(&database).await.len(), 1_000, "two of each");
+
+    seen.clear();
+    let rest = migration::run(&database, |progress| {
+        seen.push(progress);
+        Ok(())
+    });
+    assert_eq!(rest.await.expect("migrated").conversations, 500);
+    assert_eq!(seen, [progress(500, 500)]);
+    assert_eq!(members(&database).await.len(), 2_000);
     database.drop().await.expect("dropped");
 }

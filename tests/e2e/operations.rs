@@ -40,14 +40,14 @@ async fn a_send_of_one_process_is_an_insert_after_reads_that_were_right() {
     relay.take();
 
     // A number that the conversation has reached, by its record and by a search, the newest number, the
-    // insert, the connections, the limit, and the record of the number: five messages are counted at
-    // once, and one of 64 is recorded.
+    // insert, the connections, the limit, the record of the number and that of the members: five messages are
+    // counted at once, one of 64 is recorded, and the members once a minute.
     a.send_message("b", "the first").await;
     let first = counts([
         ("insert", 1),
         ("find", 4),
         ("findAndModify", 1),
-        ("update", 1),
+        ("update", 2),
     ]);
     assert_eq!(relay.take(), first);
     for _ in 0..32 {
@@ -175,13 +175,13 @@ async fn a_send_of_ten_processes_in_turn_is_a_read_and_an_insert() {
             let ack = reply(process, users[turn], users[1 - turn], after).await;
             assert_eq!(ack["seq"], newest, "{ack}");
         }
-        // The newest number, the insert and the connections, the limit, and the records of 1 and 65. No
-        // number is taken.
+        // The newest number, the insert and the connections, the limit, the records of 1 and 65, and that of the
+        // members by each process for each sender. No number is taken.
         let expected = counts([
             ("find", 200 + searches),
             ("insert", 100),
             ("findAndModify", 20),
-            ("update", 2),
+            ("update", 2 + 10 * 2),
         ]);
         assert_eq!(relay.take(), expected, "hint: {sends_hint}");
     }

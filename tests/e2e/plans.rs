@@ -4,18 +4,21 @@
 
 mod shards;
 
+use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chat::settings::SettingsChange;
 use chat::store::{
-    CONNECTIONS, CONVERSATIONS, Limited, RATE_LIMITS, Range, RateLimit, StoreConfig, client_options,
+    CONNECTIONS, CONVERSATIONS, Limited, MEMBERS, RATE_LIMITS, Range, RateLimit, StoreConfig,
+    USERS, client_options,
 };
 use chat::{
-    ClientMessageId, Connection, ConversationId, Deadline, Draft, Identity, Store, Text, UserId,
-    migration,
+    ClientMessageId, Connection, ConversationId, Deadline, Draft, Identity, Marks, Store, Text,
+    UserId, migration,
 };
 use chrono::Utc;
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Bson, DateTime, Document, doc};
 use mongodb::event::EventHandler;
 use mongodb::event::command::CommandEvent;
 use mongodb::options::{Acknowledgment, ReadPreference, SelectionCriteria};
@@ -39,7 +42,7 @@ async fn recorded_store() -> (Store, Sent) {
         }
     }));
     let store = Store::with_options(options, &database).expect("a store");
-    migration::run(store.database(), |_, _| Ok(()))
+    migration::run(store.database(), |_| Ok(()))
         .await
         .expect("migrated");
     (store, sent)
@@ -60,6 +63,29 @@ fn draft(text: &str, client_message_id: &str) -> Draft {
 
 fn limit() -> RateLimit {
     RateLimit::new(5.0, 20).expect("a limit")
+}
+
+/// Returns the queries whose plans are those of a command: an aggregation has that of its first stage, and
+/// alternatives have one each.
+fn planned(command: &Document) -> Vec<Document> {
+    let filter = match command.get_array("pipeline") {
+        Ok(stages) => stages[0]
+            .as_document()
+            .and_then(|stage| stage.get_document("$match").ok()),
+        Err(_) => command.get_document("filter").ok(),
+    };
+    let alternatives = filter.filter(|filter| filter.len() == 1);
+    let Some(Ok(alternatives)) = alternatives.map(|filter| filter.get_array("$or")) else {
+        return vec![command.clone()];
+    };
+    let collection = command
+        .get_str("find")
+        .or_else(|_| command.get_str("aggregate"));
+    let collection = collection.expect("a collection");
+    let queries = alternatives
+        .iter()
+        .map(|filter| doc! {"find": collection, "filter": filter});
+    queries.collect()
 }
 
 /// All stages of the plan that wins for a command that was sent.
@@ -104,9 +130,12 @@ const OTHERS: i64 = 5_000;
 async fn fill_with_others(store: &Store) {
     let database = store.database();
     messages::fill(database, &[user("x"), user("y")], OTHERS).await;
-    for collection in [CONNECTIONS, CONVERSATIONS, RATE_LIMITS] {
+    for collection in [CONNECTIONS, CONVERSATIONS, MEMBERS, RATE_LIMITS, USERS] {
         let name = |number| format!("other-{number}");
-        let other = |number| doc! {"_id": name(number), "user_id": name(number)};
+        let other = |number| {
+            let (id, last_at) = (name(number), DateTime::from_millis(number));
+            doc! {"_id": &id, "user_id": &id, "conversation_id": &id, "last_at": last_at}
+        };
         let collection = database.collection::<Document>(collection);
         let inserted = collection.insert_many((0..OTHERS).map(other)).await;
         inserted.expect("inserted");
@@ -123,6 +152,8 @@ async fn every_query_is_answered_from_an_index_without_a_sort() {
         let draft = draft("m", &format!("id-{number}"));
         let appended = store.append(&draft, now, deadline).await.expect("stored");
         store.record_reached(&appended.message, deadline).await;
+        let recorded = store.record_members(&appended.message, now, deadline);
+        recorded.await.expect("recorded");
     }
     sent.lock().clear();
 
@@ -156,10 +187,25 @@ async fn every_query_is_answered_from_an_index_without_a_sort() {
             .expect("counted");
     }
 
+    let marked = store.mark(&conversation, &a, Marks::new(3, 4), now, deadline);
+    marked.await.expect("marked");
+    for before in ["", "1795346103123.507f1f77bcf86cd799439011"] {
+        let page = store.list(&a, before.parse().ok(), 5, deadline);
+        page.await.expect("a page");
+    }
+    let presence = store.presence_of(&a, slice::from_ref(&b), now, deadline);
+    presence.await.expect("presence");
+    let change = SettingsChange {
+        receipts: Some(true),
+        presence: None,
+    };
+    let changed = store.change_settings(&a, change, deadline);
+    changed.await.expect("changed");
+
     let finds = take_finds(&sent);
-    assert!(finds.len() >= 8, "{finds:?}");
-    for find in finds {
-        assert_by_index(&store, &find).await;
+    assert!(finds.len() >= 18, "{finds:?}");
+    for query in finds.iter().flat_map(planned) {
+        assert_by_index(&store, &query).await;
     }
     store.database().drop().await.expect("dropped");
 }
@@ -167,7 +213,8 @@ async fn every_query_is_answered_from_an_index_without_a_sort() {
 /// Returns the queries that were sent.
 fn take_finds(sent: &Sent) -> Vec<Document> {
     let mut finds = std::mem::take(&mut *sent.lock());
-    finds.retain(|command| command.contains_key("find") || command.contains_key("findAndModify"));
+    let queries = ["find", "findAndModify", "aggregate"];
+    finds.retain(|command| queries.iter().any(|query| command.contains_key(query)));
     finds
 }
 

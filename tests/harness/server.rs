@@ -113,6 +113,6 @@ pub async fn database(uri: &str, name: &str) -> Result<mongodb::Database> {
 /// The database does not respond.
 pub async fn migrated_store(uri: &str, database: &str) -> Result<Store> {
     let store = Store::open(&StoreConfig::new(uri, database)).await?;
-    migration::run(store.database(), |_, _| Ok(())).await?;
+    migration::run(store.database(), |_| Ok(())).await?;
     Ok(store)
 }

@@ -1,12 +1,13 @@
-//! `$disconnect`: deletes a closed connection.
+//! `$disconnect`: deletes a closed connection, and records when its user was last seen.
 //!
 //! API Gateway runs it at best effort, so a row may also be deleted by a push that finds the
 //! connection gone, or when it expires.
 
-use chat::{Result, Store};
+use chat::{Deadline, Result, Store, UserId};
 use chat_lambda::config::DatabaseConfig;
 use chat_lambda::event::{WebSocketEvent, WebSocketResponse};
 use chat_lambda::{HandlerError, deadline};
+use chrono::Utc;
 use lambda_runtime::LambdaEvent;
 use tracing::Instrument;
 
@@ -36,7 +37,7 @@ pub struct Deps {
     pub store: Store,
 }
 
-/// Deletes the connection of the event.
+/// Deletes the connection of the event, and records that its user was here until now.
 ///
 /// # Errors
 ///
@@ -51,15 +52,27 @@ pub async fn handle(
     let connection_id = context.connection_id()?;
     let user_id = context.identity().map(|identity| identity.user_id);
     let span = tracing::info_span!("disconnect", connection_id = connection_id.as_str());
-    let delete = async {
-        deps.store
-            .delete_connection(connection_id, user_id.as_ref(), deadline)
-            .await
+    let work = async {
+        let delete = deps
+            .store
+            .delete_connection(connection_id, user_id.as_ref(), deadline);
+        let (deleted, ()) = tokio::join!(delete, record_seen(user_id.clone(), deadline, deps));
+        deleted
             .inspect(|()| log_disconnect(context.disconnect_status_code))
             .inspect_err(log_failure)
     };
-    delete.instrument(span).await?;
+    work.instrument(span).await?;
     Ok(WebSocketResponse::new(200))
+}
+
+/// Records that the user was here until now. A failure is logged: the user seems to have left earlier.
+async fn record_seen(user_id: Option<UserId>, deadline: Deadline, deps: &Deps) {
+    let seen = user_id.map(|user| (user, Utc::now()));
+    if let Some(seen) = seen
+        && let Err(error) = deps.store.record_seen(vec![seen], deadline).await
+    {
+        tracing::warn!(cause = error.chain(), "time seen not recorded");
+    }
 }
 
 fn log_disconnect(close_code: Option<i64>) {

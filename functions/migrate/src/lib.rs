@@ -8,7 +8,7 @@
 //! the migration only ever adds, so older code works after it.
 //!
 //! An operator may invoke the function with `{}`. That runs the migration as well and returns its
-//! summary: `{"numbered":3,"left_alone":0}`.
+//! summary: `{"numbered":3,"left_alone":0,"conversations":2}`.
 //!
 //! [custom resource]: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/template-custom-resources-lambda.html
 

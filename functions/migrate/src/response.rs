@@ -61,11 +61,23 @@ impl CustomResourceResponse {
     pub async fn send(mut self, outcome: Result<Option<Summary>, String>) -> Result<()> {
         let response = &mut self.response;
         let reason = match outcome {
-            Ok(Some(Summary { numbered, skipped })) => {
-                let data = [("Numbered", numbered), ("LeftAlone", skipped)];
+            Ok(Some(summary)) => {
+                let Summary {
+                    numbered,
+                    skipped,
+                    conversations,
+                } = summary;
+                let data = [
+                    ("Numbered", numbered),
+                    ("LeftAlone", skipped),
+                    ("Conversations", conversations),
+                ];
                 let data = data.map(|(name, count)| (name.to_owned(), count.to_string()));
                 response.data.extend(data);
-                format!("{numbered} old messages numbered, {skipped} documents left alone")
+                format!(
+                    "{numbered} old messages numbered, {skipped} documents left alone, members of \
+                     {conversations} conversations recorded"
+                )
             }
             Ok(None) => "nothing to do".to_owned(),
             Err(reason) => {

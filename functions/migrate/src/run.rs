@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chat::migration::{self, Summary};
+use chat::migration::{self, Progress, Step, Summary};
 use chat::{Deadline, Error, Result, Store};
 use chat_lambda::config::{ConnectionString, DatabaseConfig};
 use tokio::sync::watch;
@@ -23,27 +23,37 @@ const SECRET_TIMEOUT: Duration = Duration::from_secs(30);
 /// The pause before the secret is fetched again.
 const SECRET_PAUSE: Duration = Duration::from_secs(3);
 
-/// Old messages between two lines of the log.
+/// Old messages, or conversations, between two lines of the log.
 const REPORT_EVERY: u64 = 10_000;
 
-/// The progress of a run; 0 of 0 until the old messages are counted.
-#[derive(Debug, Clone, Copy, Default)]
-struct Progress {
-    numbered: u64,
-    total: u64,
+/// Returns the error of a run that has got this far; not even to the first batch, if there is no progress.
+fn out_of_time(progress: Option<Progress>) -> Error {
+    let done = match progress {
+        None => "the indexes were not made, or the old messages not counted, in time".to_owned(),
+        Some(Progress { step, done, total }) => match step {
+            Step::Numbering => format!("numbered {done} of {total} old messages in time"),
+            Step::Members => {
+                format!("recorded the members of {done} of {total} conversations in time")
+            }
+        },
+    };
+    Error::unavailable("migration")(format!(
+        "{done}; what is done stays done: deploy again to go on"
+    ))
 }
 
-impl Progress {
-    fn out_of_time(self) -> Error {
-        let Self { numbered, total } = self;
-        let done = match total {
-            0 => "the indexes were not made, or the old messages not counted, in time".to_owned(),
-            _ => format!("numbered {numbered} of {total} old messages in time"),
-        };
-        Error::unavailable("migration")(format!(
-            "{done}; what is done stays done: deploy again to go on"
-        ))
+/// Logs the first batch of a step, and then one now and again.
+fn log(progress: Progress, last: Option<Progress>) -> bool {
+    let Progress { step, done, total } = progress;
+    let last = last.filter(|last| last.step == step);
+    if last.is_some_and(|last| done - last.done < REPORT_EVERY) {
+        return false;
     }
+    match step {
+        Step::Numbering => tracing::info!(numbered = done, of = total, "old messages numbered"),
+        Step::Members => tracing::info!(conversations = done, of = total, "members recorded"),
+    }
+    true
 }
 
 /// Runs the migration until it is done or `deadline` is near.
@@ -61,27 +71,32 @@ pub async fn run(config: DatabaseConfig, deadline: Option<Deadline>) -> Result<S
     let reserve = RESPONSE_RESERVE.min(left / 2);
     let last_batch = Deadline::after(left - reserve);
     let end = Deadline::after(left - reserve * 3 / 4);
-    let (report, progress) = watch::channel(Progress::default());
+    let (report, progress) = watch::channel(None);
     let work = async move {
         let store = open(&config).await?;
-        let mut logged = 0;
-        migration::run(store.database(), |numbered, total| {
-            let progress = Progress { numbered, total };
-            if logged == 0 || numbered - logged >= REPORT_EVERY {
-                logged = numbered;
-                tracing::info!(numbered, of = total, "old messages numbered");
+        let mut logged = None;
+        migration::run(store.database(), |progress| {
+            if log(progress, logged) {
+                logged = Some(progress);
             }
-            report.send_replace(progress);
-            if last_batch.remaining().is_zero() && numbered < total {
-                return Err(progress.out_of_time());
+            report.send_replace(Some(progress));
+            // The last batch of a step may be followed by another step.
+            let is_over = last_batch.remaining().is_zero();
+            let is_last = progress.step == Step::Members && progress.done == progress.total;
+            if is_over && !is_last {
+                return Err(out_of_time(Some(progress)));
             }
             Ok(())
         })
         .await
     };
     let ended = end.run("migration", async move { Ok(work.await) }).await;
-    let summary = ended.unwrap_or_else(|_| Err(progress.borrow().out_of_time()))?;
-    tracing::info!(numbered = summary.numbered, "migration done");
+    let summary = ended.unwrap_or_else(|_| Err(out_of_time(*progress.borrow())))?;
+    tracing::info!(
+        numbered = summary.numbered,
+        conversations = summary.conversations,
+        "migration done"
+    );
     if summary.skipped > 0 {
         tracing::warn!(
             documents = summary.skipped,

@@ -1,16 +1,18 @@
-//! `sendMessage`, `typing`, `ping` and `$default`: stores a message and delivers it.
+//! `sendMessage`, `mark`, `typing`, `ping` and `$default`: stores a message and delivers it.
 //!
 //! - [`send`]: one message, from a valid frame to its ack
+//! - [`mark`]: how far a user has a conversation
 //! - [`typing`]: the news that a user writes a message
 //! - [`refusals`]: the limit of refused frames of a connection
 //!
 //! The sender of a frame is the user whom the authorizer verified when the connection opened: API
 //! Gateway puts it into each event.
 //!
-//! `sendMessage` and `ping` are two-way routes: the reply is the body of the response. `typing` and
+//! `sendMessage` and `ping` are two-way routes: the reply is the body of the response. `mark`, `typing` and
 //! `$default`, which takes the frames of old clients, are one-way: a good frame gets no reply, a bad one an
 //! error frame through `@connections`.
 
+pub mod mark;
 pub mod refusals;
 pub mod send;
 pub mod typing;
@@ -50,6 +52,8 @@ pub struct Config {
     pub auth: Auth,
     /// `MESSAGE_RATE`, `MESSAGE_BURST`: the rate limit of a user.
     pub rate: RateLimit,
+    /// `MARK_RATE`, `MARK_BURST`: the same for marks.
+    pub mark_rate: RateLimit,
 }
 
 impl Config {
@@ -64,6 +68,7 @@ impl Config {
             push: PushConfig::from_env()?,
             auth: Auth::from_env()?,
             rate: rate_limiter::limit_from_env(("MESSAGE_RATE", 5.0), ("MESSAGE_BURST", 20))?,
+            mark_rate: rate_limiter::limit_from_env(("MARK_RATE", 5.0), ("MARK_BURST", 100))?,
         })
     }
 }
@@ -78,6 +83,8 @@ pub struct Deps {
     pub auth: Auth,
     /// The rate limit of users.
     pub rate_limiter: RateLimiter,
+    /// The limit of their marks.
+    pub mark_limiter: RateLimiter,
     /// The limit of refused frames.
     pub refusals: Refusals,
     /// The typing users that were passed on.
@@ -217,6 +224,11 @@ async fn dispatch(
         ClientFrame::Typing(target) => {
             let origin = &request.connection_id;
             typing::pass_on(target, sender_id, origin, now, deadline, deps).await?;
+            Ok(None)
+        }
+        ClientFrame::Mark(frame) => {
+            let origin = &request.connection_id;
+            mark::mark(frame, sender_id, origin, now, deadline, deps).await?;
             Ok(None)
         }
         ClientFrame::Send(frame) => {

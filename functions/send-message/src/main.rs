@@ -1,4 +1,4 @@
-//! The function behind `sendMessage`, `typing`, `ping` and `$default`.
+//! The function behind `sendMessage`, `mark`, `typing`, `ping` and `$default`.
 
 use chat::Delivery;
 use chat::store::Limited;
@@ -21,6 +21,7 @@ async fn main() -> Result<(), Error> {
         store,
         auth: config.auth,
         rate_limiter: RateLimiter::new(Limited::Messages, config.rate),
+        mark_limiter: RateLimiter::new(Limited::Marks, config.mark_rate),
         refusals: Refusals::default(),
         typing: Typing::default(),
     }));

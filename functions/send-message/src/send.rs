@@ -82,11 +82,14 @@ async fn store_and_deliver(
     let except = (draft.sender_id != draft.receiver_id).then_some(origin);
     let deadline = deadline.earlier_by(ACK_RESERVE);
     let members = draft.members();
-    let (deliveries, ()) = tokio::join!(
+    let (deliveries, (), recorded) = tokio::join!(
         deps.delivery
             .deliver(&members, frame, except, now, deadline),
         deps.store.record_reached(&message, deadline),
+        deps.store.record_members(&message, now, deadline),
     );
+    // Else the message might be in nobody's list: the sender gets `unavailable`, and the resend records it.
+    recorded?;
     tracing::info!(
         seq = message.seq,
         duration_ms = start.elapsed().as_millis() as u64,

@@ -80,10 +80,10 @@ pub async fn pass_on(
         user_id: sender_id,
     };
     let deadline = deadline.within(TIMEOUT);
-    let hint = deps
-        .delivery
-        .hint(&peer, frame.to_json().into(), now, deadline);
-    hint.await;
+    let frame = frame.to_json().into();
+    deps.delivery
+        .hint(&[peer], frame, None, now, deadline)
+        .await;
     Ok(())
 }
 

@@ -27,6 +27,7 @@ fn our_template_is_served_whole() {
             "$connect",
             "$default",
             "$disconnect",
+            "mark",
             "ping",
             "sendMessage",
             "typing"

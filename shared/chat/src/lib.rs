@@ -6,6 +6,8 @@
 //! - [`error`]: errors, by what the caller does about them
 //! - [`deadline`]: the time that a request has left
 //! - [`identity`]: the user of a request, as the authorizer has verified it
+//! - [`marks`]: how far a user has a conversation
+//! - [`settings`]: what a user shows to others
 //! - [`entry`]: the entries of a conversation's log
 //! - [`protocol`]: the JSON frames of both directions
 //! - [`store`]: MongoDB: connections, the log with its delivery contract, rate limits
@@ -24,6 +26,10 @@ pub mod deadline;
 
 pub mod identity;
 
+pub mod marks;
+
+pub mod settings;
+
 pub mod entry;
 
 pub mod protocol;
@@ -41,4 +47,5 @@ pub use entry::{Draft, Message, Text};
 pub use error::{Code, Error, Rejection, Result};
 pub use id::{ClientMessageId, ConnectionId, ConversationId, UserId};
 pub use identity::Identity;
+pub use marks::Marks;
 pub use store::{Connection, Store};

@@ -5,8 +5,10 @@
 //!
 //! - <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use chat::Identity;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,9 +17,12 @@ use serde_json::Value;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpEvent {
+    route_key: Option<String>,
     raw_query_string: Option<String>,
     headers: Option<HashMap<String, String>>,
     path_parameters: Option<HashMap<String, String>>,
+    body: Option<String>,
+    is_base64_encoded: Option<bool>,
     request_context: RequestContext,
 }
 
@@ -33,6 +38,21 @@ struct Authorizer {
 }
 
 impl HttpEvent {
+    /// Returns the route, as the template writes it: `GET /chat/history`.
+    pub fn route_key(&self) -> &str {
+        self.route_key.as_deref().unwrap_or_default()
+    }
+
+    /// Returns the body; empty if there is none, or none that API Gateway could have handed over.
+    pub fn body(&self) -> Cow<'_, [u8]> {
+        let body = self.body.as_deref().unwrap_or_default();
+        if self.is_base64_encoded.unwrap_or(false) {
+            BASE64_STANDARD.decode(body).unwrap_or_default().into()
+        } else {
+            body.as_bytes().into()
+        }
+    }
+
     /// Returns the query string, still encoded; empty if there is none.
     pub fn query(&self) -> &str {
         self.raw_query_string.as_deref().unwrap_or_default()
@@ -106,7 +126,8 @@ mod tests {
     fn an_event_without_optional_fields_is_read_as_if_they_were_null() {
         for optional in [
             json!({}),
-            json!({"rawQueryString": null, "headers": null, "pathParameters": null}),
+            json!({"rawQueryString": null, "headers": null, "pathParameters": null, "routeKey": null,
+                "body": null, "isBase64Encoded": null}),
         ] {
             for context in [
                 json!({}),
@@ -119,6 +140,7 @@ mod tests {
                 event["requestContext"] = context;
                 let event: HttpEvent = serde_json::from_value(event).expect("an event");
                 assert_eq!((event.query(), event.header("host")), ("", None));
+                assert_eq!((event.route_key(), &event.body()[..]), ("", &b""[..]));
                 assert_eq!(event.path_parameter("file"), None);
                 assert_eq!(event.identity(), None);
             }
@@ -140,6 +162,19 @@ mod tests {
         assert_eq!(event.path_parameter("file"), Some("../\u{0}"));
         let identity = event.identity().expect("a user");
         assert_eq!(identity.user_id.as_str(), "a@b");
+    }
+
+    #[test]
+    fn a_body_is_a_text_or_bytes_in_base64() {
+        for (body, is_base64, expected) in [
+            ("e30=", true, "{}"),
+            ("e30=", false, "e30="),
+            ("%", true, ""),
+        ] {
+            let event = json!({"body": body, "isBase64Encoded": is_base64, "requestContext": {}});
+            let event: HttpEvent = serde_json::from_value(event).expect("an event");
+            assert_eq!(&event.body()[..], expected.as_bytes());
+        }
     }
 
     #[test]

@@ -66,6 +66,39 @@ async fn a_third_user_reads_nothing_by_any_form_of_the_parameters() {
     chat.stop().await;
 }
 
+/// The response to another user is the same whether or not the user exists.
+#[tokio::test]
+async fn a_list_and_settings_are_their_users() {
+    let (chat, issuer) = guarded().await;
+    let mut prof = open(&chat, "/", &issuer.token(PROF)).await.expect("in");
+    prof.send_message(STUDENT, "for your eyes only").await;
+    let (own, foreign) = (issuer.token(PROF), issuer.token(THIRD));
+    for (method, path) in [
+        (Method::GET, "conversations?"),
+        (Method::GET, "presence?of=student@example.com&"),
+        (Method::GET, "settings?"),
+        (Method::PUT, "settings?"),
+    ] {
+        let as_user = async |token: Option<&str>, user: &str| {
+            let url = format!("{}/chat/{path}user={}", chat.http, encode(user));
+            let bearer = token.map(|token| format!("Bearer {token}"));
+            let headers: Vec<_> = bearer
+                .iter()
+                .map(|it| ("authorization", it.as_str()))
+                .collect();
+            send(method.clone(), &url, &headers).await
+        };
+        // The body of a change is missing.
+        let expected = if method == Method::PUT { 400 } else { 200 };
+        assert_eq!(as_user(Some(&own), PROF).await.status, expected, "{path}");
+        assert_eq!(as_user(None, PROF).await.status, 401, "{path}");
+        let refused = as_user(Some(&foreign), PROF).await;
+        assert_eq!(refused.status, 403, "{path}");
+        assert_eq!(as_user(Some(&foreign), "nobody").await.body, refused.body);
+    }
+    chat.stop().await;
+}
+
 /// A page of another origin reads nothing, whatever token it has.
 #[tokio::test]
 async fn only_pages_of_listed_origins_read_the_history() {
@@ -93,7 +126,8 @@ async fn only_pages_of_listed_origins_read_the_history() {
             header(&response, "access-control-allow-origin"),
         ]
     };
-    assert_eq!(allowed(OURS).await, [OURS, "authorization", OURS]);
+    let headers = "authorization,content-type";
+    assert_eq!(allowed(OURS).await, [OURS, headers, OURS]);
     for origin in ["https://evil.example", "null", "http://meetme.example.com"] {
         assert_eq!(allowed(origin).await, ["", "", ""], "{origin}");
     }

@@ -7,7 +7,8 @@ fn shard_key(collection: &str) -> &'static str {
     match collection {
         "chat_messages" => "conversation_id",
         "connections" => "user_id",
-        "conversations" | "rate_limits" => "_id",
+        "members" => "conversation_id",
+        "conversations" | "rate_limits" | "users" => "_id",
         other => panic!("no shard key for {other}"),
     }
 }
@@ -63,6 +64,8 @@ async fn every_hot_query_names_its_shard() {
         let draft = draft("m", "id");
         let appended = store.append(&draft, now, deadline).await.expect("stored");
         store.record_reached(&appended.message, deadline).await;
+        let recorded = store.record_members(&appended.message, now, deadline);
+        recorded.await.expect("recorded");
     }
     let conversation = ConversationId::direct(&a, &b);
     for (after, before) in [(None, None), (Some(0), None), (None, Some(2))] {
@@ -72,6 +75,11 @@ async fn every_hot_query_names_its_shard() {
             .await;
         page.expect("a page");
     }
+    let marks = Marks::new(1, 1);
+    let marked = store.mark(&conversation, &a, marks, now, deadline).await;
+    marked.expect("marked");
+    let settings = store.settings_of(&[a.clone(), b.clone()], deadline).await;
+    settings.expect("settings");
     let sockets = store
         .connections_of(&[a.clone(), b.clone()], now, deadline)
         .await
@@ -83,6 +91,8 @@ async fn every_hot_query_names_its_shard() {
         .expect("deleted");
     let closed = store.delete_connection(&id(), Some(&a), deadline).await;
     closed.expect("nothing to forget");
+    let seen = store.record_seen(vec![(a.clone(), now)], deadline).await;
+    seen.expect("recorded");
     let left = store
         .connections_of(&[a.clone(), b.clone()], now, deadline)
         .await
@@ -90,7 +100,7 @@ async fn every_hot_query_names_its_shard() {
     assert!(left.is_empty());
 
     let sent = std::mem::take(&mut *sent.lock());
-    assert!(sent.len() >= 13, "{sent:?}");
+    assert!(sent.len() >= 17, "{sent:?}");
     for command in &sent {
         let collection = command.iter().next().and_then(|(_, name)| name.as_str());
         let key = shard_key(collection.expect("a name"));

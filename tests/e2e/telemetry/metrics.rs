@@ -78,9 +78,9 @@ fn assert_metrics_of_a_send(send: &Value, conversation_id: &Value) {
     }
     assert_eq!(durations(send, "PushLatency"), 2);
     // A number that the conversation has reached, by its record and by a search, the newest number, the
-    // insert, the connections, the row of the one that is gone, the counting, and the record of the
-    // number.
-    assert_eq!(durations(send, "DatabaseLatency"), 8);
+    // insert, the connections, the row of the one that is gone and when its user was seen, the counting, and the
+    // records of the number and of the members.
+    assert_eq!(durations(send, "DatabaseLatency"), 10);
 }
 
 /// Checks the metadata by which CloudWatch finds the metrics in a document.

@@ -80,7 +80,11 @@ async fn calls_of_a_sampled_request_are_subsegments_of_its_trace() {
     assert_subsegments(&calls, part("Parent"));
     let mut operations = recorded(&calls, "database", "operation");
     // These run beside the others, so they may end at any place among them.
-    for concurrent in ["debit of tokens", "record of a number"] {
+    for concurrent in [
+        "debit of tokens",
+        "record of a number",
+        "record of the members",
+    ] {
         let concurrent = (json!(concurrent), json!(false));
         let place = operations.iter().position(|other| *other == concurrent);
         operations.remove(place.expect("it is done"));

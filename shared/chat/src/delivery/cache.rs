@@ -24,8 +24,16 @@ struct Cached {
     read_at: DateTime<Utc>,
 }
 
-/// The age up to which cached connections are taken for all of a user's.
-const RECENT: TimeDelta = TimeDelta::seconds(60);
+impl Cached {
+    /// The age up to which cached connections are taken for all of a user's.
+    const RECENT: TimeDelta = TimeDelta::seconds(60);
+
+    fn is_recent(&self, now: DateTime<Utc>) -> bool {
+        let age = now - self.read_at;
+        // A negative one: the clock has been set back.
+        (TimeDelta::zero()..Self::RECENT).contains(&age)
+    }
+}
 
 impl Default for ConnectionCache {
     fn default() -> Self {
@@ -46,14 +54,21 @@ impl ConnectionCache {
             .collect()
     }
 
-    /// Returns all connections of a user, if they were read a short while before `now`.
-    pub fn get_recent(&self, user: &UserId, now: DateTime<Utc>) -> Option<Vec<Connection>> {
+    /// Returns all connections of those of `users` that were read a short while before `now`, and the other users.
+    pub fn get_recent(
+        &self,
+        users: &[UserId],
+        now: DateTime<Utc>,
+    ) -> (Vec<Connection>, Vec<UserId>) {
         let mut cache = self.0.lock();
-        let cached = cache.get(user)?;
-        let age = now - cached.read_at;
-        // A negative one: the clock has been set back.
-        let is_recent = (TimeDelta::zero()..RECENT).contains(&age);
-        is_recent.then(|| cached.connections.clone())
+        let (mut connections, mut unknown) = (Vec::new(), Vec::new());
+        for user in users {
+            match cache.get(user).filter(|cached| cached.is_recent(now)) {
+                Some(cached) => connections.extend_from_slice(&cached.connections),
+                None => unknown.push(user.clone()),
+            }
+        }
+        (connections, unknown)
     }
 
     /// Replaces the cached connections of `users`; `connections` must be all of theirs, read at `now`.

@@ -3,27 +3,30 @@
 //!
 //! - [`push`]: the `@connections` management API
 //! - [`cache`]: connections as last read from the store
+//! - [`settings`]: users' settings as last read from the store
 
 pub mod cache;
 pub mod push;
-
-use std::slice;
+pub mod settings;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
 
+use crate::protocol::{Receipt, ServerFrame};
 use crate::{Connection, ConnectionId, Deadline, Result, Store, UserId};
 
 use cache::ConnectionCache;
 use push::{Deliveries, Push};
+use settings::SettingsCache;
 
 /// Delivers frames. Made once at start and shared by all requests of a process.
 pub struct Delivery {
     store: Store,
     push: Push,
     cache: ConnectionCache,
+    settings: SettingsCache,
 }
 
 impl Delivery {
@@ -33,6 +36,7 @@ impl Delivery {
             store,
             push,
             cache: ConnectionCache::default(),
+            settings: SettingsCache::default(),
         }
     }
 
@@ -77,22 +81,70 @@ impl Delivery {
         deliveries
     }
 
-    /// Sends a frame that may get lost to the modern connections of a user, as this process has read them a
-    /// short while ago, or reads them now. Leaves no trace in logs and metrics.
-    pub async fn hint(&self, user: &UserId, frame: Bytes, now: DateTime<Utc>, deadline: Deadline) {
+    /// Sends a frame that may get lost to the modern connections of `users`, except to `except`, as this process
+    /// has read them a short while ago, or reads them now. Leaves no trace in logs and metrics.
+    pub async fn hint(
+        &self,
+        users: &[UserId],
+        frame: Bytes,
+        except: Option<&ConnectionId>,
+        now: DateTime<Utc>,
+        deadline: Deadline,
+    ) {
         let sending = async {
-            let mut connections = match self.cache.get_recent(user, now) {
-                Some(connections) => connections,
-                None => {
-                    let read = self.read_connections(slice::from_ref(user), now, deadline);
-                    read.await.unwrap_or_default()
-                }
-            };
-            connections.retain(|connection| connection.modern && connection.is_live(now));
+            let (mut connections, unknown) = self.cache.get_recent(users, now);
+            if !unknown.is_empty() {
+                let read = self.read_connections(&unknown, now, deadline);
+                connections.extend(read.await.unwrap_or_default());
+            }
+            connections.retain(|connection| {
+                connection.modern
+                    && connection.is_live(now)
+                    && Some(&connection.connection_id) != except
+            });
             let deliveries = self.push.post_all(connections, frame, now, deadline).await;
             self.delete_gone(&deliveries.gone, deadline).await;
         };
         sending.with_subscriber(NoSubscriber::new()).await;
+    }
+
+    /// Tells the devices of a user and of the user's peer how far the user has a conversation: the peer only if
+    /// both show it. Nobody is told on the connection `origin`.
+    pub async fn send_receipt(
+        &self,
+        receipt: Receipt,
+        peer: &UserId,
+        origin: &ConnectionId,
+        now: DateTime<Utc>,
+        deadline: Deadline,
+    ) {
+        let user = receipt.user_id.clone();
+        let settings = self.settings.of(&self.store, [&user, peer], now, deadline);
+        // If the settings cannot be read, the peer finds the marks in its list.
+        let is_shown = settings
+            .await
+            .is_ok_and(|all| all.iter().all(|it| it.receipts));
+        let mut users = vec![user];
+        if is_shown && *peer != users[0] {
+            users.push(peer.clone());
+        }
+        let frame = ServerFrame::Receipt(receipt).to_json().into();
+        self.hint(&users, frame, Some(origin), now, deadline).await;
+    }
+
+    /// Looks up the connections of a user at the gateway and deletes those that are gone. Returns whether there
+    /// were any.
+    pub async fn remove_gone(
+        &self,
+        user: &UserId,
+        now: DateTime<Utc>,
+        deadline: Deadline,
+    ) -> Result<bool> {
+        let connections = self.read_connections(std::slice::from_ref(user), now, deadline);
+        let connections = connections.await?;
+        let (_, gone) = self.push.look_up_all(connections, now, deadline).await;
+        self.delete_gone(&gone, deadline).await;
+        Ok(!gone.is_empty())
     }
 
     async fn read_connections(
@@ -111,10 +163,17 @@ impl Delivery {
             return;
         }
         self.cache.remove(gone);
-        if let Err(error) = self.store.delete_connections(gone, deadline).await {
+        let seen = gone
+            .iter()
+            .map(|gone| (gone.user_id.clone(), gone.connected_at()));
+        let (deleted, recorded) = tokio::join!(
+            self.store.delete_connections(gone, deadline),
+            self.store.record_seen(seen.collect(), deadline),
+        );
+        for error in [deleted.err(), recorded.err()].into_iter().flatten() {
             tracing::warn!(
                 cause = error.chain(),
-                "rows of gone connections stay for now"
+                "rows of gone connections stay for now, or when their users were seen is not recorded"
             );
         }
     }

@@ -9,7 +9,7 @@ use mongodb::{Collection, IndexModel};
 use serde::Deserialize;
 
 use super::plan::{NumbersInUse, OldDocument, Place};
-use crate::store::DUPLICATE_KEY;
+use crate::store::{DUPLICATE_KEY, update_all};
 use crate::{ConversationId, Error, Result, UserId, timestamp};
 
 /// Updates sent at once.
@@ -224,38 +224,17 @@ async fn number(
     batch: &[Place],
 ) -> Result<u64> {
     const NUMBERING: &str = "numbering of old messages";
-    // The driver has no batch of updates for servers before 8.0, so this is the command itself.
-    let command = doc! {
-        "update": messages.name(),
-        "updates": batch.iter().map(|place| place.update(conversation_id)).collect::<Vec<_>>(),
-        "ordered": true,
-        "writeConcern": {"w": "majority"},
-    };
+    let updates = batch
+        .iter()
+        .map(|place| place.update(conversation_id))
+        .collect();
     let database = messages.client().database(&messages.namespace().db);
-    let reply = database
-        .run_command(command)
+    let reply = update_all(&database, messages.name(), updates, true)
         .await
         .map_err(Error::unavailable(NUMBERING))?;
-    let reply: Reply =
-        mongodb::bson::deserialize_from_document(reply).map_err(Error::unavailable(NUMBERING))?;
     let mut errors = reply.write_errors.into_iter();
     match errors.find(|error| error.code != DUPLICATE_KEY) {
         Some(error) => Err(Error::unavailable(NUMBERING)(error.errmsg)),
         None => Ok(reply.n.unsigned_abs().into()),
     }
-}
-
-/// The server's reply to a batch of updates.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Reply {
-    n: i32,
-    #[serde(default)]
-    write_errors: Vec<WriteError>,
-}
-
-#[derive(Deserialize)]
-struct WriteError {
-    code: i32,
-    errmsg: String,
 }

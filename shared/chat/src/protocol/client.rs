@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::{ClientMessageId, Code, ConversationId, Rejection, Text, UserId};
+use crate::{ClientMessageId, Code, ConversationId, Marks, Rejection, Text, UserId};
 
 /// A frame from a client.
 ///
@@ -11,6 +11,7 @@ use crate::{ClientMessageId, Code, ConversationId, Rejection, Text, UserId};
 /// {"action":"sendMessage","receiver_id":"…","message":"…","sender_id":"…","client_message_id":"…","after":11}
 /// {"action":"typing","receiver_id":"…"}
 /// {"action":"typing","conversation_id":"…"}
+/// {"action":"mark","conversation_id":"…","read":11,"delivered":12}
 /// {"action":"ping"}
 /// ```
 ///
@@ -23,6 +24,8 @@ pub enum ClientFrame {
     Send(SendFrame),
     /// Tells the others of a conversation that the user writes a message.
     Typing(Target),
+    /// Tells how far the user has a conversation.
+    Mark(MarkFrame),
     /// Keeps the connection open: the gateway closes one that is idle for ten minutes.
     Ping,
 }
@@ -38,6 +41,15 @@ pub struct SendFrame {
     pub message: Text,
     /// The number up to which the client has the conversation.
     pub after: Option<i64>,
+}
+
+/// The fields of a mark frame. Either number may be left out, and the conversation is named like in a typing frame.
+#[derive(Debug)]
+pub struct MarkFrame {
+    /// The conversation.
+    pub target: Target,
+    /// How far the user has it.
+    pub marks: Marks,
 }
 
 /// The conversation that a frame is about, as a client names it.
@@ -75,7 +87,7 @@ impl Target {
 #[derive(Debug)]
 pub struct ParsedFrame {
     /// The sender's own id for the message, if the frame has a valid one. Both the ack and an error
-    /// repeat it, so it is known of rejected frames too. A ping has none, and typing neither.
+    /// repeat it, so it is known of rejected frames too. No other action has one.
     pub client_message_id: Option<ClientMessageId>,
     /// The frame.
     ///
@@ -109,7 +121,7 @@ impl ParsedFrame {
         let frame = ClientFrame::from_fields(fields, id_check);
         Self {
             client_message_id: client_message_id
-                .filter(|_| !matches!(frame, Ok(ClientFrame::Ping | ClientFrame::Typing(_)))),
+                .filter(|_| matches!(frame, Ok(ClientFrame::Send(_)) | Err(_))),
             frame,
         }
     }
@@ -167,9 +179,13 @@ impl ClientFrame {
                 id_check.map(|()| Self::Send(frame))
             }
             Some("typing") => Ok(Self::Typing(take_target(&mut fields)?)),
+            Some("mark") => Ok(Self::Mark(MarkFrame {
+                target: take_target(&mut fields)?,
+                marks: take_marks(&mut fields)?,
+            })),
             Some("ping") => Ok(Self::Ping),
             Some(_) => Err(invalid(
-                "`action` must be \"sendMessage\", \"typing\" or \"ping\".",
+                "`action` must be \"sendMessage\", \"mark\", \"typing\" or \"ping\".",
             )),
         }
     }
@@ -209,6 +225,16 @@ fn take_target(fields: &mut Map<String, Value>) -> Result<Target, Rejection> {
             "Either `conversation_id` or `receiver_id` must be given.",
         )),
     }
+}
+
+/// Takes the numbers of a mark frame, one of which has to be there.
+fn take_marks(fields: &mut Map<String, Value>) -> Result<Marks, Rejection> {
+    let read = take_integer(fields, "read")?;
+    let delivered = take_integer(fields, "delivered")?;
+    if read.is_none() && delivered.is_none() {
+        return Err(invalid("`read` or `delivered` must be given."));
+    }
+    Ok(Marks::new(read.unwrap_or(0), delivered.unwrap_or(0)))
 }
 
 /// Takes an optional string out of the frame. Nothing but a string or `null` passes, so no operator

@@ -10,5 +10,5 @@ pub mod server;
 
 pub mod subprotocol;
 
-pub use client::{ClientFrame, ParsedFrame, SendFrame, Target};
-pub use server::{Ack, ErrorFrame, ServerFrame, Status};
+pub use client::{ClientFrame, MarkFrame, ParsedFrame, SendFrame, Target};
+pub use server::{Ack, ErrorFrame, Receipt, ServerFrame, Status};

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::{ClientMessageId, Code, ConversationId, Error, Message, UserId};
+use crate::settings::Settings;
+use crate::{ClientMessageId, Code, ConversationId, Error, Marks, Message, UserId};
 
 /// A frame to a client.
 ///
@@ -13,6 +14,8 @@ use crate::{ClientMessageId, Code, ConversationId, Error, Message, UserId};
 ///  "timestamp":"…","status":"delivered","duplicate":false}
 /// {"type":"pong","timestamp":"…"}
 /// {"type":"typing","conversation_id":"…","user_id":"…"}
+/// {"type":"receipt","conversation_id":"…","user_id":"…","read":11,"delivered":12,"at":"…"}
+/// {"type":"settings","receipts":true,"presence":true}
 /// {"type":"error","code":"invalid_frame","message":"…","client_message_id":"…","retryable":false}
 /// {"type":"error","code":"rate_limited","message":"…","client_message_id":"…","retryable":true,
 ///  "retry_after_ms":400}
@@ -38,8 +41,26 @@ pub enum ServerFrame {
         /// The user.
         user_id: UserId,
     },
+    /// A user has read, or got, the messages up to a number; to modern clients only.
+    Receipt(Receipt),
+    /// The user has changed the settings on another device; to modern clients only.
+    Settings(Settings),
     /// The frame was rejected, or the service cannot process it right now.
     Error(ErrorFrame),
+}
+
+/// How far a user has a conversation.
+#[derive(Debug, Clone, Serialize)]
+pub struct Receipt {
+    /// The conversation.
+    pub conversation_id: ConversationId,
+    /// The user.
+    pub user_id: UserId,
+    /// The numbers up to which the user has it.
+    #[serde(flatten)]
+    pub marks: Marks,
+    /// The time of the server at which they moved.
+    pub at: String,
 }
 
 /// The reply to the sender of a message, which is stored.

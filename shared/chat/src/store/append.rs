@@ -80,7 +80,9 @@ impl Store {
         let lock = self.lock(&draft.conversation_id);
         let mut memory = lock.lock().await;
         if !memory.is_trusted(draft.after) {
-            let newest = self.read_tail(draft, &memory, deadline).await?;
+            let newest = self
+                .read_tail(&draft.conversation_id, draft.after, &memory, deadline)
+                .await?;
             memory.learn(newest);
         }
         let id = ObjectId::new();
@@ -97,7 +99,7 @@ impl Store {
             numbering.pause(ASSIGN, backoff(conflicts)).await?;
             let (stored, newest) = tokio::join!(
                 self.find_stored(draft, id, deadline),
-                self.read_tail(draft, &memory, deadline),
+                self.read_tail(&draft.conversation_id, draft.after, &memory, deadline),
             );
             memory.learn(newest?);
             if let Some(stored) = stored? {
@@ -163,23 +165,50 @@ impl Store {
         perform("look-up of an earlier send", deadline, find).await
     }
 
-    /// Reads the end of a conversation. It is searched from the numbers that the sender has and that
+    /// Returns the newest number of a conversation, which this process remembers if it is at least `asked`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`](crate::Error::Unavailable).
+    pub(super) async fn newest(
+        &self,
+        conversation_id: &ConversationId,
+        asked: i64,
+        deadline: Deadline,
+    ) -> Result<i64> {
+        let lock = self.lock(conversation_id);
+        let mut memory = lock.lock().await;
+        if memory.tail.seq < asked {
+            let tail = self.read_tail(conversation_id, Some(asked), &memory, deadline);
+            let newest = tail.await?;
+            memory.learn(newest);
+        }
+        Ok(memory.tail.seq)
+    }
+
+    /// Reads the end of a conversation. It is searched from the numbers that a client has and that
     /// this process remembers, which is a short range on any database however long the conversation is.
-    /// Nothing there means that the sender is wrong, or that the messages were deleted: the search goes
+    /// Nothing there means that the client is wrong, or that the messages were deleted: the search goes
     /// on below, from a number that the conversation has reached. So a wrong number costs time and never
     /// makes a hole.
-    async fn read_tail(&self, draft: &Draft, memory: &Memory, deadline: Deadline) -> Result<Tail> {
+    async fn read_tail(
+        &self,
+        conversation_id: &ConversationId,
+        after: Option<i64>,
+        memory: &Memory,
+        deadline: Deadline,
+    ) -> Result<Tail> {
         let known = |seq: i64| (seq > 0).then_some(seq);
         let remembered = known(memory.tail.seq);
-        let mut bounds = vec![remembered.max(draft.after.and_then(known)), remembered];
+        let mut bounds = vec![remembered.max(after.and_then(known)), remembered];
         bounds.dedup();
         for bound in bounds.into_iter().flatten() {
-            let newest = self.find_newest(&draft.conversation_id, Some(bound), deadline);
+            let newest = self.find_newest(conversation_id, Some(bound), deadline);
             if let Some(newest) = newest.await? {
                 return Ok(Tail::of(&newest));
             }
         }
-        self.search_tail(&draft.conversation_id, deadline).await
+        self.search_tail(conversation_id, deadline).await
     }
 
     /// Searches for the end of a conversation of which nothing is known, or nothing that is right.

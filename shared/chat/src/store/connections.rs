@@ -8,7 +8,7 @@ use mongodb::bson::{self, doc};
 use mongodb::error::Error as DriverError;
 use serde::{Deserialize, Serialize};
 
-use super::{OPERATION_TIMEOUT, Store, perform};
+use super::{OPERATION_TIMEOUT, Store, date, perform, time};
 use crate::{ConnectionId, Deadline, Identity, Result, UserId};
 
 /// An open connection.
@@ -72,6 +72,11 @@ impl Connection {
         }
     }
 
+    /// Returns when it opened.
+    pub fn connected_at(&self) -> DateTime<Utc> {
+        time(self.connected_at)
+    }
+
     /// Returns whether it opened before `other`.
     pub fn is_older_than(&self, other: &Self) -> bool {
         self.age_key() < other.age_key()
@@ -103,10 +108,6 @@ impl Connection {
         let age_ms = now.timestamp_millis() - self.connected_at.timestamp_millis();
         age_ms < age.as_millis() as i64
     }
-}
-
-fn date(time: DateTime<Utc>) -> bson::DateTime {
-    bson::DateTime::from_millis(time.timestamp_millis())
 }
 
 impl Store {

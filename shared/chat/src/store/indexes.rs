@@ -7,7 +7,7 @@ use mongodb::bson::{Document, doc};
 use mongodb::options::IndexOptions;
 use mongodb::{Database, IndexModel};
 
-use super::{CONNECTIONS, MESSAGES, RATE_LIMITS};
+use super::{CONNECTIONS, MEMBERS, MESSAGES, RATE_LIMITS};
 use crate::{Error, Result};
 
 /// Creates the indexes that are missing.
@@ -27,6 +27,7 @@ pub async fn create(database: &Database) -> Result<()> {
             CONNECTIONS,
             &connections(),
         ),
+        ("making of the indexes of members", MEMBERS, &members()),
         (
             "making of the index of rate limits",
             RATE_LIMITS,
@@ -73,6 +74,24 @@ fn connections() -> [IndexModel; 2] {
         index("user_id_1", doc! {"user_id": 1}, IndexOptions::default()),
         // Deletes the rows of connections whose `$disconnect` was lost.
         index("expires_at_1", doc! {"expires_at": 1}, expire_at_once()),
+    ]
+}
+
+fn members() -> [IndexModel; 2] {
+    let unique = IndexOptions::builder().unique(true).build();
+    [
+        // Keeps one document per user and conversation, and finds the members of a conversation.
+        index(
+            "conversation_id_1_user_id_1",
+            doc! {"conversation_id": 1, "user_id": 1},
+            unique,
+        ),
+        // Finds the conversations of a user, newest first, page by page.
+        index(
+            "user_id_1_last_at_-1__id_-1",
+            doc! {"user_id": 1, "last_at": -1, "_id": -1},
+            IndexOptions::default(),
+        ),
     ]
 }
 

@@ -7,6 +7,9 @@
 //! - `search`: the ranges that are read for a page
 //! - `reached`: a number that a conversation has reached, so that the newest one is found in a short range
 //! - `connections`: one document per open connection
+//! - `members`: one document per user and conversation, with the user's marks
+//! - `users`: one document per user, with settings and the time at which the user was last seen
+//! - `list`: the conversations of a user, newest first
 //! - `rate_limits`: the rate limits of a user, each a `token_bucket` in one document
 //! - `config`: the connection string, and the settings of the driver that follow
 //! - `connection_string`: options that are ignored, and the mistake in a connection string
@@ -18,6 +21,8 @@ mod config;
 mod connection_string;
 mod connections;
 pub mod indexes;
+mod list;
+mod members;
 mod memory;
 mod messages;
 mod page;
@@ -25,13 +30,16 @@ mod rate_limits;
 mod reached;
 mod search;
 mod token_bucket;
+mod updates;
+mod users;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use lru::LruCache;
-use mongodb::bson::doc;
+use mongodb::bson::{self, doc};
 use mongodb::error::{Error as DriverError, ErrorKind, WriteFailure};
 use mongodb::options::ClientOptions;
 use mongodb::{Client, Collection, Database};
@@ -47,12 +55,18 @@ use batch::Batch;
 use config::OPERATION_TIMEOUT;
 pub use config::{StoreConfig, client_options};
 pub use connections::Connection;
+pub use list::{ListCursor, ListPage, ListedConversation};
+pub(crate) use members::Hints;
+use members::{Member, Written};
 use messages::StoredMessage;
 pub use page::{Page, Range};
 pub use rate_limits::Limited;
 use rate_limits::TokenBucket;
 use reached::Conversation;
 pub use token_bucket::{RateLimit, TokensLeft};
+pub(crate) use updates::{update_all, upsert_all};
+pub use users::Presence;
+use users::User;
 
 /// Name of the collection of messages.
 pub const MESSAGES: &str = "chat_messages";
@@ -62,6 +76,15 @@ pub const CONVERSATIONS: &str = "conversations";
 
 /// Name of the collection of connections.
 pub const CONNECTIONS: &str = "connections";
+
+/// Name of the collection of users in conversations.
+pub const MEMBERS: &str = "members";
+
+/// Name of the collection of users.
+pub const USERS: &str = "users";
+
+/// Name of the collection of the migration's records.
+pub const MIGRATIONS: &str = "migrations";
 
 /// Name of the collection of token buckets.
 pub const RATE_LIMITS: &str = "rate_limits";
@@ -84,13 +107,16 @@ pub struct Store {
     connections: Collection<Connection>,
     conversations: Collection<Conversation>,
     messages: Collection<StoredMessage>,
+    members: Collection<Member>,
     rate_limits: Collection<TokenBucket>,
+    users: Collection<User>,
     locks: Arc<Mutex<LruCache<ConversationId, ConversationLock>>>,
     /// Whether what this process remembers of a conversation is trusted from the start: with many
     /// requests at once, it is probably the only process that writes.
     trusts_memory: bool,
     inserts: Arc<Batch<Arc<StoredMessage>, bool>>,
     look_ups: Arc<Batch<Vec<UserId>, Vec<Connection>>>,
+    members_written: Arc<Written>,
 }
 
 impl Store {
@@ -129,11 +155,14 @@ impl Store {
             connections: database.collection(CONNECTIONS),
             conversations: database.collection(CONVERSATIONS),
             messages: database.collection(MESSAGES),
+            members: database.collection(MEMBERS),
             rate_limits: database.collection(RATE_LIMITS),
+            users: database.collection(USERS),
             locks: Arc::new(Mutex::new(LruCache::new(REMEMBERED_CONVERSATIONS))),
             trusts_memory: false,
             inserts: Arc::default(),
             look_ups: Arc::default(),
+            members_written: Arc::default(),
             database,
         })
     }
@@ -191,4 +220,14 @@ fn is_duplicate_key(error: &DriverError) -> bool {
         ErrorKind::Command(error) => error.code == DUPLICATE_KEY,
         _ => false,
     }
+}
+
+/// Returns a time as the database has it.
+fn date(time: DateTime<Utc>) -> bson::DateTime {
+    bson::DateTime::from_millis(time.timestamp_millis())
+}
+
+/// Returns a time of the database; 1970 if it is beyond those of the calendar.
+fn time(date: bson::DateTime) -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(date.timestamp_millis()).unwrap_or_default()
 }

@@ -17,6 +17,8 @@ use crate::{Deadline, Result, UserId};
 pub enum Limited {
     /// Messages.
     Messages,
+    /// Marks.
+    Marks,
     /// Pages of the history; a token for every 100 messages.
     Pages,
     /// Handshakes of connections.
@@ -29,6 +31,7 @@ impl Limited {
     fn bucket_id(self, user_id: &UserId) -> Bson {
         let of = match self {
             Self::Messages => return user_id.as_str().into(),
+            Self::Marks => "marks",
             Self::Pages => "pages",
             Self::Handshakes => "handshakes",
         };

@@ -1,0 +1,187 @@
+//! `GET /chat/conversations?user=[&limit=][&before=]`: the user's conversations, newest first.
+
+use chat::store::{ListCursor, ListPage, ListedConversation};
+use chat::{ConversationId, Deadline, Rejection, Result, UserId};
+use chat_lambda::http_event::HttpResponse;
+use chat_lambda::query_string::{QueryString, encode, invalid};
+use serde::Serialize;
+
+use crate::{Deps, json};
+
+/// Limit of the conversations of a page.
+const MAX_LIMIT: usize = 100;
+
+/// The conversations of a page where the query names no limit.
+const DEFAULT_LIMIT: usize = 50;
+
+/// Limit of the text of a preview, in characters.
+const PREVIEW_CHARS: usize = 200;
+
+/// The page that is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Query {
+    limit: usize,
+    before: Option<ListCursor>,
+}
+
+impl Query {
+    /// Reads the parameters.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::InvalidRequest`](chat::Code::InvalidRequest), with a sentence that names the parameter.
+    pub fn read(query: QueryString) -> Result<Self, Rejection> {
+        let limit = match query.number("limit")? {
+            None => DEFAULT_LIMIT,
+            Some(limit @ 1..=100) => limit as usize,
+            Some(_) => {
+                return Err(invalid(format!(
+                    "`limit` must be between 1 and {MAX_LIMIT}."
+                )));
+            }
+        };
+        let before = query.value("before")?.map(|text| text.parse());
+        let before = before
+            .transpose()
+            .map_err(|()| invalid("`before` must come from the link of another page."))?;
+        Ok(Self { limit, before })
+    }
+}
+
+/// A conversation, as the list shows it.
+#[derive(Serialize)]
+struct Item {
+    conversation_id: ConversationId,
+    peer_id: UserId,
+    newest_seq: i64,
+    timestamp: String,
+    preview: Preview,
+    unread: i64,
+    read: i64,
+    delivered: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer_read: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer_delivered: Option<i64>,
+}
+
+/// The newest text.
+#[derive(Serialize)]
+struct Preview {
+    seq: i64,
+    sender_id: String,
+    message: String,
+    timestamp: String,
+}
+
+impl From<ListedConversation> for Item {
+    fn from(listed: ListedConversation) -> Self {
+        let newest = listed.newest;
+        Self {
+            conversation_id: newest.conversation_id,
+            peer_id: listed.peer_id,
+            newest_seq: newest.seq,
+            timestamp: newest.timestamp.clone(),
+            preview: Preview {
+                seq: newest.seq,
+                sender_id: newest.sender_id,
+                message: newest.message.chars().take(PREVIEW_CHARS).collect(),
+                timestamp: newest.timestamp,
+            },
+            unread: listed.unread,
+            read: listed.marks.read,
+            delivered: listed.marks.delivered,
+            peer_read: listed.peer_marks.map(|marks| marks.read),
+            peer_delivered: listed.peer_marks.map(|marks| marks.delivered),
+        }
+    }
+}
+
+/// Responds with a page, whose `Link` header has the next one.
+///
+/// # Errors
+///
+/// [`Error::Unavailable`](chat::Error::Unavailable).
+pub async fn respond(
+    user: &UserId,
+    query: Query,
+    deadline: Deadline,
+    deps: &Deps,
+) -> Result<HttpResponse> {
+    let ListPage {
+        conversations,
+        next,
+    } = deps
+        .store
+        .list(user, query.before, query.limit, deadline)
+        .await?;
+    let items: Vec<Item> = conversations.into_iter().map(Item::from).collect();
+    let response = json(&items);
+    Ok(match next {
+        Some(next) => response.header("link", link(user, query.limit, next)),
+        None => response,
+    })
+}
+
+/// Returns the link to the next page ([RFC 8288]). It is relative, so it works behind any domain and path.
+///
+/// [RFC 8288]: https://www.rfc-editor.org/rfc/rfc8288
+fn link(user: &UserId, limit: usize, next: ListCursor) -> String {
+    let user = encode(user.as_str());
+    format!("<?user={user}&limit={limit}&before={next}>; rel=\"next\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(query: &str) -> Result<Query, Rejection> {
+        Query::read(QueryString::new(query)?)
+    }
+
+    #[test]
+    fn a_link_is_read_as_the_page_that_it_names() {
+        let user = UserId::try_from("a&b=c".to_owned()).expect("a valid id");
+        let next: ListCursor = "1795346103123.507f1f77bcf86cd799439011"
+            .parse()
+            .expect("a cursor");
+        let link = link(&user, 7, next);
+        let query = link
+            .strip_prefix("<?")
+            .and_then(|link| link.strip_suffix(">; rel=\"next\""))
+            .expect("a link");
+        let expected = Query {
+            limit: 7,
+            before: Some(next),
+        };
+        assert_eq!(read(query).expect("valid"), expected);
+        assert_eq!(
+            QueryString::new(query)
+                .expect("short")
+                .user("user")
+                .expect("a user"),
+            user
+        );
+    }
+
+    #[test]
+    fn a_bad_parameter_is_named() {
+        for (query, name) in [
+            ("limit=0", "limit"),
+            ("limit=101", "limit"),
+            ("limit=ten", "limit"),
+            ("limit=1&limit=2", "limit"),
+            ("before=", "before"),
+            ("before=1", "before"),
+            ("before=1.x", "before"),
+            ("before[$gt]=1&before=%FF", "before"),
+        ] {
+            let sentence = read(query).expect_err(query).message;
+            assert!(
+                sentence.contains(&format!("`{name}`")),
+                "{query}: {sentence}"
+            );
+        }
+        assert_eq!(read("").expect("valid").limit, DEFAULT_LIMIT);
+    }
+}

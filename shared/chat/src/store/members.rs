@@ -1,0 +1,239 @@
+//! One document per user and conversation: what is the user's own in it.
+//!
+//! ```json
+//! {"_id": ObjectId("…"), "conversation_id": "direct:1:a:b", "user_id": "a",
+//!  "wrote": true, "read": 12, "delivered": 14, "last_seq": 14, "last_at": {"$date": "…"}}
+//! ```
+//!
+//! A conversation gets its two documents with its first message, from the process that stores it, and those from
+//! before this collection from the migration. Every number only grows, by `$max`, so a write that is late or
+//! repeated does no harm.
+//!
+//! `last_seq` and `last_at` are hints: the newest message has this number and time, or a larger one. A process
+//! writes them for a conversation once a minute at most. They tell where in the log the newest message is, and
+//! order the many conversations of a user; the list itself is made from the log.
+
+use std::num::NonZeroUsize;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::TryStreamExt;
+use lru::LruCache;
+use mongodb::bson::oid::ObjectId;
+use mongodb::bson::{self, Document, doc};
+use mongodb::options::ReturnDocument;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use super::updates::upsert_all;
+use super::{MEMBERS, OPERATION_TIMEOUT, Store, date, is_duplicate_key, perform};
+use crate::{ConversationId, Deadline, Marks, Message, Result, UserId, timestamp};
+
+/// The time for which the hints of a conversation are left as they are.
+const PAUSE: TimeDelta = TimeDelta::seconds(60);
+
+/// Conversations and senders whose documents a warm process remembers to have written.
+const REMEMBERED: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
+
+/// The document of a user in a conversation.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Member {
+    pub(super) _id: ObjectId,
+    pub(super) conversation_id: ConversationId,
+    pub(super) user_id: UserId,
+    /// Whether the user has ever written in it.
+    #[serde(default)]
+    pub(super) wrote: bool,
+    #[serde(flatten)]
+    pub(super) marks: Marks,
+    pub(super) last_seq: i64,
+    pub(super) last_at: bson::DateTime,
+}
+
+/// The documents that this process has written lately, by conversation and sender.
+pub(super) struct Written(Mutex<LruCache<(ConversationId, String), DateTime<Utc>>>);
+
+impl Default for Written {
+    fn default() -> Self {
+        Self(Mutex::new(LruCache::new(REMEMBERED)))
+    }
+}
+
+impl Written {
+    /// Returns whether the documents for `message` were written within a minute before `now`.
+    fn is_recent(&self, message: &Message, now: DateTime<Utc>) -> bool {
+        let mut written = self.0.lock();
+        let at = written.get(&Self::key(message));
+        // A negative age: the clock has been set back.
+        at.is_some_and(|at| (TimeDelta::zero()..PAUSE).contains(&(now - *at)))
+    }
+
+    fn remember(&self, message: &Message, now: DateTime<Utc>) {
+        self.0.lock().put(Self::key(message), now);
+    }
+
+    fn key(message: &Message) -> (ConversationId, String) {
+        (message.conversation_id.clone(), message.sender_id.clone())
+    }
+}
+
+impl Store {
+    /// Records the members of a stored message's conversation, unless this process has done so within the last
+    /// minute. A message is in the lists of both users once this has returned.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`](crate::Error::Unavailable): the conversation may be missing in their lists; a
+    /// resend of the message records it again.
+    pub async fn record_members(
+        &self,
+        message: &Message,
+        now: DateTime<Utc>,
+        deadline: Deadline,
+    ) -> Result<()> {
+        if self.members_written.is_recent(message, now) {
+            return Ok(());
+        }
+        let hints = Hints {
+            last_seq: message.seq,
+            last_at: timestamp::parse(&message.timestamp).unwrap_or(now),
+        };
+        let is_own = message.sender_id == message.receiver_id;
+        let other = (!is_own).then_some((message.receiver_id.as_str(), false));
+        let users = [(message.sender_id.as_str(), true)]
+            .into_iter()
+            .chain(other);
+        let updates = users
+            .map(|(user, wrote)| hints.update(&message.conversation_id, user, wrote))
+            .collect();
+        let database = self.database.clone();
+        let record = async move { upsert_all(&database, MEMBERS, updates).await };
+        perform("record of the members", deadline, record).await?;
+        self.members_written.remember(message, now);
+        Ok(())
+    }
+
+    /// Moves the marks of a user forward, but no further than the newest message. Returns them if they moved.
+    ///
+    /// Is one operation where this process knows a number as large in the conversation.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`](crate::Error::Unavailable): they may or may not have moved.
+    pub async fn mark(
+        &self,
+        conversation_id: &ConversationId,
+        user_id: &UserId,
+        marks: Marks,
+        now: DateTime<Utc>,
+        deadline: Deadline,
+    ) -> Result<Option<Marks>> {
+        if marks.delivered < 1 {
+            return Ok(None);
+        }
+        let newest = self
+            .newest(conversation_id, marks.delivered, deadline)
+            .await?;
+        let marks = marks.up_to(newest);
+        if marks.delivered < 1 {
+            return Ok(None);
+        }
+        let members = self.members.clone_with_type::<Marks>();
+        let filter =
+            doc! {"conversation_id": conversation_id.as_str(), "user_id": user_id.as_str()};
+        let update = doc! {
+            "$max": {"read": marks.read, "delivered": marks.delivered},
+            // From before this collection, and not migrated.
+            "$setOnInsert": {"last_seq": newest, "last_at": date(now)},
+        };
+        let mark = async move {
+            let mark_once = async || {
+                members
+                    .find_one_and_update(filter.clone(), update.clone())
+                    .upsert(true)
+                    .return_document(ReturnDocument::Before)
+                    .max_time(OPERATION_TIMEOUT)
+                    .await
+            };
+            match mark_once().await {
+                // Another first write of the document came between.
+                Err(error) if is_duplicate_key(&error) => mark_once().await,
+                outcome => outcome,
+            }
+        };
+        let before = perform("record of a mark", deadline, mark).await?;
+        let before = before.unwrap_or_default();
+        let after = before.max(marks);
+        Ok((after != before).then_some(after))
+    }
+
+    /// Returns those of `peers` who have written to `user_id` and to whom the user has written.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`](crate::Error::Unavailable).
+    pub async fn acquaintances(
+        &self,
+        user_id: &UserId,
+        peers: &[UserId],
+        deadline: Deadline,
+    ) -> Result<Vec<UserId>> {
+        let conversation = |peer| ConversationId::direct(user_id, peer);
+        let ids: Vec<_> = peers.iter().map(conversation).collect();
+        let filter = doc! {
+            "conversation_id": {"$in": ids.iter().map(ConversationId::as_str).collect::<Vec<_>>()},
+            "wrote": true,
+        };
+        let found = self
+            .find_members(filter, "look-up of acquaintances", deadline)
+            .await?;
+        let wrote = |user: &UserId, id: &ConversationId| {
+            let mut found = found.iter();
+            found.any(|member| member.user_id == *user && member.conversation_id == *id)
+        };
+        let mutual = peers.iter().zip(&ids);
+        let mutual = mutual.filter(|(peer, id)| wrote(user_id, id) && wrote(peer, id));
+        Ok(mutual.map(|(peer, _)| peer.clone()).collect())
+    }
+
+    pub(super) async fn find_members(
+        &self,
+        filter: Document,
+        operation: &'static str,
+        deadline: Deadline,
+    ) -> Result<Vec<Member>> {
+        let members = self.members.clone();
+        let find = async move {
+            let found = members.find(filter).max_time(OPERATION_TIMEOUT).await?;
+            found.try_collect().await
+        };
+        perform(operation, deadline, find).await
+    }
+}
+
+/// The number and time of a message of a conversation, as the hints of its documents.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hints {
+    pub(crate) last_seq: i64,
+    pub(crate) last_at: DateTime<Utc>,
+}
+
+impl Hints {
+    /// Returns the update of a user's document, which is made if there is none; `wrote` if the user has written.
+    pub(crate) fn update(
+        self,
+        conversation_id: &ConversationId,
+        user_id: &str,
+        wrote: bool,
+    ) -> Document {
+        let last_at = date(self.last_at);
+        let mut update = doc! {"$max": {"last_seq": self.last_seq, "last_at": last_at}};
+        if wrote {
+            update.insert("$set", doc! {"wrote": true});
+        }
+        doc! {
+            "q": {"conversation_id": conversation_id.as_str(), "user_id": user_id},
+            "u": update,
+            "upsert": true,
+        }
+    }
+}
