@@ -140,17 +140,26 @@ proptest! {
 
     #[test]
     fn in_dense_numbers_a_page_is_a_few_queries_of_a_short_range(
-        newest in 0..5_000_i64,
+        newest in 1..5_000_i64,
         behind in 0..64_i64,
         after in prop::option::of(-10..5_100_i64),
         before in prop::option::of(-10..5_100_i64),
         limit in 1..=200_u32,
     ) {
         let numbers = (1..=newest).collect();
-        let reached = (newest >= 1).then_some((newest - behind).max(1));
+        let reached = Some((newest - behind).max(1));
         let (_, cost) = search(&numbers, Range { after, before }, limit, reached);
         prop_assert!(cost.queries <= 2, "{cost:?}");
         prop_assert!(cost.examined <= 2 * (limit as usize + 64), "{cost:?}");
+    }
+}
+
+#[test]
+fn a_page_of_no_messages_is_three_queries_that_find_none() {
+    for (after, before) in [(None, None), (Some(-1), None), (Some(-10), None), (None, Some(9))] {
+        let (page, cost) = search(&BTreeSet::new(), Range { after, before }, 1, None);
+        assert_eq!(page, (Vec::new(), false, false));
+        assert!(cost.queries <= 3 && cost.examined == 0, "{cost:?}");
     }
 }
 
