@@ -31,7 +31,7 @@ const settleList = rove(list, "li > a", (links) => links.find((link) => link.ari
 export function showList(chat) {
   user = chat.user;
   known = undefined;
-  const stop = chat.onConversations((conversations) => {
+  const stop = chat.onConversations(({ conversations }) => {
     summaries = conversations;
     updateNotifications();
     refreshList();

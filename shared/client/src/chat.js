@@ -1,17 +1,20 @@
-import { Conversation } from "./conversation.js";
+import { Conversations } from "./conversations.js";
 import { environment } from "./env.js";
 import { ChatError, networkError } from "./error.js";
-import { createHistory, parseMessage } from "./history.js";
-import { conversationId, newId, peerOf, userId } from "./id.js";
+import { createFrames } from "./frames.js";
+import { newId } from "./id.js";
 import { Link } from "./link.js";
 import { createListeners } from "./listeners.js";
+import { createReads } from "./reads.js";
+import { createRequest } from "./request.js";
+import { createSettings } from "./settings.js";
 import { createSockets } from "./sockets.js";
 import { defaultStorage, withFallback } from "./storage.js";
 import { createTabs } from "./tabs.js";
 import { createTokens } from "./token.js";
 
 /**
- * @import { ChatOptions, ChatState, ConversationSummary, Driver, Effects, Listeners, TabMessage } from "./types.js"
+ * @import { ChatOptions, ChatState, ConversationList, ConversationSummary, Driver, Effects, Listeners, Settings, TabMessage } from "./types.js"
  */
 
 const CLOSED = new ChatError("closed", "The chat is closed.");
@@ -19,8 +22,6 @@ const CLOSED = new ChatError("closed", "The chat is closed.");
 /** A user's chat: a connection and conversations. The constructor opens nothing. */
 export class Chat {
   /** @type {Listeners<ChatState>} */ #stateListeners;
-  /** @type {Listeners<ConversationSummary[]>} */ #listListeners;
-  /** By id. @type {Map<string, Conversation>} */ #conversations = new Map();
   /** Effects to be executed. @type {((now: number) => unknown)[]} */ #effects = [];
   /** Resolves when all writes to the storage have ended. @type {Promise<unknown>} */ #writes = Promise.resolve();
   /** @type {Promise<void> | undefined} */ #starting;
@@ -38,6 +39,8 @@ export class Chat {
   #savedAt = -Infinity;
   /** Time of the next comparison with the history. */
   #compareAt = Infinity;
+  /** Pace of marks, of all conversations. */
+  #pace = { deliveredAt: 0 };
   /** @type {ChatState} */ #state = { state: "idle" };
 
   /** @param {ChatOptions} options */
@@ -45,15 +48,18 @@ export class Chat {
     const env = (this.#env = environment(options));
     this.user = env.user;
     this.#stateListeners = createListeners(env);
-    this.#listListeners = createListeners(env);
     this.#storage = withFallback(env.storage ?? defaultStorage(env.user), env, (error) => env.log("warn", "storage_lost", { error }));
     this.#link = new Link(env.random, env.timing, this.#emit);
     this.#tokens = createTokens(env);
-    this.#readPage = createHistory(this.#tokens, env);
+    const request = createRequest(this.#tokens, env);
+    this.#settings = createSettings(request, env);
+    this.#conversations = new Conversations(env, this.#driver);
+    this.#reads = createReads(request, env, this.#conversations, (event) => this.#run(event), (error) => this.#rejectedUser(error));
+    const receive = createFrames(env, this.#conversations, this.#link, this.#tokens, this.#settings.take);
     this.#tabs = createTabs(this.#tab, env, (message) => this.#onTabMessage(message), (liveTabs) => this.#adopt(liveTabs));
     this.#sockets = createSockets(env, {
       opened: (id) => this.#run((now) => this.#link.opened(id, now)),
-      received: (id, data) => this.#run((now) => this.#received(id, data, now)),
+      received: (id, data) => this.#run((now) => receive(id, data, now)),
       closed: (id, code) => this.#run((now) => this.#link.closed(id, code, now)),
     });
   }
@@ -62,7 +68,9 @@ export class Chat {
   #storage;
   #link;
   #tokens;
-  #readPage;
+  #reads;
+  #settings;
+  #conversations;
   #tabs;
   #sockets;
 
@@ -85,7 +93,7 @@ export class Chat {
   /** Closes the chat: writes what is to be stored, and closes connections, timers and listeners. */
   async close() {
     if (this.#closed) return;
-    this.#save();
+    this.#run(() => this.#leave());
     this.#closed = true;
     this.#link.shutdown("closed");
     for (const effect of this.#effects.splice(0)) effect(this.#env.clock.read());
@@ -114,18 +122,63 @@ export class Chat {
   }
 
   /**
-   * @param {(list: ConversationSummary[]) => void} listener called at once and at each change
+   * @param {(list: ConversationList) => void} listener called at once and at each change
    * @returns {() => void} removes the listener
    */
   onConversations(listener) {
     this.#start();
-    return this.#listListeners.add(listener, this.#list());
+    const stop = this.#conversations.onChange(listener);
+    this.#run(() => {});
+    return stop;
   }
 
-  /** Yields the conversations that this browser knows, newest first. */
+  /**
+   * Reads older conversations of the server's list.
+   * @param {number} [n] how many
+   * @returns {Promise<{more: boolean}>} whether there are more
+   */
+  moreConversations(n = 50) {
+    const { list } = this.#conversations;
+    this.#start();
+    const done = list.older(n);
+    const error = this.#closeReason();
+    if (error) list.rejectOlder(error);
+    this.#run(() => {});
+    return done;
+  }
+
+  /**
+   * Reads the server's whole list, page by page, newest first. With an older server, which has none: the conversations that this browser
+   * knows.
+   * @returns {AsyncGenerator<ConversationSummary, void, void>}
+   */
   async *conversations() {
     await this.#start();
-    yield* this.#list();
+    yield* this.#reads.all();
+  }
+
+  /** The user's settings; undefined until the server has told them. */
+  get settings() {
+    return this.#settings.current;
+  }
+
+  /**
+   * @param {(settings: Settings | undefined) => void} listener called at once and at each change
+   * @returns {() => void} removes the listener
+   */
+  onSettings(listener) {
+    return this.#settings.onChange(listener);
+  }
+
+  /**
+   * Changes settings of the user, on all devices.
+   * @param {Partial<Settings>} change
+   * @returns {Promise<Settings>}
+   */
+  async setSettings(change) {
+    const error = this.#closeReason();
+    if (error) throw error;
+    return this.#settings.change(change);
   }
 
   /**
@@ -134,8 +187,7 @@ export class Chat {
    * @throws {ChatError} `invalid_user_id`
    */
   with(peer) {
-    const other = userId(peer);
-    return this.#getConversation(conversationId(this.user, other), other);
+    return this.#conversations.with(peer);
   }
 
   /**
@@ -144,17 +196,7 @@ export class Chat {
    * @throws {ChatError} `invalid_conversation_id`
    */
   conversation(id) {
-    return this.#getConversation(id, peerOf(id, this.user));
-  }
-
-  /**
-   * @param {string} id
-   * @param {string} peer
-   */
-  #getConversation(id, peer) {
-    const conversation = this.#conversations.get(id) ?? new Conversation(id, peer, this.#env, this.#driver);
-    this.#conversations.set(id, conversation);
-    return conversation;
+    return this.#conversations.conversation(id);
   }
 
   /** Queues an effect. @type {(name: any, ...values: any[]) => void} */
@@ -162,7 +204,7 @@ export class Chat {
 
   /** @type {Driver} */
   #driver = {
-    readPage: (peer, range) => this.#readPage(peer, range),
+    readPage: (peer, range) => this.#reads.page(peer, range),
     start: () => this.#start(),
     run: (event) => this.#run(event),
     closeReason: () => this.#closeReason(),
@@ -172,6 +214,7 @@ export class Chat {
       return { created, order: (this.#order = Math.max(this.#order + 1, created)) };
     },
     emit: this.#emit,
+    watch: () => this.#conversations.watch(),
   };
 
   // Start.
@@ -206,7 +249,7 @@ export class Chat {
     this.#run(() => {
       this.#link.shutdown("signed-out");
       this.#tokens.invalidate();
-      this.#conversations.forEach((conversation) => conversation.reset());
+      this.#conversations.reset();
     });
     await this.#write(this.#storage.clear());
   }
@@ -223,9 +266,15 @@ export class Chat {
   #onPageEvent = (/** @type {Event} */ { type }) =>
     this.#run((now) => {
       if (type === "offline") this.#link.offline();
-      else if (type === "pagehide" || (type === "visibilitychange" && this.#env.document.visibilityState === "hidden")) this.#save();
+      else if (type === "pagehide" || (type === "visibilitychange" && this.#env.document.visibilityState === "hidden")) this.#leave();
       else if (type !== "focus" || !this.#link.open) this.#wake(now, type !== "online");
     });
+
+  /** The page may never run again: stores and sends what is to be. */
+  #leave() {
+    this.#save();
+    for (const { marks } of this.#timelines) marks.flush();
+  }
 
   /**
    * @param {number} now
@@ -239,7 +288,7 @@ export class Chat {
   /** @param {TabMessage} message */
   #onTabMessage(message) {
     if (message.type === "forget") this.#forget();
-    if (message.type === "read") this.#run(() => this.#conversations.get(message.id)?.timeline.markRead(message.seq));
+    if (message.type === "read") this.#run(() => this.#conversations.find(message.id)?.timeline.marks.told(message.seq, 0));
   }
 
   // The driver of the state machines.
@@ -275,9 +324,13 @@ export class Chat {
     while (this.#effects.length) this.#runNext();
     const now = this.#env.clock.read();
     const link = this.#link;
-    const timelines = this.#loaded && !this.#closed ? this.#timelines : [];
-    const times = timelines.map((timeline) => timeline.pump(now, link.open, link.reachable));
-    const due = Math.min(link.due, this.#compareAt, ...times);
+    if (!this.#loaded || this.#closed) return Math.min(link.due, this.#compareAt);
+    const { list } = this.#conversations;
+    const timelines = this.#timelines;
+    const times = timelines.map((timeline) => timeline.pump(now, link.open, list.supported && this.#pace, link.reachable));
+    // The list is read once the connection is open, since what is stored until then is not pushed.
+    const open = link.open !== undefined;
+    const due = Math.min(link.due, this.#compareAt, this.#conversations.pump(now, open, open || link.state === "waiting"), ...times);
     if (!timelines.some((timeline) => timeline.dirty)) return due;
     const saveAt = this.#savedAt + this.#env.timing.save;
     if (now < saveAt) return Math.min(due, saveAt);
@@ -313,21 +366,22 @@ export class Chat {
   }
 
   /**
-   * Compares conversations with the history.
+   * Compares with the server what may have changed: the list, which tells which conversations have, and the open conversations.
    * @param {number} now
-   * @param {boolean} [all] all of them, not only the open ones
+   * @param {boolean} [connected] whether there is a new connection
    */
-  #catchUp(now, all) {
+  #catchUp(now, connected) {
+    const { list } = this.#conversations;
     this.#compareAt = now + this.#env.timing.compare;
-    for (const timeline of this.#timelines) if (all || timeline.opened) timeline.check();
-  }
-
-  get #all() {
-    return [...this.#conversations.values()];
+    if (connected) {
+      list.connected();
+      this.#settings.refresh();
+    } else list.refresh();
+    for (const timeline of this.#timelines) if (timeline.opened) timeline.check();
   }
 
   get #timelines() {
-    return this.#all.map(({ timeline }) => timeline);
+    return this.#conversations.timelines;
   }
 
   /** The effects of the state machines. @type {Effects} */
@@ -339,7 +393,7 @@ export class Chat {
       if (this.#state.state === state && this.#state.error === error && !waits) return;
       this.#state = Object.freeze({ state, error, retryAt: waits ? clock.now() + retryAt - clock.read() : undefined });
       const closeReason = this.#closeReason();
-      if (closeReason) this.#timelines.forEach((timeline) => timeline.rejectOlder(closeReason));
+      if (closeReason) [this.#conversations.list, ...this.#timelines].forEach((one) => one.rejectOlder(closeReason));
       this.#stateListeners.notify(this.#state);
     },
     open: async (id) => {
@@ -355,11 +409,9 @@ export class Chat {
     },
     close: (id) => this.#sockets.close(id),
     ping: (id) => this.#sockets.send(id, { action: "ping" }),
-    // A browser does not tell why a handshake was rejected. A request of the history does.
-    diagnose: () => this.#env.token && this.#readPage(this.user, { limit: 1 }).catch((error) => this.#run(() => this.#rejectedUser(error))),
-    catchUp: (all, now) => this.#catchUp(now, all),
+    catchUp: (connected, now) => this.#catchUp(now, connected),
     alive: (id) => this.#timelines.forEach((timeline) => timeline.outbox.alive(id)),
-    lost: (id, error) => this.#timelines.forEach((timeline) => timeline.outbox.lost(id, error)),
+    lost: (id, error) => this.#timelines.forEach(({ outbox, marks }) => (outbox.lost(id, error), marks.lost(id))),
     checkDrained: (id, now) => this.#timelines.some((timeline) => timeline.outbox.connection === id) || this.#link.drained(id, now),
     save: async ({ peer }, record) => {
       const { clientId = "", text, order, created, error } = record;
@@ -377,17 +429,12 @@ export class Chat {
       const connection = this.#link.open;
       if (connection !== undefined) this.#sockets.send(connection, { action: "typing", receiver_id: peer });
     },
+    mark: ({ peer }, marks, connection) => this.#sockets.send(connection, { action: "mark", receiver_id: peer, ...marks }),
     probe: (now) => this.#link.probe(now),
-    read: async (timeline, request) => {
-      try {
-        const { messages, more } = await this.#readPage(timeline.peer, request);
-        this.#run((now) => timeline.page(request, messages, more, now));
-      } catch (cause) {
-        const error = networkError(cause);
-        this.#run((now) => timeline.pageFailed(request, error, now));
-        this.#run(() => this.#rejectedUser(error));
-      }
-    },
+    diagnose: () => this.#env.token && this.#reads.diagnose(),
+    read: (timeline, request) => this.#reads.history(timeline, request),
+    readList: (request, now) => this.#reads.list(request, now),
+    readPresence: (timelines) => this.#reads.presence(timelines),
   };
 
   /** Returns the error with which the chat was closed or signed out, if it was. */
@@ -409,78 +456,13 @@ export class Chat {
     return true;
   }
 
-  // Frames.
-
-  /**
-   * @param {number} id
-   * @param {unknown} data
-   * @param {number} now
-   */
-  #received(id, data, now) {
-    const frame = parseFrame(data);
-    const { type } = frame;
-    // An error of API Gateway itself, such as `{"message":"Too Many Requests","connectionId":"…","requestId":"…"}`.
-    const rejected = !type && frame.connectionId;
-    if (rejected) for (const timeline of this.#timelines) timeline.outbox.rejected(id, now);
-    this.#link.received(id, now, rejected || type === "pong" || type === "ack" || type === "error");
-    if (type === "pong" || (type === "message" && this.#message(frame, now)) || (type === "ack" && this.#ack(frame, now))) return;
-    if (type === "typing") return this.#typing(frame, now);
-    this.#env.log("warn", "frame", { type: String(type), code: frame.code });
-    if (type === "error") this.#error(id, frame, now);
-  }
-
-  /**
-   * @param {any} frame
-   * @param {number} now
-   */
-  #message(frame, now) {
-    const peer = frame.sender_id === this.user ? frame.receiver_id : frame.sender_id;
-    const message = typeof peer === "string" && parseMessage(frame, this.user, peer);
-    if (!message || frame.conversation_id !== conversationId(this.user, peer)) return false;
-    this.with(peer).timeline.push(message, now);
-    return true;
-  }
-
-  /**
-   * Shows that the peer of a conversation types. Of one that is not known here, nothing is shown.
-   * @param {any} frame
-   * @param {number} now
-   */
-  #typing({ conversation_id: id, user_id: user }, now) {
-    const conversation = this.#conversations.get(id);
-    if (conversation?.peer === user && user !== this.user) conversation?.timeline.peerTypes(now);
-  }
-
-  /**
-   * @param {any} frame
-   * @param {number} now
-   */
-  #ack(frame, now) {
-    return Number.isSafeInteger(frame.seq) && this.#conversations.get(frame.conversation_id)?.timeline.ack(frame, now);
-  }
-
-  /**
-   * @param {number} id
-   * @param {any} frame
-   * @param {number} now
-   */
-  #error(id, { code, message, retryable, retry_after_ms: wait, client_message_id: clientId }, now) {
-    // Errors of the connection, not of the message: it is sent again at once, on a new connection.
-    const reconnect = code === "token_expired" || code === "not_connected";
-    const retryAfterMs = reconnect ? 0 : wait >= 0 ? Number(wait) : undefined;
-    const error = new ChatError(String(code), String(message), { retryable: reconnect || retryable === true, retryAfterMs });
-    for (const timeline of this.#timelines) timeline.outbox.sendFailed(clientId, error, now);
-    if (code === "token_expired") this.#tokens.invalidate();
-    if (reconnect) this.#link.drop(id, now);
-  }
-
   // The storage.
 
   #save() {
     if (!this.#loaded) return;
     for (const timeline of this.#timelines.filter((one) => one.dirty)) {
       timeline.dirty = false;
-      this.#tabs.broadcast({ type: "read", id: timeline.id, seq: timeline.read });
+      this.#tabs.broadcast({ type: "read", id: timeline.id, seq: timeline.marks.own.read });
       this.#write(this.#storage.putConversation(timeline.row()));
     }
     this.#savedAt = this.#env.clock.read();
@@ -500,28 +482,7 @@ export class Chat {
     this.#publishing = true;
     queueMicrotask(() => {
       this.#publishing = false;
-      const changed = this.#all.filter((conversation) => !this.#closed && conversation.publish());
-      if (changed.length) this.#listListeners.notify(this.#list());
+      if (!this.#closed) this.#conversations.publish();
     });
-  }
-
-  /** @returns {ConversationSummary[]} */
-  #list() {
-    const list = this.#all.map((conversation) => conversation.summary()).filter(({ last }) => last);
-    // A conversation whose last message has no timestamp yet comes first.
-    const time = (/** @type {ConversationSummary} */ { last }) => last?.timestamp ?? "9999";
-    return list.sort((a, b) => time(b).localeCompare(time(a)));
-  }
-}
-
-/**
- * @param {unknown} data
- * @returns {any}
- */
-function parseFrame(data) {
-  try {
-    return Object(JSON.parse(String(data)));
-  } catch {
-    return {};
   }
 }

@@ -27,6 +27,11 @@ export class Conversation {
     this.timeline = this.#newTimeline();
   }
 
+  /** Whether somebody listens to it. */
+  get watched() {
+    return this.#listeners.size > 0;
+  }
+
   /** The conversation as it is now. */
   get snapshot() {
     return this.timeline.snapshot;
@@ -38,10 +43,12 @@ export class Conversation {
    * @returns {() => void} removes the listener
    */
   onChange(listener) {
-    const { start, run } = this.#driver;
+    const { start, run, watch } = this.#driver;
     start();
     run(() => this.timeline.open());
-    return this.#listeners.add(listener, this.snapshot);
+    const stop = this.#listeners.add(listener, this.snapshot);
+    run(watch);
+    return stop;
   }
 
   /**
@@ -54,7 +61,7 @@ export class Conversation {
     const { start, run, stamp } = this.#driver;
     start();
     const message = { clientId: newId(), text: sent, saved: false, ...stamp() };
-    this.timeline.typedAll();
+    this.timeline.signs.typedAll();
     const record = this.timeline.outbox.send(message, this.#env.clock.read(), 0, textError(sent));
     run(() => {});
     return this.timeline.entry(record);
@@ -80,7 +87,7 @@ export class Conversation {
    * @param {number} [seq]
    */
   markRead(seq = this.timeline.newest) {
-    this.#driver.run(() => this.timeline.markRead(Math.min(seq, this.timeline.newest)));
+    this.#driver.run(() => this.timeline.markRead(seq));
   }
 
   /** The user types: to be called at each change of the text. Tells the peer now and then. */
@@ -123,8 +130,9 @@ export class Conversation {
 
   /** @returns {ConversationSummary} */
   summary() {
-    const { entries, unread, newest } = this.timeline.snapshot;
-    return { id: this.id, peer: this.peer, unread, newest, last: entries.at(-1) ?? null };
+    const { id, peer, timeline } = this;
+    const { unread, newest, typing, presence } = timeline.snapshot;
+    return Object.freeze({ id, peer, unread, newest, last: timeline.last, typing: typing.length > 0, presence });
   }
 
   /** Calls the listeners if the snapshot has changed. Returns whether it has. */

@@ -32,5 +32,11 @@ export function createListeners({ log }) {
   /** @param {T} value */
   const notify = (value) => [...all].forEach((listener) => listener(value));
 
-  return { add, notify };
+  return {
+    add,
+    notify,
+    get size() {
+      return all.size;
+    },
+  };
 }

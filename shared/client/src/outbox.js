@@ -235,7 +235,7 @@ export class Outbox {
   /**
    * Moves a record forward to a state, through those between.
    * @param {EntryRecord} record
-   * @param {"sending" | "stored" | "delivered"} state
+   * @param {EntryState} state
    */
   advance(record, state) {
     for (const step of statesBetween(record.state, state)) this.#transition(record, step);

@@ -1,11 +1,13 @@
 import { deferred, view } from "./entry.js";
+import { Marks } from "./marks.js";
 import { Outbox } from "./outbox.js";
+import { Peer } from "./peer.js";
 import { jitter } from "./timing.js";
 
 /**
  * @import { ChatError } from "./error.js"
- * @import { ConversationRow, Deferred, Emit, EntryActions, EntryRecord, Env, Message, Range, Snapshot, StoredRecord,
- *   TimelineEffects } from "./types.js"
+ * @import { ConversationRow, Deferred, Emit, EntryActions, EntryRecord, Env, Message, Preview, Range, Snapshot,
+ *   StoredRecord, TimelineEffects } from "./types.js"
  */
 
 const PAGE = 50;
@@ -27,8 +29,6 @@ export class Timeline {
   /** Undefined until the first page or push. @type {number | undefined} */ #high;
   /** Whether there may be messages below `low`. */
   #more = true;
-  /** The read mark. */
-  read = 0;
   /** Whether the program shows this conversation. */
   opened = false;
   /** @type {StoredRecord[]} */ #log = [];
@@ -45,12 +45,6 @@ export class Timeline {
   #retryAt = 0;
   /** Consecutive failures to read, for the backoff. */
   #failures = 0;
-  /** Time at which the peer is no longer shown as typing; `Infinity`: it is not. */
-  #typingUntil = Infinity;
-  /** Time of the last sign that the peer is online. */
-  #heardAt = -Infinity;
-  /** Time at which the peer was last told that this user types. */
-  #typedAt = -Infinity;
   /** @type {ChatError | undefined} */ #error;
   /** @type {Snapshot | undefined} */ #snapshot;
   #env;
@@ -71,6 +65,8 @@ export class Timeline {
     this.#actions = actions;
     this.#emit = emit;
     this.outbox = new Outbox(this, env, emit);
+    this.marks = new Marks(this, env.timing, emit);
+    this.signs = new Peer(env.timing, () => this.markChanged());
   }
 
   /** The number up to which the messages are known. A send tells it to the server, which searches for the newest number from there. */
@@ -78,13 +74,33 @@ export class Timeline {
     return this.#high;
   }
 
+  /** The highest number that is known, of a message or from the list. */
   get newest() {
-    return this.#log.at(-1)?.seq ?? 0;
+    const newest = Math.max(this.#log.at(-1)?.seq ?? -Infinity, this.marks.row?.newest ?? -Infinity);
+    return newest > -Infinity ? newest : 0;
   }
 
-  /** @returns {number} */
-  get unread() {
-    return this.#log.filter(({ own, seq }) => !own && seq > this.read).length;
+  /** Whether all unread messages are in the log, or are being read into it. */
+  get counted() {
+    return this.#high !== undefined && this.#low <= this.marks.own.read + 1;
+  }
+
+  /** Whether the row of the list cannot tell the number of unread messages. */
+  get uncertain() {
+    return this.marks.uncertain(this.#high === undefined ? Infinity : this.#low);
+  }
+
+  /** Whether the read mark is that of the server. A conversation without new messages needs none. */
+  get marksKnown() {
+    return this.marks.known || (this.#high !== undefined && this.newest <= 0);
+  }
+
+  /** The newest message. @returns {Preview | null} */
+  get last() {
+    const last = this.snapshot.entries.at(-1);
+    const preview = this.marks.row?.preview;
+    if (!preview || (last && !(Number(last.seq) < preview.seq))) return last ?? null;
+    return { ...preview, key: `#${preview.seq}`, state: this.marks.stateOf(preview) };
   }
 
   /** @returns {Snapshot} */
@@ -110,7 +126,7 @@ export class Timeline {
    */
   push(message, now) {
     const { seq } = message;
-    if (!message.own) this.#heard(now, Infinity);
+    if (!message.own) this.signs.wrote(now);
     // A message below the known range is left to the pages of the history.
     if (this.#high !== undefined && seq < this.#low && !this.outbox.waiting(message)) return;
     this.#add(message);
@@ -130,45 +146,47 @@ export class Timeline {
     if (!record || this.push({ seq, clientId, sender: this.#env.user, own: true, text: record.text, timestamp }, now) !== record) return false;
     if (status !== "delivered") return true;
     this.outbox.advance(record, "delivered");
-    this.#heardAt = now;
+    this.signs.heard(now);
     return true;
   }
 
-  // Typing.
-
   /**
-   * The peer types.
-   * @param {number} now
-   */
-  peerTypes(now) {
-    this.#heard(now, now + this.#env.timing.typingShown);
-  }
-
-  /**
-   * A frame of the peer has arrived, who types until then, or not at all.
-   * @param {number} now
-   * @param {number} typingUntil
-   */
-  #heard(now, typingUntil) {
-    this.#heardAt = now;
-    if (this.#typingUntil !== typingUntil) this.markChanged();
-    this.#typingUntil = typingUntil;
-  }
-
-  /**
-   * The user types. Tells the peer now and then, while there are signs that the peer is online.
+   * The user types.
    * @param {number} now
    */
   typed(now) {
-    const { typing, online } = this.#env.timing;
-    if (now < this.#typedAt + typing || now > this.#heardAt + online) return;
-    this.#typedAt = now;
-    this.#emit("typing", this);
+    if (this.signs.typed(now)) this.#emit("typing", this);
   }
 
-  /** The user has sent what was typed: the peer is to hear of the next text at once. */
-  typedAll() {
-    this.#typedAt = -Infinity;
+  // Marks.
+
+  /**
+   * The user has read up to a number. A smaller one is ignored.
+   * @param {number} seq
+   */
+  markRead(seq) {
+    if (seq > this.marks.own.read) this.marks.raise(Math.min(seq, this.newest));
+  }
+
+  /**
+   * Returns the number of the last message of the peer up to a number, or the number itself if messages after `from` are not known.
+   * @param {number} from
+   * @param {number} to
+   */
+  lastOfPeer(from, to) {
+    const known = this.#low <= from + 1 && to <= Number(this.#high);
+    return known ? (this.#log.findLast(({ own, seq }) => !own && seq <= to)?.seq ?? 0) : to;
+  }
+
+  marksChanged() {
+    this.dirty = true;
+    this.markChanged();
+  }
+
+  /** The peer has read or got more of the messages. */
+  peerMarksChanged() {
+    for (const record of this.#log) this.outbox.advance(record, this.marks.stateOf(record));
+    this.marksChanged();
   }
 
   /**
@@ -182,6 +200,8 @@ export class Timeline {
     this.#request = this.#error = undefined;
     this.#failures = this.#retryAt = this.#gatherAt = 0;
     for (const message of messages) this.#add(message);
+    const got = messages.findLast(({ own }) => !own)?.seq ?? 0;
+    if (before === undefined) this.marks.raise(0, got);
     const first = after === undefined ? (messages[0]?.seq ?? this.#low) : after + 1;
     const last = before === undefined ? (messages.at(-1)?.seq ?? first - 1) : before - 1;
     if (first <= last || this.#high === undefined) this.#addRange(first, last);
@@ -243,32 +263,23 @@ export class Timeline {
     return done.promise;
   }
 
-  /**
-   * Moves the read mark forward. A smaller number is ignored.
-   * @param {number} seq
-   */
-  markRead(seq) {
-    if (!(seq > this.read)) return;
-    this.read = seq;
-    this.dirty = true;
-    this.markChanged();
-  }
-
   /** Returns what is stored of the conversation, for the next start of the program. @returns {ConversationRow} */
   row() {
-    const { id, peer, read } = this;
+    const { id, peer } = this;
+    const { own, row: listed } = this.marks;
     const high = this.#high;
     const known = this.#log.filter(({ seq }) => seq >= this.#low && seq <= Number(high)).slice(-PAGE);
     const entries = known.map(({ seq, clientId, sender, text, timestamp }) => ({ seq, clientId, sender, text, timestamp }));
-    return { id, peer, read, high, entries };
+    return { id, peer, read: own.read, high, entries, listed };
   }
 
   /**
    * Takes over what an earlier program has stored.
    * @param {ConversationRow} row
    */
-  restore({ read, high, entries }) {
-    this.read = Math.max(this.read, read);
+  restore({ read, high, entries, listed }) {
+    this.marks.raise(read);
+    if (listed) this.marks.restore(listed);
     for (const entry of entries) this.#add({ ...entry, own: entry.sender === this.#env.user });
     if (high !== undefined) this.#addRange(entries[0]?.seq ?? high + 1, high);
     this.#extend();
@@ -288,14 +299,12 @@ export class Timeline {
    * Sends and reads what is due. Returns the time at which it is to be called again.
    * @param {number} now
    * @param {number | undefined} connection that takes frames
+   * @param {{deliveredAt: number} | false | undefined} pace of marks, if the server takes some
    * @param {boolean} reachable whether the history can be requested
    */
-  pump(now, connection, reachable) {
-    if (now >= this.#typingUntil) {
-      this.#typingUntil = Infinity;
-      this.markChanged();
-    }
-    return Math.min(this.#typingUntil, this.outbox.pump(now, connection), reachable ? this.#pumpLog(now) : Infinity);
+  pump(now, connection, pace, reachable) {
+    const marksAt = pace ? this.marks.pump(now, connection, pace) : Infinity;
+    return Math.min(this.signs.pump(now), marksAt, this.outbox.pump(now, connection), reachable ? this.#pumpLog(now) : Infinity);
   }
 
   /** @param {number} now */
@@ -360,13 +369,14 @@ export class Timeline {
     const sent = this.outbox.waiting(message);
     if (sent) {
       this.outbox.stored(sent, seq, timestamp);
+      this.outbox.advance(sent, this.marks.stateOf(message));
       return this.#insert(/** @type {StoredRecord} */ (sent));
     }
     const { byClientId } = this.outbox;
     // Sent by another tab, whose outbox this tab may adopt later. That must not make a second entry.
     const fromOtherTab = clientId && own && !byClientId.has(clientId);
     const key = fromOtherTab ? `m:${clientId}` : `#${seq}`;
-    const record = /** @type {EntryRecord} */ ({ ...message, key, state: own ? "stored" : "delivered" });
+    const record = /** @type {EntryRecord} */ ({ ...message, key, state: this.marks.stateOf(message) });
     if (fromOtherTab) byClientId.set(clientId, record);
     this.#insert(/** @type {StoredRecord} */ (record));
   }
@@ -382,14 +392,19 @@ export class Timeline {
 
   /** @returns {Snapshot} */
   #build() {
-    const { id, peer, newest, read, unread } = this;
+    const { id, peer, newest, marksKnown, signs, marks } = this;
+    const { read } = marks.own;
     return Object.freeze({
-      id, peer, newest, read, unread,
+      id, peer, newest, read, marksKnown,
+      unread: marks.unread(this.#log, this.#low, Number(this.#high)),
+      firstUnread: this.#log.find(({ own, seq }) => !own && seq > read)?.seq,
+      readByPeer: marks.peer.read,
+      deliveredToPeer: marks.peer.delivered,
+      presence: signs.presence,
       more: this.#more,
       entries: Object.freeze([...this.#log, ...this.outbox.records].map((record) => view(record, this.#actions))),
       loading: this.#request !== undefined && this.#request.after === undefined,
-      readByPeer: 0,
-      typing: Object.freeze(this.#typingUntil < Infinity ? [peer] : []),
+      typing: Object.freeze(signs.typing ? [peer] : []),
       error: this.#error,
     });
   }

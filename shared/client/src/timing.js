@@ -37,12 +37,20 @@ export const TIMING = {
   gather: 100,
   /** Interval of comparing open conversations with the history. */
   compare: 300_000,
+  /** Minimum interval between readings of the list that frames cause. */
+  list: 1_000,
   /** Minimum interval between frames that the user types. */
   typing: 10_000,
   /** Time for which the peer is shown as typing after such a frame. */
   typingShown: 12_000,
   /** Time for which the peer is taken for online after a sign of it. */
   online: 300_000,
+  /** Minimum interval between frames with the marks of a conversation. */
+  mark: 2_000,
+  /** Minimum interval between frames, of all conversations, that only tell what was delivered; the server takes five marks a second. */
+  delivered: 250,
+  /** Interval of asking for the presence of the users that are shown. */
+  presence: 60_000,
   /** Minimum interval between writes of changed conversations to the storage. */
   save: 2_000,
   /** Timeout of an operation of the storage. */

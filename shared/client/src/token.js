@@ -54,8 +54,13 @@ export function createTokens(env) {
     return token;
   }
 
-  /** Drops the token, because the server has rejected it. */
-  const invalidate = () => void (token = undefined);
+  /**
+   * Drops the token, because the server has rejected it; one that was rejected, only if no other has replaced it.
+   * @param {Token} [rejected]
+   */
+  const invalidate = (rejected = token) => {
+    if (token === rejected) token = undefined;
+  };
 
   return { get, invalidate };
 }

@@ -24,18 +24,41 @@
  * @property {boolean} more whether there may be older messages
  * @property {boolean} loading whether a page is being read
  * @property {number} newest the highest number
- * @property {number} read the number up to which this user has read
- * @property {number} unread number of messages of the peer after `read`
- * @property {number} readByPeer 0: today's server does not tell
+ * @property {number} read the number up to which this user has read, on any device
+ * @property {number} unread number of messages of the peer after `read`; 100: or more
+ * @property {number} [firstUnread] number of the first message of the peer after `read`, of those in `entries`
+ * @property {boolean} marksKnown whether `read` and `unread` are the server's, or it has none; false until the list was read
+ * @property {number} readByPeer the number up to which the peer has read, as far as the server tells
+ * @property {number} deliveredToPeer the number up to which the peer has got the messages
+ * @property {Presence} [presence] of the peer, if the server tells it
  * @property {readonly string[]} typing the users who type now, this one left out
  * @property {import("./error.js").ChatError} [error] why the history cannot be read now
  *
- * @typedef {object} ConversationSummary
+ * @typedef {object} Presence
+ * @property {boolean} online
+ * @property {string} [lastSeen] time at which the user was online, to the minute, hour or day
+ *
+ * @typedef {Pick<Entry, "key" | "seq" | "sender" | "own" | "text" | "timestamp" | "state">} Preview An entry, or its first 200 characters.
+ *
+ * @typedef {object} ConversationSummary Frozen.
  * @property {string} id
  * @property {string} peer
- * @property {number} unread
- * @property {number} newest
- * @property {Entry | null} last
+ * @property {number} unread 0 to 100; 100: or more
+ * @property {number} newest the highest number
+ * @property {Preview | null} last the newest message
+ * @property {boolean} typing whether the peer types now
+ * @property {Presence} [presence] of the peer, if the server tells it
+ *
+ * @typedef {object} ConversationList Frozen.
+ * @property {readonly ConversationSummary[]} conversations newest first
+ * @property {number} unread the sum of theirs
+ * @property {boolean} more whether the server has older ones
+ * @property {boolean} loading whether the list is being read
+ * @property {import("./error.js").ChatError} [error] why the list cannot be read now
+ *
+ * @typedef {object} Settings
+ * @property {boolean} receipts whether the user and others tell each other what they have read
+ * @property {boolean} presence whether the user and others tell each other when they are online
  *
  * @typedef {"idle" | "connecting" | "online" | "waiting" | "offline" | "replaced" | "signed-out" | "closed"} LinkState
  *
@@ -95,6 +118,22 @@
  * @property {number} read
  * @property {number} [high]
  * @property {{seq: number, clientId?: string, sender: string, text: string, timestamp?: string}[]} entries
+ * @property {ListRow} [listed]
+ *
+ * @typedef {object} ListRow A row of the server's list.
+ * @property {string} id
+ * @property {string} peer
+ * @property {number} newest
+ * @property {string} [timestamp] of the newest message
+ * @property {{seq: number, sender: string, own: boolean, text: string, timestamp?: string}} [preview]
+ * @property {number} unread
+ * @property {number} read
+ * @property {number} delivered
+ * @property {number} peerRead
+ * @property {number} peerDelivered
+ *
+ * @typedef {{rows: ListRow[], count: number, next?: string}} ListPage `count`: of the rows, also of those that are not known here; `next`: where the next page begins
+ * @typedef {{before?: string, limit: number}} ListRange
  *
  * @typedef {object} Message A message of the log.
  * @property {number} seq
@@ -128,6 +167,8 @@
  * @typedef {{retry(record: EntryRecord): void, discard(record: EntryRecord): void}} EntryActions
  *
  * @typedef {import("./timeline.js").Timeline} Timeline
+ * @typedef {import("./link.js").Link} Link
+ * @typedef {import("./conversations.js").Conversations} Conversations
  *
  * @typedef {object} TimelineEffects Effects of a timeline, which `Chat` executes.
  * @property {(timeline: Timeline, record: EntryRecord) => void} save writes a row of the outbox
@@ -135,6 +176,7 @@
  * @property {(timeline: Timeline, record: EntryRecord) => void} stored resolves `done`
  * @property {(timeline: Timeline, record: EntryRecord, connection: number) => void} send
  * @property {(timeline: Timeline) => void} typing tells the peer that the user types
+ * @property {(timeline: Timeline, marks: {read?: number, delivered?: number}, connection: number) => void} mark tells the server marks of the user
  * @property {() => void} probe pings the connection, because an ack is late
  * @property {(connection: number) => void} checkDrained an ack has arrived on it, or is not awaited any more
  * @property {(timeline: Timeline, request: Range) => void} read reads a page of the history
@@ -156,7 +198,8 @@
  * @property {(event: (now: number) => unknown) => void} run runs an event and executes its effects
  * @property {() => import("./error.js").ChatError | undefined} closeReason
  * @property {() => {order: number, created: number}} stamp the next place in the order of sending
- * @property {Emit<TimelineEffects>} emit
+ * @property {Emit<TimelineEffects & ListEffects>} emit
+ * @property {() => void} watch a conversation is shown from now on
  *
  * @typedef {object} LinkEffects Effects of the link, which `Chat` executes. `id` is that of a connection.
  * @property {(id: number) => unknown} open
@@ -167,14 +210,27 @@
  * @property {(id: number) => unknown} checkDrained its last ack may have arrived already
  * @property {() => void} state the state has changed
  * @property {() => unknown} diagnose finds out why handshakes are rejected
- * @property {(all: boolean) => void} catchUp reads missed messages, of all conversations or of the open ones
+ * @property {(connected: boolean) => void} catchUp reads what may have been missed; there is a new connection, or one has been replaced
  *
- * @typedef {{[Name in keyof (LinkEffects & TimelineEffects)]: (...values: [...Parameters<(LinkEffects & TimelineEffects)[Name]>, now: number]) => unknown}} Effects Functions that execute effects. Each gets the time last.
+ * @typedef {object} ListEffects Effects of the list, which `Chat` executes.
+ * @property {(request: ListRange) => void} readList reads a page of the list
+ * @property {(timelines: Timeline[]) => void} readPresence asks for the presence of the peers
+ *
+ * @typedef {LinkEffects & TimelineEffects & ListEffects} AllEffects
+ * @typedef {{[Name in keyof AllEffects]: (...values: [...Parameters<AllEffects[Name]>, now: number]) => unknown}} Effects Functions that execute effects. Each gets the time last.
  *
  * @typedef {{type: "hello", tab: string} | {type: "read", id: string, seq: number} | {type: "forget"}} TabMessage
  *
  * @typedef {{value: string, lifetime: number, expiresAt: number}} Token `expiresAt` on the clock `env.clock`
  * @typedef {ReturnType<typeof import("./token.js").createTokens>} Tokens
+ *
+ * @typedef {{status: number, body: unknown, link: string | null}} Response
+ * @typedef {ReturnType<typeof import("./request.js").createRequest>} Request
+ *
+ * @typedef {object} RequestOptions
+ * @property {boolean} [optional] whether an older server lacks the resource: status 404 means `unsupported`
+ * @property {object} [change] is put
+ *
  * @typedef {{opened(id: number): void, received(id: number, data: unknown): void, closed(id: number, code: number): void}} SocketHandler
  *
  * @typedef {object} Env Everything that the library takes from outside.

@@ -53,7 +53,7 @@ test("a listener that throws does not stop the others", async () => {
   world.write("ann", "a");
   await world.advance(100);
   assert.equal(chat.with("ann").snapshot.entries.length, 1);
-  assert.ok(received.some((v) => v.state === "online") && received.some((v) => v.entries?.length) && received.some((v) => v.length));
+  assert.ok(received.some((v) => v.state === "online") && received.some((v) => v.entries?.length) && received.some((v) => v.conversations?.length));
   assert.ok(logs.some(([level, event]) => level === "error" && event === "listener_failed"));
 });
 

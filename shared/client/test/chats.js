@@ -24,15 +24,17 @@ export class Watcher {
     });
   }
 
-  check({ entries, read }) {
+  check({ entries, read, readByPeer, deliveredToPeer }) {
     const keys = new Set(entries.map((e) => e.key));
     assert.equal(keys.size, entries.length, "two entries have the same key");
     const ordered = entries.every(({ seq = Infinity }, i) => !i || entries[i - 1].seq < seq || seq === Infinity);
     if (!ordered) assert.fail(`order: ${entries.map((e) => e.seq)}`);
     for (const key of this.seen.keys()) if (!keys.has(key)) assert.fail(`an entry has disappeared: ${key}`);
     for (const entry of entries) this.compare(this.seen.get(entry.key), entry);
-    assert.ok(read >= (this.read ?? 0));
-    this.read = read;
+    for (const [name, mark] of Object.entries({ read, readByPeer, deliveredToPeer })) {
+      assert.ok(mark >= (this[name] ?? 0), `${name} has moved back`);
+      this[name] = mark;
+    }
   }
 
   compare(before, entry) {

@@ -24,6 +24,8 @@ export const TIMING = {
   token: 1_000,
   request: 1_000,
   gather: 5,
+  mark: 50,
+  delivered: 5,
   save: 50,
   storage: 500,
 };

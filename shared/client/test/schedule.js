@@ -9,6 +9,23 @@ import { World } from "./world.js";
 
 const FAULTS = ["refuse", "losePush", "doublePush", "rateLimit", "unavailable", "cutBefore", "cutAfter", "loseAck", "throttle", "crash", "echoPush", "networkError", "serverError", "nonsense", "expire"];
 
+/** Checks that the marks, the ticks and the number of unread messages are those of the server. */
+function checkMarks(world, peer, shown) {
+  const { read, unread, readByPeer, deliveredToPeer, entries, marksKnown } = shown;
+  const [mine, theirs] = [world.marks(peer), world.marks(peer, peer)];
+  assert.ok(marksKnown);
+  if (!world.features.modern) return assert.deepEqual([readByPeer, deliveredToPeer], [0, 0]);
+  assert.deepEqual([readByPeer, deliveredToPeer], [theirs.read, theirs.delivered], `${peer}: marks of the peer`);
+  // Up to own messages, the server needs no mark.
+  assert.ok(read >= mine.read, `${peer}: ${read} is less than ${mine.read}`);
+  assert.equal(unread, world.unread(peer), `${peer}: unread`);
+  for (const { own, seq, state } of entries.filter((e) => e.seq !== undefined)) {
+    if (own && readByPeer && seq <= readByPeer) assert.equal(state, "read");
+    else if (own && deliveredToPeer && seq <= deliveredToPeer) assert.equal(state, "delivered");
+    else assert.ok(state === "stored" || state === "delivered", state);
+  }
+}
+
 /** Runs the schedule of a seed. */
 export async function schedule(seed) {
   const world = new World(seed);
@@ -16,6 +33,7 @@ export async function schedule(seed) {
   const pick = (list) => list[Math.floor(random() * list.length)];
   for (const fault of FAULTS) if (random() < 0.5) world.faults[fault] = random() * 0.3;
   world.latency = [1, pick([10, 200, 3_000])];
+  world.features.modern = random() < 0.8;
   const peers = ["ann", "bob"];
   const old = Math.floor(random() * 80);
   for (const peer of peers) {
@@ -42,6 +60,7 @@ export async function schedule(seed) {
     chat.connect();
     await world.advance(0);
   };
+  const someMarks = () => ({ read: Math.floor(random() * 40), delivered: Math.floor(random() * 50) });
   const actions = {
     send() {
       const i = Math.floor(random() * peers.length);
@@ -61,6 +80,16 @@ export async function schedule(seed) {
     },
     older: () => void chat.with(pick(peers)).older(1 + Math.floor(random() * 60)).catch(() => {}),
     read: () => chat.with(pick(peers)).markRead(),
+    readSome() {
+      const { entries } = chat.with(pick(peers)).snapshot;
+      chat.with(pick(peers)).markRead(pick(entries)?.seq);
+    },
+    // Another device of the user, and the peer, mark and get messages.
+    readElsewhere: () => world.features.modern && world.mark(pick(peers), "me", someMarks()),
+    peerMarks() {
+      const peer = pick(peers);
+      if (world.features.modern) world.mark(peer, peer, someMarks());
+    },
     connect: () => chat.connect(),
     handOver: () => world.advance(116 * MINUTE),
     die: async () => {
@@ -75,7 +104,7 @@ export async function schedule(seed) {
     })),
     restart,
   };
-  const often = ["send", "send", "send", "send", "write", "write", "pass", "pass", "pass", "cut"];
+  const often = ["send", "send", "send", "send", "write", "write", "pass", "pass", "pass", "cut", "peerMarks"];
   const rare = Object.keys(actions);
   for (let i = 0; i < 30; i++) {
     await actions[random() < 0.75 ? pick(often) : pick(rare)]();
@@ -99,6 +128,7 @@ export async function schedule(seed) {
     assert.deepEqual(texts(last.entries.filter((e) => e.seq !== undefined)), texts(log), `${peer}: shown and log`);
     const good = sent[i].filter(({ text }) => text.startsWith("text"));
     assert.deepEqual(texts(log.filter((m) => m.client_message_id)), texts(good), `${peer}: order of sending`);
+    checkMarks(world, peer, last);
     const failed = last.entries.filter((e) => e.state === "failed");
     assert.equal(last.entries.length, log.length + failed.length);
     assert.deepEqual(texts(failed).sort(), texts(sent[i]).filter((text) => text.startsWith("fatal")).sort());

@@ -8,6 +8,8 @@ import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { setTimeout as after } from "node:timers/promises";
 
+import { Features } from "./features.js";
+
 const { WebSocketServer } = createRequire(import.meta.url)("ws");
 
 /** Size limit of a client's frame, which is that of API Gateway. A larger frame closes the connection with 1009. */
@@ -65,6 +67,7 @@ export class ChatServer {
   frames = [];
   /** Requests of the history: `{at, user, query, status}`. */
   requests = [];
+  features = new Features();
   /** TCP connections of handshakes; some get no response. */
   #upgrading = new Set();
   /** Whether new connections are dead: the server reads nothing from them, not even a close. */
@@ -90,6 +93,8 @@ export class ChatServer {
    * the delay, not before; `status` and `body`: of the response; `cut`: the connection breaks; `hang`: no response.
    */
   onHistory = () => undefined;
+  /** Rule of another request, such as of the list: `(name) => fault`, with `delay`, `status` and `body`. */
+  onOther = () => undefined;
 
   constructor({ withAuth = false } = {}) {
     this.withAuth = withAuth;
@@ -237,7 +242,18 @@ export class ChatServer {
     if (fault.gatewayError) return this.#send(connection, gatewayError(fault.gatewayError));
     if (frame?.action === "ping") return this.#send(connection, fault.response ?? { type: "pong", timestamp: new Date().toISOString() });
     if (frame?.action === "typing") return;
+    if (frame?.action === "mark" && this.features.modern) return this.mark(user, frame.receiver_id, frame, connection);
     await this.#store(connection, frame, fault);
+  }
+
+  /** Raises marks of a user, and pushes the receipt to both users, but not to the connection that it came from. */
+  mark(user, peer, marks, origin) {
+    const receipt = this.features.raise(conversationId(user, peer), user, this.log(user, peer), marks);
+    if (!receipt) return;
+    const shown = this.features.settings(user).receipts && this.features.settings(peer).receipts;
+    for (const connection of this.connections) {
+      if (connection !== origin && (connection.user === user || (connection.user === peer && shown))) this.#send(connection, receipt);
+    }
   }
 
   async #store(connection, frame, fault) {
@@ -306,6 +322,7 @@ export class ChatServer {
     const url = new URL(request.url, "http://here");
     const query = Object.fromEntries(url.searchParams);
     const user = this.withAuth ? this.#userOf(request.headers.authorization?.replace(/^Bearer /, "")) : undefined;
+    if (url.pathname !== "/chat/history") return this.#serveOther(user ?? (this.withAuth ? null : query.user), url, request, response);
     const logged = { at: performance.now(), user, query, url: request.url, authorization: request.headers.authorization };
     this.requests.push(logged);
     // The page is read when the request arrives, as if the response were on its way from then on.
@@ -315,11 +332,28 @@ export class ChatServer {
     if (fault.hang) return;
     if (fault.cut) return response.destroy();
     const rejection = this.withAuth && (!user ? 401 : user !== query.user1 && user !== query.user2 ? 403 : undefined);
-    logged.status = fault.status ?? (rejection || (url.pathname === "/chat/history" ? 200 : 404));
+    logged.status = fault.status ?? (rejection || 200);
     const { body, links } = fault.fresh ? this.#page(query) : page;
     if (logged.status === 200 && links) response.setHeader("link", links);
     response.writeHead(logged.status, { "content-type": "application/json" });
     response.end(fault.body ?? (logged.status === 200 ? body : JSON.stringify({ status: logged.status, title: "Refused" })));
+  }
+
+  async #serveOther(user, url, request, response) {
+    const chunks = await request.toArray();
+    const init = { method: request.method, body: Buffer.concat(chunks).toString() };
+    const logs = [...this.logs].flatMap(([id, log]) => {
+      const { sender_id, receiver_id } = log[0] ?? {};
+      return sender_id === user ? [[id, receiver_id, log]] : receiver_id === user ? [[id, sender_id, log]] : [];
+    });
+    const rejection = this.withAuth && (!user ? 401 : user !== url.searchParams.get("user") ? 403 : undefined);
+    const fault = (await this.onOther(url.pathname.split("/").at(-1))) ?? {};
+    if (fault.delay) await after(fault.delay);
+    const { status, items, link } = rejection ? { status: rejection } : this.features.respond(user, url, init, logs, performance.now());
+    if (link) response.setHeader("link", link);
+    response.writeHead(fault.status ?? status, { "content-type": "application/json" });
+    response.end(fault.body ?? JSON.stringify(items ?? { title: "Refused" }));
+    if (init.method === "PUT" && status === 200) this.sendRaw(user, JSON.stringify({ type: "settings", ...this.features.settings(user) }));
   }
 
   #page({ user1 = "", user2 = "", limit = 1_000, after: from, before }) {

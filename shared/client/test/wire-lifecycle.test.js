@@ -121,7 +121,7 @@ scenario("a listener that throws stops neither the client nor the other listener
   await conversation.send("hi").done;
   server.post("ben", "ann", "hello");
   await until(() => received.snapshots.at(-1).entries.length === 2, "the other listener gets both");
-  await until(() => received.lists.at(-1)?.[0]?.last?.text === "hello", "so does the list's");
+  await until(() => received.lists.at(-1)?.conversations[0]?.last?.text === "hello", "so does the list's");
   assert.equal(received.states.at(-1), "online");
   assert.ok(ann.logs.some(([level, event]) => level === "error" && event === "listener_failed"), "it is logged");
 });

@@ -202,8 +202,9 @@ for (const [what, clock] of Object.entries(CLOCKS)) {
   });
 }
 
-scenario("with today's server messages work, and unsupported calls reject without a frame", async (world) => {
+scenario("with an older server messages work, unsupported calls reject, and no unknown frame is sent", async (world) => {
   const { server } = world;
+  server.features.modern = false;
   const ann = await world.online("ann");
   const view = ann.with("ben");
   const entry = view.conversation.send("hi");
@@ -213,11 +214,23 @@ scenario("with today's server messages work, and unsupported calls reject withou
   await assert.rejects(view.conversation.remove(view.entries[0]), unsupported);
   for (let index = 0; index < 10; index++) view.conversation.typing();
   // Nobody has heard of the peer, so it is not told that the user types.
+  server.post("ben", "ann", "hello");
+  await view.shows(["hi", "hello"]);
+  assert.equal(view.now.unread, 1);
   view.conversation.markRead();
+  let list;
+  ann.chat.onConversations((now) => (list = now));
+  ann.chat.onSettings((settings) => assert.equal(settings, undefined));
+  await assert.rejects(ann.chat.setSettings({ receipts: false }), unsupported);
+  const known = [];
+  for await (const { peer, unread } of ann.chat.conversations()) known.push([peer, unread]);
   await after(50);
+  assert.deepEqual(known, [["ben", 0]]);
+  assert.deepEqual([list.conversations.length, list.more, list.error, await ann.chat.moreConversations()], [1, false, undefined, { more: false }]);
+  assert.deepEqual(server.features.asked("presence"), []);
   assert.deepEqual(server.frames.filter(({ frame }) => frame.action !== "ping").map(({ frame }) => frame.action), ["sendMessage"]);
   assert.deepEqual(server.handshakes[0].protocols, ["chat.v1"]);
-  assert.deepEqual([view.now.typing, view.now.readByPeer, view.texts], [[], 0, ["hi"]]);
+  assert.deepEqual([view.now.typing, view.now.readByPeer, view.texts], [[], 0, ["hi", "hello"]]);
 });
 
 scenario("unknown frames and fields of a later server are ignored", async (world) => {

@@ -100,7 +100,7 @@ scenario("another user of the same browser sees and sends nothing of the first o
   await until(() => views.every(({ now }) => !now.loading), "all were read");
   await after(100);
   assert.deepEqual(views.flatMap(({ texts }) => texts), []);
-  assert.deepEqual(lists.flat(), []);
+  assert.deepEqual(lists.flatMap(({ conversations }) => conversations), []);
   assert.equal(server.frames.slice(before).filter(({ frame }) => frame.action === "sendMessage").length, 0);
   const again = await world.online("ann", { tab: browser.tab("ann") });
   await again.with("cat").shows(["not sent yet"]);

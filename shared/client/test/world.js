@@ -2,9 +2,10 @@
 // delays and cuts by a seeded random generator.
 
 import { conversationId } from "../src/id.js";
+import { Features } from "./features.js";
 import { seeded } from "./random.js";
 
-const flush = async (turns = 12) => {
+const flush = async (turns = 20) => {
   for (let i = 0; i < turns; i++) await null;
 };
 
@@ -33,6 +34,7 @@ export class World {
   document = Object.assign(new Target(), { visibilityState: "visible" });
   /** The probability of each fault, from 0 to 1. */
   faults = {};
+  features = new Features();
   latency = [5, 5];
   wrongClock = 0;
 
@@ -176,6 +178,7 @@ export class World {
     const gatewayError = (message) => socket.push({ message, connectionId: "AAAAAAAAAAAAAAA=", requestId: "AAAAAAAAAAAAAAA=" });
     if (this.happens("throttle")) return gatewayError("Too Many Requests");
     if (frame.action === "typing") return;
+    if (frame.action === "mark") return this.#mark(socket, frame);
     if (frame.action === "ping") return socket.push({ type: "pong", timestamp: "" });
     const { receiver_id: peer, message: text, client_message_id: id } = frame;
     const reject = (code, retryable, more = {}) =>
@@ -195,18 +198,54 @@ export class World {
     socket.push({ type: "ack", client_message_id: id, message_id, conversation_id: this.id(peer), seq, timestamp, status, duplicate });
   }
 
-  fetch(url, { headers = {}, signal } = {}) {
-    const query = new URL(url).searchParams;
+  #mark(socket, frame) {
+    const reject = (code, retryable, more) => socket.push({ type: "error", code, message: code, retryable, ...more });
+    if (!this.features.modern) return reject("invalid_frame", false);
+    if (this.happens("rateLimit")) return reject("rate_limited", true, { retry_after_ms: 1_500 });
+    if (this.happens("cutBefore")) return socket.end(1006);
+    this.mark(frame.receiver_id, "me", frame, socket);
+  }
+
+  /** Raises marks of a user, and pushes the receipt. */
+  mark(peer, user, marks, except) {
+    const receipt = this.features.raise(this.id(peer), user, this.log(peer), marks);
+    if (receipt) for (const socket of this.open) if (socket !== except && !this.happens("losePush")) socket.push(receipt);
+  }
+
+  /** Returns the marks of a user in the conversation with `peer`. */
+  marks(peer, user = "me") {
+    return this.features.marks(this.id(peer), user);
+  }
+
+  /** Returns the number of unread messages, as the server counts them. */
+  unread(peer) {
+    return this.features.unread(this.id(peer), "me", this.log(peer));
+  }
+
+  #respondOther(url, init) {
+    const logs = [...this.logs].map(([peer, log]) => [this.id(peer), peer, log]);
+    return this.features.respond("me", url, init, logs, this.time);
+  }
+
+  fetch(url, init = {}) {
+    const { headers = {}, signal } = init;
+    const { pathname, searchParams: query } = new URL(url);
+    if (pathname !== "/chat/history") return this.respond(signal, () => this.#respondOther(new URL(url), init));
     const number = (name) => (query.has(name) ? Number(query.get(name)) : undefined);
     const request = { peer: query.get("user2"), after: number("after"), before: number("before"), limit: number("limit"), headers, time: this.time };
     this.requests.push(request);
-    const early = this.random() < 0.5 && this.page(request);
+    return this.respond(signal, () => this.page(request));
+  }
+
+  /** Returns the response to a request that is processed when it arrives, or when the response leaves. */
+  respond(signal, process) {
+    const early = this.random() < 0.5 && structuredClone(process());
     return new Promise((resolve, reject) => {
       signal?.addEventListener("abort", () => reject(signal.reason));
       this.later(() => {
         if (this.happens("networkError")) return reject(new TypeError("fetch failed"));
-        const status = this.status ?? (this.happens("serverError") ? 503 : 200);
-        const { items, link } = early || this.page(request);
+        const { items, link, status: answer = 200 } = early || process();
+        const status = this.status ?? (this.happens("serverError") ? 503 : answer);
         const body = this.happens("nonsense") ? [{}, 7, null] : items;
         resolve({ status, headers: new Headers(link ? { link } : {}), json: async () => JSON.parse(JSON.stringify(body)) });
       });

@@ -1,0 +1,114 @@
+import { ChatError } from "./error.js";
+import { parseMessage } from "./history.js";
+import { conversationId } from "./id.js";
+import { toCount } from "./list.js";
+
+/** @import { Conversations, Env, Link, Timeline, Tokens } from "./types.js" */
+
+/**
+ * Returns a function that handles the frames of the server.
+ * @param {Env} env
+ * @param {Conversations} conversations
+ * @param {Link} link
+ * @param {Tokens} tokens
+ * @param {(settings: unknown) => unknown} setSettings
+ */
+export function createFrames({ user, log }, conversations, link, tokens, setSettings) {
+  /**
+   * Lets the list be read again if a frame makes the number of unread messages uncertain.
+   * @param {Timeline} timeline
+   */
+  const doubt = ({ counted, uncertain }) => {
+    // It is not known whether a row that is on its way counts the message.
+    if (!counted && (uncertain || conversations.list.loading)) conversations.list.doubt();
+  };
+
+  /** Handlers by type. Each returns whether the frame makes sense. @type {Record<string, (frame: any, now: number) => unknown>} */
+  const handlers = {
+    pong: () => true,
+
+    message(frame, now) {
+      const peer = frame.sender_id === user ? frame.receiver_id : frame.sender_id;
+      const message = typeof peer === "string" && parseMessage(frame, user, peer);
+      if (!message || frame.conversation_id !== conversationId(user, peer)) return false;
+      const { timeline } = conversations.with(peer);
+      timeline.push(message, now);
+      doubt(timeline);
+      return true;
+    },
+
+    ack: (frame, now) => Number.isSafeInteger(frame.seq) && conversations.find(frame.conversation_id)?.timeline.ack(frame, now),
+
+    // Of a conversation that is not known here, nothing is shown.
+    typing({ conversation_id: id, user_id }, now) {
+      const conversation = conversations.find(id);
+      if (conversation?.peer === user_id && user_id !== user) conversation?.timeline.signs.types(now);
+      return true;
+    },
+
+    receipt({ conversation_id: id, user_id, read, delivered }, now) {
+      const timeline = conversations.find(id)?.timeline;
+      if (user_id === user) timeline?.marks.stored(toCount(read), toCount(delivered));
+      else if (user_id === timeline?.peer) {
+        timeline?.signs.heard(now);
+        timeline?.marks.ofPeer(toCount(read), toCount(delivered));
+      }
+      if (timeline) doubt(timeline);
+      return true;
+    },
+
+    settings: (frame) => (setSettings(frame), true),
+  };
+
+  /**
+   * @param {number} id of the connection
+   * @param {any} frame
+   * @param {number} now
+   */
+  function failed(id, { code, message, retryable, retry_after_ms: wait, client_message_id: clientId }, now) {
+    // Errors of the connection, not of the message: it is sent again at once, on a new connection.
+    const reconnect = code === "token_expired" || code === "not_connected";
+    const retryAfterMs = reconnect ? 0 : wait >= 0 ? Number(wait) : undefined;
+    const error = new ChatError(String(code), String(message), { retryable: reconnect || retryable === true, retryAfterMs });
+    for (const { outbox, marks } of conversations.timelines) {
+      if (typeof clientId !== "string" && error.retryable) marks.refused(now, retryAfterMs);
+      outbox.sendFailed(clientId, error, now);
+    }
+    if (code === "token_expired") tokens.invalidate();
+    if (reconnect) link.drop(id, now);
+  }
+
+  /**
+   * @param {number} id of the connection
+   * @param {unknown} data
+   * @param {number} now
+   */
+  return (id, data, now) => {
+    const frame = parseFrame(data);
+    const { type } = frame;
+    // An error of API Gateway itself, such as `{"message":"Too Many Requests","connectionId":"…","requestId":"…"}`.
+    const rejected = !type && frame.connectionId;
+    if (rejected) {
+      for (const { outbox, marks } of conversations.timelines) {
+        outbox.rejected(id, now);
+        marks.refused(now);
+      }
+    }
+    link.received(id, now, rejected || type === "pong" || type === "ack" || type === "error");
+    if (Object.hasOwn(handlers, type) && handlers[type](frame, now)) return;
+    log("warn", "frame", { type: String(type), code: frame.code });
+    if (type === "error") failed(id, frame, now);
+  };
+}
+
+/**
+ * @param {unknown} data
+ * @returns {any}
+ */
+function parseFrame(data) {
+  try {
+    return Object(JSON.parse(String(data)));
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,107 @@
+import { networkError } from "./error.js";
+import { createHistory, optionalString } from "./history.js";
+import { createListReader } from "./list.js";
+
+/** @import { ChatError } from "./error.js" */
+/** @import { Conversations, ConversationSummary, Env, ListPage, ListRange, Range, Request, Timeline } from "./types.js" */
+
+/**
+ * Returns the functions that read from the HTTP API. Those that execute an effect pass what they have read to its state machine.
+ * @param {Request} request
+ * @param {Env} env
+ * @param {Conversations} conversations
+ * @param {(event: (now: number) => unknown) => void} run runs an event and executes its effects
+ * @param {(error: unknown) => unknown} rejectedUser closes the connections if the server rejects the user
+ */
+export function createReads(request, env, conversations, run, rejectedUser) {
+  const { user, clock, log } = env;
+  const readPage = createHistory(request, env);
+  const readList = createListReader(request, env);
+
+  /**
+   * @param {Timeline} timeline
+   * @param {Range} range
+   */
+  async function history(timeline, range) {
+    try {
+      const { messages, more } = await readPage(timeline.peer, range);
+      run((now) => timeline.page(range, messages, more, now));
+    } catch (cause) {
+      const error = networkError(cause);
+      run((now) => timeline.pageFailed(range, error, now));
+      run(() => rejectedUser(error));
+    }
+  }
+
+  /**
+   * @param {ListRange} range
+   * @param {number} requestedAt
+   */
+  async function list(range, requestedAt) {
+    const { list } = conversations;
+    try {
+      const page = await readList(range);
+      // Meanwhile the user may have signed out.
+      if (list !== conversations.list) return;
+      run(() => {
+        conversations.take(page, requestedAt);
+        list.page(page);
+        conversations.listRead();
+      });
+    } catch (cause) {
+      const error = networkError(cause);
+      run((now) => {
+        list.failed(error, now);
+        conversations.listRead();
+      });
+      run(() => rejectedUser(error));
+    }
+  }
+
+  /** @param {Timeline[]} timelines whose peers are asked for, at most 100 */
+  async function presence(timelines) {
+    try {
+      const query = [["user", user], ...timelines.map(({ peer }) => ["of", peer])];
+      const { body } = await request("presence", query, { optional: true });
+      const items = new Map(Array.isArray(body) ? body.map((item) => [item?.user_id, item]) : []);
+      run(() => timelines.forEach(({ peer, signs }) => {
+        const { online, last_seen } = Object(items.get(peer));
+        signs.setPresence({ online: online === true, lastSeen: optionalString(last_seen) });
+      }));
+    } catch (error) {
+      log("info", "no_presence", { error });
+      run(() => rejectedUser(error));
+    }
+  }
+
+  /**
+   * Reads the whole list.
+   * @returns {AsyncGenerator<ConversationSummary, void, void>}
+   */
+  async function* all() {
+    const seen = new Set();
+    let page = /** @type {ListPage | void} */ (undefined);
+    do {
+      const requestedAt = clock.read();
+      page = await readList({ before: page?.next, limit: 100 }).catch(ifUnsupported);
+      if (!page) return yield* conversations.summaries();
+      const taken = conversations.take(page, requestedAt);
+      run(() => {});
+      yield* taken.filter((one) => !seen.has(one)).map((one) => one.summary());
+      taken.forEach((one) => seen.add(one));
+    } while (page.next !== undefined);
+  }
+
+  /** A browser does not tell why a handshake was rejected. A request of the history does. */
+  const diagnose = () => readPage(user, { limit: 1 }).catch((error) => run(() => rejectedUser(error)));
+
+  return { page: readPage, history, list, presence, all, diagnose };
+}
+
+/**
+ * Returns nothing for an operation that the server does not have.
+ * @param {ChatError} error
+ */
+function ifUnsupported(error) {
+  if (error.code !== "unsupported") throw error;
+}

@@ -1,0 +1,88 @@
+// What a stand-in server has beside the log: marks, the list of conversations, presence and settings.
+
+export class Features {
+  /** Whether the server has them. An older one responds with 404, and with an error to a mark. */
+  modern = true;
+  /** Users who are online. */
+  here = new Set();
+  /** Settings by user. */
+  #settings = new Map();
+  /** Marks by conversation id and user. */
+  #marks = new Map();
+  /** Requests: `{name, user, query, of, at}`. */
+  requests = [];
+
+  /** Returns the marks of a user. */
+  marks(id, user) {
+    const key = `${id} ${user}`;
+    if (!this.#marks.has(key)) this.#marks.set(key, { read: 0, delivered: 0 });
+    return this.#marks.get(key);
+  }
+
+  settings(user) {
+    if (!this.#settings.has(user)) this.#settings.set(user, { receipts: true, presence: true });
+    return this.#settings.get(user);
+  }
+
+  /** Raises marks of a user, up to the newest number. Returns the receipt if they have grown. */
+  raise(id, user, log, { read = 0, delivered = 0 }) {
+    const marks = this.marks(id, user);
+    const before = { ...marks };
+    const newest = Math.max(0, log.at(-1)?.seq ?? 0);
+    marks.read = Math.max(marks.read, Math.min(newest, read));
+    marks.delivered = Math.max(marks.delivered, marks.read, Math.min(newest, delivered));
+    if (marks.read === before.read && marks.delivered === before.delivered) return;
+    return { type: "receipt", conversation_id: id, user_id: user, ...marks, at: new Date(0).toISOString() };
+  }
+
+  /** Returns the number of unread messages of a user. */
+  unread(id, user, log, { read } = this.marks(id, user)) {
+    return Math.min(100, log.filter((entry) => entry.sender_id !== user && entry.seq > read && entry.seq > 0).length);
+  }
+
+  /** Returns the row of a conversation in the list of a user. */
+  row(id, user, peer, log) {
+    const { seq, sender_id, message, timestamp } = log.at(-1);
+    const theirs = this.marks(id, peer);
+    const receipts = this.settings(user).receipts && this.settings(peer).receipts;
+    return {
+      conversation_id: id, peer_id: peer, newest_seq: seq, timestamp,
+      preview: { seq, sender_id, message: message.slice(0, 200), timestamp },
+      unread: this.unread(id, user, log), ...this.marks(id, user),
+      ...(receipts && { peer_read: theirs.read, peer_delivered: theirs.delivered }),
+    };
+  }
+
+  /**
+   * Returns the response to a request: status, body and link. `logs`: those of the user, `[id, peer, log]`. The cursor of the list is
+   * an index, so that a conversation may be on two pages, or on none.
+   */
+  respond(user, url, init, logs, at) {
+    const name = url.pathname.split("/").at(-1);
+    const query = Object.fromEntries(url.searchParams);
+    const of = url.searchParams.getAll("of");
+    this.requests.push({ name, user, query, of, at });
+    if (!this.modern) return { status: 404, items: { title: "Not Found" } };
+    if (name === "conversations") return this.#list(user, query, logs);
+    if (name === "presence") return { status: 200, items: of.map((peer) => this.#presence(peer)) };
+    if (init.method === "PUT") Object.assign(this.settings(user), JSON.parse(init.body));
+    return { status: 200, items: this.settings(user) };
+  }
+
+  #list(user, { limit = 50, before = 0 }, logs) {
+    const rows = logs.filter(([, , log]) => log.length).map(([id, peer, log]) => this.row(id, user, peer, log));
+    rows.sort((a, b) => b.timestamp.localeCompare(a.timestamp));
+    const end = Number(before) + Number(limit);
+    const link = `<?user=${encodeURIComponent(user)}&limit=${limit}&before=${end}>; rel="next"`;
+    return { status: 200, items: rows.slice(Number(before), end), link: end < rows.length ? link : undefined };
+  }
+
+  #presence(user) {
+    return this.here.has(user) ? { user_id: user, online: true } : { user_id: user, online: false, last_seen: "2026-11-29T11:00:00.000Z" };
+  }
+
+  /** Returns the requests of a resource, such as `conversations`. */
+  asked(name) {
+    return this.requests.filter((request) => request.name === name);
+  }
+}
