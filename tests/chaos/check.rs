@@ -6,9 +6,11 @@
 //! - `facts`: the history, arranged for the rules
 //! - `stored`: rules of the stored messages
 //! - `sends`: rules of the messages that clients send, and of their acks
+//! - `lists`: rules of marks, and of lists of conversations
 //! - `received`: rules of pages, pushes, and the clients' copies of the log
 
 mod facts;
+mod lists;
 mod received;
 mod sends;
 mod stored;
@@ -18,10 +20,12 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::tests::client::{Ack, Message};
+use ::tests::client::{Ack, Message, Row};
+use chat::Marks;
 
 use crate::history::{History, Key, Outcome, Stored};
 use facts::Facts;
+use lists::{listed_once_acknowledged, marks_are_numbers, marks_grow, receipts, unread};
 use received::{logs, pages, pushes, well_formed};
 use sends::{acknowledged, answered, in_order, new_once, refused};
 use stored::{numbers, stored_as_sent, stored_once, times};
@@ -78,6 +82,36 @@ pub enum Violation {
         conversation_id: String,
         seq: i64,
     },
+    /// A mark that a client had seen was larger than in a list that was requested later.
+    MarkBack {
+        conversation_id: String,
+        user_id: String,
+        seen: Marks,
+        later: Marks,
+    },
+    /// A mark is beyond the newest message, or a message was read and not delivered.
+    BadMark {
+        conversation_id: String,
+        user_id: String,
+        marks: Marks,
+    },
+    /// A receipt went to an old client, or to somebody else.
+    ReceiptAstray { connection: u64, user_id: String },
+    /// A message was acknowledged, and its conversation is not in the list of one of its users.
+    NotListed {
+        user_id: String,
+        conversation_id: String,
+    },
+    /// A conversation in a list ends before a message that a client had seen, or shows another text.
+    ListStale { user_id: String, row: Row },
+    /// The count of unread messages is not that of the log.
+    UnreadDiffers {
+        user_id: String,
+        conversation_id: String,
+        unread: usize,
+        least: usize,
+        most: usize,
+    },
     /// A frame lacks fields of its type, or a page is not an array of messages.
     Malformed { source: String, text: String },
     /// A device's copy differs from the log at the end; the first difference.
@@ -112,6 +146,11 @@ pub fn check(history: &History, stored: &[Stored]) -> Vec<Violation> {
         in_order,
         pages,
         pushes,
+        marks_grow,
+        marks_are_numbers,
+        receipts,
+        listed_once_acknowledged,
+        unread,
         well_formed,
         logs,
     ];

@@ -54,6 +54,15 @@ impl Copies {
         }
     }
 
+    /// Returns the number up to which a conversation is here without gaps; `None` if it is not followed.
+    pub fn last(&self, conversation_id: &str) -> Option<i64> {
+        let copies = self.copies.lock();
+        let copy = copies
+            .iter()
+            .find(|(conversation, _)| conversation.id == conversation_id);
+        copy.map(|(_, copy)| copy.last())
+    }
+
     /// Marks all copies: after a time without a connection, any conversation may have more
     /// messages.
     pub fn read_on(&self) {

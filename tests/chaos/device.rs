@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
 use tests::client::Frame;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
@@ -23,6 +24,8 @@ pub struct Device {
     pub ws: String,
     /// The user.
     pub user_id: String,
+    /// Whether it gets every kind of frame, and marks what it has.
+    pub modern: bool,
     /// The messages that it sends.
     pub outbox: Outbox,
     /// Its copies of conversations.
@@ -42,7 +45,7 @@ impl Device {
     pub async fn run(mut self) {
         let mut failures = 0;
         while !self.is_over() {
-            match Session::open(&self.ws, &self.user_id, &self.recorder).await {
+            match Session::open(&self.ws, &self.user_id, self.modern, &self.recorder).await {
                 Some(session) => {
                     failures = 0;
                     self.serve(session).await;
@@ -99,10 +102,15 @@ impl Device {
             }
             let wake = self.outbox.wake(may_write);
             tokio::select! {
-                frame = session.next() => match frame {
-                    Ok(frame) => self.on_frame(&frame),
-                    Err(why) => return why,
-                },
+                frame = session.next() => {
+                    let sent = match frame {
+                        Ok(frame) => self.on_frame(&frame, session).await,
+                        Err(why) => Err(why),
+                    };
+                    if let Err(why) = sent {
+                        return why;
+                    }
+                }
                 () = sleep_until(wake.unwrap_or(end)) => {}
                 () = sleep_until(end) => return "the device moves on".to_owned(),
                 _ = self.phase.changed() => {}
@@ -110,13 +118,29 @@ impl Device {
         }
     }
 
-    fn on_frame(&mut self, frame: &Frame) {
-        if let Frame::Message(message) = frame {
-            self.copies.add(message);
-        }
+    /// Takes a frame, and may mark the conversation of a message.
+    async fn on_frame(&mut self, frame: &Frame, session: &mut Session) -> Result<(), String> {
         if let Some(own) = self.outbox.on_frame(frame) {
             self.copies.add(&own);
         }
+        let Frame::Message(message) = frame else {
+            return Ok(());
+        };
+        self.copies.add(message);
+        let last = self.copies.last(&message.conversation_id);
+        if !self.modern || last.is_none() || self.rng.bool() {
+            return Ok(());
+        }
+        // Some claim more than there is.
+        let number = if self.rng.u8(..) == 0 {
+            1 << 53
+        } else {
+            last.unwrap_or(0)
+        };
+        let field = if self.rng.bool() { "read" } else { "delivered" };
+        let id = &message.conversation_id;
+        let mark = json!({"action": "mark", "conversation_id": id, field: number});
+        session.send(mark.to_string()).await
     }
 
     /// Whether new messages may be written. If not, and none is pending, drops `busy`.

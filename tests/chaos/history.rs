@@ -13,7 +13,7 @@ use mongodb::bson::{Document, doc, oid::ObjectId};
 use mongodb::options::ReadConcern;
 use mongodb::{Collection, Database};
 use serde::Serialize;
-use tests::client::{Error, Frame, Message};
+use tests::client::{Error, Frame, Message, Row};
 
 /// Everything that a run did and saw.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -26,6 +26,8 @@ pub struct History {
     pub connections: Vec<Connection>,
     /// The pages of conversations that were read, by pollers and by devices with a gap.
     pub reads: Vec<Read>,
+    /// The lists of conversations that were read.
+    pub lists: Vec<Listed>,
     /// The copy of each conversation on each device at the end.
     pub held: Vec<Held>,
 }
@@ -146,6 +148,8 @@ pub struct Connection {
     pub id: u64,
     /// The user.
     pub user_id: String,
+    /// Whether its client gets every kind of frame.
+    pub modern: bool,
     /// Time at which it was open.
     pub opened: Duration,
     /// Time of its end.
@@ -184,6 +188,21 @@ pub struct Read {
     pub outcome: Outcome,
     /// The messages of the page.
     pub messages: Vec<Arc<Message>>,
+}
+
+/// A list that was requested.
+#[derive(Debug, Clone, Serialize)]
+pub struct Listed {
+    /// The user.
+    pub user_id: String,
+    /// Time just before the request.
+    pub start: Duration,
+    /// Time of the response, or at which it was given up.
+    pub end: Duration,
+    /// The outcome of the request.
+    pub outcome: Outcome,
+    /// The conversations.
+    pub rows: Vec<Row>,
 }
 
 /// The copy of a conversation on a device, at the end.

@@ -6,7 +6,7 @@
 //! - [`nemesis`]: executes a schedule
 //! - [`cluster`]: the chat, whose processes are killed, stopped and started again
 //! - [`skew`]: functions whose clocks are wrong
-//! - [`workload`]: the clients: [`device`] with [`outbox`] and [`copies`], and [`poller`]
+//! - [`workload`]: the clients: [`device`] with [`outbox`] and [`copies`], [`poller`] and [`lister`]
 //! - [`session`], [`pages`], [`texts`]: the parts of clients
 //! - [`recorder`], [`history`]: the record of everything that clients did and saw
 //! - [`check`]: the contract, as rules over a history and the stored messages
@@ -18,6 +18,7 @@ mod copies;
 mod device;
 mod fault;
 mod history;
+mod lister;
 mod nemesis;
 mod outbox;
 mod pages;

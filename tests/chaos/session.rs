@@ -26,10 +26,18 @@ pub struct Session {
 }
 
 impl Session {
-    /// Opens a connection of a user at an origin; `None` if that fails.
-    pub async fn open(ws: &str, user_id: &str, recorder: &Arc<Recorder>) -> Option<Self> {
+    /// Opens a connection of a user at an origin, as a modern client or an old one; `None` if that fails.
+    pub async fn open(
+        ws: &str,
+        user_id: &str,
+        modern: bool,
+        recorder: &Arc<Recorder>,
+    ) -> Option<Self> {
         let start = recorder.now();
-        let connect = Connect::user(ws, user_id).timeout(REQUEST_TIMEOUT);
+        let mut connect = Connect::user(ws, user_id).timeout(REQUEST_TIMEOUT);
+        if modern {
+            connect = connect.header("sec-websocket-protocol", "chat.v1");
+        }
         let opened = connect.open().await;
         let end = recorder.now();
         let error = opened.as_ref().err().cloned();
@@ -48,6 +56,7 @@ impl Session {
             record: history::Connection {
                 id: recorder.next_connection(),
                 user_id,
+                modern,
                 opened: end,
                 ended: end,
                 why: String::new(),

@@ -21,7 +21,13 @@ const SKEWS: [&str; 5] = ["-90s", "-2s", "", "+2s", "+90s"];
 const DRAWS: usize = 64;
 
 /// Functions whose processes get clocks.
-const SKEWED: [&str; 4] = ["connect", "disconnect", "history", "send-message"];
+const SKEWED: [&str; 5] = [
+    "connect",
+    "conversations",
+    "disconnect",
+    "history",
+    "send-message",
+];
 
 /// Functions whose clocks stay right: their behavior does not depend on those of others.
 const PLAIN: [&str; 3] = ["authorizer", "migrate", "page"];

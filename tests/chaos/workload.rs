@@ -4,6 +4,7 @@
 //! - [`outbox`](crate::outbox): sends a message until it is acknowledged
 //! - [`copies`](crate::copies): the copies of conversations on a device, and how gaps are filled
 //! - [`poller`](crate::poller): reads the history again and again
+//! - [`lister`](crate::lister): reads a user's list of conversations again and again
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use tokio::time::timeout;
 use crate::copies::Copies;
 use crate::device::Device;
 use crate::history::{Held, History};
+use crate::lister::Lister;
 use crate::outbox::Outbox;
 use crate::pages::{Conversation, Pages};
 use crate::poller::Poller;
@@ -31,6 +33,9 @@ const USERS_PER_SECOND_DEVICE: usize = 8;
 
 /// One of this number of users has a device that only listens.
 const USERS_PER_LISTENER: usize = 5;
+
+/// One of this number of users has a lister.
+const USERS_PER_LISTER: usize = 3;
 
 /// One of this number of conversations has a poller.
 const CONVERSATIONS_PER_POLLER: usize = 8;
@@ -178,6 +183,9 @@ impl Start {
             for device in 0..devices {
                 senders.push((user_id.clone(), device, theirs.clone()));
             }
+            if index % USERS_PER_LISTER == 0 {
+                self.lister(&user_id);
+            }
             if index % USERS_PER_LISTENER == 0 {
                 self.device(&user_id, devices, Vec::new(), Duration::ZERO);
             }
@@ -214,12 +222,15 @@ impl Start {
     ) {
         let name = format!("{user_id} {device}");
         let copies = Arc::new(Copies::new(name.clone(), &theirs, self.pages(name)));
+        let modern = !theirs.is_empty();
         let author = (user_id.to_owned(), device);
         let rng = self.rng.fork();
         let outbox = Outbox::new(author, theirs, interval, rng, Arc::clone(&self.recorder));
         let client = Device {
             ws: self.settings.ws.clone(),
             user_id: user_id.to_owned(),
+            // Those that only listen are old ones.
+            modern,
             outbox,
             copies: Arc::clone(&copies),
             rng: self.rng.fork(),
@@ -240,6 +251,18 @@ impl Start {
             phase: self.phases.clone(),
         };
         self.readers.push(tokio::spawn(poller.run()));
+    }
+
+    fn lister(&mut self, user_id: &str) {
+        let rng = self.rng.fork();
+        let lister = Lister::new(
+            user_id.to_owned(),
+            &self.settings.http,
+            rng,
+            self.phases.clone(),
+            Arc::clone(&self.recorder),
+        );
+        self.readers.push(tokio::spawn(lister.run()));
     }
 
     fn pages(&self, reader: String) -> Pages {

@@ -18,11 +18,15 @@ use crate::{TIMEOUT, process, programs, tools};
 pub const TEMPLATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/template.yaml");
 
 /// Limits too high to be reached. Tests of the limits pass their own.
-const UNLIMITED: [&str; 14] = [
+const UNLIMITED: [&str; 18] = [
     "--parameter",
     "MessageRate=1000",
     "--parameter",
     "MessageBurst=1000000",
+    "--parameter",
+    "MarkRate=1000",
+    "--parameter",
+    "MarkBurst=1000000",
     "--parameter",
     "SocketsPerUser=100000",
     "--parameter",

@@ -69,7 +69,7 @@ pub fn pushes(facts: &Facts) -> Vec<Violation> {
     found
 }
 
-/// Frames have the fields of their type, and pages are arrays of messages.
+/// Frames have the fields of their type, pages are arrays of messages, and lists are lists.
 pub fn well_formed(facts: &Facts) -> Vec<Violation> {
     let frames = frames(facts.history).filter_map(|(connection, _, frame)| match frame {
         Frame::Malformed(text) => Some((format!("connection {}", connection.id), text)),
@@ -80,7 +80,12 @@ pub fn well_formed(facts: &Facts) -> Vec<Violation> {
         Outcome::Malformed(text) => Some((read.reader.clone(), text)),
         _ => None,
     });
-    let all = frames.chain(pages);
+    let lists = facts.history.lists.iter();
+    let lists = lists.filter_map(|list| match &list.outcome {
+        Outcome::Malformed(text) => Some((format!("list of {}", list.user_id), text)),
+        _ => None,
+    });
+    let all = frames.chain(pages).chain(lists);
     all.map(|(source, text)| Violation::Malformed {
         source,
         text: text.clone(),

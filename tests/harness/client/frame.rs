@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chat::Marks;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, from_value};
 
@@ -14,6 +15,8 @@ pub enum Frame {
     Ack(Ack),
     /// The chat cannot or will not do what it was asked for.
     Error(Rejection),
+    /// The marks of a user have moved.
+    Receipt(Receipt),
     /// The response to a ping.
     Pong,
     /// A frame without `type`, which is not the chat's: an error of the gateway itself.
@@ -37,6 +40,7 @@ impl Frame {
             "message" => from_value(value).ok().map(Self::Message),
             "ack" => from_value(value).ok().map(Self::Ack),
             "error" => from_value(value).ok().map(Self::Error),
+            "receipt" => from_value(value).ok().map(Self::Receipt),
             "pong" => Some(Self::Pong),
             _ => None,
         }
@@ -80,6 +84,18 @@ pub struct Ack {
     pub timestamp: String,
     /// Whether an earlier attempt had stored it.
     pub duplicate: bool,
+}
+
+/// The marks of a user in a conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The conversation.
+    pub conversation_id: String,
+    /// The user.
+    pub user_id: String,
+    /// The marks.
+    #[serde(flatten)]
+    pub marks: Marks,
 }
 
 /// The fields of an error frame.

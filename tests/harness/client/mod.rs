@@ -7,6 +7,7 @@
 //! - [`pending`]: sends a message again until it is acknowledged
 //! - [`copy`]: drops messages that are known, and finds gaps
 //! - [`history`]: pages of the history, to fill gaps
+//! - [`list`]: the list of a user's conversations
 //! - [`backoff`]: pauses before the next attempt to send or to connect
 //! - [`http`]: an HTTP client
 //! - [`asserting`]: a client that panics
@@ -18,6 +19,7 @@ pub mod copy;
 pub mod frame;
 pub mod history;
 pub mod http;
+pub mod list;
 pub mod pending;
 
 use std::fmt::Display;
@@ -28,9 +30,10 @@ use thiserror::Error;
 
 pub use asserting::Client;
 pub use connection::{Connect, Connection, Token};
-pub use frame::{Ack, Frame, Message, Rejection};
+pub use frame::{Ack, Frame, Message, Receipt, Rejection};
 pub use history::{History, history_url};
 pub use http::{Http, HttpResponse, get, get_as, request, send};
+pub use list::{List, Row};
 pub use pending::{Pending, Reply};
 
 /// A handshake or a request that did not succeed.

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::tests::client::{Frame, Message};
+use ::tests::client::{Frame, Message, Row};
+use chat::Marks;
 use proptest::prelude::*;
 
-use super::run::{Run, USERS, ack};
+use super::run::{Run, USERS, ack, receipt};
 use crate::history::{Key, Outcome, Sent};
 
 /// Makes one change to a run.
@@ -71,6 +72,68 @@ pub const MUTATIONS: &[(&str, &[Mutation])] = &[
     ("Misdelivered", &[deliver_to_a_stranger]),
     ("PushDiffers", &[push_another_text, push_what_is_not_stored]),
     (
+        "MarkBack",
+        &[
+            |run| the_row(run).peer_read = 1,
+            |run| the_row(run).peer_delivered = 2,
+            |run| the_row(run).marks = Marks::new(0, 1),
+        ],
+    ),
+    (
+        "BadMark",
+        &[
+            |run| run.receive(0, receipt(1, Marks::new(0, i64::MAX))),
+            |run| {
+                run.receive(
+                    0,
+                    receipt(
+                        1,
+                        Marks {
+                            read: 2,
+                            delivered: 1,
+                        },
+                    ),
+                )
+            },
+            |run| {
+                run.receive(
+                    0,
+                    receipt(
+                        1,
+                        Marks {
+                            read: -1,
+                            delivered: 1,
+                        },
+                    ),
+                )
+            },
+        ],
+    ),
+    (
+        "ReceiptAstray",
+        &[
+            |run| run.receive(2, receipt(1, Marks::new(1, 1))),
+            |run| run.receive(3, receipt(1, Marks::new(1, 1))),
+            |run| run.history.connections[0].modern = false,
+        ],
+    ),
+    ("NotListed", &[|run| run.history.lists[0].rows.clear()]),
+    (
+        "ListStale",
+        &[
+            |run| the_row(run).preview.message.push('!'),
+            |run| the_row(run).preview.seq = 2,
+            |run| the_row(run).newest_seq = 2,
+        ],
+    ),
+    (
+        "UnreadDiffers",
+        &[
+            |run| the_row(run).unread = 0,
+            |run| the_row(run).unread = 101,
+        ],
+    ),
+    (
         "LogDiffers",
         &[
             |run| drop(any_held(run).pop()),
@@ -90,6 +153,7 @@ pub const MUTATIONS: &[(&str, &[Mutation])] = &[
             |run| run.receive(0, Frame::parse("")),
             |run| run.receive(0, Frame::parse(r#"{"type":"dance"}"#)),
             |run| run.history.reads[0].outcome = Outcome::Malformed("{}".to_owned()),
+            |run| run.history.lists[0].outcome = Outcome::Malformed("{}".to_owned()),
         ],
     ),
 ];
@@ -220,6 +284,10 @@ fn push_what_is_not_stored(run: &mut Run) {
     let mut message = run.last().clone();
     message.seq += 1;
     run.receive(0, Frame::Message(Arc::new(message)));
+}
+
+fn the_row(run: &mut Run) -> &mut Row {
+    &mut run.history.lists[0].rows[0]
 }
 
 fn any_held(run: &mut Run) -> &mut Vec<Arc<Message>> {

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::tests::client::{Ack, Frame, Message};
+use ::tests::client::list::Preview;
+use ::tests::client::{Ack, Frame, Message, Receipt, Row};
+use chat::Marks;
 
 use crate::check::{Violation, check};
 use crate::history::{
-    Attempt, Connection, Held, History, Key, Outcome, Read, Received, Sent, Stored, conversation_id,
+    Attempt, Connection, Held, History, Key, Listed, Outcome, Read, Received, Sent, Stored,
+    conversation_id,
 };
 
 /// Users; the last one is in no conversation. The connection of each has its number.
@@ -39,6 +42,7 @@ impl Run {
             run.send(0, sender, true);
         }
         run.read(0, 100);
+        run.mark_and_list();
         run.send(1, 0, false);
         run.refuse();
         for _ in 0..messages {
@@ -171,6 +175,35 @@ impl Run {
         self.history.reads.push(read);
     }
 
+    /// Marks the first conversation, of which three messages are there, and reads the list of the first user.
+    fn mark_and_list(&mut self) {
+        let (marks, peer_marks) = (Marks::new(1, 1), Marks::new(2, 3));
+        self.receive(0, receipt(1, peer_marks));
+        self.receive(1, receipt(0, marks));
+        let newest = self.last().clone();
+        let row = Row {
+            conversation_id: pair_id(0),
+            peer_id: USERS[1].to_owned(),
+            newest_seq: newest.seq,
+            preview: Preview {
+                seq: newest.seq,
+                message: newest.message,
+            },
+            unread: 1,
+            marks,
+            peer_read: peer_marks.read,
+            peer_delivered: peer_marks.delivered,
+        };
+        let list = Listed {
+            user_id: USERS[0].to_owned(),
+            start: self.tick(),
+            end: self.tick(),
+            outcome: Outcome::Ok,
+            rows: vec![row],
+        };
+        self.history.lists.push(list);
+    }
+
     pub fn hold(&mut self) {
         for (pair, users) in PAIRS.into_iter().enumerate() {
             for user in users {
@@ -238,6 +271,7 @@ impl Run {
     /// Removes a message from everything that was received, read and held; acks stay.
     pub fn unsee(&mut self, message: &Message) {
         self.history.reads.clear();
+        self.history.lists.clear();
         for held in &mut self.history.held {
             held.messages.retain(|held| **held != *message);
         }
@@ -277,6 +311,7 @@ fn connection(user: usize) -> Connection {
     Connection {
         id: user as u64,
         user_id: USERS[user].to_owned(),
+        modern: user < 3,
         opened: Duration::ZERO,
         ended: Duration::MAX,
         why: "the run ends".to_owned(),
@@ -287,6 +322,15 @@ fn connection(user: usize) -> Connection {
 fn pair_id(pair: usize) -> String {
     let [a, b] = PAIRS[pair].map(|user| USERS[user]);
     conversation_id(a, b)
+}
+
+/// Returns the receipt of a user in the first conversation.
+pub fn receipt(user: usize, marks: Marks) -> Frame {
+    Frame::Receipt(Receipt {
+        conversation_id: pair_id(0),
+        user_id: USERS[user].to_owned(),
+        marks,
+    })
 }
 
 pub fn ack(message: &Message, duplicate: bool) -> Ack {
