@@ -3,6 +3,7 @@
 //!
 //! - [`messages`]: send to receive, with one pair and with many, beside an insert and a bare echo
 //! - [`posts`]: a post to a connection through the AWS SDK, and by hand
+//! - [`list`]: the first page of a list of conversations, beside a short one
 //! - [`pages`]: pages of long conversations and sends into them, beside a short one
 //! - [`compare`]: beside the server that the chat replaces, and beside a chat in Node and in Python, with
 //!   short conversations or with long ones
@@ -27,6 +28,7 @@ mod cpu;
 mod echo;
 mod fair;
 mod figures;
+mod list;
 mod load;
 mod messages;
 mod mode;
@@ -43,10 +45,11 @@ use figures::Report;
 use mode::Mode;
 
 /// The parts of the benchmark.
-const PARTS: [&str; 10] = [
+const PARTS: [&str; 11] = [
     "messages",
     "posts",
     "pages",
+    "list",
     "compare",
     "compare-long",
     "start",
@@ -90,10 +93,10 @@ async fn main() {
 
 /// Measures the parts that depend on the mode.
 async fn in_mode(mode: Mode, wanted: &impl Fn(&[&str]) -> bool) {
-    if wanted(&["messages", "pages", "scale", "load"]) {
+    if wanted(&["messages", "pages", "list", "scale", "load"]) {
         mode.report().heading(&["value"]);
     }
-    if wanted(&["messages", "pages"]) {
+    if wanted(&["messages", "pages", "list"]) {
         one_chat(mode, wanted).await;
     }
     if wanted(&["scale"]) {
@@ -117,7 +120,7 @@ async fn in_mode(mode: Mode, wanted: &impl Fn(&[&str]) -> bool) {
 /// Measures the parts that share a chat.
 async fn one_chat(mode: Mode, wanted: &impl Fn(&[&str]) -> bool) {
     let pages = mode == Mode::OneEvent && wanted(&["pages"]);
-    if !pages && !wanted(&["messages"]) {
+    if !pages && !wanted(&["messages", "list"]) {
         return;
     }
     eprintln!("starting the database and the chat …");
@@ -127,6 +130,9 @@ async fn one_chat(mode: Mode, wanted: &impl Fn(&[&str]) -> bool) {
         let one = messages::one_pair(&chat, report).await;
         let sent = one + messages::many_pairs(&chat, report).await;
         processes::memory(&chat, sent, report).await;
+    }
+    if wanted(&["list"]) {
+        list::of_many_conversations(&chat, report).await;
     }
     if pages {
         pages::of_long_conversations(&chat, report).await;

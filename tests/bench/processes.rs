@@ -7,13 +7,14 @@ use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use serde_json::json;
 use tests::baseline::Language;
-use tests::{Chat, process, programs};
+use tests::{Chat, get, process, programs};
 
 use crate::figures::Report;
 
-const FUNCTIONS: [&str; 5] = [
+const FUNCTIONS: [&str; 6] = [
     "authorizer",
     "connect",
+    "conversations",
     "disconnect",
     "history",
     "send-message",
@@ -32,6 +33,8 @@ pub async fn memory(chat: &Chat, sent: usize, report: Report) {
             .await;
         client.next_raw().await;
     }
+    let list = format!("{}/chat/conversations?user=memory", chat.http);
+    get(&list).await.messages();
     let sent = sent.max(SENDS);
     let memory: Vec<String> = FUNCTIONS
         .iter()

@@ -14,6 +14,13 @@ const PUSH_BYTES: f64 = 320.0;
 /// Bytes of a client's frame without its text.
 const FRAME_BYTES: f64 = 130.0;
 
+/// Bytes of a frame about a conversation, and of what is passed on of it.
+const HINT_BYTES: f64 = 160.0;
+
+/// Bytes of a conversation in a list, and conversations of a page.
+const LIST_ROW_BYTES: f64 = 480.0;
+const LIST_ROWS: f64 = 50.0;
+
 /// Bytes of a pong.
 const PONG_BYTES: f64 = 56.0;
 
@@ -94,11 +101,31 @@ impl Chat<'_> {
             }
     }
 
+    /// Returns the bill of a frame of a kind that is passed on and has no answer: to the peer's connections if the
+    /// peer is online, and to `own` of the user's others.
+    fn hint(&self, kind: Kind, own: f64, traced: f64) -> Bill {
+        let pushes = self.usage.online_share * self.usage.connections + own;
+        self.invocation(kind, traced)
+            + Bill {
+                messages: (1.0 + pushes) * prices::WEBSOCKET_MESSAGE,
+                transfer: pushes * HINT_BYTES * prices::BYTE_OUT,
+                ..Bill::default()
+            }
+    }
+
+    /// Returns the bill of a page of the list of conversations.
+    fn list(&self, traced: f64) -> Bill {
+        self.page(Kind::List, LIST_ROWS * LIST_ROW_BYTES, traced)
+    }
+
     /// Returns the bill of a page of the history.
     fn history_read(&self, traced: f64) -> Bill {
-        let bytes = history_bytes(self.usage);
+        self.page(Kind::History, history_bytes(self.usage), traced)
+    }
+
+    fn page(&self, kind: Kind, bytes: f64, traced: f64) -> Bill {
         let requests = (bytes / prices::HTTP_REQUEST_BYTES).ceil();
-        self.invocation(Kind::History, traced)
+        self.invocation(kind, traced)
             + Bill {
                 http: requests * prices::HTTP_REQUEST,
                 transfer: bytes * prices::BYTE_OUT,
@@ -113,7 +140,10 @@ impl Chat<'_> {
         let a_day = usage.messages
             + usage.pings()
             + 2.0 * usage.connects()
+            + usage.typings
+            + usage.marks
             + usage.history_reads
+            + usage.lists
             + usage.authorizations();
         let traced = self.sampling.of_all(user_days * a_day, SECONDS);
         let connection =
@@ -126,7 +156,10 @@ impl Chat<'_> {
             + self.ping(traced) * usage.pings()
             + connection * usage.connects()
             + minute * usage.connection_minutes()
+            + self.hint(Kind::Typing, 0.0, traced) * usage.typings
+            + self.hint(Kind::Mark, usage.connections - 1.0, traced) * usage.marks
             + self.history_read(traced) * usage.history_reads
+            + self.list(traced) * usage.lists
             + self.invocation(Kind::Authorize, traced) * usage.authorizations();
         let fixed = Bill {
             database: self.database_month,
@@ -214,21 +247,25 @@ mod tests {
             "--sessions=1",
             "--ping-minutes=5",
             "--history-reads=6",
+            "--typings=30",
+            "--marks=20",
+            "--lists=4",
         ]);
         let month = chat(&usage, &figures()).month();
-        // A day of a user: 40 sends, 36 pings, 1.5 connections opened and closed, 6 pages, and an
-        // authorization for each of these connections and pages.
+        // A day of a user: 40 sends, 36 pings, 30 frames of typing and 20 marks, 1.5 connections opened and
+        // closed, 6 pages of the history and 4 of the list, and an authorization for each of these
+        // connections and pages.
         assert!(close(
             month.requests,
-            30_000.0 * (40.0 + 36.0 + 3.0 + 6.0 + 7.5) * 0.2e-6
+            30_000.0 * (40.0 + 36.0 + 50.0 + 3.0 + 10.0 + 11.5) * 0.2e-6
         ));
         assert!(close(
             month.messages,
-            30_000.0 * (40.0 * 3.0 + 36.0 * 2.0) * 1e-6
+            30_000.0 * (40.0 * 3.0 + 36.0 * 2.0 + 50.0 * 2.0) * 1e-6
         ));
         assert!(close(month.minutes, 30_000.0 * 180.0 * 0.25e-6));
-        assert!(close(month.http, 30_000.0 * 6.0 * 1e-6));
-        assert!(close(month.traces, 0.1 * 30_000.0 * 92.5 * 5e-6));
+        assert!(close(month.http, 30_000.0 * 10.0 * 1e-6));
+        assert!(close(month.traces, 0.1 * 30_000.0 * 150.5 * 5e-6));
         assert!(close(month.database, 57.0));
         assert!(close(month.watching, 5.0));
     }

@@ -16,7 +16,7 @@ pub const PLATFORM_LOG_BYTES: f64 = 550.0;
 /// Kind of an invocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Kind {
-    /// The authorizer, before each handshake and each page of the history.
+    /// The authorizer, before each handshake and each request of the HTTP API.
     Authorize,
     /// `$connect`.
     Connect,
@@ -26,18 +26,27 @@ pub enum Kind {
     Send,
     /// A ping, which keeps a connection open.
     Ping,
+    /// The news that a user types, passed on.
+    Typing,
+    /// A read mark, stored and passed on.
+    Mark,
     /// A page of the history.
     History,
+    /// The first page of a user's list of conversations.
+    List,
 }
 
 /// Every kind.
-pub const KINDS: [Kind; 6] = [
+pub const KINDS: [Kind; 9] = [
     Kind::Authorize,
     Kind::Connect,
     Kind::Disconnect,
     Kind::Send,
     Kind::Ping,
+    Kind::Typing,
+    Kind::Mark,
     Kind::History,
+    Kind::List,
 ];
 
 /// Network times on AWS that a single machine does not have, in milliseconds.
@@ -117,7 +126,10 @@ impl Kind {
             Self::Disconnect => "disconnect",
             Self::Send => "send",
             Self::Ping => "ping",
+            Self::Typing => "typing",
+            Self::Mark => "mark",
             Self::History => "history",
+            Self::List => "list",
         }
     }
 
@@ -134,6 +146,11 @@ impl Kind {
             // first cached, and the rate limit runs beside the insert.
             Self::Send => 3.0 * network.database_ms + pushes * network.post_ms,
             Self::Ping => 0.0,
+            // Connections and numbers are known to the process.
+            Self::Typing => pushes * network.post_ms,
+            Self::Mark => network.database_ms + pushes * network.post_ms,
+            // The user's documents, then all the rest at once.
+            Self::List => 2.0 * network.database_ms,
         }
     }
 }

@@ -134,7 +134,7 @@ impl Arguments {
             }
         } else if cfg!(debug_assertions) {
             let sentence = "measurements of a debug build mean nothing; run cargo measure cost, or \
-                            give --billed-ms for authorize, connect, disconnect, send, ping and history";
+                            give --billed-ms for authorize, connect, disconnect, send, ping, typing, mark, history and list";
             Self::command()
                 .error(clap::error::ErrorKind::MissingRequiredArgument, sentence)
                 .exit()

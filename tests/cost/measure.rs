@@ -8,7 +8,7 @@ use ::tests::client::{Http, HttpResponse, encode, get_as};
 use ::tests::gateway::{durations_ms, invocation};
 use ::tests::issuer::{Issuer, Key};
 use ::tests::process::{children, name_and_cpu_ms};
-use ::tests::{Chat, Client, programs, until};
+use ::tests::{Chat, Client, messages, programs, until};
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
 
@@ -17,6 +17,10 @@ use crate::usage::Usage;
 
 /// Invocations of each kind before the counted ones.
 const WARM_UP: usize = 50;
+
+/// The user whose list is read, and the conversations in it.
+const LISTER: &str = "lister";
+const LISTED: usize = 50;
 
 /// Counted invocations of each kind.
 const COUNTED: usize = 1_000;
@@ -37,6 +41,7 @@ pub async fn run(usage: &Usage) -> Figures {
     let issuer = Issuer::start(Key::rsa("cost"));
     let settings = Chat::with().issuer(&issuer).binaries(functions);
     let chat = settings.flags(&FLAGS).start().await;
+    messages::fill_list(&chat.database, LISTER, LISTED as i64).await;
     eprintln!("measuring …");
     let mut cpu_ms = BTreeMap::new();
     let mut run = Run::start(chat, issuer, usage).await;
@@ -45,7 +50,10 @@ pub async fn run(usage: &Usage) -> Figures {
         Kind::Connect,
         Kind::Send,
         Kind::Ping,
+        Kind::Typing,
+        Kind::Mark,
         Kind::History,
+        Kind::List,
         Kind::Disconnect,
     ] {
         run.repeat(kind, WARM_UP).await;
@@ -60,7 +68,11 @@ pub async fn run(usage: &Usage) -> Figures {
 async fn connect(chat: &Chat, issuer: &Issuer, user_id: &str) -> Client {
     let url = format!("{}/?user_id={}", chat.ws, encode(user_id));
     let bearer = format!("Bearer {}", issuer.token(user_id));
-    let opened = Client::connect_with(&url, &[("authorization", &bearer)]).await;
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("sec-websocket-protocol", "chat.v1"),
+    ];
+    let opened = Client::connect_with(&url, &headers).await;
     let (client, _) = opened.expect("the handshake succeeds");
     client
 }
@@ -77,6 +89,10 @@ struct Run {
     receiver: Client,
     /// Opened to measure `connect`, closed to measure `disconnect`.
     connections: Vec<Client>,
+    /// Those of them whose users have typed.
+    typed: usize,
+    /// The number up to which the receiver has read.
+    read: usize,
     text: String,
     page: String,
 }
@@ -87,6 +103,8 @@ impl Run {
         Self {
             authorizations_ms: Vec::new(),
             connections: Vec::new(),
+            typed: 0,
+            read: 0,
             sender: connect(&chat, &issuer, "sender").await,
             receiver: connect(&chat, &issuer, "receiver").await,
             text: "m".repeat(usage.message_bytes as usize),
@@ -116,7 +134,14 @@ impl Run {
                 self.sender.send(&json!({"action": "ping"})).await;
                 assert_eq!(self.sender.next().await["type"], "pong");
             }
+            Kind::Typing => self.type_once().await,
+            Kind::Mark => self.mark().await,
             Kind::History => assert!(!self.history().await.messages().is_empty()),
+            Kind::List => {
+                let url = format!("{}/chat/conversations?user={LISTER}", self.chat.http);
+                let list = get_as(&self.issuer.token(LISTER), &url).await.messages();
+                assert_eq!(list.len(), LISTED);
+            }
             Kind::Disconnect => self.disconnect().await,
         }
     }
@@ -156,6 +181,22 @@ impl Run {
         assert_eq!(ack["status"], "delivered", "{ack}");
     }
 
+    /// Says on a connection that has not said so that its user types: of several frames in a short time one is passed
+    /// on.
+    async fn type_once(&mut self) {
+        let frame = json!({"action": "typing", "receiver_id": "receiver"});
+        self.connections[self.typed].send(&frame).await;
+        self.typed += 1;
+        assert_eq!(self.receiver.next().await["type"], "typing");
+    }
+
+    async fn mark(&mut self) {
+        self.read += 1;
+        let frame = json!({"action": "mark", "receiver_id": "sender", "read": self.read});
+        self.receiver.send(&frame).await;
+        assert_eq!(self.sender.next().await["read"], self.read);
+    }
+
     /// Closes a connection and waits until its row is deleted.
     async fn disconnect(&mut self) {
         let connection = self
@@ -186,8 +227,9 @@ fn binary(kind: Kind) -> &'static str {
         Kind::Authorize => "authorizer",
         Kind::Connect => "connect",
         Kind::Disconnect => "disconnect",
-        Kind::Send | Kind::Ping => "send-message",
+        Kind::Send | Kind::Ping | Kind::Typing | Kind::Mark => "send-message",
         Kind::History => "history",
+        Kind::List => "conversations",
     }
 }
 
@@ -197,8 +239,9 @@ fn function(kind: Kind) -> &'static str {
         Kind::Authorize => "AuthorizerFunction",
         Kind::Connect => "ConnectFunction",
         Kind::Disconnect => "DisconnectFunction",
-        Kind::Send | Kind::Ping => "SendMessageFunction",
+        Kind::Send | Kind::Ping | Kind::Typing | Kind::Mark => "SendMessageFunction",
         Kind::History => "HistoryFunction",
+        Kind::List => "ConversationsFunction",
     }
 }
 
@@ -211,7 +254,10 @@ fn route(kind: Kind) -> Option<&'static str> {
         Kind::Disconnect => Some("$disconnect"),
         Kind::Send => Some("sendMessage"),
         Kind::Ping => Some("ping"),
+        Kind::Typing => Some("typing"),
+        Kind::Mark => Some("mark"),
         Kind::History => Some("GET /chat/history"),
+        Kind::List => Some("GET /chat/conversations"),
     }
 }
 
@@ -231,9 +277,9 @@ fn figures(log: &str, authorizations_ms: &[f64], cpu_ms: BTreeMap<Kind, f64>) ->
             cpu_ms: cpu_ms[&kind],
         };
         invocations.insert(kind, measured);
-        // Pings log nothing: the lines of their function are those of sends.
+        // The lines of this function are mostly those of sends; pings and typing log nothing.
         let logged: usize = match kind {
-            Kind::Ping => 0,
+            Kind::Ping | Kind::Typing | Kind::Mark => 0,
             kind => log
                 .lines()
                 .filter_map(|line| logged_bytes(line, function(kind)))

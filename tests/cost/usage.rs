@@ -49,6 +49,18 @@ pub struct Usage {
     #[arg(long, default_value_t = 5.0, value_parser = positive, value_name = "N")]
     pub ping_minutes: f64,
 
+    /// Frames that say that a user types, a day
+    #[arg(long, default_value_t = 40.0, value_parser = amount, value_name = "N")]
+    pub typings: f64,
+
+    /// Read marks of a user a day
+    #[arg(long, default_value_t = 20.0, value_parser = amount, value_name = "N")]
+    pub marks: f64,
+
+    /// Pages of the list of conversations that a user reads a day
+    #[arg(long, default_value_t = 10.0, value_parser = amount, value_name = "N")]
+    pub lists: f64,
+
     /// Pages of history that a user reads a day
     #[arg(long, default_value_t = 6.0, value_parser = amount, value_name = "N")]
     pub history_reads: f64,
@@ -74,10 +86,9 @@ impl Usage {
         self.connection_minutes() / self.ping_minutes
     }
 
-    /// Returns the authorizations of a user a day: one for each handshake and each page of the
-    /// history.
+    /// Returns the authorizations of a user a day: one for each handshake and each page.
     pub fn authorizations(&self) -> f64 {
-        self.connects() + self.history_reads
+        self.connects() + self.history_reads + self.lists
     }
 }
 

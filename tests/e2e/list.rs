@@ -1,8 +1,7 @@
 //! `GET /chat/conversations`: newest first, with a preview, a count of unread messages and the marks of both sides.
 
-use chat::{UserId, timestamp};
-use chrono::DateTime;
-use mongodb::bson::{self, Document, doc};
+use chat::UserId;
+use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
 use tests::client::{HttpResponse, encode, get};
 use tests::relay::Relay;
@@ -176,7 +175,7 @@ async fn a_list_of_two_thousand_conversations_is_read_page_by_page_in_five_opera
     let relay = Relay::start(server::uri().await).await;
     let settings = Chat::with().database(&relay.uri, &server::database_name());
     let chat = settings.flags(&["--concurrency", "1"]).start().await;
-    insert_conversations(&chat, CONVERSATIONS).await;
+    messages::fill_list(&chat.database, "me", CONVERSATIONS).await;
     page(&chat, "me", "&limit=1").await.messages();
 
     relay.take();
@@ -205,31 +204,6 @@ async fn a_list_of_two_thousand_conversations_is_read_page_by_page_in_five_opera
         .collect();
     assert_eq!(peers, expected);
     chat.stop().await;
-}
-
-/// Inserts conversations of `me` with `p0`, `p1`, …, each newer than the one before.
-pub async fn insert_conversations(chat: &Chat, count: i64) {
-    let (mut messages, mut members) = (Vec::new(), Vec::new());
-    for n in 0..count {
-        let (id, peer) = (format!("direct:2:me:p{n}"), format!("p{n}"));
-        // Two at a time have the same time.
-        let millis = 1_795_000_000_000 + n / 2 * 2;
-        let at = bson::DateTime::from_millis(millis);
-        let time = DateTime::from_timestamp_millis(millis).expect("a time");
-        messages.push(doc! {
-            "conversation_id": &id, "seq": 1_i64, "sender_id": &peer, "receiver_id": "me", "message": "m",
-            "timestamp": timestamp::format(time),
-        });
-        for user_id in [&peer, "me"] {
-            members.push(doc! {
-                "conversation_id": &id, "user_id": user_id, "last_seq": 1_i64, "last_at": at,
-            });
-        }
-    }
-    for (name, documents) in [("chat_messages", messages), ("members", members)] {
-        let collection = chat.database.collection(name);
-        collection.insert_many(documents).await.expect("inserted");
-    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@
 //! - [`gateway`]: the local gateway as a running process
 //! - [`chat`]: the whole chat: a local gateway and a database
 //! - [`function`]: one process of a function, without a gateway
-//! - [`messages`]: long conversations, inserted directly
+//! - [`messages`]: long conversations and lists, inserted directly
 //! - [`issuer`]: an issuer of tokens
 //! - [`management`]: the `@connections` API through the SDK
 //! - [`client`]: clients of the chat, for tests and tools

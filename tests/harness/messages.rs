@@ -1,8 +1,9 @@
-//! Long conversations, inserted directly.
+//! Long conversations and long lists of them, inserted directly.
 
-use chat::{ConversationId, UserId};
+use chat::{ConversationId, UserId, timestamp};
+use chrono::DateTime;
 use mongodb::Database;
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{self, Document, doc};
 
 /// Messages of one insert.
 const AT_ONCE: usize = 10_000;
@@ -27,5 +28,38 @@ pub async fn fill(database: &Database, users: &[UserId; 2], count: i64) {
     for batch in numbers.chunks(AT_ONCE) {
         let batch = batch.iter().map(message);
         messages.insert_many(batch).await.expect("inserted");
+    }
+}
+
+/// Inserts `count` conversations of a user with `p0`, `p1`, …, of one message each, in the order of their time. Two at
+/// a time have the same.
+///
+/// # Panics
+///
+/// The user id is invalid, or the database does not respond.
+pub async fn fill_list(database: &Database, user_id: &str, count: i64) {
+    let user = |id: &str| UserId::try_from(id.to_owned()).expect("a valid id");
+    let (mut messages, mut members) = (Vec::new(), Vec::new());
+    for number in 0..count {
+        let peer = format!("p{number}");
+        let id = ConversationId::direct(&user(user_id), &user(&peer));
+        let millis = 1_795_000_000_000 + number / 2 * 2;
+        let time = DateTime::from_timestamp_millis(millis).expect("a time");
+        messages.push(doc! {
+            "conversation_id": id.as_str(), "seq": 1_i64, "sender_id": &peer, "receiver_id": user_id,
+            "message": "m", "timestamp": timestamp::format(time),
+        });
+        members.extend([peer.as_str(), user_id].map(|user_id| {
+            doc! {
+                "conversation_id": id.as_str(), "user_id": user_id, "last_seq": 1_i64,
+                "last_at": bson::DateTime::from_millis(millis),
+            }
+        }));
+    }
+    for (name, documents) in [("chat_messages", messages), ("members", members)] {
+        let collection = database.collection::<Document>(name);
+        for batch in documents.chunks(AT_ONCE) {
+            collection.insert_many(batch).await.expect("inserted");
+        }
     }
 }

@@ -156,7 +156,12 @@ proptest! {
 
 #[test]
 fn a_page_of_no_messages_is_three_queries_that_find_none() {
-    for (after, before) in [(None, None), (Some(-1), None), (Some(-10), None), (None, Some(9))] {
+    for (after, before) in [
+        (None, None),
+        (Some(-1), None),
+        (Some(-10), None),
+        (None, Some(9)),
+    ] {
         let (page, cost) = search(&BTreeSet::new(), Range { after, before }, 1, None);
         assert_eq!(page, (Vec::new(), false, false));
         assert!(cost.queries <= 3 && cost.examined == 0, "{cost:?}");
