@@ -2,41 +2,29 @@ import { Conversations } from "./conversations.js";
 import { environment } from "./env.js";
 import { ChatError, networkError } from "./error.js";
 import { createFrames } from "./frames.js";
-import { newId } from "./id.js";
 import { Link } from "./link.js";
+import { Loop } from "./loop.js";
 import { createListeners } from "./listeners.js";
 import { createReads } from "./reads.js";
 import { createRequest } from "./request.js";
 import { createSettings } from "./settings.js";
 import { createSockets } from "./sockets.js";
-import { defaultStorage, withFallback } from "./storage.js";
-import { createTabs } from "./tabs.js";
+import { createStore } from "./store.js";
 import { createTokens } from "./token.js";
 
-/**
- * @import { ChatOptions, ChatState, ConversationList, ConversationSummary, Driver, Effects, Listeners, Settings, TabMessage } from "./types.js"
- */
+/** @import { ChatOptions, ChatState, ConversationList, ConversationSummary, Driver, Effects, Listeners } from "./types.js" */
+/** @import { OutboxRow, Settings, TabMessage } from "./types.js" */
 
 const CLOSED = new ChatError("closed", "The chat is closed.");
 
 /** A user's chat: a connection and conversations. The constructor opens nothing. */
 export class Chat {
   /** @type {Listeners<ChatState>} */ #stateListeners;
-  /** Effects to be executed. @type {((now: number) => unknown)[]} */ #effects = [];
-  /** Resolves when all writes to the storage have ended. @type {Promise<unknown>} */ #writes = Promise.resolve();
   /** @type {Promise<void> | undefined} */ #starting;
-  /** @type {unknown} */ #timer;
-  #tab = newId();
   /** The place of the last message in the order of sending. */
   #order = 0;
   /** Whether the storage was read. Nothing is sent or stored before. */
   #loaded = false;
-  #closed = false;
-  /** Whether effects are being executed. */
-  #busy = false;
-  /** Whether listeners are to be called in this turn. */
-  #publishing = false;
-  #savedAt = -Infinity;
   /** Time of the next comparison with the history. */
   #compareAt = Infinity;
   /** Pace of marks, of all conversations. */
@@ -48,30 +36,36 @@ export class Chat {
     const env = (this.#env = environment(options));
     this.user = env.user;
     this.#stateListeners = createListeners(env);
-    this.#storage = withFallback(env.storage ?? defaultStorage(env.user), env, (error) => env.log("warn", "storage_lost", { error }));
-    this.#link = new Link(env.random, env.timing, this.#emit);
+    this.#loop = new Loop(env, {
+      effects: () => this.#effects,
+      pump: (now) => this.#pump(now),
+      tick: (now, late) => this.#tick(now, late),
+      publish: () => this.#conversations.publish(),
+    });
+    const { run } = this.#loop;
+    this.#link = new Link(env.random, env.timing, this.#loop.emit);
     this.#tokens = createTokens(env);
     const request = createRequest(this.#tokens, env);
     this.#settings = createSettings(request, env);
-    this.#conversations = new Conversations(env, this.#driver);
-    this.#reads = createReads(request, env, this.#conversations, (event) => this.#run(event), (error) => this.#rejectedUser(error));
+    this.#conversations = new Conversations(env, this.#driver());
+    this.#reads = createReads(request, env, this.#conversations, run, (error) => this.#rejectedUser(error));
     const receive = createFrames(env, this.#conversations, this.#link, this.#tokens, this.#settings.take);
-    this.#tabs = createTabs(this.#tab, env, (message) => this.#onTabMessage(message), (liveTabs) => this.#adopt(liveTabs));
+    this.#store = createStore(env, (message) => this.#onTabMessage(message), (rows) => this.#adopt(rows));
     this.#sockets = createSockets(env, {
-      opened: (id) => this.#run((now) => this.#link.opened(id, now)),
-      received: (id, data) => this.#run((now) => receive(id, data, now)),
-      closed: (id, code) => this.#run((now) => this.#link.closed(id, code, now)),
+      opened: (id) => run((now) => this.#link.opened(id, now)),
+      received: (id, data) => run((now) => receive(id, data, now)),
+      closed: (id, code) => run((now) => this.#link.closed(id, code, now)),
     });
   }
 
   #env;
-  #storage;
+  #store;
+  #loop;
   #link;
   #tokens;
   #reads;
   #settings;
   #conversations;
-  #tabs;
   #sockets;
 
   /** The state of the connection. */
@@ -81,27 +75,26 @@ export class Chat {
 
   /** Whether messages that are not sent yet are kept when the page is closed. */
   get persistent() {
-    return this.#storage.persistent;
+    return this.#store.persistent;
   }
 
   /** Connects, and reconnects whenever the connection is lost. In state `waiting` it connects at once. */
   connect() {
     this.#start();
-    this.#run((now) => this.#link.connect(now));
+    this.#loop.run((now) => this.#link.connect(now));
   }
 
   /** Closes the chat: writes what is to be stored, and closes connections, timers and listeners. */
   async close() {
-    if (this.#closed) return;
-    this.#run(() => this.#leave());
-    this.#closed = true;
+    const loop = this.#loop;
+    if (loop.ended) return;
+    loop.run(() => this.#leave());
+    loop.ended = true;
     this.#link.shutdown("closed");
-    for (const effect of this.#effects.splice(0)) effect(this.#env.clock.read());
-    this.#env.clearTimeout(this.#timer);
+    loop.end();
     this.#listenToPage("removeEventListener");
     await this.#starting;
-    await this.#writes;
-    await this.#storage.close();
+    await this.#store.close();
     // Cancels requests, locks and timeouts.
     this.#env.close();
   }
@@ -109,7 +102,7 @@ export class Chat {
   /** Signs out, in all tabs: deletes everything that this browser has stored of the user. */
   async forget() {
     await this.#start();
-    this.#tabs.broadcast({ type: "forget" });
+    this.#store.broadcastForget();
     await this.#forget();
   }
 
@@ -128,7 +121,7 @@ export class Chat {
   onConversations(listener) {
     this.#start();
     const stop = this.#conversations.onChange(listener);
-    this.#run(() => {});
+    this.#loop.run(() => {});
     return stop;
   }
 
@@ -143,7 +136,7 @@ export class Chat {
     const done = list.older(n);
     const error = this.#closeReason();
     if (error) list.rejectOlder(error);
-    this.#run(() => {});
+    this.#loop.run(() => {});
     return done;
   }
 
@@ -199,59 +192,56 @@ export class Chat {
     return this.#conversations.conversation(id);
   }
 
-  /** Queues an effect. @type {(name: any, ...values: any[]) => void} */
-  #emit = (name, ...values) => void this.#effects.push((now) => /** @type {any} */ (this.#execute)[name](...values, now));
-
-  /** @type {Driver} */
-  #driver = {
-    readPage: (peer, range) => this.#reads.page(peer, range),
-    start: () => this.#start(),
-    run: (event) => this.#run(event),
-    closeReason: () => this.#closeReason(),
-    // Always after the last message, even if the clock goes back.
-    stamp: () => {
-      const created = this.#env.clock.now();
-      return { created, order: (this.#order = Math.max(this.#order + 1, created)) };
-    },
-    emit: this.#emit,
-    watch: () => this.#conversations.watch(),
-  };
+  /** @returns {Driver} */
+  #driver() {
+    return {
+      readPage: (peer, range) => this.#reads.page(peer, range),
+      start: () => this.#start(),
+      run: this.#loop.run,
+      emit: this.#loop.emit,
+      closeReason: () => this.#closeReason(),
+      // Always after the last message, even if the clock goes back.
+      stamp: () => {
+        const created = this.#env.clock.now();
+        return { created, order: (this.#order = Math.max(this.#order + 1, created)) };
+      },
+      watch: () => this.#conversations.watch(),
+    };
+  }
 
   // Start.
 
   async #start() {
-    if (!this.#closed) await (this.#starting ??= this.#load());
+    if (!this.#loop.ended) await (this.#starting ??= this.#load());
   }
 
   async #load() {
     this.#listenToPage("addEventListener");
-    for (const row of await this.#storage.load()) this.#run(() => this.with(row.peer).timeline.restore(row));
-    await this.#tabs.start();
-    this.#run(() => (this.#loaded = true));
+    for (const row of await this.#store.load()) this.#loop.run(() => this.with(row.peer).timeline.restore(row));
+    await this.#store.startTabs();
+    this.#loop.run(() => (this.#loaded = true));
   }
 
   /**
    * Takes over the outboxes of dead tabs.
-   * @param {string[]} liveTabs
+   * @param {OutboxRow[]} rows
    */
-  async #adopt(liveTabs) {
-    const rows = await this.#storage.adopt(liveTabs, this.#tab);
-    rows.sort((a, b) => a.order - b.order).forEach((row) => this.#run((now) => {
-      const { peer, clientId, text, order, created, error } = row;
+  #adopt(rows) {
+    for (const { peer, clientId, text, order, created, error } of rows) this.#loop.run((now) => {
       this.#order = Math.max(this.#order, order);
       const failure = error && new ChatError(error.code, error.message);
       this.with(peer).timeline.outbox.send({ clientId, text, order, created, saved: true }, now, this.#env.clock.now() - created, failure);
-    }));
+    });
   }
 
   async #forget() {
-    await this.#writes;
-    this.#run(() => {
+    await this.#store.settled();
+    this.#loop.run(() => {
       this.#link.shutdown("signed-out");
       this.#tokens.invalidate();
       this.#conversations.reset();
     });
-    await this.#write(this.#storage.clear());
+    await this.#store.clear();
   }
 
   // Events of the page and messages of other tabs.
@@ -264,7 +254,7 @@ export class Chat {
   }
 
   #onPageEvent = (/** @type {Event} */ { type }) =>
-    this.#run((now) => {
+    this.#loop.run((now) => {
       if (type === "offline") this.#link.offline();
       else if (type === "pagehide" || (type === "visibilitychange" && this.#env.document.visibilityState === "hidden")) this.#leave();
       else if (type !== "focus" || !this.#link.open) this.#wake(now, type !== "online");
@@ -272,7 +262,8 @@ export class Chat {
 
   /** The page may never run again: stores and sends what is to be. */
   #leave() {
-    this.#save();
+    if (!this.#loaded) return;
+    this.#store.save(this.#timelines);
     for (const { marks } of this.#timelines) marks.flush();
   }
 
@@ -288,79 +279,32 @@ export class Chat {
   /** @param {TabMessage} message */
   #onTabMessage(message) {
     if (message.type === "forget") this.#forget();
-    if (message.type === "read") this.#run(() => this.#conversations.find(message.id)?.timeline.marks.told(message.seq, 0));
+    if (message.type === "read") this.#loop.run(() => this.#conversations.find(message.id)?.timeline.marks.told(message.seq, 0));
   }
-
-  // The driver of the state machines.
 
   /**
-   * Runs an event, and executes its effects.
-   * @param {(now: number) => void} event
+   * Lets each conversation emit what is due. Returns the time of the next tick.
+   * @param {number} now
    */
-  #run(event) {
-    if (this.#closed) return;
-    this.#effects.unshift(event);
-    // Called within an effect: the event runs now, its effects after those that are queued.
-    if (this.#busy) return this.#runNext();
-    this.#busy = true;
-    let due = this.#runEffects();
-    while (this.#effects.length) due = this.#runEffects();
-    this.#busy = false;
-    if (this.#closed) return;
-    this.#schedule(due);
-    this.#publish();
-  }
-
-  #runNext() {
-    try {
-      this.#effects.shift()?.(this.#env.clock.read());
-    } catch (error) {
-      this.#env.log("error", "failed", { error });
-    }
-  }
-
-  /** Executes the effects, and lets each conversation emit what is due. Returns the time of the next tick. */
-  #runEffects() {
-    while (this.#effects.length) this.#runNext();
-    const now = this.#env.clock.read();
+  #pump(now) {
     const link = this.#link;
-    if (!this.#loaded || this.#closed) return Math.min(link.due, this.#compareAt);
+    if (!this.#loaded || this.#loop.ended) return Math.min(link.due, this.#compareAt);
     const { list } = this.#conversations;
     const timelines = this.#timelines;
     const times = timelines.map((timeline) => timeline.pump(now, link.open, list.supported && this.#pace, link.reachable));
     // The list is read once the connection is open, since what is stored until then is not pushed.
     const open = link.open !== undefined;
     const due = Math.min(link.due, this.#compareAt, this.#conversations.pump(now, open, open || link.state === "waiting"), ...times);
-    if (!timelines.some((timeline) => timeline.dirty)) return due;
-    const saveAt = this.#savedAt + this.#env.timing.save;
-    if (now < saveAt) return Math.min(due, saveAt);
-    this.#save();
-    return due;
-  }
-
-  /**
-   * Sets the timer of the next tick.
-   * @param {number} due
-   */
-  #schedule(due) {
-    const { clock, clearTimeout, setTimeout } = this.#env;
-    clearTimeout(this.#timer);
-    if (due === Infinity) return;
-    // At most an hour: a delay of more than 31 bits would be taken for 0.
-    const delay = Math.min(Math.max(0, Math.ceil(due - clock.read())), 3_600_000);
-    const at = clock.read() + delay;
-    this.#timer = setTimeout(() => this.#run((time) => this.#tick(at, time)), delay);
+    return Math.min(due, this.#store.saveSome(timelines, now));
   }
 
   /**
    * Does what is due.
-   * @param {number} at time for which the timer was set
-   * @param {number} time at which it runs
+   * @param {number} now
+   * @param {number} late by how much the timer is
    */
-  #tick(at, time) {
-    const { clock, timing } = this.#env;
-    const now = clock.readAfter(at);
-    if (time - at > timing.late) this.#wake(now, false);
+  #tick(now, late) {
+    if (late > this.#env.timing.late) this.#wake(now, false);
     this.#link.tick(now);
     if (now >= this.#compareAt) this.#catchUp(now);
   }
@@ -385,7 +329,7 @@ export class Chat {
   }
 
   /** The effects of the state machines. @type {Effects} */
-  #execute = {
+  #effects = {
     state: () => {
       const { state, error, retryAt } = this.#link;
       const { clock } = this.#env;
@@ -400,11 +344,11 @@ export class Chat {
       try {
         const token = await this.#tokens.get(true);
         if (!this.#link.has(id)) return;
-        this.#run((now) => this.#link.dialing(id, now, token?.expiresAt, token?.lifetime));
+        this.#loop.run((now) => this.#link.dialing(id, now, token?.expiresAt, token?.lifetime));
         this.#sockets.open(id, token?.value);
       } catch (cause) {
         const error = networkError(cause);
-        this.#run((now) => this.#rejectedUser(error) || this.#link.closed(id, 1006, now, error));
+        this.#loop.run((now) => this.#rejectedUser(error) || this.#link.closed(id, 1006, now, error));
       }
     },
     close: (id) => this.#sockets.close(id),
@@ -413,13 +357,11 @@ export class Chat {
     alive: (id) => this.#timelines.forEach((timeline) => timeline.outbox.alive(id)),
     lost: (id, error) => this.#timelines.forEach(({ outbox, marks }) => (outbox.lost(id, error), marks.lost(id))),
     checkDrained: (id, now) => this.#timelines.some((timeline) => timeline.outbox.connection === id) || this.#link.drained(id, now),
-    save: async ({ peer }, record) => {
-      const { clientId = "", text, order, created, error } = record;
-      const row = { clientId, peer, text, order, created, tab: this.#tab, error: error && { code: error.code, message: error.message } };
-      await this.#write(this.#tabs.ready().then(() => this.#storage.putRow(row)));
-      this.#run(() => (record.saved = true));
+    save: async (timeline, record) => {
+      await this.#store.putRow(timeline, record);
+      this.#loop.run(() => (record.saved = true));
     },
-    drop: ({ clientId = "" }) => this.#write(this.#tabs.ready().then(() => this.#storage.deleteRow(clientId))),
+    drop: (record) => this.#store.deleteRow(record),
     stored: (timeline, record) => record.done?.resolve(timeline.entry(record)),
     send: ({ peer, high: after }, { text: message, clientId: client_message_id }, connection, now) => {
       this.#link.sent(connection, now);
@@ -454,35 +396,5 @@ export class Chat {
     this.#tokens.invalidate();
     this.#link.shutdown(state, error);
     return true;
-  }
-
-  // The storage.
-
-  #save() {
-    if (!this.#loaded) return;
-    for (const timeline of this.#timelines.filter((one) => one.dirty)) {
-      timeline.dirty = false;
-      this.#tabs.broadcast({ type: "read", id: timeline.id, seq: timeline.marks.own.read });
-      this.#write(this.#storage.putConversation(timeline.row()));
-    }
-    this.#savedAt = this.#env.clock.read();
-  }
-
-  /** @param {Promise<unknown>} write which never rejects */
-  #write(write) {
-    this.#writes = this.#writes.then(() => write);
-    return write;
-  }
-
-  // Listeners.
-
-  /** Calls the listeners at the end of this turn. */
-  #publish() {
-    if (this.#publishing) return;
-    this.#publishing = true;
-    queueMicrotask(() => {
-      this.#publishing = false;
-      if (!this.#closed) this.#conversations.publish();
-    });
   }
 }

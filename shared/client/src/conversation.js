@@ -4,7 +4,7 @@ import { newId, wellFormed } from "./id.js";
 import { createListeners } from "./listeners.js";
 import { Timeline } from "./timeline.js";
 
-/** @import { ConversationSummary, Driver, Entry, Env, Listeners, Message, EntryRecord, Snapshot } from "./types.js" */
+/** @import { ConversationSummary, Driver, Entry, Env, Listeners, Message, EntryRecord, Preview, Snapshot } from "./types.js" */
 
 /** A conversation with one user. */
 export class Conversation {
@@ -132,7 +132,19 @@ export class Conversation {
   summary() {
     const { id, peer, timeline } = this;
     const { unread, newest, typing, presence } = timeline.snapshot;
-    return Object.freeze({ id, peer, unread, newest, last: timeline.last, typing: typing.length > 0, presence });
+    return Object.freeze({ id, peer, unread, newest, last: this.#last(), typing: typing.length > 0, presence });
+  }
+
+  /**
+   * Returns the newest message, from the list if it is not in the log.
+   * @returns {Preview | null}
+   */
+  #last() {
+    const { snapshot, marks } = this.timeline;
+    const last = snapshot.entries.at(-1);
+    const preview = marks.row?.preview;
+    if (!preview || (last && !(Number(last.seq) < preview.seq))) return last ?? null;
+    return { ...preview, key: `#${preview.seq}`, state: marks.stateOf(preview) };
   }
 
   /** Calls the listeners if the snapshot has changed. Returns whether it has. */

@@ -15,12 +15,12 @@ import { toCount } from "./list.js";
  */
 export function createFrames({ user, log }, conversations, link, tokens, setSettings) {
   /**
-   * Lets the list be read again if a frame makes the number of unread messages uncertain.
-   * @param {Timeline} timeline
+   * Lets the list be read again if a frame leaves a doubt about the number of unread messages.
+   * @param {Timeline | undefined} timeline
    */
-  const doubt = ({ counted, uncertain }) => {
-    // It is not known whether a row that is on its way counts the message.
-    if (!counted && (uncertain || conversations.list.loading)) conversations.list.doubt();
+  const doubt = (timeline) => {
+    const { list } = conversations;
+    if (timeline?.doubtful(list.loading)) list.doubt();
   };
 
   /** Handlers by type. Each returns whether the frame makes sense. @type {Record<string, (frame: any, now: number) => unknown>} */
@@ -53,7 +53,7 @@ export function createFrames({ user, log }, conversations, link, tokens, setSett
         timeline?.signs.heard(now);
         timeline?.marks.ofPeer(toCount(read), toCount(delivered));
       }
-      if (timeline) doubt(timeline);
+      doubt(timeline);
       return true;
     },
 

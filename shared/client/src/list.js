@@ -2,7 +2,7 @@ import { deferred } from "./entry.js";
 import { retryableError } from "./error.js";
 import { optionalString } from "./history.js";
 import { conversationId } from "./id.js";
-import { jitter } from "./timing.js";
+import { Retry } from "./timing.js";
 
 /** @import { ChatError } from "./error.js" */
 /** @import { Deferred, Emit, Env, ListEffects, ListPage, ListRange, ListRow, Request } from "./types.js" */
@@ -38,8 +38,7 @@ export class List {
   #wanted = ROWS;
   /** Where the next page begins. @type {string | undefined} */ #cursor;
   /** Calls of `older` that wait. @type {Deferred<{more: boolean}>[]} */ #waiting = [];
-  #retryAt = 0;
-  #failures = 0;
+  #retry;
   #env;
   #emit;
 
@@ -50,6 +49,7 @@ export class List {
   constructor(env, emit) {
     this.#env = env;
     this.#emit = emit;
+    this.#retry = new Retry(env);
   }
 
   get loading() {
@@ -72,7 +72,7 @@ export class List {
   /** There is a new connection, perhaps to a newer server: the list is read again, at once. */
   connected() {
     this.#stale = true;
-    this.#staleAt = this.#retryAt = 0;
+    this.#staleAt = this.#retry.at = 0;
   }
 
   /**
@@ -101,7 +101,7 @@ export class List {
    */
   page({ count, next }) {
     this.#request = this.error = undefined;
-    this.#failures = this.#retryAt = 0;
+    this.#retry.succeeded();
     this.supported = this.changed = true;
     this.#count += count;
     this.#cursor = next;
@@ -113,13 +113,11 @@ export class List {
    * @param {number} now
    */
   failed(error, now) {
-    const { backoff, backoffMax } = this.#env.timing;
     this.#request = undefined;
     this.changed = true;
-    this.#retryAt = error.retryable ? now + jitter(this.#env.random, this.#failures++, backoff, backoffMax) : Infinity;
+    this.#retry.failed(now, error.retryable);
     if (error.code === "unsupported") {
       this.supported = false;
-      this.#retryAt = 0;
       return this.#end(false);
     }
     this.error = error;
@@ -143,7 +141,7 @@ export class List {
    */
   pump(now, ready, missing) {
     if (this.#request || !ready || !(this.#stale || this.#active || (this.more && missing))) return Infinity;
-    const at = Math.max(this.#retryAt, this.#active ? 0 : this.#staleAt);
+    const at = Math.max(this.#retry.at, this.#active ? 0 : this.#staleAt);
     if (now < at) return at;
     if (this.#stale) {
       this.#stale = false;

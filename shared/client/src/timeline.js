@@ -2,11 +2,11 @@ import { deferred, view } from "./entry.js";
 import { Marks } from "./marks.js";
 import { Outbox } from "./outbox.js";
 import { Peer } from "./peer.js";
-import { jitter } from "./timing.js";
+import { Retry } from "./timing.js";
 
 /**
  * @import { ChatError } from "./error.js"
- * @import { ConversationRow, Deferred, Emit, EntryActions, EntryRecord, Env, Message, Preview, Range, Snapshot,
+ * @import { ConversationRow, Deferred, Emit, EntryActions, EntryRecord, Env, Message, Range, Snapshot,
  *   StoredRecord, TimelineEffects } from "./types.js"
  */
 
@@ -41,10 +41,8 @@ export class Timeline {
   #fill = false;
   /** Time at which a gap is read; until then the missing push may still arrive. */
   #gatherAt = 0;
-  /** Time before which nothing is read by itself, after a failure. */
-  #retryAt = 0;
-  /** Consecutive failures to read, for the backoff. */
-  #failures = 0;
+  /** When a page is read by itself, after a failure. */
+  #retry;
   /** @type {ChatError | undefined} */ #error;
   /** @type {Snapshot | undefined} */ #snapshot;
   #env;
@@ -64,6 +62,7 @@ export class Timeline {
     this.#env = env;
     this.#actions = actions;
     this.#emit = emit;
+    this.#retry = new Retry(env);
     this.outbox = new Outbox(this, env, emit);
     this.marks = new Marks(this, env.timing, emit);
     this.signs = new Peer(env.timing, () => this.markChanged());
@@ -80,27 +79,19 @@ export class Timeline {
     return newest > -Infinity ? newest : 0;
   }
 
-  /** Whether all unread messages are in the log, or are being read into it. */
-  get counted() {
-    return this.#high !== undefined && this.#low <= this.marks.own.read + 1;
-  }
-
-  /** Whether the row of the list cannot tell the number of unread messages. */
-  get uncertain() {
-    return this.marks.uncertain(this.#high === undefined ? Infinity : this.#low);
+  /**
+   * Returns whether the number of unread messages may be wrong: they are not all in the log, or being read into it, and the row of the
+   * list cannot tell, or is on its way and may count a message that is in the log or not.
+   * @param {boolean} onItsWay
+   */
+  doubtful(onItsWay) {
+    const low = this.#high === undefined ? Infinity : this.#low;
+    return low > this.marks.own.read + 1 && (onItsWay || this.marks.uncertain(low));
   }
 
   /** Whether the read mark is that of the server. A conversation without new messages needs none. */
   get marksKnown() {
     return this.marks.known || (this.#high !== undefined && this.newest <= 0);
-  }
-
-  /** The newest message. @returns {Preview | null} */
-  get last() {
-    const last = this.snapshot.entries.at(-1);
-    const preview = this.marks.row?.preview;
-    if (!preview || (last && !(Number(last.seq) < preview.seq))) return last ?? null;
-    return { ...preview, key: `#${preview.seq}`, state: this.marks.stateOf(preview) };
   }
 
   /** @returns {Snapshot} */
@@ -198,7 +189,8 @@ export class Timeline {
    */
   page({ after, before }, messages, more, now) {
     this.#request = this.#error = undefined;
-    this.#failures = this.#retryAt = this.#gatherAt = 0;
+    this.#gatherAt = 0;
+    this.#retry.succeeded();
     for (const message of messages) this.#add(message);
     const got = messages.findLast(({ own }) => !own)?.seq ?? 0;
     if (before === undefined) this.marks.raise(0, got);
@@ -208,7 +200,7 @@ export class Timeline {
     this.#extend();
     if (after === undefined) this.#olderArrived(first, more);
     else if (more && messages.length) this.#stale = true;
-    else if (!messages.length && this.#hasGap) this.#delay(now, true);
+    else if (!messages.length && this.#hasGap) this.#retry.failed(now, true);
     this.markChanged();
   }
 
@@ -234,13 +226,13 @@ export class Timeline {
     this.markChanged();
     this.rejectOlder(error);
     if (request.before === undefined) this.#stale = true;
-    this.#delay(now, error.retryable);
+    this.#retry.failed(now, error.retryable);
   }
 
   /** Asks for a comparison with the history, because pushes may have been missed. */
   check() {
     this.#stale = true;
-    this.#retryAt = 0;
+    this.#retry.at = 0;
   }
 
   /** The program shows the conversation from now on. */
@@ -323,11 +315,11 @@ export class Timeline {
   #nextRequest() {
     const [older] = this.#older;
     if (this.#high === undefined) {
-      return older || (this.#stale && this.opened) ? [{ limit: older?.n ?? PAGE }, this.#retryAt] : [undefined, Infinity];
+      return older || (this.#stale && this.opened) ? [{ limit: older?.n ?? PAGE }, this.#retry.at] : [undefined, Infinity];
     }
     const fill = this.#fill && this.#more && this.#log.length < PAGE;
-    if (older || fill) return [{ before: this.#low, limit: older?.n ?? PAGE }, older ? 0 : this.#retryAt];
-    const at = this.#stale ? this.#retryAt : this.#hasGap ? Math.max(this.#retryAt, this.#gatherAt) : Infinity;
+    if (older || fill) return [{ before: this.#low, limit: older?.n ?? PAGE }, older ? 0 : this.#retry.at];
+    const at = this.#stale ? this.#retry.at : this.#hasGap ? Math.max(this.#retry.at, this.#gatherAt) : Infinity;
     return [{ after: this.#high, limit: 1_000 }, at];
   }
 
@@ -351,15 +343,6 @@ export class Timeline {
   #extend() {
     while (this.#high !== undefined && this.#bySeq.has(this.#high + 1)) this.#high++;
     if (!this.#hasGap) this.#gatherAt = 0;
-  }
-
-  /**
-   * @param {number} now
-   * @param {boolean} retryable
-   */
-  #delay(now, retryable) {
-    const { backoff, backoffMax } = this.#env.timing;
-    this.#retryAt = retryable ? now + jitter(this.#env.random, this.#failures++, backoff, backoffMax) : Infinity;
   }
 
   /** @param {Message} message */

@@ -1,3 +1,5 @@
+/** @import { Timing } from "./types.js" */
+
 /** All durations, in milliseconds. The option `timing` replaces single ones. */
 export const TIMING = {
   /** Upper bound of the delay before the first reconnect; doubled at each failure. */
@@ -65,6 +67,32 @@ export const TIMING = {
  * @param {number} max
  */
 export const jitter = (random, n, base, max) => random() * Math.min(max, base * 2 ** n);
+
+/** When something that has failed is tried again: at growing delays with full jitter. */
+export class Retry {
+  /** Time of the next attempt; `Infinity`: there is none. */
+  at = 0;
+  #failures = 0;
+  #env;
+
+  /** @param {{random: () => number, timing: Timing}} env */
+  constructor(env) {
+    this.#env = env;
+  }
+
+  /**
+   * @param {number} now
+   * @param {boolean} retryable
+   */
+  failed(now, retryable) {
+    const { backoff, backoffMax } = this.#env.timing;
+    this.at = retryable ? now + jitter(this.#env.random, this.#failures++, backoff, backoffMax) : Infinity;
+  }
+
+  succeeded() {
+    this.at = this.#failures = 0;
+  }
+}
 
 /** A monotonic clock on top of the machine's, which may be wrong and may jump: it adds up the steps forward. */
 export class Clock {

@@ -15,7 +15,7 @@ const require = createRequire(import.meta.url);
 const run = promisify(execFile);
 
 /** Size limit of the library in a bundle, minified and gzipped. */
-const MAX_BUNDLE_BYTES = 14.25 * 1_024;
+const MAX_BUNDLE_BYTES = 14.75 * 1_024;
 
 const HOME = fileURLToPath(new URL("..", import.meta.url));
 const tsc = join(dirname(require.resolve("typescript/package.json")), require("typescript/package.json").bin.tsc);
