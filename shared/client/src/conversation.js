@@ -9,6 +9,7 @@ import { Timeline } from "./timeline.js";
 /** A conversation with one user. */
 export class Conversation {
   /** @type {Listeners<Snapshot>} */ #listeners;
+  /** The summary of a snapshot. @type {{of: Snapshot, summary: ConversationSummary} | undefined} */ #summarized;
   #env;
   #driver;
 
@@ -128,11 +129,17 @@ export class Conversation {
     }
   }
 
-  /** @returns {ConversationSummary} */
+  /**
+   * Returns the row of the list: the same object until something changes.
+   * @returns {ConversationSummary}
+   */
   summary() {
-    const { id, peer, timeline } = this;
-    const { unread, newest, typing, presence } = timeline.snapshot;
-    return Object.freeze({ id, peer, unread, newest, last: this.#last(), typing: typing.length > 0, presence });
+    const { id, peer, snapshot } = this;
+    if (this.#summarized?.of === snapshot) return this.#summarized.summary;
+    const { unread, newest, typing, presence } = snapshot;
+    const summary = Object.freeze({ id, peer, unread, newest, last: this.#last(), typing: typing.length > 0, presence });
+    this.#summarized = { of: snapshot, summary };
+    return summary;
   }
 
   /**

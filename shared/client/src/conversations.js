@@ -99,7 +99,7 @@ export class Conversations {
     const list = this.#all.map((conversation) => conversation.summary()).filter(({ last }) => last);
     // A conversation whose last message has no timestamp yet comes first.
     const time = (/** @type {ConversationSummary} */ { last }) => last?.timestamp ?? "9999";
-    return list.sort((a, b) => time(b).localeCompare(time(a)));
+    return list.sort((a, b) => Number(time(b) > time(a)) - Number(time(b) < time(a)));
   }
 
   /**

@@ -86,7 +86,7 @@ export class Marks {
    */
   listed(row, requestedAt) {
     const { read, delivered, unread, newest } = row;
-    if (this.#sentAt < requestedAt) this.#told = { read: 0, delivered: 0 };
+    if (this.#sentAt < requestedAt) this.#told = { ...this.#stored };
     this.areKnown();
     this.stored(read, delivered);
     this.restore(row);

@@ -46,6 +46,19 @@ test("the list shows the newest conversations with preview, time and unread mess
   assert.equal(world.features.requests.length, length);
 });
 
+test("the rows of conversations in which nothing has changed are the same objects", async () => {
+  const world = crowded(3);
+  const chat = await online(world);
+  const list = shown(chat);
+  await world.advance(1_000);
+  const before = list().conversations;
+  world.write("peer1", "again");
+  await world.advance(100);
+  const [first, ...others] = list().conversations;
+  assert.deepEqual([first.peer, first.last.text, first.unread], ["peer1", "again", 2]);
+  assert.ok(others.length === 2 && others.every((one, i) => one === before[i]));
+});
+
 test("conversations() yields the whole list page by page, each conversation once", async () => {
   const world = crowded(250);
   const chat = await online(world);
