@@ -23,6 +23,7 @@
 //! - [`marks`]: how far users have a conversation
 //! - [`list`]: the list of conversations
 //! - [`presence`]: who is there, and what a user shows
+//! - [`protocol`]: the examples of the protocol's description
 //! - [`typing`]: the news that a user writes a message
 //! - [`operations`]: the database operations of each request
 //! - [`telemetry`]: log lines, metrics and traces of requests
@@ -51,6 +52,7 @@ mod page;
 mod plans;
 mod presence;
 mod program;
+mod protocol;
 mod refusals;
 mod resends;
 mod secrets;
