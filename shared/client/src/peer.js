@@ -33,7 +33,8 @@ export class Peer {
    */
   heard(now) {
     this.#heardAt = now;
-    if (this.presence) this.setPresence({ online: true });
+    // Of a user who hides, or a stranger, the server tells neither. Then nothing is shown.
+    if (this.presence?.online || this.presence?.lastSeen) this.setPresence({ online: true });
   }
 
   /**

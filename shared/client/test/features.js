@@ -5,6 +5,8 @@ export class Features {
   modern = true;
   /** Users who are online. */
   here = new Set();
+  /** Users of whom nothing is told. */
+  hidden = new Set();
   /** Settings by user. */
   #settings = new Map();
   /** Marks by conversation id and user. */
@@ -78,6 +80,7 @@ export class Features {
   }
 
   #presence(user) {
+    if (this.hidden.has(user)) return { user_id: user, online: false };
     return this.here.has(user) ? { user_id: user, online: true } : { user_id: user, online: false, last_seen: "2026-11-29T11:00:00.000Z" };
   }
 

@@ -188,6 +188,19 @@ test("a frame of the peer makes it online", async () => {
   assert.equal(conversation.snapshot.presence.online, true);
 });
 
+test("a frame of a user who hides, or of a stranger, makes nobody online", async () => {
+  const world = new World();
+  world.features.hidden.add("ann");
+  const chat = await online(world);
+  const conversation = chat.with("ann");
+  conversation.onChange(() => {});
+  await world.advance(100);
+  world.write("ann", "here");
+  world.mark("ann", "ann", { read: 1 });
+  await world.advance(100);
+  assert.deepEqual(conversation.snapshot.presence, { online: false, lastSeen: undefined });
+});
+
 test("the peer is told that the user types only if it is online, or was heard of within five minutes", async () => {
   const world = new World();
   const chat = await online(world);
