@@ -367,11 +367,11 @@ export class Chat {
       this.#link.sent(connection, now);
       this.#sockets.send(connection, { action: "sendMessage", receiver_id: peer, message, client_message_id, after });
     },
-    typing: ({ peer }) => {
-      const connection = this.#link.open;
-      if (connection !== undefined) this.#sockets.send(connection, { action: "typing", receiver_id: peer });
+    typing: ({ peer }) => this.#sockets.send(this.#link.open, { action: "typing", receiver_id: peer }),
+    mark: (timeline, marks, connection, now) => {
+      this.#sockets.send(connection, { action: "mark", receiver_id: timeline.peer, ...marks });
+      if (marks.read && timeline.doubtful(false)) this.#conversations.list.doubt(now);
     },
-    mark: ({ peer }, marks, connection) => this.#sockets.send(connection, { action: "mark", receiver_id: peer, ...marks }),
     probe: (now) => this.#link.probe(now),
     diagnose: () => this.#env.token && this.#reads.diagnose(),
     read: (timeline, request) => this.#reads.history(timeline, request),

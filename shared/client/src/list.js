@@ -62,11 +62,15 @@ export class List {
     this.#staleAt = 0;
   }
 
-  /** A frame has come that leaves a doubt about unread messages: the list is read again, at most once a second. */
-  doubt() {
-    if (this.#stale || this.supported === false) return;
+  /**
+   * A frame leaves a doubt about unread messages: the list is read again, at most once a second.
+   * @param {number} [sentAt] time at which the frame was sent, which the server is given a second to process
+   */
+  doubt(sentAt = -Infinity) {
+    if (this.supported === false) return;
+    const at = Math.max(this.#requestedAt, sentAt) + this.#env.timing.list;
+    this.#staleAt = this.#stale ? Math.max(this.#staleAt, at) : at;
     this.#stale = true;
-    this.#staleAt = this.#requestedAt + this.#env.timing.list;
   }
 
   /** There is a new connection, perhaps to a newer server: the list is read again, at once. */

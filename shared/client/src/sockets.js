@@ -26,11 +26,11 @@ export function createSockets(env, handler) {
   }
 
   /**
-   * @param {number} id
+   * @param {number | undefined} id
    * @param {object} frame
    */
   function send(id, frame) {
-    const ws = all.get(id);
+    const ws = all.get(Number(id));
     if (ws?.readyState === 1) ws.send(JSON.stringify(frame));
   }
 

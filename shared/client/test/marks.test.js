@@ -157,6 +157,34 @@ test("frames let the list be read once a second at most", async () => {
   assert.equal(chat.with("ann").snapshot.unread, 10);
 });
 
+test("in generated courses, unread is what the server counts after every step, whether the conversation is open or not", async () => {
+  for (let seed = 1; seed <= 300; seed++) {
+    const world = new World(seed);
+    const number = (below) => Math.floor(world.random() * below);
+    numbered(world, "ann", 1 - number(3), number(130));
+    const chat = await online(world);
+    const conversation = chat.with("ann");
+    const steps = {
+      write: () => world.write("ann", "hi"),
+      // The push of the first one is lost.
+      gap: () => (world.store("ann", "me", "lost", undefined), world.write("ann", "hi")),
+      send: () => void conversation.send("own"),
+      read: () => conversation.markRead(number(conversation.snapshot.newest + 2)),
+      readElsewhere: () => world.mark("ann", "me", { read: number(world.log("ann").length + 2) }),
+      open: () => void (world.random() < 0.2 && conversation.onChange(() => {})),
+      wake: () => world.wake(),
+    };
+    const taken = [];
+    for (let i = 0; i < 15; i++) {
+      const name = Object.keys(steps)[number(7)];
+      taken.push(name);
+      steps[name]();
+      await world.advance(3_500);
+      assert.equal(conversation.snapshot.unread, world.unread("ann"), `seed ${seed}: ${taken}`);
+    }
+  }
+});
+
 test("messages of the old system are never unread", async () => {
   const world = new World();
   numbered(world, "ann", -9, 0);
@@ -197,6 +225,27 @@ test("marks that were set offline are sent at the next start", async () => {
   await online(world, { storage });
   await world.advance(100);
   assert.equal(world.marks("ann").read, 7);
+});
+
+test("what was read offline does not count, while the messages after it are not known yet", async () => {
+  for (const [missed, unread] of [[2, 2], [300, 100]]) {
+    const storage = memoryStorage();
+    const { world, chat, conversation } = await opened(15, { storage });
+    conversation.markRead(12);
+    await world.advance(3_000);
+    world.window.dispatchEvent(new Event("offline"));
+    world.open[0].end(1006);
+    conversation.markRead(15);
+    await settled(world, chat.close());
+    numbered(world, "ann", 16, 15 + missed);
+    const { page } = world;
+    world.page = () => ({ status: 503, items: [] });
+    const again = await online(world, { storage });
+    assert.deepEqual(again.with("ann").snapshot.unread, unread);
+    world.page = page;
+    await world.advance(MINUTE);
+    assert.equal(again.with("ann").snapshot.unread, unread);
+  }
 });
 
 test("delivered marks are sent for what came by catching up, not for pushes, and not for what is read", async () => {

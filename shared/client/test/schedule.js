@@ -35,8 +35,10 @@ export async function schedule(seed) {
   world.latency = [1, pick([10, 200, 3_000])];
   world.features.modern = random() < 0.8;
   const peers = ["ann", "bob"];
+  // The conversation with the last one is never opened.
+  const everybody = [...peers, "cat"];
   const old = Math.floor(random() * 80);
-  for (const peer of peers) {
+  for (const peer of everybody) {
     const log = world.log(peer);
     for (let i = 0; i < old; i++) log.push({ sender_id: pick([peer, "me"]), receiver_id: "", message: `old ${i}`, timestamp: "", seq: i - old + 1 + 20 });
     for (const m of log) m.receiver_id = m.sender_id === "me" ? peer : "me";
@@ -68,7 +70,7 @@ export async function schedule(seed) {
       const entry = chat.with(peers[i]).send(text);
       sent[i].push({ text, id: entry.clientId });
     },
-    write: () => world.write(pick(peers), `from peer ${count++}`),
+    write: () => world.write(pick(everybody), `from peer ${count++}`),
     pass: () => world.advance(random() * pick([20, 500, 15_000, 10 * MINUTE])),
     cut: () => pick(world.open)?.end(pick([1001, 1006, 1011, 1012])),
     wake: () => world.wake(),
@@ -79,15 +81,15 @@ export async function schedule(seed) {
       world.window.dispatchEvent(new Event("online"));
     },
     older: () => void chat.with(pick(peers)).older(1 + Math.floor(random() * 60)).catch(() => {}),
-    read: () => chat.with(pick(peers)).markRead(),
+    read: () => chat.with(pick(everybody)).markRead(),
     readSome() {
       const { entries } = chat.with(pick(peers)).snapshot;
       chat.with(pick(peers)).markRead(pick(entries)?.seq);
     },
     // Another device of the user, and the peer, mark and get messages.
-    readElsewhere: () => world.features.modern && world.mark(pick(peers), "me", someMarks()),
+    readElsewhere: () => world.features.modern && world.mark(pick(everybody), "me", someMarks()),
     peerMarks() {
-      const peer = pick(peers);
+      const peer = pick(everybody);
       if (world.features.modern) world.mark(peer, peer, someMarks());
     },
     connect: () => chat.connect(),
@@ -119,6 +121,7 @@ export async function schedule(seed) {
   world.wake();
   await world.advance(3 * MINUTE);
   assert.equal(chat.state.state, "online");
+  if (world.features.modern) checkMarks(world, "cat", chat.with("cat").snapshot);
   for (const [i, peer] of peers.entries()) {
     while ((await settled(world, chat.with(peer).older(50))).more);
     await world.advance(10);
