@@ -36,6 +36,7 @@ async fn help_names_every_flag() {
         "--release",
         "--concurrency",
         "--in-flight",
+        "--fair-concurrency",
         "--watch",
         "--lambda-endpoint",
         "--parameter",

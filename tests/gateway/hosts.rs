@@ -3,12 +3,14 @@
 //! - [`processes`]: processes that the gateway starts, with one event each or many
 //! - [`failures`]: functions that time out, crash, panic, or do not start
 //! - [`endpoint`]: another Invoke API
+//! - [`shares`]: events that are served at once while several clients send
 //! - [`waiting`]: frames that wait for a process when their connection closes
 //! - [`watch`]: `cargo lambda watch`
 
 mod endpoint;
 mod failures;
 mod processes;
+mod shares;
 mod waiting;
 mod watch;
 

@@ -18,7 +18,9 @@ use crate::{TIMEOUT, process, programs, tools};
 pub const TEMPLATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/template.yaml");
 
 /// Limits too high to be reached. Tests of the limits pass their own.
-const UNLIMITED: [&str; 18] = [
+const UNLIMITED: [&str; 20] = [
+    "--fair-concurrency",
+    "1000",
     "--parameter",
     "MessageRate=1000",
     "--parameter",

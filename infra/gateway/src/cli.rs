@@ -60,6 +60,10 @@ pub struct Flags {
     #[arg(conflicts_with = "concurrency")]
     pub in_flight: Option<u32>,
 
+    /// While several users send, serve N events at once, in equal shares [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub fair_concurrency: Option<u32>,
+
     /// Run the functions with `cargo lambda watch`, which rebuilds them when their source changes
     #[arg(long, conflicts_with_all = ["concurrency", "in_flight", "binaries", "lambda_endpoint"])]
     pub watch: bool,
@@ -162,6 +166,17 @@ impl Flags {
             None => Concurrency::Processes(self.concurrency.unwrap_or(PROCESSES)),
         }
     }
+
+    /// Returns how many events are served at once while several callers have some.
+    pub fn fair_concurrency(&self) -> u32 {
+        self.fair_concurrency.unwrap_or_else(cores)
+    }
+}
+
+/// Returns how many threads run at once on this machine.
+fn cores() -> u32 {
+    let cores = std::thread::available_parallelism();
+    cores.map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX))
 }
 
 fn pair(text: &str) -> Result<(String, String)> {

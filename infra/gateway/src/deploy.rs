@@ -83,6 +83,7 @@ async fn invoke_and_wait(
         function,
         cause: "custom resource",
         connection_id: None,
+        caller: None,
         payload: event.to_string().into(),
         timeout: MAX_TIMEOUT,
         dropped: None,

@@ -1,5 +1,6 @@
 //! The functions as Lambda has them: a name, a payload, a result.
 //!
+//! - [`shares`]: how many events of a caller are served at once
 //! - [`pool`]: the processes of a function: started when there is work, stopped
 //! - [`launch`]: the program of a process: its start, its output, its end
 //! - [`queue`]: events that wait for a process, and processes that wait for an event
@@ -16,6 +17,7 @@ pub mod pool;
 pub mod queue;
 pub mod remote;
 pub mod runtime_api;
+pub mod shares;
 pub mod state;
 pub mod turns;
 pub mod watch;
@@ -42,6 +44,7 @@ pub use error::{FunctionError, InvokeError};
 use pool::{Concurrency, Pool};
 use queue::Event;
 use remote::{Names, RemoteFunction};
+use shares::{Caller, Shares};
 use watch::Watch;
 
 /// Size limit of a payload, and of a result, in bytes.
@@ -72,6 +75,8 @@ pub enum Source {
 pub struct Settings {
     /// Processes of a function, and events of a process.
     pub concurrency: Concurrency,
+    /// Events that are served at once while several callers have some, in equal shares.
+    pub fair_concurrency: u32,
     /// Least level of log lines.
     pub log_level: String,
     /// Format of log lines in Lambda's words: `Text` or `JSON`.
@@ -90,6 +95,8 @@ pub struct Invocation<'a> {
     pub cause: &'a str,
     /// The connection that the event is about.
     pub connection_id: Option<&'a str>,
+    /// The caller whose share it takes; none for an event of the gateway or of whoever signs.
+    pub caller: Option<Caller>,
     /// The event.
     pub payload: Bytes,
     /// Timeout of the caller.
@@ -123,6 +130,7 @@ pub struct Functions {
     /// By logical id.
     backends: BTreeMap<String, Backend>,
     faults: Arc<Switches>,
+    shares: Arc<Shares>,
     /// Invocations under way.
     invocations: TaskTracker,
     /// Waits for the starts of the first processes.
@@ -151,6 +159,7 @@ impl Functions {
         let mut functions = Self {
             backends: BTreeMap::new(),
             faults,
+            shares: Arc::new(Shares::new(settings.fair_concurrency)),
             invocations: TaskTracker::new(),
             starts: Mutex::default(),
             _group: None,
@@ -228,6 +237,7 @@ impl Functions {
             function,
             cause,
             connection_id,
+            caller,
             payload,
             timeout,
             dropped,
@@ -240,6 +250,7 @@ impl Functions {
         let request_id = uuid::Uuid::new_v4().to_string();
         let call = Call {
             backend,
+            share: caller.map(|caller| (Arc::clone(&self.shares), caller)),
             event: Event {
                 id: request_id.clone(),
                 connection_id: connection_id.map(str::to_owned),
@@ -353,6 +364,8 @@ fn by_id<T>(
 /// An invocation that runs.
 struct Call {
     backend: Backend,
+    /// The caller whose share it takes.
+    share: Option<(Arc<Shares>, Caller)>,
     event: Event,
     timeout: Duration,
 }
@@ -363,13 +376,23 @@ impl Call {
         if self.event.payload.len() > MAX_PAYLOAD_BYTES {
             return Err(InvokeError::TooLarge);
         }
+        let (bytes, dropped) = (self.event.payload.len(), self.event.dropped.clone());
         let invoked = async {
             match self.backend {
                 Backend::Local(pool) => pool.invoke(self.event).await,
                 Backend::Remote(function) => function.invoke(self.event.payload).await,
             }
         };
-        let result = tokio::time::timeout(self.timeout, invoked).await;
+        let served = async {
+            match self.share {
+                Some((shares, caller)) => {
+                    let dropped = dropped.as_ref();
+                    shares.serve(caller, bytes, dropped, invoked).await
+                }
+                None => invoked.await,
+            }
+        };
+        let result = tokio::time::timeout(self.timeout, served).await;
         let result = result.unwrap_or(Err(InvokeError::TimedOut))?;
         if result.len() > MAX_PAYLOAD_BYTES {
             return Err(InvokeError::Function(FunctionError::too_large()));

@@ -271,6 +271,7 @@ fn function_settings(flags: &Flags) -> Result<lambda::Settings> {
     let access_key = flags.access_keys.first();
     Ok(lambda::Settings {
         concurrency: flags.concurrency(),
+        fair_concurrency: flags.fair_concurrency(),
         log_level: flags.log.to_string(),
         log_format: flags.log_format.name(),
         xray_daemon: flags.xray_daemon.clone(),

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::lambda::shares::Caller;
 use crate::lambda::{Functions, Invocation, InvokeError};
 use crate::model::LambdaAuthorizer;
 use response::{AuthorizerResponse, Rejection};
@@ -25,7 +26,7 @@ use response::{AuthorizerResponse, Rejection};
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>
 const AUTHORIZER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Invokes the function of an authorizer.
+/// Invokes the function of an authorizer, as an event of `caller`.
 ///
 /// # Errors
 ///
@@ -34,12 +35,14 @@ pub async fn invoke_authorizer(
     functions: &Functions,
     authorizer: &LambdaAuthorizer,
     connection_id: Option<&str>,
+    caller: Caller,
     event: &Value,
 ) -> Result<AuthorizerResponse, Rejection> {
     let invocation = Invocation {
         function: &authorizer.function,
         cause: "authorizer",
         connection_id,
+        caller: Some(caller),
         payload: event.to_string().into(),
         timeout: AUTHORIZER_TIMEOUT,
         dropped: None,

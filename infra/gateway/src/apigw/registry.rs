@@ -13,6 +13,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 use tokio_util::sync::CancellationToken;
 
+use crate::lambda::shares::Caller;
+
 /// Limit of frames that wait for a slow client. Further posts are rejected. [U]: API Gateway
 /// documents a bounded buffer, but not its size.
 const OUTBOX_FRAMES: usize = 256;
@@ -37,6 +39,17 @@ pub struct Client {
     pub domain_name: String,
     /// The authorizer's part of the events, once it has allowed the connection.
     pub authorizer: Option<Value>,
+}
+
+impl Client {
+    /// Returns the caller: the user, by the principal of the authorizer, else the connection.
+    pub fn caller(&self) -> Caller {
+        let authorizer = self.authorizer.as_ref();
+        match authorizer.and_then(|context| context["principalId"].as_str()) {
+            Some(principal_id) => Caller::User(principal_id.to_owned()),
+            None => Caller::Connection(self.connection_id.clone()),
+        }
+    }
 }
 
 /// An open connection.
@@ -205,5 +218,32 @@ impl Connections {
     /// Returns all connections.
     pub fn all(&self) -> Vec<Arc<Connection>> {
         self.by_id.lock().values().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_connections_of_a_principal_are_one_caller() {
+        let caller = |connection_id: &str, authorizer: Option<Value>| {
+            let client = Client {
+                connection_id: connection_id.to_owned(),
+                connected_at: DateTime::UNIX_EPOCH,
+                source_ip: "127.0.0.1".to_owned(),
+                user_agent: None,
+                domain_name: String::new(),
+                authorizer,
+            };
+            client.caller()
+        };
+        let principal = |id: &str| Some(json!({"principalId": id, "integrationLatency": 1}));
+        assert_eq!(caller("a", principal("u")), caller("b", principal("u")));
+        assert_ne!(caller("a", principal("u")), caller("a", principal("v")));
+        assert_ne!(caller("a", None), caller("b", None));
+        assert_ne!(caller("u", None), caller("a", principal("u")));
     }
 }

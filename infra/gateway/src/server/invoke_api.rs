@@ -107,6 +107,7 @@ async fn invoke(gateway: &Gateway, function: &str, payload: Body) -> Result<Byte
         function,
         cause: "Invoke API",
         connection_id: None,
+        caller: None,
         payload: payload.bytes.clone(),
         timeout: MAX_TIMEOUT,
         dropped: None,

@@ -19,6 +19,7 @@ use super::clf;
 use crate::apigw::routing::HttpMatch;
 use crate::http::headers::{header_text, query_pairs};
 use crate::ids::{new_id, trace_id};
+use crate::lambda::shares::Caller;
 use crate::model::{ACCOUNT_ID, HttpApi, REGION};
 
 /// Whether an authorizer without identity sources gets null in place of an empty list. [U]
@@ -39,6 +40,14 @@ pub struct HttpRequest<'a> {
 }
 
 impl HttpRequest<'_> {
+    /// Returns the caller: the user, by the authorizer's part of the event, else the address.
+    pub fn caller(&self, authorizer: Option<&Value>) -> Caller {
+        match authorizer {
+            Some(authorizer) => Caller::User(authorizer.to_string()),
+            None => Caller::Address(self.peer.ip().to_string()),
+        }
+    }
+
     /// Returns the event of the route's function. `authorizer` is the authorizer's part of it.
     pub fn event(&self, body: &[u8], authorizer: Option<&Value>) -> Value {
         let mut event = self.common();

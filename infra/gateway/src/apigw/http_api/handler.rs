@@ -146,6 +146,7 @@ async fn invoke(
         function: &route.function,
         cause: &route.key,
         connection_id: None,
+        caller: Some(request.caller(authorizer.as_ref())),
         payload: request
             .event(&body.bytes, authorizer.as_ref())
             .to_string()
@@ -221,8 +222,9 @@ async fn authorizer_response(
         Payload::V1 => request.authorizer_event_v1(identity),
         Payload::V2 => request.authorizer_event(identity),
     };
+    let caller = request.caller(None);
     let response =
-        authorize::invoke_authorizer(&gateway.functions, authorizer, None, &event).await?;
+        authorize::invoke_authorizer(&gateway.functions, authorizer, None, caller, &event).await?;
     gateway
         .authorizer_cache
         .put(authorizer, identity, &response);

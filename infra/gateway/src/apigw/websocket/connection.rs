@@ -125,6 +125,7 @@ async fn invoke_disconnect(
         function: &route.function,
         cause: "$disconnect",
         connection_id: Some(connection.id()),
+        caller: Some(connection.client.caller()),
         payload: event.to_string().into(),
         timeout: route.timeout,
         dropped: None,

@@ -48,6 +48,7 @@ pub async fn dispatch(
         function: &route.function,
         cause: &key,
         connection_id: Some(connection.id()),
+        caller: Some(connection.client.caller()),
         payload: event::message(api, &connection.client, &key, &text),
         timeout: route.timeout,
         dropped: Some(&connection.drop_frames),

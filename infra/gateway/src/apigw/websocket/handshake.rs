@@ -30,6 +30,7 @@ use crate::http::headers::{Pairs, header_text, query_pairs};
 use crate::http::recorder::Head;
 use crate::http::server::{ClientAddr, MAX_HEAD_BYTES, head_bytes, json_response};
 use crate::ids::new_id;
+use crate::lambda::shares::Caller;
 use crate::lambda::{Invocation, InvokeError};
 use crate::logs::millis;
 use crate::model::{LambdaAuthorizer, Route, WebSocketApi};
@@ -247,6 +248,7 @@ async fn connect(
         function: &route.function,
         cause: "$connect",
         connection_id: Some(&client.connection_id),
+        caller: Some(client.caller()),
         payload: event.to_string().into(),
         timeout: route.timeout,
         dropped: None,
@@ -282,7 +284,9 @@ async fn authorize(
     let event = event::authorizer(api, client, handshake);
     let arn = event::connect_arn(api);
     let id = Some(client.connection_id.as_str());
-    let response = authorize::invoke_authorizer(&gateway.functions, authorizer, id, &event).await?;
+    let caller = Caller::Address(client.source_ip.clone());
+    let response =
+        authorize::invoke_authorizer(&gateway.functions, authorizer, id, caller, &event).await?;
     response.check(&arn)?;
     response.flattened(start.elapsed().max(Duration::from_millis(1)))
 }
