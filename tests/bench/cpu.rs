@@ -54,13 +54,20 @@ impl Display for Role {
     }
 }
 
-/// CPU time of each process since its start, by process id.
-pub struct Cpu(BTreeMap<i32, (Role, f64)>);
+/// CPU time of each process since its start, and of this machine.
+pub struct Cpu {
+    /// By process id.
+    processes: BTreeMap<i32, (Role, f64)>,
+    machine_ms: f64,
+}
 
 impl Cpu {
     /// Reads the CPU times.
     pub fn now() -> Self {
-        let mut cpu = Self(BTreeMap::new());
+        let mut cpu = Self {
+            processes: BTreeMap::new(),
+            machine_ms: machine_ms(),
+        };
         cpu.read(getpid(), Role::Client);
         cpu
     }
@@ -68,7 +75,7 @@ impl Cpu {
     /// Reads the CPU times of a process and of its descendants.
     fn read(&mut self, id: Pid, role: Role) {
         if let Some((_, used)) = name_and_cpu_ms(id) {
-            self.0.insert(id.as_raw_pid(), (role, used));
+            self.processes.insert(id.as_raw_pid(), (role, used));
         }
         for child in children(id) {
             if let Some((name, _)) = name_and_cpu_ms(child) {
@@ -79,37 +86,57 @@ impl Cpu {
 
     /// Returns the CPU time that was used since this reading.
     pub fn used_since(&self) -> Used {
-        let mut used = Used::default();
-        for (id, (role, now)) in Self::now().0 {
-            let then = self.0.get(&id).map_or(0.0, |(_, then)| *then);
-            *used.0.entry(role).or_default() += now - then;
+        let (mut used, now) = (Used::default(), Self::now());
+        for (id, (role, now)) in now.processes {
+            let then = self.processes.get(&id).map_or(0.0, |(_, then)| *then);
+            *used.by_role.entry(role).or_default() += now - then;
         }
+        let ours: f64 = used.by_role.values().sum();
+        used.others_ms = (now.machine_ms - self.machine_ms - ours).max(0.0);
         used
     }
 }
 
-/// CPU time in milliseconds, by role.
+/// Returns the CPU time that this machine has used since its start, in milliseconds.
+fn machine_ms() -> f64 {
+    let stat = std::fs::read_to_string("/proc/stat").expect("Linux has it");
+    let fields = stat.lines().next().unwrap_or_default().split_whitespace();
+    let ticks: Vec<f64> = fields
+        .skip(1)
+        .filter_map(|field| field.parse().ok())
+        .collect();
+    // All but the time without work (the fourth and the fifth), up to that of other virtual machines.
+    let idle: f64 = ticks.iter().skip(3).take(2).sum();
+    (ticks.iter().take(8).sum::<f64>() - idle) * 10.0
+}
+
+/// CPU time in milliseconds.
 #[derive(Debug, Default)]
-pub struct Used(BTreeMap<Role, f64>);
+pub struct Used {
+    by_role: BTreeMap<Role, f64>,
+    /// That of all programs that have no part in the run.
+    pub others_ms: f64,
+}
 
 impl Used {
     /// Adds the CPU times of another interval.
     pub fn merge(&mut self, other: Self) {
-        for (role, used) in other.0 {
-            *self.0.entry(role).or_default() += used;
+        for (role, used) in other.by_role {
+            *self.by_role.entry(role).or_default() += used;
         }
+        self.others_ms += other.others_ms;
     }
 
     /// Returns the CPU time of processes of some roles.
     pub fn of(&self, roles: &[Role]) -> f64 {
-        roles.iter().filter_map(|role| self.0.get(role)).sum()
+        roles.iter().filter_map(|role| self.by_role.get(role)).sum()
     }
 
     /// Returns the CPU time of one of `count` operations, `functions 0.87 ms, …`, without roles below
     /// 0.005 ms.
     pub fn each(&self, count: usize) -> String {
         let each = self
-            .0
+            .by_role
             .iter()
             .map(|(role, used)| (role, used / count as f64));
         let busy = each.filter(|(_, used)| *used > 0.005);

@@ -5,7 +5,8 @@
 //! - [`flooder`]: the one user, with as many connections as a user may have
 //!
 //! The flood is as fast as the chat responds to it, so both cores of a machine are busy whatever it is. The
-//! CPU time of each role is printed, that of this process included: it shows where a ratio comes from.
+//! CPU time of each role is printed, that of this process and of other programs included: it shows where a
+//! ratio comes from. With a busy program beside it, a ratio means nothing.
 
 mod flood;
 mod flooder;
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 use tests::Chat;
 use tests::issuer::{Issuer, Key};
 
-use crate::cpu::{Cpu, Role};
+use crate::cpu::{Cpu, Role, Used};
 use crate::figures::{Report, Samples};
 use crate::mode::Mode;
 use flood::Flood;
@@ -65,7 +66,7 @@ async fn measure(flood: Flood, chat: &Chat, issuer: &Issuer, others: &mut Others
         during.summary(),
         ratio(&during, &before, 50),
         ratio(&during, &before, 99),
-        share(elapsed, |roles| used.of(roles)),
+        share(elapsed, &used),
     ];
     report.row(flood, cells.join(" | "));
 }
@@ -77,12 +78,17 @@ fn ratio(during: &Samples, before: &Samples, percent: u32) -> String {
     format!("{ratio:.2}{missed}")
 }
 
-/// Returns the CPU time of each role in per cent of one core.
-fn share(elapsed: Duration, used_ms: impl Fn(&[Role]) -> f64) -> String {
+/// Returns the CPU time of each role, and of programs that have no part in the run, in per cent of one core.
+fn share(elapsed: Duration, used: &Used) -> String {
+    let share = |name: &str, used_ms: f64| {
+        let share = used_ms / elapsed.as_secs_f64() / 10.0;
+        format!("{name} {share:.0} %")
+    };
     let roles = [Role::Functions, Role::Gateway, Role::Database, Role::Client];
-    let shares = roles.map(|role| {
-        let share = used_ms(&[role]) / elapsed.as_secs_f64() / 10.0;
-        format!("{role} {share:.0} %")
-    });
-    shares.join(", ")
+    let shares = roles.map(|role| share(&role.to_string(), used.of(&[role])));
+    format!(
+        "{}; others {}",
+        shares.join(", "),
+        share("", used.others_ms).trim_start()
+    )
 }
