@@ -1,9 +1,9 @@
 /** The open conversation: its messages, read marks, and announcements for screen readers. */
 
 import { closeDraft, focusInput, openDraft, saveDraft } from "./composer.js";
-import { buttonOf, byId, el, keyed, keyOf, rove, session } from "./dom.js";
+import { buttonOf, byId, el, keyOf, session } from "./dom.js";
+import { showMessages } from "./messages.js";
 import { highestInView, isAtBottom, keepingPlace, rows, scrollPosition, toBottom, topLine, toPosition, toThird, watchScroll } from "./scroll.js";
-import { clock, dayLabel, dayOf, linked, millis, onlyEmoji } from "./text.js";
 
 /** Maximum number of messages that are elements of the page. Those at the far end are removed. */
 const MAX_SHOWN = 1_000;
@@ -12,15 +12,6 @@ const PAGE_SIZE = 50;
 const READ_AFTER_MS = 1_000;
 /** More new messages than these at once are announced as a number, and get a divider: the page was offline. */
 const FEW = 3;
-/** Labels of the states of own messages. */
-const STATES = {
-  queued: "Waiting",
-  sending: "Sending",
-  stored: "Sent",
-  delivered: "Delivered",
-  read: "Read",
-  failed: "Not sent",
-};
 
 const section = byId("conversation");
 const trouble = byId("trouble");
@@ -53,13 +44,6 @@ let reading = 0;
 /** Whether older messages are being loaded. */
 let loading = false;
 
-const show = keyed(rows, {
-  key: (/** @type {Row} */ row) => row.key,
-  make: ({ kind }) => el(kind === "message" ? "article" : kind === "day" ? "h2" : "p"),
-  fill: (element, row, before) => (row.kind === "message" ? fillMessage : fillSeparator)(element, row, before),
-  same: (a, b) => a.entry === b.entry && a.look === b.look,
-});
-const updateTabStop = rove(rows, "article", (messages) => messages.at(-1));
 const checkEnds = watchScroll(onScroll, loadOlder, () => slide(PAGE_SIZE));
 
 /** Returns whether the user is looking at this page. */
@@ -106,7 +90,7 @@ export function closeConversation() {
   announced = divider = Infinity;
   failed = new Set();
   loading = false;
-  show([]);
+  showMessages([]);
   section.hidden = true;
 }
 
@@ -160,8 +144,7 @@ export function change() {
 }
 
 function draw() {
-  show(rowsOf(shownEntries()));
-  updateTabStop();
+  showMessages(shownEntries(), fromPeerAfter(divider)[0]);
   const { error, entries, more, loading: busy } = now;
   trouble.hidden = !error;
   /** @type {Element} */ (trouble.firstElementChild).textContent =
@@ -200,83 +183,6 @@ async function loadOlder() {
   loading = false;
   slide(-PAGE_SIZE);
   checkEnds();
-}
-
-/** @param {readonly Entry[]} entries @returns {Row[]} */
-function rowsOf(entries) {
-  /** @type {Row[]} */
-  const list = [];
-  /** @type {Entry | undefined} */
-  let before;
-  let day = "";
-  const [firstNew] = fromPeerAfter(divider);
-  for (const entry of entries) {
-    if (entry.timestamp && dayOf(entry.timestamp) !== day) {
-      day = dayOf(entry.timestamp);
-      list.push({ kind: "day", key: `day ${entry.key}`, entry, look: dayLabel(entry.timestamp) });
-      before = undefined;
-    }
-    if (entry === firstNew) {
-      list.push({ kind: "divider", key: "divider", entry, look: "New" });
-      before = undefined;
-    }
-    list.push({ kind: "message", key: entry.key, entry, look: before && joins(before, entry) ? "joined" : "" });
-    before = entry;
-  }
-  return list;
-}
-
-/** Returns whether a message is joined to the one before. @param {Entry} a @param {Entry} b */
-function joins(a, b) {
-  return a.sender === b.sender && !(millis(b.timestamp) - millis(a.timestamp) > 5 * 60_000);
-}
-
-/** @param {HTMLElement} element @param {Row} row */
-function fillSeparator(element, { kind, entry, look }) {
-  element.className = kind;
-  const dateTime = String(entry.timestamp);
-  element.replaceChildren(kind === "day" ? el("time", { dateTime }, look) : look);
-}
-
-/** @param {HTMLElement} element @param {Row} row @param {Row} [before] */
-function fillMessage(element, { entry, look }, before) {
-  const { own, text, seq, state, timestamp, error } = entry;
-  element.className = `${own ? "own" : "other"} ${look} ${state}`;
-  if (seq !== undefined) element.dataset.seq = String(seq);
-  const about = [timestamp && clock(timestamp), own && STATES[state]].filter(Boolean).join(", ");
-  element.ariaLabel = `${own ? "You" : entry.sender}: ${text.slice(0, 500)}, ${about}`;
-  if (before?.entry.text !== text || !element.firstChild) {
-    const size = onlyEmoji(text) ? "large" : "";
-    element.replaceChildren(el("p", { dir: "auto", className: size }, ...linked(text)));
-  }
-  while (element.childNodes.length > 1) element.lastChild?.remove();
-  const meta = el("span", { className: "meta" });
-  if (timestamp) meta.append(el("time", { dateTime: String(timestamp) }, clock(timestamp)));
-  if (own) meta.append(stateIcon(state));
-  element.append(meta);
-  if (state === "failed") element.append(failure(entry, error?.message ?? ""));
-}
-
-const PATHS = { queued: "M8 2a5 5 0 1 0 .1 0M8 4v3l2 1", stored: "M3 7l3 3 6-7", delivered: "M1 7l3 3 6-7M7 9l1 1 6-7", failed: "M8 1v7M8 10v1.5" };
-
-/** @param {Entry["state"]} state */
-function stateIcon(state) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  const path = document.createElementNS(svg.namespaceURI, "path");
-  const shape = state === "sending" ? "queued" : state === "read" ? "delivered" : state;
-  path.setAttribute("d", PATHS[shape]);
-  svg.setAttribute("viewBox", "0 0 16 13");
-  svg.role = "img";
-  svg.ariaLabel = STATES[state];
-  svg.append(path);
-  return svg;
-}
-
-/** @param {Entry} entry @param {string} reason */
-function failure(entry, reason) {
-  const again = el("button", { onclick: () => entry.retry() }, "Try again");
-  const away = el("button", { onclick: () => (entry.discard(), focusInput()) }, "Discard");
-  return el("div", { className: "failure" }, `Not sent. ${reason}`, again, away);
 }
 
 /** Returns the peer's messages with a higher number. @param {number} than */

@@ -11,6 +11,9 @@ export function byId(id, type) {
   return /** @type {T} */ (document.getElementById(id));
 }
 
+/** Returns the address of a conversation in this page. @param {string} peer */
+export const addressOf = (peer) => `#chat=${encodeURIComponent(peer)}`;
+
 /**
  * Returns the first button inside an element.
  * @param {HTMLElement} parent

@@ -1,23 +1,16 @@
-/** The list of conversations, the title of the tab, and notifications. */
+/** The list of conversations, and the title of the tab. */
 
 import { draftOf } from "./composer.js";
-import { byId, el, keyed, rove } from "./dom.js";
 import { attentive, openPeer } from "./conversation.js";
+import { addressOf, byId, el, keyed, rove } from "./dom.js";
+import { closeNotifications, notify } from "./notifications.js";
 import { shortTime } from "./text.js";
 
 const list = byId("list");
-const notify = byId("notify", HTMLButtonElement);
 
 /** @type {readonly Summary[]} */
 let summaries = [];
 let user = "";
-/** Newest number of each conversation at the last change. @type {Map<string, number> | undefined} */
-let known;
-/** @type {Map<string, Notification>} */
-const notifications = new Map();
-
-/** Returns the address of a conversation in this page. @param {string} peer */
-export const addressOf = (peer) => `#chat=${encodeURIComponent(peer)}`;
 
 const showSummaries = keyed(list, {
   key: (/** @type {ListRow} */ { summary }) => summary.id,
@@ -30,16 +23,15 @@ const settleList = rove(list, "li > a", (links) => links.find((link) => link.ari
 /** Shows the conversations of a chat. @param {Chat} chat @returns {() => void} stops */
 export function showList(chat) {
   user = chat.user;
-  known = undefined;
   const stop = chat.onConversations(({ conversations }) => {
     summaries = conversations;
-    updateNotifications();
+    notify(conversations);
     refreshList();
   });
   return () => {
     stop();
     summaries = [];
-    for (const notification of notifications.values()) notification.close();
+    closeNotifications();
     refreshList();
   };
 }
@@ -84,37 +76,6 @@ function fill(element, { summary: { peer, last, unread }, draft }) {
 /** Returns the hue of a user's avatar. @param {string} peer */
 const hue = (peer) => [...peer].reduce((sum, letter) => (sum * 31 + (letter.codePointAt(0) ?? 0)) % 360, 7);
 
-/** Shows notifications of new messages while the page is hidden, and closes those that were read. */
-function updateNotifications() {
-  for (const { id, peer, newest, last, unread } of summaries) {
-    const fresh = known && newest > (known.get(id) ?? 0) && unread && last && !last.own;
-    if (fresh && document.hidden) showNotification(id, peer, last.text);
-    if (!unread) notifications.get(id)?.close();
-  }
-  known = new Map(summaries.map(({ id, newest }) => [id, newest]));
-}
-
-/** @param {string} tag @param {string} peer @param {string} body */
-function showNotification(tag, peer, body) {
-  if (!("Notification" in window) || Notification.permission !== "granted") return;
-  try {
-    const shown = new Notification(peer, { body: body.slice(0, 200), tag });
-    shown.onclick = () => {
-      window.focus();
-      location.hash = addressOf(peer);
-    };
-    notifications.set(tag, shown);
-  } catch {
-    // On some phones only service workers may show notifications.
-  }
-}
-
-function updateButton() {
-  notify.hidden = !("Notification" in window) || Notification.permission !== "default";
-}
-
-notify.addEventListener("click", () => Notification.requestPermission().then(updateButton));
-updateButton();
 addEventListener("draft", refreshList);
 addEventListener("focus", refreshList);
 addEventListener("blur", refreshList);

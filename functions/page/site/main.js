@@ -3,8 +3,8 @@
 import { Chat } from "./client/index.js";
 import { closeDraft } from "./composer.js";
 import { change, closeConversation, openConversation, openPeer } from "./conversation.js";
-import { buttonOf, byId, keyOf, local, session } from "./dom.js";
-import { addressOf, refreshList, showList } from "./list.js";
+import { addressOf, buttonOf, byId, keyOf, local, session } from "./dom.js";
+import { refreshList, showList } from "./list.js";
 import { sessionOf, showSignIn, storedSession, storeSession, userIdError } from "./session.js";
 import { onNewDay } from "./text.js";
 
