@@ -24,6 +24,22 @@ describe("the place of the reader", () => {
     await button.waitFor({ state: "hidden" });
   });
 
+  it("a change that comes with a scroll does not take the reader back to the bottom", async () => {
+    const { ann, ben } = await pair();
+    await seed(chat, ben.user, ann.user, numbered("Line", 40));
+    await ann.sees("Line 40.");
+    await until("ann is at the bottom", async () => (await ann.fromBottom()) < 2);
+    const moved = await ann.log.evaluate((log) => {
+      const first = () => log.querySelector("article").getBoundingClientRect().top;
+      log.scrollTop = 300;
+      const before = first();
+      // The list is drawn again before the event of the scroll.
+      dispatchEvent(new Event("visibilitychange"));
+      return first() - before;
+    });
+    assert.equal(moved, 0);
+  });
+
   it("the messages in view do not move while an older page is inserted above", async () => {
     const [user, peer] = [fresh("ann"), fresh("ben")];
     await seed(chat, peer, user, numbered("Line", 120));

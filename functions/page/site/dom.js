@@ -57,6 +57,7 @@ export function keyed(parent, { key, make, fill, same }) {
   }
 
   return (rows) => {
+    const focused = document.activeElement;
     const next = new Map(rows.map((row) => [key(row), { element: elementFor(row), row }]));
     for (const [name, { element }] of shown) if (!next.has(name)) element.remove();
     shown = next;
@@ -65,6 +66,8 @@ export function keyed(parent, { key, make, fill, same }) {
       if (element === place) place = place.nextSibling;
       else parent.insertBefore(element, place);
     }
+    // An element that was moved has lost it.
+    if (focused instanceof HTMLElement && focused !== document.activeElement && parent.contains(focused)) focused.focus({ preventScroll: true });
   };
 }
 

@@ -9,6 +9,8 @@ const end = byId("end");
 
 /** Whether the list is at the bottom and follows new messages. */
 let atBottom = true;
+/** The position for which that was found. */
+let lastTop = 0;
 
 const messages = () => /** @type {HTMLElement[]} */ ([...rows.querySelectorAll("article")]);
 /** @param {Element} element */
@@ -21,15 +23,22 @@ export const isAtBottom = () => atBottom;
 
 /** Scrolls to the newest message and follows new ones. */
 export function toBottom() {
-  atBottom = true;
   log.scrollTop = log.scrollHeight;
+  [atBottom, lastTop] = [true, log.scrollTop];
+}
+
+/** Finds out whether a scrolled list is at the bottom: its event may come after the next change. */
+function noteScroll() {
+  if (log.scrollTop !== lastTop) [atBottom, lastTop] = [nearBottom(), log.scrollTop];
 }
 
 /**
  * Changes the list and keeps the messages in view in place, or stays at the bottom.
- * @param {() => void} change @param {boolean} [bottom]
+ * @param {() => void} change @param {boolean} [follow] whether it may stay at the bottom
  */
-export function keepingPlace(change, bottom = atBottom) {
+export function keepingPlace(change, follow = true) {
+  noteScroll();
+  const bottom = follow && atBottom;
   const anchor = bottom ? undefined : firstInView();
   const before = anchor && offset(anchor);
   change();
@@ -73,7 +82,7 @@ const nearBottom = () => log.scrollHeight - log.scrollTop - log.clientHeight <= 
 /**
  * Watches the list.
  * @param {() => void} onScroll
- * @param {() => void} onTop called when the topLine end is less than a screen away
+ * @param {() => void} onTop called when the upper end is less than a screen away
  * @param {() => void} onEnd the same for the lower end
  * @returns {() => void} checks again whether an end is near
  */
@@ -83,16 +92,23 @@ export function watchScroll(onScroll, onTop, onEnd) {
     onScroll();
   });
   new ResizeObserver(() => atBottom && toBottom()).observe(log);
+  return watchNear(log, [topLine, end], (target) => (target === topLine ? onTop : onEnd)());
+}
+
+/**
+ * Calls a function when one of the targets is less than a screen away from the visible part of a scrolled element.
+ * @param {Element} root @param {Element[]} targets @param {(target: Element) => void} onNear
+ * @returns {() => void} checks again: an observer reports only changes, and the current state when it starts to observe
+ */
+export function watchNear(root, targets, onNear) {
   const near = new IntersectionObserver(
     (changes) => {
-      for (const { target, isIntersecting } of changes) if (isIntersecting) (target === topLine ? onTop : onEnd)();
+      for (const { target, isIntersecting } of changes) if (isIntersecting) onNear(target);
     },
-    { root: log, rootMargin: "100% 0px" },
+    { root, rootMargin: "100% 0px" },
   );
   return () => {
-    // An observer reports only changes, and the current state when it starts to observe.
     near.disconnect();
-    near.observe(topLine);
-    near.observe(end);
+    for (const target of targets) near.observe(target);
   };
 }
