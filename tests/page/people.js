@@ -159,14 +159,18 @@ export class Sender {
   receive(frame) {
     const waiting = this.waiting.get(frame.client_message_id);
     if (frame.type === "ack") waiting?.resolve(frame);
-    if (frame.type === "error") waiting?.reject(new Error(frame.message));
+    if (frame.type !== "error" || !waiting) return;
+    // As any client does. On a busy machine, sends into one conversation at the same time may be too many.
+    if (frame.retryable) setTimeout(() => this.socket.send(waiting.text), frame.retry_after_ms ?? 100);
+    else waiting.reject(new Error(frame.message));
   }
 
   /** Sends a message. Resolves to its ack. */
   send(receiver_id, message) {
     const client_message_id = randomUUID();
-    const ack = new Promise((resolve, reject) => this.waiting.set(client_message_id, { resolve, reject }));
-    this.socket.send(JSON.stringify({ action: "sendMessage", receiver_id, message, client_message_id }));
+    const text = JSON.stringify({ action: "sendMessage", receiver_id, message, client_message_id });
+    const ack = new Promise((resolve, reject) => this.waiting.set(client_message_id, { resolve, reject, text }));
+    this.socket.send(text);
     return ack;
   }
 
