@@ -80,10 +80,20 @@ describe("access", () => {
       await seed(chat, peer, one.user, ["See https://example.com/", "🎉"]);
       await one.row(peer).waitFor();
       await axe(one, "list");
+      const dialog = await one.settings();
+      await axe(one, "settings");
+      const { x, width } = await dialog.boundingBox();
+      assert.ok(x >= 0 && x + width <= one.page.viewportSize().width, "the dialog fits the window");
+      await picture(one.page, `settings-${name}`);
+      await one.page.keyboard.press("Escape");
       await one.open(peer);
       const send = async (text) => (await one.input.fill(text), one.page.getByRole("button", { name: "Send" }).click());
       await send("Good morning!");
       await one.showsState("Good morning!", "Sent");
+      const other = await person(peer);
+      await other.open(one.user);
+      await one.showsState("Good morning!", "Read");
+      await one.page.getByRole("region", { name: peer }).getByText("online").waitFor();
       control.respond = ({ message, client_message_id }) =>
         message && { type: "error", code: "message_too_long", message: "The text is too long.", client_message_id, retryable: false };
       await send("Refused");

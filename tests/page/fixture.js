@@ -93,3 +93,44 @@ export function fakeHistory(from, to, n) {
     return route.fulfill({ headers: link, json: Array.from({ length: count }, (_, at) => message(first + at)) });
   };
 }
+
+/** Returns a route that serves a list of `n` conversations of a user, with `unread` messages each, that were never begun. */
+export function fakeList(user, n, unread = 0) {
+  const row = (at) => {
+    const peer = `peer${at}@example.com`;
+    const [first, second] = [user, peer].sort();
+    const timestamp = new Date(Date.now() - at * 60_000).toISOString();
+    return {
+      ...{ conversation_id: `direct:${first.length}:${first}:${second}`, peer_id: peer, newest_seq: 9, timestamp, unread, read: 9 - unread, delivered: 9 },
+      preview: { seq: 9, sender_id: peer, message: `Newest of ${at}.`, timestamp },
+    };
+  };
+  return (route) => {
+    const query = new URL(route.request().url()).searchParams;
+    const [first, limit] = [Number(query.get("before") ?? 0), Number(query.get("limit"))];
+    const end = Math.min(n, first + limit);
+    const headers = end < n ? { link: `<?user=${encodeURIComponent(user)}&limit=${limit}&before=${end}>; rel="next"` } : {};
+    return route.fulfill({ headers, json: Array.from({ length: end - first }, (_, at) => row(first + at)) });
+  };
+}
+
+/** Returns a route that serves the same presence of all users. */
+export function fakePresence(presence) {
+  return (route) => {
+    const users = new URL(route.request().url()).searchParams.getAll("of");
+    return route.fulfill({ json: users.map((user_id) => ({ user_id, ...presence })) });
+  };
+}
+
+/** Makes a page see a server from before the list, marks, presence and settings. */
+export async function oldServer(page) {
+  await page.route(/\/chat\/(conversations|presence|settings)/, (route) => route.fulfill({ status: 404, json: { status: 404, title: "Not found" } }));
+  await page.routeWebSocket(/user_id=/, (socket) => {
+    const server = socket.connectToServer();
+    socket.onMessage((data) => {
+      if (JSON.parse(data).action !== "mark") return server.send(data);
+      socket.send(JSON.stringify({ type: "error", code: "invalid_frame", message: "Unknown action.", retryable: false }));
+    });
+    server.onMessage((data) => ["receipt", "settings"].includes(JSON.parse(data).type) || socket.send(data));
+  });
+}

@@ -9,6 +9,8 @@ import { picture, sideBySide } from "./pictures.js";
 import "./messages.js";
 import "./scrolling.js";
 import "./reading.js";
+import "./list.js";
+import "./marks.js";
 import "./writing.js";
 import "./access.js";
 import "./connection.js";
@@ -34,7 +36,9 @@ describe("pictures", () => {
       await one.send(text);
       await (one === ann ? ben : ann).sees(text);
     }
-    await ann.showsState("🎉", "Delivered");
+    await ann.showsState("🎉", "Read");
+    await ben.showsState("At 3PM I have time", "Read");
+    for (const one of [ann, ben]) await one.page.locator("#presence", { hasText: "online" }).waitFor();
     for (const one of [ann, ben]) await until("all is read", async () => (await one.page.locator(".count").count()) === 0);
     await sideBySide(browser, [ann.page, ben.page], "two-people");
     await picture(ann.page, "light");

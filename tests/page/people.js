@@ -58,6 +58,15 @@ export class Person {
     return this;
   }
 
+  /** Opens the dialog with the settings. */
+  async settings() {
+    await this.page.getByLabel("Menu").click();
+    await this.page.getByRole("button", { name: "Settings" }).click();
+    const dialog = this.page.getByRole("dialog", { name: "Settings" });
+    await dialog.waitFor();
+    return dialog;
+  }
+
   get log() {
     return this.page.getByRole("log");
   }

@@ -4,6 +4,9 @@ type Chat = import("./client/index.js").Chat;
 type Entry = import("./client/types.js").Entry;
 type Snapshot = import("./client/types.js").Snapshot;
 type Summary = import("./client/types.js").ConversationSummary;
+type List = import("./client/types.js").ConversationList;
+type Presence = import("./client/types.js").Presence;
+type Settings = import("./client/types.js").Settings;
 type Conversation = ReturnType<Chat["with"]>;
 
 /** A timestamp of the server, unparsed. */

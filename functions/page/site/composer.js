@@ -6,7 +6,7 @@ import { bytes } from "./text.js";
 const MAX_MESSAGE_BYTES = 16_384;
 const form = byId("composer", HTMLFormElement);
 const input = byId("text", HTMLTextAreaElement);
-const count = byId("count");
+const counter = byId("count");
 const touch = matchMedia("(pointer: coarse)");
 
 /** Storage key of the draft of the open conversation; "" while none is open. */
@@ -67,8 +67,8 @@ function fitInput() {
   const over = left < 0;
   input.ariaInvalid = String(over);
   // A screen reader reads only that the text is too long, not every count.
-  count.ariaLive = over ? "polite" : "off";
-  count.textContent =
+  counter.ariaLive = over ? "polite" : "off";
+  counter.textContent =
     left > MAX_MESSAGE_BYTES / 10 ? "" : over ? `${-left} bytes too long. Shorten the message to send it.` : `${left} bytes left`;
   return !over;
 }

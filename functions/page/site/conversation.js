@@ -3,7 +3,8 @@
 import { closeDraft, focusInput, openDraft, saveDraft } from "./composer.js";
 import { buttonOf, byId, el, keyOf, session } from "./dom.js";
 import { showMessages } from "./messages.js";
-import { highestInView, isAtBottom, keepingPlace, rows, scrollPosition, toBottom, topLine, toPosition, toThird, watchScroll } from "./scroll.js";
+import { highestInView, isAtBottom, keepingPlace, rows, scrollPosition, toBottom, topLine, toPosition, toThird, watchPlace, watchScroll } from "./scroll.js";
+import { presenceText } from "./text.js";
 
 /** Maximum number of messages that are elements of the page. Those at the far end are removed. */
 const MAX_SHOWN = 1_000;
@@ -12,11 +13,14 @@ const PAGE_SIZE = 50;
 const READ_AFTER_MS = 1_000;
 /** More new messages than these at once are announced as a number, and get a divider: the page was offline. */
 const FEW = 3;
+/** The divider is scrolled to if at most this many messages have to be loaded for that. */
+const MAX_LOADED = 500;
 
 const section = byId("conversation");
 const trouble = byId("trouble");
 const newer = byId("newer", HTMLButtonElement);
 const typingLine = byId("typing");
+const presenceLine = byId("presence");
 const live = byId("live");
 
 /** @type {Conversation | undefined} */
@@ -25,6 +29,8 @@ let conversation;
 let now;
 /** @type {() => void} */
 let stopListening = () => {};
+/** Returns whether the server has read marks: one that has settings has them too. */
+let hasMarks = () => false;
 /** Storage key of the scroll position. */
 let positionKey = "";
 /** The scroll position to return to once its message is loaded. */
@@ -33,6 +39,8 @@ let wanted = "";
 let last = "";
 /** The divider stands above the peer's first message with a higher number. */
 let divider = Infinity;
+/** Whether the divider of the opening is still to be placed: what the user has read, here or elsewhere, is not known yet. */
+let opening = false;
 /** The number up to which messages were announced, or were there before; `Infinity` until the first page is loaded. */
 let announced = Infinity;
 /** Newest number when the reader was at the bottom. */
@@ -41,6 +49,8 @@ let caughtUp = 0;
 let failed = new Set();
 /** Timer of messages that are in view. */
 let reading = 0;
+/** The number up to which this page has marked messages as read. The mark itself stays at the peer's last one. */
+let marked = 0;
 /** Whether older messages are being loaded. */
 let loading = false;
 
@@ -59,9 +69,11 @@ export const openPeer = () => conversation?.peer ?? "";
 export function openConversation(chat, peer) {
   closeConversation();
   const opened = (conversation = chat.with(peer));
+  hasMarks = () => chat.settings !== undefined;
   positionKey = keyOf("place", chat.user, peer);
   byId("name").textContent = peer;
   section.hidden = false;
+  opening = true;
   toBottom();
   stopListening = opened.onChange((snapshot) => {
     if (conversation !== opened) return;
@@ -71,6 +83,7 @@ export function openConversation(chat, peer) {
   });
   openDraft(chat.user, peer, (text) => {
     divider = Infinity;
+    opening = false;
     last = wanted = "";
     opened.send(text);
     toBottom();
@@ -86,10 +99,10 @@ export function closeConversation() {
   clearTimeout(reading);
   conversation = undefined;
   last = wanted = "";
-  reading = caughtUp = 0;
+  reading = caughtUp = marked = 0;
   announced = divider = Infinity;
   failed = new Set();
-  loading = false;
+  loading = opening = false;
   showMessages([]);
   section.hidden = true;
 }
@@ -102,41 +115,61 @@ function savePosition() {
 /** Returns whether the first page is loaded, and not only the outbox. @param {Snapshot} snapshot */
 const isLoaded = ({ entries, loading, more }) => !loading && (!more || entries.some(({ seq }) => seq !== undefined));
 
-/** Shows the first page, with the divider, at the position of the last time. */
+/** Returns whether it is known what the user has read, and the first unread message is loaded. @param {Snapshot} snapshot */
+const isReadKnown = ({ marksKnown, unread, firstUnread }) => marksKnown && (unread === 0 || firstUnread !== undefined);
+
+/** Shows the first page, at the position of the last time. */
 function showFirst() {
-  placeDivider();
   wanted = session.get(positionKey) ?? "";
   announced = Math.max(now.newest, parseFloat(wanted) || 0);
-  const back = wanted;
   change();
-  const line = rows.querySelector(".divider");
-  if (line && !back) toThird(line);
-  onScroll();
 }
 
 /** Loads pages until the message of a scroll position is there, and scrolls to it. @param {string} back */
 async function returnTo(back) {
   wanted = "";
-  const opened = conversation;
-  const seq = parseFloat(back);
-  const oldest = () => now.entries.find((entry) => entry.seq !== undefined)?.seq ?? -Infinity;
   loading = true;
   toPosition(back);
+  if ((await loadBackTo(parseFloat(back))) && !toPosition(back)) wanted = back;
+}
+
+/**
+ * Scrolls to the divider. Loads the unread messages that are not loaded yet, unless they are very many, and then scrolls again, unless
+ * the reader has scrolled meanwhile.
+ */
+async function toDivider() {
+  const toLine = () => {
+    const line = rows.querySelector(".divider");
+    if (line) toThird(line);
+  };
+  toLine();
+  const isStill = watchPlace();
+  if (now.newest - divider <= MAX_LOADED && (await loadBackTo(divider + 1)) && isStill()) toLine();
+}
+
+/** Loads older pages until a number is among them. Returns whether the conversation is still open. @param {number} seq */
+async function loadBackTo(seq) {
+  const opened = conversation;
+  const oldest = () => now.entries.find((entry) => entry.seq !== undefined)?.seq ?? -Infinity;
+  loading = true;
   while (opened && conversation === opened && now.more && oldest() > seq) {
     const { more } = await opened.older(PAGE_SIZE).catch(() => ({ more: false }));
     if (!more) break;
   }
-  await new Promise((shown) => setTimeout(shown));
-  if (conversation !== opened) return;
+  await new Promise((drawn) => setTimeout(drawn));
+  if (conversation !== opened) return false;
   loading = false;
-  if (!toPosition(back)) wanted = back;
+  return true;
 }
 
 /** Shows the latest snapshot. */
 export function change() {
   if (!conversation) return;
-  if (divider === Infinity && fromPeerAfter(announced).length > FEW) placeDivider();
+  const first = opening && announced < Infinity && isReadKnown(now);
+  if (first || (divider === Infinity && fromPeerAfter(announced).length > FEW)) placeDivider();
+  opening &&= !first;
   keepingPlace(draw);
+  if (first && divider < Infinity && !wanted && isAtBottom()) toDivider();
   if (now.newest >= parseFloat(wanted)) returnTo(wanted);
   announce();
   onScroll();
@@ -149,8 +182,16 @@ function draw() {
   trouble.hidden = !error;
   /** @type {Element} */ (trouble.firstElementChild).textContent =
     error ? `Messages cannot be read now. ${error.message}` : "";
+  drawPresence();
   typingLine.textContent = now.typing.length ? `${now.peer} is typing…` : "";
   topLine.textContent = more && !error ? "Loading…" : busy || error ? "" : entries.length ? "This is the beginning." : "No messages yet. Say hello.";
+}
+
+/** Shows whether the peer is online. */
+function drawPresence() {
+  const text = presenceText(now.presence);
+  if (presenceLine.textContent !== text) presenceLine.textContent = text;
+  presenceLine.className = now.presence?.online ? "here" : "";
 }
 
 /** Returns the entries that are elements of the page. */
@@ -207,11 +248,15 @@ function announceText(sentence) {
   if (live.childNodes.length > 5) live.firstChild?.remove();
 }
 
-/** Places the divider above the unread messages. Without a read mark, messages before the last own one count as read. */
+/**
+ * Places the divider above the unread messages. With an older server, which has no marks, messages before the last own one count as
+ * read, and those of an earlier page.
+ */
 function placeDivider() {
+  if (!now.marksKnown) return;
   const replied = now.entries.findLast(({ own, seq }) => own && seq)?.seq ?? 0;
-  const read = now.read || replied;
-  if (fromPeerAfter(read).length && (read || !now.more)) divider = read;
+  const read = now.read || (hasMarks() ? 0 : replied);
+  if (fromPeerAfter(read).length && (read || hasMarks() || !now.more)) divider = read;
 }
 
 function onScroll() {
@@ -226,12 +271,13 @@ function onScroll() {
 /** Marks messages as read that stay in view for a second while the user is looking. */
 function watchReading() {
   const seen = highestInView();
-  if (reading || !attentive() || seen <= now.read) return;
+  if (reading || !attentive() || seen <= Math.max(now.read, marked)) return;
   reading = setTimeout(() => {
     reading = 0;
     const stayed = Math.min(seen, highestInView());
-    if (attentive() && stayed > now.read) conversation?.markRead(stayed);
-    else onScroll();
+    if (attentive() && stayed > marked) conversation?.markRead((marked = stayed));
+    // A message that has come meanwhile is still to be looked at.
+    watchReading();
   }, READ_AFTER_MS);
 }
 
@@ -253,3 +299,5 @@ addEventListener("focus", () => {
 });
 addEventListener("visibilitychange", () => conversation && change());
 addEventListener("pagehide", savePosition);
+// "5 minutes ago" becomes "6 minutes ago".
+setInterval(() => conversation && now && drawPresence(), 30_000);

@@ -4,13 +4,20 @@ import { draftOf } from "./composer.js";
 import { attentive, openPeer } from "./conversation.js";
 import { addressOf, byId, el, keyed, rove } from "./dom.js";
 import { closeNotifications, notify } from "./notifications.js";
+import { watchNear } from "./scroll.js";
 import { shortTime } from "./text.js";
 
+/** @type {List} */
+const EMPTY = { conversations: [], unread: 0, more: false, loading: false };
 const list = byId("list");
+const older = byId("older", HTMLButtonElement);
+const note = byId("list-note");
 
-/** @type {readonly Summary[]} */
-let summaries = [];
-let user = "";
+let listed = EMPTY;
+/** @type {Chat | undefined} */
+let chatOfList;
+/** Whether older conversations are being loaded. */
+let loadingOlder = false;
 
 const showSummaries = keyed(list, {
   key: (/** @type {ListRow} */ { summary }) => summary.id,
@@ -19,18 +26,20 @@ const showSummaries = keyed(list, {
   same: (a, b) => a.look === b.look,
 });
 const settleList = rove(list, "li > a", (links) => links.find((link) => link.ariaCurrent) ?? links[0]);
+// After a failure only the button loads older conversations.
+const checkEnd = watchNear(byId("list-scroll"), [older], () => !listed.error && loadConversations());
 
-/** Shows the conversations of a chat. @param {Chat} chat @returns {() => void} stops */
-export function showList(chat) {
-  user = chat.user;
-  const stop = chat.onConversations(({ conversations }) => {
-    summaries = conversations;
-    notify(conversations);
+/** Shows the conversations of a chat. @param {Chat} opened @returns {() => void} stops */
+export function showList(opened) {
+  chatOfList = opened;
+  const stop = opened.onConversations((conversations) => {
+    listed = conversations;
+    notify(listed.conversations);
     refreshList();
   });
   return () => {
     stop();
-    summaries = [];
+    listed = EMPTY;
     closeNotifications();
     refreshList();
   };
@@ -38,44 +47,64 @@ export function showList(chat) {
 
 /** Shows the list again, after a change of drafts, the day, or the open conversation. */
 export function refreshList() {
-  showSummaries(summaries.map(rowOf));
+  const { conversations, more, loading, error } = listed;
+  showSummaries(conversations.map(rowOf));
   settleList();
-  byId("none").hidden = summaries.length > 0;
-  const unread = summaries.reduce((sum, one) => sum + (one.peer === openPeer() && attentive() ? 0 : one.unread), 0);
-  document.title = unread ? `(${unread > 99 ? "99+" : unread}) MeetMe` : "MeetMe";
+  note.textContent = error
+    ? `The conversations cannot be loaded now. ${error.message}`
+    : conversations.length ? "" : loading ? "Loading…" : "No conversations yet. Enter a user id above to start one.";
+  older.hidden = !more;
+  checkEnd();
+  const open = attentive() && conversations.find(({ peer }) => peer === openPeer());
+  const unread = listed.unread - (open ? open.unread : 0);
+  document.title = unread > 0 ? `(${counted(unread)}) MeetMe` : "MeetMe";
 }
+
+async function loadConversations() {
+  if (!chatOfList || loadingOlder || !listed.more) return;
+  loadingOlder = true;
+  // The next list has the error.
+  await chatOfList.moreConversations().catch(() => {});
+  loadingOlder = false;
+  checkEnd();
+}
+
+/** Returns the text of a number of messages. @param {number} unread */
+const counted = (unread) => (unread > 99 ? "99+" : String(unread));
 
 /** @param {Summary} summary @returns {ListRow} */
 function rowOf(summary) {
-  const { peer, last, unread } = summary;
+  const { peer, last, unread, typing, presence } = summary;
   const open = peer === openPeer();
-  const draft = open ? "" : draftOf(user, peer);
-  const look = JSON.stringify([open, draft, unread, last?.key, last?.text, last?.state, shortTime(last?.timestamp)]);
+  const draft = open ? "" : draftOf(chatOfList?.user ?? "", peer);
+  const look = JSON.stringify([open, draft, unread, typing, presence?.online, last?.key, last?.text, shortTime(last?.timestamp)]);
   return { summary, draft, look };
 }
 
 /** @param {HTMLElement} element @param {ListRow} row */
-function fill(element, { summary: { peer, last, unread }, draft }) {
+function fill(element, { summary: { peer, last, unread, typing, presence }, draft }) {
   const link = element.querySelector("a") ?? element.appendChild(el("a", { href: addressOf(peer), tabIndex: -1 }));
   link.ariaCurrent = peer === openPeer() ? "true" : null;
-  const face = el("span", { className: "face", ariaHidden: "true" }, [...peer][0].toUpperCase());
+  const face = el("span", { className: presence?.online ? "face online" : "face", ariaHidden: "true" }, [...peer][0].toUpperCase());
   face.style.setProperty("--hue", String(hue(peer)));
-  const line = draft ? `Draft: ${draft}` : last ? `${last.own ? "You: " : ""}${last.text}` : "";
+  const [kind, line] = typing ? ["typing", "typing…"] : draft ? ["draft", `Draft: ${draft}`] : ["", preview(last)];
   link.replaceChildren(
     face,
     el("bdi", { className: "peer" }, peer),
     el("time", { dateTime: String(last?.timestamp ?? "") }, shortTime(last?.timestamp)),
-    el("span", { className: draft ? "line draft" : "line" }, line.slice(0, 200)),
+    el("span", { className: `line ${kind}` }, line.slice(0, 200)),
   );
-  if (unread) {
-    const count = unread > 99 ? "99+" : String(unread);
-    link.append(el("span", { className: "count" }, count, el("span", { className: "unseen" }, " unread")));
-  }
+  if (presence?.online) link.append(el("span", { className: "unseen" }, "online"));
+  if (unread) link.append(el("span", { className: "count" }, counted(unread), el("span", { className: "unseen" }, " unread")));
 }
+
+/** @param {Summary["last"]} last */
+const preview = (last) => (last ? `${last.own ? "You: " : ""}${last.text}` : "");
 
 /** Returns the hue of a user's avatar. @param {string} peer */
 const hue = (peer) => [...peer].reduce((sum, letter) => (sum * 31 + (letter.codePointAt(0) ?? 0)) % 360, 7);
 
+older.addEventListener("click", loadConversations);
 addEventListener("draft", refreshList);
 addEventListener("focus", refreshList);
 addEventListener("blur", refreshList);

@@ -6,6 +6,7 @@ import { change, closeConversation, openConversation, openPeer } from "./convers
 import { addressOf, buttonOf, byId, keyOf, local, session } from "./dom.js";
 import { refreshList, showList } from "./list.js";
 import { sessionOf, showSignIn, storedSession, storeSession, userIdError } from "./session.js";
+import { showSettings } from "./settings.js";
 import { onNewDay } from "./text.js";
 
 const app = byId("app");
@@ -97,7 +98,7 @@ function start(who) {
   byId("me").textContent = who.user;
   byId("sign-in").hidden = true;
   app.hidden = false;
-  const stops = [showBanner(opened), showList(opened), opened.onState(onState)];
+  const stops = [showBanner(opened), showList(opened), showSettings(opened), opened.onState(onState)];
   stopChat = () => {
     for (const one of stops) one();
     closeConversation();

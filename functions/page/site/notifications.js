@@ -5,6 +5,8 @@ import { addressOf, byId } from "./dom.js";
 const turnOn = byId("notify", HTMLButtonElement);
 /** Newest number of each conversation at the last change. @type {Map<string, number> | undefined} */
 let known;
+/** Time of the newest message at the last change. Older conversations that are only now loaded have no newer one. */
+let newestTime = "";
 /** @type {Map<string, Notification>} */
 const notifications = new Map();
 
@@ -14,17 +16,23 @@ const notifications = new Map();
  */
 export function notify(summaries) {
   for (const { id, peer, newest, last, unread } of summaries) {
-    const fresh = known && newest > (known.get(id) ?? 0) && unread && last && !last.own;
-    if (fresh && document.hidden) showNotification(id, peer, last.text);
+    const before = known?.get(id);
+    const fresh = before === undefined ? known && timeOf(last) > newestTime : newest > before;
+    if (fresh && document.hidden && unread && last && !last.own) showNotification(id, peer, last.text);
     if (!unread) notifications.get(id)?.close();
   }
   known = new Map(summaries.map(({ id, newest }) => [id, newest]));
+  for (const { last } of summaries) if (timeOf(last) > newestTime) newestTime = timeOf(last);
 }
+
+/** @param {Summary["last"]} last */
+const timeOf = (last) => last?.timestamp ?? "";
 
 /** Closes all notifications, and forgets the conversations. */
 export function closeNotifications() {
   for (const notification of notifications.values()) notification.close();
   known = undefined;
+  newestTime = "";
 }
 
 /** @param {string} tag @param {string} peer @param {string} body */

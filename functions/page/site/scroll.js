@@ -68,6 +68,13 @@ export function scrollPosition() {
   return first ? `${seqOf(first)} ${offset(first)}` : "";
 }
 
+/** Returns a function that tells whether the messages in view are still where they are now. */
+export function watchPlace() {
+  const message = firstInView();
+  const before = message && offset(message);
+  return () => !message || Math.abs(offset(message) - Number(before)) < 2;
+}
+
 /** Scrolls to a position. Returns whether that was possible: messages may still be missing. @param {string} text */
 export function toPosition(text) {
   const [seq, wanted] = text.split(" ").map(Number);

@@ -91,6 +91,19 @@ export function shortTime(time) {
   return dayLabel(time) === "Today" ? clock(time) : short(new Date(millis(time)));
 }
 
+const ago = new Intl.RelativeTimeFormat("en");
+
+/** Returns "online", "last seen 5 minutes ago" in the steps that the server tells, or "" if nothing is known. @param {Presence} [presence] */
+export function presenceText({ online, lastSeen } = { online: false }) {
+  if (online) return "online";
+  const minutes = Math.floor((Date.now() - millis(lastSeen)) / 60_000);
+  // The clock of this machine is wrong.
+  if (!(minutes >= 0)) return lastSeen ? `last seen ${dayLabel(lastSeen)}` : "";
+  if (minutes < 1) return "last seen just now";
+  const [count, unit] = minutes < 60 ? [minutes, "minute"] : minutes < 1_440 ? [minutes / 60, "hour"] : [minutes / 1_440, "day"];
+  return `last seen ${ago.format(-Math.floor(count), /** @type {"day"} */ (unit))}`;
+}
+
 /** Calls a function at each midnight, and when the page is shown again on another day. @param {() => void} call */
 export function onNewDay(call) {
   let day = dayFromNow(0).toDateString();
