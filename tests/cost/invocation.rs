@@ -149,8 +149,8 @@ impl Kind {
             // Connections and numbers are known to the process.
             Self::Typing => pushes * network.post_ms,
             Self::Mark => network.database_ms + pushes * network.post_ms,
-            // The user's documents, then all the rest at once.
-            Self::List => 2.0 * network.database_ms,
+            // The user's documents, the newest messages with marks and settings, the count of unread ones.
+            Self::List => 3.0 * network.database_ms,
         }
     }
 }

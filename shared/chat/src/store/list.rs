@@ -1,8 +1,8 @@
 //! The conversations of a user, newest first.
 //!
-//! A page is read in two steps: the user's own documents in [`members`](super::members), in the order of their
-//! hints, and then at once for all conversations of the page the newest message, the count of unread ones, and the
-//! marks and settings of the others. What is shown comes from the log; only the order over many pages rests on the
+//! A page is read in three steps: the user's own documents in [`members`](super::members), in the order of their
+//! hints; then at once for all conversations of the page the newest message, and the marks and settings of the others;
+//! then the count of unread messages up to the newest one. What is shown comes from the log; only the order over many pages rests on the
 //! hints, and is right to a minute.
 
 use std::cmp::Reverse;
@@ -121,12 +121,12 @@ impl Store {
         }
         let mut users: Vec<UserId> = peers.values().cloned().collect();
         users.push(user_id.clone());
-        let (newest, unread, others, settings) = tokio::try_join!(
+        let (newest, others, settings) = tokio::try_join!(
             self.newest_messages(&rows, deadline),
-            self.count_unread(&rows, user_id, deadline),
             self.marks_of_others(&rows, user_id, deadline),
             self.settings_of(&users, deadline),
         )?;
+        let unread = self.count_unread(&rows, &newest, user_id, deadline).await?;
         let shows_receipts = |user: &UserId| settings.get(user).is_some_and(|it| it.receipts);
         let listed = |row: &Member| {
             let id = &row.conversation_id;
@@ -203,10 +203,11 @@ impl Store {
     }
 
     /// Counts the messages of others that the user has not read, among the first thousand after the user's
-    /// mark of each conversation.
+    /// mark of each conversation, and up to its newest message: a client adds those that are pushed later.
     async fn count_unread(
         &self,
         rows: &[Member],
+        newest: &HashMap<ConversationId, StoredMessage>,
         user_id: &UserId,
         deadline: Deadline,
     ) -> Result<HashMap<ConversationId, i64>> {
@@ -216,11 +217,18 @@ impl Store {
             unread: i64,
         }
         let after_mark = |row: &Member| {
-            let (read, id) = (row.marks.read, row.conversation_id.as_str());
-            doc! {"conversation_id": id, "seq": {"$gt": read, "$lte": read + MAX_COUNTED}}
+            let read = row.marks.read;
+            let newest = newest.get(&row.conversation_id)?.seq;
+            let range = doc! {"$gt": read, "$lte": newest.min(read + MAX_COUNTED)};
+            let id = row.conversation_id.as_str();
+            (newest > read).then(|| doc! {"conversation_id": id, "seq": range})
         };
+        let unread: Vec<Document> = rows.iter().filter_map(after_mark).collect();
+        if unread.is_empty() {
+            return Ok(HashMap::new());
+        }
         let pipeline = [
-            doc! {"$match": {"$or": rows.iter().map(after_mark).collect::<Vec<_>>()}},
+            doc! {"$match": {"$or": unread}},
             doc! {"$match": {"sender_id": {"$ne": user_id.as_str()}}},
             doc! {"$group": {"_id": "$conversation_id", "unread": {"$sum": 1_i64}}},
         ];
