@@ -93,6 +93,8 @@ describe("access", () => {
       const other = await person(peer);
       await other.open(one.user);
       await one.showsState("Good morning!", "Read");
+      // Now that both have written, the server tells who is online.
+      await one.page.reload();
       await one.page.getByRole("region", { name: peer }).getByText("online").waitFor();
       control.respond = ({ message, client_message_id }) =>
         message && { type: "error", code: "message_too_long", message: "The text is too long.", client_message_id, retryable: false };

@@ -196,6 +196,8 @@ describe("presence", () => {
     await ben.sees("Are you there?");
     await ben.send("Yes.");
     await ann.sees("Yes.");
+    // The page has asked when it opened the conversation, and asks again after a minute.
+    await ann.page.reload();
     await until("ann sees that ben is online", async () => (await head.textContent()) === "online");
     await picture(ann.page, "online");
     await stranger.page.reload();

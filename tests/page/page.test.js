@@ -38,7 +38,11 @@ describe("pictures", () => {
     }
     await ann.showsState("🎉", "Read");
     await ben.showsState("At 3PM I have time", "Read");
-    for (const one of [ann, ben]) await one.page.locator("#presence", { hasText: "online" }).waitFor();
+    for (const one of [ann, ben]) {
+      // Now that both have written, the server tells who is online.
+      await one.page.reload();
+      await one.page.locator("#presence", { hasText: "online" }).waitFor();
+    }
     for (const one of [ann, ben]) await until("all is read", async () => (await one.page.locator(".count").count()) === 0);
     await sideBySide(browser, [ann.page, ben.page], "two-people");
     await picture(ann.page, "light");
