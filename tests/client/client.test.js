@@ -2,14 +2,13 @@
 // order in which its sender wrote it.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { connect } from "node:net";
 import { test } from "node:test";
 import { setTimeout as after } from "node:timers/promises";
 
 import { SignedOut } from "../../shared/client/src/index.js";
 import { until } from "../../shared/client/test/server.js";
 import { Client, expectAllShown, expectLog, start } from "./clients.js";
+import { startDatabase } from "./database.js";
 import { startChat } from "./stack.js";
 
 test("two people chat and see the same messages", async (t) => {
@@ -191,36 +190,3 @@ test("texts of any content and users of any name arrive as they were written", a
   ann.conversation.send("the next");
   await expectAllShown(ann, ben, texts.length + 1);
 });
-
-/** Starts a database server for one test, which can stop and restart it. */
-async function startDatabase(t) {
-  const command = process.env.DATABASE_COMMAND;
-  assert.ok(command, "DATABASE_COMMAND is not set: run these tests by `cargo test -p tests --test client`");
-  const [program, ...flags] = JSON.parse(command);
-  const port = Number(flags[flags.indexOf("--port") + 1]);
-  let child;
-  const database = {
-    uri: `mongodb://127.0.0.1:${port}/?directConnection=true`,
-    async start() {
-      child = spawn(program, flags, { stdio: "ignore" });
-      process.on("exit", () => child.kill("SIGKILL"));
-      await until(() => listens(port), "the database listens", 20_000);
-    },
-    async stop() {
-      const ended = new Promise((resolve) => child.once("close", resolve));
-      child.kill("SIGKILL");
-      await ended;
-    },
-  };
-  t.after(() => database.stop());
-  await database.start();
-  return database;
-}
-
-function listens(port) {
-  return new Promise((resolve) => {
-    const socket = connect(port, "127.0.0.1");
-    socket.once("connect", () => resolve(true)).once("error", () => resolve(false));
-    socket.once("connect", () => socket.destroy());
-  });
-}

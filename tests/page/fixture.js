@@ -33,9 +33,9 @@ afterEach(async () => {
 /** Returns a user id that no other test has. */
 export const fresh = (name) => `${name}.${++users}@example.com`;
 
-/** Opens the page in a new window. */
-export async function visit(options) {
-  const one = await Person.at(browser, chat.http, options);
+/** Opens the page in a new window. `http` is the address of a chat of the test's own. */
+export async function visit({ http = chat.http, ...options } = {}) {
+  const one = await Person.at(browser, http, options);
   people.push(one);
   return one;
 }
@@ -49,7 +49,7 @@ export async function person(user, options) {
 /** Signs in two people, each with the conversation with the other open. */
 export async function pair(options) {
   const ann = await person(fresh("ann"), options);
-  const ben = await person(fresh("ben"));
+  const ben = await person(fresh("ben"), { http: options?.http });
   await Promise.all([ann.open(ben.user), ben.open(ann.user)]);
   return { ann, ben };
 }

@@ -3,6 +3,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
+import { startDatabase } from "../client/database.js";
+import { startChat } from "../client/stack.js";
 import { chat, fakePresence, fresh, pair, person, tab, visit, wire } from "./fixture.js";
 import { numbered, seed, until } from "./people.js";
 import { picture } from "./pictures.js";
@@ -167,6 +169,26 @@ describe("marks", () => {
       );
     }
     assert.deepEqual(await texts(ann), await texts(ben));
+  });
+
+  it("both see the same ticks after a restart of the database", async (t) => {
+    const database = await startDatabase(t);
+    const own = await startChat({ uri: database.uri });
+    t.after(() => own.stop());
+    const { ann, ben } = await pair({ http: own.http });
+    await ann.send("Before.");
+    await ann.showsState("Before.", "Read");
+    await database.stop();
+    await Promise.all([ann.send("Ann without."), ben.send("Ben without.")]);
+    await ann.showsState("Ann without.", "Sending");
+    await database.start();
+    // Longer than the library waits for an acknowledgement.
+    for (const one of [ann, ben]) {
+      const read = () => one.log.getByRole("img", { name: "Read" }).count();
+      const expected = one === ann ? 2 : 1;
+      await until(`the messages of ${one.user} are read`, async () => (await read()) === expected, 60_000);
+      assert.equal(await one.log.getByRole("article").count(), 3);
+    }
   });
 
   it("read marks and drafts reach another tab of the same browser", async () => {
