@@ -5,7 +5,7 @@ use hyper::Method;
 use mongodb::bson::{DateTime, Document, doc};
 use serde_json::{Value, json};
 use tests::client::{HttpResponse, encode, get, request};
-use tests::{Chat, until};
+use tests::{Chat, Client, until};
 
 use crate::connections::age_rows;
 use crate::list;
@@ -26,6 +26,17 @@ async fn presence(chat: &Chat, user_id: &str, of: &[&str]) -> Value {
 /// Requests the presence of one user, as `user_id`.
 async fn presence_of(chat: &Chat, user_id: &str, of: &str) -> Value {
     presence(chat, user_id, &[of]).await[0].clone()
+}
+
+/// Connects two users who have written to each other.
+async fn acquainted(chat: &Chat) -> (Client, Client) {
+    let (mut a, mut b) = (
+        chat.connect_modern("a").await,
+        chat.connect_modern("b").await,
+    );
+    a.send_message("b", "m").await;
+    b.send_message("a", "m").await;
+    (a, b)
 }
 
 fn offline(user_id: &str) -> Value {
@@ -101,13 +112,7 @@ async fn presence_is_told_to_those_to_whom_the_user_has_written() {
 #[tokio::test]
 async fn a_user_is_online_while_one_of_two_tabs_is_open_and_was_seen_when_the_last_has_closed() {
     let chat = start().await;
-    let (mut a, mut b) = (
-        chat.connect_modern("a").await,
-        chat.connect_modern("b").await,
-    );
-    a.send_message("b", "m").await;
-    b.next().await;
-    b.send_message("a", "m").await;
+    let (_a, b) = acquainted(&chat).await;
     let second = chat.connect_modern("b").await;
     second.close().await;
     let connections = chat.database.collection::<Document>("connections");
@@ -148,13 +153,7 @@ async fn a_user_is_online_while_one_of_two_tabs_is_open_and_was_seen_when_the_la
 #[tokio::test]
 async fn a_lost_disconnect_corrects_itself() {
     let chat = start().await;
-    let (mut a, mut b) = (
-        chat.connect_modern("a").await,
-        chat.connect_modern("b").await,
-    );
-    a.send_message("b", "m").await;
-    b.next().await;
-    b.send_message("a", "m").await;
+    let (_a, b) = acquainted(&chat).await;
     // The row of a connection of which the gateway knows nothing.
     let connections = chat.database.collection::<Document>("connections");
     let mut row = connections
@@ -177,13 +176,7 @@ async fn a_lost_disconnect_corrects_itself() {
 #[tokio::test]
 async fn a_hidden_user_is_the_same_as_an_unknown_one_and_sees_nobody() {
     let chat = start().await;
-    let (mut a, mut b) = (
-        chat.connect_modern("a").await,
-        chat.connect_modern("b").await,
-    );
-    a.send_message("b", "m").await;
-    b.next().await;
-    b.send_message("a", "m").await;
+    let (_a, b) = acquainted(&chat).await;
     assert_eq!(presence_of(&chat, "a", "b").await, online("b"));
     assert_eq!(put(&chat, "b", r#"{"presence":false}"#).await.status, 200);
     assert_eq!(presence_of(&chat, "a", "b").await, offline("b"));
