@@ -19,6 +19,10 @@ fuzz_target!(|bytes: &[u8]| {
     match frame {
         Ok(ClientFrame::Ping) => {}
         Ok(ClientFrame::Typing(target)) => check_target(target),
+        Ok(ClientFrame::Mark(frame)) => {
+            assert!(0 <= frame.marks.read && frame.marks.read <= frame.marks.delivered);
+            check_target(frame.target);
+        }
         Ok(ClientFrame::Send(frame)) => check_accepted(text, &frame, client_message_id.as_ref()),
         Err(rejection) => {
             let reply = ServerFrame::error(rejection.into(), client_message_id.clone()).to_json();
