@@ -140,16 +140,19 @@ proptest! {
 
     #[test]
     fn in_dense_numbers_a_page_is_a_few_queries_of_a_short_range(
-        newest in 1..5_000_i64,
+        newest in 0..5_000_i64,
         behind in 0..64_i64,
         after in prop::option::of(-10..5_100_i64),
         before in prop::option::of(-10..5_100_i64),
         limit in 1..=200_u32,
     ) {
         let numbers = (1..=newest).collect();
-        let reached = Some((newest - behind).max(1));
+        let reached = (newest >= 1).then_some((newest - behind).max(1));
         let (_, cost) = search(&numbers, Range { after, before }, limit, reached);
-        prop_assert!(cost.queries <= 2, "{cost:?}");
+        // Around 0 there may be messages of the old system: one more query tells.
+        let is_around_zero = [after, before].into_iter().flatten().any(|end| end <= 1);
+        let queries = if is_around_zero { 3 } else { 2 };
+        prop_assert!(cost.queries <= queries, "{cost:?}");
         prop_assert!(cost.examined <= 2 * (limit as usize + 64), "{cost:?}");
     }
 }
