@@ -21,6 +21,7 @@ export async function startDatabase(t) {
       await until(() => listens(port), "the database listens", 20_000);
     },
     async stop() {
+      if (child.exitCode !== null || child.signalCode !== null) return;
       const ended = new Promise((resolve) => child.once("close", resolve));
       child.kill("SIGKILL");
       await ended;

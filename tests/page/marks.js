@@ -181,7 +181,7 @@ describe("marks", () => {
     await ann.showsState("Before.", "Read");
     await database.stop();
     await Promise.all([ann.send("Ann without."), ben.send("Ben without.")]);
-    await ann.showsState("Ann without.", "Sending");
+    await ann.log.getByRole("img", { name: /Waiting|Sending/ }).waitFor();
     await database.start();
     // Longer than the library waits for an acknowledgement.
     for (const one of [ann, ben]) {
