@@ -91,19 +91,38 @@ impl Delivery {
         now: DateTime<Utc>,
         deadline: Deadline,
     ) {
+        let is_addressed = |connection: &Connection| {
+            connection.modern
+                && connection.is_live(now)
+                && Some(&connection.connection_id) != except
+        };
+        let read = async |users: &[UserId]| {
+            let read = self.read_connections(users, now, deadline).await;
+            read.unwrap_or_default()
+        };
         let sending = async {
             let (mut connections, unknown) = self.cache.get_recent(users, now);
-            if !unknown.is_empty() {
-                let read = self.read_connections(&unknown, now, deadline);
-                connections.extend(read.await.unwrap_or_default());
+            let is_known =
+                |id: &ConnectionId| connections.iter().any(|known| known.connection_id == *id);
+            if except.is_some_and(|origin| !is_known(origin)) {
+                // The frame came on a newer connection than those that are known.
+                connections = read(users).await;
+            } else if !unknown.is_empty() {
+                connections.extend(read(&unknown).await);
             }
-            connections.retain(|connection| {
-                connection.modern
-                    && connection.is_live(now)
-                    && Some(&connection.connection_id) != except
-            });
-            let deliveries = self.push.post_all(connections, frame, now, deadline).await;
-            self.delete_gone(&deliveries.gone, deadline).await;
+            connections.retain(is_addressed);
+            let posts = self
+                .push
+                .post_all(connections.clone(), frame.clone(), now, deadline);
+            let gone = posts.await.gone;
+            if gone.is_empty() {
+                return;
+            }
+            self.delete_gone(&gone, deadline).await;
+            // Their users may have connected again.
+            let mut others = read(users).await;
+            others.retain(|other| is_addressed(other) && !contains(&connections, other));
+            self.push.post_all(others, frame, now, deadline).await;
         };
         sending.with_subscriber(NoSubscriber::new()).await;
     }
