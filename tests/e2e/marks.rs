@@ -21,6 +21,17 @@ pub async fn send(client: &mut Client, frame: &Value) {
     client.expect_nothing().await;
 }
 
+/// Sends a frame, and checks that it gets an error with `code`.
+pub async fn assert_refused(client: &mut Client, frame: &Value, code: &str) {
+    client.send(frame).await;
+    let error = client.next().await;
+    assert_eq!(
+        (&error["type"], &error["code"]),
+        (&json!("error"), &json!(code)),
+        "{frame}"
+    );
+}
+
 /// Starts a chat whose functions have one process each.
 pub async fn start() -> Chat {
     let settings = Chat::with().host(Host::Processes);
@@ -185,13 +196,7 @@ async fn a_bad_mark_gets_an_error_and_marks_nothing() {
         (conversation("direct:1:b:a"), "forbidden"),
         (conversation("group:x"), "forbidden"),
     ] {
-        a.send(&frame).await;
-        let error = a.next().await;
-        assert_eq!(
-            (&error["type"], &error["code"]),
-            (&json!("error"), &json!(code)),
-            "{frame}"
-        );
+        assert_refused(&mut a, &frame, code).await;
     }
     assert_eq!(stored(&chat, "a").await, Some(marks(0, 0)));
     chat.stop().await;

@@ -3,24 +3,13 @@
 use serde_json::{Value, json};
 use tests::launch::Host;
 use tests::relay::Relay;
-use tests::{Chat, Client, server};
+use tests::{Chat, server};
 
 use crate::connections::age_rows;
+use crate::marks::{assert_refused, send, start};
 
 fn typing(receiver_id: &str) -> Value {
     json!({"action": "typing", "receiver_id": receiver_id})
-}
-
-/// Sends that its user types, and waits until that was passed on: one process serves the frames of a
-/// connection one after another.
-async fn send(client: &mut Client, frame: &Value) {
-    client.send(frame).await;
-    client.expect_nothing().await;
-}
-
-async fn start() -> Chat {
-    let settings = Chat::with().host(Host::Processes);
-    settings.flags(&["--concurrency", "1"]).start().await
 }
 
 #[tokio::test]
@@ -90,13 +79,7 @@ async fn a_bad_frame_gets_an_error() {
         (conversation("direct:1:b:a"), "forbidden"),
         (conversation("group:x"), "forbidden"),
     ] {
-        a.send(&frame).await;
-        let error = a.next().await;
-        assert_eq!(
-            (&error["type"], &error["code"]),
-            (&json!("error"), &json!(code)),
-            "{frame}"
-        );
+        assert_refused(&mut a, &frame, code).await;
     }
     chat.stop().await;
 }

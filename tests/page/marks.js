@@ -5,7 +5,7 @@ import { describe, it } from "node:test";
 
 import { startDatabase } from "../client/database.js";
 import { startChat } from "../client/stack.js";
-import { chat, fakePresence, fresh, pair, person, tab, visit, wire } from "./fixture.js";
+import { chat, fakePresence, fresh, pair, person, visit, wire } from "./fixture.js";
 import { numbered, seed, until } from "./people.js";
 import { picture } from "./pictures.js";
 
@@ -190,20 +190,6 @@ describe("marks", () => {
       await until(`the messages of ${one.user} are read`, async () => (await read()) === expected, 60_000);
       assert.equal(await one.log.getByRole("article").count(), 3);
     }
-  });
-
-  it("read marks and drafts reach another tab of the same browser", async () => {
-    const { ann, ben } = await pair();
-    const other = await tab(ann);
-    await ann.visible(false);
-    await ben.send("Read elsewhere");
-    await other.row(ben.user).getByText("1 unread").waitFor();
-    await ann.row(ben.user).getByText("1 unread").waitFor();
-    await ann.visible(true);
-    await other.row(ben.user).getByText("unread").waitFor({ state: "detached" });
-    await other.open(ben.user);
-    await ann.input.fill("Half a thou");
-    await until("the draft is in the other tab", async () => (await other.input.inputValue()) === "Half a thou");
   });
 });
 
