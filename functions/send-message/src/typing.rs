@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use chat::protocol::{ServerFrame, Target};
-use chat::{ConnectionId, ConversationId, Deadline, Rejection, UserId};
+use chat::{ConnectionId, ConversationId, Deadline, Rejection, UserId, timestamp};
 use chrono::{DateTime, TimeDelta, Utc};
 use lru::LruCache;
 use parking_lot::Mutex;
@@ -47,8 +47,7 @@ impl Typing {
             } else {
                 ANY_PAUSE
             };
-            // Before the last time: the clock has been set back.
-            if (TimeDelta::zero()..pause).contains(&(now - *time)) {
+            if timestamp::is_recent(*time, now, pause) {
                 return false;
             }
         }

@@ -1,8 +1,8 @@
-//! The one form in which a time is stored and sent.
+//! The one form in which a time is stored and sent, and the age of one.
 
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDateTime, SecondsFormat, SubsecRound, Utc};
+use chrono::{DateTime, NaiveDateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
 
 /// Writes a time in the form in which it is stored and sent: ISO 8601, UTC, milliseconds, fixed width
 /// (`2026-11-22T11:15:03.123Z`).
@@ -24,6 +24,12 @@ pub fn parse(text: &str) -> Option<DateTime<Utc>> {
     let floor = time.trunc_subsecs(3);
     let milliseconds_up = u64::from(floor < time);
     Some(floor + Duration::from_millis(milliseconds_up))
+}
+
+/// Returns whether `now` is less than `age` after a time. Before it, the clock has been set back, and nothing is
+/// known.
+pub fn is_recent(time: DateTime<Utc>, now: DateTime<Utc>, age: TimeDelta) -> bool {
+    (TimeDelta::zero()..age).contains(&(now - time))
 }
 
 #[cfg(test)]

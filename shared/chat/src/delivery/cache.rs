@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use lru::LruCache;
 use parking_lot::Mutex;
 
-use crate::{Connection, UserId};
+use crate::{Connection, UserId, timestamp};
 
 /// Users whose connections a warm process remembers.
 const REMEMBERED_USERS: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
@@ -29,9 +29,7 @@ impl Cached {
     const RECENT: TimeDelta = TimeDelta::seconds(60);
 
     fn is_recent(&self, now: DateTime<Utc>) -> bool {
-        let age = now - self.read_at;
-        // A negative one: the clock has been set back.
-        (TimeDelta::zero()..Self::RECENT).contains(&age)
+        timestamp::is_recent(self.read_at, now, Self::RECENT)
     }
 }
 

@@ -96,20 +96,8 @@ impl Delivery {
                 && connection.is_live(now)
                 && Some(&connection.connection_id) != except
         };
-        let read = async |users: &[UserId]| {
-            let read = self.read_connections(users, now, deadline).await;
-            read.unwrap_or_default()
-        };
         let sending = async {
-            let (mut connections, unknown) = self.cache.get_recent(users, now);
-            let is_known =
-                |id: &ConnectionId| connections.iter().any(|known| known.connection_id == *id);
-            if except.is_some_and(|origin| !is_known(origin)) {
-                // The frame came on a newer connection than those that are known.
-                connections = read(users).await;
-            } else if !unknown.is_empty() {
-                connections.extend(read(&unknown).await);
-            }
+            let mut connections = self.recent_connections(users, except, now, deadline).await;
             connections.retain(is_addressed);
             let posts = self
                 .push
@@ -120,11 +108,34 @@ impl Delivery {
             }
             self.delete_gone(&gone, deadline).await;
             // Their users may have connected again.
-            let mut others = read(users).await;
+            let others = self.read_connections(users, now, deadline).await;
+            let mut others = others.unwrap_or_default();
             others.retain(|other| is_addressed(other) && !contains(&connections, other));
             self.push.post_all(others, frame, now, deadline).await;
         };
         sending.with_subscriber(NoSubscriber::new()).await;
+    }
+
+    /// Returns the connections of users, as read a short while ago; read now, as far as they were not, or all if
+    /// `origin` is none of them: then it is newer than what is known.
+    async fn recent_connections(
+        &self,
+        users: &[UserId],
+        origin: Option<&ConnectionId>,
+        now: DateTime<Utc>,
+        deadline: Deadline,
+    ) -> Vec<Connection> {
+        let (mut known, mut unknown) = self.cache.get_recent(users, now);
+        let is_known = |id: &ConnectionId| known.iter().any(|known| known.connection_id == *id);
+        if !origin.is_none_or(is_known) {
+            known.clear();
+            unknown = users.to_vec();
+        }
+        if !unknown.is_empty() {
+            let read = self.read_connections(&unknown, now, deadline).await;
+            known.extend(read.unwrap_or_default());
+        }
+        known
     }
 
     /// Tells the devices of a user and of the user's peer how far the user has a conversation: the peer only if

@@ -7,7 +7,7 @@ use lru::LruCache;
 use parking_lot::Mutex;
 
 use crate::settings::Settings;
-use crate::{Deadline, Result, Store, UserId};
+use crate::{Deadline, Result, Store, UserId, timestamp};
 
 /// Users whose settings a warm process remembers.
 const REMEMBERED_USERS: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
@@ -54,8 +54,6 @@ impl SettingsCache {
     fn get(&self, user: &UserId, now: DateTime<Utc>) -> Option<Settings> {
         let mut cache = self.0.lock();
         let (settings, read_at) = cache.get(user)?;
-        // A negative age: the clock has been set back.
-        let is_recent = (TimeDelta::zero()..RECENT).contains(&(now - *read_at));
-        is_recent.then_some(*settings)
+        timestamp::is_recent(*read_at, now, RECENT).then_some(*settings)
     }
 }

@@ -108,29 +108,37 @@ impl Store {
         let has_more = rows.len() > limit;
         rows.truncate(limit);
         let next = rows.last().filter(|_| has_more).map(ListCursor::of);
-        let peers: HashMap<&ConversationId, UserId> = rows
-            .iter()
-            .filter_map(|row| Some((&row.conversation_id, peer(&row.conversation_id, user_id)?)))
-            .collect();
-        if peers.is_empty() {
-            let conversations = Vec::new();
-            return Ok(ListPage {
-                conversations,
-                next,
-            });
-        }
-        let mut users: Vec<UserId> = peers.values().cloned().collect();
-        users.push(user_id.clone());
+        let conversations = if rows.is_empty() {
+            Vec::new()
+        } else {
+            self.listed(user_id, &rows, deadline).await?
+        };
+        Ok(ListPage {
+            conversations,
+            next,
+        })
+    }
+
+    /// Reads the conversations of a user's documents, newest first.
+    async fn listed(
+        &self,
+        user_id: &UserId,
+        rows: &[Member],
+        deadline: Deadline,
+    ) -> Result<Vec<ListedConversation>> {
+        let peers = rows.iter().map(|row| peer(&row.conversation_id, user_id));
+        let peers: Vec<Option<UserId>> = peers.collect();
+        let users = peers.iter().flatten().chain([user_id]);
+        let users: Vec<UserId> = users.cloned().collect();
         let (newest, others, settings) = tokio::try_join!(
-            self.newest_messages(&rows, deadline),
-            self.marks_of_others(&rows, user_id, deadline),
+            self.newest_messages(rows, deadline),
+            self.marks_of_others(rows, user_id, deadline),
             self.settings_of(&users, deadline),
         )?;
-        let unread = self.count_unread(&rows, &newest, user_id, deadline).await?;
+        let unread = self.count_unread(rows, &newest, user_id, deadline).await?;
         let shows_receipts = |user: &UserId| settings.get(user).is_some_and(|it| it.receipts);
-        let listed = |row: &Member| {
-            let id = &row.conversation_id;
-            let peer_id = peers.get(id)?.clone();
+        let listed = |(row, peer_id): (&Member, Option<UserId>)| {
+            let (id, peer_id) = (&row.conversation_id, peer_id?);
             let is_shown = shows_receipts(user_id) && shows_receipts(&peer_id);
             Some(ListedConversation {
                 newest: newest.get(id)?.clone().into(),
@@ -140,12 +148,9 @@ impl Store {
                 peer_id,
             })
         };
-        let mut conversations: Vec<_> = rows.iter().filter_map(listed).collect();
+        let mut conversations: Vec<_> = rows.iter().zip(peers).filter_map(listed).collect();
         conversations.sort_by_key(|it| Reverse(timestamp::parse(&it.newest.timestamp)));
-        Ok(ListPage {
-            conversations,
-            next,
-        })
+        Ok(conversations)
     }
 
     async fn find_rows(

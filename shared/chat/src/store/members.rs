@@ -63,8 +63,7 @@ impl Written {
     fn is_recent(&self, message: &Message, now: DateTime<Utc>) -> bool {
         let mut written = self.0.lock();
         let at = written.get(&Self::key(message));
-        // A negative age: the clock has been set back.
-        at.is_some_and(|at| (TimeDelta::zero()..PAUSE).contains(&(now - *at)))
+        at.is_some_and(|at| timestamp::is_recent(*at, now, PAUSE))
     }
 
     fn remember(&self, message: &Message, now: DateTime<Utc>) {
