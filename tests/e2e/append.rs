@@ -1,7 +1,7 @@
 //! Appending by several processes. Each has a store of its own, which is all that it remembers.
 
 use chat::store::Appended;
-use chat::{ConversationId, Deadline, Draft, Store, Text, UserId};
+use chat::{Content, ConversationId, Deadline, Draft, Store, Text, UserId};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use mongodb::bson::{Document, doc};
@@ -24,7 +24,7 @@ fn draft(receiver: &str, after: Option<i64>) -> Draft {
     let text = Text::try_from("m".to_owned()).expect("a valid text");
     Draft {
         after,
-        ..Draft::new(sender, receiver, text, None)
+        ..Draft::new(sender, receiver, Content::Text(text))
     }
 }
 
@@ -65,7 +65,7 @@ impl Processes {
             let draft = draft(receiver, sends_hint.then_some(newest));
             let appended = append(&self.stores[choice], &draft, Utc::now()).await;
             newest += 1;
-            assert_eq!(appended.message.seq, newest);
+            assert_eq!(appended.entry.seq, newest);
             conflicts += appended.conflicts;
         }
         (self.relay.take(), conflicts)
@@ -142,7 +142,7 @@ async fn a_message_whose_insert_got_no_reply_is_stored_once_and_acknowledged() {
             .fail("insert", "chat_messages", Fault::LoseReply);
         let appended = append(&processes.stores[0], &draft("b", None), Utc::now()).await;
         assert!(!appended.duplicate);
-        assert_eq!(appended.message.seq, seq);
+        assert_eq!(appended.entry.seq, seq);
     }
     assert_eq!(numbers(&processes.stores[0], "b").await, [1, 2, 3]);
     processes.stop().await;
@@ -161,7 +161,7 @@ async fn a_write_conflict_of_the_server_is_retried() {
         processes.relay.fail("insert", "chat_messages", fault);
         let appended = append(&processes.stores[0], &draft("b", None), Utc::now()).await;
         assert!(!appended.duplicate);
-        assert_eq!((appended.message.seq, appended.conflicts), (seq, 1));
+        assert_eq!((appended.entry.seq, appended.conflicts), (seq, 1));
     }
     assert_eq!(numbers(&processes.stores[0], "b").await, [1, 2]);
     processes.stop().await;

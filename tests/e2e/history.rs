@@ -1,6 +1,6 @@
 //! Pages of the history, their links and limits.
 
-use chat::store::Range;
+use chat::store::{Range, View};
 use chat::{ConversationId, Deadline, Store, UserId};
 use hyper::StatusCode;
 use mongodb::Database;
@@ -166,13 +166,14 @@ async fn read(store: &Store, range: Range, limit: u32) -> Numbers {
     let conversation_id = ConversationId::direct(&a, &b);
     let page = store.page(
         &conversation_id,
+        View::Texts,
         range,
         limit,
         |_| true,
         Deadline::after(TIMEOUT),
     );
     let page = page.await.expect("a page");
-    let numbers = page.messages.iter().map(|message| message.seq).collect();
+    let numbers = page.entries.iter().map(|entry| entry.seq).collect();
     (numbers, page.has_older, page.has_newer)
 }
 

@@ -44,7 +44,7 @@ async fn the_newest_conversation_is_first_with_its_newest_text() {
 
     let list = rows(&chat, "a").await;
     let expected = json!({
-        "conversation_id": "direct:1:a:b", "peer_id": "b", "newest_seq": 3, "timestamp": ack["timestamp"],
+        "conversation_id": "direct:1:a:b", "peer_id": "b", "newest_seq": 3, "newest_entry_seq": 3, "timestamp": ack["timestamp"],
         "preview": {"seq": 3, "sender_id": "a", "message": "to b again", "timestamp": ack["timestamp"]},
         "unread": 1, "read": 0, "delivered": 0, "peer_read": 0, "peer_delivered": 0,
     });

@@ -3,6 +3,7 @@
 //!
 //! - [`chat`]: messages arrive on every device, from old clients and new ones
 //! - [`append`]: appending by several processes: operations, hints, lost replies, conflicts
+//! - [`changes`]: edits and deletions
 //! - [`log`]: numbers without holes, times that never decrease, resends
 //! - [`resends`]: a `client_message_id` belongs to its first text
 //! - [`limits`]: limits of messages and of connections per user
@@ -34,6 +35,7 @@ mod append;
 mod auth;
 mod auth_local;
 mod baseline;
+mod changes;
 mod chat;
 mod connections;
 mod faults;

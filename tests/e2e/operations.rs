@@ -9,8 +9,7 @@ use serde_json::{Value, json};
 use tests::function::Function;
 use tests::launch::Host;
 use tests::relay::{Counts, Fault, Relay};
-use tests::{Chat, programs, server};
-use tokio::process::Command;
+use tests::{Chat, server};
 
 use crate::connections::age_rows;
 
@@ -109,27 +108,10 @@ async fn a_send_of_a_process_with_many_events_is_an_insert() {
     chat.stop().await;
 }
 
-/// Starts a process of `send-message`, without limits.
-async fn start_process(relay: &Relay, database: &str) -> Function {
-    let mut command = Command::new(programs::folder().join("send-message"));
-    let endpoint = "http://127.0.0.1:9/prod";
-    Function::start(&mut command, &relay.uri, database, endpoint).await
-}
-
 /// Invokes a process with a message of `from`, who has the conversation up to `after`; returns the reply.
 async fn reply(process: &Function, from: &str, to: &str, after: Option<i64>) -> Value {
     let frame = json!({"action": "sendMessage", "receiver_id": to, "message": "m", "after": after});
-    let event = json!({
-        "requestContext": {
-            "routeKey": "sendMessage", "connectionId": "AAAAAAAAAAAAAAA=",
-            "connectedAt": 0, "requestTimeEpoch": 0, "authorizer": {"user_id": from},
-        },
-        "body": frame.to_string(),
-    });
-    let response = process.invoke(&event).await.expect("it succeeds");
-    let response: Value = serde_json::from_slice(&response).expect("JSON");
-    let reply = response["body"].as_str().expect("a body");
-    serde_json::from_str(reply).expect("JSON")
+    process.reply(from, &frame).await
 }
 
 #[tokio::test]
@@ -143,7 +125,7 @@ async fn a_user_without_tokens_who_is_new_to_a_process_costs_it_one_operation() 
     let taken = store.take_tokens(Limited::Messages, &user, 1_050_000, limit, deadline);
     taken.await.expect("taken");
 
-    let process = start_process(&relay, &database).await;
+    let process = Function::send_message(&relay.uri, &database).await;
     relay.take();
     let refused = reply(&process, "a", "b", None).await;
     assert_eq!(refused["code"], "rate_limited", "{refused}");
@@ -159,7 +141,7 @@ async fn a_send_of_ten_processes_in_turn_is_a_read_and_an_insert() {
     let (relay, database) = (relay().await, server::database_name());
     let store = server::migrated_store(server::uri().await, &database);
     let store = store.await.expect("a store");
-    let processes = join_all((0..10).map(|_| start_process(&relay, &database))).await;
+    let processes = join_all((0..10).map(|_| Function::send_message(&relay.uri, &database))).await;
     relay.take();
     // Without the hint, each process looks once for a number that the conversation has reached; the first
     // one also searches, since none is recorded.

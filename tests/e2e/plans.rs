@@ -11,11 +11,11 @@ use std::time::Duration;
 use chat::settings::SettingsChange;
 use chat::store::{
     CONNECTIONS, CONVERSATIONS, Limited, MEMBERS, RATE_LIMITS, Range, RateLimit, StoreConfig,
-    USERS, client_options,
+    USERS, View, client_options,
 };
 use chat::{
-    ClientMessageId, Connection, ConversationId, Deadline, Draft, Identity, Marks, Store, Text,
-    UserId, migration,
+    ClientMessageId, Connection, Content, ConversationId, Deadline, Draft, Identity, Marks, Store,
+    Text, UserId, migration,
 };
 use chrono::Utc;
 use mongodb::bson::{Bson, DateTime, Document, doc};
@@ -52,13 +52,38 @@ fn user(id: &str) -> UserId {
     UserId::try_from(id.to_owned()).expect("a valid id")
 }
 
-fn draft(text: &str, client_message_id: &str) -> Draft {
-    Draft::new(
-        user("a"),
-        user("b"),
-        Text::try_from(text.to_owned()).expect("a valid text"),
-        Some(ClientMessageId::try_from(client_message_id.to_owned()).expect("a valid id")),
-    )
+fn text(text: &str) -> Text {
+    Text::try_from(text.to_owned()).expect("a valid text")
+}
+
+fn draft(content: Content, client_message_id: &str) -> Draft {
+    let id = ClientMessageId::try_from(client_message_id.to_owned()).expect("a valid id");
+    Draft {
+        client_message_id: Some(id),
+        ..Draft::new(user("a"), user("b"), content)
+    }
+}
+
+fn message(client_message_id: &str) -> Draft {
+    draft(Content::Text(text("m")), client_message_id)
+}
+
+/// Edits the text under a number, then deletes it.
+async fn change(store: &Store, target_seq: i64, deadline: Deadline) {
+    let message = text("n");
+    let edit = Content::Edit {
+        target_seq,
+        message,
+    };
+    for (content, id) in [(edit, "edit"), (Content::Delete { target_seq }, "delete")] {
+        let appended = store
+            .append(&draft(content, id), Utc::now(), deadline)
+            .await;
+        let mut entry = appended.expect("stored").entry;
+        store.apply(&mut entry, deadline).await.expect("applied");
+        // As a resend does, which finds its target deleted.
+        store.apply(&mut entry, deadline).await.expect("applied");
+    }
 }
 
 fn limit() -> RateLimit {
@@ -66,15 +91,25 @@ fn limit() -> RateLimit {
 }
 
 /// Returns the queries whose plans are those of a command: an aggregation has that of its first stage, and
-/// alternatives have one each.
+/// alternatives and updates have one each.
 fn planned(command: &Document) -> Vec<Document> {
+    if let Ok(updates) = command.get_array("updates") {
+        let collection = command.get_str("update").expect("a collection");
+        let find = |update: &Bson| {
+            let filter = update.as_document()?.get_document("q").ok()?;
+            Some(doc! {"find": collection, "filter": filter.clone()})
+        };
+        let finds = updates.iter().filter_map(find);
+        return finds.flat_map(|find| planned(&find)).collect();
+    }
     let filter = match command.get_array("pipeline") {
         Ok(stages) => stages[0]
             .as_document()
             .and_then(|stage| stage.get_document("$match").ok()),
         Err(_) => command.get_document("filter").ok(),
     };
-    let alternatives = filter.filter(|filter| filter.len() == 1);
+    // The conditions beside alternatives are tested on what these have found.
+    let alternatives = filter.filter(|filter| filter.keys().next().is_some_and(|key| key == "$or"));
     let Some(Ok(alternatives)) = alternatives.map(|filter| filter.get_array("$or")) else {
         return vec![command.clone()];
     };
@@ -149,10 +184,10 @@ async fn every_query_is_answered_from_an_index_without_a_sort() {
     let now = Utc::now();
     let deadline = Deadline::after(Duration::from_secs(20));
     for number in 0..30 {
-        let draft = draft("m", &format!("id-{number}"));
+        let draft = message(&format!("id-{number}"));
         let appended = store.append(&draft, now, deadline).await.expect("stored");
-        store.record_reached(&appended.message, deadline).await;
-        let recorded = store.record_members(&appended.message, now, deadline);
+        store.record_reached(&appended.entry, deadline).await;
+        let recorded = store.record_members(&appended.entry, now, deadline);
         recorded.await.expect("recorded");
     }
     sent.lock().clear();
@@ -167,7 +202,7 @@ async fn every_query_is_answered_from_an_index_without_a_sort() {
     ] {
         let range = Range { after, before };
         store
-            .page(&conversation, range, 5, |_| true, deadline)
+            .page(&conversation, View::Texts, range, 5, |_| true, deadline)
             .await
             .expect("a page");
     }
@@ -177,7 +212,7 @@ async fn every_query_is_answered_from_an_index_without_a_sort() {
         .expect("connections");
     // A resend looks for the earlier one, then for the newest.
     store
-        .append(&draft("m", "id-0"), now, deadline)
+        .append(&message("id-0"), now, deadline)
         .await
         .expect("a duplicate");
     for _first_and_second in 0..2 {
@@ -187,6 +222,9 @@ async fn every_query_is_answered_from_an_index_without_a_sort() {
             .expect("counted");
     }
 
+    change(&store, 1, deadline).await;
+    let earlier = store.earlier(&message("id-1"), deadline).await;
+    earlier.expect("found").expect("an earlier one");
     let marked = store.mark(&conversation, &a, Marks::new(3, 4), now, deadline);
     marked.await.expect("marked");
     for before in ["", "1795346103123.507f1f77bcf86cd799439011"] {
@@ -203,7 +241,7 @@ async fn every_query_is_answered_from_an_index_without_a_sort() {
     changed.await.expect("changed");
 
     let finds = take_finds(&sent);
-    assert!(finds.len() >= 18, "{finds:?}");
+    assert!(finds.len() >= 28, "{finds:?}");
     for query in finds.iter().flat_map(planned) {
         assert_by_index(&store, &query).await;
     }
@@ -213,7 +251,7 @@ async fn every_query_is_answered_from_an_index_without_a_sort() {
 /// Returns the queries that were sent.
 fn take_finds(sent: &Sent) -> Vec<Document> {
     let mut finds = std::mem::take(&mut *sent.lock());
-    let queries = ["find", "findAndModify", "aggregate"];
+    let queries = ["find", "findAndModify", "aggregate", "update"];
     finds.retain(|command| queries.iter().any(|query| command.contains_key(query)));
     finds
 }
@@ -239,16 +277,24 @@ async fn every_query_of_a_long_conversation_has_a_short_range() {
     let users = [user("c"), user("d")];
     messages::fill(store.database(), &users, LENGTH).await;
     let conversation = ConversationId::direct(&users[0], &users[1]);
-    let deadline = Deadline::after(TIMEOUT);
+    // One for each operation: the explanations take their time.
+    let deadline = || Deadline::after(TIMEOUT);
     // A collection that does not exist has no plan.
-    let other = store.append(&draft("m", "1"), Utc::now(), deadline).await;
+    let other = store.append(&message("1"), Utc::now(), deadline()).await;
     store
-        .record_reached(&other.expect("stored").message, deadline)
+        .record_reached(&other.expect("stored").entry, deadline())
         .await;
     let page = async |after, before| {
         let range = Range { after, before };
-        let page = store.page(&conversation, range, PAGE as u32, |_| true, deadline);
-        page.await.expect("a page").messages
+        let page = store.page(
+            &conversation,
+            View::Texts,
+            range,
+            PAGE as u32,
+            |_| true,
+            deadline(),
+        );
+        page.await.expect("a page").entries
     };
 
     // Without a record of a number that it has reached, then with one.
@@ -267,16 +313,18 @@ async fn every_query_of_a_long_conversation_has_a_short_range() {
             let numbers: Vec<i64> = page(after, before).await.iter().map(|m| m.seq).collect();
             assert_eq!(numbers, (first..first + PAGE).collect::<Vec<_>>());
             for find in take_finds(&sent) {
-                assert_by_index(&store, &find).await;
+                for query in planned(&find) {
+                    assert_by_index(&store, &query).await;
+                }
                 let in_range = documents_in_range(&store, &find).await;
                 let is_short = in_range <= PAGE as u64 + 1 + 64;
                 assert!(is_short, "recorded: {is_recorded}, {in_range}: {find}");
             }
         }
         let newest = page(None, None).await;
-        let recorded = newest.iter().rfind(|message| message.seq % 64 == 1);
+        let recorded = newest.iter().rfind(|entry| entry.seq % 64 == 1);
         let recorded = recorded.expect("one of 100");
-        store.record_reached(recorded, deadline).await;
+        store.record_reached(recorded, deadline()).await;
     }
     store.database().drop().await.expect("dropped");
 }
@@ -298,7 +346,7 @@ async fn the_newest_message_is_read_from_the_number_that_is_known() {
         sent.lock().clear();
         let draft = Draft {
             after,
-            ..draft("m", &fastrand::u64(..).to_string())
+            ..message(&fastrand::u64(..).to_string())
         };
         let appended = store.append(&draft, Utc::now(), deadline).await;
         let mut sent = std::mem::take(&mut *sent.lock());
@@ -309,7 +357,7 @@ async fn the_newest_message_is_read_from_the_number_that_is_known() {
             range.map(|range| range.as_document().expect("operators").clone())
         };
         let bounds: Vec<Option<Document>> = sent.iter().map(bound).collect();
-        (appended.expect("stored").message.seq, bounds)
+        (appended.expect("stored").entry.seq, bounds)
     };
     let at_least = |seq: i64| Some(doc! {"$gte": seq});
     // Nothing is known: a record is looked for, then one of some numbers.

@@ -8,11 +8,11 @@ use bytes::Bytes;
 use local_gateway::lambda::queue::{Event, Queue};
 use local_gateway::lambda::runtime_api::RuntimeApi;
 use local_gateway::lambda::state::Outcome;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 
-use crate::in_time;
+use crate::{in_time, programs};
 
 /// Variables that Lambda sets, and the settings of `send-message` that are the same for all tests.
 const ENVIRONMENT: [(&str, &str); 10] = [
@@ -76,6 +76,31 @@ impl Function {
         };
         in_time("a function's request for an event", started).await;
         Self { queue, api, child }
+    }
+
+    /// Starts a process of `send-message` without limits, and without a gateway to push to.
+    pub async fn send_message(uri: &str, database: &str) -> Self {
+        let mut command = Command::new(programs::folder().join("send-message"));
+        Self::start(&mut command, uri, database, "http://127.0.0.1:9/prod").await
+    }
+
+    /// Invokes `send-message` with a frame of `user_id`; returns the reply.
+    ///
+    /// # Panics
+    ///
+    /// The function fails, or there is none.
+    pub async fn reply(&self, user_id: &str, frame: &Value) -> Value {
+        let event = json!({
+            "requestContext": {
+                "routeKey": frame["action"], "connectionId": "AAAAAAAAAAAAAAA=",
+                "connectedAt": 0, "requestTimeEpoch": 0, "authorizer": {"user_id": user_id},
+            },
+            "body": frame.to_string(),
+        });
+        let response = self.invoke(&event).await.expect("it succeeds");
+        let response: Value = serde_json::from_slice(&response).expect("JSON");
+        let reply = response["body"].as_str().expect("a body");
+        serde_json::from_str(reply).expect("JSON")
     }
 
     /// Invokes the function with an event and waits for the result.

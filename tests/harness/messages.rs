@@ -1,7 +1,8 @@
-//! Long conversations and long lists of them, inserted directly.
+//! Long conversations and long lists of them, inserted directly, and texts in a whole database.
 
 use chat::{ConversationId, UserId, timestamp};
 use chrono::DateTime;
+use futures_util::TryStreamExt;
 use mongodb::Database;
 use mongodb::bson::{self, Document, doc};
 
@@ -60,6 +61,21 @@ pub async fn fill_list(database: &Database, user_id: &str, count: i64) {
         let collection = database.collection::<Document>(name);
         for batch in documents.chunks(AT_ONCE) {
             collection.insert_many(batch).await.expect("inserted");
+        }
+    }
+}
+
+/// Checks that a text stands in no document of any collection.
+///
+/// # Panics
+///
+/// It does, or the database does not respond.
+pub async fn assert_nowhere(database: &Database, text: &str) {
+    for name in database.list_collection_names().await.expect("names") {
+        let all = database.collection::<Document>(&name).find(doc! {}).await;
+        let documents: Vec<Document> = all.expect("found").try_collect().await.expect("read");
+        for document in documents {
+            assert!(!document.to_string().contains(text), "{name}: {document}");
         }
     }
 }

@@ -53,7 +53,10 @@ impl Query {
 struct Item {
     conversation_id: ConversationId,
     peer_id: UserId,
+    /// The number of the newest text that is not deleted, 0 if that lies far back: older clients read on up to it.
     newest_seq: i64,
+    /// The number of the newest entry of any kind.
+    newest_entry_seq: i64,
     timestamp: String,
     preview: Preview,
     unread: i64,
@@ -76,17 +79,23 @@ struct Preview {
 
 impl From<ListedConversation> for Item {
     fn from(listed: ListedConversation) -> Self {
-        let newest = listed.newest;
+        let preview = listed.preview;
+        let newest_seq = if preview.is_visible_text() {
+            preview.seq
+        } else {
+            0
+        };
         Self {
-            conversation_id: newest.conversation_id,
+            conversation_id: preview.conversation_id,
             peer_id: listed.peer_id,
-            newest_seq: newest.seq,
-            timestamp: newest.timestamp.clone(),
+            newest_seq,
+            newest_entry_seq: listed.newest_entry_seq,
+            timestamp: preview.timestamp.clone(),
             preview: Preview {
-                seq: newest.seq,
-                sender_id: newest.sender_id,
-                message: newest.message.chars().take(PREVIEW_CHARS).collect(),
-                timestamp: newest.timestamp,
+                seq: preview.seq,
+                sender_id: preview.sender_id,
+                message: preview.message.chars().take(PREVIEW_CHARS).collect(),
+                timestamp: preview.timestamp,
             },
             unread: listed.unread,
             read: listed.marks.read,

@@ -9,7 +9,7 @@ pub mod query;
 use std::convert::Infallible;
 
 use chat::store::RateLimit;
-use chat::{Code, Deadline, Message, Rejection, Result, Store};
+use chat::{Code, Deadline, Entry, Rejection, Result, Store};
 use chat_lambda::config::{Auth, DatabaseConfig};
 use chat_lambda::http_event::{HttpEvent, HttpResponse};
 use chat_lambda::rate_limiter::{self, RateLimiter};
@@ -75,11 +75,11 @@ pub async fn handle(
 
 async fn respond(event: &HttpEvent, deadline: Deadline, deps: &Deps) -> Result<HttpResponse> {
     let query = permitted_query(event, deps.auth)?;
-    Span::current().record("conversation_id", query.conversation_id().as_str());
+    Span::current().record("conversation_id", query.subject.conversation_id().as_str());
     // Without authorization nobody is verified: the first user is taken for the one who asks.
     let reader = match event.identity() {
         Some(caller) => caller.user_id,
-        None => query.user1.clone(),
+        None => query.subject.users()[0].clone(),
     };
     let reading = read(&query, deadline, deps);
     deps.rate_limiter
@@ -89,11 +89,12 @@ async fn respond(event: &HttpEvent, deadline: Deadline, deps: &Deps) -> Result<H
 
 async fn read(query: &Query, deadline: Deadline, deps: &Deps) -> Result<HttpResponse> {
     let mut body = Body::default();
-    let fits = move |message: &Message| body.has_room_for(message);
+    let fits = move |entry: &Entry| body.has_room_for(entry);
     let page = deps
         .store
         .page(
-            &query.conversation_id(),
+            &query.subject.conversation_id(),
+            query.subject.view(),
             query.range,
             query.limit,
             fits,
@@ -101,7 +102,7 @@ async fn read(query: &Query, deadline: Deadline, deps: &Deps) -> Result<HttpResp
         )
         .await?;
     let links = page::links(query, &page);
-    let json = deadline.run("writing of a page", page::json(page.messages));
+    let json = deadline.run("writing of a page", page::json(page.entries));
     let response = HttpResponse::new(200)
         .header("content-type", "application/json")
         // Messages of two people: no cache on the way keeps them.
@@ -124,7 +125,7 @@ pub fn permitted_query(event: &HttpEvent, auth: Auth) -> Result<Query, Rejection
     let query = Query::parse(event.query())?;
     let is_permitted = match (auth, event.identity()) {
         (Auth::Open, _) => true,
-        (Auth::Jwt, Some(caller)) => [&query.user1, &query.user2].contains(&&caller.user_id),
+        (Auth::Jwt, Some(caller)) => query.subject.users().contains(&caller.user_id),
         (Auth::Jwt, None) => false,
     };
     if is_permitted {

@@ -1,8 +1,7 @@
 //! The body of a page and its `Link` header.
 
 use chat::store::{Page, Range};
-use chat::{ClientMessageId, Message, Result};
-use chat_lambda::query_string::encode;
+use chat::{ClientMessageId, Entry, Kind, Result};
 use serde::Serialize;
 use tokio::task::coop::consume_budget;
 
@@ -16,7 +15,7 @@ use crate::query::Query;
 /// [quotas]: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 const MAX_TRANSPORTED_BYTES: usize = 5_000_000;
 
-/// A message as the history shows it: the old system's four fields, and ours.
+/// An entry as the history shows it: the old system's four fields, and ours.
 #[derive(Serialize)]
 struct Item<'a> {
     sender_id: &'a str,
@@ -27,18 +26,30 @@ struct Item<'a> {
     seq: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_message_id: Option<&'a ClientMessageId>,
+    #[serde(skip_serializing_if = "Kind::is_text")]
+    kind: Kind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target_seq: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edited_seq: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted_seq: Option<i64>,
 }
 
-impl<'a> From<&'a Message> for Item<'a> {
-    fn from(message: &'a Message) -> Self {
+impl<'a> From<&'a Entry> for Item<'a> {
+    fn from(entry: &'a Entry) -> Self {
         Self {
-            sender_id: &message.sender_id,
-            receiver_id: &message.receiver_id,
-            message: &message.message,
-            timestamp: &message.timestamp,
-            message_id: &message.message_id,
-            seq: message.seq,
-            client_message_id: message.client_message_id.as_ref(),
+            sender_id: &entry.sender_id,
+            receiver_id: &entry.receiver_id,
+            message: &entry.message,
+            timestamp: &entry.timestamp,
+            message_id: &entry.message_id,
+            seq: entry.seq,
+            client_message_id: entry.client_message_id.as_ref(),
+            kind: entry.kind,
+            target_seq: entry.target_seq,
+            edited_seq: entry.edited_seq,
+            deleted_seq: entry.deleted_seq,
         }
     }
 }
@@ -49,15 +60,15 @@ impl Item<'_> {
     }
 }
 
-/// Returns the messages as a JSON array. Yields now and then: a page can have megabytes, and its deadline may
+/// Returns the entries as a JSON array. Yields now and then: a page can have megabytes, and its deadline may
 /// pass.
-pub async fn json(messages: Vec<Message>) -> Result<String> {
+pub async fn json(entries: Vec<Entry>) -> Result<String> {
     let mut json = String::from("[");
-    for (index, message) in messages.iter().enumerate() {
+    for (index, entry) in entries.iter().enumerate() {
         if index > 0 {
             json.push(',');
         }
-        json.push_str(&Item::from(message).json());
+        json.push_str(&Item::from(entry).json());
         consume_budget().await;
     }
     json.push(']');
@@ -71,9 +82,9 @@ pub struct Body {
 }
 
 impl Body {
-    /// Returns whether the body stays within its limit with `message`, which is counted if it does.
-    pub fn has_room_for(&mut self, message: &Message) -> bool {
-        let item = Item::from(message).json();
+    /// Returns whether the body stays within its limit with `entry`, which is counted if it does.
+    pub fn has_room_for(&mut self, entry: &Entry) -> bool {
+        let item = Item::from(entry).json();
         let escapes = item.bytes().filter(|byte| matches!(byte, b'"' | b'\\'));
         let separator = 1;
         let with_item = self.transported_bytes + item.len() + escapes.count() + separator;
@@ -85,12 +96,12 @@ impl Body {
     }
 }
 
-/// Returns the `Link` header of a page ([RFC 8288]): `rel="prev"` if there are older messages, `rel="next"`
+/// Returns the `Link` header of a page ([RFC 8288]): `rel="prev"` if there are older entries, `rel="next"`
 /// if there are newer ones. The links are relative, so they work behind any domain and path.
 ///
 /// [RFC 8288]: https://www.rfc-editor.org/rfc/rfc8288
 pub fn links(query: &Query, page: &Page) -> Option<String> {
-    let (first, last) = (page.messages.first()?, page.messages.last()?);
+    let (first, last) = (page.entries.first()?, page.entries.last()?);
     let mut links = Vec::new();
     if page.has_older {
         links.push(link(query, Range::before(first.seq), "prev"));
@@ -107,9 +118,7 @@ pub fn links(query: &Query, page: &Page) -> Option<String> {
 }
 
 fn link(query: &Query, range: Range, rel: &str) -> String {
-    let user1 = encode(query.user1.as_str());
-    let user2 = encode(query.user2.as_str());
-    let mut target = format!("?user1={user1}&user2={user2}");
+    let mut target = format!("?{}", query.subject.parameters());
     let numbers = [
         ("limit", query.asked_limit.map(i64::from)),
         ("after", range.after),
@@ -134,23 +143,27 @@ mod tests {
         Query::parse("user1=a&user2=b").expect("a query")
     }
 
-    fn message(seq: i64) -> Message {
-        Message {
+    fn entry(seq: i64) -> Entry {
+        Entry {
             message_id: seq.to_string(),
-            conversation_id: query().conversation_id(),
+            conversation_id: query().subject.conversation_id(),
             seq,
             sender_id: "a".to_owned(),
             receiver_id: "b".to_owned(),
             message: "m".to_owned(),
             timestamp: "2026-11-22T11:15:03.123Z".to_owned(),
             client_message_id: None,
+            kind: Kind::Text,
+            target_seq: None,
+            edited_seq: None,
+            deleted_seq: None,
         }
     }
 
     #[tokio::test]
     async fn a_long_page_yields_while_it_is_written() {
-        let messages: Vec<Message> = (1..=1_000).map(message).collect();
-        let mut json = pin!(json(messages));
+        let entries: Vec<Entry> = (1..=1_000).map(entry).collect();
+        let mut json = pin!(json(entries));
         let polled = std::future::poll_fn(|context| Poll::Ready(json.as_mut().poll(context)));
         assert!(polled.await.is_pending());
         let json = json.await.expect("it is written");

@@ -1,8 +1,8 @@
-//! The parameters: `user1=&user2=[&limit=][&before=][&after=]`.
+//! The parameters: `user1=&user2=` or `conversation_id=`, then `[&limit=][&before=][&after=]`.
 
-use chat::store::Range;
+use chat::store::{Range, View};
 use chat::{ConversationId, Rejection, UserId};
-use chat_lambda::query_string::{QueryString, invalid};
+use chat_lambda::query_string::{QueryString, encode, invalid};
 
 /// Limit of the messages of a page, and the default of `limit`.
 pub const MAX_LIMIT: u32 = 1_000;
@@ -10,16 +10,70 @@ pub const MAX_LIMIT: u32 = 1_000;
 /// A valid request.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Query {
-    /// One of the two users.
-    pub user1: UserId,
-    /// The other.
-    pub user2: UserId,
+    /// The conversation.
+    pub subject: Subject,
     /// The limit of the query, if it has one: links repeat it.
     pub asked_limit: Option<u32>,
     /// The messages of a page at most, 1–[`MAX_LIMIT`].
     pub limit: u32,
     /// The range of the conversation.
     pub range: Range,
+}
+
+/// A conversation, as a query names it. That decides about what the pages show.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// By its two users, as in the old system: the texts.
+    Users([UserId; 2]),
+    /// By its id: the whole log.
+    Conversation(ConversationId, [UserId; 2]),
+}
+
+impl Subject {
+    fn read(query: &QueryString) -> Result<Self, Rejection> {
+        match query.value("conversation_id")? {
+            None => Ok(Self::Users([query.user("user1")?, query.user("user2")?])),
+            Some(id) => {
+                let id = ConversationId::from(id);
+                let users = id.users();
+                let no_id = || invalid("`conversation_id` is not the id of a conversation.");
+                Ok(Self::Conversation(id, users.ok_or_else(no_id)?))
+            }
+        }
+    }
+
+    /// Returns the users of the conversation.
+    pub fn users(&self) -> &[UserId; 2] {
+        match self {
+            Self::Users(users) | Self::Conversation(_, users) => users,
+        }
+    }
+
+    /// Returns the id, in which the order of the users does not matter.
+    pub fn conversation_id(&self) -> ConversationId {
+        match self {
+            Self::Users([a, b]) => ConversationId::direct(a, b),
+            Self::Conversation(id, _) => id.clone(),
+        }
+    }
+
+    /// Returns what the pages show.
+    pub fn view(&self) -> View {
+        match self {
+            Self::Users(_) => View::Texts,
+            Self::Conversation(..) => View::Log,
+        }
+    }
+
+    /// Returns the parameters that name it.
+    pub fn parameters(&self) -> String {
+        match self {
+            Self::Users([a, b]) => {
+                format!("user1={}&user2={}", encode(a.as_str()), encode(b.as_str()))
+            }
+            Self::Conversation(id, _) => format!("conversation_id={}", encode(id.as_str())),
+        }
+    }
 }
 
 impl Query {
@@ -40,8 +94,7 @@ impl Query {
             Some(_) => return Err(invalid("`limit` must be between 1 and 1000.")),
         };
         Ok(Self {
-            user1: query.user("user1")?,
-            user2: query.user("user2")?,
+            subject: Subject::read(&query)?,
             asked_limit: asked_limit.map(|_| limit),
             limit,
             range: Range {
@@ -54,11 +107,6 @@ impl Query {
     /// Returns what the page costs of the user's limit: one for every 100 messages asked for.
     pub fn cost(&self) -> u32 {
         self.limit.div_ceil(100)
-    }
-
-    /// Returns the conversation of the two users, whose order does not matter.
-    pub fn conversation_id(&self) -> ConversationId {
-        ConversationId::direct(&self.user1, &self.user2)
     }
 }
 
@@ -73,8 +121,9 @@ mod tests {
     #[test]
     fn ids_are_decoded_once_and_kept_as_they_are() {
         let query = Query::parse("user1=a%2Bb%2520c&user2=%E5%AD%B8+x").expect("valid");
-        assert_eq!(query.user1.as_str(), "a+b%20c");
-        assert_eq!(query.user2.as_str(), "學 x");
+        let [user1, user2] = query.subject.users();
+        assert_eq!(user1.as_str(), "a+b%20c");
+        assert_eq!(user2.as_str(), "學 x");
         assert_eq!((query.limit, query.asked_limit), (MAX_LIMIT, None));
     }
 
@@ -108,6 +157,10 @@ mod tests {
         for (query, name) in [
             ("", "user1"),
             ("user1=a", "user2"),
+            ("conversation_id=", "conversation_id"),
+            ("conversation_id=direct:1:b:a", "conversation_id"),
+            ("conversation_id=a&conversation_id=b", "conversation_id"),
+            ("conversation_id[$gt]=", "user1"),
             ("user1=a&user2=", "user2"),
             ("user1=a&user1=b&user2=c", "user1"),
             ("user1=a&user2=%FF", "user2"),

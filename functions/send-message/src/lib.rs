@@ -1,6 +1,7 @@
-//! `sendMessage`, `mark`, `typing`, `ping` and `$default`: stores a message and delivers it.
+//! `sendMessage`, `editMessage`, `deleteMessage`, `mark`, `typing`, `ping` and `$default`: every frame of a client.
 //!
 //! - [`send`]: one message, from a valid frame to its ack
+//! - [`change`]: the edit or the deletion of one
 //! - [`mark`]: how far a user has a conversation
 //! - [`typing`]: the news that a user writes a message
 //! - [`refusals`]: the limit of refused frames of a connection
@@ -8,10 +9,11 @@
 //! The sender of a frame is the user whom the authorizer verified when the connection opened: API
 //! Gateway puts it into each event.
 //!
-//! `sendMessage` and `ping` are two-way routes: the reply is the body of the response. `mark`, `typing` and
-//! `$default`, which takes the frames of old clients, are one-way: a good frame gets no reply, a bad one an
+//! `sendMessage`, `editMessage`, `deleteMessage` and `ping` are two-way routes: the reply is the body of the
+//! response. `mark`, `typing` and `$default`, which takes the frames of old clients, are one-way: a good frame gets no reply, a bad one an
 //! error frame through `@connections`.
 
+pub mod change;
 pub mod mark;
 pub mod refusals;
 pub mod send;
@@ -34,6 +36,7 @@ use lambda_runtime::LambdaEvent;
 use tracing::Instrument;
 use tracing::field::Empty;
 
+use change::Windows;
 use refusals::Refusals;
 use typing::Typing;
 
@@ -54,6 +57,8 @@ pub struct Config {
     pub rate: RateLimit,
     /// `MARK_RATE`, `MARK_BURST`: the same for marks.
     pub mark_rate: RateLimit,
+    /// `EDIT_WINDOW`, `DELETE_WINDOW`: the time in which a message can be changed.
+    pub windows: Windows,
 }
 
 impl Config {
@@ -69,6 +74,7 @@ impl Config {
             auth: Auth::from_env()?,
             rate: rate_limiter::limit_from_env(("MESSAGE_RATE", 5.0), ("MESSAGE_BURST", 20))?,
             mark_rate: rate_limiter::limit_from_env(("MARK_RATE", 5.0), ("MARK_BURST", 100))?,
+            windows: Windows::from_env()?,
         })
     }
 }
@@ -85,6 +91,8 @@ pub struct Deps {
     pub rate_limiter: RateLimiter,
     /// The limit of their marks.
     pub mark_limiter: RateLimiter,
+    /// The time in which a message can be changed.
+    pub windows: Windows,
     /// The limit of refused frames.
     pub refusals: Refusals,
     /// The typing users that were passed on.
@@ -110,10 +118,16 @@ impl TryFrom<WebSocketEvent> for Request {
         Ok(Self {
             connection_id: context.connection_id()?.clone(),
             identity: context.identity(),
-            two_way: matches!(context.route_key.as_deref(), Some("sendMessage" | "ping")),
+            two_way: is_two_way(context.route_key.as_deref().unwrap_or_default()),
             body: event.body.unwrap_or_default(),
         })
     }
+}
+
+/// Returns whether the body of the response of a route is its reply.
+fn is_two_way(route_key: &str) -> bool {
+    let routes = ["sendMessage", "editMessage", "deleteMessage", "ping"];
+    routes.contains(&route_key)
 }
 
 /// Handles one frame.
@@ -235,6 +249,12 @@ async fn dispatch(
             let draft = send::draft(frame, sender_id, parsed.client_message_id)?;
             let origin = &request.connection_id;
             let ack = send::send(draft, origin, now, deadline, deps).await?;
+            Ok(Some(ServerFrame::Ack(ack)))
+        }
+        ClientFrame::Change(frame) => {
+            let draft = change::draft(frame, sender_id, parsed.client_message_id)?;
+            let origin = &request.connection_id;
+            let ack = change::change(draft, origin, now, deadline, deps).await?;
             Ok(Some(ServerFrame::Ack(ack)))
         }
     }

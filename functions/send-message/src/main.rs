@@ -1,4 +1,4 @@
-//! The function behind `sendMessage`, `mark`, `typing`, `ping` and `$default`.
+//! The function behind every frame of a client.
 
 use chat::Delivery;
 use chat::store::Limited;
@@ -22,6 +22,7 @@ async fn main() -> Result<(), Error> {
         auth: config.auth,
         rate_limiter: RateLimiter::new(Limited::Messages, config.rate),
         mark_limiter: RateLimiter::new(Limited::Marks, config.mark_rate),
+        windows: config.windows,
         refusals: Refusals::default(),
         typing: Typing::default(),
     }));

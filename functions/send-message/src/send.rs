@@ -1,10 +1,14 @@
 //! One message, from a valid frame to its ack.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use chat::delivery::Audience;
 use chat::delivery::push::Deliveries;
 use chat::protocol::{Ack, SendFrame, ServerFrame, Status};
-use chat::{ClientMessageId, Code, ConnectionId, Deadline, Draft, Rejection, Result, UserId};
+use chat::store::Appended;
+use chat::{
+    ClientMessageId, Code, ConnectionId, Content, Deadline, Draft, Rejection, Result, UserId,
+};
 use chrono::{DateTime, Utc};
 use tracing::Span;
 
@@ -30,15 +34,11 @@ pub fn draft(
             "`sender_id` is not the user of this connection.",
         ));
     }
-    let draft = Draft::new(
-        sender_id,
-        frame.receiver_id,
-        frame.message,
-        client_message_id,
-    );
+    let content = Content::Text(frame.message);
     Ok(Draft {
+        client_message_id,
         after: frame.after,
-        ..draft
+        ..Draft::new(sender_id, frame.receiver_id, content)
     })
 }
 
@@ -57,42 +57,70 @@ pub async fn send(
     deadline: Deadline,
     deps: &Deps,
 ) -> Result<Ack> {
+    let sending = async {
+        let appended = deps.store.append(&draft, now, deadline).await?;
+        deliver(&draft, appended, origin, now, deadline, deps).await
+    };
+    limited(&draft, deadline, deps, sending).await
+}
+
+/// Runs what stores and delivers an entry, within the rate limit of its sender.
+///
+/// # Errors
+///
+/// [`Code::RateLimited`], and those of `sending`.
+pub async fn limited(
+    draft: &Draft,
+    deadline: Deadline,
+    deps: &Deps,
+    sending: impl Future<Output = Result<Ack>>,
+) -> Result<Ack> {
     Span::current().record("conversation_id", draft.conversation_id.as_str());
     // Boxed: the type of its future is deep, and would be part of every caller's.
-    let sending = Box::pin(store_and_deliver(&draft, origin, now, deadline, deps));
+    let sending = Box::pin(sending);
     let counted_by = deadline.earlier_by(ACK_RESERVE);
     deps.rate_limiter
         .limit(&deps.store, &draft.sender_id, 1, counted_by, sending)
         .await
 }
 
-async fn store_and_deliver(
+/// Delivers a stored entry, and returns its ack. Old clients get texts only.
+///
+/// # Errors
+///
+/// [`Error::Unavailable`](chat::Error::Unavailable): the conversation may be missing in the lists of its users.
+pub async fn deliver(
     draft: &Draft,
+    appended: Appended,
     origin: &ConnectionId,
     now: DateTime<Utc>,
     deadline: Deadline,
     deps: &Deps,
 ) -> Result<Ack> {
-    let start = Instant::now();
-    let appended = deps.store.append(draft, now, deadline).await?;
-    let message = appended.message;
+    let entry = appended.entry;
+    let audience = if entry.is_visible_text() {
+        Audience::All
+    } else {
+        Audience::Modern
+    };
     // A resend is pushed again: the first attempt may have ended between the insert and the push.
-    let frame = ServerFrame::Message(message.clone()).to_json().into();
+    let frame = ServerFrame::entry(entry.clone()).to_json().into();
     // A message to oneself goes to every connection, as in the old system.
     let except = (draft.sender_id != draft.receiver_id).then_some(origin);
     let deadline = deadline.earlier_by(ACK_RESERVE);
     let members = draft.members();
     let (deliveries, (), recorded) = tokio::join!(
         deps.delivery
-            .deliver(&members, frame, except, now, deadline),
-        deps.store.record_reached(&message, deadline),
-        deps.store.record_members(&message, now, deadline),
+            .deliver(&members, audience, frame, except, now, deadline),
+        deps.store.record_reached(&entry, deadline),
+        deps.store.record_members(&entry, now, deadline),
     );
     // Else the message might be in nobody's list: the sender gets `unavailable`, and the resend records it.
     recorded?;
     tracing::info!(
-        seq = message.seq,
-        duration_ms = start.elapsed().as_millis() as u64,
+        kind = ?entry.kind,
+        seq = entry.seq,
+        duration_ms = (Utc::now() - now).num_milliseconds(),
         monotonic_counter.Sends = u64::from(!appended.duplicate),
         monotonic_counter.Duplicates = u64::from(appended.duplicate),
         monotonic_counter.NumberConflicts = appended.conflicts,
@@ -102,11 +130,11 @@ async fn store_and_deliver(
         "message stored"
     );
     Ok(Ack {
-        client_message_id: message.client_message_id,
-        message_id: message.message_id,
-        conversation_id: message.conversation_id,
-        seq: message.seq,
-        timestamp: message.timestamp,
+        client_message_id: entry.client_message_id,
+        message_id: entry.message_id,
+        conversation_id: entry.conversation_id,
+        seq: entry.seq,
+        timestamp: entry.timestamp,
         status: status(&deliveries, &draft.receiver_id),
         duplicate: appended.duplicate,
     })

@@ -27,6 +27,8 @@ fn our_template_is_served_whole() {
             "$connect",
             "$default",
             "$disconnect",
+            "deleteMessage",
+            "editMessage",
             "mark",
             "ping",
             "sendMessage",
@@ -34,7 +36,8 @@ fn our_template_is_served_whole() {
         ]
     );
     for (key, route) in &websocket.routes {
-        let responds = ["ping", "sendMessage"].contains(&key.as_str());
+        let responds =
+            ["deleteMessage", "editMessage", "ping", "sendMessage"].contains(&key.as_str());
         assert_eq!(route.two_way, responds, "{key}");
     }
     let http = template.http.as_ref().expect("an HTTP API");

@@ -1,10 +1,10 @@
-//! The entries of a conversation's log. So far each one is a message.
+//! The entries of a conversation's log: texts, and what changes them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{ClientMessageId, Code, ConversationId, Rejection, UserId};
 
-/// A message that is valid but not yet stored.
+/// An entry that is valid but not yet stored.
 #[derive(Debug, Clone)]
 pub struct Draft {
     /// The conversation of the two users.
@@ -13,8 +13,8 @@ pub struct Draft {
     pub sender_id: UserId,
     /// The receiver.
     pub receiver_id: UserId,
-    /// The text.
-    pub message: Text,
+    /// What it says.
+    pub content: Content,
     /// The sender's own id for it, if the frame has one; makes resends safe.
     pub client_message_id: Option<ClientMessageId>,
     /// The number up to which the sender has the conversation, if the frame says so. It tells where to
@@ -23,32 +23,30 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Returns the draft of a message from `sender_id` to `receiver_id`, who says nothing of the
-    /// conversation.
-    pub fn new(
-        sender_id: UserId,
-        receiver_id: UserId,
-        message: Text,
-        client_message_id: Option<ClientMessageId>,
-    ) -> Self {
+    /// Returns the draft of an entry from `sender_id` in the conversation with `receiver_id`.
+    pub fn new(sender_id: UserId, receiver_id: UserId, content: Content) -> Self {
         Self {
             conversation_id: ConversationId::direct(&sender_id, &receiver_id),
             sender_id,
             receiver_id,
-            message,
-            client_message_id,
+            content,
+            client_message_id: None,
             after: None,
         }
     }
 
-    /// Checks that the text which is stored under this draft's `client_message_id` is its own: else this is
-    /// another message and not a resend, and nobody may be told that it is stored.
+    /// Checks that the entry which is stored under this draft's `client_message_id` is its own: else this is
+    /// another entry and not a resend, and nobody may be told that it is stored.
+    ///
+    /// A text that was edited or deleted since has no longer the wording that was sent, so any is accepted.
     ///
     /// # Errors
     ///
     /// [`Code::IdConflict`].
-    pub fn check_resend(&self, stored: &str) -> Result<(), Rejection> {
-        if stored == self.message.as_str() {
+    pub fn check_resend(&self, stored: &Entry) -> Result<(), Rejection> {
+        let content = &self.content;
+        let is_same = (content.kind(), content.target_seq()) == (stored.kind, stored.target_seq);
+        if is_same && (stored.is_changed() || content.message() == stored.message) {
             return Ok(());
         }
         Err(Rejection::new(
@@ -64,6 +62,72 @@ impl Draft {
             members.push(self.sender_id.clone());
         }
         members
+    }
+}
+
+/// What an entry says.
+#[derive(Debug, Clone)]
+pub enum Content {
+    /// A text.
+    Text(Text),
+    /// The text under another number has this wording from now on.
+    Edit {
+        /// The number of the text.
+        target_seq: i64,
+        /// The new wording.
+        message: Text,
+    },
+    /// The text under another number is taken back.
+    Delete {
+        /// The number of the text.
+        target_seq: i64,
+    },
+}
+
+impl Content {
+    /// Returns the kind of the entry.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Text(_) => Kind::Text,
+            Self::Edit { .. } => Kind::Edit,
+            Self::Delete { .. } => Kind::Delete,
+        }
+    }
+
+    /// Returns the text, which is empty for a deletion.
+    pub fn message(&self) -> &str {
+        match self {
+            Self::Text(message) | Self::Edit { message, .. } => message.as_str(),
+            Self::Delete { .. } => "",
+        }
+    }
+
+    /// Returns the number of the text that it changes.
+    pub fn target_seq(&self) -> Option<i64> {
+        match *self {
+            Self::Text(_) => None,
+            Self::Edit { target_seq, .. } | Self::Delete { target_seq } => Some(target_seq),
+        }
+    }
+}
+
+/// The kind of an entry, which is left out where it is a text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A text.
+    #[default]
+    Text,
+    /// Another wording of a text.
+    Edit,
+    /// The end of a text.
+    Delete,
+}
+
+impl Kind {
+    /// Returns whether it is a text.
+    pub fn is_text(&self) -> bool {
+        *self == Self::Text
     }
 }
 
@@ -118,9 +182,9 @@ impl TryFrom<String> for Text {
     }
 }
 
-/// A stored message, with the fields of the protocol.
+/// A stored entry, with the fields of the protocol.
 #[derive(Clone, PartialEq, Eq, Serialize)]
-pub struct Message {
+pub struct Entry {
     /// The id of the stored document, in hex.
     pub message_id: String,
     /// The conversation.
@@ -132,7 +196,13 @@ pub struct Message {
     pub sender_id: String,
     /// The receiver.
     pub receiver_id: String,
-    /// The text.
+    /// The kind.
+    #[serde(skip_serializing_if = "Kind::is_text")]
+    pub kind: Kind,
+    /// The number of the text that it changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_seq: Option<i64>,
+    /// The text, in its newest wording; empty if it was deleted.
     pub message: String,
     /// The time at which it was stored, in the form of [`timestamp::format`](crate::timestamp::format).
     /// Messages of the old system keep their form.
@@ -140,4 +210,24 @@ pub struct Message {
     /// The sender's own id for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_message_id: Option<ClientMessageId>,
+    /// The number of the edit whose wording it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub edited_seq: Option<i64>,
+    /// The number of the entry that has deleted it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deleted_seq: Option<i64>,
+}
+
+impl Entry {
+    /// Returns whether it is a text that is not deleted.
+    pub fn is_visible_text(&self) -> bool {
+        self.kind.is_text() && self.deleted_seq.is_none()
+    }
+
+    /// Returns whether its text is no longer the one that was sent. The text of an edit is taken away when its
+    /// target is deleted.
+    fn is_changed(&self) -> bool {
+        let is_blank = self.kind == Kind::Edit && self.message.is_empty();
+        is_blank || self.edited_seq.is_some() || self.deleted_seq.is_some()
+    }
 }

@@ -130,7 +130,7 @@ pub enum Code {
     MessageEmpty,
     /// The message is longer than [`Text::MAX_BYTES`](crate::Text::MAX_BYTES).
     MessageTooLong,
-    /// The `client_message_id` belongs to an earlier message with another text.
+    /// The `client_message_id` belongs to an earlier message that says something else.
     IdConflict,
     /// `sender_id` is not the user of the connection.
     SenderMismatch,
@@ -138,8 +138,12 @@ pub enum Code {
     NotConnected,
     /// The token with which the connection was opened has expired; reconnect with a new one.
     TokenExpired,
-    /// The conversation belongs to other users.
+    /// The conversation or the message belongs to other users.
     Forbidden,
+    /// No text has this number, or it was deleted.
+    MessageNotFound,
+    /// The time in which a message can be edited or deleted is over.
+    TooLate,
     /// The user makes more requests than the limit allows; wait for `retry_after_ms`.
     RateLimited,
     /// The database failed or the deadline passed; nothing is wrong with the request.

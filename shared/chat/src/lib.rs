@@ -43,7 +43,7 @@ pub mod delivery;
 pub use deadline::Deadline;
 pub use delivery::Delivery;
 pub use delivery::push::Push;
-pub use entry::{Draft, Message, Text};
+pub use entry::{Content, Draft, Entry, Kind, Text};
 pub use error::{Code, Error, Rejection, Result};
 pub use id::{ClientMessageId, ConnectionId, ConversationId, UserId};
 pub use identity::Identity;

@@ -30,8 +30,12 @@ fn conditions(command: &Document) -> Vec<&Document> {
     }
 }
 
-/// Whether a condition gives the key one value, or a list of some.
+/// Whether a condition gives the key one value, or a list of some, perhaps in each of its alternatives.
 fn names(condition: &Document, key: &str) -> bool {
+    if let Ok(alternatives) = condition.get_array("$or") {
+        let mut alternatives = alternatives.iter().filter_map(Bson::as_document);
+        return alternatives.all(|alternative| names(alternative, key));
+    }
     match condition.get(key) {
         Some(Bson::String(_)) => true,
         Some(Bson::Document(operators)) => operators.keys().eq(["$in"]),
@@ -61,20 +65,21 @@ async fn every_hot_query_names_its_shard() {
         .await
         .expect("counted");
     for _send_and_resend in 0..2 {
-        let draft = draft("m", "id");
+        let draft = message("id");
         let appended = store.append(&draft, now, deadline).await.expect("stored");
-        store.record_reached(&appended.message, deadline).await;
-        let recorded = store.record_members(&appended.message, now, deadline);
+        store.record_reached(&appended.entry, deadline).await;
+        let recorded = store.record_members(&appended.entry, now, deadline);
         recorded.await.expect("recorded");
     }
     let conversation = ConversationId::direct(&a, &b);
     for (after, before) in [(None, None), (Some(0), None), (None, Some(2))] {
         let range = Range { after, before };
         let page = store
-            .page(&conversation, range, 5, |_| true, deadline)
+            .page(&conversation, View::Texts, range, 5, |_| true, deadline)
             .await;
         page.expect("a page");
     }
+    change(&store, 1, deadline).await;
     let marks = Marks::new(1, 1);
     let marked = store.mark(&conversation, &a, marks, now, deadline).await;
     marked.expect("marked");

@@ -23,6 +23,12 @@ fuzz_target!(|bytes: &[u8]| {
             assert!(0 <= frame.marks.read && frame.marks.read <= frame.marks.delivered);
             check_target(frame.target);
         }
+        Ok(ClientFrame::Change(frame)) => {
+            if let Some(message) = &frame.message {
+                assert!((1..=Text::MAX_BYTES).contains(&message.as_str().len()));
+            }
+            check_target(frame.target);
+        }
         Ok(ClientFrame::Send(frame)) => check_accepted(text, &frame, client_message_id.as_ref()),
         Err(rejection) => {
             let reply = ServerFrame::error(rejection.into(), client_message_id.clone()).to_json();

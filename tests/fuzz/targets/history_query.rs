@@ -4,7 +4,7 @@
 #![no_main]
 
 use chat::store::Page;
-use chat::{Message, UserId};
+use chat::{Entry, Kind, UserId};
 use history::page;
 use history::query::{MAX_LIMIT, Query};
 use libfuzzer_sys::fuzz_target;
@@ -24,13 +24,13 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 fn check_accepted(query: &Query) {
-    for user in [&query.user1, &query.user2] {
+    for user in query.subject.users() {
         assert!((1..=UserId::MAX_BYTES).contains(&user.as_str().len()));
         assert!(!user.as_str().chars().any(char::is_control));
     }
     assert!((1..=MAX_LIMIT).contains(&query.limit));
     let page = Page {
-        messages: vec![message(query, i64::MIN), message(query, i64::MAX)],
+        entries: vec![entry(query, i64::MIN), entry(query, i64::MAX)],
         has_older: true,
         has_newer: true,
     };
@@ -47,7 +47,7 @@ fn check_accepted(query: &Query) {
     };
     let (prev, next) = (parse_link(prev), parse_link(next));
     for link in [&prev, &next] {
-        assert_eq!((&link.user1, &link.user2), (&query.user1, &query.user2));
+        assert_eq!(link.subject, query.subject);
         assert_eq!(
             (link.asked_limit, link.limit),
             (query.asked_limit, query.limit)
@@ -65,15 +65,19 @@ fn parse_link(link: &str) -> Query {
     Query::parse(link).expect("the query of a link is accepted")
 }
 
-fn message(query: &Query, seq: i64) -> Message {
-    Message {
+fn entry(query: &Query, seq: i64) -> Entry {
+    Entry {
         message_id: "0".repeat(24),
-        conversation_id: query.conversation_id(),
+        conversation_id: query.subject.conversation_id(),
         seq,
-        sender_id: query.user1.to_string(),
-        receiver_id: query.user2.to_string(),
+        sender_id: query.subject.users()[0].to_string(),
+        receiver_id: query.subject.users()[1].to_string(),
         message: "m".to_owned(),
         timestamp: "2026-01-01T00:00:00.000Z".to_owned(),
         client_message_id: None,
+        kind: Kind::Text,
+        target_seq: None,
+        edited_seq: None,
+        deleted_seq: None,
     }
 }

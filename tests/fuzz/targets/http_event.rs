@@ -29,7 +29,7 @@ fn check_history(event: &HttpEvent) {
     match history::permitted_query(event, Auth::Jwt) {
         Ok(query) => {
             let caller = event.identity().expect("a caller").user_id;
-            assert!([&query.user1, &query.user2].contains(&&caller));
+            assert!(query.subject.users().contains(&caller));
             assert_eq!(open.ok().as_ref(), Some(&query));
         }
         Err(rejection) => {

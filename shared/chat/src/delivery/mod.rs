@@ -29,6 +29,21 @@ pub struct Delivery {
     settings: SettingsCache,
 }
 
+/// The connections that a frame is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// All.
+    All,
+    /// Those of modern clients.
+    Modern,
+}
+
+impl Audience {
+    fn includes(self, connection: &Connection) -> bool {
+        self == Self::All || connection.modern
+    }
+}
+
 impl Delivery {
     /// Returns a delivery that finds connections in `store`.
     pub fn new(store: Store, push: Push) -> Self {
@@ -40,7 +55,7 @@ impl Delivery {
         }
     }
 
-    /// Delivers a frame to all connections of `members`, each of them named once, except to `except`,
+    /// Delivers a frame to the connections of `members`, each of them named once, except to `except`,
     /// within the deadline. Deletes the connections that are gone.
     ///
     /// Pushes to the connections that this process remembers at once, and to the others when the store
@@ -49,12 +64,15 @@ impl Delivery {
     pub async fn deliver(
         &self,
         members: &[UserId],
+        audience: Audience,
         frame: Bytes,
         except: Option<&ConnectionId>,
         now: DateTime<Utc>,
         deadline: Deadline,
     ) -> Deliveries {
-        let is_addressed = |connection: &Connection| Some(&connection.connection_id) != except;
+        let is_addressed = |connection: &Connection| {
+            audience.includes(connection) && Some(&connection.connection_id) != except
+        };
         let mut known = self.cache.get(members, now);
         known.retain(is_addressed);
         let to_known = self

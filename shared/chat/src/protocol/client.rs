@@ -9,6 +9,8 @@ use crate::{ClientMessageId, Code, ConversationId, Marks, Rejection, Text, UserI
 ///
 /// ```json
 /// {"action":"sendMessage","receiver_id":"…","message":"…","sender_id":"…","client_message_id":"…","after":11}
+/// {"action":"editMessage","conversation_id":"…","seq":11,"message":"…","client_message_id":"…","after":12}
+/// {"action":"deleteMessage","conversation_id":"…","seq":11,"client_message_id":"…","after":12}
 /// {"action":"typing","receiver_id":"…"}
 /// {"action":"typing","conversation_id":"…"}
 /// {"action":"mark","conversation_id":"…","read":11,"delivered":12}
@@ -22,6 +24,8 @@ use crate::{ClientMessageId, Code, ConversationId, Marks, Rejection, Text, UserI
 pub enum ClientFrame {
     /// Stores a message and delivers it.
     Send(SendFrame),
+    /// Changes a text of the user, or takes it back.
+    Change(ChangeFrame),
     /// Tells the others of a conversation that the user writes a message.
     Typing(Target),
     /// Tells how far the user has a conversation.
@@ -39,6 +43,19 @@ pub struct SendFrame {
     pub receiver_id: UserId,
     /// The text.
     pub message: Text,
+    /// The number up to which the client has the conversation.
+    pub after: Option<i64>,
+}
+
+/// The fields of a frame that edits or deletes a text. The conversation is named like in a typing frame.
+#[derive(Debug)]
+pub struct ChangeFrame {
+    /// The conversation.
+    pub target: Target,
+    /// The number of the text.
+    pub seq: i64,
+    /// Its new wording; `None` deletes it.
+    pub message: Option<Text>,
     /// The number up to which the client has the conversation.
     pub after: Option<i64>,
 }
@@ -121,7 +138,7 @@ impl ParsedFrame {
         let frame = ClientFrame::from_fields(fields, id_check);
         Self {
             client_message_id: client_message_id
-                .filter(|_| matches!(frame, Ok(ClientFrame::Send(_)) | Err(_))),
+                .filter(|_| frame.as_ref().map_or(true, ClientFrame::appends)),
             frame,
         }
     }
@@ -155,6 +172,11 @@ impl ParsedFrame {
 }
 
 impl ClientFrame {
+    /// Returns whether it adds an entry to the log.
+    fn appends(&self) -> bool {
+        matches!(self, Self::Send(_) | Self::Change(_))
+    }
+
     /// Reads the fields of a frame. `id_check` is an error if its `client_message_id` is malformed,
     /// which is reported only if nothing else is wrong.
     fn from_fields(
@@ -178,15 +200,26 @@ impl ClientFrame {
                 };
                 id_check.map(|()| Self::Send(frame))
             }
+            Some(action @ ("editMessage" | "deleteMessage")) => {
+                let frame = ChangeFrame {
+                    target: take_target(&mut fields)?,
+                    seq: take_integer(&mut fields, "seq")?
+                        .ok_or_else(|| invalid("`seq` is missing."))?,
+                    message: match action {
+                        "editMessage" => Some(take_required(&mut fields, "message")?.try_into()?),
+                        _ => None,
+                    },
+                    after: take_integer(&mut fields, "after")?,
+                };
+                id_check.map(|()| Self::Change(frame))
+            }
             Some("typing") => Ok(Self::Typing(take_target(&mut fields)?)),
             Some("mark") => Ok(Self::Mark(MarkFrame {
                 target: take_target(&mut fields)?,
                 marks: take_marks(&mut fields)?,
             })),
             Some("ping") => Ok(Self::Ping),
-            Some(_) => Err(invalid(
-                "`action` must be \"sendMessage\", \"mark\", \"typing\" or \"ping\".",
-            )),
+            Some(_) => Err(invalid("`action` is none of the protocol.")),
         }
     }
 }
@@ -321,6 +354,36 @@ mod tests {
             rejection(&with_after("{}")).message,
             "`after` must be an integer."
         );
+    }
+
+    #[test]
+    fn an_edit_has_a_text_and_a_deletion_needs_none() {
+        for (frame, message, id) in [
+            (
+                r#"{"action":"editMessage","receiver_id":"b","seq":7,"message":"hi","client_message_id":"e"}"#,
+                Some("hi"),
+                Some("e"),
+            ),
+            (
+                r#"{"action":"deleteMessage","receiver_id":"b","seq":7,"message":9}"#,
+                None,
+                None,
+            ),
+        ] {
+            let parsed = ParsedFrame::parse(frame);
+            let Ok(ClientFrame::Change(change)) = parsed.frame else {
+                panic!("{frame}");
+            };
+            assert_eq!(change.seq, 7);
+            assert_eq!(change.message.as_ref().map(Text::as_str), message);
+            assert_eq!(
+                parsed
+                    .client_message_id
+                    .as_ref()
+                    .map(ClientMessageId::as_str),
+                id
+            );
+        }
     }
 
     #[test]

@@ -10,5 +10,5 @@ pub mod server;
 
 pub mod subprotocol;
 
-pub use client::{ClientFrame, MarkFrame, ParsedFrame, SendFrame, Target};
+pub use client::{ChangeFrame, ClientFrame, MarkFrame, ParsedFrame, SendFrame, Target};
 pub use server::{Ack, ErrorFrame, Receipt, ServerFrame, Status};

@@ -2,14 +2,17 @@
 
 use serde::Serialize;
 
+use crate::entry::Kind;
 use crate::settings::Settings;
-use crate::{ClientMessageId, Code, ConversationId, Error, Marks, Message, UserId};
+use crate::{ClientMessageId, Code, ConversationId, Entry, Error, Marks, UserId};
 
 /// A frame to a client.
 ///
 /// ```json
 /// {"type":"message","message_id":"…","conversation_id":"…","seq":12,"sender_id":"…",
 ///  "receiver_id":"…","message":"…","timestamp":"…","client_message_id":"…"}
+/// {"type":"entry","kind":"edit","message_id":"…","conversation_id":"…","seq":13,"sender_id":"…",
+///  "receiver_id":"…","target_seq":12,"message":"…","timestamp":"…","client_message_id":"…"}
 /// {"type":"ack","client_message_id":"…","message_id":"…","conversation_id":"…","seq":12,
 ///  "timestamp":"…","status":"delivered","duplicate":false}
 /// {"type":"pong","timestamp":"…"}
@@ -25,8 +28,10 @@ use crate::{ClientMessageId, Code, ConversationId, Error, Marks, Message, UserId
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ServerFrame {
-    /// A message, to every connection of the receiver and the other ones of the sender.
-    Message(Message),
+    /// A text, to every connection of the receiver and the other ones of the sender.
+    Message(Entry),
+    /// An entry of another kind; to modern clients only.
+    Entry(Entry),
     /// The message is stored.
     Ack(Ack),
     /// The reply to a ping.
@@ -111,6 +116,14 @@ pub struct ErrorFrame {
 }
 
 impl ServerFrame {
+    /// Returns the frame of an entry.
+    pub fn entry(entry: Entry) -> Self {
+        match entry.kind {
+            Kind::Text => Self::Message(entry),
+            Kind::Edit | Kind::Delete => Self::Entry(entry),
+        }
+    }
+
     /// Returns the reply to a frame that failed with `error`.
     pub fn error(error: Error, client_message_id: Option<ClientMessageId>) -> Self {
         let rejection = error.rejection();
@@ -193,27 +206,31 @@ mod tests {
 
     /// The longest escape of a byte is `\u0000`; user ids hold no control characters, so theirs is
     /// two bytes.
-    fn largest_message() -> Message {
+    fn largest_entry() -> Entry {
         let user = |c: &str| UserId::try_from(c.repeat(UserId::MAX_BYTES)).expect("a valid id");
         let (sender, receiver) = (user("\""), user("\\"));
-        Message {
+        Entry {
             message_id: "f".repeat(24),
             conversation_id: ConversationId::direct(&sender, &receiver),
             seq: i64::MIN,
             sender_id: sender.as_str().to_owned(),
             receiver_id: receiver.as_str().to_owned(),
+            kind: Kind::Delete,
+            target_seq: Some(i64::MIN),
             message: "\u{1}".repeat(Text::MAX_BYTES),
             timestamp: "2026-11-22T11:15:03.123Z".to_owned(),
             client_message_id: Some(
                 ClientMessageId::try_from("\u{1}".repeat(ClientMessageId::MAX_BYTES))
                     .expect("a valid id"),
             ),
+            edited_seq: Some(i64::MIN),
+            deleted_seq: Some(i64::MIN),
         }
     }
 
     #[test]
     fn the_largest_accepted_message_fits_into_one_delivery() {
-        let bytes = ServerFrame::Message(largest_message()).to_json().len();
+        let bytes = ServerFrame::Entry(largest_entry()).to_json().len();
         assert!(bytes <= GATEWAY_MAX_BYTES, "{bytes}");
     }
 
@@ -223,12 +240,12 @@ mod tests {
             text in proptest::collection::vec(any::<char>(), 1..2_000),
         ) {
             let text: String = text.into_iter().collect();
-            let mut message = largest_message();
-            let longest = message.message.len();
+            let mut entry = largest_entry();
+            let longest = entry.message.len();
             let scaled = serde_json::to_string(&text).expect("JSON").len() as f64
                 / text.len() as f64 * longest as f64;
-            message.message.clear();
-            let rest = ServerFrame::Message(message).to_json().len();
+            entry.message.clear();
+            let rest = ServerFrame::Entry(entry).to_json().len();
             prop_assert!(rest as f64 + scaled <= GATEWAY_MAX_BYTES as f64);
         }
     }

@@ -1,6 +1,6 @@
-//! Appends messages to the log.
+//! Appends entries to the log.
 //!
-//! A new message takes the number after the newest one, and the unique index on
+//! A new entry takes the number after the newest one, and the unique index on
 //! (`conversation_id`, `seq`) lets exactly one of several writers have it; the others read again.
 //! So a number becomes readable only after all smaller ones, which a counter that is raised before
 //! the insert cannot promise.
@@ -19,14 +19,14 @@ use mongodb::options::ReadConcern;
 use mongodb::results::InsertManyResult;
 
 use super::memory::{Memory, Tail};
-use super::messages::StoredMessage;
+use super::stored_entry::StoredEntry;
 use super::{DUPLICATE_KEY, OPERATION_TIMEOUT, Store, perform};
-use crate::{ConversationId, Deadline, Draft, Message, Result};
+use crate::{ConversationId, Deadline, Draft, Entry, Result};
 
 /// The result of an append.
 pub struct Appended {
-    /// The stored message.
-    pub message: Message,
+    /// The stored entry.
+    pub entry: Entry,
     /// Whether an earlier send under the same `client_message_id` had stored it.
     pub duplicate: bool,
     /// Attempts that were repeated, mostly because the number was taken.
@@ -34,11 +34,11 @@ pub struct Appended {
 }
 
 impl Appended {
-    /// Returns the result of a send whose own message has this `id`.
-    fn new(stored: StoredMessage, id: ObjectId, conflicts: u32) -> Self {
+    /// Returns the result of a send whose own entry has this `id`.
+    fn new(stored: StoredEntry, id: ObjectId, conflicts: u32) -> Self {
         Self {
             duplicate: stored._id != id,
-            message: stored.into(),
+            entry: stored.into(),
             conflicts,
         }
     }
@@ -60,16 +60,16 @@ const ASSIGN: &str = "assign seq";
 pub(super) type ConversationLock = Arc<tokio::sync::Mutex<Memory>>;
 
 impl Store {
-    /// Stores a message under the next number of its conversation. Returns after a majority write.
+    /// Stores an entry under the next number of its conversation. Returns after a majority write.
     ///
-    /// A `client_message_id` that the sender has used in this conversation gives the message that
+    /// A `client_message_id` that the sender has used in this conversation gives the entry that
     /// was stored then, at any later time.
     ///
     /// # Errors
     ///
-    /// - [`Code::IdConflict`](crate::Code::IdConflict): that message has another text.
+    /// - [`Code::IdConflict`](crate::Code::IdConflict): that entry says something else.
     /// - [`Error::Unavailable`](crate::Error::Unavailable): the database failed or the deadline
-    ///   passed, or other writers took each number for two seconds; the message may or may not be
+    ///   passed, or other writers took each number for two seconds; the entry may or may not be
     ///   stored, and a resend with the same `client_message_id` is safe.
     pub async fn append(
         &self,
@@ -89,12 +89,12 @@ impl Store {
         let numbering = deadline.within(NUMBERING_TIMEOUT);
         let mut conflicts = 0;
         loop {
-            let message = Arc::new(memory.tail.followed_by(draft, id, now));
+            let entry = Arc::new(memory.tail.followed_by(draft, id, now));
             // Past the deadline the client has an error already: nothing may be stored then.
             deadline.check(ASSIGN)?;
-            if self.insert(Arc::clone(&message), deadline).await? {
-                memory.tail = Tail::of(&message);
-                return Ok(Appended::new(Arc::unwrap_or_clone(message), id, conflicts));
+            if self.insert(Arc::clone(&entry), deadline).await? {
+                memory.tail = Tail::of(&entry);
+                return Ok(Appended::new(Arc::unwrap_or_clone(entry), id, conflicts));
             }
             numbering.pause(ASSIGN, backoff(conflicts)).await?;
             let (stored, newest) = tokio::join!(
@@ -103,11 +103,30 @@ impl Store {
             );
             memory.learn(newest?);
             if let Some(stored) = stored? {
-                draft.check_resend(&stored.message)?;
-                return Ok(Appended::new(stored, id, conflicts));
+                let appended = Appended::new(stored, id, conflicts);
+                draft.check_resend(&appended.entry)?;
+                return Ok(appended);
             }
             conflicts += 1;
         }
+    }
+
+    /// Returns the entry that an earlier send has stored under a draft's `client_message_id`, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::append`].
+    pub async fn earlier(&self, draft: &Draft, deadline: Deadline) -> Result<Option<Appended>> {
+        if draft.client_message_id.is_none() {
+            return Ok(None);
+        }
+        let id = ObjectId::new();
+        let Some(stored) = self.find_stored(draft, id, deadline).await? else {
+            return Ok(None);
+        };
+        let appended = Appended::new(stored, id, 0);
+        draft.check_resend(&appended.entry)?;
+        Ok(Some(appended))
     }
 
     /// Returns the lock of a conversation. It is made when it is first asked for.
@@ -117,33 +136,33 @@ impl Store {
         Arc::clone(locks.get_or_insert_mut(conversation_id.clone(), memory))
     }
 
-    /// Inserts a message; `false` if its number or one of its ids is taken. None of the messages of one
+    /// Inserts an entry; `false` if its number or one of its ids is taken. None of the entries of one
     /// operation depends on another.
-    async fn insert(&self, message: Arc<StoredMessage>, deadline: Deadline) -> Result<bool> {
+    async fn insert(&self, entry: Arc<StoredEntry>, deadline: Deadline) -> Result<bool> {
         let store = self.clone();
         let insert = async move {
             store
                 .inserts
-                .run(message, async |messages| {
-                    let documents = messages.iter().map(Arc::as_ref);
+                .run(entry, async |entries| {
+                    let documents = entries.iter().map(Arc::as_ref);
                     let insert = store.messages.insert_many(documents).ordered(false).await;
-                    (0..messages.len())
+                    (0..entries.len())
                         .map(|index| is_inserted(&insert, index))
                         .collect()
                 })
                 .await
         };
-        perform("insert of a message", deadline, insert).await
+        perform("insert of an entry", deadline, insert).await
     }
 
-    /// Returns the message that is stored for a draft: by an earlier send, or under `id` by this one, if
+    /// Returns the entry that is stored for a draft: by an earlier send, or under `id` by this one, if
     /// the reply to its insert was lost.
     async fn find_stored(
         &self,
         draft: &Draft,
         id: ObjectId,
         deadline: Deadline,
-    ) -> Result<Option<StoredMessage>> {
+    ) -> Result<Option<StoredEntry>> {
         let mut filter = doc! {"conversation_id": draft.conversation_id.as_str()};
         match &draft.client_message_id {
             Some(client_message_id) => filter.extend(doc! {
@@ -227,13 +246,13 @@ impl Store {
         Ok(newest.as_ref().map(Tail::of).unwrap_or_default())
     }
 
-    /// Returns the newest message of a conversation, if its number is at least `bound`.
+    /// Returns the newest entry of a conversation, if its number is at least `bound`.
     async fn find_newest(
         &self,
         conversation_id: &ConversationId,
         bound: Option<i64>,
         deadline: Deadline,
-    ) -> Result<Option<StoredMessage>> {
+    ) -> Result<Option<StoredEntry>> {
         let mut filter = doc! {"conversation_id": conversation_id.as_str()};
         filter.extend(bound.map(|bound| ("seq".to_owned(), doc! {"$gte": bound}.into())));
         let messages = self.messages.clone();
@@ -246,11 +265,11 @@ impl Store {
                 .max_time(OPERATION_TIMEOUT)
                 .await
         };
-        perform("look-up of the newest message", deadline, find).await
+        perform("look-up of the newest entry", deadline, find).await
     }
 }
 
-/// Returns whether one message of an operation is inserted; `false` if it is to be tried again: its number
+/// Returns whether one entry of an operation is inserted; `false` if it is to be tried again: its number
 /// or one of its ids is taken, the server had a conflict, or the reply was lost.
 fn is_inserted(
     insert: &Result<InsertManyResult, DriverError>,

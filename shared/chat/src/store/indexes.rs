@@ -43,13 +43,19 @@ pub async fn create(database: &Database) -> Result<()> {
     Ok(())
 }
 
-/// Both are unique, and the delivery contract rests on that. They leave out documents of the old
+/// The first two are unique, and the delivery contract rests on that. They leave out documents of the old
 /// system, several of which would collide: these lack the fields until they are numbered.
-fn messages() -> [IndexModel; 2] {
+fn messages() -> [IndexModel; 3] {
+    let having = |field: &str| doc! {field: {"$exists": true}};
     let unique_with = |field: &str| {
         IndexOptions::builder()
             .unique(true)
-            .partial_filter_expression(doc! {field: {"$exists": true}})
+            .partial_filter_expression(having(field))
+            .build()
+    };
+    let only_with = |field: &str| {
+        IndexOptions::builder()
+            .partial_filter_expression(having(field))
             .build()
     };
     [
@@ -64,6 +70,12 @@ fn messages() -> [IndexModel; 2] {
             "conversation_id_1_sender_id_1_client_message_id_1",
             doc! {"conversation_id": 1, "sender_id": 1, "client_message_id": 1},
             unique_with("client_message_id"),
+        ),
+        // Finds the edits of a text that is deleted.
+        index(
+            "conversation_id_1_target_seq_1",
+            doc! {"conversation_id": 1, "target_seq": 1},
+            only_with("target_seq"),
         ),
     ]
 }

@@ -1,12 +1,14 @@
 //! The conversations of a user, newest first.
 //!
 //! A page is read in three steps: the user's own documents in [`members`](super::members), in the order of their
-//! hints; then at once for all conversations of the page the newest message, and the marks and settings of the others;
-//! then the count of unread messages up to the newest one. What is shown comes from the log; only the order over many pages rests on the
+//! hints; then at once for all conversations of the page the newest entry and the newest text, and the marks and
+//! settings of the others; then the count of unread texts up to the newest entry, and the newest text where there are
+//! only other entries after the hint. What is shown comes from the log; only the order over many pages rests on the
 //! hints, and is right to a minute.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry::{Occupied, Vacant};
 use std::str::FromStr;
 
 use futures_util::TryStreamExt;
@@ -15,16 +17,20 @@ use mongodb::bson::{self, Document, doc};
 use mongodb::options::ReadConcern;
 use serde::Deserialize;
 
+use super::filter::visible_text;
 use super::members::Member;
-use super::messages::StoredMessage;
+use super::stored_entry::StoredEntry;
 use super::{OPERATION_TIMEOUT, Store, perform};
-use crate::{ConversationId, Deadline, Marks, Message, Result, UserId, timestamp};
+use crate::{ConversationId, Deadline, Entry, Marks, Result, UserId, timestamp};
 
 /// The count of unread messages at which counting ends.
 const MAX_UNREAD: i64 = 100;
 
-/// The messages that are looked at for it: the user's own are among them.
+/// The entries that are looked at for it: the user's own are among them.
 const MAX_COUNTED: i64 = 1_000;
+
+/// The entries before a hint that are looked at for the newest text.
+const LOOK_BACK: i64 = 50;
 
 /// A place in a user's list, behind a conversation that a page has ended with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,9 +85,11 @@ pub struct ListPage {
 
 /// A conversation in its user's list.
 pub struct ListedConversation {
-    /// The newest message.
-    pub newest: Message,
-    /// The messages of others that the user has not read, up to 100.
+    /// The number of the newest entry, of any kind.
+    pub newest_entry_seq: i64,
+    /// The newest text that is not deleted. The newest entry, if there is none among the last few.
+    pub preview: Entry,
+    /// The texts of others that the user has not read, up to 100.
     pub unread: i64,
     /// The user's own marks.
     pub marks: Marks,
@@ -130,18 +138,26 @@ impl Store {
         let peers: Vec<Option<UserId>> = peers.collect();
         let users = peers.iter().flatten().chain([user_id]);
         let users: Vec<UserId> = users.cloned().collect();
-        let (newest, others, settings) = tokio::try_join!(
-            self.newest_messages(rows, deadline),
+        let (mut ends, others, settings) = tokio::try_join!(
+            self.find_ends(rows, deadline),
             self.marks_of_others(rows, user_id, deadline),
             self.settings_of(&users, deadline),
         )?;
-        let unread = self.count_unread(rows, &newest, user_id, deadline).await?;
+        let (unread, texts) = tokio::try_join!(
+            self.count_unread(rows, &ends, user_id, deadline),
+            self.find_earlier_texts(rows, &ends, deadline),
+        )?;
+        for text in texts {
+            ends.add(text);
+        }
         let shows_receipts = |user: &UserId| settings.get(user).is_some_and(|it| it.receipts);
         let listed = |(row, peer_id): (&Member, Option<UserId>)| {
             let (id, peer_id) = (&row.conversation_id, peer_id?);
             let is_shown = shows_receipts(user_id) && shows_receipts(&peer_id);
+            let end = ends.0.get(id)?;
             Some(ListedConversation {
-                newest: newest.get(id)?.clone().into(),
+                newest_entry_seq: end.newest.seq,
+                preview: end.text.as_ref().unwrap_or(&end.newest).clone().into(),
                 unread: unread.get(id).copied().unwrap_or(0).min(MAX_UNREAD),
                 marks: row.marks,
                 peer_marks: is_shown.then(|| others.get(id).copied().unwrap_or_default()),
@@ -149,7 +165,7 @@ impl Store {
             })
         };
         let mut conversations: Vec<_> = rows.iter().zip(peers).filter_map(listed).collect();
-        conversations.sort_by_key(|it| Reverse(timestamp::parse(&it.newest.timestamp)));
+        conversations.sort_by_key(|it| Reverse(timestamp::parse(&it.preview.timestamp)));
         Ok(conversations)
     }
 
@@ -176,43 +192,70 @@ impl Store {
         perform("look-up of a user's conversations", deadline, find).await
     }
 
-    /// Returns the newest message of each conversation.
-    async fn newest_messages(
-        &self,
-        rows: &[Member],
-        deadline: Deadline,
-    ) -> Result<HashMap<ConversationId, StoredMessage>> {
+    /// Returns the end of each conversation.
+    async fn find_ends(&self, rows: &[Member], deadline: Deadline) -> Result<Ends> {
         // A short range each, on any database.
         let from_hint = |row: &Member| {
             doc! {"conversation_id": row.conversation_id.as_str(), "seq": {"$gte": row.last_seq}}
         };
-        let filter = doc! {"$or": rows.iter().map(from_hint).collect::<Vec<_>>()};
+        let ranges = rows.iter().map(from_hint).collect();
+        let mut ends = Ends::default();
+        for entry in self.find_entries(ranges, doc! {}, deadline).await? {
+            ends.add(entry);
+        }
+        Ok(ends)
+    }
+
+    /// Returns the texts shortly before the hints of those conversations whose end has no text.
+    async fn find_earlier_texts(
+        &self,
+        rows: &[Member],
+        ends: &Ends,
+        deadline: Deadline,
+    ) -> Result<Vec<StoredEntry>> {
+        let without_text = |row: &&Member| {
+            let end = ends.0.get(&row.conversation_id);
+            end.is_some_and(|end| end.text.is_none())
+        };
+        let before_hint = |row: &Member| {
+            let range = doc! {"$gte": row.last_seq - LOOK_BACK, "$lt": row.last_seq};
+            doc! {"conversation_id": row.conversation_id.as_str(), "seq": range}
+        };
+        let ranges: Vec<Document> = rows.iter().filter(without_text).map(before_hint).collect();
+        if ranges.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.find_entries(ranges, visible_text(), deadline).await
+    }
+
+    /// Returns the entries of some ranges of the log that meet `conditions`.
+    async fn find_entries(
+        &self,
+        ranges: Vec<Document>,
+        conditions: Document,
+        deadline: Deadline,
+    ) -> Result<Vec<StoredEntry>> {
         let messages = self.messages.clone();
+        let mut filter = doc! {"$or": ranges};
+        filter.extend(conditions);
         let find = async move {
-            let mut found = messages
+            let found = messages
                 .find(filter)
-                // A failover must not roll back a message that a reader has seen.
+                // A failover must not roll back an entry that a reader has seen.
                 .read_concern(ReadConcern::majority())
                 .max_time(OPERATION_TIMEOUT)
                 .await?;
-            let mut newest = HashMap::<_, StoredMessage>::new();
-            while let Some(message) = found.try_next().await? {
-                let known = newest.get(&message.conversation_id);
-                if known.is_none_or(|known| known.seq < message.seq) {
-                    newest.insert(message.conversation_id.clone(), message);
-                }
-            }
-            Ok(newest)
+            found.try_collect().await
         };
-        perform("look-up of newest messages", deadline, find).await
+        perform("look-up of newest entries", deadline, find).await
     }
 
-    /// Counts the messages of others that the user has not read, among the first thousand after the user's
-    /// mark of each conversation, and up to its newest message: a client adds those that are pushed later.
+    /// Counts the texts of others that the user has not read, among the first thousand entries after the user's
+    /// mark of each conversation, and up to its newest one: a client adds those that are pushed later.
     async fn count_unread(
         &self,
         rows: &[Member],
-        newest: &HashMap<ConversationId, StoredMessage>,
+        ends: &Ends,
         user_id: &UserId,
         deadline: Deadline,
     ) -> Result<HashMap<ConversationId, i64>> {
@@ -223,7 +266,7 @@ impl Store {
         }
         let after_mark = |row: &Member| {
             let read = row.marks.read;
-            let newest = newest.get(&row.conversation_id)?.seq;
+            let newest = ends.0.get(&row.conversation_id)?.newest.seq;
             let range = doc! {"$gt": read, "$lte": newest.min(read + MAX_COUNTED)};
             let id = row.conversation_id.as_str();
             (newest > read).then(|| doc! {"conversation_id": id, "seq": range})
@@ -232,9 +275,11 @@ impl Store {
         if unread.is_empty() {
             return Ok(HashMap::new());
         }
+        let mut of_others = doc! {"sender_id": {"$ne": user_id.as_str()}};
+        of_others.extend(visible_text());
         let pipeline = [
             doc! {"$match": {"$or": unread}},
-            doc! {"$match": {"sender_id": {"$ne": user_id.as_str()}}},
+            doc! {"$match": of_others},
             doc! {"$group": {"_id": "$conversation_id", "unread": {"$sum": 1_i64}}},
         ];
         let messages = self.messages.clone();
@@ -275,6 +320,41 @@ impl Store {
             .into_iter()
             .map(|member| (member.conversation_id, member.marks));
         Ok(marks.collect())
+    }
+}
+
+/// The ends of conversations.
+#[derive(Default)]
+struct Ends(HashMap<ConversationId, End>);
+
+/// The end of a conversation.
+struct End {
+    /// The newest entry.
+    newest: StoredEntry,
+    /// The newest text that is not deleted.
+    text: Option<StoredEntry>,
+}
+
+impl Ends {
+    /// Adds an entry, in any order.
+    fn add(&mut self, entry: StoredEntry) {
+        let text = entry.is_visible_text().then(|| entry.clone());
+        match self.0.entry(entry.conversation_id.clone()) {
+            Vacant(slot) => drop(slot.insert(End {
+                newest: entry,
+                text,
+            })),
+            Occupied(mut slot) => {
+                let end = slot.get_mut();
+                if let Some(text) = text {
+                    let known = end.text.take().filter(|known| known.seq > text.seq);
+                    end.text = Some(known.unwrap_or(text));
+                }
+                if end.newest.seq < entry.seq {
+                    end.newest = entry;
+                }
+            }
+        }
     }
 }
 

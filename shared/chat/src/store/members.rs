@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use super::updates::upsert_all;
 use super::{MEMBERS, OPERATION_TIMEOUT, Store, date, is_duplicate_key, perform};
-use crate::{ConversationId, Deadline, Marks, Message, Result, UserId, timestamp};
+use crate::{ConversationId, Deadline, Entry, Marks, Result, UserId, timestamp};
 
 /// The time for which the hints of a conversation are left as they are.
 const PAUSE: TimeDelta = TimeDelta::seconds(60);
@@ -60,24 +60,24 @@ impl Default for Written {
 
 impl Written {
     /// Returns whether the documents for `message` were written within a minute before `now`.
-    fn is_recent(&self, message: &Message, now: DateTime<Utc>) -> bool {
+    fn is_recent(&self, entry: &Entry, now: DateTime<Utc>) -> bool {
         let mut written = self.0.lock();
-        let at = written.get(&Self::key(message));
+        let at = written.get(&Self::key(entry));
         at.is_some_and(|at| timestamp::is_recent(*at, now, PAUSE))
     }
 
-    fn remember(&self, message: &Message, now: DateTime<Utc>) {
-        self.0.lock().put(Self::key(message), now);
+    fn remember(&self, entry: &Entry, now: DateTime<Utc>) {
+        self.0.lock().put(Self::key(entry), now);
     }
 
-    fn key(message: &Message) -> (ConversationId, String) {
-        (message.conversation_id.clone(), message.sender_id.clone())
+    fn key(entry: &Entry) -> (ConversationId, String) {
+        (entry.conversation_id.clone(), entry.sender_id.clone())
     }
 }
 
 impl Store {
     /// Records the members of a stored message's conversation, unless this process has done so within the last
-    /// minute. A message is in the lists of both users once this has returned.
+    /// minute. Other entries follow a message, and do not move the conversation up in lists. A message is in the lists of both users once this has returned.
     ///
     /// # Errors
     ///
@@ -85,29 +85,27 @@ impl Store {
     /// resend of the message records it again.
     pub async fn record_members(
         &self,
-        message: &Message,
+        entry: &Entry,
         now: DateTime<Utc>,
         deadline: Deadline,
     ) -> Result<()> {
-        if self.members_written.is_recent(message, now) {
+        if !entry.kind.is_text() || self.members_written.is_recent(entry, now) {
             return Ok(());
         }
         let hints = Hints {
-            last_seq: message.seq,
-            last_at: timestamp::parse(&message.timestamp).unwrap_or(now),
+            last_seq: entry.seq,
+            last_at: timestamp::parse(&entry.timestamp).unwrap_or(now),
         };
-        let is_own = message.sender_id == message.receiver_id;
-        let other = (!is_own).then_some((message.receiver_id.as_str(), false));
-        let users = [(message.sender_id.as_str(), true)]
-            .into_iter()
-            .chain(other);
+        let is_own = entry.sender_id == entry.receiver_id;
+        let other = (!is_own).then_some((entry.receiver_id.as_str(), false));
+        let users = [(entry.sender_id.as_str(), true)].into_iter().chain(other);
         let updates = users
-            .map(|(user, wrote)| hints.update(&message.conversation_id, user, wrote))
+            .map(|(user, wrote)| hints.update(&entry.conversation_id, user, wrote))
             .collect();
         let database = self.database.clone();
         let record = async move { upsert_all(&database, MEMBERS, updates).await };
         perform("record of the members", deadline, record).await?;
-        self.members_written.remember(message, now);
+        self.members_written.remember(entry, now);
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use mongodb::bson::oid::ObjectId;
 
-use super::messages::StoredMessage;
+use super::stored_entry::StoredEntry;
 use crate::{Draft, timestamp};
 
 /// Reads in a row that must find exactly the remembered number before the next message is inserted
@@ -14,7 +14,7 @@ use crate::{Draft, timestamp};
 /// `p`, each send conflicts with probability `p³²·(1-p)`: at most 0.0114, at `p = 32/33`.
 const READS_TO_TRUST: u32 = 32;
 
-/// The end of a conversation, after which the next message comes.
+/// The end of a conversation, after which the next entry comes.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tail {
     /// The newest number; 0 if there is none above.
@@ -23,11 +23,11 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    pub(super) fn of(message: &StoredMessage) -> Self {
+    pub(super) fn of(entry: &StoredEntry) -> Self {
         Self {
             // Messages of the old system end at 0 at most, so a new one is never below 1.
-            seq: message.seq.max(0),
-            timestamp: timestamp::parse(&message.timestamp),
+            seq: entry.seq.max(0),
+            timestamp: timestamp::parse(&entry.timestamp),
         }
     }
 
@@ -37,17 +37,21 @@ impl Tail {
         draft: &Draft,
         id: ObjectId,
         now: DateTime<Utc>,
-    ) -> StoredMessage {
+    ) -> StoredEntry {
         let timestamp = self.timestamp.map_or(now, |newest| newest.max(now));
-        StoredMessage {
+        StoredEntry {
             _id: id,
             conversation_id: draft.conversation_id.clone(),
             seq: self.seq + 1,
             sender_id: draft.sender_id.as_str().to_owned(),
             receiver_id: draft.receiver_id.as_str().to_owned(),
-            message: draft.message.as_str().to_owned(),
+            kind: draft.content.kind(),
+            target_seq: draft.content.target_seq(),
+            message: draft.content.message().to_owned(),
             timestamp: timestamp::format(timestamp),
             client_message_id: draft.client_message_id.clone(),
+            edited_seq: None,
+            deleted_seq: None,
         }
     }
 }

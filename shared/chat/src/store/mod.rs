@@ -1,8 +1,9 @@
 //! The store, in MongoDB.
 //!
 //! - [`indexes`]: the indexes of all collections, each with its reason
-//! - `messages`, `append`, `page`: the log of messages with its delivery contract: dense numbers,
+//! - `stored_entry`, `append`, `page`: the log of entries with its delivery contract: dense numbers,
 //!   idempotent resends, times that never decrease
+//! - `changes`: edits and deletions, applied to the texts that they are about
 //! - `memory`: the newest number of each conversation, as this process remembers it
 //! - `search`: the ranges that are read for a page
 //! - `reached`: a number that a conversation has reached, so that the newest one is found in a short range
@@ -13,22 +14,25 @@
 //! - `rate_limits`: the rate limits of a user, each a `token_bucket` in one document
 //! - `config`: the connection string, and the settings of the driver that follow
 //! - `connection_string`: options that are ignored, and the mistake in a connection string
+//! - `filter`: filters that are short ranges on any database
 //! - `batch`: several requests of a process served by one operation
 
 mod append;
 mod batch;
+mod changes;
 mod config;
 mod connection_string;
 mod connections;
+mod filter;
 pub mod indexes;
 mod list;
 mod members;
 mod memory;
-mod messages;
 mod page;
 mod rate_limits;
 mod reached;
 mod search;
+mod stored_entry;
 mod token_bucket;
 mod updates;
 mod users;
@@ -58,17 +62,17 @@ pub use connections::Connection;
 pub use list::{ListCursor, ListPage, ListedConversation};
 pub(crate) use members::Hints;
 use members::{Member, Written};
-use messages::StoredMessage;
-pub use page::{Page, Range};
+pub use page::{Page, Range, View};
 pub use rate_limits::Limited;
 use rate_limits::TokenBucket;
 use reached::Conversation;
+use stored_entry::StoredEntry;
 pub use token_bucket::{RateLimit, TokensLeft};
 pub(crate) use updates::{update_all, upsert_all};
 pub use users::Presence;
 use users::User;
 
-/// Name of the collection of messages.
+/// Name of the collection of the entries of all conversations.
 pub const MESSAGES: &str = "chat_messages";
 
 /// Name of the collection of conversations.
@@ -106,7 +110,7 @@ pub struct Store {
     database: Database,
     connections: Collection<Connection>,
     conversations: Collection<Conversation>,
-    messages: Collection<StoredMessage>,
+    messages: Collection<StoredEntry>,
     members: Collection<Member>,
     rate_limits: Collection<TokenBucket>,
     users: Collection<User>,
@@ -114,7 +118,7 @@ pub struct Store {
     /// Whether what this process remembers of a conversation is trusted from the start: with many
     /// requests at once, it is probably the only process that writes.
     trusts_memory: bool,
-    inserts: Arc<Batch<Arc<StoredMessage>, bool>>,
+    inserts: Arc<Batch<Arc<StoredEntry>, bool>>,
     look_ups: Arc<Batch<Vec<UserId>, Vec<Connection>>>,
     members_written: Arc<Written>,
 }

@@ -5,21 +5,22 @@ use mongodb::error::Error as DriverError;
 use mongodb::options::ReadConcern;
 use tokio::task::coop::consume_budget;
 
+use super::filter::{visible_text, within};
 use super::search::{Found, Query, Span, Step};
 use super::{OPERATION_TIMEOUT, Store, perform};
-use crate::{ConversationId, Deadline, Message, Result};
+use crate::{ConversationId, Deadline, Entry, Result};
 
 /// A range of a conversation, by numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Range {
-    /// Only messages with a larger `seq`. The page then begins with the oldest of them.
+    /// Only entries with a larger `seq`. The page then begins with the oldest of them.
     pub after: Option<i64>,
-    /// Only messages with a smaller `seq`.
+    /// Only entries with a smaller `seq`.
     pub before: Option<i64>,
 }
 
 impl Range {
-    /// Returns the range of all messages with a larger `seq`.
+    /// Returns the range of all entries with a larger `seq`.
     pub fn after(seq: i64) -> Self {
         Self {
             after: Some(seq),
@@ -27,7 +28,7 @@ impl Range {
         }
     }
 
-    /// Returns the range of all messages with a smaller `seq`.
+    /// Returns the range of all entries with a smaller `seq`.
     pub fn before(seq: i64) -> Self {
         Self {
             after: None,
@@ -36,10 +37,30 @@ impl Range {
     }
 }
 
-/// Consecutive messages, oldest first.
+/// The entries of a conversation that a page may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum View {
+    /// All of them.
+    Log,
+    /// The texts that are not deleted.
+    Texts,
+}
+
+impl View {
+    /// Returns the filter of its entries with some numbers.
+    fn filter(self, conversation_id: &ConversationId, span: Span) -> Document {
+        let range = span.filter(conversation_id);
+        match self {
+            Self::Log => range,
+            Self::Texts => within(range, visible_text()),
+        }
+    }
+}
+
+/// Consecutive entries, oldest first.
 pub struct Page {
-    /// The messages.
-    pub messages: Vec<Message>,
+    /// The entries.
+    pub entries: Vec<Entry>,
     /// Whether the range goes on before the first of them.
     pub has_older: bool,
     /// Whether the range goes on after the last of them.
@@ -47,8 +68,8 @@ pub struct Page {
 }
 
 impl Store {
-    /// Reads a page of a conversation: up to `limit` messages, ending early at the first for which
-    /// `fits` returns false. A message that does not even fit by itself is left out.
+    /// Reads a page of a view of a conversation: up to `limit` entries, ending early at the first for which
+    /// `fits` returns false. An entry that does not even fit by itself is left out.
     ///
     /// With `after` the page begins at the old end of the range, otherwise it ends at the new one.
     ///
@@ -58,9 +79,10 @@ impl Store {
     pub async fn page(
         &self,
         conversation_id: &ConversationId,
+        view: View,
         range: Range,
         limit: u32,
-        fits: impl FnMut(&Message) -> bool + Send + 'static,
+        fits: impl FnMut(&Entry) -> bool + Send + 'static,
         deadline: Deadline,
     ) -> Result<Page> {
         let mut found = Found::new(range, limit, fits);
@@ -71,40 +93,43 @@ impl Store {
                 None
             };
             if let Some(query) = found.query(step, reached) {
-                found = self.read(conversation_id, query, found, deadline).await?;
+                found = self
+                    .read(conversation_id, view, query, found, deadline)
+                    .await?;
             }
         }
         let on_excluded_side = match found.unknown_side() {
-            Some(range) => self.has_any(conversation_id, range, deadline).await?,
+            Some(span) => self.has_any(conversation_id, view, span, deadline).await?,
             None => found.excluded_exists,
         };
         Ok(found.into_page(on_excluded_side))
     }
 
-    /// Adds the messages of one query, until the page is full.
-    async fn read<Fits: FnMut(&Message) -> bool + Send + 'static>(
+    /// Adds the entries of one query, until the page is full.
+    async fn read<Fits: FnMut(&Entry) -> bool + Send + 'static>(
         &self,
         conversation_id: &ConversationId,
+        view: View,
         query: Query,
         mut found: Found<Fits>,
         deadline: Deadline,
     ) -> Result<Found<Fits>> {
         let messages = self.messages.clone();
-        let filter = query.span.filter(conversation_id);
+        let filter = view.filter(conversation_id, query.span);
         let read = async move {
             let mut cursor = messages
                 .find(filter)
                 .sort(query.sort())
                 .limit(query.limit.into())
                 .batch_size(query.limit)
-                // A failover must not roll back a message that a reader has seen.
+                // A failover must not roll back an entry that a reader has seen.
                 .read_concern(ReadConcern::majority())
                 .max_time(OPERATION_TIMEOUT)
                 .await?;
             // The first batch has the page, unless that is larger than any response.
             while !found.is_full() && cursor.advance().await? {
-                found.add(Message::from(cursor.deserialize_current()?));
-                // The messages of a batch are there at once, and reading them takes its time.
+                found.add(Entry::from(cursor.deserialize_current()?));
+                // The entries of a batch are there at once, and reading them takes its time.
                 consume_budget().await;
             }
             found.finish(&query);
@@ -116,11 +141,12 @@ impl Store {
     async fn has_any(
         &self,
         conversation_id: &ConversationId,
-        range: Span,
+        view: View,
+        span: Span,
         deadline: Deadline,
     ) -> Result<bool> {
         let numbers = self.messages.clone_with_type::<Document>();
-        let filter = range.filter(conversation_id);
+        let filter = view.filter(conversation_id, span);
         let find = async move {
             numbers
                 .find_one(filter)
@@ -128,7 +154,7 @@ impl Store {
                 .max_time(OPERATION_TIMEOUT)
                 .await
         };
-        let found = perform("look-up of further messages", deadline, find).await?;
+        let found = perform("look-up of further entries", deadline, find).await?;
         Ok(found.is_some())
     }
 }

@@ -18,7 +18,7 @@ use mongodb::options::{Acknowledgment, WriteConcern};
 use serde::{Deserialize, Serialize};
 
 use super::{OPERATION_TIMEOUT, Store, perform};
-use crate::{ConversationId, Deadline, Message, Result};
+use crate::{ConversationId, Deadline, Entry, Result};
 
 /// Messages of a conversation from one record to the next.
 const INTERVAL: i64 = 64;
@@ -34,13 +34,13 @@ pub(super) struct Conversation {
 impl Store {
     /// Records that a conversation has reached the number of a stored message, if it is the first of 64:
     /// 1, 65, 129, … A failure is logged, and the next record makes up for it.
-    pub async fn record_reached(&self, message: &Message, deadline: Deadline) {
-        if message.seq.rem_euclid(INTERVAL) != 1 {
+    pub async fn record_reached(&self, entry: &Entry, deadline: Deadline) {
+        if entry.seq.rem_euclid(INTERVAL) != 1 {
             return;
         }
         let conversations = self.conversations.clone();
-        let filter = doc! {"_id": message.conversation_id.as_str()};
-        let update = doc! {"$max": {"reached_seq": message.seq}};
+        let filter = doc! {"_id": entry.conversation_id.as_str()};
+        let update = doc! {"$max": {"reached_seq": entry.seq}};
         // A record that a failover loses harms nobody, so it does not wait for the majority.
         let primary = WriteConcern::builder().w(Acknowledgment::Nodes(1)).build();
         let record = async move {

@@ -1,20 +1,20 @@
-//! The search for the messages of a page: the ranges of numbers that are read, in turn.
+//! The search for the entries of a page: the ranges of numbers that are read, in turn.
 //!
-//! Numbers are dense, so a page of 100 messages lies in 100 numbers, and a query for these is short on any
+//! Numbers are dense, so a page of 100 entries lies in 100 numbers, and a query for these is short on any
 //! database. A range that does not fill the page proves nothing: deletions leave holes, and the
-//! migration may not have ended. So the search goes on behind the last message that it found, until the
+//! migration may not have ended. So the search goes on behind the last entry that it found, until the
 //! page is full or the range of the request ends. Where the ranges are cut affects how much is read,
 //! never the page.
 
 use mongodb::bson::{Document, doc};
 
 use super::{Page, Range};
-use crate::{ConversationId, Message};
+use crate::{ConversationId, Entry};
 
 /// A step of the search, which reads one range at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    /// As many numbers as the page has messages, from the end that the request gives.
+    /// As many numbers as the page has entries, from the end that the request gives.
     Near,
     /// The same from a number that is known: forward from 1, the first one; backward from the last one that
     /// was found, or one that the conversation has reached.
@@ -53,7 +53,7 @@ impl Span {
         (self.low..=self.high).contains(&seq)
     }
 
-    /// Returns the filter of the messages with these numbers.
+    /// Returns the filter of the entries with these numbers.
     pub(super) fn filter(self, conversation_id: &ConversationId) -> Document {
         let mut filter = doc! {"conversation_id": conversation_id.as_str()};
         let mut seq = Document::new();
@@ -70,7 +70,7 @@ impl Span {
     }
 }
 
-/// A query: the first messages with some numbers.
+/// A query: the first entries with some numbers.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Query {
     pub(super) span: Span,
@@ -84,7 +84,7 @@ impl Query {
     }
 }
 
-/// The messages that were found so far, in the order in which they are read.
+/// The entries that were found so far, in the order in which they are read.
 pub(super) struct Found<Fits> {
     /// The range of the request; `None` if it has no numbers.
     span: Option<Span>,
@@ -93,21 +93,21 @@ pub(super) struct Found<Fits> {
     forward: bool,
     limit: u32,
     fits: Fits,
-    messages: Vec<Message>,
-    /// Messages of the range that were read, also those that are too large for any page.
+    entries: Vec<Entry>,
+    /// Entries of the range that were read, also those that are too large for any page.
     read: u32,
     /// The number of the last of them.
     last: Option<i64>,
-    /// Whether the page takes no further message although there is one.
+    /// Whether the page takes no further entry although there is one.
     is_full: bool,
     /// Whether the range was read to its end.
     is_exhausted: bool,
-    /// Whether there is a message under the excluded number.
+    /// Whether there is an entry under the excluded number.
     pub(super) excluded_exists: bool,
 }
 
-impl<Fits: FnMut(&Message) -> bool> Found<Fits> {
-    /// Prepares the search for `limit` messages. It also reads the next message, if that follows.
+impl<Fits: FnMut(&Entry) -> bool> Found<Fits> {
+    /// Prepares the search for `limit` entries. It also reads the next entry, if that follows.
     pub(super) fn new(range: Range, limit: u32, fits: Fits) -> Self {
         Self {
             span: Span::of(range),
@@ -115,7 +115,7 @@ impl<Fits: FnMut(&Message) -> bool> Found<Fits> {
             forward: range.after.is_some(),
             limit,
             fits,
-            messages: Vec::new(),
+            entries: Vec::new(),
             read: 0,
             last: None,
             is_full: false,
@@ -139,7 +139,7 @@ impl<Fits: FnMut(&Message) -> bool> Found<Fits> {
             Span::new(far_end.max(rest.low), rest.high)?
         };
         let mut limit = self.limit + 1 - self.read;
-        // The excluded message is read too: whether it exists decides about a link, which would else cost
+        // The excluded entry is read too: whether it exists decides about a link, which would else cost
         // another query.
         if let Some(excluded) = self.excluded.filter(|_| self.last.is_none()) {
             span.low = span.low.min(excluded);
@@ -186,27 +186,27 @@ impl<Fits: FnMut(&Message) -> bool> Found<Fits> {
         Some(if begins { i64::MIN } else { far_end })
     }
 
-    /// Adds the next message of a query, or marks the page full.
-    pub(super) fn add(&mut self, message: Message) {
-        if self.span.is_none_or(|span| !span.contains(message.seq)) {
+    /// Adds the next entry of a query, or marks the page full.
+    pub(super) fn add(&mut self, entry: Entry) {
+        if self.span.is_none_or(|span| !span.contains(entry.seq)) {
             self.excluded_exists = true;
             return;
         }
-        self.last = Some(message.seq);
+        self.last = Some(entry.seq);
         self.read += 1;
-        let fits = (self.fits)(&message);
-        if !fits && self.messages.is_empty() {
+        let fits = (self.fits)(&entry);
+        if !fits && self.entries.is_empty() {
             // The old system had no limit. Ending here would hide all that lies behind it.
-            tracing::error!(seq = message.seq, "a message is too large for any page");
+            tracing::error!(seq = entry.seq, "an entry is too large for any page");
             return;
         }
-        self.is_full = !fits || self.messages.len() == self.limit as usize;
+        self.is_full = !fits || self.entries.len() == self.limit as usize;
         if !self.is_full {
-            self.messages.push(message);
+            self.entries.push(entry);
         }
     }
 
-    /// Notes that a query has no further messages.
+    /// Notes that a query has no further entries.
     pub(super) fn finish(&mut self, query: &Query) {
         self.is_exhausted = self.span.is_none_or(|span| {
             if self.forward {
@@ -219,7 +219,7 @@ impl<Fits: FnMut(&Message) -> bool> Found<Fits> {
 
     /// Returns whether the range goes on behind the page.
     fn has_more(&self) -> bool {
-        // Messages that are left out may use up what the queries read: then it is not known what follows.
+        // Entries that are left out may use up what the queries read: then it is not known what follows.
         self.is_full || self.read > self.limit
     }
 
@@ -228,9 +228,9 @@ impl<Fits: FnMut(&Message) -> bool> Found<Fits> {
     }
 
     /// Returns the numbers on the side of the page that the request excludes, if it is not known whether
-    /// there are messages.
+    /// there are entries.
     pub(super) fn unknown_side(&self) -> Option<Span> {
-        let nearest = self.messages.first()?.seq;
+        let nearest = self.entries.first()?.seq;
         self.excluded.filter(|_| !self.excluded_exists)?;
         if self.forward {
             Span::new(i64::MIN, nearest.checked_sub(1)?)
@@ -239,16 +239,16 @@ impl<Fits: FnMut(&Message) -> bool> Found<Fits> {
         }
     }
 
-    /// Returns the page. `on_excluded_side`: whether there are messages on the side that the request
+    /// Returns the page. `on_excluded_side`: whether there are entries on the side that the request
     /// excludes.
     pub(super) fn into_page(mut self, on_excluded_side: bool) -> Page {
         let more = self.has_more();
-        let other = on_excluded_side && !self.messages.is_empty();
+        let other = on_excluded_side && !self.entries.is_empty();
         if !self.forward {
-            self.messages.reverse();
+            self.entries.reverse();
         }
         Page {
-            messages: self.messages,
+            entries: self.entries,
             has_older: if self.forward { other } else { more },
             has_newer: if self.forward { more } else { other },
         }

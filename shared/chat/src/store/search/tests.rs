@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
+use crate::entry::Kind;
 
-fn message(seq: i64) -> Message {
-    Message {
+fn entry(seq: i64) -> Entry {
+    Entry {
         message_id: String::new(),
         conversation_id: ConversationId::direct(
             &"a".to_owned().try_into().expect("a user"),
@@ -19,6 +20,10 @@ fn message(seq: i64) -> Message {
         message: String::new(),
         timestamp: String::new(),
         client_message_id: None,
+        kind: Kind::Text,
+        target_seq: None,
+        edited_seq: None,
+        deleted_seq: None,
     }
 }
 
@@ -39,7 +44,7 @@ fn search(
     limit: u32,
     reached: Option<i64>,
 ) -> (Numbers, Cost) {
-    let mut found = Found::new(range, limit, |_: &Message| true);
+    let mut found = Found::new(range, limit, |_: &Entry| true);
     let (mut queries, mut examined) = (0, 0);
     for step in Step::ALL {
         let reached = reached.filter(|_| found.asks_for_reached(step));
@@ -54,7 +59,7 @@ fn search(
         (queries, examined) = (queries + 1, examined + in_span().count());
         for seq in first {
             if !found.is_full() {
-                found.add(message(seq));
+                found.add(entry(seq));
             }
         }
         found.finish(&query);
@@ -64,7 +69,7 @@ fn search(
         None => found.excluded_exists,
     };
     let page = found.into_page(side);
-    let seqs = page.messages.iter().map(|message| message.seq).collect();
+    let seqs = page.entries.iter().map(|entry| entry.seq).collect();
     let numbers = (seqs, page.has_older, page.has_newer);
     (numbers, Cost { queries, examined })
 }

@@ -1,0 +1,26 @@
+//! Filters of the log that are short ranges of an index on any database.
+
+use mongodb::bson::{Document, doc};
+
+use crate::ConversationId;
+
+/// Returns the filter of those documents of a `range` of an index that meet `conditions` on other fields.
+///
+/// The range stands in an alternative. The embedded database then reads the range and tests the conditions, and
+/// reads the whole conversation if they stand side by side. To MongoDB both forms are the same.
+pub(super) fn within(range: Document, conditions: Document) -> Document {
+    let mut filter = doc! {"$or": [range]};
+    filter.extend(conditions);
+    filter
+}
+
+/// Returns the range of one number of a conversation. The embedded database reads the whole conversation for an
+/// equality of both fields.
+pub(super) fn numbered(conversation_id: &ConversationId, seq: i64) -> Document {
+    doc! {"conversation_id": conversation_id.as_str(), "seq": {"$gte": seq, "$lte": seq}}
+}
+
+/// Returns the conditions of a text that is not deleted.
+pub(super) fn visible_text() -> Document {
+    doc! {"kind": {"$exists": false}, "deleted_seq": {"$exists": false}}
+}
