@@ -4,20 +4,43 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
 import { chat, fresh, pair, person, SOCKETS_PER_USER, wire } from "./fixture.js";
-import { numbered, seed, Sender } from "./people.js";
+import { numbered, seed, Sender, until } from "./people.js";
 import { picture } from "./pictures.js";
+
+/** Runs in the page: sets `lost` when a connection is closed. */
+function noteClosed() {
+  globalThis.WebSocket = class extends WebSocket {
+    constructor(...values) {
+      super(...values);
+      this.addEventListener("close", () => (globalThis.lost = true));
+    }
+  };
+}
 
 describe("the connection", () => {
   it("a lost connection shows a banner after two seconds, with the time to the next attempt, and no message is lost", async () => {
     const control = wire();
-    const { ann, ben } = await pair({ prepare: control.prepare });
+    const prepare = async (page) => {
+      await page.clock.install();
+      await control.prepare(page);
+      await page.addInitScript(noteClosed);
+    };
+    const { ann, ben } = await pair({ prepare });
     await ann.send("Before");
     await ben.sees("Before");
     control.reject = true;
+    const { clock } = ann.page;
+    // The page's time goes on by this test's command only, so that a slow machine does not make two seconds of it.
+    await clock.pauseAt(Date.now() + 10_000);
     await chat.post("/_local/cut");
+    await until("the page's connection is closed", () => ann.page.evaluate(() => globalThis.lost));
     await ann.send("During");
     await ann.showsState("During", "Waiting");
+    await clock.runFor(1_900);
     assert.equal(await ann.banner.isVisible(), false, "not within two seconds");
+    await clock.runFor(100);
+    assert.equal(await ann.banner.isVisible(), true, "after two seconds");
+    await clock.resume();
     await ann.banner.getByRole("status").getByText(/Not connected|Connecting/).waitFor();
     await ann.banner.getByText(/Next try in \d+ s\./).waitFor({ timeout: 20_000 });
     await picture(ann.page, "banner");

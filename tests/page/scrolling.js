@@ -95,7 +95,7 @@ describe("the place of the reader", () => {
     await seed(chat, ben.user, ann.user, numbered("Line", 120));
     await ann.sees("Line 120.");
     await ann.log.evaluate((log) => (log.scrollTop = log.scrollHeight / 2));
-    await until("the page above is there", () => ann.page.getByText("This is the beginning.").isVisible().then(async () => (await ann.log.getByRole("article").count()) >= 100));
+    await until("all pages are there", async () => (await ann.page.getByText("This is the beginning.").isVisible()) && (await ann.log.getByRole("article").count()) === 120);
     const text = await ann.log.evaluate((log) => {
       const { top } = log.getBoundingClientRect();
       return [...log.querySelectorAll("article")].find((one) => one.getBoundingClientRect().bottom > top).querySelector("p").textContent;
