@@ -1,5 +1,6 @@
 //! The functions as Lambda has them: a name, a payload, a result.
 //!
+//! - `call`: an invocation that runs
 //! - [`shares`]: how many events of a caller are served at once
 //! - [`pool`]: the processes of a function: started when there is work, stopped
 //! - [`launch`]: the program of a process: its start, its output, its end
@@ -11,6 +12,7 @@
 //! - [`watch`]: `cargo lambda watch` as such an API
 //! - [`error`]: errors of invocations
 
+mod call;
 pub mod error;
 pub mod launch;
 pub mod pool;
@@ -40,6 +42,7 @@ use crate::logs::millis;
 use crate::model::Template;
 use crate::process::build::Binaries;
 use crate::process::supervise::{Group, this_program};
+use call::Call;
 pub use error::{FunctionError, InvokeError};
 use pool::{Concurrency, Pool};
 use queue::Event;
@@ -359,44 +362,4 @@ fn by_id<T>(
     functions
         .map(|(id, function)| (id, backend(function)))
         .collect()
-}
-
-/// An invocation that runs.
-struct Call {
-    backend: Backend,
-    /// The caller whose share it takes.
-    share: Option<(Arc<Shares>, Caller)>,
-    event: Event,
-    timeout: Duration,
-}
-
-impl Call {
-    /// Invokes the function and waits for its result.
-    async fn run(self) -> Result<Bytes, InvokeError> {
-        if self.event.payload.len() > MAX_PAYLOAD_BYTES {
-            return Err(InvokeError::TooLarge);
-        }
-        let (bytes, dropped) = (self.event.payload.len(), self.event.dropped.clone());
-        let invoked = async {
-            match self.backend {
-                Backend::Local(pool) => pool.invoke(self.event).await,
-                Backend::Remote(function) => function.invoke(self.event.payload).await,
-            }
-        };
-        let served = async {
-            match self.share {
-                Some((shares, caller)) => {
-                    let dropped = dropped.as_ref();
-                    shares.serve(caller, bytes, dropped, invoked).await
-                }
-                None => invoked.await,
-            }
-        };
-        let result = tokio::time::timeout(self.timeout, served).await;
-        let result = result.unwrap_or(Err(InvokeError::TimedOut))?;
-        if result.len() > MAX_PAYLOAD_BYTES {
-            return Err(InvokeError::Function(FunctionError::too_large()));
-        }
-        Ok(result)
-    }
 }
