@@ -55,7 +55,7 @@ async fn a_resource_that_is_not_served_is_logged_with_its_line() {
     let (_, log) = gateway.stop().await.expect("the gateway shuts down");
     let text = std::fs::read_to_string(template("open")).expect("the template");
     for (id, kind) in [
-        ("FailureQueue", "AWS::SQS::Queue"),
+        ("FailureTopic", "AWS::SNS::Topic"),
         ("ErrorTopic", "AWS::SNS::Topic"),
     ] {
         let at = text
@@ -76,7 +76,7 @@ async fn a_resource_whose_condition_is_false_is_not_logged() {
     let gateway = start("open", &["--parameter", "Watched=no"]).await;
     let (_, log) = gateway.stop().await.expect("the gateway shuts down");
     assert_eq!(warning_about(&log, "ErrorTopic"), None);
-    assert!(warning_about(&log, "FailureQueue").is_some());
+    assert!(warning_about(&log, "FailureTopic").is_some());
 }
 
 /// `--parameter` overrides the default of a template parameter.

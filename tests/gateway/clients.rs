@@ -80,10 +80,14 @@ impl Key {
 }
 
 async fn gateway(flags: &[&str]) -> LocalGateway {
-    let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/open.yaml");
-    LocalGateway::start(&template, flags)
-        .await
-        .expect("it starts")
+    gateway_on("open.yaml", flags).await
+}
+
+/// Starts a gateway on a template of the conformance suite.
+async fn gateway_on(template: &str, flags: &[&str]) -> LocalGateway {
+    let templates = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance");
+    let gateway = LocalGateway::start(&templates.join(template), flags).await;
+    gateway.expect("it starts")
 }
 
 /// Returns the base URL of `@connections`.
@@ -336,5 +340,112 @@ async fn the_aws_cli_invokes_functions() {
         .await
         .expect_err("rejected");
     assert!(error.contains("ResourceNotFoundException"), "{error}");
+    gateway.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn boto3_sends_to_a_queue_receives_and_deletes() {
+    let gateway = gateway_on("queues.yaml", &[]).await;
+    let call = async |operation: &str, with: Value| {
+        LOCAL
+            .boto3(&gateway.functions, "sqs", operation, with)
+            .await
+    };
+    let found = call("get_queue_url", json!({"QueueName": "DeadLetterQueue"})).await;
+    let url = &found["QueueUrl"];
+    let kind = json!({"DataType": "Number", "StringValue": "7"});
+    let with = json!({
+        "QueueUrl": url, "MessageBody": "ä", "MessageAttributes": {"kind": kind},
+    });
+    let sent = call("send_message", with).await;
+    assert_eq!(status(&sent), 200, "{sent}");
+    let entries = json!([{"Id": "a", "MessageBody": "b"}, {"Id": "c", "MessageBody": "\u{1}"}]);
+    let sent_batch = call(
+        "send_message_batch",
+        json!({"QueueUrl": url, "Entries": entries}),
+    )
+    .await;
+    assert_eq!(sent_batch["Successful"][0]["Id"], "a", "{sent_batch}");
+    assert_eq!(
+        sent_batch["Failed"][0]["Code"], "InvalidMessageContents",
+        "{sent_batch}"
+    );
+
+    let with = json!({
+        "QueueUrl": url, "MaxNumberOfMessages": 10, "MessageAttributeNames": ["All"],
+        "AttributeNames": ["All"],
+    });
+    let received = call("receive_message", with).await;
+    let message = &received["Messages"][0];
+    assert_eq!(message["Body"], "ä", "{received}");
+    assert_eq!(message["MessageId"], sent["MessageId"], "{received}");
+    assert_eq!(message["MessageAttributes"]["kind"], kind, "{received}");
+    assert_eq!(
+        message["Attributes"]["ApproximateReceiveCount"], "1",
+        "{received}"
+    );
+    assert_eq!(received["Messages"][1]["Body"], "b", "{received}");
+    let with = json!({"QueueUrl": url, "ReceiptHandle": message["ReceiptHandle"]});
+    let deleted = call("delete_message", with).await;
+    assert_eq!(status(&deleted), 200, "{deleted}");
+    let attributes = call(
+        "get_queue_attributes",
+        json!({"QueueUrl": url, "AttributeNames": ["All"]}),
+    )
+    .await;
+    let attributes = &attributes["Attributes"];
+    assert_eq!(
+        attributes["ApproximateNumberOfMessagesNotVisible"], "1",
+        "{attributes}"
+    );
+
+    let missing = call("get_queue_url", json!({"QueueName": "Missing"})).await;
+    assert_eq!(
+        missing["Error"]["Code"], "AWS.SimpleQueueService.NonExistentQueue",
+        "{missing}"
+    );
+    let wrong = Key(LOCAL.0, "wrong");
+    let rejected = wrong.boto3(
+        &gateway.functions,
+        "sqs",
+        "purge_queue",
+        json!({"QueueUrl": url}),
+    );
+    let rejected = rejected.await;
+    assert_eq!(status(&rejected), 403, "{rejected}");
+    assert_eq!(
+        rejected["Error"]["Code"], "InvalidSignatureException",
+        "{rejected}"
+    );
+    gateway.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn the_aws_cli_reads_a_dead_letter_queue() {
+    let gateway = gateway_on("queues.yaml", &[]).await;
+    let call = async |arguments: &[&str]| {
+        let arguments = [&["sqs"], arguments].concat();
+        let output = LOCAL
+            .aws(&gateway.functions, &arguments)
+            .await
+            .expect("it succeeds");
+        serde_json::from_str(&output).unwrap_or(Value::Null)
+    };
+    let found = call(&["get-queue-url", "--queue-name", "DeadLetterQueue"]).await;
+    let url = found["QueueUrl"].as_str().expect("a URL");
+    call(&["send-message", "--queue-url", url, "--message-body", "dead"]).await;
+    let received = call(&["receive-message", "--queue-url", url]).await;
+    assert_eq!(received["Messages"][0]["Body"], "dead", "{received}");
+    call(&["purge-queue", "--queue-url", url]).await;
+    let wanted = "ApproximateNumberOfMessagesNotVisible";
+    let arguments = [
+        "get-queue-attributes",
+        "--queue-url",
+        url,
+        "--attribute-names",
+        wanted,
+    ];
+    let attributes = call(&arguments).await;
+    assert_eq!(attributes["Attributes"][wanted], "0", "{attributes}");
     gateway.stop().await.expect("stopped");
 }

@@ -12,6 +12,7 @@
 //! - [`process`]: programs that run beside the gateway
 //! - [`template`]: reads a template
 //! - [`lambda`]: the functions
+//! - [`sqs`]: queues, and the functions that consume them
 //! - [`apigw`]: the WebSocket API and the HTTP API
 //! - [`deploy`]: custom resources
 //! - [`server`]: the two listeners
@@ -28,6 +29,8 @@ pub mod process;
 pub mod template;
 
 pub mod lambda;
+
+pub mod sqs;
 
 pub mod apigw;
 pub mod deploy;

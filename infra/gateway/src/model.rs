@@ -1,13 +1,15 @@
-//! A template as data: functions, APIs, custom resources.
+//! A template as data: functions, APIs, queues, custom resources.
 //!
-//! - `arn`: region, account, and ARNs of functions
+//! - `arn`: region, account, ARNs of functions and queues
 //! - `api`: the WebSocket API and the HTTP API, with their stages and routes
 //! - `authorizer`: authorizers of handshakes and requests
+//! - `queue`: queues, and the functions that consume them
 //! - [`selection`]: expressions that select the route of a frame
 
 mod api;
 mod arn;
 mod authorizer;
+mod queue;
 pub mod selection;
 
 use std::collections::BTreeMap;
@@ -18,8 +20,15 @@ use std::time::Duration;
 use serde_json::Value;
 
 pub use api::{Cors, HttpApi, HttpRoute, Route, Stage, Throttle, WebSocketApi};
-pub use arn::{ACCOUNT_ID, REGION, STACK_ID, function_arn, function_name};
+pub use arn::{
+    ACCOUNT_ID, REGION, STACK_ID, function_arn, function_name, queue_arn, queue_name, queue_url,
+    sqs_url,
+};
 pub use authorizer::{Authorizer, IdentitySource, JwtAuthorizer, LambdaAuthorizer, Payload};
+pub use queue::{EventSource, Queue, Redrive};
+
+/// The variable that tells an SDK the address of SQS.
+const SQS_ENDPOINT: &str = "AWS_ENDPOINT_URL_SQS";
 
 /// The part of a template that one machine can serve.
 #[derive(Debug, Clone)]
@@ -30,6 +39,10 @@ pub struct Template {
     pub websocket: Option<Arc<WebSocketApi>>,
     /// The HTTP API.
     pub http: Option<HttpApi>,
+    /// The queues, by name.
+    pub queues: BTreeMap<String, Queue>,
+    /// The functions that consume them.
+    pub event_sources: Vec<EventSource>,
     /// The custom resources of its functions, in creation order.
     pub custom_resources: Vec<CustomResource>,
     /// The parts that are not served, with their lines, as text for the developer.
@@ -56,15 +69,24 @@ pub struct Function {
 }
 
 impl Template {
-    /// Replaces the addresses that the APIs have on AWS by those on this machine, in the
-    /// environment of all functions: `https://{api}.execute-api.{region}.amazonaws.com` becomes
-    /// `http://{address}`.
+    /// Replaces the addresses that the APIs and the queues have on AWS by those on this machine, in
+    /// the environment of all functions: `https://{api}.execute-api.{region}.amazonaws.com` becomes
+    /// `http://{address}`. If there are queues, SDKs in the functions get the address of their API.
+    ///
+    /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>
     pub fn set_addresses(&mut self, websocket: &str, http: &str) {
+        let sqs = format!("http://{websocket}");
+        let has_queues = !self.queues.is_empty();
         let websocket = self.websocket.as_ref().map(|api| (&api.api_id, websocket));
         let http = self.http.as_ref().map(|api| (&api.api_id, http));
         let addresses: Vec<_> = [websocket, http].into_iter().flatten().collect();
         for function in self.functions.values_mut() {
+            if has_queues {
+                let endpoint = function.environment.entry(SQS_ENDPOINT.to_owned());
+                endpoint.or_insert_with(|| sqs.clone());
+            }
             for value in function.environment.values_mut() {
+                *value = value.replace(&sqs_url(), &sqs);
                 for (api_id, address) in &addresses {
                     let host = format!("{api_id}.execute-api.{REGION}.amazonaws.com");
                     for (on_aws, here) in [("https://", "http://"), ("wss://", "ws://")] {

@@ -1,12 +1,14 @@
 //! The two listeners: the port of the WebSocket API, and that of the HTTP API.
 //!
 //! - [`invoke_api`]: Lambda's Invoke API, on the port of the WebSocket API
+//! - [`sqs_api`]: the API of queues, on the same port
 //! - [`control`]: faults on demand and counts of processes, on the same port
 //! - [`origin`]: the origins of web pages that send requests
 
 pub mod control;
 pub mod invoke_api;
 pub mod origin;
+pub mod sqs_api;
 
 use std::sync::Arc;
 
@@ -77,16 +79,21 @@ async fn route(
     let path = request.uri().path();
     let function = invoke_api::function_name(path);
     let is_control = control::is_control(path);
+    let action = sqs_api::action(request.headers());
     let api = gateway.template.websocket.as_ref();
     let connection = api.and_then(|api| management::connection_id(path, &api.stage.name));
     // Programs send these. A page of any origin could, too, so a request with `Origin` is rejected.
-    let is_for_programs = function.is_some() || is_control || connection.is_some();
+    let is_api = function.is_some() || connection.is_some() || action.is_some();
+    let is_for_programs = is_api || is_control;
     if is_for_programs && request.headers().contains_key(ORIGIN) {
         let (kind, message) = ("AccessDeniedException", "not for web pages");
         return aws_error(StatusCode::FORBIDDEN, kind, message);
     }
     if let Some(name) = function {
         return invoke_api::handle(&gateway, &name, request).await;
+    }
+    if let Some(action) = action {
+        return sqs_api::handle(&gateway, &action, request).await;
     }
     if is_control {
         return control::handle(&gateway, request).await;

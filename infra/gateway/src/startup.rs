@@ -125,7 +125,9 @@ impl Startup {
             idle_timeout: flags.idle_timeout,
             lifetime: flags.lifetime,
             management_verifier: Verifier::new("execute-api", flags.access_keys.clone()),
-            invoke_verifier: Verifier::new("lambda", flags.access_keys),
+            invoke_verifier: Verifier::new("lambda", flags.access_keys.clone()),
+            sqs_verifier: Verifier::new("sqs", flags.access_keys),
+            sqs_url: format!("http://{}", listeners.websocket_address()?),
             path_rewrite: self.path_rewrite,
             page_refusal: self.page_refusal,
         };
@@ -142,7 +144,8 @@ impl Startup {
 
 /// A gateway that serves.
 pub struct Running {
-    /// The address of the WebSocket API, of @connections and of the Invoke API: `127.0.0.1:3001`.
+    /// The address of the WebSocket API, of @connections, of the Invoke API and of the queues:
+    /// `127.0.0.1:3001`.
     pub websocket: String,
     /// The address of the HTTP API; empty if there is none.
     pub http: String,
@@ -181,6 +184,13 @@ impl Running {
         let names: Vec<&str> = template.functions.keys().map(String::as_str).collect();
         let names = names.join(", ");
         lines.push(format!("  Functions     http://{ws} (Invoke API: {names})"));
+        if !template.queues.is_empty() {
+            let names: Vec<&str> = template.queues.keys().map(String::as_str).collect();
+            lines.push(format!(
+                "  Queues        http://{ws} (SQS: {})",
+                names.join(", ")
+            ));
+        }
         lines.join("\n")
     }
 

@@ -5,10 +5,11 @@
 //! - `rules`: what the template demands of its parameters
 //! - `resource`: the resources, their conditions and properties evaluated
 //! - `function`: the functions
-//! - `sam`: SAM's APIs and events as the `AWS::ApiGatewayV2` resources that they stand for
+//! - `sam`: SAM's APIs and events as the plain resources that they stand for
 //! - `api`: the WebSocket API and the HTTP API of those resources
 //! - `stage`: a stage of these, with its variables and limits
 //! - `authorizer`: authorizers of handshakes and requests
+//! - `queue`: queues, and the functions that consume them
 //! - `custom`: custom resources of functions
 //! - `values`: values of properties
 
@@ -17,6 +18,7 @@ mod authorizer;
 mod custom;
 mod function;
 mod intrinsic;
+mod queue;
 mod resource;
 mod rules;
 mod sam;
@@ -37,7 +39,7 @@ use resource::Resources;
 use yaml::Node;
 
 /// Resources that change nothing on one machine: permissions, roles, logs, alarms.
-const WITHOUT_EFFECT: [&str; 10] = [
+const WITHOUT_EFFECT: [&str; 11] = [
     "AWS::ApiGateway::Account",
     "AWS::ApiGatewayV2::Deployment",
     "AWS::CloudWatch::Alarm",
@@ -47,6 +49,7 @@ const WITHOUT_EFFECT: [&str; 10] = [
     "AWS::IAM::Role",
     "AWS::Lambda::Permission",
     "AWS::Logs::LogGroup",
+    "AWS::SQS::QueuePolicy",
     "AWS::CloudFormation::WaitConditionHandle",
 ];
 
@@ -122,16 +125,20 @@ impl Document {
         sam::expand(&mut resources, &globals["HttpApi"]).context("the SAM part of the template")?;
         let functions = function::read(&mut resources, &globals["Function"], &self.folder);
         let custom_resources = custom::read(&mut resources, &functions);
+        let (queues, event_sources) = queue::read(&mut resources, &functions)?;
         let apis = api::read(&mut resources, &functions)?;
-        if apis.websocket.is_none() && apis.http.is_none() {
+        if apis.websocket.is_none() && apis.http.is_none() && queues.is_empty() {
             bail!(
-                "the template has no WebSocket API and no HTTP API with a stage: nothing to serve"
+                "the template has no WebSocket API, no HTTP API with a stage and no queue: nothing to \
+                 serve"
             );
         }
         Ok(Template {
             functions,
             websocket: apis.websocket.map(Arc::new),
             http: apis.http,
+            queues,
+            event_sources,
             custom_resources,
             not_served: not_served(resources),
         })

@@ -18,6 +18,8 @@ use crate::http::headers::Pairs;
 use crate::http::sigv4::verify::Verifier;
 use crate::lambda::Functions;
 use crate::model::Template;
+use crate::sqs::api::Api;
+use crate::sqs::queues::{MAX_MEMORY_BYTES, Queues};
 
 /// Rewrites the path of a handshake. Returns `None` for a path that it does not rewrite, else the
 /// query of a handshake to the stage, or the status of a rejection.
@@ -40,6 +42,10 @@ pub struct Settings {
     pub management_verifier: Verifier,
     /// Verifies calls of the Invoke API.
     pub invoke_verifier: Verifier,
+    /// Verifies calls of the API of queues.
+    pub sqs_verifier: Verifier,
+    /// The base URL of the queues.
+    pub sqs_url: String,
     /// Rewrites paths other than that of the stage.
     pub path_rewrite: Option<PathRewrite>,
     /// Refuses the requests of web pages that are not on this machine, with this message.
@@ -70,12 +76,14 @@ pub struct Gateway {
     pub http_buckets: Buckets,
     /// Limit of the bodies of the HTTP API.
     pub bodies: BodyLimit,
-    /// Limit of the bodies of `@connections` and of the Invoke API.
+    /// Limit of the bodies of `@connections`, of the Invoke API and of that of queues.
     pub signed_bodies: BodyLimit,
     /// The faults in force.
     pub faults: Arc<Switches>,
     /// The functions.
     pub functions: Functions,
+    /// The API of queues.
+    pub sqs: Api,
 }
 
 impl Gateway {
@@ -86,12 +94,15 @@ impl Gateway {
         faults: Arc<Switches>,
         settings: Settings,
     ) -> Arc<Self> {
+        let closing = CancellationToken::new();
+        let queues = Queues::new(&template.queues, MAX_MEMORY_BYTES);
         Arc::new(Self {
+            sqs: Api::new(queues, settings.sqs_url.clone(), closing.clone()),
             template,
             settings,
             connections: Connections::default(),
             tasks: TaskTracker::new(),
-            closing: CancellationToken::new(),
+            closing,
             closed: CancellationToken::new(),
             authorizer_cache: ResponseCache::default(),
             keys: Keys::default(),
@@ -105,12 +116,14 @@ impl Gateway {
     }
 
     /// Closes all connections with 1001, runs their `$disconnect`, and waits for frames in flight.
-    /// Until then functions reach `@connections`; new clients are rejected.
+    /// Until then functions reach `@connections`; new
+    /// clients are rejected, and messages that are still in a queue are lost.
     pub async fn shutdown(&self) {
         self.closing.cancel();
         self.tasks.close();
         self.tasks.wait().await;
         self.functions.wait_idle().await;
+        self.sqs.queues().report_lost();
         self.closed.cancel();
     }
 

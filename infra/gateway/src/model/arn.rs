@@ -1,4 +1,4 @@
-//! Region, account, and ARNs of functions.
+//! Region, account, ARNs of functions and queues, and URLs of queues.
 
 /// The region in the environment of functions and in ARNs.
 pub const REGION: &str = "us-east-1";
@@ -19,4 +19,28 @@ pub fn function_name(arn: &str) -> Option<&str> {
 /// Returns the ARN of a function.
 pub fn function_arn(name: &str) -> String {
     format!("arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{name}")
+}
+
+/// Returns the ARN of a queue.
+pub fn queue_arn(name: &str) -> String {
+    format!("{}{name}", queue_arn_start())
+}
+
+/// Returns the name of the queue in an ARN of our region and account.
+pub fn queue_name(arn: &str) -> Option<&str> {
+    arn.strip_prefix(&queue_arn_start())
+}
+
+fn queue_arn_start() -> String {
+    format!("arn:aws:sqs:{REGION}:{ACCOUNT_ID}:")
+}
+
+/// Returns the base URL of SQS on AWS.
+pub fn sqs_url() -> String {
+    format!("https://sqs.{REGION}.amazonaws.com")
+}
+
+/// Returns the URL of a queue behind the base URL of SQS.
+pub fn queue_url(base: &str, name: &str) -> String {
+    format!("{base}/{ACCOUNT_ID}/{name}")
 }

@@ -237,6 +237,7 @@ mod tests {
              Sites: {{Type: CommaDelimitedList, Default: 'a, b'}}\n\
              Conditions:\n  IsProd: !Equals [!Ref Stage, prod]\n\
              Resources: {{F: {{Type: AWS::Serverless::Function}}, Q: {{Type: AWS::SQS::Queue}}, \
+             N: {{Type: AWS::SQS::Queue, Properties: {{QueueName: !Sub 'sent-${{Stage}}'}}}}, \
              P: {{Type: AWS::Serverless::Function, Properties: {{AutoPublishAlias: !Ref Stage}}}}}}\n\
              Value: {expression}\n"
         );
@@ -260,7 +261,17 @@ mod tests {
                 "!GetAtt F.Arn",
                 "arn:aws:lambda:us-east-1:123456789012:function:F",
             ),
-            ("!GetAtt Q.Arn", "Q.Arn"),
+            ("!GetAtt Q.Arn", "arn:aws:sqs:us-east-1:123456789012:Q"),
+            ("!Sub '${N.QueueName}'", "sent-prod"),
+            (
+                "!Ref N",
+                "https://sqs.us-east-1.amazonaws.com/123456789012/sent-prod",
+            ),
+            (
+                "!GetAtt Q.QueueUrl",
+                "https://sqs.us-east-1.amazonaws.com/123456789012/Q",
+            ),
+            ("!GetAtt Q.Name", "Q.Name"),
             (
                 "!Ref P.Version",
                 "arn:aws:lambda:us-east-1:123456789012:function:P:1",

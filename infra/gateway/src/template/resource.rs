@@ -10,9 +10,12 @@ use super::values::text;
 use super::yaml::Node;
 use crate::model::function_name;
 
-/// Types whose properties are evaluated. Of others only the line is reported.
-const LOOKED_INTO: [&str; 4] = [
+/// Types whose properties are evaluated; all types of a service if it ends in `::`. Of others only the
+/// line is reported.
+const LOOKED_INTO: [&str; 6] = [
     "AWS::ApiGatewayV2::",
+    "AWS::Lambda::EventSourceMapping",
+    "AWS::SQS::Queue",
     "AWS::Serverless::Function",
     "AWS::Serverless::HttpApi",
     "AWS::Serverless::WebSocketApi",
@@ -135,6 +138,16 @@ fn append(id: &str, waiting: &mut BTreeMap<String, Resource>, ordered: &mut Vec<
     }
 }
 
+/// Whether a type is in [`LOOKED_INTO`].
+fn is_listed(kind: &str) -> bool {
+    LOOKED_INTO
+        .iter()
+        .any(|listed| match listed.ends_with("::") {
+            true => kind.starts_with(listed),
+            false => kind == *listed,
+        })
+}
+
 /// Returns a resource, unless its condition does not hold.
 fn read_one(id: &str, node: &Node, scope: &Scope) -> Result<Option<Resource>> {
     let part = |name: &str| match node.get(name) {
@@ -147,8 +160,7 @@ fn read_one(id: &str, node: &Node, scope: &Scope) -> Result<Option<Resource>> {
         return Ok(None);
     }
     let kind = text(&part("Type")?)?;
-    let looked_into = LOOKED_INTO.iter().any(|start| kind.starts_with(start))
-        || is_custom(&kind) && is_made_here(node, scope)?;
+    let looked_into = is_listed(&kind) || is_custom(&kind) && is_made_here(node, scope)?;
     let (properties, metadata) = if looked_into {
         (part("Properties")?, part("Metadata")?)
     } else {

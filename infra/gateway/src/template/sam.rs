@@ -1,8 +1,9 @@
-//! SAM's APIs and events, written out as the `AWS::ApiGatewayV2` resources that they stand for, so
-//! that there is one form to read.
+//! SAM's APIs and events, written out as the plain resources that they stand for, so that there is one
+//! form to read.
 //!
 //! <https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-resource-websocketapi.html>,
-//! <https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-resource-httpapi.html>
+//! <https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-resource-httpapi.html>,
+//! <https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-property-function-sqs.html>
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -13,7 +14,8 @@ use crate::model::function_arn;
 /// The API of events that name none.
 const IMPLICIT_API: &str = "ServerlessHttpApi";
 
-/// Replaces SAM's APIs, and adds the routes of functions' events. `globals` are those of HTTP APIs.
+/// Replaces SAM's APIs, and adds the routes and event sources of functions' events. `globals` are those
+/// of HTTP APIs.
 ///
 /// # Errors
 ///
@@ -24,7 +26,9 @@ pub fn expand(resources: &mut Resources, globals: &Value) -> Result<()> {
         resources.list.extend(expanded);
     }
     let mut apis = resources.take("AWS::Serverless::HttpApi");
-    let events = http_events(resources);
+    let events = events(resources);
+    let (sqs, events): (Vec<_>, Vec<_>) = events.into_iter().partition(|(_, event)| is_sqs(event));
+    resources.list.extend(sqs.iter().map(event_source));
     note_unknown_apis(resources, &apis, &events);
     apis.extend(implicit_api(&apis, &events));
     for api in &apis {
@@ -186,8 +190,8 @@ fn setting(api: &Resource, globals: &Value, name: &str) -> Value {
     }
 }
 
-/// Returns the `HttpApi` events of all functions, each with its function. Others are noted.
-fn http_events(resources: &mut Resources) -> Vec<(Resource, Value)> {
+/// Returns the `HttpApi` and `SQS` events of all functions, each with its function. Others are noted.
+fn events(resources: &mut Resources) -> Vec<(Resource, Value)> {
     let is_function = |resource: &&Resource| resource.kind == "AWS::Serverless::Function";
     let functions: Vec<_> = resources.list.iter().filter(is_function).cloned().collect();
     let mut found = Vec::new();
@@ -199,15 +203,33 @@ fn http_events(resources: &mut Resources) -> Vec<(Resource, Value)> {
                 Value::Null => json!({}),
                 properties => properties.clone(),
             };
-            if kind != "HttpApi" || !properties.is_object() {
+            if !matches!(kind, "HttpApi" | "SQS") || !properties.is_object() {
                 resources.skip(&function, &format!("its event {name} ({kind})"));
                 continue;
             }
             properties["Name"] = name.as_str().into();
+            properties["Type"] = kind.into();
             found.push((function.clone(), properties));
         }
     }
     found
+}
+
+fn is_sqs(event: &Value) -> bool {
+    event["Type"] == "SQS"
+}
+
+/// Returns the event source that an `SQS` event of a function stands for.
+fn event_source((function, event): &(Resource, Value)) -> Resource {
+    let id = format!(
+        "{}{}",
+        function.id,
+        event["Name"].as_str().unwrap_or_default()
+    );
+    let mut properties = event.clone();
+    properties["EventSourceArn"] = event["Queue"].clone();
+    properties["FunctionName"] = function_arn(&function.id).into();
+    part(function, &id, "AWS::Lambda::EventSourceMapping", properties)
 }
 
 fn api_of(event: &Value) -> &str {

@@ -1,6 +1,8 @@
 //! Values of properties.
 
-use anyhow::{Context, Result, bail};
+use std::ops::RangeInclusive;
+
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 /// Returns a scalar as CloudFormation passes it on: as text.
@@ -34,4 +36,18 @@ pub fn number(value: &Value) -> Result<Option<u64>> {
         Value::Number(number) => Ok(Some(number.as_u64().context("it is not a whole number")?)),
         other => Ok(Some(text(other)?.parse()?)),
     }
+}
+
+/// Returns a whole number of `range`.
+///
+/// # Errors
+///
+/// It is none; the sentence has its `name`.
+pub fn number_in(value: &Value, name: &str, range: RangeInclusive<u64>) -> Result<Option<u64>> {
+    let Some(number) = number(value).with_context(|| name.to_owned())? else {
+        return Ok(None);
+    };
+    let (least, most) = (range.start(), range.end());
+    ensure!(range.contains(&number), "{name} is from {least} to {most}");
+    Ok(Some(number))
 }

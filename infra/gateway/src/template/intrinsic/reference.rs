@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use super::{Content, Node, Scope, plain};
-use crate::model::{ACCOUNT_ID, REGION, STACK_ID, function_arn};
+use crate::model::{ACCOUNT_ID, REGION, STACK_ID, function_arn, queue_arn, queue_url, sqs_url};
 
 impl Scope<'_> {
     pub(super) fn reference(&self, name: &str) -> Result<Value> {
@@ -20,16 +20,17 @@ impl Scope<'_> {
             "AWS::StackId" => STACK_ID.into(),
             "AWS::NotificationARNs" => Value::Array(Vec::new()),
             "AWS::NoValue" => Value::Null,
-            // A resource: its physical id here is its logical one.
-            resource => match self.published(resource)? {
-                Some(arn) => arn.into(),
-                None => resource.into(),
+            // A resource: its physical id here is its logical one, except of queues.
+            resource => match (self.published(resource)?, self.queue_name(resource)?) {
+                (Some(arn), _) => arn.into(),
+                (None, Some(queue)) => queue_url(&sqs_url(), &queue).into(),
+                (None, None) => resource.into(),
             },
         })
     }
 
-    /// Returns the ARN of a function and the address of an API; other attributes are named after
-    /// themselves.
+    /// Returns the ARN of a function, the address of an API and the attributes of a queue; others are
+    /// named after themselves.
     pub(super) fn attribute(&self, argument: &Node) -> Result<String> {
         let name = match &argument.content {
             Content::List(parts) => {
@@ -44,6 +45,9 @@ impl Scope<'_> {
     pub(super) fn named_attribute(&self, name: &str) -> Result<String> {
         if let Some(arn) = self.published(name)? {
             return Ok(arn);
+        }
+        if let Some(attribute) = self.queue_attribute(name)? {
+            return Ok(attribute);
         }
         Ok(match name.split_once('.') {
             Some((resource, "Arn")) if self.is_function(resource) => function_arn(resource),
@@ -82,6 +86,31 @@ impl Scope<'_> {
             _ => "1".to_owned(),
         };
         Ok(Some(format!("{}:{qualifier}", function_arn(id))))
+    }
+
+    fn queue_attribute(&self, name: &str) -> Result<Option<String>> {
+        let Some((id, attribute @ ("Arn" | "QueueName" | "QueueUrl"))) = name.split_once('.')
+        else {
+            return Ok(None);
+        };
+        let queue = self.queue_name(id)?;
+        Ok(queue.map(|queue| match attribute {
+            "Arn" => queue_arn(&queue),
+            "QueueUrl" => queue_url(&sqs_url(), &queue),
+            _ => queue,
+        }))
+    }
+
+    /// Returns the name of a queue: `QueueName`, else its logical id.
+    fn queue_name(&self, id: &str) -> Result<Option<String>> {
+        if self.type_of(id) != "AWS::SQS::Queue" {
+            return Ok(None);
+        }
+        let properties = self.resource(id).and_then(|node| node.get("Properties"));
+        let own = properties.and_then(|properties| properties.get("QueueName"));
+        let own = own.map(|name| self.deeper(|| self.argument(name)));
+        let own = own.transpose()?.filter(|name| !name.is_empty());
+        Ok(Some(own.unwrap_or_else(|| id.to_owned())))
     }
 
     /// Whether a logical id is that of a function.
