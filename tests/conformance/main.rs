@@ -15,6 +15,7 @@
 //! - [`http`]: requests and responses of the HTTP API
 //! - [`cors`]: CORS of the HTTP API
 //! - [`http_authorizers`]: Lambda and JWT authorizers of the HTTP API
+//! - [`queues`]: queues and their consumers
 //! - [`template`]: the template reader of the local gateway
 //! - [`flags`]: its flags
 
@@ -38,6 +39,8 @@ mod cors;
 
 mod http_authorizers;
 
+mod queues;
+
 mod template;
 
 mod flags;
@@ -47,6 +50,8 @@ mod target;
 mod socket;
 
 mod signed;
+
+mod sqs;
 
 mod web;
 

@@ -10,6 +10,8 @@
 //! - an HTTP request and its authorizer: the members `request` and `authorize` of the JSON in the
 //!   header `x-probe`; an event of the Invoke API may have this header too
 //! - a custom resource: the JSON in its property `Probe`
+//! - messages of a queue: the JSON that is the body of the first message. If it was received for the
+//!   first time, those of its member `first` replace the others
 //!
 //! All instructions are optional. They are followed in this order:
 //!
@@ -25,8 +27,9 @@
 //! - `throw`: `{"type", "message"}`, returns a function error
 //! - `return`: returns this JSON
 //!
-//! The default result of an authorizer allows the caller. That of an HTTP request is the event. All
-//! others are 200 with the event as the body.
+//! The default result of an authorizer allows the caller. That of an HTTP request is the event. That of
+//! messages reports those whose instructions have `fail` as failed. All others are 200 with the event as
+//! the body.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -130,6 +133,9 @@ fn read_instructions(event: &Value) -> Value {
     let agent = parse(&event["requestContext"]["identity"]["userAgent"]);
     let header = parse(&event["headers"]["x-probe"]);
     let resource = &event["ResourceProperties"];
+    if let Some(records) = event["Records"].as_array() {
+        return records.first().map(of_record).unwrap_or_default();
+    }
     let event_type = event["requestContext"]["eventType"].as_str();
     let instructions = match (event["type"].as_str(), event_type) {
         (Some(_), Some(_)) => &agent["authorize"],
@@ -143,7 +149,27 @@ fn read_instructions(event: &Value) -> Value {
     instructions.clone()
 }
 
+/// Returns the instructions in a message of a queue.
+fn of_record(record: &Value) -> Value {
+    let body = record["body"].as_str().unwrap_or_default();
+    let mut instructions: Value = serde_json::from_str(body).unwrap_or_default();
+    let is_first = record["attributes"]["ApproximateReceiveCount"] == "1";
+    if let Some(first) = instructions.get("first").filter(|_| is_first).cloned() {
+        for (name, value) in first.as_object().into_iter().flatten() {
+            instructions[name] = value.clone();
+        }
+    }
+    instructions
+}
+
 fn default_result(event: &Value) -> Value {
+    if let Some(records) = event["Records"].as_array() {
+        let failed = records
+            .iter()
+            .filter(|record| of_record(record)["fail"] == true);
+        let failed = failed.map(|record| json!({"itemIdentifier": record["messageId"]}));
+        return json!({"batchItemFailures": failed.collect::<Vec<_>>()});
+    }
     let is_authorizer = event["type"].is_string();
     let is_websocket = event["requestContext"]["eventType"].is_string();
     match (is_authorizer, is_websocket) {

@@ -274,6 +274,14 @@ impl Functions {
         result
     }
 
+    /// Returns how many events a function can have at once.
+    pub fn capacity(&self, function: &str) -> usize {
+        match self.backends.get(function) {
+            Some(Backend::Local(pool)) => pool.capacity(),
+            Some(Backend::Remote(_)) | None => remote::MAX_OUTSTANDING,
+        }
+    }
+
     /// Drops the events of a connection that wait for a process.
     pub fn drop_events(&self, connection_id: &str) {
         for backend in self.backends.values() {

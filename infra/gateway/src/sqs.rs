@@ -6,10 +6,12 @@
 //! - [`api`]: the actions of the API, from JSON to JSON
 //! - [`error`]: errors of the API
 //! - [`event`]: events for functions, and the responses that name failed messages
+//! - [`consumer`]: sends the messages of a queue to its function
 //!
 //! <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/Welcome.html>
 
 pub mod api;
+pub mod consumer;
 pub mod error;
 pub mod event;
 pub mod message;

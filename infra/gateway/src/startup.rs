@@ -138,6 +138,7 @@ impl Startup {
         };
         running.gateway.set_faults(flags.fault).context("--fault")?;
         listeners.serve(&running.gateway);
+        running.gateway.consume_queues();
         Ok(running)
     }
 }

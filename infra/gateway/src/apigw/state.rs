@@ -19,6 +19,7 @@ use crate::http::sigv4::verify::Verifier;
 use crate::lambda::Functions;
 use crate::model::Template;
 use crate::sqs::api::Api;
+use crate::sqs::consumer::Consumer;
 use crate::sqs::queues::{MAX_MEMORY_BYTES, Queues};
 
 /// Rewrites the path of a handshake. Returns `None` for a path that it does not rewrite, else the
@@ -81,7 +82,7 @@ pub struct Gateway {
     /// The faults in force.
     pub faults: Arc<Switches>,
     /// The functions.
-    pub functions: Functions,
+    pub functions: Arc<Functions>,
     /// The API of queues.
     pub sqs: Api,
 }
@@ -111,12 +112,21 @@ impl Gateway {
             bodies: BodyLimit::new(BODY_BYTES),
             signed_bodies: BodyLimit::new(SIGNED_BODY_BYTES),
             faults,
-            functions,
+            functions: Arc::new(functions),
         })
     }
 
-    /// Closes all connections with 1001, runs their `$disconnect`, and waits for frames in flight.
-    /// Until then functions reach `@connections`; new
+    /// Starts the consumers of the queues.
+    pub fn consume_queues(&self) {
+        for source in &self.template.event_sources {
+            let consumer = Consumer::new(source.clone(), self.sqs.queues(), &self.functions);
+            let (tasks, stop) = (self.tasks.clone(), self.closing.clone());
+            self.tasks.spawn(consumer.run(tasks, stop));
+        }
+    }
+
+    /// Closes all connections with 1001, runs their `$disconnect`, and waits for frames in flight and
+    /// for the batches of queues that functions have. Until then functions reach `@connections`; new
     /// clients are rejected, and messages that are still in a queue are lost.
     pub async fn shutdown(&self) {
         self.closing.cancel();

@@ -146,6 +146,13 @@ impl Pool {
         outcome.map_err(InvokeError::Function)
     }
 
+    /// Returns how many events its processes can have at once.
+    pub fn capacity(&self) -> usize {
+        match self.settings.concurrency {
+            Concurrency::Processes(events) | Concurrency::InFlight(events) => events as usize,
+        }
+    }
+
     /// Drops the events of a connection that wait for a process.
     pub fn drop_events(&self, connection_id: &str) {
         self.queue.drop_events(connection_id);

@@ -20,7 +20,7 @@ use crate::http::sigv4::{self, AccessKey};
 use crate::model::Template;
 
 /// Limit of concurrent invocations of a function. `cargo lambda watch` hangs near a hundred.
-const MAX_OUTSTANDING: usize = 64;
+pub const MAX_OUTSTANDING: usize = 64;
 
 /// Timeout of the first invocation of a function, which may have to be compiled.
 const WARM_UP_TIMEOUT: Duration = Duration::from_secs(600);

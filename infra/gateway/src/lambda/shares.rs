@@ -37,6 +37,8 @@ pub enum Caller {
     Connection(String),
     /// The address of a client that no authorizer has allowed yet.
     Address(String),
+    /// A queue whose messages a function consumes.
+    Queue(String),
 }
 
 /// The shares of all callers.
