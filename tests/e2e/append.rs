@@ -1,7 +1,7 @@
 //! Appending by several processes. Each has a store of its own, which is all that it remembers.
 
 use chat::store::Appended;
-use chat::{Content, ConversationId, Deadline, Draft, Store, Text, UserId};
+use chat::{Content, ConversationId, Deadline, Draft, Recipient, Store, Text, UserId};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use mongodb::bson::{Document, doc};
@@ -24,7 +24,7 @@ fn draft(receiver: &str, after: Option<i64>) -> Draft {
     let text = Text::try_from("m".to_owned()).expect("a valid text");
     Draft {
         after,
-        ..Draft::new(sender, receiver, Content::Text(text))
+        ..Draft::new(sender, Recipient::User(receiver), Content::Text(text))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat::{Content, Deadline, Draft, Store, Text, UserId};
+use chat::{Content, Deadline, Draft, Recipient, Store, Text, UserId};
 use chrono::Utc;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -196,7 +196,7 @@ async fn append(store: &Store) -> i64 {
 fn draft() -> Draft {
     let user = |id: &str| UserId::try_from(id.to_owned()).expect("a valid id");
     let text = Text::try_from("m".to_owned()).expect("a valid text");
-    Draft::new(user("a"), user("b"), Content::Text(text))
+    Draft::new(user("a"), Recipient::User(user("b")), Content::Text(text))
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 //! - [`chat`]: messages arrive on every device, from old clients and new ones
 //! - [`append`]: appending by several processes: operations, hints, lost replies, conflicts
 //! - [`changes`]: edits and deletions
+//! - [`groups`]: groups, their members and their fence
 //! - [`log`]: numbers without holes, times that never decrease, resends
 //! - [`resends`]: a `client_message_id` belongs to its first text
 //! - [`limits`]: limits of messages and of connections per user
@@ -39,6 +40,7 @@ mod changes;
 mod chat;
 mod connections;
 mod faults;
+mod groups;
 mod hardening;
 mod history;
 mod ids;

@@ -14,8 +14,8 @@ use chat::store::{
     USERS, View, client_options,
 };
 use chat::{
-    ClientMessageId, Connection, Content, ConversationId, Deadline, Draft, Identity, Marks, Store,
-    Text, UserId, migration,
+    ClientMessageId, Connection, Content, ConversationId, Deadline, Draft, Identity, Marks,
+    Recipient, Store, Text, Title, UserId, migration,
 };
 use chrono::Utc;
 use mongodb::bson::{Bson, DateTime, Document, doc};
@@ -60,8 +60,31 @@ fn draft(content: Content, client_message_id: &str) -> Draft {
     let id = ClientMessageId::try_from(client_message_id.to_owned()).expect("a valid id");
     Draft {
         client_message_id: Some(id),
-        ..Draft::new(user("a"), user("b"), content)
+        ..Draft::new(user("a"), Recipient::User(user("b")), content)
     }
+}
+
+/// Begins a group of user `a` with two others, and writes in it; returns its id.
+async fn group(store: &Store, deadline: Deadline) -> ConversationId {
+    let id = ClientMessageId::try_from("group".to_owned()).expect("a valid id");
+    let group = ConversationId::group(&user("a"), &id);
+    let title = Title::try_from("t".to_owned()).expect("a title");
+    let users = vec![user("a"), user("b"), user("c")];
+    for (content, id) in [
+        (Content::Create { title, users }, "create"),
+        (Content::Text(text("m")), "text"),
+        (Content::Leave { user: user("c") }, "leave"),
+    ] {
+        let draft = Draft {
+            conversation_id: group.clone(),
+            receiver_id: None,
+            ..draft(content, id)
+        };
+        let appended = store.append(&draft, Utc::now(), deadline).await;
+        let entry = appended.expect("stored").entry;
+        store.record_reached(&entry, deadline).await;
+    }
+    group
 }
 
 fn message(client_message_id: &str) -> Draft {
@@ -75,7 +98,11 @@ async fn change(store: &Store, target_seq: i64, deadline: Deadline) {
         target_seq,
         message,
     };
-    for (content, id) in [(edit, "edit"), (Content::Delete { target_seq }, "delete")] {
+    let deletion = Content::Delete {
+        target_seq,
+        of_other: false,
+    };
+    for (content, id) in [(edit, "edit"), (deletion, "delete")] {
         let appended = store
             .append(&draft(content, id), Utc::now(), deadline)
             .await;
@@ -190,9 +217,12 @@ async fn every_query_is_answered_from_an_index_without_a_sort() {
         let recorded = store.record_members(&appended.entry, now, deadline);
         recorded.await.expect("recorded");
     }
+    let group = group(&store, deadline).await;
     sent.lock().clear();
 
     let (a, b) = (user("a"), user("b"));
+    let seen = store.group_of(&group, &b, deadline).await;
+    assert!(!seen.expect("a group").has(&user("c")));
     let conversation = ConversationId::direct(&a, &b);
     for (after, before) in [
         (None, None),
@@ -228,7 +258,7 @@ async fn every_query_is_answered_from_an_index_without_a_sort() {
     let marked = store.mark(&conversation, &a, Marks::new(3, 4), now, deadline);
     marked.await.expect("marked");
     for before in ["", "1795346103123.507f1f77bcf86cd799439011"] {
-        let page = store.list(&a, before.parse().ok(), 5, deadline);
+        let page = store.list(&a, before.parse().ok(), 5, true, deadline);
         page.await.expect("a page");
     }
     let presence = store.presence_of(&a, slice::from_ref(&b), now, deadline);

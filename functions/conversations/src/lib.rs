@@ -8,13 +8,14 @@
 //! the token. Errors are `application/problem+json`.
 
 pub mod list;
+pub mod members;
 pub mod presence;
 pub mod settings;
 
 use std::convert::Infallible;
 
 use chat::store::RateLimit;
-use chat::{Code, Deadline, Delivery, Rejection, Result, Store, UserId};
+use chat::{Code, ConversationId, Deadline, Delivery, Rejection, Result, Store, UserId};
 use chat_lambda::config::{Auth, DatabaseConfig, PushConfig};
 use chat_lambda::http_event::{HttpEvent, HttpResponse};
 use chat_lambda::query_string::{QueryString, invalid};
@@ -69,6 +70,7 @@ pub struct Deps {
 #[derive(Debug)]
 enum Request {
     List(list::Query),
+    Members(ConversationId),
     Presence(Vec<UserId>),
     Settings,
     ChangeSettings(chat::settings::SettingsChange),
@@ -97,6 +99,7 @@ async fn respond(event: &HttpEvent, deadline: Deadline, deps: &Deps) -> Result<H
     let serving = async {
         match request {
             Request::List(query) => list::respond(&user, query, deadline, deps).await,
+            Request::Members(id) => members::respond(&user, &id, deadline, deps).await,
             Request::Presence(of) => presence::respond(&user, &of, deadline, deps).await,
             Request::Settings => settings::respond(&user, deadline, deps).await,
             Request::ChangeSettings(change) => {
@@ -130,6 +133,7 @@ fn caller(event: &HttpEvent, query: QueryString, auth: Auth) -> Result<UserId, R
 fn request(event: &HttpEvent, query: QueryString) -> Result<Request, Rejection> {
     match event.route_key() {
         "GET /chat/conversations" => Ok(Request::List(list::Query::read(query)?)),
+        "GET /chat/members" => Ok(Request::Members(members::group(query)?)),
         "GET /chat/presence" => Ok(Request::Presence(presence::users(query)?)),
         "GET /chat/settings" => Ok(Request::Settings),
         "PUT /chat/settings" => Ok(Request::ChangeSettings(settings::read(&event.body())?)),

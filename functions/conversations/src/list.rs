@@ -1,7 +1,7 @@
-//! `GET /chat/conversations?user=[&limit=][&before=]`: the user's conversations, newest first.
+//! `GET /chat/conversations?user=[&limit=][&before=][&groups=true]`: the user's conversations, newest first.
 
-use chat::store::{ListCursor, ListPage, ListedConversation};
-use chat::{ConversationId, Deadline, Rejection, Result, UserId};
+use chat::store::{ListCursor, ListPage, ListedConversation, ListedWith};
+use chat::{ConversationId, Deadline, Rejection, Result, Role, Title, UserId};
 use chat_lambda::http_event::HttpResponse;
 use chat_lambda::query_string::{QueryString, encode, invalid};
 use serde::Serialize;
@@ -22,6 +22,7 @@ const PREVIEW_CHARS: usize = 200;
 pub struct Query {
     limit: usize,
     before: Option<ListCursor>,
+    groups: bool,
 }
 
 impl Query {
@@ -44,7 +45,16 @@ impl Query {
         let before = before
             .transpose()
             .map_err(|()| invalid("`before` must come from the link of another page."))?;
-        Ok(Self { limit, before })
+        let groups = match query.value("groups")?.as_deref() {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => return Err(invalid("`groups` must be true or false.")),
+        };
+        Ok(Self {
+            limit,
+            before,
+            groups,
+        })
     }
 }
 
@@ -52,7 +62,12 @@ impl Query {
 #[derive(Serialize)]
 struct Item {
     conversation_id: ConversationId,
-    peer_id: UserId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer_id: Option<UserId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<Title>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<Role>,
     /// The number of the newest text that is not deleted, 0 if that lies far back: older clients read on up to it.
     newest_seq: i64,
     /// The number of the newest entry of any kind.
@@ -80,6 +95,10 @@ struct Preview {
 impl From<ListedConversation> for Item {
     fn from(listed: ListedConversation) -> Self {
         let preview = listed.preview;
+        let (peer_id, title, role) = match listed.with {
+            ListedWith::Peer(peer) => (Some(peer), None, None),
+            ListedWith::Group { title, role } => (None, Some(title), Some(role)),
+        };
         let newest_seq = if preview.is_visible_text() {
             preview.seq
         } else {
@@ -87,7 +106,9 @@ impl From<ListedConversation> for Item {
         };
         Self {
             conversation_id: preview.conversation_id,
-            peer_id: listed.peer_id,
+            peer_id,
+            title,
+            role,
             newest_seq,
             newest_entry_seq: listed.newest_entry_seq,
             timestamp: preview.timestamp.clone(),
@@ -117,12 +138,14 @@ pub async fn respond(
     deadline: Deadline,
     deps: &Deps,
 ) -> Result<HttpResponse> {
+    // All of them are on the first page.
+    let lists_groups = query.groups && query.before.is_none();
     let ListPage {
         conversations,
         next,
     } = deps
         .store
-        .list(user, query.before, query.limit, deadline)
+        .list(user, query.before, query.limit, lists_groups, deadline)
         .await?;
     let items: Vec<Item> = conversations.into_iter().map(Item::from).collect();
     let response = json(&items);
@@ -162,6 +185,7 @@ mod tests {
         let expected = Query {
             limit: 7,
             before: Some(next),
+            groups: false,
         };
         assert_eq!(read(query).expect("valid"), expected);
         assert_eq!(
@@ -184,6 +208,7 @@ mod tests {
             ("before=1", "before"),
             ("before=1.x", "before"),
             ("before[$gt]=1&before=%FF", "before"),
+            ("groups=1", "groups"),
         ] {
             let sentence = read(query).expect_err(query).message;
             assert!(

@@ -8,18 +8,18 @@ pub mod query;
 
 use std::convert::Infallible;
 
-use chat::store::RateLimit;
-use chat::{Code, Deadline, Entry, Rejection, Result, Store};
+use chat::store::{RateLimit, View};
+use chat::{Code, Deadline, Entry, Rejection, Result, Store, UserId};
 use chat_lambda::config::{Auth, DatabaseConfig};
 use chat_lambda::http_event::{HttpEvent, HttpResponse};
 use chat_lambda::rate_limiter::{self, RateLimiter};
-use chat_lambda::{deadline, problem};
+use chat_lambda::{deadline, problem, query_string};
 use lambda_runtime::LambdaEvent;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 use page::Body;
-use query::Query;
+use query::{Query, Subject};
 
 /// Settings from environment variables.
 #[derive(Debug)]
@@ -74,27 +74,28 @@ pub async fn handle(
 }
 
 async fn respond(event: &HttpEvent, deadline: Deadline, deps: &Deps) -> Result<HttpResponse> {
-    let query = permitted_query(event, deps.auth)?;
+    let (query, reader) = permitted_query(event, deps.auth)?;
     Span::current().record("conversation_id", query.subject.conversation_id().as_str());
-    // Without authorization nobody is verified: the first user is taken for the one who asks.
-    let reader = match event.identity() {
-        Some(caller) => caller.user_id,
-        None => query.subject.users()[0].clone(),
-    };
-    let reading = read(&query, deadline, deps);
+    let reading = read(&query, &reader, deadline, deps);
     deps.rate_limiter
         .limit(&deps.store, &reader, query.cost(), deadline, reading)
         .await
 }
 
-async fn read(query: &Query, deadline: Deadline, deps: &Deps) -> Result<HttpResponse> {
+async fn read(
+    query: &Query,
+    reader: &UserId,
+    deadline: Deadline,
+    deps: &Deps,
+) -> Result<HttpResponse> {
+    let view = view(&query.subject, reader, deadline, deps).await?;
     let mut body = Body::default();
     let fits = move |entry: &Entry| body.has_room_for(entry);
     let page = deps
         .store
         .page(
             &query.subject.conversation_id(),
-            query.subject.view(),
+            view,
             query.range,
             query.limit,
             fits,
@@ -114,26 +115,53 @@ async fn read(query: &Query, deadline: Deadline, deps: &Deps) -> Result<HttpResp
     })
 }
 
-/// Returns the query of a request, if the caller may read its conversation: with authorization, only one of
-/// its two users may. The rejection is the same whether or not the conversation exists, so it does not reveal
+/// Returns what a reader may see of a conversation.
+///
+/// # Errors
+///
+/// [`Code::Forbidden`]: a group in which the reader never was.
+async fn view(subject: &Subject, reader: &UserId, deadline: Deadline, deps: &Deps) -> Result<View> {
+    let group = match subject {
+        Subject::Users(_) => return Ok(View::Texts),
+        Subject::Direct(..) => return Ok(View::Log),
+        Subject::Group(id, _) => deps.store.group_of(id, reader, deadline),
+    };
+    let membership = group.await?.membership(reader);
+    let (first, last) = membership.readable().ok_or_else(forbidden)?;
+    Ok(View::Part { first, last })
+}
+
+/// Returns the query of a request and its reader, if the reader may read a conversation of these users. Who is in a
+/// group is not known here. The rejection is the same whether or not the conversation exists, so it does not reveal
 /// whether two others talk.
+///
+/// Without authorization nobody is verified: the query names the reader of a group, and the first of two users is
+/// taken for the reader.
 ///
 /// # Errors
 ///
 /// As [`Query::parse`], and [`Code::Forbidden`].
-pub fn permitted_query(event: &HttpEvent, auth: Auth) -> Result<Query, Rejection> {
+pub fn permitted_query(event: &HttpEvent, auth: Auth) -> Result<(Query, UserId), Rejection> {
     let query = Query::parse(event.query())?;
-    let is_permitted = match (auth, event.identity()) {
-        (Auth::Open, _) => true,
-        (Auth::Jwt, Some(caller)) => query.subject.users().contains(&caller.user_id),
-        (Auth::Jwt, None) => false,
+    let caller = event.identity().map(|caller| caller.user_id);
+    let named = match &query.subject {
+        Subject::Users(users) | Subject::Direct(_, users) => &users[..],
+        Subject::Group(_, reader) => reader.as_slice(),
     };
-    if is_permitted {
-        Ok(query)
-    } else {
-        Err(Rejection::new(
-            Code::Forbidden,
-            "You can read only conversations of your own.",
-        ))
-    }
+    let reader = match (auth, caller) {
+        (Auth::Open, caller) => match caller.as_ref().or(named.first()) {
+            Some(reader) => reader.clone(),
+            None => return Err(query_string::invalid("`user` is missing.")),
+        },
+        (Auth::Jwt, Some(caller)) if named.is_empty() || named.contains(&caller) => caller,
+        (Auth::Jwt, _) => return Err(forbidden()),
+    };
+    Ok((query, reader))
+}
+
+fn forbidden() -> Rejection {
+    Rejection::new(
+        Code::Forbidden,
+        "You can read only conversations of your own.",
+    )
 }

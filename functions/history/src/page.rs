@@ -1,7 +1,7 @@
 //! The body of a page and its `Link` header.
 
 use chat::store::{Page, Range};
-use chat::{ClientMessageId, Entry, Kind, Result};
+use chat::{ClientMessageId, Entry, Kind, Result, Role, Title, UserId};
 use serde::Serialize;
 use tokio::task::coop::consume_budget;
 
@@ -19,7 +19,8 @@ const MAX_TRANSPORTED_BYTES: usize = 5_000_000;
 #[derive(Serialize)]
 struct Item<'a> {
     sender_id: &'a str,
-    receiver_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receiver_id: Option<&'a str>,
     message: &'a str,
     timestamp: &'a str,
     message_id: &'a str,
@@ -30,6 +31,12 @@ struct Item<'a> {
     kind: Kind,
     #[serde(skip_serializing_if = "Option::is_none")]
     target_seq: Option<i64>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    users: &'a [UserId],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<&'a Title>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<Role>,
     #[serde(skip_serializing_if = "Option::is_none")]
     edited_seq: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,7 +47,7 @@ impl<'a> From<&'a Entry> for Item<'a> {
     fn from(entry: &'a Entry) -> Self {
         Self {
             sender_id: &entry.sender_id,
-            receiver_id: &entry.receiver_id,
+            receiver_id: entry.receiver_id.as_deref(),
             message: &entry.message,
             timestamp: &entry.timestamp,
             message_id: &entry.message_id,
@@ -48,6 +55,9 @@ impl<'a> From<&'a Entry> for Item<'a> {
             client_message_id: entry.client_message_id.as_ref(),
             kind: entry.kind,
             target_seq: entry.target_seq,
+            users: &entry.users,
+            title: entry.title.as_ref(),
+            role: entry.role,
             edited_seq: entry.edited_seq,
             deleted_seq: entry.deleted_seq,
         }
@@ -149,12 +159,15 @@ mod tests {
             conversation_id: query().subject.conversation_id(),
             seq,
             sender_id: "a".to_owned(),
-            receiver_id: "b".to_owned(),
+            receiver_id: Some("b".to_owned()),
             message: "m".to_owned(),
             timestamp: "2026-11-22T11:15:03.123Z".to_owned(),
             client_message_id: None,
             kind: Kind::Text,
             target_seq: None,
+            users: Vec::new(),
+            title: None,
+            role: None,
             edited_seq: None,
             deleted_seq: None,
         }

@@ -1,6 +1,6 @@
-//! The parameters: `user1=&user2=` or `conversation_id=`, then `[&limit=][&before=][&after=]`.
+//! The parameters: `user1=&user2=` or `conversation_id=[&user=]`, then `[&limit=][&before=][&after=]`.
 
-use chat::store::{Range, View};
+use chat::store::Range;
 use chat::{ConversationId, Rejection, UserId};
 use chat_lambda::query_string::{QueryString, encode, invalid};
 
@@ -25,27 +25,31 @@ pub struct Query {
 pub enum Subject {
     /// By its two users, as in the old system: the texts.
     Users([UserId; 2]),
-    /// By its id: the whole log.
-    Conversation(ConversationId, [UserId; 2]),
+    /// By the id of that of two users: the whole log.
+    Direct(ConversationId, [UserId; 2]),
+    /// By the id of a group: the part of the log that its reader may see. Without authorization the reader is
+    /// named too.
+    Group(ConversationId, Option<UserId>),
 }
 
 impl Subject {
     fn read(query: &QueryString) -> Result<Self, Rejection> {
-        match query.value("conversation_id")? {
-            None => Ok(Self::Users([query.user("user1")?, query.user("user2")?])),
-            Some(id) => {
-                let id = ConversationId::from(id);
-                let users = id.users();
-                let no_id = || invalid("`conversation_id` is not the id of a conversation.");
-                Ok(Self::Conversation(id, users.ok_or_else(no_id)?))
-            }
+        let Some(id) = query.value("conversation_id")? else {
+            return Ok(Self::Users([query.user("user1")?, query.user("user2")?]));
+        };
+        let id = ConversationId::from(id);
+        if id.is_group() {
+            let reader = query
+                .value("user")?
+                .map(|_| query.user("user"))
+                .transpose()?;
+            return Ok(Self::Group(id, reader));
         }
-    }
-
-    /// Returns the users of the conversation.
-    pub fn users(&self) -> &[UserId; 2] {
-        match self {
-            Self::Users(users) | Self::Conversation(_, users) => users,
+        match id.users() {
+            Some(users) => Ok(Self::Direct(id, users)),
+            None => Err(invalid(
+                "`conversation_id` is not the id of a conversation.",
+            )),
         }
     }
 
@@ -53,25 +57,21 @@ impl Subject {
     pub fn conversation_id(&self) -> ConversationId {
         match self {
             Self::Users([a, b]) => ConversationId::direct(a, b),
-            Self::Conversation(id, _) => id.clone(),
-        }
-    }
-
-    /// Returns what the pages show.
-    pub fn view(&self) -> View {
-        match self {
-            Self::Users(_) => View::Texts,
-            Self::Conversation(..) => View::Log,
+            Self::Direct(id, _) | Self::Group(id, _) => id.clone(),
         }
     }
 
     /// Returns the parameters that name it.
     pub fn parameters(&self) -> String {
+        let id = |id: &ConversationId| format!("conversation_id={}", encode(id.as_str()));
         match self {
             Self::Users([a, b]) => {
                 format!("user1={}&user2={}", encode(a.as_str()), encode(b.as_str()))
             }
-            Self::Conversation(id, _) => format!("conversation_id={}", encode(id.as_str())),
+            Self::Direct(conversation, _) | Self::Group(conversation, None) => id(conversation),
+            Self::Group(group, Some(reader)) => {
+                format!("{}&user={}", id(group), encode(reader.as_str()))
+            }
         }
     }
 }
@@ -121,7 +121,9 @@ mod tests {
     #[test]
     fn ids_are_decoded_once_and_kept_as_they_are() {
         let query = Query::parse("user1=a%2Bb%2520c&user2=%E5%AD%B8+x").expect("valid");
-        let [user1, user2] = query.subject.users();
+        let Subject::Users([user1, user2]) = &query.subject else {
+            panic!("not by its users: {query:?}");
+        };
         assert_eq!(user1.as_str(), "a+b%20c");
         assert_eq!(user2.as_str(), "學 x");
         assert_eq!((query.limit, query.asked_limit), (MAX_LIMIT, None));
@@ -161,6 +163,8 @@ mod tests {
             ("conversation_id=direct:1:b:a", "conversation_id"),
             ("conversation_id=a&conversation_id=b", "conversation_id"),
             ("conversation_id[$gt]=", "user1"),
+            ("conversation_id=group:short", "conversation_id"),
+            ("conversation_id=group:0123456789012345678901&user=", "user"),
             ("user1=a&user2=", "user2"),
             ("user1=a&user1=b&user2=c", "user1"),
             ("user1=a&user2=%FF", "user2"),

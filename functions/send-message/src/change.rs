@@ -5,8 +5,8 @@ use std::time::Duration;
 use chat::protocol::{Ack, ChangeFrame};
 use chat::store::Appended;
 use chat::{
-    ClientMessageId, Code, ConnectionId, Content, Deadline, Draft, Kind, Rejection, Result, UserId,
-    timestamp,
+    ClientMessageId, Code, ConnectionId, Content, Deadline, Draft, Entry, Kind, Rejection, Result,
+    UserId, timestamp,
 };
 use chat_lambda::env;
 use chrono::{DateTime, Utc};
@@ -56,19 +56,22 @@ pub fn draft(
     sender_id: UserId,
     client_message_id: Option<ClientMessageId>,
 ) -> Result<Draft, Rejection> {
-    let receiver_id = frame.target.peer_of(&sender_id)?;
+    let recipient = frame.target.recipient(&sender_id)?;
     let target_seq = frame.seq;
     let content = match frame.message {
         Some(message) => Content::Edit {
             target_seq,
             message,
         },
-        None => Content::Delete { target_seq },
+        None => Content::Delete {
+            target_seq,
+            of_other: false,
+        },
     };
     Ok(Draft {
         client_message_id,
         after: frame.after,
-        ..Draft::new(sender_id, receiver_id, content)
+        ..Draft::new(sender_id, recipient, content)
     })
 }
 
@@ -82,29 +85,36 @@ pub fn draft(
 /// - [`Error::Unavailable`](chat::Error::Unavailable): it may or may not be stored, or not yet be applied. A
 ///   resend is safe, and completes it.
 pub async fn change(
-    draft: Draft,
+    mut draft: Draft,
     origin: &ConnectionId,
     now: DateTime<Utc>,
     deadline: Deadline,
     deps: &Deps,
 ) -> Result<Ack> {
+    let sender_id = draft.sender_id.clone();
+    let conversation_id = draft.conversation_id.clone();
     let changing = async {
-        let mut appended = append(&draft, now, deadline, deps).await?;
+        let mut appended = append(&mut draft, now, deadline, deps).await?;
         deps.store.apply(&mut appended.entry, deadline).await?;
         send::deliver(&draft, appended, origin, now, deadline, deps).await
     };
-    send::limited(&draft, deadline, deps, changing).await
+    send::limited(&sender_id, &conversation_id, deadline, deps, changing).await
 }
 
 /// Stores a change, if its text may be changed. One that was stored earlier has changed what that rests on, and is
 /// found by its id.
 async fn append(
-    draft: &Draft,
+    draft: &mut Draft,
     now: DateTime<Utc>,
     deadline: Deadline,
     deps: &Deps,
 ) -> Result<Appended> {
-    match check(draft, now, deadline, deps).await? {
+    let target_seq = draft.content.target_seq().expect("a change has a target");
+    let target = deps
+        .store
+        .entry(&draft.conversation_id, target_seq, deadline);
+    let target = target.await?;
+    match check(draft, target, now, deps) {
         Ok(()) => deps.store.append(draft, now, deadline).await,
         Err(rejection) => {
             let earlier = deps.store.earlier(draft, deadline).await?;
@@ -113,38 +123,37 @@ async fn append(
     }
 }
 
-/// Returns whether the text that a change is about may be changed.
-async fn check(
-    draft: &Draft,
+/// Checks that the text which a change is about may be changed. That it is another user's is noted in the draft: an
+/// owner of a group may delete it, which the store checks.
+fn check(
+    draft: &mut Draft,
+    target: Option<Entry>,
     now: DateTime<Utc>,
-    deadline: Deadline,
     deps: &Deps,
-) -> Result<Result<(), Rejection>> {
-    let target = match draft.content.target_seq() {
-        Some(seq) => deps.store.entry(&draft.conversation_id, seq, deadline),
-        None => return Ok(Ok(())),
-    };
-    let target = target.await?;
-    let Some(target) = target.filter(|it| it.kind.is_text() && it.deleted_seq.is_none()) else {
-        return Ok(Err(Rejection::new(
-            Code::MessageNotFound,
-            "There is no such message any more.",
-        )));
-    };
+) -> Result<(), Rejection> {
+    let target = target.filter(Entry::is_visible_text).ok_or_else(|| {
+        Rejection::new(Code::MessageNotFound, "There is no such message any more.")
+    })?;
     if target.sender_id != draft.sender_id.as_str() {
-        return Ok(Err(Rejection::new(
-            Code::Forbidden,
-            "You can change only messages of your own.",
-        )));
+        match &mut draft.content {
+            Content::Delete { of_other, .. } if draft.receiver_id.is_none() => *of_other = true,
+            _ => {
+                return Err(Rejection::new(
+                    Code::Forbidden,
+                    "You can change only messages of your own.",
+                ));
+            }
+        }
+        return Ok(());
     }
     let window = deps.windows.of(draft.content.kind());
     let sent = timestamp::parse(&target.timestamp);
     let age = sent.map(|sent| (now - sent).to_std().unwrap_or_default());
     if age.is_none_or(|age| age > window) {
-        return Ok(Err(Rejection::new(
+        return Err(Rejection::new(
             Code::TooLate,
             "This message is too old to be changed.",
-        )));
+        ));
     }
-    Ok(Ok(()))
+    Ok(())
 }

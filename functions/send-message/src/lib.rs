@@ -1,7 +1,8 @@
-//! `sendMessage`, `editMessage`, `deleteMessage`, `mark`, `typing`, `ping` and `$default`: every frame of a client.
+//! Every frame of a client: stores an entry and delivers it, or tells others of marks and typing.
 //!
 //! - [`send`]: one message, from a valid frame to its ack
 //! - [`change`]: the edit or the deletion of one
+//! - [`group`]: what begins or changes a group
 //! - [`mark`]: how far a user has a conversation
 //! - [`typing`]: the news that a user writes a message
 //! - [`refusals`]: the limit of refused frames of a connection
@@ -9,11 +10,11 @@
 //! The sender of a frame is the user whom the authorizer verified when the connection opened: API
 //! Gateway puts it into each event.
 //!
-//! `sendMessage`, `editMessage`, `deleteMessage` and `ping` are two-way routes: the reply is the body of the
-//! response. `mark`, `typing` and `$default`, which takes the frames of old clients, are one-way: a good frame gets no reply, a bad one an
+//! Most are two-way routes: the reply is the body of the response. `mark`, `typing` and `$default`, which takes the frames of old clients, are one-way: a good frame gets no reply, a bad one an
 //! error frame through `@connections`.
 
 pub mod change;
+pub mod group;
 pub mod mark;
 pub mod refusals;
 pub mod send;
@@ -22,7 +23,7 @@ pub mod typing;
 use std::time::Duration;
 
 use chat::protocol::{ClientFrame, ErrorFrame, ParsedFrame, ServerFrame};
-use chat::store::RateLimit;
+use chat::store::{DEFAULT_GROUP_SIZE, RateLimit};
 use chat::{
     Code, ConnectionId, Deadline, Delivery, Error, Identity, Rejection, Result, Store, UserId,
     timestamp,
@@ -30,7 +31,7 @@ use chat::{
 use chat_lambda::config::{Auth, DatabaseConfig, PushConfig};
 use chat_lambda::event::{WebSocketEvent, WebSocketResponse};
 use chat_lambda::rate_limiter::{self, RateLimiter};
-use chat_lambda::{HandlerError, deadline};
+use chat_lambda::{HandlerError, deadline, env};
 use chrono::{DateTime, Utc};
 use lambda_runtime::LambdaEvent;
 use tracing::Instrument;
@@ -57,6 +58,8 @@ pub struct Config {
     pub rate: RateLimit,
     /// `MARK_RATE`, `MARK_BURST`: the same for marks.
     pub mark_rate: RateLimit,
+    /// `GROUP_SIZE`: the members that a group may have.
+    pub group_size: usize,
     /// `EDIT_WINDOW`, `DELETE_WINDOW`: the time in which a message can be changed.
     pub windows: Windows,
 }
@@ -74,6 +77,7 @@ impl Config {
             auth: Auth::from_env()?,
             rate: rate_limiter::limit_from_env(("MESSAGE_RATE", 5.0), ("MESSAGE_BURST", 20))?,
             mark_rate: rate_limiter::limit_from_env(("MARK_RATE", 5.0), ("MARK_BURST", 100))?,
+            group_size: env::number("GROUP_SIZE", DEFAULT_GROUP_SIZE)?,
             windows: Windows::from_env()?,
         })
     }
@@ -126,8 +130,7 @@ impl TryFrom<WebSocketEvent> for Request {
 
 /// Returns whether the body of the response of a route is its reply.
 fn is_two_way(route_key: &str) -> bool {
-    let routes = ["sendMessage", "editMessage", "deleteMessage", "ping"];
-    routes.contains(&route_key)
+    !["$default", "mark", "typing"].contains(&route_key)
 }
 
 /// Handles one frame.
@@ -247,6 +250,12 @@ async fn dispatch(
         }
         ClientFrame::Send(frame) => {
             let draft = send::draft(frame, sender_id, parsed.client_message_id)?;
+            let origin = &request.connection_id;
+            let ack = send::send(draft, origin, now, deadline, deps).await?;
+            Ok(Some(ServerFrame::Ack(ack)))
+        }
+        ClientFrame::Group(frame) => {
+            let draft = group::draft(frame, sender_id, parsed.client_message_id)?;
             let origin = &request.connection_id;
             let ack = send::send(draft, origin, now, deadline, deps).await?;
             Ok(Some(ServerFrame::Ack(ack)))

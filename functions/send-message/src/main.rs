@@ -16,6 +16,7 @@ async fn main() -> Result<(), Error> {
     // The two wait for different things: the loading of certificates and the network.
     let push = tokio::task::spawn_blocking(move || config.push.push().prepare());
     let store = config.database.connect_store().await?;
+    let store = store.with_group_size(config.group_size);
     let deps: &Deps = Box::leak(Box::new(Deps {
         delivery: Delivery::new(store.clone(), push.await?),
         store,

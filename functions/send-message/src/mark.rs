@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chat::protocol::{MarkFrame, Receipt};
-use chat::{ConnectionId, ConversationId, Deadline, Result, UserId, timestamp};
+use chat::{ConnectionId, Deadline, Recipient, Result, UserId, timestamp};
 use chrono::{DateTime, Utc};
 
 use crate::Deps;
@@ -11,7 +11,10 @@ use crate::Deps;
 /// Time kept back from the pushes: the mark is stored, and they may get lost.
 const RESPONSE_RESERVE: Duration = Duration::from_millis(500);
 
-/// Moves the marks of `user_id` forward, then tells the user's other connections and the other user, within the
+/// The members of a group up to which they are told of each other's marks and typing.
+const MAX_TOLD: usize = 20;
+
+/// Moves the marks of `user_id` forward, then tells the user's other connections and the other users, within the
 /// user's limit.
 ///
 /// # Errors
@@ -26,14 +29,18 @@ pub async fn mark(
     deadline: Deadline,
     deps: &Deps,
 ) -> Result<()> {
-    let peer = frame.target.peer_of(&user_id)?;
-    let conversation_id = ConversationId::direct(&user_id, &peer);
-    let marking = deps
-        .store
-        .mark(&conversation_id, &user_id, frame.marks, now, deadline);
+    let recipient = frame.target.recipient(&user_id)?;
+    let conversation_id = recipient.conversation_id(&user_id);
+    let marking = async {
+        let others = others(recipient, &user_id, deadline, deps).await?;
+        let marking = deps
+            .store
+            .mark(&conversation_id, &user_id, frame.marks, now, deadline);
+        Ok(marking.await?.map(|marks| (marks, others)))
+    };
     let limiter = &deps.mark_limiter;
     let moved = limiter.limit(&deps.store, &user_id, 1, deadline, marking);
-    let Some(marks) = moved.await? else {
+    let Some((marks, others)) = moved.await? else {
         return Ok(());
     };
     let receipt = Receipt {
@@ -45,7 +52,29 @@ pub async fn mark(
     let deadline = deadline.earlier_by(RESPONSE_RESERVE);
     let telling = deps
         .delivery
-        .send_receipt(receipt, &peer, origin, now, deadline);
+        .send_receipt(receipt, &others, origin, now, deadline);
     telling.await;
     Ok(())
+}
+
+/// Returns the users beside `user_id` to whom marks and typing are told: nobody in a large group.
+///
+/// # Errors
+///
+/// [`Code::Forbidden`](chat::Code::Forbidden): it is a group in which the user is not.
+pub async fn others(
+    recipient: Recipient,
+    user_id: &UserId,
+    deadline: Deadline,
+    deps: &Deps,
+) -> Result<Vec<UserId>> {
+    let mut others = match recipient {
+        Recipient::User(peer) => vec![peer],
+        Recipient::Group(id) => deps.store.members_of(&id, user_id, deadline).await?,
+    };
+    if others.len() > MAX_TOLD {
+        others.clear();
+    }
+    others.retain(|other| other != user_id);
+    Ok(others)
 }

@@ -7,7 +7,8 @@ use chat::delivery::push::Deliveries;
 use chat::protocol::{Ack, SendFrame, ServerFrame, Status};
 use chat::store::Appended;
 use chat::{
-    ClientMessageId, Code, ConnectionId, Content, Deadline, Draft, Rejection, Result, UserId,
+    ClientMessageId, Code, ConnectionId, Content, ConversationId, Deadline, Draft, Rejection,
+    Result, UserId,
 };
 use chrono::{DateTime, Utc};
 use tracing::Span;
@@ -22,7 +23,7 @@ const ACK_RESERVE: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 ///
-/// [`Code::SenderMismatch`]: the frame names another sender.
+/// [`Code::SenderMismatch`]: the frame names another sender. [`Code::Forbidden`]: the conversation is not the user's.
 pub fn draft(
     frame: SendFrame,
     sender_id: UserId,
@@ -34,21 +35,21 @@ pub fn draft(
             "`sender_id` is not the user of this connection.",
         ));
     }
+    let recipient = frame.target.recipient(&sender_id)?;
     let content = Content::Text(frame.message);
     Ok(Draft {
         client_message_id,
         after: frame.after,
-        ..Draft::new(sender_id, frame.receiver_id, content)
+        ..Draft::new(sender_id, recipient, content)
     })
 }
 
-/// Stores a message that came on the connection `origin`, then delivers it to the receiver's
-/// connections and the sender's other ones, within the user's rate limit. No failure of a delivery fails the
-/// send.
+/// Stores an entry that came on the connection `origin`, then delivers it to the others' connections and the
+/// sender's other ones, within the user's rate limit. No failure of a delivery fails the send.
 ///
 /// # Errors
 ///
-/// - [`Code::RateLimited`], [`Code::IdConflict`]: nothing is stored.
+/// - [`Code::RateLimited`], and those of [`Store::append`](chat::Store::append): nothing is stored.
 /// - [`Error::Unavailable`](chat::Error::Unavailable): the message may or may not be stored.
 pub async fn send(
     draft: Draft,
@@ -61,7 +62,14 @@ pub async fn send(
         let appended = deps.store.append(&draft, now, deadline).await?;
         deliver(&draft, appended, origin, now, deadline, deps).await
     };
-    limited(&draft, deadline, deps, sending).await
+    limited(
+        &draft.sender_id,
+        &draft.conversation_id,
+        deadline,
+        deps,
+        sending,
+    )
+    .await
 }
 
 /// Runs what stores and delivers an entry, within the rate limit of its sender.
@@ -70,21 +78,22 @@ pub async fn send(
 ///
 /// [`Code::RateLimited`], and those of `sending`.
 pub async fn limited(
-    draft: &Draft,
+    sender_id: &UserId,
+    conversation_id: &ConversationId,
     deadline: Deadline,
     deps: &Deps,
     sending: impl Future<Output = Result<Ack>>,
 ) -> Result<Ack> {
-    Span::current().record("conversation_id", draft.conversation_id.as_str());
+    Span::current().record("conversation_id", conversation_id.as_str());
     // Boxed: the type of its future is deep, and would be part of every caller's.
     let sending = Box::pin(sending);
     let counted_by = deadline.earlier_by(ACK_RESERVE);
     deps.rate_limiter
-        .limit(&deps.store, &draft.sender_id, 1, counted_by, sending)
+        .limit(&deps.store, sender_id, 1, counted_by, sending)
         .await
 }
 
-/// Delivers a stored entry, and returns its ack. Old clients get texts only.
+/// Delivers a stored entry, and returns its ack. Old clients get texts of direct conversations only.
 ///
 /// # Errors
 ///
@@ -98,7 +107,7 @@ pub async fn deliver(
     deps: &Deps,
 ) -> Result<Ack> {
     let entry = appended.entry;
-    let audience = if entry.is_visible_text() {
+    let audience = if entry.is_visible_text() && entry.receiver_id.is_some() {
         Audience::All
     } else {
         Audience::Modern
@@ -106,12 +115,12 @@ pub async fn deliver(
     // A resend is pushed again: the first attempt may have ended between the insert and the push.
     let frame = ServerFrame::entry(entry.clone()).to_json().into();
     // A message to oneself goes to every connection, as in the old system.
-    let except = (draft.sender_id != draft.receiver_id).then_some(origin);
+    let is_own = draft.receiver_id.as_ref() == Some(&draft.sender_id);
+    let except = (!is_own).then_some(origin);
     let deadline = deadline.earlier_by(ACK_RESERVE);
-    let members = draft.members();
     let (deliveries, (), recorded) = tokio::join!(
         deps.delivery
-            .deliver(&members, audience, frame, except, now, deadline),
+            .deliver(&appended.recipients, audience, frame, except, now, deadline),
         deps.store.record_reached(&entry, deadline),
         deps.store.record_members(&entry, now, deadline),
     );
@@ -135,14 +144,14 @@ pub async fn deliver(
         conversation_id: entry.conversation_id,
         seq: entry.seq,
         timestamp: entry.timestamp,
-        status: status(&deliveries, &draft.receiver_id),
+        status: status(&deliveries, |user| is_own || *user != draft.sender_id),
         duplicate: appended.duplicate,
     })
 }
 
-fn status(deliveries: &Deliveries, receiver_id: &UserId) -> Status {
+fn status(deliveries: &Deliveries, is_receiver: impl Fn(&UserId) -> bool) -> Status {
     let mut delivered = deliveries.delivered.iter();
-    if delivered.any(|connection| connection.user_id == *receiver_id) {
+    if delivered.any(|connection| is_receiver(&connection.user_id)) {
         Status::Delivered
     } else {
         Status::Stored

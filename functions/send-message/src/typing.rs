@@ -4,12 +4,12 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use chat::protocol::{ServerFrame, Target};
-use chat::{ConnectionId, ConversationId, Deadline, Rejection, UserId, timestamp};
+use chat::{ConnectionId, ConversationId, Deadline, Result, UserId, timestamp};
 use chrono::{DateTime, TimeDelta, Utc};
 use lru::LruCache;
 use parking_lot::Mutex;
 
-use crate::Deps;
+use crate::{Deps, mark};
 
 /// The time in which a connection is heard once about a conversation. A client sends every ten seconds.
 const PAUSE: TimeDelta = TimeDelta::seconds(5);
@@ -56,11 +56,11 @@ impl Typing {
     }
 }
 
-/// Tells the other user of a conversation that `sender_id` writes.
+/// Tells the other users of a conversation that `sender_id` writes.
 ///
 /// # Errors
 ///
-/// As [`Target::peer_of`].
+/// As [`mark::others`], and [`Target::recipient`].
 pub async fn pass_on(
     target: Target,
     sender_id: UserId,
@@ -68,10 +68,11 @@ pub async fn pass_on(
     now: DateTime<Utc>,
     deadline: Deadline,
     deps: &Deps,
-) -> Result<(), Rejection> {
-    let peer = target.peer_of(&sender_id)?;
-    let conversation_id = ConversationId::direct(&sender_id, &peer);
-    if peer == sender_id || !deps.typing.is_news(origin, &conversation_id, now) {
+) -> Result<()> {
+    let recipient = target.recipient(&sender_id)?;
+    let conversation_id = recipient.conversation_id(&sender_id);
+    let others = mark::others(recipient, &sender_id, deadline, deps).await?;
+    if others.is_empty() || !deps.typing.is_news(origin, &conversation_id, now) {
         return Ok(());
     }
     let frame = ServerFrame::Typing {
@@ -81,7 +82,7 @@ pub async fn pass_on(
     let deadline = deadline.within(TIMEOUT);
     let frame = frame.to_json().into();
     deps.delivery
-        .hint(&[peer], frame, None, now, deadline)
+        .hint(&others, frame, None, now, deadline)
         .await;
     Ok(())
 }

@@ -27,17 +27,23 @@ fn our_template_is_served_whole() {
             "$connect",
             "$default",
             "$disconnect",
+            "createGroup",
             "deleteMessage",
             "editMessage",
+            "invite",
+            "leave",
             "mark",
             "ping",
+            "removeMember",
+            "rename",
             "sendMessage",
+            "setRole",
             "typing"
         ]
     );
     for (key, route) in &websocket.routes {
-        let responds =
-            ["deleteMessage", "editMessage", "ping", "sendMessage"].contains(&key.as_str());
+        let is_one_way = key.starts_with('$') || ["mark", "typing"].contains(&key.as_str());
+        let responds = !is_one_way;
         assert_eq!(route.two_way, responds, "{key}");
     }
     let http = template.http.as_ref().expect("an HTTP API");

@@ -2,17 +2,37 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::group::{Role, Title};
 use crate::{ClientMessageId, Code, ConversationId, Rejection, UserId};
+
+/// The users to whom an entry goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recipient {
+    /// One user.
+    User(UserId),
+    /// The members of a group.
+    Group(ConversationId),
+}
+
+impl Recipient {
+    /// Returns the conversation of `user` with the recipient.
+    pub fn conversation_id(&self, user: &UserId) -> ConversationId {
+        match self {
+            Self::User(peer) => ConversationId::direct(user, peer),
+            Self::Group(id) => id.clone(),
+        }
+    }
+}
 
 /// An entry that is valid but not yet stored.
 #[derive(Debug, Clone)]
 pub struct Draft {
-    /// The conversation of the two users.
+    /// The conversation.
     pub conversation_id: ConversationId,
     /// The sender, verified.
     pub sender_id: UserId,
-    /// The receiver.
-    pub receiver_id: UserId,
+    /// The receiver; `None` in a group.
+    pub receiver_id: Option<UserId>,
     /// What it says.
     pub content: Content,
     /// The sender's own id for it, if the frame has one; makes resends safe.
@@ -23,12 +43,15 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Returns the draft of an entry from `sender_id` in the conversation with `receiver_id`.
-    pub fn new(sender_id: UserId, receiver_id: UserId, content: Content) -> Self {
+    /// Returns the draft of an entry from `sender_id` to `recipient`.
+    pub fn new(sender_id: UserId, recipient: Recipient, content: Content) -> Self {
         Self {
-            conversation_id: ConversationId::direct(&sender_id, &receiver_id),
+            conversation_id: recipient.conversation_id(&sender_id),
             sender_id,
-            receiver_id,
+            receiver_id: match recipient {
+                Recipient::User(receiver_id) => Some(receiver_id),
+                Recipient::Group(_) => None,
+            },
             content,
             client_message_id: None,
             after: None,
@@ -45,7 +68,12 @@ impl Draft {
     /// [`Code::IdConflict`].
     pub fn check_resend(&self, stored: &Entry) -> Result<(), Rejection> {
         let content = &self.content;
-        let is_same = (content.kind(), content.target_seq()) == (stored.kind, stored.target_seq);
+        let is_same = content.kind() == stored.kind
+            && content.target_seq() == stored.target_seq
+            && content.title() == stored.title.as_ref()
+            && content.role() == stored.role
+            // An invitation leaves out who was in the group already.
+            && stored.users.iter().all(|user| content.users().contains(user));
         if is_same && (stored.is_changed() || content.message() == stored.message) {
             return Ok(());
         }
@@ -53,15 +81,6 @@ impl Draft {
             Code::IdConflict,
             "Another message was sent under the same id. Please write this one again.",
         ))
-    }
-
-    /// Returns the receiver, then the sender; one entry if they are the same user.
-    pub fn members(&self) -> Vec<UserId> {
-        let mut members = vec![self.receiver_id.clone()];
-        if self.sender_id != self.receiver_id {
-            members.push(self.sender_id.clone());
-        }
-        members
     }
 }
 
@@ -81,32 +100,107 @@ pub enum Content {
     Delete {
         /// The number of the text.
         target_seq: i64,
+        /// Whether another user has written it, which takes an owner of the group.
+        of_other: bool,
+    },
+    /// A group begins.
+    Create {
+        /// Its name.
+        title: Title,
+        /// Its members, the creator first.
+        users: Vec<UserId>,
+    },
+    /// Users join the group.
+    Join {
+        /// The users.
+        users: Vec<UserId>,
+    },
+    /// A user leaves the group, or is removed.
+    Leave {
+        /// The user.
+        user: UserId,
+    },
+    /// The group has another name.
+    Rename {
+        /// The name.
+        title: Title,
+    },
+    /// A member has another role.
+    SetRole {
+        /// The member.
+        user: UserId,
+        /// The role.
+        role: Role,
     },
 }
 
 impl Content {
+    /// The users that one entry names at most. Their ids fit into a frame.
+    pub const MAX_USERS: usize = 50;
+
     /// Returns the kind of the entry.
     pub fn kind(&self) -> Kind {
         match self {
             Self::Text(_) => Kind::Text,
             Self::Edit { .. } => Kind::Edit,
             Self::Delete { .. } => Kind::Delete,
+            Self::Create { .. } => Kind::Create,
+            Self::Join { .. } => Kind::Join,
+            Self::Leave { .. } => Kind::Leave,
+            Self::Rename { .. } => Kind::Rename,
+            Self::SetRole { .. } => Kind::Role,
         }
     }
 
-    /// Returns the text, which is empty for a deletion.
+    /// Returns the text; empty where there is none.
     pub fn message(&self) -> &str {
         match self {
             Self::Text(message) | Self::Edit { message, .. } => message.as_str(),
-            Self::Delete { .. } => "",
+            _ => "",
         }
     }
 
     /// Returns the number of the text that it changes.
     pub fn target_seq(&self) -> Option<i64> {
         match *self {
-            Self::Text(_) => None,
-            Self::Edit { target_seq, .. } | Self::Delete { target_seq } => Some(target_seq),
+            Self::Edit { target_seq, .. } | Self::Delete { target_seq, .. } => Some(target_seq),
+            _ => None,
+        }
+    }
+
+    /// Returns the users who join, leave or get a role.
+    pub fn users(&self) -> &[UserId] {
+        match self {
+            Self::Create { users, .. } | Self::Join { users } => users,
+            Self::Leave { user } | Self::SetRole { user, .. } => std::slice::from_ref(user),
+            _ => &[],
+        }
+    }
+
+    /// Returns the new name of the group.
+    pub fn title(&self) -> Option<&Title> {
+        match self {
+            Self::Create { title, .. } | Self::Rename { title } => Some(title),
+            _ => None,
+        }
+    }
+
+    /// Returns the new role of a member.
+    pub fn role(&self) -> Option<Role> {
+        match self {
+            Self::SetRole { role, .. } => Some(*role),
+            _ => None,
+        }
+    }
+
+    /// Returns whether only an owner of a group may write it.
+    pub fn needs_owner(&self) -> bool {
+        match self {
+            Self::Text(_) | Self::Edit { .. } | Self::Create { .. } => false,
+            Self::Delete { of_other, .. } => *of_other,
+            Self::Join { .. } | Self::Leave { .. } | Self::Rename { .. } | Self::SetRole { .. } => {
+                true
+            }
         }
     }
 }
@@ -122,9 +216,22 @@ pub enum Kind {
     Edit,
     /// The end of a text.
     Delete,
+    /// The beginning of a group.
+    Create,
+    /// Users join a group.
+    Join,
+    /// A user leaves a group.
+    Leave,
+    /// A group has another name.
+    Rename,
+    /// A member has another role.
+    Role,
 }
 
 impl Kind {
+    /// The kinds that change a group.
+    pub(crate) const OF_GROUPS: [&str; 5] = ["create", "join", "leave", "rename", "role"];
+
     /// Returns whether it is a text.
     pub fn is_text(&self) -> bool {
         *self == Self::Text
@@ -194,14 +301,24 @@ pub struct Entry {
     pub seq: i64,
     /// The sender.
     pub sender_id: String,
-    /// The receiver.
-    pub receiver_id: String,
+    /// The receiver; none in a group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receiver_id: Option<String>,
     /// The kind.
     #[serde(skip_serializing_if = "Kind::is_text")]
     pub kind: Kind,
     /// The number of the text that it changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_seq: Option<i64>,
+    /// The users who join or leave the group, or get a role in it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<UserId>,
+    /// The new name of the group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<Title>,
+    /// The new role of the user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
     /// The text, in its newest wording; empty if it was deleted.
     pub message: String,
     /// The time at which it was stored, in the form of [`timestamp::format`](crate::timestamp::format).
@@ -219,6 +336,14 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Returns the receiver, then the sender; one if they are the same user. None of a group's.
+    pub(crate) fn direct_users(&self) -> Vec<UserId> {
+        let mut users = vec![self.receiver_id.clone(), Some(self.sender_id.clone())];
+        users.dedup();
+        let users = users.into_iter().flatten().map(UserId::try_from);
+        users.filter_map(Result::ok).collect()
+    }
+
     /// Returns whether it is a text that is not deleted.
     pub fn is_visible_text(&self) -> bool {
         self.kind.is_text() && self.deleted_seq.is_none()

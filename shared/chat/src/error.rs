@@ -138,12 +138,16 @@ pub enum Code {
     NotConnected,
     /// The token with which the connection was opened has expired; reconnect with a new one.
     TokenExpired,
-    /// The conversation or the message belongs to other users.
+    /// The conversation or the message belongs to other users, or the user is no owner of the group.
     Forbidden,
     /// No text has this number, or it was deleted.
     MessageNotFound,
     /// The time in which a message can be edited or deleted is over.
     TooLate,
+    /// It would change nothing in the group, or leave it without an owner.
+    NoChange,
+    /// The group would have more members than the limit.
+    GroupFull,
     /// The user makes more requests than the limit allows; wait for `retry_after_ms`.
     RateLimited,
     /// The database failed or the deadline passed; nothing is wrong with the request.

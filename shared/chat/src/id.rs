@@ -2,9 +2,15 @@
 
 use std::fmt;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::{Code, Rejection};
+
+/// The beginning of the id of a group.
+const GROUP: &str = "group:";
 
 /// A user: any text of 1–254 bytes without control characters, as received.
 ///
@@ -54,10 +60,12 @@ impl fmt::Display for UserId {
     }
 }
 
-/// The conversation of two users.
+/// A conversation.
 ///
-/// `direct:{bytes of the first id}:{first id}:{second id}`, the ids in byte order. The length
-/// marks the end of the first id, so no separators inside ids make two pairs collide.
+/// - Of two users: `direct:{bytes of the first id}:{first id}:{second id}`, the ids in byte order. The length
+///   marks the end of the first id, so no separators inside ids make two pairs collide.
+/// - Of a group: `group:` and 22 characters of base64, a hash of its creator and of the creator's own id for it. So
+///   a group that is created again by a resend is the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ConversationId(String);
@@ -69,13 +77,36 @@ impl ConversationId {
         Self(format!("direct:{}:{first}:{second}", first.0.len()))
     }
 
+    /// Returns the group that `creator` has created under `client_message_id`.
+    pub fn group(creator: &UserId, client_message_id: &ClientMessageId) -> Self {
+        let hash = Sha256::new()
+            .chain_update(creator.0.len().to_be_bytes())
+            .chain_update(&creator.0)
+            .chain_update(&client_message_id.0)
+            .finalize();
+        let mut id = URL_SAFE_NO_PAD.encode(hash);
+        id.truncate(Self::GROUP_CHARS);
+        Self(format!("{GROUP}{id}"))
+    }
+
+    /// The characters of a group's hash.
+    const GROUP_CHARS: usize = 22;
+
+    /// Returns whether it is that of a group, which may not exist.
+    pub fn is_group(&self) -> bool {
+        self.0.strip_prefix(GROUP).is_some_and(|hash| {
+            let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+            hash.len() == Self::GROUP_CHARS && hash.bytes().all(is_base64)
+        })
+    }
+
     /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Returns the two users of the conversation, in byte order; `None` if it is not that of two valid ids,
-    /// as a client may have made it up.
+    /// Returns the two users of the conversation, in byte order; `None` if it is not that of two valid ids: it is
+    /// that of a group, or a client has made it up.
     pub fn users(&self) -> Option<[UserId; 2]> {
         let (length, ids) = self.0.strip_prefix("direct:")?.split_once(':')?;
         let (first, rest) = ids.split_at_checked(length.parse().ok()?)?;

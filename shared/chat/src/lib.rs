@@ -9,6 +9,7 @@
 //! - [`marks`]: how far a user has a conversation
 //! - [`settings`]: what a user shows to others
 //! - [`entry`]: the entries of a conversation's log
+//! - [`group`]: who is in a group, and who may do what
 //! - [`protocol`]: the JSON frames of both directions
 //! - [`store`]: MongoDB: connections, the log with its delivery contract, rate limits
 //! - [`migration`]: numbers for the documents of the old system
@@ -32,6 +33,8 @@ pub mod settings;
 
 pub mod entry;
 
+pub mod group;
+
 pub mod protocol;
 
 pub mod store;
@@ -43,8 +46,9 @@ pub mod delivery;
 pub use deadline::Deadline;
 pub use delivery::Delivery;
 pub use delivery::push::Push;
-pub use entry::{Content, Draft, Entry, Kind, Text};
+pub use entry::{Content, Draft, Entry, Kind, Recipient, Text};
 pub use error::{Code, Error, Rejection, Result};
+pub use group::{Group, Membership, Role, Title};
 pub use id::{ClientMessageId, ConnectionId, ConversationId, UserId};
 pub use identity::Identity;
 pub use marks::Marks;

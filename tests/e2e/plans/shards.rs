@@ -80,6 +80,7 @@ async fn every_hot_query_names_its_shard() {
         page.expect("a page");
     }
     change(&store, 1, deadline).await;
+    group(&store, deadline).await;
     let marks = Marks::new(1, 1);
     let marked = store.mark(&conversation, &a, marks, now, deadline).await;
     marked.expect("marked");

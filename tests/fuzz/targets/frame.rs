@@ -3,8 +3,10 @@
 
 #![no_main]
 
-use chat::protocol::{ClientFrame, ParsedFrame, SendFrame, ServerFrame, Target};
-use chat::{ClientMessageId, ConversationId, Text, UserId};
+use std::collections::HashSet;
+
+use chat::protocol::{ClientFrame, GroupChange, ParsedFrame, SendFrame, ServerFrame, Target};
+use chat::{ClientMessageId, Content, ConversationId, Recipient, Text, UserId};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 
@@ -23,6 +25,7 @@ fuzz_target!(|bytes: &[u8]| {
             assert!(0 <= frame.marks.read && frame.marks.read <= frame.marks.delivered);
             check_target(frame.target);
         }
+        Ok(ClientFrame::Group(frame)) => check_group(&frame.change),
         Ok(ClientFrame::Change(frame)) => {
             if let Some(message) = &frame.message {
                 assert!((1..=Text::MAX_BYTES).contains(&message.as_str().len()));
@@ -53,6 +56,16 @@ fn valid_id(fields: &Value) -> Option<ClientMessageId> {
     ClientMessageId::try_from(id.to_owned()).ok()
 }
 
+fn check_group(change: &GroupChange) {
+    match change {
+        GroupChange::Create(_, users) | GroupChange::Invite(users) => {
+            let distinct: HashSet<_> = users.iter().collect();
+            assert!(distinct.len() == users.len() && users.len() < Content::MAX_USERS);
+        }
+        _ => {}
+    }
+}
+
 /// A conversation that is named by its id is one of both its users, and of nobody else.
 fn check_target(target: Target) {
     let Target::Conversation(id) = target else {
@@ -62,12 +75,16 @@ fn check_target(target: Target) {
         return;
     };
     assert_eq!(ConversationId::direct(&a, &b), id);
-    let peer = Target::Conversation(id).peer_of(&a);
-    assert_eq!(peer.expect("a conversation of this user"), b);
+    let peer = Target::Conversation(id).recipient(&a);
+    assert_eq!(
+        peer.expect("a conversation of this user"),
+        Recipient::User(b)
+    );
 }
 
 fn check_accepted(text: &str, frame: &SendFrame, id: Option<&ClientMessageId>) {
-    for user in frame.sender_id.iter().chain([&frame.receiver_id]) {
+    let receiver = receiver(frame);
+    for user in frame.sender_id.iter().chain(receiver) {
         let id = user.as_str();
         assert!((1..=UserId::MAX_BYTES).contains(&id.len()));
         assert!(!id.chars().any(char::is_control));
@@ -92,10 +109,25 @@ fn check_accepted(text: &str, frame: &SendFrame, id: Option<&ClientMessageId>) {
     }
 }
 
+fn receiver(frame: &SendFrame) -> Option<&UserId> {
+    match &frame.target {
+        Target::Receiver(id) => Some(id),
+        Target::Conversation(_) => None,
+    }
+}
+
+fn conversation(frame: &SendFrame) -> Option<&ConversationId> {
+    match &frame.target {
+        Target::Receiver(_) => None,
+        Target::Conversation(id) => Some(id),
+    }
+}
+
 fn as_json(frame: &SendFrame, id: Option<&ClientMessageId>) -> Value {
     json!({
         "sender_id": frame.sender_id,
-        "receiver_id": frame.receiver_id,
+        "receiver_id": receiver(frame),
+        "conversation_id": conversation(frame),
         "message": frame.message.as_str(),
         "client_message_id": id,
     })

@@ -6,7 +6,7 @@
 use chat::store::Page;
 use chat::{Entry, Kind, UserId};
 use history::page;
-use history::query::{MAX_LIMIT, Query};
+use history::query::{MAX_LIMIT, Query, Subject};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -24,7 +24,11 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 fn check_accepted(query: &Query) {
-    for user in query.subject.users() {
+    let users = match &query.subject {
+        Subject::Users(users) | Subject::Direct(_, users) => &users[..],
+        Subject::Group(_, reader) => reader.as_slice(),
+    };
+    for user in users {
         assert!((1..=UserId::MAX_BYTES).contains(&user.as_str().len()));
         assert!(!user.as_str().chars().any(char::is_control));
     }
@@ -70,13 +74,16 @@ fn entry(query: &Query, seq: i64) -> Entry {
         message_id: "0".repeat(24),
         conversation_id: query.subject.conversation_id(),
         seq,
-        sender_id: query.subject.users()[0].to_string(),
-        receiver_id: query.subject.users()[1].to_string(),
+        sender_id: "a".to_owned(),
+        receiver_id: None,
         message: "m".to_owned(),
         timestamp: "2026-01-01T00:00:00.000Z".to_owned(),
         client_message_id: None,
         kind: Kind::Text,
         target_seq: None,
+        users: Vec::new(),
+        title: None,
+        role: None,
         edited_seq: None,
         deleted_seq: None,
     }

@@ -156,26 +156,28 @@ impl Delivery {
         known
     }
 
-    /// Tells the devices of a user and of the user's peer how far the user has a conversation: the peer only if
-    /// both show it. Nobody is told on the connection `origin`.
+    /// Tells the devices of a user and of `others` how far the user has a conversation: those others who show it as
+    /// the user does. Nobody is told on the connection `origin`.
     pub async fn send_receipt(
         &self,
         receipt: Receipt,
-        peer: &UserId,
+        others: &[UserId],
         origin: &ConnectionId,
         now: DateTime<Utc>,
         deadline: Deadline,
     ) {
-        let user = receipt.user_id.clone();
-        let settings = self.settings.of(&self.store, [&user, peer], now, deadline);
-        // If the settings cannot be read, the peer finds the marks in its list.
-        let is_shown = settings
-            .await
-            .is_ok_and(|all| all.iter().all(|it| it.receipts));
-        let mut users = vec![user];
-        if is_shown && *peer != users[0] {
-            users.push(peer.clone());
-        }
+        let mut users = vec![receipt.user_id.clone()];
+        users.extend_from_slice(others);
+        let settings = self.settings.of(&self.store, &users, now, deadline);
+        // If the settings cannot be read, the others find the marks in their lists.
+        let settings = settings.await.unwrap_or_default();
+        let shows = |index: usize| settings.get(index).is_some_and(|it| it.receipts);
+        let told = |index: usize| index == 0 || (shows(0) && shows(index));
+        let users = users.into_iter().enumerate();
+        let users: Vec<UserId> = users
+            .filter(|(index, _)| told(*index))
+            .map(|(_, user)| user)
+            .collect();
         let frame = ServerFrame::Receipt(receipt).to_json().into();
         self.hint(&users, frame, Some(origin), now, deadline).await;
     }

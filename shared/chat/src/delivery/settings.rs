@@ -25,7 +25,7 @@ impl Default for SettingsCache {
 }
 
 impl SettingsCache {
-    /// Returns the settings of two users, at most a minute old.
+    /// Returns the settings of users in their order, at most a minute old.
     ///
     /// # Errors
     ///
@@ -33,22 +33,22 @@ impl SettingsCache {
     pub async fn of(
         &self,
         store: &Store,
-        users: [&UserId; 2],
+        users: &[UserId],
         now: DateTime<Utc>,
         deadline: Deadline,
-    ) -> Result<[Settings; 2]> {
-        if let [Some(a), Some(b)] = users.map(|user| self.get(user, now)) {
-            return Ok([a, b]);
+    ) -> Result<Vec<Settings>> {
+        let known: Option<Vec<Settings>> = users.iter().map(|user| self.get(user, now)).collect();
+        if let Some(known) = known {
+            return Ok(known);
         }
-        let read = store
-            .settings_of(&users.map(UserId::clone), deadline)
-            .await?;
+        let read = store.settings_of(users, deadline).await?;
         let mut cache = self.0.lock();
-        Ok(users.map(|user| {
+        let settings = users.iter().map(|user| {
             let settings = read[user];
             cache.put(user.clone(), (settings, now));
             settings
-        }))
+        });
+        Ok(settings.collect())
     }
 
     fn get(&self, user: &UserId, now: DateTime<Utc>) -> Option<Settings> {

@@ -3,7 +3,11 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::{ClientMessageId, Code, ConversationId, Marks, Rejection, Text, UserId};
+use crate::group::not_yours;
+use crate::{
+    ClientMessageId, Code, Content, ConversationId, Marks, Recipient, Rejection, Role, Text, Title,
+    UserId,
+};
 
 /// A frame from a client.
 ///
@@ -11,6 +15,12 @@ use crate::{ClientMessageId, Code, ConversationId, Marks, Rejection, Text, UserI
 /// {"action":"sendMessage","receiver_id":"…","message":"…","sender_id":"…","client_message_id":"…","after":11}
 /// {"action":"editMessage","conversation_id":"…","seq":11,"message":"…","client_message_id":"…","after":12}
 /// {"action":"deleteMessage","conversation_id":"…","seq":11,"client_message_id":"…","after":12}
+/// {"action":"createGroup","title":"…","users":["…"],"client_message_id":"…"}
+/// {"action":"invite","conversation_id":"…","users":["…"],"client_message_id":"…","after":12}
+/// {"action":"removeMember","conversation_id":"…","user_id":"…","client_message_id":"…","after":12}
+/// {"action":"leave","conversation_id":"…","client_message_id":"…","after":12}
+/// {"action":"rename","conversation_id":"…","title":"…","client_message_id":"…","after":12}
+/// {"action":"setRole","conversation_id":"…","user_id":"…","role":"owner","client_message_id":"…","after":12}
 /// {"action":"typing","receiver_id":"…"}
 /// {"action":"typing","conversation_id":"…"}
 /// {"action":"mark","conversation_id":"…","read":11,"delivered":12}
@@ -26,6 +36,8 @@ pub enum ClientFrame {
     Send(SendFrame),
     /// Changes a text of the user, or takes it back.
     Change(ChangeFrame),
+    /// Begins or changes a group.
+    Group(GroupFrame),
     /// Tells the others of a conversation that the user writes a message.
     Typing(Target),
     /// Tells how far the user has a conversation.
@@ -39,8 +51,8 @@ pub enum ClientFrame {
 pub struct SendFrame {
     /// The sender as the client names it; to be compared with the user of the connection.
     pub sender_id: Option<UserId>,
-    /// The receiver.
-    pub receiver_id: UserId,
+    /// The conversation.
+    pub target: Target,
     /// The text.
     pub message: Text,
     /// The number up to which the client has the conversation.
@@ -58,6 +70,34 @@ pub struct ChangeFrame {
     pub message: Option<Text>,
     /// The number up to which the client has the conversation.
     pub after: Option<i64>,
+}
+
+/// The fields of a frame that begins or changes a group.
+#[derive(Debug)]
+pub struct GroupFrame {
+    /// The group; `None` if it begins.
+    pub conversation_id: Option<ConversationId>,
+    /// What happens.
+    pub change: GroupChange,
+    /// The number up to which the client has the conversation.
+    pub after: Option<i64>,
+}
+
+/// A change of a group.
+#[derive(Debug)]
+pub enum GroupChange {
+    /// It begins.
+    Create(Title, Vec<UserId>),
+    /// Users join.
+    Invite(Vec<UserId>),
+    /// A member is removed.
+    Remove(UserId),
+    /// The user leaves.
+    Leave,
+    /// It gets another name.
+    Rename(Title),
+    /// A member gets another role.
+    SetRole(UserId, Role),
 }
 
 /// The fields of a mark frame. Either number may be left out, and the conversation is named like in a typing frame.
@@ -79,23 +119,21 @@ pub enum Target {
 }
 
 impl Target {
-    /// Returns the user with whom `user` talks in it.
+    /// Returns with whom `user` talks in it.
     ///
     /// # Errors
     ///
-    /// [`Code::Forbidden`]: it is not a conversation of `user`. Whether it exists makes no difference.
-    pub fn peer_of(self, user: &UserId) -> Result<UserId, Rejection> {
-        let users = match self {
-            Self::Receiver(peer) => return Ok(peer),
-            Self::Conversation(id) => id.users(),
+    /// [`Code::Forbidden`]: it is no group, and not a conversation of `user`. Whether it exists makes no difference.
+    pub fn recipient(self, user: &UserId) -> Result<Recipient, Rejection> {
+        let id = match self {
+            Self::Receiver(peer) => return Ok(Recipient::User(peer)),
+            Self::Conversation(id) => id,
         };
-        match users {
-            Some([a, b]) if a == *user => Ok(b),
-            Some([a, b]) if b == *user => Ok(a),
-            _ => Err(Rejection::new(
-                Code::Forbidden,
-                "That is no conversation of yours.",
-            )),
+        match id.users() {
+            Some([a, b]) if a == *user => Ok(Recipient::User(b)),
+            Some([a, b]) if b == *user => Ok(Recipient::User(a)),
+            None if id.is_group() => Ok(Recipient::Group(id)),
+            _ => Err(not_yours()),
         }
     }
 }
@@ -174,7 +212,7 @@ impl ParsedFrame {
 impl ClientFrame {
     /// Returns whether it adds an entry to the log.
     fn appends(&self) -> bool {
-        matches!(self, Self::Send(_) | Self::Change(_))
+        matches!(self, Self::Send(_) | Self::Change(_) | Self::Group(_))
     }
 
     /// Reads the fields of a frame. `id_check` is an error if its `client_message_id` is malformed,
@@ -190,7 +228,12 @@ impl ClientFrame {
                     sender_id: take_string(&mut fields, "sender_id")?
                         .map(UserId::try_from)
                         .transpose()?,
-                    receiver_id: take_required(&mut fields, "receiver_id")?.try_into()?,
+                    target: match action {
+                        Some(_) => take_target(&mut fields)?,
+                        None => {
+                            Target::Receiver(take_required(&mut fields, "receiver_id")?.try_into()?)
+                        }
+                    },
                     message: take_required(&mut fields, "message")?.try_into()?,
                     after: match action {
                         Some(_) => take_integer(&mut fields, "after")?,
@@ -213,6 +256,20 @@ impl ClientFrame {
                 };
                 id_check.map(|()| Self::Change(frame))
             }
+            Some(
+                action @ ("createGroup" | "invite" | "removeMember" | "leave" | "rename"
+                | "setRole"),
+            ) => {
+                let frame = GroupFrame {
+                    conversation_id: match action {
+                        "createGroup" => None,
+                        _ => Some(take_required(&mut fields, "conversation_id")?.into()),
+                    },
+                    change: GroupChange::take(action, &mut fields)?,
+                    after: take_integer(&mut fields, "after")?,
+                };
+                id_check.map(|()| Self::Group(frame))
+            }
             Some("typing") => Ok(Self::Typing(take_target(&mut fields)?)),
             Some("mark") => Ok(Self::Mark(MarkFrame {
                 target: take_target(&mut fields)?,
@@ -221,6 +278,29 @@ impl ClientFrame {
             Some("ping") => Ok(Self::Ping),
             Some(_) => Err(invalid("`action` is none of the protocol.")),
         }
+    }
+}
+
+impl GroupChange {
+    fn take(action: &str, fields: &mut Map<String, Value>) -> Result<Self, Rejection> {
+        let mut user = || take_required(fields, "user_id")?.try_into();
+        Ok(match action {
+            "removeMember" => Self::Remove(user()?),
+            "setRole" => {
+                let user = user()?;
+                Self::SetRole(user, take_role(fields)?)
+            }
+            "leave" => Self::Leave,
+            "invite" => match take_users(fields)? {
+                users if users.is_empty() => return Err(invalid("`users` is missing or empty.")),
+                users => Self::Invite(users),
+            },
+            "rename" => Self::Rename(take_required(fields, "title")?.try_into()?),
+            _ => {
+                let title = take_required(fields, "title")?.try_into()?;
+                Self::Create(title, take_users(fields)?)
+            }
+        })
     }
 }
 
@@ -257,6 +337,37 @@ fn take_target(fields: &mut Map<String, Value>) -> Result<Target, Rejection> {
         _ => Err(invalid(
             "Either `conversation_id` or `receiver_id` must be given.",
         )),
+    }
+}
+
+/// Takes a list of users, each of them once.
+fn take_users(fields: &mut Map<String, Value>) -> Result<Vec<UserId>, Rejection> {
+    let values = match fields.remove("users") {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(Value::Array(values)) => values,
+        Some(_) => return Err(invalid("`users` must be an array.")),
+    };
+    if values.len() >= Content::MAX_USERS {
+        return Err(invalid("`users` may have 49 users at most."));
+    }
+    let mut users: Vec<UserId> = Vec::new();
+    for value in values {
+        let Value::String(id) = value else {
+            return Err(invalid("`users` must be an array of strings."));
+        };
+        let user = id.try_into()?;
+        if !users.contains(&user) {
+            users.push(user);
+        }
+    }
+    Ok(users)
+}
+
+fn take_role(fields: &mut Map<String, Value>) -> Result<Role, Rejection> {
+    match take_required(fields, "role")?.as_str() {
+        "owner" => Ok(Role::Owner),
+        "member" => Ok(Role::Member),
+        _ => Err(invalid("`role` must be \"owner\" or \"member\".")),
     }
 }
 
@@ -321,7 +432,7 @@ mod tests {
             panic!("not a send frame");
         };
         assert_eq!(send.sender_id.expect("a sender").as_str(), "a");
-        assert_eq!(send.receiver_id.as_str(), "b");
+        assert!(matches!(send.target, Target::Receiver(id) if id.as_str() == "b"));
         assert_eq!(send.message.as_str(), "hi");
         assert!(parsed.client_message_id.is_none());
     }

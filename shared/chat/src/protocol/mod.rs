@@ -10,5 +10,7 @@ pub mod server;
 
 pub mod subprotocol;
 
-pub use client::{ChangeFrame, ClientFrame, MarkFrame, ParsedFrame, SendFrame, Target};
+pub use client::{
+    ChangeFrame, ClientFrame, GroupChange, GroupFrame, MarkFrame, ParsedFrame, SendFrame, Target,
+};
 pub use server::{Ack, ErrorFrame, Receipt, ServerFrame, Status};

@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use crate::entry::Kind;
 use crate::settings::Settings;
 use crate::{ClientMessageId, Code, ConversationId, Entry, Error, Marks, UserId};
 
@@ -30,7 +29,7 @@ use crate::{ClientMessageId, Code, ConversationId, Entry, Error, Marks, UserId};
 pub enum ServerFrame {
     /// A text, to every connection of the receiver and the other ones of the sender.
     Message(Entry),
-    /// An entry of another kind; to modern clients only.
+    /// An entry of another kind, or of a group; to modern clients only.
     Entry(Entry),
     /// The message is stored.
     Ack(Ack),
@@ -118,9 +117,10 @@ pub struct ErrorFrame {
 impl ServerFrame {
     /// Returns the frame of an entry.
     pub fn entry(entry: Entry) -> Self {
-        match entry.kind {
-            Kind::Text => Self::Message(entry),
-            Kind::Edit | Kind::Delete => Self::Entry(entry),
+        if entry.kind.is_text() && entry.receiver_id.is_some() {
+            Self::Message(entry)
+        } else {
+            Self::Entry(entry)
         }
     }
 
@@ -149,7 +149,7 @@ mod tests {
 
     use super::*;
     use crate::protocol::ParsedFrame;
-    use crate::{Rejection, Text};
+    use crate::{Kind, Rejection, Text};
 
     /// The payload limit of API Gateway in bytes, which holds in both directions.
     const GATEWAY_MAX_BYTES: usize = ParsedFrame::MAX_BYTES;
@@ -214,9 +214,12 @@ mod tests {
             conversation_id: ConversationId::direct(&sender, &receiver),
             seq: i64::MIN,
             sender_id: sender.as_str().to_owned(),
-            receiver_id: receiver.as_str().to_owned(),
+            receiver_id: Some(receiver.as_str().to_owned()),
             kind: Kind::Delete,
             target_seq: Some(i64::MIN),
+            users: Vec::new(),
+            title: None,
+            role: None,
             message: "\u{1}".repeat(Text::MAX_BYTES),
             timestamp: "2026-11-22T11:15:03.123Z".to_owned(),
             client_message_id: Some(

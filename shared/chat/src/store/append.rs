@@ -8,6 +8,7 @@
 //! A send is two operations in a row: a read of the newest number, then the insert. Where the
 //! [memory](super::memory) of this process is mostly right, it is the insert alone.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,27 +22,18 @@ use mongodb::results::InsertManyResult;
 use super::memory::{Memory, Tail};
 use super::stored_entry::StoredEntry;
 use super::{DUPLICATE_KEY, OPERATION_TIMEOUT, Store, perform};
-use crate::{ConversationId, Deadline, Draft, Entry, Result};
+use crate::{Content, ConversationId, Deadline, Draft, Entry, Rejection, Result, UserId};
 
 /// The result of an append.
 pub struct Appended {
     /// The stored entry.
     pub entry: Entry,
+    /// The users to whom it goes.
+    pub recipients: Vec<UserId>,
     /// Whether an earlier send under the same `client_message_id` had stored it.
     pub duplicate: bool,
     /// Attempts that were repeated, mostly because the number was taken.
     pub conflicts: u32,
-}
-
-impl Appended {
-    /// Returns the result of a send whose own entry has this `id`.
-    fn new(stored: StoredEntry, id: ObjectId, conflicts: u32) -> Self {
-        Self {
-            duplicate: stored._id != id,
-            entry: stored.into(),
-            conflicts,
-        }
-    }
 }
 
 /// The server's error code for a write that another one has met.
@@ -59,6 +51,47 @@ const ASSIGN: &str = "assign seq";
 /// get the next number.
 pub(super) type ConversationLock = Arc<tokio::sync::Mutex<Memory>>;
 
+/// An entry that has its number.
+struct Numbered {
+    entry: Entry,
+    duplicate: bool,
+    conflicts: u32,
+}
+
+impl Numbered {
+    /// Returns the result of a send whose own entry has this `id`.
+    fn new(stored: StoredEntry, id: ObjectId, conflicts: u32) -> Self {
+        Self {
+            duplicate: stored._id != id,
+            entry: stored.into(),
+            conflicts,
+        }
+    }
+
+    fn appended(self, memory: &Memory) -> Appended {
+        Appended {
+            recipients: memory.recipients(&self.entry),
+            entry: self.entry,
+            duplicate: self.duplicate,
+            conflicts: self.conflicts,
+        }
+    }
+}
+
+impl Memory {
+    /// Returns what a draft says, if it may follow the remembered end.
+    fn permit<'a>(
+        &self,
+        draft: &'a Draft,
+        group_size: usize,
+    ) -> Result<Cow<'a, Content>, Rejection> {
+        match &self.group {
+            Some(known) => known.group.permit(draft, group_size),
+            None => Ok(Cow::Borrowed(&draft.content)),
+        }
+    }
+}
+
 impl Store {
     /// Stores an entry under the next number of its conversation. Returns after a majority write.
     ///
@@ -68,6 +101,7 @@ impl Store {
     /// # Errors
     ///
     /// - [`Code::IdConflict`](crate::Code::IdConflict): that entry says something else.
+    /// - Those of [`Group::permit`](crate::Group::permit), in a group.
     /// - [`Error::Unavailable`](crate::Error::Unavailable): the database failed or the deadline
     ///   passed, or other writers took each number for two seconds; the entry may or may not be
     ///   stored, and a resend with the same `client_message_id` is safe.
@@ -80,35 +114,15 @@ impl Store {
         let lock = self.lock(&draft.conversation_id);
         let mut memory = lock.lock().await;
         if !memory.is_trusted(draft.after) {
-            let newest = self
-                .read_tail(&draft.conversation_id, draft.after, &memory, deadline)
+            self.look(&draft.conversation_id, draft.after, &mut memory, deadline)
                 .await?;
-            memory.learn(newest);
         }
-        let id = ObjectId::new();
-        let numbering = deadline.within(NUMBERING_TIMEOUT);
-        let mut conflicts = 0;
-        loop {
-            let entry = Arc::new(memory.tail.followed_by(draft, id, now));
-            // Past the deadline the client has an error already: nothing may be stored then.
-            deadline.check(ASSIGN)?;
-            if self.insert(Arc::clone(&entry), deadline).await? {
-                memory.tail = Tail::of(&entry);
-                return Ok(Appended::new(Arc::unwrap_or_clone(entry), id, conflicts));
-            }
-            numbering.pause(ASSIGN, backoff(conflicts)).await?;
-            let (stored, newest) = tokio::join!(
-                self.find_stored(draft, id, deadline),
-                self.read_tail(&draft.conversation_id, draft.after, &memory, deadline),
-            );
-            memory.learn(newest?);
-            if let Some(stored) = stored? {
-                let appended = Appended::new(stored, id, conflicts);
-                draft.check_resend(&appended.entry)?;
-                return Ok(appended);
-            }
-            conflicts += 1;
+        let numbered = self.number(draft, &mut memory, now, deadline).await?;
+        if let Some(known) = &mut memory.group {
+            self.project(&draft.conversation_id, known, deadline)
+                .await?;
         }
+        Ok(numbered.appended(&memory))
     }
 
     /// Returns the entry that an earlier send has stored under a draft's `client_message_id`, if there is one.
@@ -117,6 +131,62 @@ impl Store {
     ///
     /// As [`Store::append`].
     pub async fn earlier(&self, draft: &Draft, deadline: Deadline) -> Result<Option<Appended>> {
+        let lock = self.lock(&draft.conversation_id);
+        let mut memory = lock.lock().await;
+        let Some(numbered) = self.find_earlier(draft, deadline).await? else {
+            return Ok(None);
+        };
+        if memory.group.is_none() {
+            self.look(&draft.conversation_id, draft.after, &mut memory, deadline)
+                .await?;
+        }
+        Ok(Some(numbered.appended(&memory)))
+    }
+
+    /// Inserts an entry under the next number, if it may follow the one before, or finds it.
+    async fn number(
+        &self,
+        draft: &Draft,
+        memory: &mut Memory,
+        now: DateTime<Utc>,
+        deadline: Deadline,
+    ) -> Result<Numbered> {
+        let id = ObjectId::new();
+        let numbering = deadline.within(NUMBERING_TIMEOUT);
+        let mut conflicts = 0;
+        loop {
+            let content = match memory.permit(draft, self.group_size) {
+                Ok(content) => content,
+                Err(rejection) => {
+                    let earlier = self.find_earlier(draft, deadline).await?;
+                    return Ok(earlier.ok_or(rejection)?);
+                }
+            };
+            let entry = Arc::new(memory.tail.followed_by(draft, &content, id, now));
+            // Past the deadline the client has an error already: nothing may be stored then.
+            deadline.check(ASSIGN)?;
+            if self.insert(Arc::clone(&entry), deadline).await? {
+                memory.tail = Tail::of(&entry);
+                let numbered = Numbered::new(Arc::unwrap_or_clone(entry), id, conflicts);
+                memory.append(&numbered.entry);
+                return Ok(numbered);
+            }
+            numbering.pause(ASSIGN, backoff(conflicts)).await?;
+            let (stored, looked) = tokio::join!(
+                self.find_stored(draft, id, deadline),
+                self.look(&draft.conversation_id, draft.after, memory, deadline),
+            );
+            looked?;
+            if let Some(stored) = stored? {
+                let numbered = Numbered::new(stored, id, conflicts);
+                draft.check_resend(&numbered.entry)?;
+                return Ok(numbered);
+            }
+            conflicts += 1;
+        }
+    }
+
+    async fn find_earlier(&self, draft: &Draft, deadline: Deadline) -> Result<Option<Numbered>> {
         if draft.client_message_id.is_none() {
             return Ok(None);
         }
@@ -124,13 +194,31 @@ impl Store {
         let Some(stored) = self.find_stored(draft, id, deadline).await? else {
             return Ok(None);
         };
-        let appended = Appended::new(stored, id, 0);
-        draft.check_resend(&appended.entry)?;
-        Ok(Some(appended))
+        let numbered = Numbered::new(stored, id, 0);
+        draft.check_resend(&numbered.entry)?;
+        Ok(Some(numbered))
+    }
+
+    /// Brings the memory of a conversation up to its newest entry, which is searched from the number on that a client
+    /// has.
+    async fn look(
+        &self,
+        conversation_id: &ConversationId,
+        after: Option<i64>,
+        memory: &mut Memory,
+        deadline: Deadline,
+    ) -> Result<()> {
+        if conversation_id.is_group() {
+            return self.look_at_group(conversation_id, memory, deadline).await;
+        }
+        let newest = self.read_tail(conversation_id, after, memory, deadline);
+        let newest = newest.await?;
+        memory.learn(newest);
+        Ok(())
     }
 
     /// Returns the lock of a conversation. It is made when it is first asked for.
-    fn lock(&self, conversation_id: &ConversationId) -> ConversationLock {
+    pub(super) fn lock(&self, conversation_id: &ConversationId) -> ConversationLock {
         let memory = || ConversationLock::new(Memory::new(self.trusts_memory).into());
         let mut locks = self.locks.lock();
         Arc::clone(locks.get_or_insert_mut(conversation_id.clone(), memory))
@@ -198,9 +286,8 @@ impl Store {
         let lock = self.lock(conversation_id);
         let mut memory = lock.lock().await;
         if memory.tail.seq < asked {
-            let tail = self.read_tail(conversation_id, Some(asked), &memory, deadline);
-            let newest = tail.await?;
-            memory.learn(newest);
+            self.look(conversation_id, Some(asked), &mut memory, deadline)
+                .await?;
         }
         Ok(memory.tail.seq)
     }
@@ -210,7 +297,7 @@ impl Store {
     /// Nothing there means that the client is wrong, or that the messages were deleted: the search goes
     /// on below, from a number that the conversation has reached. So a wrong number costs time and never
     /// makes a hole.
-    async fn read_tail(
+    pub(super) async fn read_tail(
         &self,
         conversation_id: &ConversationId,
         after: Option<i64>,

@@ -20,6 +20,11 @@ pub(super) fn numbered(conversation_id: &ConversationId, seq: i64) -> Document {
     doc! {"conversation_id": conversation_id.as_str(), "seq": {"$gte": seq, "$lte": seq}}
 }
 
+/// Returns the range of the numbers of a conversation from one on.
+pub(super) fn numbers_from(conversation_id: &ConversationId, seq: i64) -> Document {
+    doc! {"conversation_id": conversation_id.as_str(), "seq": {"$gte": seq}}
+}
+
 /// Returns the conditions of a text that is not deleted.
 pub(super) fn visible_text() -> Document {
     doc! {"kind": {"$exists": false}, "deleted_seq": {"$exists": false}}

@@ -45,7 +45,7 @@ pub async fn create(database: &Database) -> Result<()> {
 
 /// The first two are unique, and the delivery contract rests on that. They leave out documents of the old
 /// system, several of which would collide: these lack the fields until they are numbered.
-fn messages() -> [IndexModel; 3] {
+fn messages() -> [IndexModel; 4] {
     let having = |field: &str| doc! {field: {"$exists": true}};
     let unique_with = |field: &str| {
         IndexOptions::builder()
@@ -76,6 +76,12 @@ fn messages() -> [IndexModel; 3] {
             "conversation_id_1_target_seq_1",
             doc! {"conversation_id": 1, "target_seq": 1},
             only_with("target_seq"),
+        ),
+        // Finds the entries that have changed a group since its projection was written.
+        index(
+            "conversation_id_1_kind_1_seq_1",
+            doc! {"conversation_id": 1, "kind": 1, "seq": 1},
+            only_with("kind"),
         ),
     ]
 }

@@ -3,7 +3,8 @@
 //! A page is read in three steps: the user's own documents in [`members`](super::members), in the order of their
 //! hints; then at once for all conversations of the page the newest entry and the newest text, and the marks and
 //! settings of the others; then the count of unread texts up to the newest entry, and the newest text where there are
-//! only other entries after the hint. What is shown comes from the log; only the order over many pages rests on the
+//! only other entries after the hint. Groups have no hints in `members`: their documents in `conversations` are one more
+//! step, and the first page has all of them. What is shown comes from the log; only the order over many pages rests on the
 //! hints, and is right to a minute.
 
 use std::cmp::Reverse;
@@ -21,13 +22,16 @@ use super::filter::visible_text;
 use super::members::Member;
 use super::stored_entry::StoredEntry;
 use super::{OPERATION_TIMEOUT, Store, perform};
-use crate::{ConversationId, Deadline, Entry, Marks, Result, UserId, timestamp};
+use crate::{ConversationId, Deadline, Entry, Marks, Result, Role, Title, UserId, timestamp};
 
 /// The count of unread messages at which counting ends.
 const MAX_UNREAD: i64 = 100;
 
 /// The entries that are looked at for it: the user's own are among them.
 const MAX_COUNTED: i64 = 1_000;
+
+/// The groups of a user that are listed at most: those that the user joined last.
+const MAX_GROUPS: i64 = 200;
 
 /// The entries before a hint that are looked at for the newest text.
 const LOOK_BACK: i64 = 50;
@@ -69,7 +73,7 @@ impl ListCursor {
     /// Returns the filter of the documents behind it.
     fn filter(self) -> Document {
         doc! {
-            "last_at": {"$lte": self.last_at},
+            "last_at": {"$gt": bson::DateTime::MIN, "$lte": self.last_at},
             "$or": [{"last_at": {"$lt": self.last_at}}, {"_id": {"$lt": self.id}}],
         }
     }
@@ -95,12 +99,26 @@ pub struct ListedConversation {
     pub marks: Marks,
     /// Those of the other user, if both show them.
     pub peer_marks: Option<Marks>,
+    /// The other side.
+    pub with: ListedWith,
+}
+
+/// The other side of a listed conversation.
+pub enum ListedWith {
     /// The other user; the user if the conversation is with oneself.
-    pub peer_id: UserId,
+    Peer(UserId),
+    /// A group.
+    Group {
+        /// Its name.
+        title: Title,
+        /// The user's role.
+        role: Role,
+    },
 }
 
 impl Store {
-    /// Reads up to `limit` conversations of a user from their newest on, or from a place in the list on.
+    /// Reads up to `limit` direct conversations of a user from their newest on, or from a place in the list on. With
+    /// `groups`, also all groups of the user.
     ///
     /// # Errors
     ///
@@ -110,16 +128,28 @@ impl Store {
         user_id: &UserId,
         before: Option<ListCursor>,
         limit: usize,
+        groups: bool,
         deadline: Deadline,
     ) -> Result<ListPage> {
-        let mut rows = self.find_rows(user_id, before, limit + 1, deadline).await?;
+        let (rows, groups) = tokio::try_join!(
+            self.find_rows(user_id, before, limit + 1, deadline),
+            async {
+                if groups {
+                    self.find_group_rows(user_id, deadline).await
+                } else {
+                    Ok(Vec::new())
+                }
+            }
+        )?;
+        let mut rows = rows;
         let has_more = rows.len() > limit;
         rows.truncate(limit);
         let next = rows.last().filter(|_| has_more).map(ListCursor::of);
+        let titles = self.add_groups(&mut rows, groups, deadline).await?;
         let conversations = if rows.is_empty() {
             Vec::new()
         } else {
-            self.listed(user_id, &rows, deadline).await?
+            self.listed(user_id, &rows, titles, deadline).await?
         };
         Ok(ListPage {
             conversations,
@@ -132,12 +162,19 @@ impl Store {
         &self,
         user_id: &UserId,
         rows: &[Member],
+        mut titles: HashMap<ConversationId, Title>,
         deadline: Deadline,
     ) -> Result<Vec<ListedConversation>> {
-        let peers = rows.iter().map(|row| peer(&row.conversation_id, user_id));
-        let peers: Vec<Option<UserId>> = peers.collect();
-        let users = peers.iter().flatten().chain([user_id]);
-        let users: Vec<UserId> = users.cloned().collect();
+        let with = |row: &Member| match peer(&row.conversation_id, user_id) {
+            Some(peer) => Some(ListedWith::Peer(peer)),
+            None => Some(ListedWith::Group {
+                title: titles.remove(&row.conversation_id)?,
+                role: row.membership.role(),
+            }),
+        };
+        let with: Vec<Option<ListedWith>> = rows.iter().map(with).collect();
+        let mut users = vec![user_id.clone()];
+        users.extend(with.iter().flatten().filter_map(ListedWith::peer).cloned());
         let (mut ends, others, settings) = tokio::try_join!(
             self.find_ends(rows, deadline),
             self.marks_of_others(rows, user_id, deadline),
@@ -151,9 +188,9 @@ impl Store {
             ends.add(text);
         }
         let shows_receipts = |user: &UserId| settings.get(user).is_some_and(|it| it.receipts);
-        let listed = |(row, peer_id): (&Member, Option<UserId>)| {
-            let (id, peer_id) = (&row.conversation_id, peer_id?);
-            let is_shown = shows_receipts(user_id) && shows_receipts(&peer_id);
+        let listed = |(row, with): (&Member, Option<ListedWith>)| {
+            let (id, with) = (&row.conversation_id, with?);
+            let is_shown = shows_receipts(user_id) && with.peer().is_some_and(shows_receipts);
             let end = ends.0.get(id)?;
             Some(ListedConversation {
                 newest_entry_seq: end.newest.seq,
@@ -161,10 +198,10 @@ impl Store {
                 unread: unread.get(id).copied().unwrap_or(0).min(MAX_UNREAD),
                 marks: row.marks,
                 peer_marks: is_shown.then(|| others.get(id).copied().unwrap_or_default()),
-                peer_id,
+                with,
             })
         };
-        let mut conversations: Vec<_> = rows.iter().zip(peers).filter_map(listed).collect();
+        let mut conversations: Vec<_> = rows.iter().zip(with).filter_map(listed).collect();
         conversations.sort_by_key(|it| Reverse(timestamp::parse(&it.preview.timestamp)));
         Ok(conversations)
     }
@@ -177,7 +214,9 @@ impl Store {
         deadline: Deadline,
     ) -> Result<Vec<Member>> {
         let mut filter = doc! {"user_id": user_id.as_str()};
-        filter.extend(before.map(ListCursor::filter).unwrap_or_default());
+        // Groups have no hints.
+        let all = || doc! {"last_at": {"$gt": bson::DateTime::MIN}};
+        filter.extend(before.map_or_else(all, ListCursor::filter));
         let members = self.members.clone();
         let find = async move {
             let found = members
@@ -190,6 +229,64 @@ impl Store {
             found.try_collect().await
         };
         perform("look-up of a user's conversations", deadline, find).await
+    }
+
+    /// Returns the documents of a user in the groups that the user is in.
+    async fn find_group_rows(&self, user_id: &UserId, deadline: Deadline) -> Result<Vec<Member>> {
+        let filter = doc! {"user_id": user_id.as_str(), "last_at": null};
+        let members = self.members.clone();
+        let find = async move {
+            let found = members
+                .find(filter)
+                .sort(doc! {"_id": -1})
+                .limit(MAX_GROUPS)
+                .max_time(OPERATION_TIMEOUT)
+                .await?;
+            found.try_collect().await
+        };
+        let mut rows: Vec<Member> = perform("look-up of a user's groups", deadline, find).await?;
+        rows.retain(|row| row.membership.is_member());
+        Ok(rows)
+    }
+
+    /// Adds groups to the rows of a page, with a number that each has reached as its hint. Returns their titles.
+    async fn add_groups(
+        &self,
+        rows: &mut Vec<Member>,
+        groups: Vec<Member>,
+        deadline: Deadline,
+    ) -> Result<HashMap<ConversationId, Title>> {
+        if groups.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let ids = groups.iter().map(|row| row.conversation_id.as_str());
+        let found = self.find_groups(ids.collect(), deadline).await?;
+        for mut row in groups {
+            if let Some(group) = found.get(&row.conversation_id) {
+                row.last_seq = group.reached_seq.max(row.membership.joined_seq);
+                rows.push(row);
+            }
+        }
+        let titles = found.into_iter().map(|(id, group)| (id, group.title));
+        Ok(titles.collect())
+    }
+
+    async fn find_groups(
+        &self,
+        ids: Vec<&str>,
+        deadline: Deadline,
+    ) -> Result<HashMap<ConversationId, GroupDocument>> {
+        let conversations = self.conversations.clone_with_type::<GroupDocument>();
+        let filter = doc! {"_id": {"$in": ids}, "title": {"$exists": true}};
+        let find = async move {
+            let found = conversations
+                .find(filter)
+                .max_time(OPERATION_TIMEOUT)
+                .await?;
+            let by_id = found.map_ok(|group| (group._id.clone(), group));
+            by_id.try_collect().await
+        };
+        perform("look-up of groups", deadline, find).await
     }
 
     /// Returns the end of each conversation.
@@ -218,7 +315,8 @@ impl Store {
             end.is_some_and(|end| end.text.is_none())
         };
         let before_hint = |row: &Member| {
-            let range = doc! {"$gte": row.last_seq - LOOK_BACK, "$lt": row.last_seq};
+            let first = (row.last_seq - LOOK_BACK).max(row.membership.joined_seq);
+            let range = doc! {"$gte": first, "$lt": row.last_seq};
             doc! {"conversation_id": row.conversation_id.as_str(), "seq": range}
         };
         let ranges: Vec<Document> = rows.iter().filter(without_text).map(before_hint).collect();
@@ -265,7 +363,7 @@ impl Store {
             unread: i64,
         }
         let after_mark = |row: &Member| {
-            let read = row.marks.read;
+            let read = row.marks.read.max(row.membership.joined_seq);
             let newest = ends.0.get(&row.conversation_id)?.newest.seq;
             let range = doc! {"$gt": read, "$lte": newest.min(read + MAX_COUNTED)};
             let id = row.conversation_id.as_str();
@@ -298,17 +396,19 @@ impl Store {
         perform("count of unread messages", deadline, count).await
     }
 
-    /// Returns the marks of the other member of each conversation.
+    /// Returns the marks of the other member of each direct conversation.
     async fn marks_of_others(
         &self,
         rows: &[Member],
         user_id: &UserId,
         deadline: Deadline,
     ) -> Result<HashMap<ConversationId, Marks>> {
-        let ids: Vec<&str> = rows
-            .iter()
-            .map(|row| row.conversation_id.as_str())
-            .collect();
+        let direct = rows.iter().filter(|row| !row.conversation_id.is_group());
+        let ids = direct.map(|row| row.conversation_id.as_str());
+        let ids: Vec<&str> = ids.collect();
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
         let filter = doc! {
             "conversation_id": {"$in": ids},
             "user_id": {"$ne": user_id.as_str()},
@@ -321,6 +421,24 @@ impl Store {
             .map(|member| (member.conversation_id, member.marks));
         Ok(marks.collect())
     }
+}
+
+impl ListedWith {
+    fn peer(&self) -> Option<&UserId> {
+        match self {
+            Self::Peer(peer) => Some(peer),
+            Self::Group { .. } => None,
+        }
+    }
+}
+
+/// The document of a group in `conversations`.
+#[derive(Deserialize)]
+struct GroupDocument {
+    _id: ConversationId,
+    title: Title,
+    #[serde(default)]
+    reached_seq: i64,
 }
 
 /// The ends of conversations.

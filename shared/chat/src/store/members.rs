@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use super::updates::upsert_all;
 use super::{MEMBERS, OPERATION_TIMEOUT, Store, date, is_duplicate_key, perform};
-use crate::{ConversationId, Deadline, Entry, Marks, Result, UserId, timestamp};
+use crate::{ConversationId, Deadline, Entry, Marks, Membership, Result, UserId, timestamp};
 
 /// The time for which the hints of a conversation are left as they are.
 const PAUSE: TimeDelta = TimeDelta::seconds(60);
@@ -45,8 +45,18 @@ pub(super) struct Member {
     pub(super) wrote: bool,
     #[serde(flatten)]
     pub(super) marks: Marks,
+    /// The membership in a group.
+    #[serde(flatten)]
+    pub(super) membership: Membership,
+    /// Its hints, which groups do not have.
+    #[serde(default)]
     pub(super) last_seq: i64,
+    #[serde(default = "never")]
     pub(super) last_at: bson::DateTime,
+}
+
+fn never() -> bson::DateTime {
+    bson::DateTime::MIN
 }
 
 /// The documents that this process has written lately, by conversation and sender.
@@ -77,7 +87,8 @@ impl Written {
 
 impl Store {
     /// Records the members of a stored message's conversation, unless this process has done so within the last
-    /// minute. Other entries follow a message, and do not move the conversation up in lists. A message is in the lists of both users once this has returned.
+    /// minute. Other entries follow a message, and do not move the conversation up in lists.
+    /// A group has its members from elsewhere. A message is in the lists of both users once this has returned.
     ///
     /// # Errors
     ///
@@ -89,15 +100,19 @@ impl Store {
         now: DateTime<Utc>,
         deadline: Deadline,
     ) -> Result<()> {
-        if !entry.kind.is_text() || self.members_written.is_recent(entry, now) {
+        let receiver_id = match &entry.receiver_id {
+            Some(receiver_id) if entry.kind.is_text() => receiver_id,
+            _ => return Ok(()),
+        };
+        if self.members_written.is_recent(entry, now) {
             return Ok(());
         }
         let hints = Hints {
             last_seq: entry.seq,
             last_at: timestamp::parse(&entry.timestamp).unwrap_or(now),
         };
-        let is_own = entry.sender_id == entry.receiver_id;
-        let other = (!is_own).then_some((entry.receiver_id.as_str(), false));
+        let is_own = entry.sender_id == *receiver_id;
+        let other = (!is_own).then_some((receiver_id.as_str(), false));
         let users = [(entry.sender_id.as_str(), true)].into_iter().chain(other);
         let updates = users
             .map(|(user, wrote)| hints.update(&entry.conversation_id, user, wrote))
@@ -137,11 +152,12 @@ impl Store {
         let members = self.members.clone_with_type::<Marks>();
         let filter =
             doc! {"conversation_id": conversation_id.as_str(), "user_id": user_id.as_str()};
-        let update = doc! {
-            "$max": {"read": marks.read, "delivered": marks.delivered},
+        let mut update = doc! {"$max": {"read": marks.read, "delivered": marks.delivered}};
+        if !conversation_id.is_group() {
             // From before this collection, and not migrated.
-            "$setOnInsert": {"last_seq": newest, "last_at": date(now)},
-        };
+            let hints = doc! {"last_seq": newest, "last_at": date(now)};
+            update.insert("$setOnInsert", hints);
+        }
         let mark = async move {
             let mark_once = async || {
                 members

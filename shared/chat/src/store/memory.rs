@@ -4,8 +4,9 @@
 use chrono::{DateTime, Utc};
 use mongodb::bson::oid::ObjectId;
 
+use super::groups::KnownGroup;
 use super::stored_entry::StoredEntry;
-use crate::{Draft, timestamp};
+use crate::{Content, Draft, timestamp};
 
 /// Reads in a row that must find exactly the remembered number before the next message is inserted
 /// without a read.
@@ -31,10 +32,11 @@ impl Tail {
         }
     }
 
-    /// Returns the document of `draft`: next number, timestamp not before this one's.
+    /// Returns the document of `draft`, which says `content`: next number, timestamp not before this one's.
     pub(super) fn followed_by(
         &self,
         draft: &Draft,
+        content: &Content,
         id: ObjectId,
         now: DateTime<Utc>,
     ) -> StoredEntry {
@@ -44,10 +46,13 @@ impl Tail {
             conversation_id: draft.conversation_id.clone(),
             seq: self.seq + 1,
             sender_id: draft.sender_id.as_str().to_owned(),
-            receiver_id: draft.receiver_id.as_str().to_owned(),
-            kind: draft.content.kind(),
-            target_seq: draft.content.target_seq(),
-            message: draft.content.message().to_owned(),
+            receiver_id: draft.receiver_id.as_ref().map(ToString::to_string),
+            kind: content.kind(),
+            target_seq: content.target_seq(),
+            users: content.users().to_vec(),
+            title: content.title().cloned(),
+            role: content.role(),
+            message: content.message().to_owned(),
             timestamp: timestamp::format(timestamp),
             client_message_id: draft.client_message_id.clone(),
             edited_seq: None,
@@ -64,6 +69,8 @@ impl Tail {
 pub(super) struct Memory {
     /// The end of the conversation as it was last seen; number 0 before that.
     pub(super) tail: Tail,
+    /// The group as of that end, if the conversation is one and was seen.
+    pub(super) group: Option<KnownGroup>,
     /// Reads in a row that found exactly the remembered number, up to [`READS_TO_TRUST`].
     confirmed: u32,
 }
@@ -73,6 +80,7 @@ impl Memory {
     pub(super) fn new(is_trusted: bool) -> Self {
         Self {
             tail: Tail::default(),
+            group: None,
             confirmed: if is_trusted { READS_TO_TRUST } else { 0 },
         }
     }

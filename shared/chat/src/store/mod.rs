@@ -4,6 +4,7 @@
 //! - `stored_entry`, `append`, `page`: the log of entries with its delivery contract: dense numbers,
 //!   idempotent resends, times that never decrease
 //! - `changes`: edits and deletions, applied to the texts that they are about
+//! - `groups`: who is in a group, as this process knows it, and the documents that say so
 //! - `memory`: the newest number of each conversation, as this process remembers it
 //! - `search`: the ranges that are read for a page
 //! - `reached`: a number that a conversation has reached, so that the newest one is found in a short range
@@ -24,6 +25,7 @@ mod config;
 mod connection_string;
 mod connections;
 mod filter;
+mod groups;
 pub mod indexes;
 mod list;
 mod members;
@@ -59,7 +61,7 @@ use batch::Batch;
 use config::OPERATION_TIMEOUT;
 pub use config::{StoreConfig, client_options};
 pub use connections::Connection;
-pub use list::{ListCursor, ListPage, ListedConversation};
+pub use list::{ListCursor, ListPage, ListedConversation, ListedWith};
 pub(crate) use members::Hints;
 use members::{Member, Written};
 pub use page::{Page, Range, View};
@@ -99,6 +101,9 @@ pub(crate) const DUPLICATE_KEY: i32 = 11_000;
 /// Conversations whose newest number a warm process remembers.
 const REMEMBERED_CONVERSATIONS: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
 
+/// The members that a group may have, where nothing else is set.
+pub const DEFAULT_GROUP_SIZE: usize = 100;
+
 /// Longer than the driver's own timeouts for a ping, and shorter than the ten seconds that Lambda gives
 /// the start of a process.
 const PING_TIMEOUT: Duration = Duration::from_secs(8);
@@ -121,6 +126,8 @@ pub struct Store {
     inserts: Arc<Batch<Arc<StoredEntry>, bool>>,
     look_ups: Arc<Batch<Vec<UserId>, Vec<Connection>>>,
     members_written: Arc<Written>,
+    /// The members that a group may have.
+    group_size: usize,
 }
 
 impl Store {
@@ -167,8 +174,14 @@ impl Store {
             inserts: Arc::default(),
             look_ups: Arc::default(),
             members_written: Arc::default(),
+            group_size: DEFAULT_GROUP_SIZE,
             database,
         })
+    }
+
+    /// Limits the members of groups to another number.
+    pub fn with_group_size(self, group_size: usize) -> Self {
+        Self { group_size, ..self }
     }
 
     /// Pings the server. That opens the first connection, so that its cost falls into the start of a

@@ -44,6 +44,13 @@ pub enum View {
     Log,
     /// The texts that are not deleted.
     Texts,
+    /// Those with some numbers, both ends included: what a user may read of a group.
+    Part {
+        /// The first number.
+        first: i64,
+        /// The last number.
+        last: i64,
+    },
 }
 
 impl View {
@@ -51,8 +58,16 @@ impl View {
     fn filter(self, conversation_id: &ConversationId, span: Span) -> Document {
         let range = span.filter(conversation_id);
         match self {
-            Self::Log => range,
+            Self::Log | Self::Part { .. } => range,
             Self::Texts => within(range, visible_text()),
+        }
+    }
+
+    /// Returns its numbers; `None` if there are none.
+    fn span(self) -> Option<Span> {
+        match self {
+            Self::Log | Self::Texts => Some(Span::ALL),
+            Self::Part { first, last } => Span::new(first, last),
         }
     }
 }
@@ -85,7 +100,7 @@ impl Store {
         fits: impl FnMut(&Entry) -> bool + Send + 'static,
         deadline: Deadline,
     ) -> Result<Page> {
-        let mut found = Found::new(range, limit, fits);
+        let mut found = Found::new(range, view.span(), limit, fits);
         for step in Step::ALL {
             let reached = if found.asks_for_reached(step) {
                 self.reached(conversation_id, deadline).await?

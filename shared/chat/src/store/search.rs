@@ -36,6 +36,12 @@ pub(super) struct Span {
 }
 
 impl Span {
+    /// All numbers.
+    pub(super) const ALL: Self = Self {
+        low: i64::MIN,
+        high: i64::MAX,
+    };
+
     /// Returns the numbers of a range; `None` if there are none.
     fn of(range: Range) -> Option<Self> {
         let low = range.after.map_or(Some(i64::MIN), |seq| seq.checked_add(1));
@@ -45,8 +51,13 @@ impl Span {
         Self::new(low?, high?)
     }
 
-    fn new(low: i64, high: i64) -> Option<Self> {
+    pub(super) fn new(low: i64, high: i64) -> Option<Self> {
         (low <= high).then_some(Self { low, high })
+    }
+
+    /// Returns the numbers that are in `other` too; `None` if there are none.
+    fn within(self, other: Self) -> Option<Self> {
+        Self::new(self.low.max(other.low), self.high.min(other.high))
     }
 
     fn contains(self, seq: i64) -> bool {
@@ -86,9 +97,11 @@ impl Query {
 
 /// The entries that were found so far, in the order in which they are read.
 pub(super) struct Found<Fits> {
-    /// The range of the request; `None` if it has no numbers.
+    /// The numbers that the reader may see; `None` if there are none.
+    view: Option<Span>,
+    /// The range of the request in them; `None` if it has no numbers.
     span: Option<Span>,
-    /// The number that the request names and excludes, if it names one only.
+    /// The number that the request names and excludes, if it names one only and the reader may see it.
     excluded: Option<i64>,
     forward: bool,
     limit: u32,
@@ -108,10 +121,12 @@ pub(super) struct Found<Fits> {
 
 impl<Fits: FnMut(&Entry) -> bool> Found<Fits> {
     /// Prepares the search for `limit` entries. It also reads the next entry, if that follows.
-    pub(super) fn new(range: Range, limit: u32, fits: Fits) -> Self {
+    pub(super) fn new(range: Range, view: Option<Span>, limit: u32, fits: Fits) -> Self {
+        let is_visible = |seq: &i64| view.is_some_and(|view| view.contains(*seq));
         Self {
-            span: Span::of(range),
-            excluded: range.after.xor(range.before),
+            view,
+            span: Span::of(range).and_then(|span| span.within(view?)),
+            excluded: range.after.xor(range.before).filter(is_visible),
             forward: range.after.is_some(),
             limit,
             fits,
@@ -232,11 +247,12 @@ impl<Fits: FnMut(&Entry) -> bool> Found<Fits> {
     pub(super) fn unknown_side(&self) -> Option<Span> {
         let nearest = self.entries.first()?.seq;
         self.excluded.filter(|_| !self.excluded_exists)?;
-        if self.forward {
+        let side = if self.forward {
             Span::new(i64::MIN, nearest.checked_sub(1)?)
         } else {
             Span::new(nearest.checked_add(1)?, i64::MAX)
-        }
+        };
+        side?.within(self.view?)
     }
 
     /// Returns the page. `on_excluded_side`: whether there are entries on the side that the request

@@ -4,7 +4,8 @@ use mongodb::bson::oid::ObjectId;
 use serde::{Deserialize, Serialize};
 
 use crate::entry::Kind;
-use crate::{ClientMessageId, ConversationId, Entry};
+use crate::group::{Role, Title};
+use crate::{ClientMessageId, ConversationId, Entry, UserId};
 
 /// The document of an entry.
 #[derive(Clone, Serialize, Deserialize)]
@@ -13,11 +14,18 @@ pub(super) struct StoredEntry {
     pub(super) conversation_id: ConversationId,
     pub(super) seq: i64,
     pub(super) sender_id: String,
-    pub(super) receiver_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) receiver_id: Option<String>,
     #[serde(default, skip_serializing_if = "Kind::is_text")]
     pub(super) kind: Kind,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) target_seq: Option<i64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) users: Vec<UserId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) title: Option<Title>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) role: Option<Role>,
     pub(super) message: String,
     pub(super) timestamp: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,6 +53,9 @@ impl From<StoredEntry> for Entry {
             receiver_id: stored.receiver_id,
             kind: stored.kind,
             target_seq: stored.target_seq,
+            users: stored.users,
+            title: stored.title,
+            role: stored.role,
             message: stored.message,
             timestamp: stored.timestamp,
             client_message_id: stored.client_message_id,

@@ -16,12 +16,15 @@ fn entry(seq: i64) -> Entry {
         ),
         seq,
         sender_id: "a".to_owned(),
-        receiver_id: "b".to_owned(),
+        receiver_id: Some("b".to_owned()),
         message: String::new(),
         timestamp: String::new(),
         client_message_id: None,
         kind: Kind::Text,
         target_seq: None,
+        users: Vec::new(),
+        title: None,
+        role: None,
         edited_seq: None,
         deleted_seq: None,
     }
@@ -41,10 +44,11 @@ struct Cost {
 fn search(
     numbers: &BTreeSet<i64>,
     range: Range,
+    view: Option<Span>,
     limit: u32,
     reached: Option<i64>,
 ) -> (Numbers, Cost) {
-    let mut found = Found::new(range, limit, |_: &Entry| true);
+    let mut found = Found::new(range, view, limit, |_: &Entry| true);
     let (mut queries, mut examined) = (0, 0);
     for step in Step::ALL {
         let reached = reached.filter(|_| found.asks_for_reached(step));
@@ -135,12 +139,17 @@ proptest! {
         numbers in numbers(),
         after in end(),
         before in end(),
+        first in end(),
+        last in end(),
         limit in limit(),
         reached in end(),
     ) {
         let range = Range { after, before };
-        let (page, _) = search(&numbers, range, limit, reached);
-        prop_assert_eq!(page, model(&numbers, range, limit));
+        let view = Span::new(first.unwrap_or(i64::MIN), last.unwrap_or(i64::MAX));
+        let is_visible = |seq: &i64| view.is_some_and(|view| view.contains(*seq));
+        let (page, _) = search(&numbers, range, view, limit, reached);
+        let visible = numbers.into_iter().filter(is_visible).collect();
+        prop_assert_eq!(page, model(&visible, range, limit));
     }
 
     #[test]
@@ -153,7 +162,7 @@ proptest! {
     ) {
         let numbers = (1..=newest).collect();
         let reached = (newest >= 1).then_some((newest - behind).max(1));
-        let (_, cost) = search(&numbers, Range { after, before }, limit, reached);
+        let (_, cost) = search(&numbers, Range { after, before }, Some(Span::ALL), limit, reached);
         // Around 0 there may be messages of the old system: one more query tells.
         let is_around_zero = [after, before].into_iter().flatten().any(|end| end <= 1);
         let queries = if is_around_zero { 3 } else { 2 };
@@ -170,7 +179,13 @@ fn a_page_of_no_messages_is_three_queries_that_find_none() {
         (Some(-10), None),
         (None, Some(9)),
     ] {
-        let (page, cost) = search(&BTreeSet::new(), Range { after, before }, 1, None);
+        let (page, cost) = search(
+            &BTreeSet::new(),
+            Range { after, before },
+            Some(Span::ALL),
+            1,
+            None,
+        );
         assert_eq!(page, (Vec::new(), false, false));
         assert!(cost.queries <= 3 && cost.examined == 0, "{cost:?}");
     }
@@ -190,7 +205,7 @@ fn pages_of_a_conversation_without_end() {
         (range(None, Some(i64::MAX)), 2, 100 + 64),
         (range(Some(i64::MIN), None), 2, 101),
     ] {
-        let (page, cost) = search(&numbers, range, 100, Some(99_937));
+        let (page, cost) = search(&numbers, range, Some(Span::ALL), 100, Some(99_937));
         assert_eq!(page, model(&numbers, range, 100));
         assert_eq!(cost, Cost { queries, examined }, "{range:?}");
     }

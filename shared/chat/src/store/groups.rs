@@ -1,0 +1,307 @@
+//! Groups, as this process knows them.
+//!
+//! **The number is a fence.** Whether a user may write is checked against the group as of the newest number that
+//! this process knows, and the entry is inserted under the next number. If that succeeds, nobody was removed in
+//! between. If the number is taken, the process reads the entries that it has missed, and checks again. So no
+//! entry of a removed member ever has a number after the removal, and a process that knows the group reads nothing for
+//! the check.
+//!
+//! The documents in `members` and `conversations` are a projection of the log. Whoever appends writes what is missing in
+//! it, then raises `members_seq`: all entries up to there are in the projection. A process that does not know the
+//! group reads the projection and the entries of the log behind it.
+
+use futures_util::TryStreamExt;
+use mongodb::bson::{Document, doc};
+use mongodb::options::ReadConcern;
+use serde::Deserialize;
+
+use super::filter::numbers_from;
+use super::memory::{Memory, Tail};
+use super::stored_entry::StoredEntry;
+use super::updates::upsert_all;
+use super::{CONVERSATIONS, MEMBERS, OPERATION_TIMEOUT, Store, perform};
+use crate::entry::Kind;
+use crate::group::{Group, Membership, Title, not_yours};
+use crate::{ConversationId, Deadline, Entry, Result, UserId};
+
+/// The entries that are read to catch up with a group; if there are more, the group is loaded anew.
+const MAX_MISSED: i64 = 200;
+
+/// A group, and how far its projection is known to be complete.
+#[derive(Debug, Clone, Default)]
+pub(super) struct KnownGroup {
+    pub(super) group: Group,
+    projected_seq: i64,
+}
+
+/// The fields of a group in its document of `conversations`.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Projection {
+    members_seq: i64,
+    title: Option<Title>,
+    title_seq: i64,
+}
+
+/// The fields of a member that make the group.
+#[derive(Deserialize)]
+struct Row {
+    user_id: UserId,
+    #[serde(flatten)]
+    membership: Membership,
+}
+
+impl Store {
+    /// Returns a group as of now, for `user`.
+    ///
+    /// # Errors
+    ///
+    /// - [`Code::Forbidden`](crate::Code::Forbidden): the user was never in it.
+    /// - [`Error::Unavailable`](crate::Error::Unavailable).
+    pub async fn group_of(
+        &self,
+        conversation_id: &ConversationId,
+        user: &UserId,
+        deadline: Deadline,
+    ) -> Result<Group> {
+        let lock = self.lock(conversation_id);
+        let mut memory = lock.lock().await;
+        self.look_at_group(conversation_id, &mut memory, deadline)
+            .await?;
+        let known = memory.group.as_ref();
+        let group = known.filter(|known| known.group.membership(user).joined_seq > 0);
+        Ok(group.ok_or_else(not_yours)?.group.clone())
+    }
+
+    /// Returns the members of a group as this process remembers it, or else as of now.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::group_of`], and [`Code::Forbidden`](crate::Code::Forbidden) for a former member.
+    pub async fn members_of(
+        &self,
+        conversation_id: &ConversationId,
+        user: &UserId,
+        deadline: Deadline,
+    ) -> Result<Vec<UserId>> {
+        let lock = self.lock(conversation_id);
+        let mut memory = lock.lock().await;
+        if memory.group.is_none() {
+            self.look_at_group(conversation_id, &mut memory, deadline)
+                .await?;
+        }
+        let known = memory.group.as_ref().filter(|known| known.group.has(user));
+        let group = &known.ok_or_else(not_yours)?.group;
+        Ok(group.members().map(|(user, _)| user.clone()).collect())
+    }
+
+    /// Brings the memory of a group up to its newest entry.
+    pub(super) async fn look_at_group(
+        &self,
+        conversation_id: &ConversationId,
+        memory: &mut Memory,
+        deadline: Deadline,
+    ) -> Result<()> {
+        if memory.group.is_some() && memory.tail.seq > 0 {
+            let range = numbers_from(conversation_id, memory.tail.seq);
+            let entries = self.read_entries(range, MAX_MISSED, deadline).await?;
+            let is_complete = (entries.len() as i64) < MAX_MISSED;
+            let begins = entries.first().map(|entry| entry.seq);
+            if is_complete && begins == Some(memory.tail.seq) {
+                memory.catch_up(entries);
+                return Ok(());
+            }
+        }
+        let (known, tail) = self.load_group(conversation_id, deadline).await?;
+        memory.group = Some(known);
+        memory.learn(tail);
+        Ok(())
+    }
+
+    /// Reads a group: first how far its projection is complete, then the projection and the newest number, then the
+    /// entries in between. What the projection has beyond that number does no harm: the next insert would fail.
+    async fn load_group(
+        &self,
+        conversation_id: &ConversationId,
+        deadline: Deadline,
+    ) -> Result<(KnownGroup, Tail)> {
+        let projection = self.find_projection(conversation_id, deadline).await?;
+        let members_seq = projection.members_seq;
+        let unknown = Memory::new(false);
+        let after = Some(members_seq).filter(|seq| *seq > 0);
+        let (rows, tail) = tokio::try_join!(
+            self.find_rows_of_group(conversation_id, deadline),
+            self.read_tail(conversation_id, after, &unknown, deadline),
+        )?;
+        let rows = rows.into_iter().map(|row| (row.user_id, row.membership));
+        let title = projection.title.map(|title| (title, projection.title_seq));
+        let mut known = KnownGroup {
+            group: Group::new(title, rows),
+            projected_seq: members_seq,
+        };
+        if tail.seq > members_seq {
+            // Few, and by the index on the kinds on any database.
+            let of_kind = |kind: &&str| {
+                doc! {
+                    "conversation_id": conversation_id.as_str(),
+                    "kind": *kind,
+                    "seq": {"$gt": members_seq},
+                }
+            };
+            let kinds: Vec<Document> = Kind::OF_GROUPS.iter().map(of_kind).collect();
+            let mut changes = self
+                .read_entries(doc! {"$or": kinds}, i64::MAX, deadline)
+                .await?;
+            changes.sort_by_key(|entry| entry.seq);
+            for entry in changes {
+                known.group.apply(&entry.into());
+            }
+        }
+        Ok((known, tail))
+    }
+
+    async fn find_projection(
+        &self,
+        conversation_id: &ConversationId,
+        deadline: Deadline,
+    ) -> Result<Projection> {
+        let conversations = self.conversations.clone_with_type::<Projection>();
+        let filter = doc! {"_id": conversation_id.as_str()};
+        let find = async move {
+            let find = conversations.find_one(filter);
+            find.max_time(OPERATION_TIMEOUT).await
+        };
+        let found = perform("look-up of a group", deadline, find).await?;
+        Ok(found.unwrap_or_default())
+    }
+
+    async fn find_rows_of_group(
+        &self,
+        conversation_id: &ConversationId,
+        deadline: Deadline,
+    ) -> Result<Vec<Row>> {
+        let members = self.members.clone_with_type::<Row>();
+        let filter = doc! {"conversation_id": conversation_id.as_str()};
+        let find = async move {
+            let found = members.find(filter).max_time(OPERATION_TIMEOUT).await?;
+            found.try_collect().await
+        };
+        perform("look-up of the members of a group", deadline, find).await
+    }
+
+    /// Returns the first entries that a filter names, in the order of their numbers.
+    async fn read_entries(
+        &self,
+        filter: Document,
+        limit: i64,
+        deadline: Deadline,
+    ) -> Result<Vec<StoredEntry>> {
+        let messages = self.messages.clone();
+        let find = async move {
+            let mut find = messages
+                .find(filter)
+                .read_concern(ReadConcern::majority())
+                .max_time(OPERATION_TIMEOUT);
+            if limit < i64::MAX {
+                find = find.sort(doc! {"seq": 1}).limit(limit);
+            }
+            find.await?.try_collect().await
+        };
+        perform("look-up of the entries of a group", deadline, find).await
+    }
+
+    /// Writes what is missing in the projection of a group.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`](crate::Error::Unavailable): it may be half done. Whoever appends next completes it.
+    pub(super) async fn project(
+        &self,
+        conversation_id: &ConversationId,
+        known: &mut KnownGroup,
+        deadline: Deadline,
+    ) -> Result<()> {
+        let changed_seq = known.group.changed_seq();
+        if changed_seq <= known.projected_seq {
+            return Ok(());
+        }
+        let members = known.group.changed_after(known.projected_seq);
+        let members = members.map(|(user, membership)| {
+            doc! {
+                "q": {"conversation_id": conversation_id.as_str(), "user_id": user.as_str()},
+                "u": {"$max": {
+                    "joined_seq": membership.joined_seq, "left_seq": membership.left_seq,
+                    "owner_seq": membership.owner_seq, "demoted_seq": membership.demoted_seq,
+                }},
+                "upsert": true,
+            }
+        });
+        let members: Vec<Document> = members.collect();
+        // A new title changes no member.
+        if !members.is_empty() {
+            let database = self.database.clone();
+            let record = async move { upsert_all(&database, MEMBERS, members).await };
+            perform("record of the members of a group", deadline, record).await?;
+        }
+        self.project_group(conversation_id, &known.group, changed_seq, deadline)
+            .await?;
+        known.projected_seq = changed_seq;
+        Ok(())
+    }
+
+    /// Writes the title of a group, then how far its projection is complete.
+    async fn project_group(
+        &self,
+        conversation_id: &ConversationId,
+        group: &Group,
+        changed_seq: i64,
+        deadline: Deadline,
+    ) -> Result<()> {
+        let id = conversation_id.as_str();
+        let title = group.title.as_ref().map(Title::as_str);
+        let newer = doc! {"title_seq": {"$gte": group.title_seq}};
+        let updates = vec![
+            doc! {"q": {"_id": id}, "u": {"$setOnInsert": {"members_seq": 0_i64}}, "upsert": true},
+            doc! {
+                "q": {"_id": id, "$nor": [newer]},
+                "u": {"$set": {"title": title, "title_seq": group.title_seq}},
+            },
+            doc! {"q": {"_id": id}, "u": {"$max": {"members_seq": changed_seq}}},
+        ];
+        let database = self.database.clone();
+        let record = async move { upsert_all(&database, CONVERSATIONS, updates).await };
+        perform("record of a group", deadline, record).await
+    }
+}
+
+impl Memory {
+    /// Applies entries that follow, the first of which is known.
+    fn catch_up(&mut self, entries: Vec<StoredEntry>) {
+        let Some(newest) = entries.last().map(Tail::of) else {
+            return;
+        };
+        if let Some(known) = &mut self.group {
+            for entry in entries {
+                known.group.apply(&entry.into());
+            }
+        }
+        self.learn(newest);
+    }
+
+    /// Applies an entry that this process has appended.
+    pub(super) fn append(&mut self, entry: &Entry) {
+        if let Some(known) = &mut self.group {
+            known.group.apply(entry);
+        }
+    }
+
+    /// Returns the users to whom an entry goes: in a group its members, and who has left it by this entry.
+    pub(super) fn recipients(&self, entry: &Entry) -> Vec<UserId> {
+        let Some(known) = &self.group else {
+            return entry.direct_users();
+        };
+        let members = known.group.members().map(|(user, _)| user);
+        let left = entry.users.iter().filter(|user| !known.group.has(user));
+        members.chain(left).cloned().collect()
+    }
+}

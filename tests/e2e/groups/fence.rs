@@ -1,0 +1,105 @@
+//! Writers against a removal, by processes that share no memory.
+
+use std::sync::Arc;
+
+use chat::Store;
+use futures_util::future::join_all;
+use mongodb::bson::{Document, doc};
+use serde_json::{Value, json};
+use tests::function::Function;
+use tests::server;
+use tokio::sync::Barrier;
+
+use super::{create, frame};
+
+const WRITERS: usize = 50;
+const PROCESSES: usize = 10;
+
+/// Sends a frame until it is answered for good, as a client does.
+async fn answer(process: &Function, user: &str, frame: &Value) -> Value {
+    for _attempt in 0..50 {
+        let answer = process.reply(user, frame).await;
+        if answer["retryable"] != true {
+            return answer;
+        }
+    }
+    panic!("{frame} is not answered for good");
+}
+
+/// Returns the entries of a group, in the order of their numbers.
+async fn log(store: &Store, group: &str) -> Vec<Document> {
+    let messages = store.database().collection::<Document>("chat_messages");
+    let found = messages
+        .find(doc! {"conversation_id": group})
+        .sort(doc! {"seq": 1})
+        .await;
+    let mut found = found.expect("found");
+    let mut log = Vec::new();
+    while found.advance().await.expect("the next one") {
+        log.push(found.deserialize_current().expect("a document"));
+    }
+    log
+}
+
+#[tokio::test]
+async fn no_message_of_a_removed_member_has_a_number_after_the_removal() {
+    let (uri, database) = (server::uri().await, server::database_name());
+    let store = server::migrated_store(uri, &database)
+        .await
+        .expect("a store");
+    let processes = join_all((0..PROCESSES).map(|_| Function::send_message(uri, &database))).await;
+    let created = processes[0].reply("a", &create("t", &["b"], "g")).await;
+    let group = created["conversation_id"].as_str().expect("an id");
+    // Each process knows the group with its member.
+    for (number, process) in processes.iter().enumerate() {
+        let first = frame(
+            "sendMessage",
+            group,
+            json!({"message": "m", "client_message_id": format!("first-{number}")}),
+        );
+        assert_eq!(answer(process, "b", &first).await["type"], "ack");
+    }
+    let barrier = Arc::new(Barrier::new(WRITERS + 1));
+    let writers = (0..WRITERS).map(|number| {
+        let (process, barrier) = (&processes[number % PROCESSES], Arc::clone(&barrier));
+        async move {
+            let text = json!({"message": "m", "client_message_id": format!("m-{number}")});
+            barrier.wait().await;
+            answer(process, "b", &frame("sendMessage", group, text)).await
+        }
+    });
+    let removal = async {
+        barrier.wait().await;
+        let remove = json!({"user_id": "b", "client_message_id": "r"});
+        answer(&processes[0], "a", &frame("removeMember", group, remove)).await
+    };
+    let (answers, removed) = tokio::join!(join_all(writers), removal);
+    assert_eq!(removed["type"], "ack", "{removed}");
+    let end = removed["seq"].as_i64().expect("a number");
+    let log = log(&store, group).await;
+    let numbers = log
+        .iter()
+        .map(|entry| entry.get_i64("seq").expect("a number"));
+    assert!(numbers.eq(1..=log.len() as i64), "{log:?}");
+    let of_b = log
+        .iter()
+        .filter(|entry| entry.get_str("sender_id").is_ok_and(|id| id == "b"));
+    assert!(
+        of_b.clone()
+            .all(|entry| entry.get_i64("seq").expect("a number") < end),
+        "{log:?}"
+    );
+    let acked = answers
+        .iter()
+        .filter(|answer| answer["type"] == "ack")
+        .count();
+    assert_eq!(
+        acked + PROCESSES,
+        of_b.count(),
+        "what is acknowledged is stored, and nothing else"
+    );
+    for answer in answers.iter().filter(|answer| answer["type"] != "ack") {
+        assert_eq!(answer["code"], "forbidden", "{answer}");
+    }
+    store.database().drop().await.expect("dropped");
+}
