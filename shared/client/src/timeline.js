@@ -190,7 +190,6 @@ export class Timeline {
   page({ after, before }, messages, more, now) {
     this.#request = this.#error = undefined;
     this.#gatherAt = 0;
-    this.#retry.succeeded();
     for (const message of messages) this.#add(message);
     const got = messages.findLast(({ own }) => !own)?.seq ?? 0;
     if (before === undefined) this.marks.raise(0, got);
@@ -200,7 +199,9 @@ export class Timeline {
     this.#extend();
     if (after === undefined) this.#olderArrived(first, more);
     else if (more && messages.length) this.#stale = true;
-    else if (!messages.length && this.#hasGap) this.#retry.failed(now, true);
+    // The history lacks a number that something else has told.
+    if (after !== undefined && !messages.length && this.#hasGap) this.#retry.failed(now, true);
+    else this.#retry.succeeded();
     this.markChanged();
   }
 

@@ -45,6 +45,20 @@ test("pushes without a gap cause no request, in whatever order they arrive", asy
   assert.equal(world.requests.length, 0);
 });
 
+test("a number that the history does not have is asked for again at growing delays", async () => {
+  const world = new World();
+  numbered(world, "ann", 1, 3);
+  const { row } = world.features;
+  world.features.row = (...of) => ({ ...row.apply(world.features, of), newest_seq: 4 });
+  const chat = await online(world);
+  new Watcher(chat.with("ann"));
+  await world.advance(MINUTE);
+  world.requests.length = 0;
+  await world.advance(4 * MINUTE);
+  assert.ok(world.requests.length > 2, `${world.requests.length} requests`);
+  assert.ok(world.requests.length < 40, `${world.requests.length} requests`);
+});
+
 test("missed messages are read to the end, page by page", async () => {
   const world = new World();
   numbered(world, "ann", 1, 10);
