@@ -1,7 +1,7 @@
 import { Conversations } from "./conversations.js";
 import { environment } from "./env.js";
 import { ChatError, networkError } from "./error.js";
-import { createFrames } from "./frames.js";
+import { actionOf, createFrames } from "./frames.js";
 import { Link } from "./link.js";
 import { Loop } from "./loop.js";
 import { createListeners } from "./listeners.js";
@@ -13,7 +13,7 @@ import { createStore } from "./store.js";
 import { createTokens } from "./token.js";
 
 /** @import { ChatOptions, ChatState, ConversationList, ConversationSummary, Driver, Effects, Listeners } from "./types.js" */
-/** @import { OutboxRow, Settings, TabMessage } from "./types.js" */
+/** @import { Settings, TabMessage } from "./types.js" */
 
 const CLOSED = new ChatError("closed", "The chat is closed.");
 
@@ -195,7 +195,8 @@ export class Chat {
   /** @returns {Driver} */
   #driver() {
     return {
-      readPage: (peer, range) => this.#reads.page(peer, range),
+      readPage: (peer, range) => this.#reads.pages.readPage(peer, range),
+      canChange: () => this.#reads.pages.numbered,
       start: () => this.#start(),
       run: this.#loop.run,
       emit: this.#loop.emit,
@@ -222,15 +223,11 @@ export class Chat {
     this.#loop.run(() => (this.#loaded = true));
   }
 
-  /**
-   * Takes over the outboxes of dead tabs.
-   * @param {OutboxRow[]} rows
-   */
+  /** Takes over the outboxes of dead tabs. @type {Parameters<typeof createStore>[2]} */
   #adopt(rows) {
-    for (const { peer, clientId, text, order, created, error } of rows) this.#loop.run((now) => {
-      this.#order = Math.max(this.#order, order);
-      const failure = error && new ChatError(error.code, error.message);
-      this.with(peer).timeline.outbox.send({ clientId, text, order, created, saved: true }, now, this.#env.clock.now() - created, failure);
+    for (const { peer, message, error } of rows) this.#loop.run((now) => {
+      this.#order = Math.max(this.#order, message.order);
+      this.with(peer).timeline.outbox.send(message, now, this.#env.clock.now() - message.created, error);
     });
   }
 
@@ -319,6 +316,7 @@ export class Chat {
     this.#compareAt = now + this.#env.timing.compare;
     if (connected) {
       list.connected();
+      this.#reads.pages.connected();
       this.#settings.refresh();
     } else list.refresh();
     for (const timeline of this.#timelines) if (timeline.opened) timeline.check();
@@ -358,15 +356,17 @@ export class Chat {
     lost: (id, error) => this.#timelines.forEach(({ outbox, marks }) => (outbox.lost(id, error), marks.lost(id))),
     checkDrained: (id, now) => this.#timelines.some((timeline) => timeline.outbox.connection === id) || this.#link.drained(id, now),
     save: async (timeline, record) => {
-      await this.#store.putRow(timeline, record);
-      this.#loop.run(() => (record.saved = true));
+      const text = await this.#store.putRow(timeline, record);
+      // Meanwhile it may have got another text, which is being stored.
+      this.#loop.run(() => (record.saved ||= record.text === text));
     },
     drop: (record) => this.#store.deleteRow(record),
     stored: (timeline, record) => record.done?.resolve(timeline.entry(record)),
-    send: ({ peer, high: after }, { text: message, clientId: client_message_id }, connection, now) => {
+    send: ({ peer, high: after }, record, connection, now) => {
       this.#link.sent(connection, now);
-      this.#sockets.send(connection, { action: "sendMessage", receiver_id: peer, message, client_message_id, after });
+      this.#sockets.send(connection, { ...actionOf(record), receiver_id: peer, client_message_id: record.clientId, after });
     },
+    doubt: () => this.#conversations.list.doubt(),
     typing: ({ peer }) => this.#sockets.send(this.#link.open, { action: "typing", receiver_id: peer }),
     mark: (timeline, marks, connection, now) => {
       this.#sockets.send(connection, { action: "mark", receiver_id: timeline.peer, ...marks });

@@ -2,9 +2,10 @@ import { textError } from "./entry.js";
 import { ChatError } from "./error.js";
 import { newId, wellFormed } from "./id.js";
 import { createListeners } from "./listeners.js";
+import { unsupported } from "./outbox.js";
 import { Timeline } from "./timeline.js";
 
-/** @import { ConversationSummary, Driver, Entry, Env, Listeners, Message, EntryRecord, Preview, Snapshot } from "./types.js" */
+/** @import { ConversationSummary, Driver, Entry, EntryRecord, Env, Listeners, Message, OutboxRow, Preview, Snapshot } from "./types.js" */
 
 /** A conversation with one user. */
 export class Conversation {
@@ -96,23 +97,51 @@ export class Conversation {
     this.#driver.run((now) => this.timeline.typed(now));
   }
 
-  /**
-   * Rejects: today's server cannot edit.
-   * @param {Entry} _entry
-   * @param {string} _text
-   * @returns {Promise<void>}
-   */
-  async edit(_entry, _text) {
-    throw unsupported();
+  /** Whether the server can edit and delete messages, as far as is known: an older one cannot. */
+  get canChange() {
+    return this.#driver.canChange();
   }
 
   /**
-   * Rejects: today's server cannot remove.
-   * @param {Entry} _entry
-   * @returns {Promise<void>}
+   * Replaces the text of an own message. The new one is shown at once; if the server refuses it for good, the old one is shown again.
+   * @param {Entry} entry
+   * @param {string} text
+   * @returns {Promise<void>} resolves when it is stored
    */
-  async remove(_entry) {
-    throw unsupported();
+  edit(entry, text) {
+    return this.#change(entry, "edit", wellFormed(text));
+  }
+
+  /**
+   * Deletes an own message. It stays in the entries, without its text. One that was not sent yet is discarded.
+   * @param {Entry} entry
+   * @returns {Promise<void>} resolves when that is stored
+   */
+  remove(entry) {
+    return this.#change(entry, "delete", "");
+  }
+
+  /**
+   * @param {Entry} entry
+   * @param {"edit" | "delete"} kind
+   * @param {string} text
+   */
+  #change({ key }, kind, text) {
+    const { start, run, stamp } = this.#driver;
+    start();
+    const record = this.timeline.record(key);
+    const shown = record && this.timeline.entry(record);
+    const error = !this.canChange && record?.seq !== undefined ? unsupported()
+      : !record || !shown || shown.deleted ? new ChatError("message_not_found", "There is no such message, or it is deleted.")
+      : !record.own ? new ChatError("forbidden", "This is a message of somebody else.")
+      : kind === "edit" ? textError(text) : undefined;
+    const done = error || !record ? Promise.reject(error)
+      : this.timeline.outbox.change(record, { clientId: newId(), kind, text, ...stamp() }, this.#env.clock.read());
+    run(() => {});
+    const settled = done.then(() => {});
+    // A rejection that nobody handles is not reported.
+    settled.catch(() => {});
+    return settled;
   }
 
   /**
@@ -123,9 +152,11 @@ export class Conversation {
     let after = Number.MIN_SAFE_INTEGER;
     for (let more = true; more; ) {
       const page = await this.#driver.readPage(this.peer, { after, limit: 1_000 });
-      yield* page.messages;
-      after = page.messages.at(-1)?.seq ?? after;
-      more = page.more && page.messages.length > 0;
+      for (const { kind, editedSeq, deletedSeq, ...message } of page.entries) {
+        if (!kind) yield { ...message, edited: editedSeq > 0 && !deletedSeq, deleted: deletedSeq > 0 };
+      }
+      after = page.entries.at(-1)?.seq ?? after;
+      more = page.more && page.entries.length > 0;
     }
   }
 
@@ -143,14 +174,15 @@ export class Conversation {
   }
 
   /**
-   * Returns the newest message, from the list if it is not in the log.
+   * Returns the newest message that is not deleted, from the list if it is not in the log. Without one, returns a deleted one.
    * @returns {Preview | null}
    */
   #last() {
     const { snapshot, marks } = this.timeline;
-    const last = snapshot.entries.at(-1);
+    const { entries } = snapshot;
+    const last = entries.findLast(({ deleted }) => !deleted);
     const preview = marks.row?.preview;
-    if (!preview || (last && !(Number(last.seq) < preview.seq))) return last ?? null;
+    if (!preview || (last && (preview.deleted || !(Number(last.seq) < preview.seq)))) return last ?? entries.at(-1) ?? null;
     return { ...preview, key: `#${preview.seq}`, state: marks.stateOf(preview) };
   }
 
@@ -179,5 +211,3 @@ export class Conversation {
     return new Timeline(this.id, this.peer, this.#env, actions, emit);
   }
 }
-
-const unsupported = () => new ChatError("unsupported", "This server cannot do that yet.");

@@ -1,7 +1,7 @@
 import { ChatError } from "./error.js";
 import { utf8 } from "./id.js";
 
-/** @import { Deferred, Entry, EntryActions, EntryRecord, EntryState, Log } from "./types.js" */
+/** @import { Deferred, Entry, EntryActions, EntryRecord, EntryState, Log, Wording } from "./types.js" */
 
 /** Allowed transitions of an entry, from its first state to its last. Received messages begin as `delivered`. */
 export const TRANSITIONS = /** @type {const} */ ({
@@ -49,19 +49,46 @@ export function deferred() {
 }
 
 /**
+ * Gives a text a newer wording. Returns false if the one that it has is as new. A deleted text never comes back.
+ * @param {Wording & {view?: Entry}} record
+ * @param {Wording} wording
+ */
+export function reword(record, { text, editedSeq, deletedSeq }) {
+  if (record.deletedSeq || !(deletedSeq || editedSeq > record.editedSeq)) return false;
+  Object.assign(record, { text: deletedSeq ? "" : text, editedSeq, deletedSeq, view: undefined });
+  return true;
+}
+
+/**
  * Returns the frozen entry that users of the library see: the same object until something changes.
  * @param {EntryRecord} record
+ * @param {EntryRecord | undefined} change the last one of the text that is not stored yet. Unless it has failed, it is shown as made
  * @param {EntryActions} actions
  * @returns {Entry}
  */
-export function view(record, actions) {
-  const { order, created, saved, expires, view, done, ...shown } = record;
-  return (record.view ??= Object.freeze({
+export function view(record, change, actions) {
+  const { order, created, saved, expires, view, done, attempted, kind, target, editedSeq, deletedSeq, ...shown } = record;
+  const made = change?.state === "failed" ? undefined : change;
+  const deleted = deletedSeq > 0 || made?.kind === "delete";
+  return (record.view = Object.freeze({
     ...shown,
-    done: done?.promise,
+    text: deleted ? "" : (made ?? record).text,
+    edited: !deleted && (editedSeq > 0 || made !== undefined),
+    deleted,
+    change: change && changeView(change, actions),
+    done: /** @type {Promise<Entry> | undefined} */ (done?.promise),
     retry: () => actions.retry(record),
     discard: () => actions.discard(record),
   }));
+}
+
+/**
+ * @param {EntryRecord} change
+ * @param {EntryActions} actions
+ */
+function changeView(change, actions) {
+  const { kind = "edit", text, state, error } = change;
+  return Object.freeze({ kind, text, state, error, retry: () => actions.retry(change), discard: () => actions.discard(change) });
 }
 
 /** Size limit of a message, in bytes of UTF-8. */

@@ -1,9 +1,8 @@
 import { ChatError } from "./error.js";
-import { parseMessage } from "./history.js";
+import { parseEntry, toCount } from "./history.js";
 import { conversationId } from "./id.js";
-import { toCount } from "./list.js";
 
-/** @import { Conversations, Env, Link, Timeline, Tokens } from "./types.js" */
+/** @import { Conversations, EntryRecord, Env, Link, Timeline, Tokens } from "./types.js" */
 
 /**
  * Returns a function that handles the frames of the server.
@@ -23,19 +22,26 @@ export function createFrames({ user, log }, conversations, link, tokens, setSett
     if (timeline?.doubtful(list.loading)) list.doubt();
   };
 
+  /**
+   * An entry was pushed. Returns whether it makes sense.
+   * @param {any} frame
+   * @param {number} now
+   */
+  function pushed(frame, now) {
+    const peer = frame.sender_id === user ? frame.receiver_id : frame.sender_id;
+    const entry = typeof peer === "string" && parseEntry(frame, user, peer);
+    if (!entry || frame.conversation_id !== conversationId(user, peer)) return false;
+    const { timeline } = conversations.with(peer);
+    timeline.push(entry, now);
+    doubt(timeline);
+    return true;
+  }
+
   /** Handlers by type. Each returns whether the frame makes sense. @type {Record<string, (frame: any, now: number) => unknown>} */
   const handlers = {
     pong: () => true,
-
-    message(frame, now) {
-      const peer = frame.sender_id === user ? frame.receiver_id : frame.sender_id;
-      const message = typeof peer === "string" && parseMessage(frame, user, peer);
-      if (!message || frame.conversation_id !== conversationId(user, peer)) return false;
-      const { timeline } = conversations.with(peer);
-      timeline.push(message, now);
-      doubt(timeline);
-      return true;
-    },
+    message: pushed,
+    entry: pushed,
 
     ack: (frame, now) => Number.isSafeInteger(frame.seq) && conversations.find(frame.conversation_id)?.timeline.ack(frame, now),
 
@@ -99,6 +105,15 @@ export function createFrames({ user, log }, conversations, link, tokens, setSett
     log("warn", "frame", { type: String(type), code: frame.code });
     if (type === "error") failed(id, frame, now);
   };
+}
+
+/**
+ * Returns the part of a frame to the server that says what it does.
+ * @param {EntryRecord} record
+ */
+export function actionOf({ kind, target: seq, text: message }) {
+  if (kind === "delete") return { action: "deleteMessage", seq };
+  return kind ? { action: "editMessage", seq, message } : { action: "sendMessage", message };
 }
 
 /**

@@ -1,6 +1,6 @@
 import { deferred } from "./entry.js";
 import { retryableError } from "./error.js";
-import { optionalString } from "./history.js";
+import { optionalString, toCount } from "./history.js";
 import { conversationId } from "./id.js";
 import { Retry } from "./timing.js";
 
@@ -9,6 +9,8 @@ import { Retry } from "./timing.js";
 
 /** Rows of a page of the list. */
 const ROWS = 50;
+/** Length of a preview. */
+export const PREVIEW = 200;
 /** The most rows of a page. */
 const MAX_ROWS = 100;
 
@@ -190,7 +192,7 @@ export function createListReader(request, { user }) {
  * @returns {ListRow[]}
  */
 function parseRow(item, user) {
-  const { conversation_id: id, peer_id: peer, newest_seq: newest, preview, timestamp } = item ?? {};
+  const { conversation_id: id, peer_id: peer, newest_seq, newest_entry_seq: newest = newest_seq, preview, timestamp } = item ?? {};
   if (typeof peer !== "string" || !Number.isSafeInteger(newest) || id !== conversationId(user, peer)) return [];
   const { unread, read, delivered, peer_read, peer_delivered } = item;
   const row = { id, peer, newest, unread: toCount(unread), read: toCount(read), delivered: toCount(delivered), peerRead: toCount(peer_read), peerDelivered: toCount(peer_delivered) };
@@ -204,8 +206,5 @@ function parseRow(item, user) {
 function parsePreview(preview, user) {
   const { seq, sender_id: sender, message: text, timestamp } = preview ?? {};
   if (!Number.isSafeInteger(seq) || typeof sender !== "string" || typeof text !== "string") return;
-  return { seq, sender, own: sender === user, text, timestamp: optionalString(timestamp) };
+  return { seq, sender, own: sender === user, text, timestamp: optionalString(timestamp), deleted: !text };
 }
-
-/** @param {any} value */
-export const toCount = (value) => (Number.isSafeInteger(value) && value > 0 ? value : 0);

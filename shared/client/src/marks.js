@@ -1,4 +1,6 @@
-/** @import { Emit, ListRow, Message, Timeline, TimelineEffects, Timing } from "./types.js" */
+import { PREVIEW } from "./list.js";
+
+/** @import { Emit, ListRow, StoredRecord, Timeline, TimelineEffects, Timing, Wording } from "./types.js" */
 
 /** The most unread messages that are counted. */
 const MAX_UNREAD = 100;
@@ -101,8 +103,22 @@ export class Marks {
   restore(row) {
     if (JSON.stringify(row) === JSON.stringify(this.row)) return;
     this.row = row;
+    // The list was read before the text was deleted.
+    const wording = this.#timeline.log.wording(row.preview?.seq ?? NaN);
+    if (wording?.deletedSeq) this.reword(Number(row.preview?.seq), wording);
     this.ofPeer(row.peerRead, row.peerDelivered);
     this.#timeline.marksChanged();
+  }
+
+  /**
+   * A text was edited or deleted, which the row may show.
+   * @param {number} seq
+   * @param {Wording} wording
+   */
+  reword(seq, { text, deletedSeq }) {
+    const { preview } = this.row ?? {};
+    if (!this.row || preview?.seq !== seq) return;
+    this.row = { ...this.row, preview: { ...preview, text: text.slice(0, PREVIEW), deleted: deletedSeq > 0 } };
   }
 
   /** The list was read: without a row, the server has no marks. */
@@ -124,17 +140,21 @@ export class Marks {
 
   /**
    * Returns the number of unread messages, as the server counts them. Those that are not known here are counted by the row of the list.
-   * @param {readonly Message[]} log
+   * @param {readonly StoredRecord[]} texts of the log
    * @param {number} low all numbers from here
    * @param {number} high to here are known
    */
-  unread(log, low, high) {
+  unread(texts, low, high) {
     const { row } = this;
     const { read } = this.own;
-    const count = (/** @type {number} */ after, to = Infinity) => log.filter(({ own, seq }) => !own && seq > after && seq <= to).length;
+    const theirs = texts.filter(({ own }) => !own);
+    const count = (/** @type {number} */ after, to = Infinity) => theirs.filter(({ seq, deletedSeq }) => seq > after && seq <= to && !deletedSeq).length;
     if (!row || read >= row.newest || (low <= read + 1 && high >= row.newest)) return Math.min(MAX_UNREAD, count(read));
     if (row.unread >= MAX_UNREAD) return MAX_UNREAD;
-    return Math.min(MAX_UNREAD, Math.max(0, row.unread - count(row.read, read) + count(row.newest)));
+    const { newest } = row;
+    // The row counts them as well.
+    const deleted = theirs.filter(({ seq, deletedSeq }) => seq > row.read && seq <= newest && deletedSeq > newest).length;
+    return Math.min(MAX_UNREAD, Math.max(0, row.unread - count(row.read, read) - deleted + count(newest)));
   }
 
   /**
@@ -183,7 +203,7 @@ export class Marks {
     const { own } = this;
     const told = this.#told;
     // Own messages need no mark: else each one that is sent would cost a mark as well.
-    const last = own.read > told.read ? this.#timeline.lastOfPeer(told.read, own.read) : 0;
+    const last = own.read > told.read ? this.#timeline.log.lastOfPeer(told.read, own.read) : 0;
     const read = last > told.read ? last : undefined;
     // `read` implies `delivered`.
     const delivered = own.delivered > Math.max(own.read, told.delivered) ? own.delivered : undefined;

@@ -1,18 +1,19 @@
 import { deferred, statesBetween, transition } from "./entry.js";
 import { ChatError } from "./error.js";
+import { changeWording } from "./history.js";
 import { jitter } from "./timing.js";
 
-/** @import { Emit, EntryRecord, EntryState, Env, Message, OutboxRow, Timeline, TimelineEffects } from "./types.js" */
+/** @import { Emit, Entry, EntryRecord, EntryState, Env, LogEntry, OutboxRow, StoredRecord, Timeline, TimelineEffects } from "./types.js" */
 
 /**
- * The user's messages of one conversation that have no number yet, in the order of sending. They are sent one at a time. As its
- * timeline, it is a state machine without I/O.
+ * The user's messages of one conversation that have no number yet, and edits and deletes of messages, in the order of sending. They are
+ * sent one at a time. As its timeline, it is a state machine without I/O.
  */
 export class Outbox {
   /** @type {EntryRecord[]} */ records = [];
-  /** Own messages, of the outbox and of the log. @type {Map<string, EntryRecord>} */ byClientId = new Map();
+  /** Own messages, of the outbox and of the log, and changes. @type {Map<string, EntryRecord>} */ byClientId = new Map();
 
-  /** The message that was sent and has no ack yet. @type {EntryRecord | undefined} */ #inFlight;
+  /** The record that was sent and has no ack yet. @type {EntryRecord | undefined} */ #inFlight;
   /** The id of the connection that it was sent on. @type {number | undefined} */ connection;
   /** Time at which its ack is late. */
   #ackAt = 0;
@@ -37,9 +38,31 @@ export class Outbox {
     this.#emit = emit;
   }
 
+  /** The messages, without the changes. */
+  get messages() {
+    return this.records.filter(({ kind }) => !kind);
+  }
+
   /**
-   * Queues a message, which is shown at once. One that an earlier program has left keeps its place in the order of sending.
-   * @param {Pick<OutboxRow, "clientId" | "text" | "order" | "created"> & {saved: boolean}} message
+   * Returns the changes of a message that are not stored yet.
+   * @param {EntryRecord} record
+   */
+  changes({ seq, clientId }) {
+    return this.records.filter(({ kind, target }) => kind && (target === seq || target === clientId));
+  }
+
+  /**
+   * Returns the message that a record is about: itself, or the one that it changes, if that is known.
+   * @param {EntryRecord} record
+   */
+  subject(record) {
+    const { kind, target } = record;
+    return !kind ? record : typeof target === "number" ? this.#timeline.log.get(target) : this.byClientId.get(String(target));
+  }
+
+  /**
+   * Queues a message or a change, which is shown at once. One that an earlier program has left keeps its place in the order of sending.
+   * @param {Pick<OutboxRow, "clientId" | "text" | "order" | "created" | "kind" | "target"> & {saved: boolean, attempted?: boolean}} message
    * @param {number} now
    * @param {number} age of the message
    * @param {ChatError} [error] the reason if it cannot be sent
@@ -51,14 +74,61 @@ export class Outbox {
     if (known) return known;
     const expires = now + this.#env.timing.expire - Math.max(0, age);
     /** @type {EntryRecord} */
-    const record = { ...message, key: `m:${clientId}`, sender: this.#env.user, own: true, state: "queued", expires, done: deferred() };
+    const record = {
+      ...message, key: `m:${clientId}`, sender: this.#env.user, own: true, state: "queued", editedSeq: 0, deletedSeq: 0, expires, done: deferred(),
+    };
     this.byClientId.set(clientId, record);
     const later = this.records.findIndex((other) => other !== this.#inFlight && other.order > order);
     this.records.splice(later < 0 ? this.records.length : later, 0, record);
-    this.#timeline.markChanged();
+    this.#markChanged(record);
     if (error) this.#fail(record, error);
     else if (!saved) this.#emit("save", this.#timeline, record);
     return record;
+  }
+
+  /**
+   * Changes a message. One that the server cannot have is changed where it waits; for another one the change is queued.
+   * @param {EntryRecord} record
+   * @param {Pick<OutboxRow, "clientId" | "text" | "order" | "created" | "kind">} change
+   * @param {number} now
+   * @returns {Promise<unknown>} resolves when the change is made
+   */
+  async change(record, change, now) {
+    for (const earlier of this.changes(record)) if (earlier.state === "failed") this.discard(earlier);
+    const { seq, clientId, attempted, state } = record;
+    if (seq === undefined && (!attempted || state === "failed")) return this.#changeHere(record, change);
+    return this.send({ ...change, target: seq ?? clientId, saved: false }, now, 0).done?.promise;
+  }
+
+  /**
+   * @param {EntryRecord} record
+   * @param {Pick<OutboxRow, "text" | "kind">} change
+   */
+  #changeHere(record, { kind, text }) {
+    if (kind === "delete") return this.discard(record);
+    Object.assign(record, { text, saved: false });
+    this.#markChanged(record);
+    this.#emit("save", this.#timeline, record);
+  }
+
+  /**
+   * A message was deleted: its changes that are not sent have no meaning any more.
+   * @param {number} seq
+   */
+  abandon(seq) {
+    for (const change of this.records.filter(({ target, state }) => target === seq && state !== "sending")) this.#drop(change);
+  }
+
+  /**
+   * Removes a change that is not to be made any more.
+   * @param {EntryRecord} change
+   */
+  #drop(change) {
+    if (change === this.#inFlight) this.#clearInFlight();
+    this.#remove(change);
+    this.#emit("drop", change);
+    if (change.kind === "delete") change.done?.resolve(undefined);
+    else change.done?.reject(new ChatError("message_not_found", "The message is deleted."));
   }
 
   /**
@@ -71,7 +141,7 @@ export class Outbox {
     const record = this.#inFlight;
     if (!record || record.clientId !== clientId) return;
     if (error.retryable) this.#resendLater(now, error.retryAfterMs);
-    else this.#fail(record, error);
+    else this.#fail(record, record.kind && error.code === "invalid_frame" ? unsupported() : error);
   }
 
   /**
@@ -118,11 +188,12 @@ export class Outbox {
   }
 
   /**
-   * Removes a failed or queued message.
+   * Removes a failed or queued message with its changes, or a change.
    * @param {EntryRecord} record
    */
   discard(record) {
     if (record.state === "sending" || !this.#remove(record)) return;
+    if (!record.kind) this.changes(record).forEach((change) => this.discard(change));
     if (record.state === "queued") this.#transition(record, "failed");
     record.done?.reject(new ChatError("discarded", "The message was discarded."));
     this.byClientId.delete(record.clientId ?? "");
@@ -153,9 +224,15 @@ export class Outbox {
       return Math.min(due, this.#ackAt);
     }
     if (!head?.saved || connection === undefined) return due;
+    if (head.kind && typeof head.target !== "number") {
+      // Its message is in no outbox and in no log.
+      this.#fail(head, new ChatError("message_not_found", "The message is not known here."));
+      return now;
+    }
     if (now < this.#waitUntil) return Math.min(due, this.#waitUntil);
     this.advance(head, "sending");
     this.#inFlight = head;
+    head.attempted = true;
     this.#probed = false;
     this.connection = connection;
     this.#ackAt = now + this.#env.timing.ack;
@@ -164,7 +241,7 @@ export class Outbox {
   }
 
   /**
-   * A message is stored: gives it its number and removes it, for the timeline to put into the log.
+   * A record is stored: gives it its number and removes it. A message is then put into the log, and its changes can be sent.
    * @param {EntryRecord} record
    * @param {number} seq
    * @param {string} [timestamp]
@@ -175,6 +252,10 @@ export class Outbox {
     this.#failures = 0;
     Object.assign(record, { seq, timestamp, error: undefined });
     this.advance(record, "stored");
+    for (const change of record.kind ? [] : this.changes(record)) {
+      change.target = seq;
+      this.#emit("save", this.#timeline, change);
+    }
     this.#emit("drop", record);
     this.#emit("stored", this.#timeline, record);
   }
@@ -186,13 +267,39 @@ export class Outbox {
   #remove(record) {
     const i = this.records.indexOf(record);
     if (i >= 0) this.records.splice(i, 1);
-    this.#timeline.markChanged();
+    this.#markChanged(record);
     return i >= 0;
   }
 
   /**
-   * Returns the record here that a message of the log belongs to, if there is one.
-   * @param {Message} message
+   * Returns the record of a text that was not sent from here.
+   * @param {LogEntry} text
+   */
+  fromElsewhere(text) {
+    const { seq, clientId, own } = text;
+    // Sent by another tab, whose outbox this tab may adopt later. That must not make a second entry.
+    const fromOtherTab = clientId && own && !this.byClientId.has(clientId);
+    const key = fromOtherTab ? `m:${clientId}` : `#${seq}`;
+    const record = /** @type {StoredRecord} */ ({ ...text, key, state: "stored" });
+    if (fromOtherTab) this.byClientId.set(clientId, record);
+    return record;
+  }
+
+  /**
+   * Returns the entry of the log that a record becomes.
+   * @param {EntryRecord} record
+   * @param {number} seq
+   * @param {string} [timestamp]
+   * @returns {LogEntry}
+   */
+  stamped({ clientId, sender, kind, target, text }, seq, timestamp) {
+    const entry = { seq, clientId, sender, own: true, text, timestamp, editedSeq: 0, deletedSeq: 0 };
+    return kind ? { ...entry, kind, target: Number(target), ...changeWording(kind, seq, text) } : entry;
+  }
+
+  /**
+   * Returns the record here that an entry of the log belongs to, if there is one.
+   * @param {LogEntry} entry
    */
   waiting({ own, clientId }) {
     const record = this.byClientId.get((own && clientId) || "");
@@ -204,11 +311,19 @@ export class Outbox {
    * @param {ChatError} error
    */
   #fail(record, error) {
+    if (record.kind && this.subject(record)?.deletedSeq) return this.#drop(record);
     if (record === this.#inFlight) this.#clearInFlight();
     this.#transition(record, "failed");
     record.error = error;
     record.done?.reject(error);
     this.#emit("save", this.#timeline, record);
+    // The server does not have the message: its changes are made here.
+    for (const change of record.kind ? [] : this.changes(record)) {
+      this.#remove(change);
+      this.#emit("drop", change);
+      this.#changeHere(record, change);
+      change.done?.resolve(undefined);
+    }
   }
 
   /**
@@ -247,6 +362,18 @@ export class Outbox {
    */
   #transition(record, state) {
     transition(record, state, this.#env.log);
+    this.#markChanged(record);
+  }
+
+  /**
+   * Notes that a record has changed, and the message that it is about.
+   * @param {EntryRecord} record
+   */
+  #markChanged(record) {
+    const shown = this.subject(record);
+    if (shown) shown.view = undefined;
     this.#timeline.markChanged();
   }
 }
+
+export const unsupported = () => new ChatError("unsupported", "This server cannot change messages.");

@@ -15,7 +15,8 @@ import { createListReader } from "./list.js";
  */
 export function createReads(request, env, conversations, run, rejectedUser) {
   const { user, clock, log } = env;
-  const readPage = createHistory(request, env);
+  const pages = createHistory(request, env);
+  const { readPage } = pages;
   const readList = createListReader(request, env);
 
   /**
@@ -24,8 +25,8 @@ export function createReads(request, env, conversations, run, rejectedUser) {
    */
   async function history(timeline, range) {
     try {
-      const { messages, more } = await readPage(timeline.peer, range);
-      run((now) => timeline.page(range, messages, more, now));
+      const { entries, more } = await readPage(timeline.peer, range);
+      run((now) => timeline.page(range, entries, more, now));
     } catch (cause) {
       const error = networkError(cause);
       run((now) => timeline.pageFailed(range, error, now));
@@ -95,7 +96,7 @@ export function createReads(request, env, conversations, run, rejectedUser) {
   /** A browser does not tell why a handshake was rejected. A request of the history does. */
   const diagnose = () => readPage(user, { limit: 1 }).catch((error) => run(() => rejectedUser(error)));
 
-  return { page: readPage, history, list, presence, all, diagnose };
+  return { pages, history, list, presence, all, diagnose };
 }
 
 /**

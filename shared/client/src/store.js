@@ -1,3 +1,4 @@
+import { ChatError } from "./error.js";
 import { newId } from "./id.js";
 import { defaultStorage, withFallback } from "./storage.js";
 import { createTabs } from "./tabs.js";
@@ -8,7 +9,7 @@ import { createTabs } from "./tabs.js";
  * Returns what a tab keeps in the storage of its user, which it shares with the other tabs.
  * @param {Env} env
  * @param {(message: TabMessage) => void} onTabMessage
- * @param {(rows: OutboxRow[]) => void} onRows takes over the outboxes of dead tabs
+ * @param {(rows: ReturnType<typeof adopted>[]) => void} onRows takes over the outboxes of dead tabs
  */
 export function createStore(env, onTabMessage, onRows) {
   const { clock, timing, log } = env;
@@ -16,7 +17,7 @@ export function createStore(env, onTabMessage, onRows) {
   const storage = withFallback(env.storage ?? defaultStorage(env.user), env, (error) => log("warn", "storage_lost", { error }));
   const tabs = createTabs(tab, env, onTabMessage, async (liveTabs) => {
     const rows = await storage.adopt(liveTabs, tab);
-    onRows(rows.sort((a, b) => a.order - b.order));
+    onRows(rows.sort((a, b) => a.order - b.order).map(adopted));
   });
   /** Resolves when all writes have ended. @type {Promise<unknown>} */
   let writes = Promise.resolve();
@@ -55,13 +56,15 @@ export function createStore(env, onTabMessage, onRows) {
   }
 
   /**
-   * Stores a message of the outbox.
+   * Stores a message or a change of the outbox. Returns the text that is stored.
    * @param {Timeline} timeline
    * @param {EntryRecord} record
    */
-  async function putRow({ peer }, { clientId = "", text, order, created, error }) {
-    const row = { clientId, peer, text, order, created, tab, error: error && { code: error.code, message: error.message } };
+  async function putRow({ peer }, { clientId = "", text, order, created, error, kind, target }) {
+    const about = kind && target !== undefined ? { change: { kind, target, peer } } : { peer };
+    const row = { clientId, ...about, text, order, created, tab, error: error && { code: error.code, message: error.message } };
     await write(tabs.ready().then(() => storage.putRow(row)));
+    return text;
   }
 
   /** @param {EntryRecord} record */
@@ -89,4 +92,13 @@ export function createStore(env, onTabMessage, onRows) {
       return storage.persistent;
     },
   };
+}
+
+/**
+ * Returns the conversation and the content of a row of another tab.
+ * @param {OutboxRow} row
+ */
+function adopted({ clientId, peer, change, text, order, created, error }) {
+  const message = { clientId, text, order, created, kind: change?.kind, target: change?.target, saved: true, attempted: true };
+  return { peer: peer ?? change?.peer ?? "", message, error: error && new ChatError(error.code, error.message) };
 }

@@ -1,4 +1,5 @@
 import { deferred, view } from "./entry.js";
+import { Log } from "./log.js";
 import { Marks } from "./marks.js";
 import { Outbox } from "./outbox.js";
 import { Peer } from "./peer.js";
@@ -6,8 +7,8 @@ import { Retry } from "./timing.js";
 
 /**
  * @import { ChatError } from "./error.js"
- * @import { ConversationRow, Deferred, Emit, EntryActions, EntryRecord, Env, Message, Range, Snapshot,
- *   StoredRecord, TimelineEffects } from "./types.js"
+ * @import { ConversationRow, Deferred, Emit, EntryActions, EntryRecord, Env, LogEntry, Range, Snapshot,
+ *   StoredRecord, TimelineEffects, Wording } from "./types.js"
  */
 
 const PAGE = 50;
@@ -15,27 +16,22 @@ const PAGE = 50;
 /**
  * The state machine of one conversation, without any I/O. Each method is an event at a time `now`; `emit` takes the effects.
  *
- * The log holds the messages that have a number. All numbers from `low` to `high` are known. A message above `high` was pushed after
- * one that is missing; there is a gap between, which is read from the history.
- *
- * The user's messages that have no number yet are in the `outbox`.
+ * The log holds the entries that have a number. A gap in it is read from the history. The user's messages and changes that have no number
+ * yet are in the `outbox`.
  */
 export class Timeline {
   /** Whether the snapshot has changed since it was last published. */
   changed = true;
   /** Whether `row()` has changed since it was last stored. */
   dirty = false;
-  #low = 1;
-  /** Undefined until the first page or push. @type {number | undefined} */ #high;
-  /** Whether there may be messages below `low`. */
+  /** Whether there may be messages below the log. */
   #more = true;
   /** Whether the program shows this conversation. */
   opened = false;
-  /** @type {StoredRecord[]} */ #log = [];
-  /** @type {Map<number, StoredRecord>} */ #bySeq = new Map();
+  log = new Log();
   /** The page that is being read. @type {Range | undefined} */ #request;
   /** Calls of `older` that wait for a page. @type {({n: number} & Deferred<{more: boolean}>)[]} */ #older = [];
-  /** Whether messages above `high` may have been missed. */
+  /** Whether entries above the log may have been missed. */
   #stale = false;
   /** Whether the first page is to be filled up, when only pushes are known. */
   #fill = false;
@@ -68,14 +64,14 @@ export class Timeline {
     this.signs = new Peer(env.timing, () => this.markChanged());
   }
 
-  /** The number up to which the messages are known. A send tells it to the server, which searches for the newest number from there. */
+  /** The number up to which the entries are known. A send tells it to the server, which searches for the newest number from there. */
   get high() {
-    return this.#high;
+    return this.log.high;
   }
 
-  /** The highest number that is known, of a message or from the list. */
+  /** The highest number that is known, of an entry or from the list. */
   get newest() {
-    const newest = Math.max(this.#log.at(-1)?.seq ?? -Infinity, this.marks.row?.newest ?? -Infinity);
+    const newest = Math.max(this.log.newest, this.marks.row?.newest ?? -Infinity);
     return newest > -Infinity ? newest : 0;
   }
 
@@ -85,13 +81,13 @@ export class Timeline {
    * @param {boolean} onItsWay
    */
   doubtful(onItsWay) {
-    const low = this.#high === undefined ? Infinity : this.#low;
+    const low = this.high === undefined ? Infinity : this.log.low;
     return low > this.marks.own.read + 1 && (onItsWay || this.marks.uncertain(low));
   }
 
   /** Whether the read mark is that of the server. A conversation without new messages needs none. */
   get marksKnown() {
-    return this.marks.known || (this.#high !== undefined && this.newest <= 0);
+    return this.marks.known || (this.high !== undefined && this.newest <= 0);
   }
 
   /** @returns {Snapshot} */
@@ -104,39 +100,49 @@ export class Timeline {
    * @param {EntryRecord} record
    */
   entry(record) {
-    return view(record, this.#actions);
+    return record.view ?? view(record, this.outbox.changes(record).at(-1), this.#actions);
+  }
+
+  /**
+   * Returns the record of an entry.
+   * @param {string} key
+   * @returns {EntryRecord | undefined}
+   */
+  record(key) {
+    const is = (/** @type {EntryRecord} */ record) => record.key === key;
+    return this.log.texts.find(is) ?? this.outbox.messages.find(is);
   }
 
   // The log.
 
   /**
-   * A message was pushed, or one of ours was acknowledged.
-   * @param {Message} message
+   * An entry was pushed, or one of ours was acknowledged.
+   * @param {LogEntry} entry
    * @param {number} now
-   * @returns {EntryRecord | undefined} the record with its number
    */
-  push(message, now) {
-    const { seq } = message;
-    if (!message.own) this.signs.wrote(now);
-    // A message below the known range is left to the pages of the history.
-    if (this.#high !== undefined && seq < this.#low && !this.outbox.waiting(message)) return;
-    this.#add(message);
-    if (this.#high === undefined) this.#addRange(seq, seq);
+  push(entry, now) {
+    const { seq } = entry;
+    if (!entry.own) this.signs.wrote(now);
+    // An entry below the known range is left to the pages of the history.
+    if (this.high !== undefined && seq < this.log.low && !this.outbox.waiting(entry)) return;
+    this.#add(entry);
+    if (this.high === undefined) this.log.addRange(seq, seq);
     this.#extend();
     if (this.#hasGap) this.#gatherAt ||= now + this.#env.timing.gather;
-    return this.#bySeq.get(seq);
   }
 
   /**
-   * An ack arrived. Returns whether it belongs to a message of ours.
+   * An ack arrived. Returns whether it belongs to a message or a change of ours.
    * @param {{client_message_id: string, seq: number, timestamp?: string, status: string}} frame
    * @param {number} now
    */
   ack({ client_message_id: clientId, seq, timestamp, status }, now) {
     const record = this.outbox.byClientId.get(clientId);
-    if (!record || this.push({ seq, clientId, sender: this.#env.user, own: true, text: record.text, timestamp }, now) !== record) return false;
+    if (!record) return false;
+    this.push(this.outbox.stamped(record, seq, timestamp), now);
+    if (record.seq !== seq) return false;
     if (status !== "delivered") return true;
-    this.outbox.advance(record, "delivered");
+    if (!record.kind) this.outbox.advance(record, "delivered");
     this.signs.heard(now);
     return true;
   }
@@ -159,16 +165,6 @@ export class Timeline {
     if (seq > this.marks.own.read) this.marks.raise(Math.min(seq, this.newest));
   }
 
-  /**
-   * Returns the number of the last message of the peer up to a number, or the number itself if messages after `from` are not known.
-   * @param {number} from
-   * @param {number} to
-   */
-  lastOfPeer(from, to) {
-    const known = this.#low <= from + 1 && to <= Number(this.#high);
-    return known ? (this.#log.findLast(({ own, seq }) => !own && seq <= to)?.seq ?? 0) : to;
-  }
-
   marksChanged() {
     this.dirty = true;
     this.markChanged();
@@ -176,31 +172,31 @@ export class Timeline {
 
   /** The peer has read or got more of the messages. */
   peerMarksChanged() {
-    for (const record of this.#log) this.outbox.advance(record, this.marks.stateOf(record));
+    for (const record of this.log.texts) this.outbox.advance(record, this.marks.stateOf(record));
     this.marksChanged();
   }
 
   /**
    * A page that was requested by a `read` effect arrived.
    * @param {Range} request
-   * @param {Message[]} messages ordered by number
+   * @param {LogEntry[]} entries ordered by number
    * @param {boolean} more whether there are more in its direction
    * @param {number} now
    */
-  page({ after, before }, messages, more, now) {
+  page({ after, before }, entries, more, now) {
     this.#request = this.#error = undefined;
     this.#gatherAt = 0;
-    for (const message of messages) this.#add(message);
-    const got = messages.findLast(({ own }) => !own)?.seq ?? 0;
+    for (const entry of entries) this.#add(entry);
+    const got = entries.findLast(({ own, kind }) => !own && !kind)?.seq ?? 0;
     if (before === undefined) this.marks.raise(0, got);
-    const first = after === undefined ? (messages[0]?.seq ?? this.#low) : after + 1;
-    const last = before === undefined ? (messages.at(-1)?.seq ?? first - 1) : before - 1;
-    if (first <= last || this.#high === undefined) this.#addRange(first, last);
+    const first = after === undefined ? (entries[0]?.seq ?? this.log.low) : after + 1;
+    const last = before === undefined ? (entries.at(-1)?.seq ?? first - 1) : before - 1;
+    if (first <= last || this.high === undefined) this.log.addRange(first, last);
     this.#extend();
     if (after === undefined) this.#olderArrived(first, more);
-    else if (more && messages.length) this.#stale = true;
+    else if (more && entries.length) this.#stale = true;
     // The history lacks a number that something else has told.
-    if (after !== undefined && !messages.length && this.#hasGap) this.#retry.failed(now, true);
+    if (after !== undefined && !entries.length && this.#hasGap) this.#retry.failed(now, true);
     else this.#retry.succeeded();
     this.markChanged();
   }
@@ -211,7 +207,7 @@ export class Timeline {
    */
   #olderArrived(first, more) {
     this.#fill = false;
-    if (first === this.#low) this.#more = more;
+    if (first === this.log.low) this.#more = more;
     for (const { resolve } of this.#older.splice(0)) resolve({ more: this.#more });
   }
 
@@ -260,22 +256,22 @@ export class Timeline {
   row() {
     const { id, peer } = this;
     const { own, row: listed } = this.marks;
-    const high = this.#high;
-    const known = this.#log.filter(({ seq }) => seq >= this.#low && seq <= Number(high)).slice(-PAGE);
-    const entries = known.map(({ seq, clientId, sender, text, timestamp }) => ({ seq, clientId, sender, text, timestamp }));
-    return { id, peer, read: own.read, high, entries, listed };
+    return { id, peer, read: own.read, high: this.high, entries: this.log.newestTexts(PAGE), listed, changed: true };
   }
 
   /**
    * Takes over what an earlier program has stored.
    * @param {ConversationRow} row
    */
-  restore({ read, high, entries, listed }) {
+  restore({ read, high, entries, listed, changed }) {
     this.marks.raise(read);
+    // The entries of a program that knew no changes may be out of date: they are read again.
+    if (changed) {
+      for (const entry of entries) this.#add({ editedSeq: 0, deletedSeq: 0, ...entry, own: entry.sender === this.#env.user });
+      if (high !== undefined) this.log.addRange(entries[0]?.seq ?? high + 1, high);
+      this.#extend();
+    }
     if (listed) this.marks.restore(listed);
-    for (const entry of entries) this.#add({ ...entry, own: entry.sender === this.#env.user });
-    if (high !== undefined) this.#addRange(entries[0]?.seq ?? high + 1, high);
-    this.#extend();
     this.dirty = false;
     this.markChanged();
   }
@@ -315,78 +311,79 @@ export class Timeline {
   /** Returns the page that is to be read next, and the time. @returns {[Range | undefined, number]} */
   #nextRequest() {
     const [older] = this.#older;
-    if (this.#high === undefined) {
+    const { low, high, texts } = this.log;
+    if (high === undefined) {
       return older || (this.#stale && this.opened) ? [{ limit: older?.n ?? PAGE }, this.#retry.at] : [undefined, Infinity];
     }
-    const fill = this.#fill && this.#more && this.#log.length < PAGE;
-    if (older || fill) return [{ before: this.#low, limit: older?.n ?? PAGE }, older ? 0 : this.#retry.at];
+    const fill = this.#fill && this.#more && texts.length < PAGE;
+    if (older || fill) return [{ before: low, limit: older?.n ?? PAGE }, older ? 0 : this.#retry.at];
     const at = this.#stale ? this.#retry.at : this.#hasGap ? Math.max(this.#retry.at, this.#gatherAt) : Infinity;
-    return [{ after: this.#high, limit: 1_000 }, at];
+    return [{ after: high, limit: 1_000 }, at];
   }
 
   get #hasGap() {
-    return this.#high !== undefined && this.newest > this.#high;
+    return this.high !== undefined && this.newest > this.high;
   }
 
-  /**
-   * All numbers from `first` to `last` are known from now on.
-   * @param {number} first
-   * @param {number} last
-   */
-  #addRange(first, last) {
-    const high = this.#high;
-    // A range above a gap is not joined: its messages wait in the log, as pushed ones do.
-    if (high === undefined || last < this.#low - 1) [this.#low, this.#high] = [first, last];
-    else if (first <= high + 1) [this.#low, this.#high] = [Math.min(this.#low, first), Math.max(high, last)];
-  }
-
-  /** Moves `high` up over the messages that follow it without a gap. */
   #extend() {
-    while (this.#high !== undefined && this.#bySeq.has(this.#high + 1)) this.#high++;
+    this.log.extend();
     if (!this.#hasGap) this.#gatherAt = 0;
   }
 
-  /** @param {Message} message */
-  #add(message) {
-    const { seq, clientId, own, timestamp } = message;
-    if (this.#bySeq.has(seq)) return;
-    const sent = this.outbox.waiting(message);
-    if (sent) {
-      this.outbox.stored(sent, seq, timestamp);
-      this.outbox.advance(sent, this.marks.stateOf(message));
-      return this.#insert(/** @type {StoredRecord} */ (sent));
-    }
-    const { byClientId } = this.outbox;
-    // Sent by another tab, whose outbox this tab may adopt later. That must not make a second entry.
-    const fromOtherTab = clientId && own && !byClientId.has(clientId);
-    const key = fromOtherTab ? `m:${clientId}` : `#${seq}`;
-    const record = /** @type {EntryRecord} */ ({ ...message, key, state: this.marks.stateOf(message) });
-    if (fromOtherTab) byClientId.set(clientId, record);
-    this.#insert(/** @type {StoredRecord} */ (record));
+  /** @param {LogEntry} entry */
+  #add(entry) {
+    const { seq, kind, timestamp, target } = entry;
+    if (!kind && this.log.get(seq)) return this.#reword(seq, entry);
+    const sent = this.outbox.waiting(entry);
+    if (sent) this.outbox.stored(sent, seq, timestamp);
+    if (!kind) return this.#insert(entry, /** @type {StoredRecord | undefined} */ (sent));
+    this.log.note(seq);
+    if (target !== undefined) this.#reword(target, entry);
+    this.marksChanged();
   }
 
-  /** @param {StoredRecord} record */
-  #insert(record) {
-    const before = this.#log.findLastIndex((other) => other.seq < record.seq);
-    this.#log.splice(before + 1, 0, record);
-    this.#bySeq.set(record.seq, record);
-    this.dirty = true;
-    this.markChanged();
+  /**
+   * @param {LogEntry} entry a text that is not in the log
+   * @param {StoredRecord} [sent] our message that it is
+   */
+  #insert(entry, sent) {
+    const record = sent ?? this.outbox.fromElsewhere(entry);
+    this.outbox.advance(record, this.marks.stateOf(record));
+    this.log.insert(record);
+    this.marksChanged();
+  }
+
+  /**
+   * A text was edited or deleted, unless a newer change of it is known.
+   * @param {number} seq
+   * @param {Wording} wording
+   */
+  #reword(seq, wording) {
+    if (!this.log.reword(seq, wording)) return;
+    const { row, own } = this.marks;
+    this.marks.reword(seq, wording);
+    if (wording.deletedSeq) {
+      this.outbox.abandon(seq);
+      // The list counts or shows it, and only the server knows what it would show instead.
+      if (!this.log.get(seq) && (seq > own.read || seq === row?.preview?.seq)) this.#emit("doubt");
+    }
+    this.marksChanged();
   }
 
   /** @returns {Snapshot} */
   #build() {
     const { id, peer, newest, marksKnown, signs, marks } = this;
+    const { low, high, texts } = this.log;
     const { read } = marks.own;
     return Object.freeze({
       id, peer, newest, read, marksKnown,
-      unread: marks.unread(this.#log, this.#low, Number(this.#high)),
-      firstUnread: this.#log.find(({ own, seq }) => !own && seq > read)?.seq,
+      unread: marks.unread(texts, low, Number(high)),
+      firstUnread: texts.find(({ own, seq, deletedSeq }) => !own && seq > read && !deletedSeq)?.seq,
       readByPeer: marks.peer.read,
       deliveredToPeer: marks.peer.delivered,
       presence: signs.presence,
       more: this.#more,
-      entries: Object.freeze([...this.#log, ...this.outbox.records].map((record) => view(record, this.#actions))),
+      entries: Object.freeze([...texts, ...this.outbox.messages].map((record) => this.entry(record))),
       loading: this.#request !== undefined && this.#request.after === undefined,
       typing: Object.freeze(signs.typing ? [peer] : []),
       error: this.#error,

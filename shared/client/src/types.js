@@ -9,13 +9,24 @@
  * @property {number} [seq] its number, once it is stored
  * @property {string} sender
  * @property {boolean} own
- * @property {string} text
+ * @property {string} text "" if it is deleted
+ * @property {boolean} edited
+ * @property {boolean} deleted
+ * @property {Change} [change] the user's last edit or delete of it that is not stored yet. Unless that has failed, the entry shows it as made
  * @property {string} [timestamp] when the server stored it
  * @property {EntryState} state
  * @property {import("./error.js").ChatError} [error] why it has failed
  * @property {Promise<Entry>} [done] of a message sent here: resolves when it is stored, rejects when it has failed
  * @property {() => void} retry queues a failed message again, at the end
  * @property {() => void} discard removes a failed or queued message
+ *
+ * @typedef {object} Change
+ * @property {"edit" | "delete"} kind
+ * @property {string} text the new one
+ * @property {EntryState} state `queued`, `sending` or `failed`
+ * @property {import("./error.js").ChatError} [error] why it has failed
+ * @property {() => void} retry queues a failed change again, at the end
+ * @property {() => void} discard removes a failed or queued change
  *
  * @typedef {object} Snapshot A conversation as it is shown. Frozen.
  * @property {string} id
@@ -38,14 +49,14 @@
  * @property {boolean} online
  * @property {string} [lastSeen] time at which the user was online, to the minute, hour or day
  *
- * @typedef {Pick<Entry, "key" | "seq" | "sender" | "own" | "text" | "timestamp" | "state">} Preview An entry, or its first 200 characters.
+ * @typedef {Pick<Entry, "key" | "seq" | "sender" | "own" | "text" | "deleted" | "timestamp" | "state">} Preview An entry, or its first 200 characters.
  *
  * @typedef {object} ConversationSummary Frozen.
  * @property {string} id
  * @property {string} peer
  * @property {number} unread 0 to 100; 100: or more
  * @property {number} newest the highest number
- * @property {Preview | null} last the newest message
+ * @property {Preview | null} last the newest message that is not deleted
  * @property {boolean} typing whether the peer types now
  * @property {Presence} [presence] of the peer, if the server tells it
  *
@@ -102,9 +113,12 @@
  * @property {() => Promise<void>} clear
  * @property {() => Promise<void>} close
  *
- * @typedef {object} OutboxRow A message that is not acknowledged yet.
+ * @typedef {object} OutboxRow A message or a change that is not acknowledged yet.
  * @property {string} clientId
- * @property {string} peer
+ * @property {string} [peer] of a message
+ * @property {{kind: "edit" | "delete", target: number | string, peer: string}} [change] apart from `peer`, so that a program that knows no changes does not send one as a message
+ * @property {"edit" | "delete"} [kind]
+ * @property {number | string} [target] the number of the message that is changed, or the client id of one that has none yet
  * @property {string} text
  * @property {number} order place in the order of sending
  * @property {number} created on the clock of `now`
@@ -117,15 +131,16 @@
  * @property {string} peer
  * @property {number} read
  * @property {number} [high]
- * @property {{seq: number, clientId?: string, sender: string, text: string, timestamp?: string}[]} entries
+ * @property {{seq: number, clientId?: string, sender: string, text: string, timestamp?: string, editedSeq?: number, deletedSeq?: number}[]} entries
+ * @property {boolean} [changed] whether the changes up to `high` are made in `entries`; a program that knew none has left it out
  * @property {ListRow} [listed]
  *
  * @typedef {object} ListRow A row of the server's list.
  * @property {string} id
  * @property {string} peer
- * @property {number} newest
+ * @property {number} newest number of an entry of any kind
  * @property {string} [timestamp] of the newest message
- * @property {{seq: number, sender: string, own: boolean, text: string, timestamp?: string}} [preview]
+ * @property {{seq: number, sender: string, own: boolean, text: string, timestamp?: string, deleted: boolean}} [preview]
  * @property {number} unread
  * @property {number} read
  * @property {number} delivered
@@ -141,7 +156,27 @@
  * @property {string} sender
  * @property {boolean} own
  * @property {string} text
+ * @property {boolean} edited
+ * @property {boolean} deleted
  * @property {string} [timestamp]
+ *
+ * @typedef {"edit" | "delete" | "other"} EntryKind Kind of an entry that is no text.
+ *
+ * @typedef {object} Wording The text of a message, from one of its versions on.
+ * @property {string} text
+ * @property {number} editedSeq number of the edit that it is from; 0: it is the first
+ * @property {number} deletedSeq number of the delete; 0: there is none
+ *
+ * @typedef {object} LogEntryFields
+ * @property {number} seq
+ * @property {EntryKind} [kind] not of a text
+ * @property {number} [target] number of the text that an edit or a delete is about
+ * @property {string} [clientId]
+ * @property {string} sender
+ * @property {boolean} own
+ * @property {string} [timestamp]
+ *
+ * @typedef {LogEntryFields & Wording} LogEntry An entry of the log, and the wording of its text: its own, or the one of its target.
  *
  * @typedef {object} EntryRecord The mutable state of an entry.
  * @property {string} key
@@ -150,6 +185,11 @@
  * @property {string} sender
  * @property {boolean} own
  * @property {string} text
+ * @property {number} editedSeq
+ * @property {number} deletedSeq
+ * @property {"edit" | "delete"} [kind] of a change
+ * @property {number | string} [target] of a change
+ * @property {boolean} [attempted] whether the server may have it
  * @property {string} [timestamp]
  * @property {EntryState} state
  * @property {import("./error.js").ChatError} [error]
@@ -157,7 +197,7 @@
  * @property {number} created
  * @property {boolean} saved whether the storage has it
  * @property {number} expires time at which it fails if it is not sent
- * @property {Deferred<Entry>} [done]
+ * @property {Deferred<Entry | undefined>} [done]
  * @property {Entry} [view] the public entry, until something changes
  *
  * @typedef {EntryRecord & {seq: number}} StoredRecord A record of the log.
@@ -177,6 +217,7 @@
  * @property {(timeline: Timeline, record: EntryRecord, connection: number) => void} send
  * @property {(timeline: Timeline) => void} typing tells the peer that the user types
  * @property {(timeline: Timeline, marks: {read?: number, delivered?: number}, connection: number) => void} mark tells the server marks of the user
+ * @property {() => void} doubt the list may count or show a text that was deleted
  * @property {() => void} probe pings the connection, because an ack is late
  * @property {(connection: number) => void} checkDrained an ack has arrived on it, or is not awaited any more
  * @property {(timeline: Timeline, request: Range) => void} read reads a page of the history
@@ -193,7 +234,8 @@
  * @property {number} handOverAt time to replace it
  *
  * @typedef {object} Driver The part of `Chat` that its conversations use.
- * @property {ReturnType<typeof import("./history.js").createHistory>} readPage
+ * @property {ReturnType<typeof import("./history.js").createHistory>["readPage"]} readPage
+ * @property {() => boolean} canChange whether the server can change messages
  * @property {() => unknown} start loads the storage, once
  * @property {(event: (now: number) => unknown) => void} run runs an event and executes its effects
  * @property {() => import("./error.js").ChatError | undefined} closeReason

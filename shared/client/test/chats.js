@@ -4,12 +4,15 @@ import assert from "node:assert/strict";
 
 import { TRANSITIONS } from "../src/entry.js";
 import { Chat } from "../src/index.js";
+import { World } from "./world.js";
 
 export const MINUTE = 60_000;
 
 /** Checks each snapshot of a conversation against the one before. */
 export class Watcher {
   seen = new Map();
+  /** Keys of messages that were removed, which may be discarded. */
+  removed = new Set();
 
   constructor(conversation, onSnapshot = () => {}) {
     this.conversation = conversation;
@@ -29,7 +32,7 @@ export class Watcher {
     assert.equal(keys.size, entries.length, "two entries have the same key");
     const ordered = entries.every(({ seq = Infinity }, i) => !i || entries[i - 1].seq < seq || seq === Infinity);
     if (!ordered) assert.fail(`order: ${entries.map((e) => e.seq)}`);
-    for (const key of this.seen.keys()) if (!keys.has(key)) assert.fail(`an entry has disappeared: ${key}`);
+    for (const key of this.seen.keys()) if (!keys.has(key) && !this.removed.has(key)) assert.fail(`an entry has disappeared: ${key}`);
     for (const entry of entries) this.compare(this.seen.get(entry.key), entry);
     for (const [name, mark] of Object.entries({ read, readByPeer, deliveredToPeer })) {
       assert.ok(mark >= (this[name] ?? 0), `${name} has moved back`);
@@ -43,9 +46,11 @@ export class Watcher {
     assert.ok(Object.isFrozen(entry));
     assert.ok(reachable(before.state, entry.state), `${before.state} -> ${entry.state}`);
     assert.ok(before.seq === undefined || before.seq === entry.seq);
-    const same = ["state", "seq", "timestamp", "error", "text", "done"].every((name) => before[name] === entry[name]);
-    // An entry that was sent and queued again within a turn has changed twice.
-    assert.ok(!same || entry.state === "queued" || entry.state === "sending", "an unchanged entry is a new object");
+    const fields = ["state", "seq", "timestamp", "error", "text", "edited", "deleted", "done"];
+    const same = fields.every((name) => before[name] === entry[name]) && before.change?.state === entry.change?.state;
+    assert.ok(!entry.deleted || entry.text === "", "a deleted message has a text");
+    // An entry that was sent and queued again within a turn has changed twice. So has one whose change was.
+    assert.ok(!same || entry.change || entry.state === "queued" || entry.state === "sending", "an unchanged entry is a new object");
   }
 }
 
@@ -91,3 +96,19 @@ export async function settled(world, promise) {
   if (result?.error) throw result.error;
   return result.value;
 }
+
+/** Returns an online chat with a stored message in the conversation with ann. */
+export async function withMessage(text = "At 3PM?", more = {}) {
+  const world = new World();
+  const chat = await online(world, more);
+  const conversation = chat.with("ann");
+  const watcher = new Watcher(conversation);
+  const entry = await settled(world, conversation.send(text).done);
+  return { world, chat, conversation, watcher, entry };
+}
+
+/** Returns the frames that edit and delete. */
+export const changeFrames = (world) => world.frames.map(({ frame }) => frame).filter(({ action }) => /^(edit|delete)Message$/.test(action));
+
+/** Returns the first entry that a watcher has seen last. */
+export const first = ({ last }) => last.entries[0];

@@ -4,8 +4,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Chat, indexedDbStorage } from "../src/index.js";
+import { shown, shownOf, textsOf } from "./changes.js";
 import { memoryStorage } from "./memory.js";
-import { startServer, until } from "./server.js";
+import { conversationId, startServer, until } from "./server.js";
 import { Databases, Locks, Tab } from "./stand-ins.js";
 
 /** Short durations for the tests, in ms. A test sets those that it is about itself. */
@@ -158,7 +159,8 @@ export class View {
   /** Waits until the newest page was read. */
   async loaded() {
     const { user, server } = this.client;
-    const isNewestPage = ({ query, status }) => status === 200 && query.user1 === user && query.user2 === this.peer;
+    const isNewestPage = ({ query, status }) =>
+      status === 200 && (query.conversation_id === conversationId(user, this.peer) || (query.user1 === user && query.user2 === this.peer));
     await until(() => server.requests.some(isNewestPage) && !this.now.loading, `${user} has the newest page`);
     return this;
   }
@@ -175,8 +177,9 @@ export class View {
   /** Waits until this view shows the server's log. */
   async showsLog(timeout) {
     await this.shows(this.client.server.texts(this.client.user, this.peer), timeout);
-    const part = ({ seq, timestamp }) => ({ seq, timestamp });
-    assert.deepEqual(this.entries.map(part), this.client.server.log(this.client.user, this.peer).map(part));
+    const log = textsOf(this.client.server.log(this.client.user, this.peer));
+    assert.deepEqual(this.entries.map(shown), log.map(shownOf));
+    assert.deepEqual(this.entries.map(({ timestamp }) => timestamp), log.map(({ timestamp }) => timestamp));
   }
 
   /** Checks the invariants of a snapshot, and of the change from the one before. */
@@ -206,9 +209,9 @@ export class View {
       assert.ok(Object.isFrozen(entry), "an entry is frozen");
       assert.ok(RANK[entry.state] >= RANK[old.state], `${old.state} became ${entry.state}: ${about}`);
       assert.ok(old.seq === undefined || entry.seq === old.seq, `a number changed: ${about}`);
-      const same = ["seq", "text", "state", "error", "timestamp", "sender"].every((field) => entry[field] === old[field]);
-      // An entry that was queued and sent again within a turn looks the same but is a new object.
-      if (same && entry.state !== "sending") assert.equal(entry, old, `an entry that did not change is another object: ${about}`);
+      const same = ["seq", "text", "state", "error", "timestamp", "sender", "edited", "deleted"].every((field) => entry[field] === old[field]);
+      // An entry that was queued and sent again within a turn, as one whose change was, looks the same but is a new object.
+      if (same && !entry.change && !old.change && entry.state !== "sending") assert.equal(entry, old, `an entry that did not change is another object: ${about}`);
     }
   }
 }

@@ -1,8 +1,12 @@
 // What a stand-in server has beside the log: marks, the list of conversations, presence and settings.
 
+import { textsOf } from "./changes.js";
+
 export class Features {
   /** Whether the server has them. An older one responds with 404, and with an error to a mark. */
   modern = true;
+  /** Whether the server has edits and deletes, and the history by conversation. */
+  changes = true;
   /** Users who are online. */
   here = new Set();
   /** Users of whom nothing is told. */
@@ -39,16 +43,18 @@ export class Features {
 
   /** Returns the number of unread messages of a user. */
   unread(id, user, log, { read } = this.marks(id, user)) {
-    return Math.min(100, log.filter((entry) => entry.sender_id !== user && entry.seq > read && entry.seq > 0).length);
+    return Math.min(100, textsOf(log).filter((entry) => entry.sender_id !== user && entry.seq > read && entry.seq > 0 && !entry.deleted_seq).length);
   }
 
   /** Returns the row of a conversation in the list of a user. */
   row(id, user, peer, log) {
-    const { seq, sender_id, message, timestamp } = log.at(-1);
+    const text = textsOf(log).findLast((entry) => !entry.deleted_seq);
+    const { seq, sender_id, message, timestamp } = text ?? log.at(-1);
     const theirs = this.marks(id, peer);
     const receipts = this.settings(user).receipts && this.settings(peer).receipts;
     return {
-      conversation_id: id, peer_id: peer, newest_seq: seq, timestamp,
+      conversation_id: id, peer_id: peer, newest_seq: text?.seq ?? 0, timestamp: log.at(-1).timestamp,
+      ...(this.changes && { newest_entry_seq: log.at(-1).seq }),
       preview: { seq, sender_id, message: message.slice(0, 200), timestamp },
       unread: this.unread(id, user, log), ...this.marks(id, user),
       ...(receipts && { peer_read: theirs.read, peer_delivered: theirs.delivered }),

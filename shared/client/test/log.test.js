@@ -49,7 +49,7 @@ test("a number that the history does not have is asked for again at growing dela
   const world = new World();
   numbered(world, "ann", 1, 3);
   const { row } = world.features;
-  world.features.row = (...of) => ({ ...row.apply(world.features, of), newest_seq: 4 });
+  world.features.row = (...of) => ({ ...row.apply(world.features, of), newest_entry_seq: 4 });
   const chat = await online(world);
   new Watcher(chat.with("ann"));
   await world.advance(MINUTE);

@@ -3,11 +3,12 @@
 import assert from "node:assert/strict";
 import { isMainThread, workerData } from "node:worker_threads";
 
-import { chatIn, MINUTE, settled, texts, Watcher } from "./chats.js";
+import { makeChange, shown, shownOf, textsOf } from "./changes.js";
+import { chatIn, MINUTE, settled, Watcher } from "./chats.js";
 import { memoryStorage } from "./memory.js";
 import { World } from "./world.js";
 
-const FAULTS = ["refuse", "losePush", "doublePush", "rateLimit", "unavailable", "cutBefore", "cutAfter", "loseAck", "throttle", "crash", "echoPush", "networkError", "serverError", "nonsense", "expire"];
+const FAULTS = ["refuse", "losePush", "doublePush", "rateLimit", "unavailable", "cutBefore", "cutAfter", "loseAck", "throttle", "crash", "echoPush", "networkError", "serverError", "nonsense", "expire", "halfChange"];
 
 /** Checks that the marks, the ticks and the number of unread messages are those of the server. */
 function checkMarks(world, peer, shown) {
@@ -34,6 +35,7 @@ export async function schedule(seed) {
   for (const fault of FAULTS) if (random() < 0.5) world.faults[fault] = random() * 0.3;
   world.latency = [1, pick([10, 200, 3_000])];
   world.features.modern = random() < 0.8;
+  world.features.changes = world.features.modern && random() < 0.9;
   const peers = ["ann", "bob"];
   // The conversation with the last one is never opened.
   const everybody = [...peers, "cat"];
@@ -46,8 +48,12 @@ export async function schedule(seed) {
   const storage = memoryStorage();
   let chat = chatIn(world, { storage });
   let watchers = peers.map((peer) => new Watcher(chat.with(peer)));
+  /** Client ids of what was sent, in order. */
   const sent = peers.map(() => []);
+  /** Keys of messages that were edited. */
+  const edited = new Set();
   let count = 0;
+  const text = () => `${random() < 0.1 ? "fatal" : "text"} ${count++}`;
 
   const check = () => {
     for (const error of [world.error, ...watchers.map((watcher) => watcher.error)]) if (error) throw error;
@@ -58,17 +64,39 @@ export async function schedule(seed) {
     assert.equal(world.clientTimers, 0);
     assert.equal(world.window.listeners + world.document.listeners, 0);
     chat = chatIn(world, { storage });
+    const removed = watchers.map((watcher) => watcher.removed);
     watchers = peers.map((peer) => new Watcher(chat.with(peer)));
+    watchers.forEach((watcher, i) => (watcher.removed = removed[i]));
     chat.connect();
     await world.advance(0);
   };
+  const someChange = () => (random() < 0.6 ? { action: "editMessage", message: text() } : { action: "deleteMessage" });
   const someMarks = () => ({ read: Math.floor(random() * 40), delivered: Math.floor(random() * 50) });
   const actions = {
     send() {
       const i = Math.floor(random() * peers.length);
-      const text = `${random() < 0.1 ? "fatal" : "text"} ${count++}`;
-      const entry = chat.with(peers[i]).send(text);
-      sent[i].push({ text, id: entry.clientId });
+      sent[i].push(chat.with(peers[i]).send(text()).clientId);
+    },
+    edit() {
+      const i = Math.floor(random() * peers.length);
+      const entry = pick(watchers[i].last.entries.slice(-8).filter(({ own }) => own));
+      if (!entry) return;
+      edited.add(entry.key);
+      chat.with(peers[i]).edit(entry, text());
+    },
+    remove() {
+      const i = Math.floor(random() * peers.length);
+      const entry = pick(watchers[i].last.entries.slice(-8).filter(({ own }) => own));
+      if (!entry) return;
+      if (entry.seq === undefined) watchers[i].removed.add(entry.key);
+      chat.with(peers[i]).remove(entry);
+    },
+    // The peer, and another device of the user, change messages.
+    changeElsewhere() {
+      const peer = pick(everybody);
+      const user = random() < 0.7 ? peer : "me";
+      const target = pick(textsOf(world.log(peer)).slice(-20).filter((entry) => entry.sender_id === user));
+      if (target && world.features.changes) world.change(peer, user, { ...someChange(), seq: target.seq });
     },
     write: () => world.write(pick(everybody), `from peer ${count++}`),
     pass: () => world.advance(random() * pick([20, 500, 15_000, 10 * MINUTE])),
@@ -102,11 +130,12 @@ export async function schedule(seed) {
     clock: () => (world.wrongClock += pick([-50 * 365 * 86_400_000, -1_000, 3_600_000])),
     retry: () => watchers.forEach(({ last }, i) => last.entries.filter((e) => e.state === "failed" && random() < 0.5).forEach((e) => {
       e.retry();
-      sent[i].push(...sent[i].splice(sent[i].findIndex(({ id }) => id === e.clientId), 1));
+      sent[i].push(...sent[i].splice(sent[i].indexOf(e.clientId), 1));
     })),
+    retryChanges: () => watchers.forEach(({ last }) => last.entries.forEach(({ change }) => change?.state === "failed" && change.retry())),
     restart,
   };
-  const often = ["send", "send", "send", "send", "write", "write", "pass", "pass", "pass", "cut", "peerMarks"];
+  const often = ["send", "send", "send", "send", "write", "write", "edit", "remove", "changeElsewhere", "pass", "pass", "pass", "cut", "peerMarks"];
   const rare = Object.keys(actions);
   for (let i = 0; i < 30; i++) {
     await actions[random() < 0.75 ? pick(often) : pick(rare)]();
@@ -126,15 +155,28 @@ export async function schedule(seed) {
     while ((await settled(world, chat.with(peer).older(50))).more);
     await world.advance(10);
     const log = world.log(peer);
+    // As the operator does with changes whose process has died, which the entries show already.
+    log.filter(({ kind }) => kind).forEach((change) => makeChange(log, change));
     const { last } = watchers[i];
-    if (process.env.SEED) console.log(peer, last.entries.filter((e) => e.own && e.clientId).map((e) => [e.text, e.state, e.error?.code]), chat.state);
-    assert.deepEqual(texts(last.entries.filter((e) => e.seq !== undefined)), texts(log), `${peer}: shown and log`);
-    const good = sent[i].filter(({ text }) => text.startsWith("text"));
-    assert.deepEqual(texts(log.filter((m) => m.client_message_id)), texts(good), `${peer}: order of sending`);
+    if (process.env.SEED) console.log(peer, last.entries.filter((e) => e.own && e.clientId).map((e) => [e.text, e.state, e.error?.code, e.change]), chat.state);
+    const stored = last.entries.filter((e) => e.seq !== undefined);
+    const failed = last.entries.filter((e) => e.seq === undefined);
+    // An older server shows its history without numbers of other kinds, but has none either.
+    assert.deepEqual(stored.map(shown), textsOf(log).map(shownOf), `${peer}: shown and log`);
+    const inLog = textsOf(log).flatMap((m) => m.client_message_id ?? []);
+    assert.deepEqual(inLog, sent[i].filter((id) => inLog.includes(id)), `${peer}: order of sending`);
+    const lost = sent[i].filter((id) => !inLog.includes(id) && !failed.some((e) => e.clientId === id) && !watchers[i].removed.has(`m:${id}`));
+    assert.deepEqual(lost, [], `${peer}: lost`);
+    // One that has failed and is edited stays failed until it is retried.
+    for (const { text, state, key } of failed) assert.ok(state === "failed" && (text.startsWith("fatal") || edited.has(key)), `${text} is ${state}`);
+    const ids = log.flatMap((m) => m.client_message_id ?? []);
+    assert.equal(new Set(ids).size, ids.length, "nothing is stored twice");
+    for (const { change } of stored) {
+      if (!change) continue;
+      assert.equal(change.state, "failed", `${peer}: a change is neither stored nor failed`);
+      assert.ok(change.text.startsWith("fatal") || !world.features.changes, `${peer}: ${change.kind} failed: ${change.error}`);
+    }
     checkMarks(world, peer, last);
-    const failed = last.entries.filter((e) => e.state === "failed");
-    assert.equal(last.entries.length, log.length + failed.length);
-    assert.deepEqual(texts(failed).sort(), texts(sent[i]).filter((text) => text.startsWith("fatal")).sort());
     for (const entry of last.entries.filter((e) => e.done))
       assert.equal(await entry.done.then(() => "stored", () => "failed"), entry.seq === undefined ? "failed" : "stored");
   }

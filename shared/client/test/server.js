@@ -8,6 +8,7 @@ import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { setTimeout as after } from "node:timers/promises";
 
+import { changeOf, makeChange, oldForm, problemOfChange, textsOf } from "./changes.js";
 import { Features } from "./features.js";
 
 const { WebSocketServer } = createRequire(import.meta.url)("ws");
@@ -15,6 +16,7 @@ const { WebSocketServer } = createRequire(import.meta.url)("ws");
 /** Size limit of a client's frame, which is that of API Gateway. A larger frame closes the connection with 1009. */
 const MAX_FRAME_BYTES = 32_768;
 const MAX_TEXT_BYTES = 16_384;
+const CHANGES = ["editMessage", "deleteMessage"];
 
 /** Returns a server that listens on a free port. With `withAuth`, handshakes and requests of the history need a token. */
 export async function startServer(options = {}) {
@@ -55,7 +57,7 @@ export function token(user, { lifetime = 3_600, issued = Date.now() / 1_000, ...
 }
 
 export class ChatServer {
-  /** Messages by conversation id, oldest first. */
+  /** Entries by conversation id, oldest first. */
   logs = new Map();
   /** Open connections, oldest first. */
   connections = [];
@@ -119,7 +121,7 @@ export class ChatServer {
     await closed;
   }
 
-  /** Returns the messages of a conversation, oldest first. */
+  /** Returns the entries of a conversation, oldest first. */
   log(one, other) {
     const id = conversationId(one, other);
     if (!this.logs.has(id)) this.logs.set(id, []);
@@ -128,7 +130,7 @@ export class ChatServer {
 
   /** Returns the texts of a conversation, oldest first. */
   texts(one, other) {
-    return this.log(one, other).map((entry) => entry.message);
+    return textsOf(this.log(one, other)).map((entry) => entry.message);
   }
 
   /** Returns the open connections of a user. */
@@ -144,6 +146,16 @@ export class ChatServer {
   /** Stores a message as if a client had sent it, and pushes it unless `push` is false. */
   post(sender, receiver, message, { push = true, id } = {}) {
     const entry = this.#insert(sender, { receiver_id: receiver, message, client_message_id: id });
+    if (push) this.#push(entry);
+    return entry;
+  }
+
+  /** Edits the text with a number, or deletes it if `message` is undefined, as if a client had done it, and pushes that unless `push` is false. */
+  change(sender, receiver, seq, message, { push = true } = {}) {
+    const frame = { action: message === undefined ? "deleteMessage" : "editMessage", receiver_id: receiver, seq, message };
+    const problem = problemOfChange(this.log(sender, receiver), sender, frame);
+    if (problem) throw new Error(problem);
+    const entry = this.#insert(sender, frame);
     if (push) this.#push(entry);
     return entry;
   }
@@ -257,13 +269,14 @@ export class ChatServer {
   }
 
   async #store(connection, frame, fault) {
-    const problem = problemOf(frame);
-    if (problem) return this.#error(connection, { code: problem, retryable: false }, frame);
     const { user } = connection;
-    const log = this.log(user, frame.receiver_id);
+    const isChange = this.features.changes && CHANGES.includes(frame?.action);
+    const log = this.log(user, frame?.receiver_id ?? "");
     const before = log.find((entry) => entry.sender_id === user && entry.client_message_id && entry.client_message_id === frame.client_message_id);
+    const problem = isChange ? !before && problemOfChange(log, user, frame) : problemOf(frame);
+    if (problem) return this.#error(connection, { code: problem, retryable: false }, frame);
     const entry = before ?? this.#insert(user, frame);
-    if (fault.pushFirst) this.#send(connection, { type: "message", ...entry });
+    if (fault.pushFirst) this.#send(connection, pushOf(entry));
     const delivered = this.#push(entry, connection);
     if (fault.cut === "after") return connection.ws.terminate();
     if (fault.noAck) return;
@@ -285,6 +298,9 @@ export class ChatServer {
     const log = this.log(sender, frame.receiver_id);
     const entry = this.#entry(sender, frame, Math.max(0, log.at(-1)?.seq ?? 0) + 1);
     log.push(entry);
+    if (!CHANGES.includes(frame.action)) return entry;
+    Object.assign(entry, changeOf(frame));
+    makeChange(log, entry);
     return entry;
   }
 
@@ -302,8 +318,9 @@ export class ChatServer {
       if (connection.user !== receiver_id && connection.user !== sender_id) continue;
       if (connection === origin && !toSelf) continue;
       for (const ms of this.onPush(entry, connection) ?? [0]) {
-        if (ms) setTimeout(() => this.#send(connection, { type: "message", ...entry }), ms).unref();
-        else this.#send(connection, { type: "message", ...entry });
+        const frame = pushOf(entry);
+        if (ms) setTimeout(() => this.#send(connection, frame), ms).unref();
+        else this.#send(connection, frame);
       }
     }
     return this.connectionsOf(receiver_id).length > 0;
@@ -331,8 +348,10 @@ export class ChatServer {
     if (fault.delay) await after(fault.delay);
     if (fault.hang) return;
     if (fault.cut) return response.destroy();
-    const rejection = this.withAuth && (!user ? 401 : user !== query.user1 && user !== query.user2 ? 403 : undefined);
-    logged.status = fault.status ?? (rejection || 200);
+    const users = query.conversation_id === undefined ? [query.user1, query.user2] : usersOf(query.conversation_id);
+    const rejection = this.withAuth && (!user ? 401 : !users.includes(user) ? 403 : undefined);
+    const unknown = query.conversation_id !== undefined && !this.features.changes && 400;
+    logged.status = fault.status ?? (rejection || unknown || 200);
     const { body, links } = fault.fresh ? this.#page(query) : page;
     if (logged.status === 200 && links) response.setHeader("link", links);
     response.writeHead(logged.status, { "content-type": "application/json" });
@@ -356,20 +375,31 @@ export class ChatServer {
     if (init.method === "PUT" && status === 200) this.sendRaw(user, JSON.stringify({ type: "settings", ...this.features.settings(user) }));
   }
 
-  #page({ user1 = "", user2 = "", limit = 1_000, after: from, before }) {
-    const log = this.log(user1, user2);
+  #page({ conversation_id: id, user1 = "", user2 = "", limit = 1_000, after: from, before }) {
+    const log = id === undefined ? oldForm(this.log(user1, user2)) : this.log(...usersOf(id));
     const range = log.filter(({ seq }) => (from === undefined || seq > Number(from)) && (before === undefined || seq < Number(before)));
     const forward = from !== undefined;
     const entries = forward ? range.slice(0, Number(limit)) : range.slice(-Number(limit));
     const [first, last] = [entries[0]?.seq, entries.at(-1)?.seq];
     const user = (id) => encodeURIComponent(id);
-    const link = (rest, rel) => `<?user1=${user(user1)}&user2=${user(user2)}&limit=${limit}&${rest}>; rel="${rel}"`;
+    const of = id === undefined ? `user1=${user(user1)}&user2=${user(user2)}` : `conversation_id=${user(id)}`;
+    const link = (rest, rel) => `<?${of}&limit=${limit}&${rest}>; rel="${rel}"`;
     const links = [];
     if (log.some(({ seq }) => seq < first)) links.push(link(`before=${first}`, "prev"));
     if (log.some(({ seq }) => seq > last)) links.push(link(`after=${last}`, "next"));
     const body = JSON.stringify(entries.map(({ conversation_id, ...shown }) => shown));
     return { body, links: links.join(", ") };
   }
+}
+
+/** Returns the frame that pushes an entry. */
+const pushOf = (entry) => ({ type: entry.kind ? "entry" : "message", ...entry });
+
+/** Returns the users of a conversation. */
+function usersOf(id) {
+  const [, length, pair] = /^direct:(\d+):(.*)$/s.exec(id);
+  const bytes = Buffer.from(pair);
+  return [bytes.subarray(0, Number(length)), bytes.subarray(Number(length) + 1)].map(String);
 }
 
 /** Returns an error frame of API Gateway, with its spaces. */

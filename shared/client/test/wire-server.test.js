@@ -204,9 +204,9 @@ for (const [what, clock] of Object.entries(CLOCKS)) {
 
 scenario("with an older server messages work, unsupported calls reject, and no unknown frame is sent", async (world) => {
   const { server } = world;
-  server.features.modern = false;
+  server.features.modern = server.features.changes = false;
   const ann = await world.online("ann");
-  const view = ann.with("ben");
+  const view = await ann.with("ben").loaded();
   const entry = view.conversation.send("hi");
   await entry.done;
   const unsupported = (error) => error instanceof ChatError && error.code === "unsupported" && !error.retryable;

@@ -1,7 +1,8 @@
 // A world without real time: a clock and timers that tests advance, and a server that loses, doubles,
 // delays and cuts by a seeded random generator.
 
-import { conversationId } from "../src/id.js";
+import { conversationId, peerOf } from "../src/id.js";
+import { changeOf, makeChange, oldForm, problemOfChange } from "./changes.js";
 import { Features } from "./features.js";
 import { seeded } from "./random.js";
 
@@ -143,16 +144,19 @@ export class World {
     return this.logs.get(peer);
   }
 
-  store(sender, receiver, text, clientId) {
+  /** Stores an entry. `change`: the fields of an edit or a delete; `half`: the process dies before it changes the target. */
+  store(sender, receiver, text, clientId, change, half) {
     const peer = sender === "me" ? receiver : sender;
     const log = this.log(peer);
     const known = log.find((m) => clientId !== undefined && m.client_message_id === clientId && m.sender_id === sender);
+    if (known?.kind && !half) makeChange(log, known);
     if (known) return { message: known, duplicate: true };
     const message = {
       sender_id: sender, receiver_id: receiver, message: text, timestamp: new Date(this.time).toISOString(),
-      message_id: `${peer}-${log.length}`, seq: (log.at(-1)?.seq ?? 0) + 1, client_message_id: clientId,
+      message_id: `${peer}-${log.length}`, seq: (log.at(-1)?.seq ?? 0) + 1, client_message_id: clientId, ...change,
     };
     log.push(message);
+    if (change && !half) makeChange(log, message);
     return { message, duplicate: false };
   }
 
@@ -161,8 +165,16 @@ export class World {
     this.pushAll(peer, this.store(peer, "me", text, undefined).message);
   }
 
+  /** Edits or deletes a text of a user, and pushes that: `action` and `message` as in a frame. Returns whether it did. */
+  change(peer, sender, frame) {
+    if (problemOfChange(this.log(peer), sender, frame)) return false;
+    const receiver = sender === "me" ? peer : "me";
+    this.pushAll(peer, this.store(sender, receiver, frame.message, undefined, changeOf(frame)).message);
+    return true;
+  }
+
   pushAll(peer, message, except) {
-    const frame = { type: "message", conversation_id: this.id(peer), ...message };
+    const frame = structuredClone({ type: message.kind ? "entry" : "message", conversation_id: this.id(peer), ...message });
     for (const socket of this.open) {
       if (socket === except || this.happens("losePush")) continue;
       socket.push(frame);
@@ -180,7 +192,7 @@ export class World {
     if (frame.action === "typing") return;
     if (frame.action === "mark") return this.#mark(socket, frame);
     if (frame.action === "ping") return socket.push({ type: "pong", timestamp: "" });
-    const { receiver_id: peer, message: text, client_message_id: id } = frame;
+    const { action, receiver_id: peer, message: text = "", client_message_id: id } = frame;
     const reject = (code, retryable, more = {}) =>
       socket.push({ type: "error", code, message: code, client_message_id: id, retryable, ...more });
     if (text.startsWith("fatal")) return reject("invalid_frame", false);
@@ -188,7 +200,14 @@ export class World {
     if (this.happens("unavailable")) return reject("unavailable", true);
     if (this.happens("expire")) return reject("token_expired", false), socket.end(1006);
     if (this.happens("cutBefore")) return socket.end(1006);
-    const { message, duplicate } = this.store("me", peer, text, id);
+    const isChange = action !== "sendMessage";
+    if (isChange && !this.features.changes) return reject("invalid_frame", false);
+    const known = this.log(peer).some((entry) => entry.client_message_id === id && entry.sender_id === "me");
+    const problem = isChange && !known && problemOfChange(this.log(peer), "me", frame);
+    if (problem) return reject(problem, false);
+    const half = isChange && this.happens("halfChange");
+    const { message, duplicate } = this.store("me", peer, text, id, isChange && changeOf(frame), half);
+    if (half) return gatewayError("Internal server error");
     this.pushAll(peer, message, this.happens("echoPush") ? undefined : socket);
     if (this.happens("cutAfter")) return socket.end(1006);
     if (this.happens("crash")) return gatewayError("Internal server error");
@@ -232,7 +251,8 @@ export class World {
     const { pathname, searchParams: query } = new URL(url);
     if (pathname !== "/chat/history") return this.respond(signal, () => this.#respondOther(new URL(url), init));
     const number = (name) => (query.has(name) ? Number(query.get(name)) : undefined);
-    const request = { peer: query.get("user2"), after: number("after"), before: number("before"), limit: number("limit"), headers, time: this.time };
+    const id = query.get("conversation_id");
+    const request = { numbered: id !== null, peer: id === null ? query.get("user2") : peerOf(id, "me"), after: number("after"), before: number("before"), limit: number("limit"), headers, time: this.time };
     this.requests.push(request);
     return this.respond(signal, () => this.page(request));
   }
@@ -252,8 +272,10 @@ export class World {
     });
   }
 
-  page({ peer, after, before, limit = 1_000 }) {
-    const all = this.log(peer).filter((m) => m.seq > (after ?? -Infinity) && m.seq < (before ?? Infinity));
+  page({ numbered, peer, after, before, limit = 1_000 }) {
+    if (numbered && !this.features.changes) return { status: 400, items: { title: "Bad Request" } };
+    const log = numbered ? this.log(peer) : oldForm(this.log(peer));
+    const all = log.filter((m) => m.seq > (after ?? -Infinity) && m.seq < (before ?? Infinity));
     const items = after === undefined ? all.slice(-limit) : all.slice(0, limit);
     const rel = after === undefined ? "prev" : "next";
     return { items, link: items.length < all.length ? `<?x>; rel="${rel}"` : undefined };
