@@ -59,7 +59,9 @@ describe("access", () => {
     assert.match(await press("ArrowUp"), /^You: Two/);
     assert.match(await press("Tab"), /^https:/);
     assert.match(await press("ArrowUp"), /^You: One/);
+    assert.match(await press("Tab"), /^Actions/);
     assert.match(await press("Tab"), /^Message/, "links of other messages are no stops");
+    assert.match(await press("Shift+Tab"), /^Actions/);
     assert.match(await press("Shift+Tab"), /^You: One/);
     assert.match(await press("End"), /^You: Three/);
     assert.match(await press("Tab"), /^Try again/);
@@ -96,6 +98,21 @@ describe("access", () => {
       // Now that both have written, the server tells who is online.
       await one.page.reload();
       await one.page.getByRole("region", { name: peer }).getByText("online").waitFor();
+      await one.message("Good morning!").hover();
+      await one.message("Good morning!").getByRole("button", { name: "Actions" }).click();
+      await axe(one, "actions");
+      await one.page.getByRole("menuitem", { name: "Delete" }).click();
+      await axe(one, "confirm");
+      await one.page.getByRole("dialog").getByRole("button", { name: "Cancel" }).click();
+      await one.input.press("ArrowUp");
+      await axe(one, "editing");
+      await one.input.press("Escape");
+      await send("Deleted soon");
+      await one.showsState("Deleted soon", "Read");
+      await one.message("Deleted soon").getByRole("button", { name: "Actions" }).click();
+      await one.page.getByRole("menuitem", { name: "Delete" }).click();
+      await one.page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+      await one.message("Message deleted").waitFor();
       control.respond = ({ message, client_message_id }) =>
         message && { type: "error", code: "message_too_long", message: "The text is too long.", client_message_id, retryable: false };
       await send("Refused");

@@ -114,6 +114,27 @@ export function fakeList(user, n, unread = 0) {
   };
 }
 
+/** Runs in the page: notes notifications instead of showing them. */
+export function fakeNotifications() {
+  globalThis.shown = [];
+  globalThis.Notification = class {
+    static permission = "default";
+    static async requestPermission() {
+      return (Notification.permission = "granted");
+    }
+    constructor(title, { tag, body }) {
+      globalThis.shown.push(this);
+      Object.assign(this, { title, tag, body, closed: false });
+    }
+    close() {
+      this.closed = true;
+    }
+  };
+}
+
+/** Returns the notifications of a page with `fakeNotifications`, oldest first. */
+export const notificationsOf = (page) => page.evaluate(() => globalThis.shown.map(({ title, tag, body, closed }) => ({ title, tag, body, closed })));
+
 /** Returns a route that serves the same presence of all users. */
 export function fakePresence(presence) {
   return (route) => {
@@ -122,15 +143,17 @@ export function fakePresence(presence) {
   };
 }
 
-/** Makes a page see a server from before the list, marks, presence and settings. */
+/** Makes a page see a server from before the list, marks, presence and settings, and from before edits and deletes. */
 export async function oldServer(page) {
+  await page.route(/\/chat\/history\?conversation_id/, (route) => route.fulfill({ status: 400, json: { status: 400, title: "Invalid request" } }));
   await page.route(/\/chat\/(conversations|presence|settings)/, (route) => route.fulfill({ status: 404, json: { status: 404, title: "Not found" } }));
   await page.routeWebSocket(/user_id=/, (socket) => {
     const server = socket.connectToServer();
     socket.onMessage((data) => {
-      if (JSON.parse(data).action !== "mark") return server.send(data);
-      socket.send(JSON.stringify({ type: "error", code: "invalid_frame", message: "Unknown action.", retryable: false }));
+      const { action, client_message_id } = JSON.parse(data);
+      if (!["mark", "editMessage", "deleteMessage"].includes(action)) return server.send(data);
+      socket.send(JSON.stringify({ type: "error", code: "invalid_frame", message: "Unknown action.", client_message_id, retryable: false }));
     });
-    server.onMessage((data) => ["receipt", "settings"].includes(JSON.parse(data).type) || socket.send(data));
+    server.onMessage((data) => ["receipt", "settings", "entry"].includes(JSON.parse(data).type) || socket.send(data));
   });
 }

@@ -65,6 +65,25 @@ describe("messages", () => {
     await until("it is gone", async () => (await ann.message("Never mind").count()) === 0);
   });
 
+  it("a rejection is said aloud, also while the history is not loaded yet", async () => {
+    const control = wire();
+    let release;
+    const held = new Promise((resolve) => (release = resolve));
+    const prepare = async (page) => {
+      await page.route(/\/chat\/history/, async (route) => (await held, route.continue()));
+      await control.prepare(page);
+    };
+    const ann = await person(fresh("ann"), { prepare });
+    await ann.open(fresh("ben"));
+    control.respond = ({ message, client_message_id }) =>
+      message && { type: "error", code: "message_too_long", message: "The text is too long.", client_message_id, retryable: false };
+    await ann.send("Refused");
+    await until("the failure is said aloud", async () => (await ann.announcements()).join() === "Message not sent. The text is too long.");
+    release();
+    await ann.page.getByText("This is the beginning.").waitFor();
+    assert.equal((await ann.announcements()).length, 1);
+  });
+
   it("each day begins with its date, and messages of one sender within five minutes are joined", async () => {
     const [user, peer] = [fresh("ann"), fresh("ben")];
     await seed(chat, peer, user, numbered("Line", 4));

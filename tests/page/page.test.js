@@ -7,6 +7,7 @@ import { browser, person } from "./fixture.js";
 import { until } from "./people.js";
 import { picture, sideBySide } from "./pictures.js";
 import "./messages.js";
+import "./changes.js";
 import "./scrolling.js";
 import "./reading.js";
 import "./list.js";

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { chat, fresh, pair, person, tab } from "./fixture.js";
+import { chat, fakeNotifications, fresh, notificationsOf, pair, person, tab } from "./fixture.js";
 import { numbered, seed, Sender, until } from "./people.js";
 import { picture } from "./pictures.js";
 
@@ -95,26 +95,8 @@ describe("what is read", () => {
   });
 
   it("notifications are turned on by a button only, shown while the tab is hidden, and closed when read", async () => {
-    const { ann, ben } = await pair({
-      prepare: (page) =>
-        page.addInitScript(() => {
-          globalThis.shown = [];
-          globalThis.Notification = class {
-            static permission = "default";
-            static async requestPermission() {
-              return (Notification.permission = "granted");
-            }
-            constructor(title, { tag, body }) {
-              globalThis.shown.push(this);
-              Object.assign(this, { title, tag, body, closed: false });
-            }
-            close() {
-              this.closed = true;
-            }
-          };
-        }),
-    });
-    const shown = () => ann.page.evaluate(() => globalThis.shown.map(({ title, tag, body, closed }) => ({ title, tag, body, closed })));
+    const { ann, ben } = await pair({ prepare: (page) => page.addInitScript(fakeNotifications) });
+    const shown = () => notificationsOf(ann.page);
     await ann.page.getByLabel("Menu").click();
     await ann.page.getByRole("button", { name: "Turn on notifications" }).click();
     await ann.page.getByRole("button", { name: "Turn on notifications" }).waitFor({ state: "hidden" });

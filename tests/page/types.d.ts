@@ -28,6 +28,15 @@ interface Session {
   until?: number;
 }
 
+/** What the input does for the open conversation. */
+interface Writing {
+  send: (text: string) => void;
+  /** Called at each change of the text. */
+  typing: () => void;
+  /** Lets the user edit the last own message. */
+  editLast: () => void;
+}
+
 /** Makes and fills the elements of rows. */
 interface RowRenderer<R> {
   /** Returns the key of a row. Rows with the same key share their element. */

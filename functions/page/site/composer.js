@@ -1,6 +1,6 @@
-/** The message input: sending, the size limit, and drafts. */
+/** The message input: sending, editing, the size limit, and drafts. */
 
-import { byId, keyOf, local } from "./dom.js";
+import { buttonOf, byId, keyOf, local } from "./dom.js";
 import { bytes } from "./text.js";
 
 const MAX_MESSAGE_BYTES = 16_384;
@@ -8,14 +8,17 @@ const form = byId("composer", HTMLFormElement);
 const input = byId("text", HTMLTextAreaElement);
 const counter = byId("count");
 const touch = matchMedia("(pointer: coarse)");
+const editingBar = byId("editing");
+const sendButton = /** @type {HTMLButtonElement} */ (form.querySelector("button:not([type])"));
 
 /** Storage key of the draft of the open conversation; "" while none is open. */
 let key = "";
 /** The draft as it is stored. */
 let saved = "";
-/** @type {(text: string) => void} */
-let send = () => {};
-let typing = () => {};
+/** The functions of the open conversation. @type {Writing} */
+let writing = { send() {}, typing() {}, editLast() {} };
+/** The message that is being edited; the draft waits. @type {{key: string, text: string, done: (text: string) => unknown} | undefined} */
+let editing;
 let timer = 0;
 
 /** Returns the draft of a conversation. @param {string} user @param {string} peer */
@@ -23,13 +26,12 @@ export const draftOf = (user, peer) => local.get(keyOf("draft", user, peer)) ?? 
 
 /**
  * Shows the draft of a conversation, and stores what is typed from now on as its draft.
- * @param {string} user @param {string} peer @param {(text: string) => void} onSend @param {() => void} onTyping
+ * @param {string} user @param {string} peer @param {Writing} functions
  */
-export function openDraft(user, peer, onSend, onTyping) {
+export function openDraft(user, peer, functions) {
   saveDraft();
   key = keyOf("draft", user, peer);
-  send = onSend;
-  typing = onTyping;
+  writing = functions;
   showDraft(draftOf(user, peer));
   if (!touch.matches) input.focus();
 }
@@ -37,8 +39,42 @@ export function openDraft(user, peer, onSend, onTyping) {
 /** Empties the input. The stored draft is kept. */
 export function closeDraft() {
   clearTimeout(timer);
+  endEdit();
   key = "";
   showDraft("");
+}
+
+/**
+ * Shows the text of a message, to be edited. The draft is shown again afterwards.
+ * @param {string} message its key @param {string} text @param {(text: string) => unknown} done called with the new text
+ */
+export function editText(message, text, done) {
+  saveDraft();
+  editing = { key: message, text, done };
+  showEditing(text);
+  showDraft(text);
+  input.focus();
+  input.setSelectionRange(text.length, text.length);
+}
+
+/** Ends editing if the message is deleted. @param {readonly Entry[]} entries */
+export function checkEdited(entries) {
+  if (editing && entries.some(({ key, deleted }) => deleted && key === editing?.key)) endEdit();
+}
+
+/** Ends editing, and shows the draft again. */
+function endEdit() {
+  if (!editing) return;
+  editing = undefined;
+  showEditing("");
+  showDraft(local.get(key) ?? "");
+}
+
+/** @param {string} text of the message that is edited, "": none is */
+function showEditing(text) {
+  editingBar.hidden = !text;
+  /** @type {HTMLElement} */ (editingBar.querySelector("q")).textContent = text.slice(0, 200);
+  sendButton.textContent = text ? "Save" : "Send";
 }
 
 /** Puts the cursor into the input. */
@@ -47,7 +83,7 @@ export const focusInput = () => input.focus();
 /** Stores the draft if it was changed in this tab. Otherwise another tab may have stored a newer one. */
 export function saveDraft() {
   clearTimeout(timer);
-  if (!key || input.value === saved) return;
+  if (!key || editing || input.value === saved) return;
   saved = input.value;
   local.set(key, saved);
   dispatchEvent(new Event("draft"));
@@ -76,7 +112,13 @@ function fitInput() {
 function submit() {
   const text = input.value.trim();
   if (!key || !text || !fitInput()) return;
-  send(text);
+  if (editing) {
+    const { done, text: before } = editing;
+    endEdit();
+    if (text !== before) done(text);
+    return;
+  }
+  writing.send(text);
   // After sending, so that the text is kept if that throws.
   input.value = "";
   fitInput();
@@ -91,22 +133,33 @@ form.addEventListener("submit", (event) => {
 
 input.addEventListener("input", () => {
   fitInput();
-  if (input.value) typing();
+  if (input.value && !editing) writing.typing();
   clearTimeout(timer);
   timer = setTimeout(saveDraft, 500);
 });
 
 input.addEventListener("keydown", (event) => {
   // While an input method composes, Enter chooses a word. Safari shows that only by the key code.
-  if (event.key !== "Enter" || event.isComposing || event.keyCode === 229) return;
+  if (event.isComposing || event.keyCode === 229) return;
+  if (event.key === "Escape") endEdit();
+  if (event.key === "ArrowUp" && !input.value && !editing) {
+    event.preventDefault();
+    writing.editLast();
+  }
+  if (event.key !== "Enter") return;
   if (event.shiftKey || touch.matches) return;
   event.preventDefault();
   submit();
+});
+
+buttonOf(editingBar).addEventListener("click", () => {
+  endEdit();
+  input.focus();
 });
 
 addEventListener("pagehide", saveDraft);
 addEventListener("visibilitychange", saveDraft);
 addEventListener("storage", (event) => {
   dispatchEvent(new Event("draft"));
-  if (event.key === key && input.value === saved) showDraft(event.newValue ?? "");
+  if (event.key === key && !editing && input.value === saved) showDraft(event.newValue ?? "");
 });

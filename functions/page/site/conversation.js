@@ -1,7 +1,9 @@
-/** The open conversation: its messages, read marks, and announcements for screen readers. */
+/** The open conversation: its messages and read marks. */
 
-import { closeDraft, focusInput, openDraft, saveDraft } from "./composer.js";
-import { buttonOf, byId, el, keyOf, session } from "./dom.js";
+import { isChangeable, openActions, startEdit } from "./actions.js";
+import { announceChanges, announceNews, FEW, forgetAnnounced } from "./announcements.js";
+import { checkEdited, closeDraft, focusInput, openDraft, saveDraft } from "./composer.js";
+import { buttonOf, byId, keyOf, session } from "./dom.js";
 import { showMessages } from "./messages.js";
 import { highestInView, isAtBottom, keepingPlace, rows, scrollPosition, toBottom, topLine, toPosition, toThird, watchPlace, watchScroll } from "./scroll.js";
 import { presenceText } from "./text.js";
@@ -11,8 +13,6 @@ const MAX_SHOWN = 1_000;
 const PAGE_SIZE = 50;
 /** A message is read when it has been in view for this long. */
 const READ_AFTER_MS = 1_000;
-/** More new messages than these at once are announced as a number, and get a divider: the page was offline. */
-const FEW = 3;
 /** The divider is scrolled to if at most this many messages have to be loaded for that. */
 const MAX_LOADED = 500;
 
@@ -21,7 +21,6 @@ const trouble = byId("trouble");
 const newer = byId("newer", HTMLButtonElement);
 const typingLine = byId("typing");
 const presenceLine = byId("presence");
-const live = byId("live");
 
 /** @type {Conversation | undefined} */
 let conversation;
@@ -45,8 +44,6 @@ let opening = false;
 let announced = Infinity;
 /** Newest number when the reader was at the bottom. */
 let caughtUp = 0;
-/** Keys of failed messages that were announced. @type {Set<string>} */
-let failed = new Set();
 /** Timer of messages that are in view. */
 let reading = 0;
 /** The number up to which this page has marked messages as read. The mark itself stays at the peer's last one. */
@@ -69,6 +66,7 @@ export const openPeer = () => conversation?.peer ?? "";
 export function openConversation(chat, peer) {
   closeConversation();
   const opened = (conversation = chat.with(peer));
+  openActions(opened);
   hasMarks = () => chat.settings !== undefined;
   positionKey = keyOf("place", chat.user, peer);
   byId("name").textContent = peer;
@@ -81,13 +79,22 @@ export function openConversation(chat, peer) {
     if (announced === Infinity && isLoaded(snapshot)) showFirst();
     else change();
   });
-  openDraft(chat.user, peer, (text) => {
-    divider = Infinity;
-    opening = false;
-    last = wanted = "";
-    opened.send(text);
-    toBottom();
-  }, () => opened.typing());
+  openDraft(chat.user, peer, { send, typing: () => opened.typing(), editLast });
+}
+
+/** @param {string} text */
+function send(text) {
+  divider = Infinity;
+  opening = false;
+  last = wanted = "";
+  conversation?.send(text);
+  toBottom();
+}
+
+/** Lets the user edit the last own message. */
+function editLast() {
+  const own = now?.entries.findLast(isChangeable);
+  if (own) startEdit(own);
 }
 
 /** Closes the conversation. Stores its draft and the scroll position. */
@@ -98,10 +105,11 @@ export function closeConversation() {
   stopListening();
   clearTimeout(reading);
   conversation = undefined;
+  openActions();
   last = wanted = "";
   reading = caughtUp = marked = 0;
   announced = divider = Infinity;
-  failed = new Set();
+  forgetAnnounced();
   loading = opening = false;
   showMessages([]);
   section.hidden = true;
@@ -177,6 +185,7 @@ export function change() {
 }
 
 function draw() {
+  checkEdited(now.entries);
   showMessages(shownEntries(), fromPeerAfter(divider)[0]);
   const { error, entries, more, loading: busy } = now;
   trouble.hidden = !error;
@@ -226,26 +235,15 @@ async function loadOlder() {
   checkEnds();
 }
 
-/** Returns the peer's messages with a higher number. @param {number} than */
-const fromPeerAfter = (than) => now.entries.filter(({ own, seq }) => !own && Number(seq) > than);
+/** Returns the peer's messages with a higher number that are not deleted. @param {number} than */
+const fromPeerAfter = (than) => now.entries.filter(({ own, seq, deleted }) => !own && !deleted && Number(seq) > than);
 
-/** Announces new messages of the peer, and own ones that failed. Older pages are not announced. */
+/** Announces what is new. Older pages are not announced. */
 function announce() {
   const news = fromPeerAfter(announced);
   announced = announced < Infinity ? Math.max(announced, now.newest) : announced;
-  if (news.length > FEW) announceText(`${news.length} new messages from ${now.peer}`);
-  else for (const { sender, text } of news) announceText(`${sender}: ${text}`);
-  for (const { key, state, error } of now.entries) {
-    if (state === "failed" && !failed.has(key) && announced < Infinity) announceText(`Message not sent. ${error?.message ?? ""}`);
-    if (state === "failed") failed.add(key);
-    else failed.delete(key);
-  }
-}
-
-/** @param {string} sentence */
-function announceText(sentence) {
-  live.append(el("p", {}, sentence));
-  if (live.childNodes.length > 5) live.firstChild?.remove();
+  announceNews(news);
+  announceChanges(now.entries);
 }
 
 /**

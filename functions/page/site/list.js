@@ -3,6 +3,7 @@
 import { draftOf } from "./composer.js";
 import { attentive, openPeer } from "./conversation.js";
 import { addressOf, byId, el, keyed, rove } from "./dom.js";
+import { GONE } from "./messages.js";
 import { closeNotifications, notify } from "./notifications.js";
 import { watchNear } from "./scroll.js";
 import { shortTime } from "./text.js";
@@ -77,7 +78,7 @@ function rowOf(summary) {
   const { peer, last, unread, typing, presence } = summary;
   const open = peer === openPeer();
   const draft = open ? "" : draftOf(chatOfList?.user ?? "", peer);
-  const look = JSON.stringify([open, draft, unread, typing, presence?.online, last?.key, last?.text, shortTime(last?.timestamp)]);
+  const look = JSON.stringify([open, draft, unread, typing, presence?.online, last?.key, preview(last), shortTime(last?.timestamp)]);
   return { summary, draft, look };
 }
 
@@ -99,7 +100,7 @@ function fill(element, { summary: { peer, last, unread, typing, presence }, draf
 }
 
 /** @param {Summary["last"]} last */
-const preview = (last) => (last ? `${last.own ? "You: " : ""}${last.text}` : "");
+const preview = (last) => (!last ? "" : last.deleted ? GONE : `${last.own ? "You: " : ""}${last.text}`);
 
 /** Returns the hue of a user's avatar. @param {string} peer */
 const hue = (peer) => [...peer].reduce((sum, letter) => (sum * 31 + (letter.codePointAt(0) ?? 0)) % 360, 7);

@@ -1,5 +1,6 @@
 /** The elements of the open conversation: messages, days, and the divider above the new ones. */
 
+import { actionsButton, isChangeable, openMenu } from "./actions.js";
 import { focusInput } from "./composer.js";
 import { el, keyed, rove } from "./dom.js";
 import { rows } from "./scroll.js";
@@ -14,6 +15,8 @@ const STATES = {
   read: "Read",
   failed: "Not sent",
 };
+
+export const GONE = "Message deleted";
 
 const PATHS = { queued: "M8 2a5 5 0 1 0 .1 0M8 4v3l2 1", stored: "M3 7l3 3 6-7", delivered: "M1 7l3 3 6-7M7 9l1 1 6-7", failed: "M8 1v7M8 10v1.5" };
 
@@ -71,21 +74,55 @@ function fillSeparator(element, { kind, entry, look }) {
 
 /** @param {HTMLElement} element @param {Row} row @param {Row} [before] */
 function fillMessage(element, { entry, look }, before) {
-  const { own, text, seq, state, timestamp, error } = entry;
-  element.className = `${own ? "own" : "other"} ${look} ${state}`;
+  const { own, text, seq, state, deleted, change } = entry;
+  element.className = `${own ? "own" : "other"} ${look} ${deleted ? "deleted" : state}`;
   if (seq !== undefined) element.dataset.seq = String(seq);
-  const about = [timestamp && clock(timestamp), own && STATES[state]].filter(Boolean).join(", ");
-  element.ariaLabel = `${own ? "You" : entry.sender}: ${text.slice(0, 500)}, ${about}`;
-  if (before?.entry.text !== text || !element.firstChild) {
-    const size = onlyEmoji(text) ? "large" : "";
-    element.replaceChildren(el("p", { dir: "auto", className: size }, ...linked(text)));
-  }
+  element.ariaLabel = `${own ? "You" : entry.sender}: ${about(entry)}`;
+  const focused = element.contains(document.activeElement);
+  if (before?.entry.text !== text || !element.firstChild) element.replaceChildren(body(entry));
   while (element.childNodes.length > 1) element.lastChild?.remove();
-  const meta = el("span", { className: "meta" });
-  if (timestamp) meta.append(el("time", { dateTime: String(timestamp) }, clock(timestamp)));
-  if (own) meta.append(stateIcon(state));
-  element.append(meta);
-  if (state === "failed") element.append(failure(entry, error?.message ?? ""));
+  element.append(meta(entry));
+  if (isChangeable(entry)) element.append(actionsButton(entry, element));
+  element.oncontextmenu = isChangeable(entry) ? (event) => openByKey(event, entry, element) : null;
+  if (state === "failed") element.append(failure("Not sent.", entry));
+  if (change?.state === "failed") element.append(failure(change.kind === "edit" ? "Not edited." : "Not deleted.", change));
+  // What had the focus inside is another element now.
+  if (focused && !element.contains(document.activeElement)) element.focus({ preventScroll: true });
+}
+
+/** Opens the menu by the key for menus. A click on the text opens the browser's. @param {MouseEvent} event @param {Entry} entry @param {HTMLElement} element */
+function openByKey(event, entry, element) {
+  if (event.target !== element) return;
+  event.preventDefault();
+  openMenu(entry, element);
+}
+
+/** Returns the label of a message, without its sender. @param {Entry} entry */
+function about(entry) {
+  const { text, timestamp, edited, deleted } = entry;
+  return [deleted ? GONE : text.slice(0, 500), edited && "edited", timestamp && clock(timestamp), hasState(entry) && STATES[stateOf(entry)]].filter(Boolean).join(", ");
+}
+
+/** @param {Entry} entry */
+function body({ text, deleted }) {
+  if (deleted) return el("p", {}, GONE);
+  return el("p", { dir: "auto", className: onlyEmoji(text) ? "large" : "" }, ...linked(text));
+}
+
+/** Returns the state of an own message, or of its change that is on its way. @param {Entry} entry */
+const stateOf = ({ state, change }) => (change && change.state !== "failed" ? change.state : state);
+
+/** Returns whether a message shows its state: one that is deleted only until that is stored. @param {Entry} entry */
+const hasState = ({ own, deleted, change }) => own && (!deleted || change !== undefined);
+
+/** @param {Entry} entry */
+function meta(entry) {
+  const { timestamp, edited } = entry;
+  const element = el("span", { className: "meta" });
+  if (edited) element.append(el("span", {}, "edited"));
+  if (timestamp) element.append(el("time", { dateTime: String(timestamp) }, clock(timestamp)));
+  if (hasState(entry)) element.append(stateIcon(stateOf(entry)));
+  return element;
 }
 
 /** @param {Entry["state"]} state */
@@ -101,9 +138,9 @@ function stateIcon(state) {
   return svg;
 }
 
-/** @param {Entry} entry @param {string} reason */
-function failure(entry, reason) {
-  const again = el("button", { onclick: () => entry.retry() }, "Try again");
-  const away = el("button", { onclick: () => (entry.discard(), focusInput()) }, "Discard");
-  return el("div", { className: "failure" }, `Not sent. ${reason}`, again, away);
+/** @param {string} what @param {Pick<Entry, "error" | "retry" | "discard">} failed a message or a change */
+function failure(what, { error, retry, discard }) {
+  const again = el("button", { onclick: retry }, "Try again");
+  const away = el("button", { onclick: () => (discard(), focusInput()) }, "Discard");
+  return el("div", { className: "failure" }, `${what} ${error?.message ?? ""}`, again, away);
 }

@@ -3,48 +3,59 @@
 import { addressOf, byId } from "./dom.js";
 
 const turnOn = byId("notify", HTMLButtonElement);
-/** Newest number of each conversation at the last change. @type {Map<string, number> | undefined} */
+/** Highest number of a message of each conversation that was known. @type {Map<string, number> | undefined} */
 let known;
 /** Time of the newest message at the last change. Older conversations that are only now loaded have no newer one. */
 let newestTime = "";
-/** @type {Map<string, Notification>} */
+/** @type {Map<string, {notification: Notification, last: Summary["last"]}>} */
 const notifications = new Map();
 
 /**
- * Shows notifications of new messages while the page is hidden, and closes those that were read.
+ * Shows notifications of new messages while the page is hidden, changes those that were edited, and closes those that were read or deleted.
  * @param {readonly Summary[]} summaries
  */
 export function notify(summaries) {
-  for (const { id, peer, newest, last, unread } of summaries) {
+  for (const { id, peer, last, unread } of summaries) {
     const before = known?.get(id);
-    const fresh = before === undefined ? known && timeOf(last) > newestTime : newest > before;
-    if (fresh && document.hidden && unread && last && !last.own) showNotification(id, peer, last.text);
-    if (!unread) notifications.get(id)?.close();
+    const shown = notifications.get(id);
+    const fresh = before === undefined ? known && timeOf(last) > newestTime : numberOf(last) > before;
+    const edited = shown?.last?.key === last?.key && shown?.last?.text !== last?.text;
+    if (!unread || numberOf(last) < numberOf(shown?.last)) closeNotification(id);
+    else if ((fresh || edited) && document.hidden && last && !last.own && !last.deleted) showNotification(id, peer, last);
   }
-  known = new Map(summaries.map(({ id, newest }) => [id, newest]));
+  known = new Map(summaries.map(({ id, last }) => [id, Math.max(known?.get(id) ?? 0, numberOf(last))]));
   for (const { last } of summaries) if (timeOf(last) > newestTime) newestTime = timeOf(last);
 }
+
+/** @param {Summary["last"]} [last] */
+const numberOf = (last) => last?.seq ?? 0;
 
 /** @param {Summary["last"]} last */
 const timeOf = (last) => last?.timestamp ?? "";
 
 /** Closes all notifications, and forgets the conversations. */
 export function closeNotifications() {
-  for (const notification of notifications.values()) notification.close();
+  for (const id of [...notifications.keys()]) closeNotification(id);
   known = undefined;
   newestTime = "";
 }
 
-/** @param {string} tag @param {string} peer @param {string} body */
-function showNotification(tag, peer, body) {
+/** @param {string} id */
+function closeNotification(id) {
+  notifications.get(id)?.notification.close();
+  notifications.delete(id);
+}
+
+/** Shows a notification, in place of the one that the conversation has. @param {string} tag @param {string} peer @param {NonNullable<Summary["last"]>} last */
+function showNotification(tag, peer, last) {
   if (!("Notification" in window) || Notification.permission !== "granted") return;
   try {
-    const shown = new Notification(peer, { body: body.slice(0, 200), tag });
-    shown.onclick = () => {
+    const notification = new Notification(peer, { body: last.text.slice(0, 200), tag });
+    notification.onclick = () => {
       window.focus();
       location.hash = addressOf(peer);
     };
-    notifications.set(tag, shown);
+    notifications.set(tag, { notification, last });
   } catch {
     // On some phones only service workers may show notifications.
   }
