@@ -5,7 +5,8 @@ import { createRequire } from "node:module";
 import { setTimeout as after } from "node:timers/promises";
 
 import { Chat } from "../../shared/client/src/index.js";
-import { until } from "../../shared/client/test/server.js";
+import { shown as shownEntry, shownOf, textsOf } from "../../shared/client/test/changes.js";
+import { conversationId, until } from "../../shared/client/test/server.js";
 import { startChat } from "./stack.js";
 
 const { WebSocket } = createRequire(import.meta.url)("ws");
@@ -132,13 +133,13 @@ export async function expectAllShown(ann, ben, count, timeout = 15_000) {
   }
 }
 
-/** Waits until a client shows the log, checks that it shows exactly that, and returns it. */
+/** Waits until a client shows the log, which is complete, checks that it shows exactly that, and returns it. */
 export async function expectLog(stack, client) {
   const log = await history(client);
-  const shown = () => client.snapshot.entries.map(({ seq, sender, text, timestamp }) => ({ seq, sender, text, timestamp }));
-  const stored = log.map(({ seq, sender_id, message, timestamp }) => ({ seq, sender: sender_id, text: message, timestamp }));
-  await until(() => client.snapshot.entries.length >= log.length, `${client.user} shows the log`);
-  assert.deepEqual(shown(), stored, `${client.user} shows the log`);
+  const shown = () => client.snapshot.entries.map(({ sender, timestamp, ...entry }) => ({ sender, timestamp, ...shownEntry(entry) }));
+  const stored = textsOf(log).map(({ sender_id: sender, timestamp, ...item }) => ({ sender, timestamp, ...shownOf(item) }));
+  const same = () => JSON.stringify(shown()) === JSON.stringify(stored);
+  await until(same, `${client.user} shows the log`).catch(() => assert.deepEqual(shown(), stored, `${client.user} shows the log`));
   if (client.problem) throw client.problem;
   return log;
 }
@@ -146,7 +147,7 @@ export async function expectLog(stack, client) {
 /** Reads the whole log from the history. */
 async function history({ stack, user, peer, token }) {
   const log = [];
-  const query = `user1=${encodeURIComponent(user)}&user2=${encodeURIComponent(peer)}`;
+  const query = `conversation_id=${encodeURIComponent(conversationId(user, peer))}`;
   let url = `${stack.http}/chat/history?${query}`;
   while (url) {
     const headers = token ? { authorization: `Bearer ${await token({})}` } : {};
