@@ -225,8 +225,8 @@ export class Outbox {
     }
     if (!head?.saved || connection === undefined) return due;
     if (head.kind && typeof head.target !== "number") {
-      // Its message is in no outbox and in no log.
-      this.#fail(head, new ChatError("message_not_found", "The message is not known here."));
+      // Its message, which was before it, is not known any more.
+      this.#drop(head);
       return now;
     }
     if (now < this.#waitUntil) return Math.min(due, this.#waitUntil);

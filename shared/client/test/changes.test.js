@@ -186,6 +186,17 @@ test("changes that are queued when the program dies are made at the next start, 
   assert.deepEqual(await storage.adopt([], "another"), []);
 });
 
+test("a change whose message is not known any more is dropped, and holds nothing up", async () => {
+  const storage = memoryStorage();
+  const row = { clientId: "c", change: { kind: "edit", target: "gone", peer: "ann" }, text: "x", order: 1, created: 0, tab: "dead" };
+  await storage.putRow(row);
+  await storage.putRow({ clientId: "m", peer: "ann", text: "after it", order: 2, created: 0, tab: "dead" });
+  const world = new World();
+  await online(world, { storage });
+  await world.advance(100);
+  assert.deepEqual([texts(world.log("ann")), changeFrames(world), await storage.adopt([], "another")], [["after it"], [], []]);
+});
+
 test("nothing that is stored has the text of a deleted message", async () => {
   const rows = new Map();
   const storage = { ...memoryStorage(), putConversation: async (row) => void rows.set(row.id, structuredClone(row)) };
