@@ -104,6 +104,7 @@ describe("access", () => {
       await one.page.getByRole("menuitem", { name: "Delete" }).click();
       await axe(one, "confirm");
       await one.page.getByRole("dialog").getByRole("button", { name: "Cancel" }).click();
+      await until("the focus is on the message", () => one.page.evaluate(() => document.activeElement.localName === "article"));
       await one.input.press("ArrowUp");
       await axe(one, "editing");
       await one.input.press("Escape");
@@ -115,6 +116,10 @@ describe("access", () => {
       await one.message("Message deleted").waitFor();
       control.respond = ({ message, client_message_id }) =>
         message && { type: "error", code: "message_too_long", message: "The text is too long.", client_message_id, retryable: false };
+      await one.input.press("ArrowUp");
+      await one.input.fill("Good evening!");
+      await one.page.getByRole("button", { name: "Save" }).click();
+      await one.message("Good morning!").getByText("Not edited.").waitFor();
       await send("Refused");
       await one.message("Refused").getByRole("button", { name: "Discard" }).waitFor();
       await one.input.fill("x".repeat(16_400));

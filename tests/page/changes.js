@@ -75,6 +75,7 @@ describe("changes of messages", () => {
     await until("the focus is where the message was", async () => /^You: Message deleted/.test(await focused(ann)));
     for (const one of [ann, ben]) await shows(one, ["One", "Message deleted", "Three"]);
     await until("ben hears it", async () => (await ben.announcements()).includes(`${ann.user} deleted a message`));
+    assert.ok(!(await ben.page.locator("body").innerHTML()).includes("Secret"), "it is nowhere in the page");
     await ann.page.getByRole("article", { name: /^You: Message deleted, \d\d:\d\d$/ }).waitFor();
     await picture(ann.page, "deleted");
     assert.equal(await ann.message("Message deleted").getByRole("button").count(), 0, "it cannot be changed");

@@ -29,6 +29,8 @@ export function announceChanges(entries) {
   const before = heard;
   heard = new Map(entries.filter(({ own }) => !own).map((entry) => [entry.key, entry]));
   const changes = [...heard.values()].filter(({ key, text }) => text !== (before.get(key)?.text ?? text));
+  // The text may be among the last sentences.
+  if (changes.some(({ deleted }) => deleted)) live.replaceChildren();
   // Many at once were made while the page was offline.
   if (changes.length > FEW) return;
   for (const { sender, text, deleted } of changes) say(deleted ? `${sender} deleted a message` : `${sender} edited: ${text}`);

@@ -75,7 +75,8 @@ function fillSeparator(element, { kind, entry, look }) {
 /** @param {HTMLElement} element @param {Row} row @param {Row} [before] */
 function fillMessage(element, { entry, look }, before) {
   const { own, text, seq, state, deleted, change } = entry;
-  element.className = `${own ? "own" : "other"} ${look} ${deleted ? "deleted" : state}`;
+  const changeFailed = change?.state === "failed";
+  element.className = `${own ? "own" : "other"} ${look} ${deleted ? "deleted" : changeFailed ? "failed" : state}`;
   if (seq !== undefined) element.dataset.seq = String(seq);
   element.ariaLabel = `${own ? "You" : entry.sender}: ${about(entry)}`;
   const focused = element.contains(document.activeElement);
@@ -85,7 +86,7 @@ function fillMessage(element, { entry, look }, before) {
   if (isChangeable(entry)) element.append(actionsButton(entry, element));
   element.oncontextmenu = isChangeable(entry) ? (event) => openByKey(event, entry, element) : null;
   if (state === "failed") element.append(failure("Not sent.", entry));
-  if (change?.state === "failed") element.append(failure(change.kind === "edit" ? "Not edited." : "Not deleted.", change));
+  if (changeFailed) element.append(failure(change.kind === "edit" ? "Not edited." : "Not deleted.", change));
   // What had the focus inside is another element now.
   if (focused && !element.contains(document.activeElement)) element.focus({ preventScroll: true });
 }
