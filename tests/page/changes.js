@@ -287,14 +287,24 @@ describe("changes of messages", () => {
     assert.equal(await button.evaluate((element) => getComputedStyle(element).opacity), "1");
     const { x, width, height } = await button.boundingBox();
     assert.ok(x >= 0 && width >= 24 && height >= 24, `${width} x ${height} at ${x}`);
+    const fits = async () => {
+      const menu = await ann.page.getByRole("menu").boundingBox();
+      assert.ok(menu.x >= 0 && menu.x + menu.width <= 390 && menu.y >= 0 && menu.y + menu.height <= 844, JSON.stringify(menu));
+    };
     await button.tap();
-    const menu = await ann.page.getByRole("menu").boundingBox();
-    assert.ok(menu.x >= 0 && menu.x + menu.width <= 390 && menu.y >= 0 && menu.y + menu.height <= 844, JSON.stringify(menu));
+    await fits();
     await picture(ann.page, "menu-phone");
     await ann.page.getByRole("menuitem", { name: "Edit" }).tap();
     await ann.input.fill("The last line.");
     await ann.page.getByRole("button", { name: "Save" }).tap();
     await ann.sees("The last line.");
+    await ann.input.fill("High.\n".repeat(60));
+    await ann.page.getByRole("button", { name: "Send" }).tap();
+    await ann.showsState("High.", "Sent");
+    await ann.message("High.").focus();
+    await ann.page.keyboard.press("Shift+F10");
+    await ann.page.getByRole("menu").waitFor();
+    await fits();
   });
 
   it("with an older server messages have no actions", async () => {

@@ -36,8 +36,9 @@ export function actionsButton(entry, element) {
 export function openMenu(entry, element) {
   subject = { entry, element };
   const { top, bottom, right } = element.getBoundingClientRect();
-  const below = bottom + MENU_HEIGHT < innerHeight;
-  actions.style.top = `${below ? bottom : top - MENU_HEIGHT}px`;
+  const y = bottom + MENU_HEIGHT < innerHeight ? bottom : top - MENU_HEIGHT;
+  // A message may be higher than the window.
+  actions.style.top = `${Math.max(8, y)}px`;
   actions.style.right = `${Math.max(8, innerWidth - right)}px`;
   actions.hidden = false;
   settleActions();
