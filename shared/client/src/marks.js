@@ -103,9 +103,9 @@ export class Marks {
   restore(row) {
     if (JSON.stringify(row) === JSON.stringify(this.row)) return;
     this.row = row;
-    // The list was read before the text was deleted.
+    // The list was read before the text was changed.
     const wording = this.#timeline.log.wording(row.preview?.seq ?? NaN);
-    if (wording?.deletedSeq) this.reword(Number(row.preview?.seq), wording);
+    if (wording && (wording.deletedSeq || wording.editedSeq > row.newest)) this.reword(Number(row.preview?.seq), wording);
     this.ofPeer(row.peerRead, row.peerDelivered);
     this.#timeline.marksChanged();
   }

@@ -122,29 +122,31 @@ test("of many unread messages, a deleted one that the list has counted is not co
   assert.deepEqual([watcher.last.unread, world.features.asked("conversations").length], [78, lists + 1], "only the server knows whether that was unread");
 });
 
-test("a list that was read before a delete does not bring the text back", async () => {
-  const world = new World();
-  numbered(world, "ann", 1, 3);
-  const chat = await online(world);
-  let list;
-  const texts = [];
-  chat.onConversations((now) => texts.push((list = now).conversations[0]?.last.text));
-  await world.advance(5_000);
-  // The server makes the response at once, and it arrives after the push.
-  world.random = () => 0;
-  world.latency = [500, 500];
-  world.wake();
-  await world.advance(0);
-  world.latency = [5, 5];
-  world.change("ann", "ann", { action: "deleteMessage", seq: 3 });
-  await world.advance(100);
-  texts.length = 0;
-  await world.advance(500);
-  assert.equal(world.features.asked("conversations").length, 2);
-  await world.advance(5_000);
-  assert.ok(!texts.includes("3"), texts.join());
-  assert.equal(list.conversations[0].last.text, "2");
-});
+for (const [change, shown] of [[{ action: "deleteMessage", seq: 3 }, "2"], [{ action: "editMessage", seq: 3, message: "third" }, "third"]]) {
+  test(`a list that was read before a change does not bring the text back (${change.action})`, async () => {
+    const world = new World();
+    numbered(world, "ann", 1, 3);
+    const chat = await online(world);
+    let list;
+    const texts = [];
+    chat.onConversations((now) => texts.push((list = now).conversations[0]?.last.text));
+    await world.advance(5_000);
+    // The server makes the response at once, and it arrives after the push.
+    world.random = () => 0;
+    world.latency = [500, 500];
+    world.wake();
+    await world.advance(0);
+    world.latency = [5, 5];
+    world.change("ann", "ann", change);
+    await world.advance(100);
+    texts.length = 0;
+    await world.advance(500);
+    assert.equal(world.features.asked("conversations").length, 2);
+    await world.advance(5_000);
+    assert.ok(!texts.includes("3"), texts.join());
+    assert.equal(list.conversations[0].last.text, shown);
+  });
+}
 
 test("with an older server the history is read by users after one rejection, and changes are unsupported", async () => {
   const world = new World();
