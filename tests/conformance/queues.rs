@@ -172,35 +172,16 @@ async fn a_message_that_always_fails_moves_to_the_dead_letter_queue() {
     for _ in 0..2 {
         assert_eq!(member(&observer.next().await, "/messageId"), [&id]);
     }
-    let url = queues.url("DeadLetterQueue").await;
-    let receive = queues
-        .client
-        .receive_message()
-        .queue_url(&url)
-        .wait_time_seconds(20);
-    let receive = receive.message_system_attribute_names(MessageSystemAttributeName::All);
-    let messages = receive
-        .send()
-        .await
-        .expect("a response")
-        .messages
-        .expect("a message");
-    let message = &messages[0];
+    let message = queues.receive("DeadLetterQueue").await;
     assert_eq!(message.message_id(), Some(&*id));
     assert_eq!(message.body(), Some(&*poison.to_string()));
     let sender = MessageSystemAttributeName::SenderId;
-    assert!(
-        message
-            .attributes()
-            .is_some_and(|found| found.contains_key(&sender))
-    );
+    let attributes = message.attributes().expect("they were asked for");
+    assert!(attributes.contains_key(&sender), "{attributes:?}");
     let handle = message.receipt_handle().expect("a handle");
-    let delete = queues
-        .client
-        .delete_message()
-        .queue_url(&url)
-        .receipt_handle(handle);
-    delete.send().await.expect("deleted");
+    let url = queues.url("DeadLetterQueue").await;
+    let delete = queues.client.delete_message().queue_url(url);
+    delete.receipt_handle(handle).send().await.expect("deleted");
     queues.wait_empty("DeadLetterQueue").await;
     observer.expect_nothing().await;
 }

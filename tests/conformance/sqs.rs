@@ -2,7 +2,9 @@
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::{BehaviorVersion, Config, Region};
-use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
+use aws_sdk_sqs::types::{
+    Message, MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
+};
 use serde_json::Value;
 use tests::{LocalGateway, management, until};
 
@@ -70,6 +72,19 @@ impl Queues {
             .await
             .expect("sent");
         assert_eq!(sent.successful.len(), count);
+    }
+
+    /// Waits for a message and receives it, with all attributes that SQS adds.
+    pub async fn receive(&self, queue: &str) -> Message {
+        let receive = self.client.receive_message();
+        let receive = receive
+            .queue_url(self.url(queue).await)
+            .wait_time_seconds(20);
+        let receive = receive.message_system_attribute_names(MessageSystemAttributeName::All);
+        let received = receive.send().await.expect("a response").messages;
+        received
+            .and_then(|mut messages| messages.pop())
+            .expect("a message within 20 seconds")
     }
 
     /// Returns how many messages of a queue are visible, and how many in flight.

@@ -181,61 +181,108 @@ struct Known {
 
 const MAX_RECEIVES: u32 = 3;
 
+/// A user of a queue, who knows what has to be in it.
+struct User {
+    queue: Queue,
+    known: Vec<Known>,
+    now: Millis,
+}
+
+impl User {
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Add { delay } => self.add(delay),
+            Step::Wait { time } => self.now += time,
+            Step::Delete { which } => self.delete(which),
+            Step::Receive { count, hidden_for } => {
+                self.receive(count, Duration::from_secs(hidden_for));
+            }
+        }
+    }
+
+    fn add(&mut self, delay: Millis) {
+        let visible_at = self.now + delay;
+        let message = message(self.known.len() as u64, self.now);
+        self.queue.add(message, visible_at, self.now);
+        self.known.push(Known {
+            hidden_until: visible_at,
+            ..Known::default()
+        });
+    }
+
+    fn delete(&mut self, which: usize) {
+        let count = self.known.len().max(1);
+        let one = self.known.get_mut(which % count);
+        if let Some(one) = one.filter(|one| one.receives > 0) {
+            assert!(self.queue.delete(&one.handle));
+            one.is_gone = true;
+        }
+    }
+
+    /// Receives, and checks that each message may be received or be dead.
+    fn receive(&mut self, count: usize, hidden_for: Duration) {
+        let now = self.now;
+        let batch = self.queue.receive(Limits { count, ..ALL }, hidden_for, now);
+        assert!(batch.messages.len() <= count);
+        for dead in &batch.dead {
+            let one = self.visible(dead);
+            assert_eq!(one.receives, MAX_RECEIVES);
+            one.is_gone = true;
+        }
+        for received in batch.messages {
+            let one = self.visible(&received.message);
+            one.receives += 1;
+            assert_eq!(received.receive_count, one.receives);
+            assert!(one.receives <= MAX_RECEIVES);
+            one.hidden_until = now + millis(hidden_for);
+            one.handle = received.receipt_handle;
+        }
+    }
+
+    /// Returns a message, which must be visible.
+    fn visible(&mut self, message: &Message) -> &mut Known {
+        let one = &mut self.known[message.id.parse::<usize>().expect("a number")];
+        assert!(!one.is_gone && one.hidden_until <= self.now);
+        one
+    }
+
+    /// Checks that the queue has exactly the messages that it has to have, in their states.
+    fn check(&mut self) {
+        let (mut expected, mut memory_bytes) = (Counts::default(), 0);
+        for (id, one) in self
+            .known
+            .iter()
+            .enumerate()
+            .filter(|(_, one)| !one.is_gone)
+        {
+            let is_hidden = one.hidden_until > self.now;
+            match (is_hidden, one.receives) {
+                (false, _) => expected.visible += 1,
+                (true, 0) => expected.delayed += 1,
+                (true, _) => expected.in_flight += 1,
+            }
+            memory_bytes += message(id as u64, 0).memory_bytes();
+        }
+        assert_eq!(self.queue.counts(self.now), expected);
+        assert_eq!(self.queue.memory_bytes(), memory_bytes);
+        let all = expected.visible + expected.delayed + expected.in_flight;
+        assert_eq!(self.queue.len(), all);
+    }
+}
+
 proptest! {
     /// Nobody receives a message while it is hidden, or more often than the redrive policy allows; none
     /// is lost or in two states at once.
     #[test]
     fn every_message_is_in_one_state(steps in prop::collection::vec(step(), 0..80)) {
-        let mut queue = queue(MAX_RECEIVES);
-        let mut known: Vec<Known> = Vec::new();
-        let mut now = 1_000;
+        let mut user = User {
+            queue: queue(MAX_RECEIVES),
+            known: Vec::new(),
+            now: 1_000,
+        };
         for step in steps {
-            match step {
-                Step::Add { delay } => {
-                    queue.add(message(known.len() as u64, now), now + delay, now);
-                    known.push(Known { hidden_until: now + delay, ..Known::default() });
-                }
-                Step::Wait { time } => now += time,
-                Step::Delete { which } => {
-                    let count = known.len().max(1);
-                    if let Some(one) = known.get_mut(which % count).filter(|one| one.receives > 0) {
-                        prop_assert!(queue.delete(&one.handle));
-                        one.is_gone = true;
-                    }
-                }
-                Step::Receive { count, hidden_for } => {
-                    let hidden_for = Duration::from_secs(hidden_for);
-                    let limits = Limits { count, ..ALL };
-                    let batch = queue.receive(limits, hidden_for, now);
-                    prop_assert!(batch.messages.len() <= count);
-                    for dead in &batch.dead {
-                        let one = &mut known[dead.id.parse::<usize>().expect("a number")];
-                        prop_assert_eq!(one.receives, MAX_RECEIVES);
-                        prop_assert!(!one.is_gone && one.hidden_until <= now);
-                        one.is_gone = true;
-                    }
-                    for received in batch.messages {
-                        let id: usize = received.message.id.parse().expect("a number");
-                        let one = &mut known[id];
-                        prop_assert!(!one.is_gone && one.hidden_until <= now);
-                        one.receives += 1;
-                        prop_assert_eq!(received.receive_count, one.receives);
-                        prop_assert!(one.receives <= MAX_RECEIVES);
-                        one.hidden_until = now + millis(hidden_for);
-                        one.handle = received.receipt_handle;
-                    }
-                }
-            }
-            let there = known.iter().filter(|one| !one.is_gone);
-            let hidden = there.clone().filter(|one| one.hidden_until > now);
-            let counts = queue.counts(now);
-            prop_assert_eq!(queue.len(), there.clone().count());
-            prop_assert_eq!(counts.in_flight + counts.delayed, hidden.count());
-            prop_assert_eq!(counts.visible + counts.in_flight + counts.delayed, queue.len());
-            let delayed = there.filter(|one| one.hidden_until > now && one.receives == 0);
-            prop_assert_eq!(counts.delayed, delayed.count());
-            let memory: usize = queue.entries.values().map(|entry| entry.message.memory_bytes()).sum();
-            prop_assert_eq!(queue.memory_bytes(), memory);
+            user.take(step);
+            user.check();
         }
     }
 }
