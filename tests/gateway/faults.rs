@@ -3,10 +3,12 @@
 //! - [`pushes`]: rejected posts, and lost, duplicated or delayed pushes
 //! - [`connections`]: cut connections, and dropped or delayed `$disconnect` events
 //! - [`kills`]: killed processes
+//! - [`queues`]: messages of queues that come twice
 
 mod connections;
 mod kills;
 mod pushes;
+mod queues;
 
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -54,6 +56,7 @@ fn nothing() -> Value {
         "disconnect": {"drop": 0.0, "delay_ms": 0},
         "posts": {},
         "pushes": {"drop": 0.0, "duplicate": 0.0, "delay_ms": 0},
+        "queues": {"duplicate": 0.0, "delay_ms": 0},
         "kill": [],
         "cut": 0.0,
     })
@@ -66,6 +69,7 @@ fn everything() -> Value {
         "disconnect": {"drop": 0.25, "delay_ms": 500},
         "posts": {"410": 0.125, "429": 0.5, "500": 1.0},
         "pushes": {"drop": 0.5, "duplicate": 0.25, "delay_ms": 50},
+        "queues": {"duplicate": 0.5, "delay_ms": 100},
         "kill": [
             {"function": "ProbeFunction", "at": "invoke", "share": 0.5, "delay_ms": 10},
             {"function": "ProbeFunction", "at": "before_push", "share": 0.5, "delay_ms": 0},

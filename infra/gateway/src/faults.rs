@@ -6,6 +6,7 @@
 //!   "disconnect": {"drop": 0.1, "delay_ms": 500},
 //!   "posts": {"410": 0.01, "429": 0.05, "500": 0.05},
 //!   "pushes": {"drop": 0.1, "duplicate": 0.1, "delay_ms": 50},
+//!   "queues": {"duplicate": 0.1, "delay_ms": 500},
 //!   "kill": [{"function": "SendMessageFunction", "at": "before_push", "share": 0.01, "delay_ms": 0}],
 //!   "cut": 0.001
 //! }
@@ -36,6 +37,8 @@ pub struct Faults {
     pub posts: BTreeMap<u16, f64>,
     /// Faults of accepted posts.
     pub pushes: Pushes,
+    /// Faults of messages that are sent to queues.
+    pub queues: Messages,
     /// Kills of processes.
     pub kill: Vec<Kill>,
     /// Share of frames of clients after which the connection is cut, without a close frame.
@@ -61,6 +64,19 @@ pub struct Pushes {
     /// Share that arrives twice.
     pub duplicate: f64,
     /// Longest delay in milliseconds; posts may overtake each other.
+    pub delay_ms: u64,
+}
+
+/// Faults of messages that are sent to queues. SQS has them too: its standard queues deliver a message at
+/// least once, and in any order.
+///
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/standard-queues-at-least-once-delivery.html>
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Messages {
+    /// Share that is in the queue twice.
+    pub duplicate: f64,
+    /// Longest delay in milliseconds; messages may overtake each other.
     pub delay_ms: u64,
 }
 
@@ -111,6 +127,7 @@ impl Faults {
             self.disconnect.drop,
             self.pushes.drop,
             self.pushes.duplicate,
+            self.queues.duplicate,
             self.cut,
         ]);
         for share in shares {
@@ -176,9 +193,17 @@ impl Switches {
         if state.falls(pushes.drop) {
             return Vec::new();
         }
-        let count = 1 + usize::from(state.falls(pushes.duplicate));
-        let delay = |_| Duration::from_millis(state.dice.u64(0..=pushes.delay_ms));
-        (0..count).map(delay).collect()
+        state.delays(pushes.duplicate, pushes.delay_ms)
+    }
+
+    /// Returns the delays of a message that is sent to a queue: one, or two if it is there twice.
+    pub fn arrivals(&self) -> Vec<Duration> {
+        let mut state = self.0.lock();
+        let Messages {
+            duplicate,
+            delay_ms,
+        } = state.faults.queues;
+        state.delays(duplicate, delay_ms)
     }
 
     /// Returns the functions to kill at a moment, each with its delay. An invocation is of one
@@ -211,6 +236,13 @@ impl State {
         Self { faults, dice }
     }
 
+    /// Returns a delay of up to `delay_ms`, or two of them in a share of the cases.
+    fn delays(&mut self, duplicate: f64, delay_ms: u64) -> Vec<Duration> {
+        let count = 1 + usize::from(self.falls(duplicate));
+        let delay = |_| Duration::from_millis(self.dice.u64(0..=delay_ms));
+        (0..count).map(delay).collect()
+    }
+
     /// Whether a case falls into a share. A share of 0 takes no random number.
     fn falls(&mut self, share: f64) -> bool {
         share > 0.0 && self.dice.f64() < share
@@ -227,6 +259,7 @@ mod tests {
         assert_eq!(switches.disconnect(), Some(Duration::ZERO));
         assert_eq!(switches.post_error(), None);
         assert_eq!(switches.deliveries(), [Duration::ZERO]);
+        assert_eq!(switches.arrivals(), [Duration::ZERO]);
         assert_eq!(switches.kills(Moment::Invoke, Some("F")), []);
         assert!(!switches.cut());
     }
@@ -252,6 +285,7 @@ mod tests {
             "{",
             r#"{"cut":2}"#,
             r#"{"posts":{"7":0.5}}"#,
+            r#"{"queues":{"duplicate":-1}}"#,
             r#"{"unknown":1}"#,
             r#"{"kill":[{"function":"F","at":"later","share":1}]}"#,
         ] {

@@ -96,7 +96,7 @@ impl Gateway {
         settings: Settings,
     ) -> Arc<Self> {
         let closing = CancellationToken::new();
-        let queues = Queues::new(&template.queues, MAX_MEMORY_BYTES);
+        let queues = Queues::new(&template.queues, MAX_MEMORY_BYTES, Arc::clone(&faults));
         Arc::new(Self {
             sqs: Api::new(queues, settings.sqs_url.clone(), closing.clone()),
             template,

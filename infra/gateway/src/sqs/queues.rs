@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use super::error::ApiError;
 use super::message::{Message, Millis};
 use super::queue::{Batch, Counts, Limits, Queue, millis};
+use crate::faults::Switches;
 use crate::model;
 
 /// Limit of the memory of the messages in all queues, in bytes.
@@ -23,14 +24,20 @@ pub struct Queues {
     /// Woken, by queue, when there may be more visible messages.
     added: BTreeMap<String, Notify>,
     max_memory_bytes: usize,
+    faults: Arc<Switches>,
     start: Instant,
     /// The time of `start`.
     start_at: Millis,
 }
 
 impl Queues {
-    /// Returns the queues of a template, empty, with a limit of the memory of their messages.
-    pub fn new(settings: &BTreeMap<String, model::Queue>, max_memory_bytes: usize) -> Arc<Self> {
+    /// Returns the queues of a template, empty, with a limit of the memory of their messages. `faults`
+    /// delay messages and send them twice.
+    pub fn new(
+        settings: &BTreeMap<String, model::Queue>,
+        max_memory_bytes: usize,
+        faults: Arc<Switches>,
+    ) -> Arc<Self> {
         let names = settings.keys().cloned();
         let queues = settings.values().map(|settings| {
             let queue = Queue::new(settings.clone(), fastrand::u64(..));
@@ -40,6 +47,7 @@ impl Queues {
             queues: Mutex::new(queues.collect()),
             added: names.map(|name| (name, Notify::new())).collect(),
             max_memory_bytes,
+            faults,
             start: Instant::now(),
             start_at: Millis::try_from(Utc::now().timestamp_millis()).unwrap_or_default(),
         })
@@ -74,7 +82,10 @@ impl Queues {
         if taken + message.memory_bytes() > self.max_memory_bytes {
             return Err(ApiError::no_room(self.max_memory_bytes));
         }
-        queue.add(Arc::new(message), now + millis(delay), now);
+        let message = Arc::new(message);
+        for fault in self.faults.arrivals() {
+            queue.add(Arc::clone(&message), now + millis(delay + fault), now);
+        }
         drop(queues);
         // Also for a delayed one: who waits has to know when it becomes visible.
         self.wake(name);

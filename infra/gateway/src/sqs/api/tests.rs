@@ -5,10 +5,15 @@ use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 
 use super::*;
+use crate::faults::{Faults, Switches};
 use crate::model::Redrive;
 
 /// Returns the API of the queue `Q`, whose messages are dead after two receives, and of `Dead`.
 fn api() -> Api {
+    api_with(Faults::default())
+}
+
+fn api_with(faults: Faults) -> Api {
     let queue = |name: &str, redrive| model::Queue {
         name: name.to_owned(),
         visibility_timeout: Duration::ZERO,
@@ -27,12 +32,9 @@ fn api() -> Api {
         .into_iter()
         .map(|queue| (queue.name.clone(), queue))
         .collect();
+    let queues = Queues::new(&queues, 4 * 1_048_576, Arc::new(Switches::new(faults)));
     let stop = CancellationToken::new();
-    Api::new(
-        Queues::new(&queues, 4 * 1_048_576),
-        "http://127.0.0.1:3001".to_owned(),
-        stop,
-    )
+    Api::new(queues, "http://127.0.0.1:3001".to_owned(), stop)
 }
 
 /// Calls an action on a queue.
@@ -111,6 +113,18 @@ async fn a_receive_waits_for_a_message() {
     .expect("sent");
     let received = waiting.await.expect("no panic").expect("received");
     assert_eq!(received["Messages"][0]["Body"], "a");
+}
+
+#[tokio::test]
+async fn faults_send_a_message_twice() {
+    let api = api_with(r#"{"queues": {"duplicate": 1}}"#.parse().expect("faults"));
+    let sent = call(&api, "SendMessage", "Q", json!({"MessageBody": "a"})).await;
+    let id = &sent.expect("sent")["MessageId"];
+    let messages = receive(&api, "Q").await;
+    let [first, second] = [0, 1].map(|index| &messages[index]);
+    assert_eq!((&first["MessageId"], &second["MessageId"]), (id, id));
+    assert_ne!(first["ReceiptHandle"], second["ReceiptHandle"]);
+    assert_eq!(messages[2], Value::Null);
 }
 
 #[tokio::test]
