@@ -133,3 +133,38 @@ async fn only_pages_of_listed_origins_read_the_history() {
     }
     chat.stop().await;
 }
+
+#[tokio::test]
+async fn a_group_is_read_and_written_by_its_members_alone() {
+    let (chat, issuer) = guarded().await;
+    let mut prof = open(&chat, "/", &issuer.token(PROF)).await.expect("in");
+    let create = json!({
+        "action": "createGroup", "title": "t", "users": [STUDENT], "client_message_id": "g",
+    });
+    prof.send(&create).await;
+    let created = prof.next().await;
+    let group = created["conversation_id"].as_str().expect("an id");
+    let read = async |user: &str, parameters: &str| {
+        let token = issuer.token(user);
+        let query = format!("conversation_id={}{parameters}", encode(group));
+        get_as(&token, &history_url(&chat, &query)).await
+    };
+    for (user, parameters, status) in [
+        (PROF, String::new(), 200),
+        (STUDENT, String::new(), 200),
+        (STUDENT, format!("&user={}", encode(STUDENT)), 200),
+        // The query may name the reader, who is that of the token.
+        (STUDENT, format!("&user={}", encode(PROF)), 403),
+        (THIRD, String::new(), 403),
+        (THIRD, format!("&user={}", encode(PROF)), 403),
+        (THIRD, format!("&user1={PROF}&user2={THIRD}"), 403),
+    ] {
+        let response = read(user, &parameters).await;
+        assert_eq!(response.status, status, "{user}{parameters}");
+    }
+    let mut third = open(&chat, "/", &issuer.token(THIRD)).await.expect("in");
+    let frame = json!({"action": "sendMessage", "conversation_id": group, "message": "m"});
+    third.send(&frame).await;
+    assert_eq!(third.next().await["code"], "forbidden");
+    chat.stop().await;
+}
