@@ -142,6 +142,8 @@ impl Copies {
 
 #[cfg(test)]
 mod tests {
+    use chat::Kind;
+
     use super::*;
     use crate::history::conversation_id;
     use crate::recorder::Recorder;
@@ -162,6 +164,10 @@ mod tests {
             message: "m".to_owned(),
             timestamp: "2026-11-22T11:15:03.123Z".to_owned(),
             client_message_id: None,
+            kind: Kind::Text,
+            target_seq: None,
+            edited_seq: None,
+            deleted_seq: None,
         })
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use chat::{ConversationId, UserId};
+use chat::{ConversationId, Kind, UserId};
 use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc, oid::ObjectId};
 use mongodb::options::ReadConcern;
@@ -269,5 +269,9 @@ fn stored(document: &Document) -> Result<Stored> {
         } else {
             None
         },
+        kind: Kind::Text,
+        target_seq: None,
+        edited_seq: None,
+        deleted_seq: None,
     })
 }

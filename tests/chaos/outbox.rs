@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use ::tests::client::backoff::Backoff;
 use ::tests::client::{Ack, Frame, Message, Pending, Rejection, Reply};
+use chat::Kind;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -259,9 +260,13 @@ fn own_message(sent: &Sent, ack: &Ack) -> Message {
         seq: ack.seq,
         sender_id: sent.key.sender_id.clone(),
         receiver_id: sent.receiver_id.clone(),
+        kind: Kind::Text,
+        target_seq: None,
         message: sent.message.clone(),
         timestamp: ack.timestamp.clone(),
         client_message_id: ack.client_message_id.clone(),
+        edited_seq: None,
+        deleted_seq: None,
     }
 }
 

@@ -1,7 +1,9 @@
-//! A client's copy of a conversation: it drops messages that it has, and finds gaps, which are filled
-//! from the history after the last number before them.
+//! A client's copy of a conversation: it drops entries that it has, and finds gaps, which are filled
+//! from the history after the last number before them. Edits and deletions are applied to their texts.
 
 use std::sync::Arc;
+
+use chat::Kind;
 
 use super::frame::Message;
 
@@ -75,12 +77,37 @@ impl Copy {
         self.is_behind |= page.len() == limit;
     }
 
-    /// Adds a message if it is the next one.
-    fn take(&mut self, message: &Arc<Message>) -> bool {
-        let is_next = message.seq == self.last() + 1;
+    /// Adds an entry if it is the next one.
+    fn take(&mut self, entry: &Arc<Message>) -> bool {
+        let is_next = entry.seq == self.last() + 1;
         if is_next {
-            self.messages.push(Arc::clone(message));
+            self.messages.push(Arc::clone(entry));
+            self.apply(entry);
         }
         is_next
+    }
+
+    /// Applies an edit, or a deletion, to its text. That may be newer already, if it was read later.
+    fn apply(&mut self, entry: &Message) {
+        let index = entry
+            .target_seq
+            .and_then(|seq| usize::try_from(seq - 1).ok());
+        let Some(target) = index.and_then(|index| self.messages.get_mut(index)) else {
+            return;
+        };
+        let is_older = target.deleted_seq.is_none() && target.edited_seq < Some(entry.seq);
+        match entry.kind {
+            Kind::Edit if is_older => {
+                let target = Arc::make_mut(target);
+                target.message.clone_from(&entry.message);
+                target.edited_seq = Some(entry.seq);
+            }
+            Kind::Delete => {
+                let target = Arc::make_mut(target);
+                target.message.clear();
+                target.deleted_seq = Some(entry.seq);
+            }
+            _ => {}
+        }
     }
 }

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use chat::Marks;
+use chat::{Kind, Marks};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, from_value};
 
 /// A frame of the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum Frame {
-    /// A message.
+    /// A text.
     Message(Arc<Message>),
+    /// An entry of another kind.
+    Entry(Arc<Message>),
     /// An acknowledgement.
     Ack(Ack),
     /// The chat cannot or will not do what it was asked for.
@@ -37,7 +39,12 @@ impl Frame {
             return Some(Self::Gateway(text.to_owned()));
         };
         match kind.as_str()? {
-            "message" => from_value(value).ok().map(Self::Message),
+            "message" => entry(value)
+                .filter(|it| it.kind.is_text())
+                .map(Self::Message),
+            "entry" => entry(value)
+                .filter(|it| !it.kind.is_text())
+                .map(Self::Entry),
             "ack" => from_value(value).ok().map(Self::Ack),
             "error" => from_value(value).ok().map(Self::Error),
             "receipt" => from_value(value).ok().map(Self::Receipt),
@@ -47,7 +54,11 @@ impl Frame {
     }
 }
 
-/// A message as it is stored, pushed and read.
+fn entry(value: Value) -> Option<Arc<Message>> {
+    from_value(value).ok()
+}
+
+/// An entry of a conversation as it is stored, pushed and read: a text, or what changes one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Message {
     /// The id of the stored document.
@@ -61,12 +72,28 @@ pub struct Message {
     pub sender_id: String,
     /// The user it is for.
     pub receiver_id: String,
-    /// The text.
+    /// The kind.
+    #[serde(default, skip_serializing_if = "Kind::is_text")]
+    pub kind: Kind,
+    /// The number of the text that it changes.
+    pub target_seq: Option<i64>,
+    /// The text, in its newest wording; empty if it was deleted.
     pub message: String,
     /// The time at which it was stored.
     pub timestamp: String,
     /// The sender's own id for it.
     pub client_message_id: Option<String>,
+    /// The number of the edit whose wording it has.
+    pub edited_seq: Option<i64>,
+    /// The number of the entry that has deleted it.
+    pub deleted_seq: Option<i64>,
+}
+
+impl Message {
+    /// Whether it is a text that is not deleted.
+    pub fn is_visible_text(&self) -> bool {
+        self.kind.is_text() && self.deleted_seq.is_none()
+    }
 }
 
 /// The fields of an acknowledgement.

@@ -24,7 +24,7 @@ impl History {
         }
     }
 
-    /// Reads up to `limit` messages of two users that follow the number `after`.
+    /// Reads up to `limit` texts of two users that follow the number `after`, in the form of the old system.
     ///
     /// # Errors
     ///
@@ -38,7 +38,27 @@ impl History {
         limit: usize,
     ) -> Result<Vec<Message>, Error> {
         let url = history_url(&self.url, users, &format!("&after={after}&limit={limit}"));
-        let body = self.http.get(&url, self.token.as_deref(), self.timeout);
+        self.get(&url).await
+    }
+
+    /// Reads up to `limit` entries of a conversation, of any kind, that follow the number `after`.
+    ///
+    /// # Errors
+    ///
+    /// As [`History::page`].
+    pub async fn log(
+        &self,
+        conversation_id: &str,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<Message>, Error> {
+        let (url, id) = (&self.url, encode(conversation_id));
+        let url = format!("{url}?conversation_id={id}&after={after}&limit={limit}");
+        self.get(&url).await
+    }
+
+    async fn get(&self, url: &str) -> Result<Vec<Message>, Error> {
+        let body = self.http.get(url, self.token.as_deref(), self.timeout);
         let body = body.await?;
         let text = |_| Error::Malformed(String::from_utf8_lossy(&body).into_owned());
         serde_json::from_slice(&body).map_err(text)

@@ -14,8 +14,10 @@ pub struct Row {
     pub conversation_id: String,
     /// The other user.
     pub peer_id: String,
-    /// The number of the newest message.
+    /// The number of the newest text that is not deleted.
     pub newest_seq: i64,
+    /// The number of the newest entry of any kind.
+    pub newest_entry_seq: i64,
     /// The newest text.
     pub preview: Preview,
     /// The count of unread messages.
@@ -29,7 +31,7 @@ pub struct Row {
     pub peer_delivered: i64,
 }
 
-/// The newest text of a conversation.
+/// The newest text of a conversation, or its newest entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Preview {
     /// The number of the message.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ::tests::client::list::Preview;
 use ::tests::client::{Ack, Frame, Message, Receipt, Row};
-use chat::Marks;
+use chat::{Kind, Marks};
 
 use crate::check::{Violation, check};
 use crate::history::{
@@ -99,6 +99,10 @@ impl Run {
             message: format!("text {number}"),
             timestamp: format!("2026-11-22T11:15:03.{:03}Z", number / 2),
             client_message_id: Some(number.to_string()),
+            kind: Kind::Text,
+            target_seq: None,
+            edited_seq: None,
+            deleted_seq: None,
         };
         self.stored.push(message.clone());
         for _ in 0..self.rng.usize(..3) {
@@ -185,6 +189,7 @@ impl Run {
             conversation_id: pair_id(0),
             peer_id: USERS[1].to_owned(),
             newest_seq: newest.seq,
+            newest_entry_seq: newest.seq,
             preview: Preview {
                 seq: newest.seq,
                 message: newest.message,
