@@ -5,10 +5,12 @@
 //!
 //! - `facts`: the history, arranged for the rules
 //! - `stored`: rules of the stored messages
+//! - `changes`: rules of edits and deletions
 //! - `sends`: rules of the messages that clients send, and of their acks
 //! - `lists`: rules of marks, and of lists of conversations
 //! - `received`: rules of pages, pushes, and the clients' copies of the log
 
+mod changes;
 mod facts;
 mod lists;
 mod received;
@@ -23,10 +25,14 @@ use std::time::Duration;
 use ::tests::client::{Ack, Message, Row};
 use chat::Marks;
 
-use crate::history::{History, Key, Outcome, Stored};
+use crate::history::{History, Key, Outcome, Stored, Trace};
+use changes::{erased, targets, wordings};
 use facts::Facts;
-use lists::{listed_once_acknowledged, marks_are_numbers, marks_grow, receipts, unread};
-use received::{logs, pages, pushes, well_formed};
+use lists::{
+    listed_once_acknowledged, listed_with_the_newest, marks_are_numbers, marks_grow, receipts,
+    unread,
+};
+use received::{logs, pages, pushes, pushes_to_old, well_formed};
 use sends::{acknowledged, answered, in_order, new_once, refused};
 use stored::{numbers, stored_as_sent, stored_once, times};
 
@@ -51,9 +57,16 @@ pub enum Violation {
     Invented { conversation_id: String, seq: i64 },
     /// A stored message differs from the message that was sent.
     Altered { key: Key, seq: i64 },
+    /// An edit or a deletion is not of an earlier text of its sender.
+    BadTarget { conversation_id: String, seq: i64 },
+    /// A stored text is not what its edits and deletions make of it, or an edit of a deleted text has a wording.
+    WordingDiffers { conversation_id: String, seq: i64 },
+    /// A wording of a deleted text is still in the database.
+    NotErased { trace: Trace },
     /// A message is stored although every attempt to send it was refused.
     RefusedButStored { key: Key, seq: i64, code: String },
-    /// A valid message was refused for good, or an invalid one was not refused as it must be.
+    /// A valid message was refused for good, or an invalid one was not refused as it must be. A change is invalid
+    /// once its text is deleted.
     WrongAnswer {
         key: Key,
         expected: Option<String>,
@@ -61,7 +74,7 @@ pub enum Violation {
     },
     /// A message has a number that a client had seen before the message was first sent.
     OutOfOrder { key: Key, seq: i64, seen: i64 },
-    /// A page does not hold the numbers that follow the requested one.
+    /// A page does not hold the entries that follow the requested number.
     PageSkips { page: PageId, seq: i64 },
     /// A page holds more messages than requested.
     PageTooLong { page: PageId },
@@ -69,6 +82,8 @@ pub enum Violation {
     PageStale { page: PageId, seen: i64 },
     /// A message that was read differs from the stored one.
     PageDiffers { page: PageId, seq: i64 },
+    /// A page holds a text without a change that was acknowledged or pushed before the request.
+    PageOutdated { page: PageId, seq: i64 },
     /// A connection got a message that is neither from its user nor to it.
     Misdelivered {
         connection: u64,
@@ -82,6 +97,8 @@ pub enum Violation {
         conversation_id: String,
         seq: i64,
     },
+    /// An old client got something else than a text, or a deleted one.
+    NotForOld { connection: u64, seq: i64 },
     /// A mark that a client had seen was larger than in a list that was requested later.
     MarkBack {
         conversation_id: String,
@@ -102,7 +119,7 @@ pub enum Violation {
         user_id: String,
         conversation_id: String,
     },
-    /// A conversation in a list ends before a message that a client had seen, or shows another text.
+    /// A conversation in a list ends before an entry that a client had seen, or does not show its newest text.
     ListStale { user_id: String, row: Row },
     /// The count of unread messages is not that of the log.
     UnreadDiffers {
@@ -114,7 +131,7 @@ pub enum Violation {
     },
     /// A frame lacks fields of its type, or a page is not an array of messages.
     Malformed { source: String, text: String },
-    /// A device's copy differs from the log at the end; the first difference.
+    /// A device's copy differs from the log at the end, or a change is not applied; the first difference.
     LogDiffers {
         device: String,
         conversation_id: String,
@@ -131,14 +148,18 @@ pub struct PageId {
     start: Duration,
 }
 
-/// Checks a run against the messages stored after it; returns the violations, rule by rule.
-pub fn check(history: &History, stored: &[Stored]) -> Vec<Violation> {
-    let facts = Facts::new(history, stored);
+/// Checks a run against the messages stored after it, and the texts that are anywhere in the database; returns the
+/// violations, rule by rule.
+pub fn check(history: &History, stored: &[Stored], traces: &[Trace]) -> Vec<Violation> {
+    let facts = Facts::new(history, stored, traces);
     let rules = [
         numbers,
         times,
         stored_once,
         stored_as_sent,
+        targets,
+        wordings,
+        erased,
         refused,
         answered,
         acknowledged,
@@ -146,10 +167,12 @@ pub fn check(history: &History, stored: &[Stored]) -> Vec<Violation> {
         in_order,
         pages,
         pushes,
+        pushes_to_old,
         marks_grow,
         marks_are_numbers,
         receipts,
         listed_once_acknowledged,
+        listed_with_the_newest,
         unread,
         well_formed,
         logs,

@@ -1,5 +1,5 @@
-//! The copies of conversations on a device that follows the contract: it drops messages that it
-//! has, and fills gaps from the history.
+//! The copies of conversations on a device that follows the contract: it drops entries that it
+//! has, fills gaps from the history, and applies edits and deletions.
 
 use std::sync::Arc;
 
@@ -16,6 +16,9 @@ use crate::workload::{Phase, SETTLE_TIMEOUT};
 
 /// Messages of a page of the history.
 const PAGE: usize = 200;
+
+/// Number of a user's newest texts that may be changed: few, so that the user's devices often change the same one.
+const RECENT: usize = 4;
 
 /// The copies of a device.
 pub struct Copies {
@@ -38,7 +41,7 @@ impl Copies {
         }
     }
 
-    /// Adds a message that was pushed, or an own message that was acknowledged.
+    /// Adds an entry that was pushed, or an own one that was acknowledged.
     pub fn add(&self, message: &Arc<Message>) {
         let mut copies = self.copies.lock();
         let mut copies = copies.iter_mut();
@@ -61,6 +64,22 @@ impl Copies {
             .iter()
             .find(|(conversation, _)| conversation.id == conversation_id);
         copy.map(|(_, copy)| copy.last())
+    }
+
+    /// Returns the number of one of the newest texts of a user that are not deleted, if there is one.
+    pub fn recent_text(
+        &self,
+        conversation_id: &str,
+        sender_id: &str,
+        rng: &mut fastrand::Rng,
+    ) -> Option<i64> {
+        let copies = self.copies.lock();
+        let mut copies = copies.iter();
+        let (_, copy) = copies.find(|(conversation, _)| conversation.id == conversation_id)?;
+        let newest = copy.messages().iter().rev();
+        let texts = newest.filter(|it| it.is_visible_text() && it.sender_id == sender_id);
+        let texts: Vec<i64> = texts.take(RECENT).map(|text| text.seq).collect();
+        rng.choice(texts)
     }
 
     /// Marks all copies: after a time without a connection, any conversation may have more
@@ -145,12 +164,12 @@ mod tests {
     use chat::Kind;
 
     use super::*;
-    use crate::history::conversation_id;
+    use crate::history::{Form, conversation_id};
     use crate::recorder::Recorder;
 
     fn copies() -> Copies {
         let recorder = Arc::new(Recorder::new());
-        let pages = Pages::new("a".to_owned(), "http://127.0.0.1:9", recorder);
+        let pages = Pages::new("a".to_owned(), Form::Log, "http://127.0.0.1:9", recorder);
         Copies::new("a".to_owned(), &[Conversation::of("a", "b")], pages)
     }
 
@@ -169,6 +188,26 @@ mod tests {
             edited_seq: None,
             deleted_seq: None,
         })
+    }
+
+    fn change(kind: Kind, seq: i64, target_seq: i64) -> Arc<Message> {
+        let mut change = Arc::unwrap_or_clone(message(seq));
+        change.kind = kind;
+        change.target_seq = Some(target_seq);
+        change.message = match kind {
+            Kind::Delete => String::new(),
+            _ => format!("wording {seq}"),
+        };
+        Arc::new(change)
+    }
+
+    /// Returns the texts that the device shows, each with the number of its edit.
+    fn shown(copies: &Copies) -> Vec<(i64, String, Option<i64>)> {
+        let copies = copies.copies.lock();
+        let texts = copies[0].1.messages().iter();
+        let texts = texts.filter(|it| it.is_visible_text());
+        let shown = texts.map(|it| (it.seq, it.message.clone(), it.edited_seq));
+        shown.collect()
     }
 
     fn numbers(copies: &Copies) -> Vec<i64> {
@@ -207,6 +246,55 @@ mod tests {
         copies.take_page(index, &[message(1)]);
         assert_eq!((last, numbers(&copies)), (0, vec![1]));
         assert!(copies.next_behind().is_some());
+    }
+
+    #[test]
+    fn changes_are_applied_however_late_their_texts_are_read() {
+        let log = [
+            message(1),
+            message(2),
+            change(Kind::Edit, 3, 1),
+            change(Kind::Delete, 4, 2),
+            change(Kind::Edit, 5, 2),
+            change(Kind::Edit, 6, 1),
+        ];
+        let newest = [
+            Arc::new(Message {
+                message: "wording 6".to_owned(),
+                edited_seq: Some(6),
+                ..(*log[0]).clone()
+            }),
+            Arc::new(Message {
+                message: String::new(),
+                deleted_seq: Some(4),
+                ..(*log[1]).clone()
+            }),
+        ];
+        let (pushed, read, both) = (copies(), copies(), copies());
+        for entry in &log {
+            pushed.add(entry);
+        }
+        read.take_page(0, &[&newest[..], &log[2..]].concat());
+        both.add(&log[0]);
+        both.take_page(0, &[&log[1..2], &log[2..4]].concat());
+        both.take_page(0, &log[4..]);
+        for copies in [pushed, read, both] {
+            assert_eq!(shown(&copies), [(1, "wording 6".to_owned(), Some(6))]);
+        }
+    }
+
+    #[test]
+    fn a_text_of_the_user_that_is_not_deleted_may_be_changed() {
+        let copies = copies();
+        for entry in [message(1), message(2), change(Kind::Delete, 3, 1)] {
+            copies.add(&entry);
+        }
+        let id = conversation_id("a", "b");
+        let mut rng = fastrand::Rng::with_seed(7);
+        for _ in 0..20 {
+            assert_eq!(copies.recent_text(&id, "b", &mut rng), Some(2));
+            assert_eq!(copies.recent_text(&id, "a", &mut rng), None);
+        }
     }
 
     #[test]

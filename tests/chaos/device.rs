@@ -118,12 +118,12 @@ impl Device {
         }
     }
 
-    /// Takes a frame, and may mark the conversation of a message.
+    /// Takes a frame, and may mark the conversation of an entry.
     async fn on_frame(&mut self, frame: &Frame, session: &mut Session) -> Result<(), String> {
         if let Some(own) = self.outbox.on_frame(frame) {
             self.copies.add(&own);
         }
-        let Frame::Message(message) = frame else {
+        let (Frame::Message(message) | Frame::Entry(message)) = frame else {
             return Ok(());
         };
         self.copies.add(message);

@@ -9,16 +9,18 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use chat::{ConversationId, Kind, UserId};
 use futures_util::TryStreamExt;
-use mongodb::bson::{Document, doc, oid::ObjectId};
+use mongodb::bson::{Document, deserialize_from_bson, doc, oid::ObjectId};
 use mongodb::options::ReadConcern;
 use mongodb::{Collection, Database};
 use serde::Serialize;
 use tests::client::{Error, Frame, Message, Row};
 
+use crate::texts;
+
 /// Everything that a run did and saw.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct History {
-    /// The messages that were sent, each with all its attempts.
+    /// The texts, edits and deletions that were sent, each with all its attempts.
     pub sends: Vec<Sent>,
     /// The attempts to open a connection.
     pub handshakes: Vec<Handshake>,
@@ -32,14 +34,18 @@ pub struct History {
     pub held: Vec<Held>,
 }
 
-/// A message that was sent.
+/// A text, an edit or a deletion that was sent.
 #[derive(Debug, Clone, Serialize)]
 pub struct Sent {
     /// The key by which the contract knows it.
     pub key: Key,
     /// The receiver.
     pub receiver_id: String,
-    /// The text.
+    /// The kind.
+    pub kind: Kind,
+    /// The number of the text that it changes.
+    pub target_seq: Option<i64>,
+    /// The text; empty for a deletion.
     pub message: String,
     /// The code with which the chat must refuse it, if it must.
     pub refusal: Option<String>,
@@ -169,6 +175,15 @@ pub struct Received {
     pub frame: Frame,
 }
 
+/// A form of the history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Form {
+    /// The numbered log of a conversation.
+    Log,
+    /// The texts of two users, for old clients.
+    Texts,
+}
+
 /// A page that was requested.
 #[derive(Debug, Clone, Serialize)]
 pub struct Read {
@@ -176,6 +191,8 @@ pub struct Read {
     pub reader: String,
     /// The conversation.
     pub conversation_id: String,
+    /// The form that it asked for.
+    pub form: Form,
     /// The number after which the page was to begin.
     pub after: i64,
     /// The limit of the page.
@@ -212,7 +229,7 @@ pub struct Held {
     pub device: String,
     /// The conversation.
     pub conversation_id: String,
-    /// Its messages, in the order of their numbers.
+    /// Its entries, in the order of their numbers, with the changes applied.
     pub messages: Vec<Arc<Message>>,
     /// Number of messages that came again, and were dropped.
     pub dropped: u64,
@@ -249,6 +266,36 @@ pub async fn read_stored(database: &Database) -> Result<Vec<Stored>> {
     Ok(stored)
 }
 
+/// A marked text in a document of the database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trace {
+    /// The collection.
+    pub collection: String,
+    /// The [marker](texts::markers) of the text.
+    pub marker: String,
+}
+
+/// Reads the markers of all texts in all collections of the database.
+///
+/// # Errors
+///
+/// The database does not respond.
+pub async fn read_traces(database: &Database) -> Result<Vec<Trace>> {
+    let mut traces = Vec::new();
+    for collection in database.list_collection_names().await? {
+        let documents = database.collection::<Document>(&collection);
+        let mut cursor = documents.find(doc! {}).await?;
+        while let Some(document) = cursor.try_next().await? {
+            let text = document.to_string();
+            traces.extend(texts::markers(&text).map(|marker| Trace {
+                collection: collection.clone(),
+                marker: marker.to_owned(),
+            }));
+        }
+    }
+    Ok(traces)
+}
+
 fn stored(document: &Document) -> Result<Stored> {
     let id: ObjectId = document.get_object_id("_id")?;
     let text = |name| {
@@ -256,12 +303,23 @@ fn stored(document: &Document) -> Result<Stored> {
         let text = text.with_context(|| format!("{name} of message {}", id.to_hex()));
         text.map(str::to_owned)
     };
+    let number = |name| {
+        let is_there = document.contains_key(name);
+        is_there.then(|| document.get_i64(name)).transpose()
+    };
+    let kind = document
+        .get("kind")
+        .cloned()
+        .map(deserialize_from_bson)
+        .transpose()?;
     Ok(Stored {
         message_id: id.to_hex(),
         conversation_id: text("conversation_id")?,
         seq: document.get_i64("seq")?,
         sender_id: text("sender_id")?,
         receiver_id: text("receiver_id")?,
+        kind: kind.unwrap_or_default(),
+        target_seq: number("target_seq")?,
         message: text("message")?,
         timestamp: text("timestamp")?,
         client_message_id: if document.contains_key("client_message_id") {
@@ -269,9 +327,7 @@ fn stored(document: &Document) -> Result<Stored> {
         } else {
             None
         },
-        kind: Kind::Text,
-        target_seq: None,
-        edited_seq: None,
-        deleted_seq: None,
+        edited_seq: number("edited_seq")?,
+        deleted_seq: number("deleted_seq")?,
     })
 }

@@ -6,12 +6,13 @@
 //! - [`nemesis`]: executes a schedule
 //! - [`cluster`]: the chat, whose processes are killed, stopped and started again
 //! - [`skew`]: functions whose clocks are wrong
-//! - [`workload`]: the clients: [`device`] with [`outbox`] and [`copies`], [`poller`] and [`lister`]
+//! - [`workload`]: the clients: [`device`] with [`author`], [`outbox`] and [`copies`], [`poller`] and [`lister`]
 //! - [`session`], [`pages`], [`texts`]: the parts of clients
 //! - [`recorder`], [`history`]: the record of everything that clients did and saw
 //! - [`check`]: the contract, as rules over a history and the stored messages
 //! - [`report`]: the figures of a run
 
+mod author;
 mod check;
 mod cluster;
 mod copies;

@@ -1,6 +1,6 @@
-//! The messages that a device sends: one after another, each until its fate is known.
+//! The texts, edits and deletions that a device sends: one after another, each until its fate is known.
 //!
-//! A message is acknowledged, or refused for good. After anything else (a timeout, an error that is
+//! Such a message is acknowledged, or refused for good. After anything else (a timeout, an error that is
 //! worth a retry, a broken connection) it is sent again under the same `client_message_id`, after a
 //! pause.
 
@@ -10,14 +10,11 @@ use std::time::Duration;
 
 use ::tests::client::backoff::Backoff;
 use ::tests::client::{Ack, Frame, Message, Pending, Rejection, Reply};
-use chat::Kind;
-use serde_json::json;
 use tokio::time::Instant;
 
-use crate::history::{Attempt, Key, Outcome, Sent};
-use crate::pages::Conversation;
+use crate::author::Author;
+use crate::history::{Attempt, Outcome, Sent};
 use crate::recorder::Recorder;
-use crate::texts;
 
 /// Time limit of an ack. Functions have longer, so that some messages are sent again while an attempt is
 /// still under way. It is twice as long for the second attempt, and so on: otherwise the attempts of many
@@ -33,9 +30,6 @@ pub const BACKOFF: Backoff = Backoff {
     longest: Duration::from_secs(2),
 };
 
-/// Share of messages that the chat must refuse.
-const BAD: f64 = 0.01;
-
 /// The next step of a device.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Task {
@@ -49,14 +43,10 @@ pub enum Task {
 
 /// The messages of a device.
 pub struct Outbox {
-    user_id: String,
-    /// Number of the device, which tells the message ids of a user's devices apart.
-    device: usize,
-    conversations: Vec<Conversation>,
+    author: Author,
     /// Time between two messages.
     interval: Duration,
     due: Instant,
-    count: u64,
     current: Option<Current>,
     rng: fastrand::Rng,
     recorder: Arc<Recorder>,
@@ -77,22 +67,18 @@ impl Current {
 }
 
 impl Outbox {
-    /// The outbox of a device that writes in one of its conversations every `interval`, or as soon
-    /// as it can when it is late; never if it has no conversations.
+    /// The outbox of a device whose author writes every `interval`, or as soon as it can when it is late;
+    /// never if there is no conversation.
     pub fn new(
-        (user_id, device): (String, usize),
-        conversations: Vec<Conversation>,
+        author: Author,
         interval: Duration,
         mut rng: fastrand::Rng,
         recorder: Arc<Recorder>,
     ) -> Self {
         Self {
-            user_id,
-            device,
-            conversations,
+            author,
             interval,
             due: Instant::now() + interval.mul_f64(rng.f64()),
-            count: 0,
             current: None,
             rng,
             recorder,
@@ -109,7 +95,7 @@ impl Outbox {
     pub fn wake(&self, may_write: bool) -> Option<Instant> {
         match &self.current {
             Some(current) => Some(current.pending.due()),
-            None => (may_write && !self.conversations.is_empty()).then_some(self.due),
+            None => (may_write && self.author.writes()).then_some(self.due),
         }
     }
 
@@ -158,34 +144,13 @@ impl Outbox {
         frame
     }
 
-    /// Writes a new message. The two users' messages have equal ids on purpose.
+    /// Writes a new entry.
     fn write(&mut self) -> Current {
-        let conversation = self.conversations[self.rng.usize(..self.conversations.len())].clone();
-        let receiver_id = conversation.peer_of(&self.user_id).to_owned();
-        let client_message_id = format!("{}-{}", self.device, self.count);
-        self.count += 1;
         self.recorder.counts.sent.fetch_add(1, Relaxed);
-        let mut frame = json!({
-            "action": "sendMessage",
-            "receiver_id": receiver_id,
-            "message": format!("{client_message_id} {}", texts::text(&mut self.rng)),
-            "client_message_id": client_message_id,
-        });
-        let refusal = (self.rng.f64() < BAD).then(|| texts::spoil(&mut frame, &mut self.rng));
-        let message = frame["message"].as_str().unwrap_or_default().to_owned();
+        let (sent, frame) = self.author.write();
         Current {
-            pending: Pending::new(client_message_id.clone(), frame.to_string()),
-            sent: Sent {
-                key: Key {
-                    conversation_id: conversation.id,
-                    sender_id: self.user_id.clone(),
-                    client_message_id,
-                },
-                receiver_id,
-                message,
-                refusal: refusal.map(str::to_owned),
-                attempts: Vec::new(),
-            },
+            pending: Pending::new(sent.key.client_message_id.clone(), frame),
+            sent,
         }
     }
 
@@ -252,7 +217,7 @@ impl Outbox {
     }
 }
 
-/// Returns the message as its sender knows it after the ack.
+/// Returns the entry as its sender knows it after the ack.
 fn own_message(sent: &Sent, ack: &Ack) -> Message {
     Message {
         message_id: ack.message_id.clone(),
@@ -260,8 +225,8 @@ fn own_message(sent: &Sent, ack: &Ack) -> Message {
         seq: ack.seq,
         sender_id: sent.key.sender_id.clone(),
         receiver_id: sent.receiver_id.clone(),
-        kind: Kind::Text,
-        target_seq: None,
+        kind: sent.kind,
+        target_seq: sent.target_seq,
         message: sent.message.clone(),
         timestamp: ack.timestamp.clone(),
         client_message_id: ack.client_message_id.clone(),
@@ -273,16 +238,21 @@ fn own_message(sent: &Sent, ack: &Ack) -> Message {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::History;
+    use crate::copies::Copies;
+    use crate::history::{Form, History};
+    use crate::pages::{Conversation, Pages};
 
     /// Returns the outbox of `a`, who writes to `b` without a pause, and its recorder.
     fn outbox() -> (Outbox, Arc<Recorder>) {
         let recorder = Arc::new(Recorder::new());
         let conversations = vec![Conversation::of("a", "b")];
         let rng = fastrand::Rng::with_seed(7);
-        let author = ("a".to_owned(), 0);
-        let shared = Arc::clone(&recorder);
-        let outbox = Outbox::new(author, conversations, Duration::ZERO, rng, shared);
+        let shared = || Arc::clone(&recorder);
+        let pages = Pages::new("a".to_owned(), Form::Log, "http://127.0.0.1:9", shared());
+        let copies = Copies::new("a".to_owned(), &conversations, pages);
+        let device = ("a".to_owned(), 0);
+        let author = Author::new(device, conversations, Arc::new(copies), rng.clone());
+        let outbox = Outbox::new(author, Duration::ZERO, rng, shared());
         (outbox, recorder)
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tests::client::{History, Message};
 
-use crate::history::{Outcome, Read, conversation_id};
+use crate::history::{Form, Outcome, Read, conversation_id};
 use crate::recorder::Recorder;
 use crate::session::REQUEST_TIMEOUT;
 
@@ -37,16 +37,18 @@ impl Conversation {
 /// Reads and records pages of conversations for one reader.
 pub struct Pages {
     reader: String,
+    form: Form,
     history: History,
     recorder: Arc<Recorder>,
 }
 
 impl Pages {
-    /// A reader of the history at an origin.
-    pub fn new(reader: String, base: &str, recorder: Arc<Recorder>) -> Self {
+    /// A reader of a form of the history at an origin.
+    pub fn new(reader: String, form: Form, base: &str, recorder: Arc<Recorder>) -> Self {
         let url = format!("{base}/chat/history");
         Self {
             reader,
+            form,
             history: History::new(url, None, REQUEST_TIMEOUT),
             recorder,
         }
@@ -61,13 +63,18 @@ impl Pages {
     ) -> Option<Vec<Arc<Message>>> {
         let users = conversation.users.each_ref().map(String::as_str);
         let start = self.recorder.now();
-        let (outcome, messages) = match self.history.page(users, after, limit).await {
+        let page = match self.form {
+            Form::Log => self.history.log(&conversation.id, after, limit).await,
+            Form::Texts => self.history.page(users, after, limit).await,
+        };
+        let (outcome, messages) = match page {
             Ok(page) => (Outcome::Ok, self.share(page, &conversation.id)),
             Err(error) => (error.into(), Vec::new()),
         };
         let read = Read {
             reader: self.reader.clone(),
             conversation_id: conversation.id.clone(),
+            form: self.form,
             after,
             limit,
             start,

@@ -1,4 +1,5 @@
-//! A reader that requests the messages after the last number it has, again and again.
+//! A reader with an old client, that requests the texts after the last number it has, again and again. Now and then, and
+//! in the end, it reads all of them anew: an old client knows of changes only so.
 
 use std::time::Duration;
 
@@ -15,6 +16,9 @@ const LIMITS: [usize; 4] = [1, 3, 50, 1_000];
 /// Pause after a page that was not full.
 const PAUSE_MS: std::ops::Range<u64> = 50..250;
 
+/// One of this number of times, all is read anew.
+const READS_PER_RESTART: u8 = 20;
+
 /// A poller.
 pub struct Poller {
     /// The conversation that it reads.
@@ -28,7 +32,7 @@ pub struct Poller {
 }
 
 impl Poller {
-    /// Reads until the run ends, and then up to the end of the log.
+    /// Reads until the run ends, and then all texts.
     pub async fn run(mut self) {
         let mut last = 0;
         let mut phase = self.phase.clone();
@@ -36,6 +40,7 @@ impl Poller {
             () = self.poll(&mut last) => unreachable!("it goes on"),
             _ = phase.wait_for(|phase| *phase == Phase::End) => {}
         }
+        last = 0;
         // Pages that do not come break no promise: the history records them.
         let _ = timeout(SETTLE_TIMEOUT, self.read_on(&mut last)).await;
     }
@@ -43,12 +48,15 @@ impl Poller {
     async fn poll(&mut self, last: &mut i64) {
         loop {
             self.read_on(last).await;
+            if self.rng.u8(..READS_PER_RESTART) == 0 {
+                *last = 0;
+            }
             let pause_ms = self.rng.u64(PAUSE_MS);
             sleep(Duration::from_millis(pause_ms)).await;
         }
     }
 
-    /// Reads the messages after the last number, up to a page that is not full.
+    /// Reads the texts after the last number, up to a page that is not full.
     async fn read_on(&mut self, last: &mut i64) {
         let mut failures = 0;
         loop {

@@ -81,6 +81,7 @@ impl Recorder {
     pub fn share_frame(&self, frame: Frame) -> Frame {
         match frame {
             Frame::Message(message) => Frame::Message(self.share(Arc::unwrap_or_clone(message))),
+            Frame::Entry(entry) => Frame::Entry(self.share(Arc::unwrap_or_clone(entry))),
             other => other,
         }
     }

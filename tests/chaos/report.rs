@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
+use chat::Kind as Message;
 use serde::Serialize;
 use strum::IntoEnumIterator;
 use tests::client::Frame;
@@ -64,6 +65,9 @@ pub struct Report {
 struct Messages {
     sent: usize,
     acknowledged: usize,
+    /// Edits and deletions among those.
+    edits: usize,
+    deletions: usize,
     refused: usize,
     unknown: usize,
     stored: usize,
@@ -140,11 +144,17 @@ impl Messages {
             let outcomes = sends.iter().map(Sent::outcome);
             outcomes.filter(sought).count()
         };
+        let changes = |kind| {
+            let changes = sends.iter().filter(|sent| sent.kind == kind);
+            changes.filter(|it| it.outcome() == Outcome::Ok).count()
+        };
         let acknowledged = with(|outcome| matches!(outcome, Outcome::Ok));
         let refused = with(|outcome| matches!(outcome, Outcome::Failed(_)));
         Self {
             sent: sends.len(),
             acknowledged,
+            edits: changes(Message::Edit),
+            deletions: changes(Message::Delete),
             refused,
             unknown: sends.len() - acknowledged - refused,
             stored,
@@ -274,6 +284,8 @@ impl Report {
         let messages = &self.messages;
         line(out, "messages sent", messages.sent)?;
         line(out, "messages acknowledged", messages.acknowledged)?;
+        line(out, "  edits among them", messages.edits)?;
+        line(out, "  deletions among them", messages.deletions)?;
         line(out, "messages refused, as they should", messages.refused)?;
         line(out, "messages of unknown fate", messages.unknown)?;
         line(out, "messages stored", messages.stored)?;

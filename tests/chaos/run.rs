@@ -35,6 +35,9 @@ fn holds_for_a_minute(flags: &[&str]) {
     println!("{report:#}");
     let acknowledged = report["messages"]["acknowledged"].as_u64();
     assert!(acknowledged >= Some(LEAST_MESSAGES), "{acknowledged:?}");
+    for changes in ["edits", "deletions"] {
+        assert_ne!(report["messages"][changes], 0, "{changes}");
+    }
     assert_eq!(report["violations"], 0);
     let is_ours = std::env::var_os("MONGODB_URI").is_none();
     let faults = report["faults"].as_array().expect("a list").iter();

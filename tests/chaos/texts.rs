@@ -1,8 +1,10 @@
 //! Texts of all lengths, with characters that JSON, BSON and UTF-8 treat differently; and frames
 //! that the chat must refuse.
 
-use chat::Text;
+use chat::{Kind, Text};
 use serde_json::{Value, json};
+
+use crate::history::Key;
 
 const CHARACTERS: [char; 24] = [
     'a', 'e', 'i', 'n', 's', 't', ' ', '.', '0', '"', '\\', '/', '{', '$', '\n', '\u{1}', '\u{7f}',
@@ -18,8 +20,25 @@ const LONGEST: f64 = 0.002;
 /// Largest length of the others, in bytes.
 const USUAL_BYTES: usize = 200;
 
+/// The first and the last character of a marker, which no text has otherwise.
+const MARKER: [char; 2] = ['«', '»'];
+
+/// Returns a text that the chat accepts, with a marker that no other text has.
+pub fn marked(key: &Key, rng: &mut fastrand::Rng) -> String {
+    let [first, last] = MARKER;
+    let (sender_id, id) = (&key.sender_id, &key.client_message_id);
+    format!("{first}{sender_id} {id}{last} {}", text(rng))
+}
+
+/// Returns the markers in the text of a document, or of anything else.
+pub fn markers(text: &str) -> impl Iterator<Item = &str> {
+    let [first, last] = MARKER;
+    let parts = text.split(first).skip(1);
+    parts.filter_map(move |part| Some(part.split_once(last)?.0))
+}
+
 /// Returns a text that the chat accepts, also with [`ROOM`] bytes more.
-pub fn text(rng: &mut fastrand::Rng) -> String {
+fn text(rng: &mut fastrand::Rng) -> String {
     let bytes = if rng.f64() < LONGEST {
         Text::MAX_BYTES - ROOM
     } else {
@@ -35,14 +54,24 @@ pub fn text(rng: &mut fastrand::Rng) -> String {
     }
 }
 
-/// Changes a frame so that the chat must refuse it; returns the code.
-pub fn spoil(frame: &mut Value, rng: &mut fastrand::Rng) -> &'static str {
-    let (field, value, code) = match rng.u8(..4) {
-        0 => ("message", json!(""), "message_empty"),
-        1 => ("message", json!(too_long()), "message_too_long"),
-        2 => ("sender_id", frame["receiver_id"].clone(), "sender_mismatch"),
-        _ => ("receiver_id", json!(null), "invalid_frame"),
+/// Changes the frame of an entry so that the chat must refuse it; returns the code.
+pub fn spoil(frame: &mut Value, kind: Kind, rng: &mut fastrand::Rng) -> &'static str {
+    let empty = ("message", json!(""), "message_empty");
+    let long = ("message", json!(too_long()), "message_too_long");
+    let mut ways = match kind {
+        Kind::Text => vec![
+            ("sender_id", frame["receiver_id"].clone(), "sender_mismatch"),
+            ("receiver_id", json!(null), "invalid_frame"),
+        ],
+        _ => vec![
+            ("seq", json!("1"), "invalid_frame"),
+            ("seq", json!(i64::MAX), "message_not_found"),
+        ],
     };
+    if kind != Kind::Delete {
+        ways.extend([empty, long]);
+    }
+    let (field, value, code) = ways.swap_remove(rng.usize(..ways.len()));
     frame[field] = value;
     code
 }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::check::{Violation, check};
 use crate::cluster::Cluster;
 use crate::fault::Planned;
-use crate::history::{History, read_stored};
+use crate::history::{History, read_stored, read_traces};
 use crate::nemesis::{Fault, Nemesis};
 use crate::report::{Report, Run};
 use crate::schedule;
@@ -119,8 +119,9 @@ impl Trial {
         };
         eprintln!("all is healed; clients get what they lack …");
         let history = workload.finish().await;
-        let stored = read_stored(&cluster.data().await?).await?;
-        let violations = check(&history, &stored);
+        let data = cluster.data().await?;
+        let (stored, traces) = (read_stored(&data).await?, read_traces(&data).await?);
+        let violations = check(&history, &stored, &traces);
         self.print(&Report::of(Run {
             seed: self.seed,
             history: &history,

@@ -7,7 +7,7 @@ use tests::client::Frame;
 use tokio::time::{sleep, timeout};
 
 use crate::check::check;
-use crate::history::{History, Outcome, Sent, Stored, read_stored};
+use crate::history::{History, Outcome, Sent, Stored, Trace, read_stored, read_traces};
 use crate::workload::{Settings, Workload};
 
 const CONVERSATIONS: usize = 9;
@@ -16,7 +16,7 @@ const CONVERSATIONS: usize = 9;
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Runs clients on a chat of their own until so many messages are acknowledged.
-async fn run(acked: u64, messages: u64, seconds: u64) -> (History, Vec<Stored>) {
+async fn run(acked: u64, messages: u64, seconds: u64) -> (History, Vec<Stored>, Vec<Trace>) {
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     let chat = Chat::start().await;
@@ -42,8 +42,9 @@ async fn run(acked: u64, messages: u64, seconds: u64) -> (History, Vec<Stored>) 
     );
     let history = workload.finish().await;
     let stored = read_stored(&chat.database).await.expect("it is read");
+    let traces = read_traces(&chat.database).await.expect("it is read");
     chat.stop().await;
-    (history, stored)
+    (history, stored, traces)
 }
 
 fn count(history: &History, is_counted: impl Fn(&Sent) -> bool) -> usize {
@@ -53,8 +54,8 @@ fn count(history: &History, is_counted: impl Fn(&Sent) -> bool) -> usize {
 
 #[tokio::test]
 async fn the_check_finds_nothing_and_every_client_has_done_its_part() {
-    let (history, stored) = run(100, 200, 4).await;
-    assert_eq!(check(&history, &stored), []);
+    let (history, stored, traces) = run(100, 200, 4).await;
+    assert_eq!(check(&history, &stored, &traces), []);
 
     let acked = count(&history, |sent| sent.outcome() == Outcome::Ok);
     assert_eq!(stored.len(), acked, "all good messages are settled");
@@ -77,25 +78,25 @@ async fn the_check_finds_nothing_and_every_client_has_done_its_part() {
 
 #[tokio::test]
 async fn a_message_lost_or_altered_afterwards_is_found() {
-    let (history, mut stored) = run(50, 100, 2).await;
-    assert_eq!(check(&history, &stored), []);
+    let (history, mut stored, traces) = run(50, 100, 2).await;
+    assert_eq!(check(&history, &stored, &traces), []);
     for index in 0..stored.len() {
         let lost = stored.remove(index);
-        assert_ne!(check(&history, &stored), [], "{lost:?}");
+        assert_ne!(check(&history, &stored, &traces), [], "{lost:?}");
         let altered = Stored {
             message: format!("{}!", lost.message),
             ..lost.clone()
         };
         stored.insert(index, altered);
-        assert_ne!(check(&history, &stored), [], "{lost:?}");
+        assert_ne!(check(&history, &stored, &traces), [], "{lost:?}");
         stored[index] = lost;
     }
 }
 
 #[tokio::test]
 async fn the_check_finds_nothing_at_full_speed() {
-    let (history, stored) = run(100, 0, 1).await;
-    assert_eq!(check(&history, &stored), []);
+    let (history, stored, traces) = run(100, 0, 1).await;
+    assert_eq!(check(&history, &stored, &traces), []);
     let acked = count(&history, |sent| sent.outcome() == Outcome::Ok);
     assert_eq!(stored.len(), acked);
 }

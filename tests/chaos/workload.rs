@@ -1,9 +1,10 @@
 //! The clients of a run, and its phases.
 //!
 //! - [`device`](crate::device): keeps a connection open and follows the contract; or only listens
-//! - [`outbox`](crate::outbox): sends a message until it is acknowledged
+//! - [`author`](crate::author): writes texts, edits and deletions
+//! - [`outbox`](crate::outbox): sends each of them until it is acknowledged
 //! - [`copies`](crate::copies): the copies of conversations on a device, and how gaps are filled
-//! - [`poller`](crate::poller): reads the history again and again
+//! - [`poller`](crate::poller): reads the history for old clients again and again
 //! - [`lister`](crate::lister): reads a user's list of conversations again and again
 
 use std::collections::BTreeMap;
@@ -16,9 +17,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::author::Author;
 use crate::copies::Copies;
 use crate::device::Device;
-use crate::history::{Held, History};
+use crate::history::{Form, Held, History};
 use crate::lister::Lister;
 use crate::outbox::Outbox;
 use crate::pages::{Conversation, Pages};
@@ -29,7 +31,7 @@ use crate::recorder::Recorder;
 pub const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// One of this number of users has two devices that send.
-const USERS_PER_SECOND_DEVICE: usize = 8;
+const USERS_PER_SECOND_DEVICE: usize = 4;
 
 /// One of this number of users has a device that only listens.
 const USERS_PER_LISTENER: usize = 5;
@@ -221,11 +223,13 @@ impl Start {
         interval: Duration,
     ) {
         let name = format!("{user_id} {device}");
-        let copies = Arc::new(Copies::new(name.clone(), &theirs, self.pages(name)));
+        let pages = self.pages(name.clone(), Form::Log);
+        let copies = Arc::new(Copies::new(name, &theirs, pages));
         let modern = !theirs.is_empty();
-        let author = (user_id.to_owned(), device);
+        let device = (user_id.to_owned(), device);
+        let author = Author::new(device, theirs, Arc::clone(&copies), self.rng.fork());
         let rng = self.rng.fork();
-        let outbox = Outbox::new(author, theirs, interval, rng, Arc::clone(&self.recorder));
+        let outbox = Outbox::new(author, interval, rng, Arc::clone(&self.recorder));
         let client = Device {
             ws: self.settings.ws.clone(),
             user_id: user_id.to_owned(),
@@ -245,7 +249,7 @@ impl Start {
 
     fn poller(&mut self, conversation: Conversation) {
         let poller = Poller {
-            pages: self.pages(format!("poller of {}", conversation.id)),
+            pages: self.pages(format!("poller of {}", conversation.id), Form::Texts),
             conversation,
             rng: self.rng.fork(),
             phase: self.phases.clone(),
@@ -265,8 +269,13 @@ impl Start {
         self.readers.push(tokio::spawn(lister.run()));
     }
 
-    fn pages(&self, reader: String) -> Pages {
-        Pages::new(reader, &self.settings.http, Arc::clone(&self.recorder))
+    fn pages(&self, reader: String, form: Form) -> Pages {
+        Pages::new(
+            reader,
+            form,
+            &self.settings.http,
+            Arc::clone(&self.recorder),
+        )
     }
 }
 

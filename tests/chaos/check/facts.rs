@@ -1,11 +1,17 @@
 //! The history of a run, arranged for the rules.
+//!
+//! - `wordings`: the wordings of entries before and after their changes
+
+mod wordings;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use ::tests::client::{Ack, Frame, Message};
+use ::tests::client::{Ack, Frame};
 
-use crate::history::{Connection, History, Key, Sent, Stored};
+pub use wordings::is_changed;
+
+use crate::history::{Connection, History, Key, Sent, Stored, Trace};
 
 /// The sent, stored and seen messages, arranged for the rules.
 pub struct Facts<'a> {
@@ -14,22 +20,36 @@ pub struct Facts<'a> {
     pub stored: HashMap<Key, Vec<&'a Stored>>,
     /// Each conversation, in the order of its numbers.
     pub logs: BTreeMap<&'a str, Vec<&'a Stored>>,
+    /// The marked texts in the whole database.
+    pub traces: &'a [Trace],
+    /// The entries that change a text, by the number of the text.
+    changes: HashMap<(&'a str, i64), Vec<&'a Stored>>,
+    /// The first time at which a client had seen an ack or a push of a change, by the number of the change. It is
+    /// applied by then.
+    known: HashMap<(&'a str, i64), Duration>,
     /// The largest number of each conversation that a client had seen at a time, by time.
     seen: HashMap<&'a str, Vec<(Duration, i64)>>,
 }
 
 impl<'a> Facts<'a> {
-    pub fn new(history: &'a History, stored: &'a [Stored]) -> Self {
+    pub fn new(history: &'a History, stored: &'a [Stored], traces: &'a [Trace]) -> Self {
         let mut facts = Self {
             history,
             sent: history.sends.iter().map(|sent| (&sent.key, sent)).collect(),
             stored: HashMap::new(),
             logs: BTreeMap::new(),
+            traces,
+            changes: HashMap::new(),
+            known: known(history),
             seen: seen(history),
         };
         for message in stored {
             if let Some(key) = Key::of(message) {
                 facts.stored.entry(key).or_default().push(message);
+            }
+            if let Some(target_seq) = message.target_seq {
+                let target = (message.conversation_id.as_str(), target_seq);
+                facts.changes.entry(target).or_default().push(message);
             }
             let log = facts.logs.entry(&message.conversation_id).or_default();
             log.push(message);
@@ -48,12 +68,16 @@ impl<'a> Facts<'a> {
         self.logs.get(conversation_id).map_or(&[], Vec::as_slice)
     }
 
-    pub fn is_stored(&self, message: &Message) -> bool {
-        let log = self.log(&message.conversation_id);
-        let first = log.partition_point(|stored| stored.seq < message.seq);
-        let place = log[first..].iter();
-        let mut place = place.take_while(|stored| stored.seq == message.seq);
-        place.any(|stored| *stored == message)
+    /// Returns the stored entries under a number; one, unless the numbers are wrong.
+    fn numbered(&self, conversation_id: &str, seq: i64) -> impl Iterator<Item = &'a Stored> {
+        let log = self.log(conversation_id);
+        let first = log.partition_point(|stored| stored.seq < seq);
+        let place = log[first..].iter().copied();
+        place.take_while(move |stored| stored.seq == seq)
+    }
+
+    pub fn entry(&self, conversation_id: &str, seq: i64) -> Option<&'a Stored> {
+        self.numbered(conversation_id, seq).next()
     }
 
     /// Returns the largest number of a conversation that a client had seen before a time; 0 if
@@ -100,7 +124,9 @@ fn seen(history: &History) -> HashMap<&str, Vec<(Duration, i64)>> {
     };
     for (_, at, frame) in frames(history) {
         match frame {
-            Frame::Message(message) => see(message.conversation_id.as_str(), at, message.seq),
+            Frame::Message(message) | Frame::Entry(message) => {
+                see(message.conversation_id.as_str(), at, message.seq);
+            }
             Frame::Ack(ack) => see(ack.conversation_id.as_str(), at, ack.seq),
             _ => {}
         }
@@ -119,4 +145,18 @@ fn seen(history: &History) -> HashMap<&str, Vec<(Duration, i64)>> {
         }
     }
     seen
+}
+
+fn known(history: &History) -> HashMap<(&str, i64), Duration> {
+    let mut known: HashMap<(&str, i64), Duration> = HashMap::new();
+    for (_, at, frame) in frames(history) {
+        let number = match frame {
+            Frame::Ack(ack) => (ack.conversation_id.as_str(), ack.seq),
+            Frame::Entry(entry) => (entry.conversation_id.as_str(), entry.seq),
+            _ => continue,
+        };
+        let first = known.entry(number).or_insert(at);
+        *first = at.min(*first);
+    }
+    known
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use ::tests::client::{Frame, Row};
-use chat::Marks;
+use chat::{Kind, Marks};
 
 use super::Violation;
 use super::facts::{Facts, frames};
@@ -13,6 +13,12 @@ use crate::history::{Key, Listed, Outcome, Stored};
 /// Unread messages at which counting ends, and messages that are looked at for it.
 const MAX_UNREAD: usize = 100;
 const MAX_COUNTED: i64 = 1_000;
+
+/// Limit of a preview, in characters.
+pub const PREVIEW_CHARS: usize = 200;
+
+/// Newest entries that are looked at for a text that is not deleted, at least.
+const LOOK_BACK: i64 = 50;
 
 /// The marks of a user in a conversation that a client had seen at a time.
 struct Seen<'a> {
@@ -126,8 +132,7 @@ pub fn receipts(facts: &Facts) -> Vec<Violation> {
         .collect()
 }
 
-/// A message that was acknowledged before a list is requested is in it, and the newest message of each conversation
-/// is not older than one that a client had seen.
+/// A message that was acknowledged before a list is requested is in it.
 pub fn listed_once_acknowledged(facts: &Facts) -> Vec<Violation> {
     let mut acked: HashMap<&str, Vec<(Duration, Key)>> = HashMap::new();
     let acks = frames(facts.history).filter_map(|(connection, at, frame)| match frame {
@@ -165,52 +170,86 @@ pub fn listed_once_acknowledged(facts: &Facts) -> Vec<Violation> {
                     conversation_id: key.conversation_id.clone(),
                 }),
         );
-        let is_stale = |row: &&Row| {
-            let seen = facts.seen_before(&row.conversation_id, list.start);
-            row.newest_seq < seen || !is_preview(facts, row)
-        };
-        found.extend(
-            list.rows
-                .iter()
-                .filter(is_stale)
-                .map(|row| Violation::ListStale {
-                    user_id: list.user_id.clone(),
-                    row: row.clone(),
-                }),
-        );
     }
     found
 }
 
-/// Whether the newest text of a row is that of the message with the newest number.
-fn is_preview(facts: &Facts, row: &Row) -> bool {
-    let mut log = facts.log(&row.conversation_id).iter();
-    let newest = log.find(|message| message.seq == row.newest_seq);
-    row.preview.seq == row.newest_seq
-        && newest.is_some_and(|newest| newest.message.starts_with(&row.preview.message))
+/// A conversation in a list does not end before an entry that a client had seen, and shows its newest text.
+pub fn listed_with_the_newest(facts: &Facts) -> Vec<Violation> {
+    let rows = good(facts).flat_map(|list| list.rows.iter().map(move |row| (list, row)));
+    let stale = rows.filter(|(list, row)| {
+        let seen = facts.seen_before(&row.conversation_id, list.start);
+        row.newest_entry_seq < seen || !is_preview(facts, list, row)
+    });
+    stale
+        .map(|(list, row)| Violation::ListStale {
+            user_id: list.user_id.clone(),
+            row: row.clone(),
+        })
+        .collect()
 }
 
-/// The count of unread messages is that of the log: of what a client had seen before the request at least, and of
-/// all that is stored in the end at most.
+/// Whether a row shows the newest text that is not deleted, with a wording that it had. It shows the newest entry if there
+/// is none among the last ones.
+fn is_preview(facts: &Facts, list: &Listed, row: &Row) -> bool {
+    let (id, preview) = (&row.conversation_id, &row.preview);
+    let Some(entry) = facts.entry(id, preview.seq) else {
+        return false;
+    };
+    let (number, oldest) = match row.newest_seq {
+        0 => (row.newest_entry_seq, row.newest_entry_seq - LOOK_BACK),
+        newest => (newest, newest),
+    };
+    let seen = facts.seen_before(id, list.start);
+    let is_newer = |text: &&&Stored| {
+        let is_there = text.kind.is_text() && (oldest + 1..=seen).contains(&text.seq);
+        is_there && !facts.may_be_deleted(id, text.seq, list.end)
+    };
+    let is_newest = !facts.log(id).iter().any(|text| is_newer(&text));
+    let has_text = if row.newest_seq == 0 {
+        preview.message.is_empty() || !entry.kind.is_text() && is_wording(facts, entry, row)
+    } else {
+        entry.kind.is_text() && is_current(facts, entry, list.start, row)
+    };
+    preview.seq == number && is_newest && has_text
+}
+
+/// Whether a row shows a wording of a text that was its newest one when the list was requested, or is newer.
+fn is_current(facts: &Facts, text: &Stored, start: Duration, row: &Row) -> bool {
+    let id = &text.conversation_id;
+    let known = facts.known_edit(id, text.seq, start);
+    let edits = facts.changes_of(id, text.seq);
+    let mut edits = edits.filter(|it| it.kind == Kind::Edit && Some(it.seq) >= known);
+    !facts.is_deleted(id, text.seq, start)
+        && (known.is_none() && is_wording(facts, text, row)
+            || edits.any(|edit| is_wording(facts, edit, row)))
+}
+
+/// Whether a row shows the text that an entry was stored with, as far as a preview goes.
+fn is_wording(facts: &Facts, entry: &Stored, row: &Row) -> bool {
+    let shown = facts.first_wording(entry).chars().take(PREVIEW_CHARS);
+    shown.eq(row.preview.message.chars())
+}
+
+/// The count of unread messages is that of the texts of the log: of those that a client had seen before the request, and
+/// that were not deleted before the response, at least; of all that are stored in the end, and were not deleted before
+/// the request, at most.
 pub fn unread(facts: &Facts) -> Vec<Violation> {
     let mut found = Vec::new();
     for list in good(facts) {
         for row in &list.rows {
-            let log = facts.log(&row.conversation_id);
-            let count = |newest: i64| {
-                let end = newest.min(row.marks.read + MAX_COUNTED);
-                let is_unread = |message: &&&Stored| {
-                    message.sender_id != list.user_id
-                        && (row.marks.read + 1..=end).contains(&message.seq)
-                };
-                log.iter().filter(is_unread).count().min(MAX_UNREAD)
-            };
-            let least = count(facts.seen_before(&row.conversation_id, list.start));
-            let most = count(i64::MAX);
+            let id = &row.conversation_id;
+            let seen = facts.seen_before(id, list.start);
+            let least = count_unread(facts, list, row, |text| {
+                text.seq <= seen && !facts.may_be_deleted(id, text.seq, list.end)
+            });
+            let most = count_unread(facts, list, row, |text| {
+                !facts.is_deleted(id, text.seq, list.start)
+            });
             if !(least..=most).contains(&row.unread) {
                 found.push(Violation::UnreadDiffers {
                     user_id: list.user_id.clone(),
-                    conversation_id: row.conversation_id.clone(),
+                    conversation_id: id.clone(),
                     unread: row.unread,
                     least,
                     most,
@@ -219,6 +258,21 @@ pub fn unread(facts: &Facts) -> Vec<Violation> {
         }
     }
     found
+}
+
+/// Counts texts of the other user after the user's mark, up to the limit.
+fn count_unread(
+    facts: &Facts,
+    list: &Listed,
+    row: &Row,
+    counts: impl Fn(&Stored) -> bool,
+) -> usize {
+    let (read, log) = (row.marks.read, facts.log(&row.conversation_id));
+    let unread = log.iter().filter(|it| {
+        let is_there = it.kind.is_text() && (read + 1..=read + MAX_COUNTED).contains(&it.seq);
+        is_there && it.sender_id != list.user_id && counts(it)
+    });
+    unread.count().min(MAX_UNREAD)
 }
 
 fn good<'a>(facts: &Facts<'a>) -> impl Iterator<Item = &'a Listed> {

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::tests::client::Ack;
 
 use super::Violation;
 use super::facts::Facts;
-use crate::history::{Key, Outcome, Stored};
+use crate::history::{Key, Outcome, Sent, Stored};
 
 /// A message that every attempt refused is not stored.
 pub fn refused(facts: &Facts) -> Vec<Violation> {
@@ -26,25 +27,43 @@ pub fn refused(facts: &Facts) -> Vec<Violation> {
     violations.collect()
 }
 
-/// An invalid message is refused with its code, and no other message is refused for good.
+/// An invalid message is refused with its code, and no other message is refused for good. A change is refused if its
+/// text was deleted before, and may be refused if that happens meanwhile.
 pub fn answered(facts: &Facts) -> Vec<Violation> {
     let mut found = Vec::new();
     for sent in &facts.history.sends {
-        let outcomes = sent.attempts.iter().map(|attempt| &attempt.outcome);
-        let wrong = outcomes.filter(|outcome| match outcome {
-            Outcome::Ok => sent.refusal.is_some(),
+        let wrong = sent.attempts.iter();
+        let wrong = wrong.filter(|attempt| match &attempt.outcome {
+            Outcome::Ok => sent.refusal.is_some() || is_too_late(facts, sent),
             // It only says to wait.
             Outcome::Failed(code) if code == "rate_limited" => false,
+            Outcome::Failed(code) if code == "message_not_found" => {
+                sent.refusal.as_ref() != Some(code) && !may_be_gone(facts, sent, attempt.end)
+            }
             Outcome::Failed(code) => sent.refusal.as_ref() != Some(code),
             Outcome::Unknown(_) | Outcome::Malformed(_) => false,
         });
-        found.extend(wrong.map(|outcome| Violation::WrongAnswer {
+        found.extend(wrong.map(|attempt| Violation::WrongAnswer {
             key: sent.key.clone(),
             expected: sent.refusal.clone(),
-            outcome: outcome.clone(),
+            outcome: attempt.outcome.clone(),
         }));
     }
     found
+}
+
+/// Whether a change was first sent after a client knew that its text is deleted.
+fn is_too_late(facts: &Facts, sent: &Sent) -> bool {
+    let id = &sent.key.conversation_id;
+    sent.target_seq
+        .is_some_and(|seq| facts.is_deleted(id, seq, sent.start()))
+}
+
+/// Whether the text of a change may have been deleted before a time.
+fn may_be_gone(facts: &Facts, sent: &Sent, time: Duration) -> bool {
+    let id = &sent.key.conversation_id;
+    sent.target_seq
+        .is_some_and(|seq| facts.may_be_deleted(id, seq, time))
 }
 
 /// An acknowledged message is stored, as every ack says.

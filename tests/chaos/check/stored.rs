@@ -1,7 +1,7 @@
 //! Rules of the stored messages.
 
 use super::Violation;
-use super::facts::Facts;
+use super::facts::{Facts, is_changed};
 use crate::history::{Key, conversation_id};
 
 /// The numbers of a conversation are 1, 2, 3, … without holes.
@@ -61,7 +61,7 @@ pub fn stored_once(facts: &Facts) -> Vec<Violation> {
     violations.collect()
 }
 
-/// A stored message was sent, to that receiver, with that text.
+/// A stored message was sent, to that receiver, as that kind, and with that text unless it was changed later.
 pub fn stored_as_sent(facts: &Facts) -> Vec<Violation> {
     let stored = facts.logs.values().flatten();
     let violations = stored.filter_map(|message| {
@@ -77,7 +77,8 @@ pub fn stored_as_sent(facts: &Facts) -> Vec<Violation> {
             return Some(invented());
         };
         let is_same = message.receiver_id == sent.receiver_id
-            && message.message == sent.message
+            && (message.kind, message.target_seq) == (sent.kind, sent.target_seq)
+            && (is_changed(message) || message.message == sent.message)
             && message.conversation_id == conversation_id(&key.sender_id, &sent.receiver_id);
         (!is_same).then_some(Violation::Altered { key, seq })
     });

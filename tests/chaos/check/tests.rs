@@ -12,8 +12,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::history::Attempt;
-use mutations::{MUTATIONS, any_mutation, any_sent};
-use run::Run;
+use chat::Kind;
+use mutations::{any_mutation, any_sent, worded};
+use run::{DELETED, EDIT_OF_DELETED, EDITED, Run};
 
 /// Returns the kinds of violations: the names of the variants.
 fn kinds(violations: &[Violation]) -> BTreeSet<String> {
@@ -27,14 +28,14 @@ fn kinds(violations: &[Violation]) -> BTreeSet<String> {
 
 #[test]
 fn each_kind_of_violation_is_found_as_that_kind() {
-    for (kind, mutations) in MUTATIONS {
+    for (kind, mutations) in mutations::all() {
         for (index, mutate) in mutations.iter().enumerate() {
             let mut run = Run::good(7, 10);
             mutate(&mut run);
             let found = run.check();
             assert_eq!(
                 kinds(&found),
-                [(*kind).to_owned()].into(),
+                [kind.to_owned()].into(),
                 "{kind} {index}: {found:#?}"
             );
         }
@@ -43,7 +44,7 @@ fn each_kind_of_violation_is_found_as_that_kind() {
 
 #[test]
 fn a_run_without_messages_has_no_violation() {
-    assert_eq!(check(&History::default(), &[]), []);
+    assert_eq!(check(&History::default(), &[], &[]), []);
 }
 
 #[test]
@@ -53,6 +54,31 @@ fn a_message_that_was_given_up_may_be_stored_later() {
     assert_eq!(run.check(), []);
     run.send(0, 0, true);
     assert_eq!(kinds(&run.check()), ["LogDiffers".to_owned()].into());
+}
+
+#[test]
+fn a_wording_that_a_deletion_has_left_in_the_log_is_found() {
+    for seq in [DELETED, EDIT_OF_DELETED] {
+        let mut run = Run::good(7, 10);
+        *run.entry(seq) = Message {
+            deleted_seq: run.entry(seq).deleted_seq,
+            ..worded(&mut run, seq, None)
+        };
+        let expected = ["NotErased", "WordingDiffers"].map(str::to_owned);
+        assert_eq!(kinds(&run.check()), expected.into(), "{seq}");
+    }
+}
+
+#[test]
+fn a_change_whose_fate_is_unknown_may_be_half_done() {
+    let mut run = Run::good(7, 10);
+    let older = run.entry(EDITED).clone();
+    run.change(Kind::Edit, 0, EDITED, false);
+    run.forget_pushes_of_the_last();
+    run.hold();
+    assert_eq!(run.check(), []);
+    *run.entry(EDITED) = older;
+    assert_eq!(run.check(), []);
 }
 
 #[test]

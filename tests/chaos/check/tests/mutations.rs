@@ -1,4 +1,8 @@
-//! Changes to a valid run, by the violations that they cause.
+//! Mutations of a valid run, by the violations that they cause.
+//!
+//! - [`changes`]: those of edits and deletions
+
+mod changes;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,14 +11,19 @@ use ::tests::client::{Frame, Message, Row};
 use chat::Marks;
 use proptest::prelude::*;
 
-use super::run::{Run, USERS, ack, receipt};
+use super::run::{Run, ack, receipt, user};
 use crate::history::{Key, Outcome, Sent};
+pub use changes::worded;
+
+/// A frame that only a kind could make an entry.
+const ENTRY_WITHOUT_KIND: &str = r#"{"type":"entry","message_id":"m","seq":1,"sender_id":"a",
+    "receiver_id":"b","message":"m","timestamp":"t"}"#;
 
 /// Makes one change to a run.
 pub type Mutation = fn(&mut Run);
 
-/// Every kind of violation, with changes that cause it.
-pub const MUTATIONS: &[(&str, &[Mutation])] = &[
+/// Kinds of violations, with mutations that cause them.
+const MUTATIONS: &[(&str, &[Mutation])] = &[
     (
         "Lost",
         &[lose_the_last, |run| run.any_ack().client_message_id = None],
@@ -114,7 +123,12 @@ pub const MUTATIONS: &[(&str, &[Mutation])] = &[
         &[
             |run| run.receive(2, receipt(1, Marks::new(1, 1))),
             |run| run.receive(3, receipt(1, Marks::new(1, 1))),
-            |run| run.history.connections[0].modern = false,
+            |run| {
+                let connection = &mut run.history.connections[0];
+                connection.modern = false;
+                let is_entry = |frame: &Frame| matches!(frame, Frame::Entry(_));
+                connection.received.retain(|it| !is_entry(&it.frame));
+            },
         ],
     ),
     ("NotListed", &[|run| run.history.lists[0].rows.clear()]),
@@ -122,8 +136,10 @@ pub const MUTATIONS: &[(&str, &[Mutation])] = &[
         "ListStale",
         &[
             |run| the_row(run).preview.message.push('!'),
+            |run| the_row(run).preview.message.clear(),
             |run| the_row(run).preview.seq = 2,
             |run| the_row(run).newest_seq = 2,
+            |run| the_row(run).newest_entry_seq = 2,
         ],
     ),
     (
@@ -152,17 +168,21 @@ pub const MUTATIONS: &[(&str, &[Mutation])] = &[
             |run| run.receive(0, Frame::parse(r#"{"type":"ack","seq":"1"}"#)),
             |run| run.receive(0, Frame::parse("")),
             |run| run.receive(0, Frame::parse(r#"{"type":"dance"}"#)),
+            |run| run.receive(0, Frame::parse(ENTRY_WITHOUT_KIND)),
             |run| run.history.reads[0].outcome = Outcome::Malformed("{}".to_owned()),
             |run| run.history.lists[0].outcome = Outcome::Malformed("{}".to_owned()),
         ],
     ),
 ];
 
-/// Returns any change, with the violation that it causes.
+/// Returns all mutations, by the kinds of violations that they cause.
+pub fn all() -> impl Iterator<Item = (&'static str, &'static [Mutation])> {
+    MUTATIONS.iter().chain(changes::MUTATIONS).copied()
+}
+
+/// Returns any mutation, with the violation that it causes.
 pub fn any_mutation() -> impl Strategy<Value = (&'static str, Mutation)> {
-    let all = MUTATIONS
-        .iter()
-        .flat_map(|(kind, mutations)| mutations.iter().map(move |mutate| (*kind, *mutate)));
+    let all = all().flat_map(|(kind, mutations)| mutations.iter().map(move |it| (kind, *it)));
     let all: Vec<(&'static str, Mutation)> = all.collect();
     proptest::sample::select(all)
 }
@@ -174,30 +194,33 @@ fn lose_the_last(run: &mut Run) {
 
 fn acknowledge_as_new_twice(run: &mut Run) {
     let message = run.any_acked();
-    let sender = USERS.iter().position(|user| *user == message.sender_id);
     for _ in 0..2 {
-        run.receive(sender.expect("a user"), Frame::Ack(ack(&message, false)));
+        run.receive(user(&message.sender_id), Frame::Ack(ack(&message, false)));
     }
 }
 
 fn store_again(run: &mut Run) {
-    let of_first_pair = run.log(0);
-    let index = run.any(of_first_pair.len());
-    let mut again = (*of_first_pair[index]).clone();
+    let mut again = any_plain(run, 0);
     again.message_id = "f".repeat(24);
-    again.seq = of_first_pair.len() as i64 + 1;
+    again.seq = run.log(0).len() as i64 + 1;
     again.timestamp.clone_from(&run.last().timestamp);
     run.stored.push(again);
-    run.history.held.clear();
     run.hold();
 }
 
+/// Returns a text of the first conversation that nothing has changed, but none of the `last` ones.
+fn any_plain(run: &mut Run, last: usize) -> Message {
+    let log = run.log(0);
+    let plain = log.iter().filter(|it| run.is_plain(it));
+    let plain: Vec<Arc<Message>> = plain.cloned().collect();
+    let index = run.any(plain.len() - last);
+    (*plain[index]).clone()
+}
+
 fn forget_one(run: &mut Run) {
-    let of_first_pair = run.log(0);
-    let index = run.any(of_first_pair.len() - 1);
-    let forgotten = Arc::clone(&of_first_pair[index]);
+    let forgotten = any_plain(run, 1);
     run.unsee(&forgotten);
-    run.stored.retain(|stored| *stored != *forgotten);
+    run.stored.retain(|stored| *stored != forgotten);
     let key = Key::of(&forgotten);
     run.history
         .sends
@@ -210,6 +233,9 @@ fn forget_one(run: &mut Run) {
 }
 
 fn number_as_the_one_before(run: &mut Run) {
+    // Else the one before might be a change, which pages of texts leave out.
+    run.send(0, 1, true);
+    run.hold();
     run.change_last(|seq, _| *seq -= 1);
     let last = run.last().clone();
     // Else it would be out of order as well.
@@ -229,7 +255,6 @@ fn store_without_an_id(run: &mut Run) {
     message.seq += 1;
     message.client_message_id = None;
     run.stored.push(message);
-    run.history.held.clear();
     run.hold();
 }
 
@@ -271,8 +296,10 @@ fn deliver_to_a_stranger(run: &mut Run) {
 
 fn push_another_text(run: &mut Run) {
     let message = run.any_acked();
-    let receiver = USERS.iter().position(|user| *user == message.receiver_id);
-    run.receive(receiver.expect("a user"), Frame::Message(Arc::new(message)));
+    run.receive(
+        user(&message.receiver_id),
+        Frame::Message(Arc::new(message)),
+    );
     let frame = run.any_frame(|frame| matches!(frame, Frame::Message(_)));
     let Frame::Message(message) = frame else {
         unreachable!("only messages were sought");

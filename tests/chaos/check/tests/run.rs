@@ -1,17 +1,23 @@
 //! A valid run, message by message.
+//!
+//! - [`readers`]: reads pages and lists
+//! - [`parts`]: the parts of a run that mutations change
+
+mod parts;
+mod readers;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::tests::client::list::Preview;
-use ::tests::client::{Ack, Frame, Message, Receipt, Row};
+use ::tests::client::{Ack, Frame, Message, Receipt};
 use chat::{Kind, Marks};
 
 use crate::check::{Violation, check};
 use crate::history::{
-    Attempt, Connection, Held, History, Key, Listed, Outcome, Read, Received, Sent, Stored,
+    Attempt, Connection, Form, History, Key, Outcome, Received, Sent, Stored, Trace,
     conversation_id,
 };
+use crate::texts;
 
 /// Users; the last one is in no conversation. The connection of each has its number.
 pub const USERS: [&str; 4] = ["a", "b", "c", "d"];
@@ -19,10 +25,20 @@ pub const USERS: [&str; 4] = ["a", "b", "c", "d"];
 /// Conversations, as indexes of users.
 const PAIRS: [[usize; 2]; 2] = [[0, 1], [0, 2]];
 
+/// Numbers in the first conversation: a text with two edits, and its edits; a text with an edit and a deletion, and
+/// these.
+pub const EDITED: i64 = 4;
+pub const DELETED: i64 = 5;
+pub const EDITS: [i64; 2] = [6, 7];
+pub const EDIT_OF_DELETED: i64 = 8;
+pub const DELETION: i64 = 9;
+
 /// A run that is being built.
 pub struct Run {
     pub history: History,
     pub stored: Vec<Stored>,
+    /// A text that is elsewhere in the database.
+    pub left: Option<Trace>,
     now: Duration,
     rng: fastrand::Rng,
 }
@@ -34,6 +50,7 @@ impl Run {
         let mut run = Self {
             history: History::default(),
             stored: Vec::new(),
+            left: None,
             now: Duration::ZERO,
             rng: fastrand::Rng::with_seed(seed),
         };
@@ -41,22 +58,56 @@ impl Run {
         for sender in [0, 1, 0] {
             run.send(0, sender, true);
         }
-        run.read(0, 100);
-        run.mark_and_list();
+        run.read(0, Form::Log, 100);
+        run.mark();
+        run.list(0);
         run.send(1, 0, false);
         run.refuse();
+        run.change_some();
         for _ in 0..messages {
-            let (pair, side, is_acked) =
-                (run.rng.usize(..2), run.rng.usize(..2), run.rng.f64() < 0.9);
-            run.send(pair, PAIRS[pair][side], is_acked);
-            if run.rng.bool() {
-                let limit = [1, 3, 100][run.rng.usize(..3)];
-                run.read(pair, limit);
-            }
+            run.go_on();
         }
         run.send(0, 1, true);
         run.hold();
         run
+    }
+
+    /// Edits one text, edits and deletes another one, and tries to change that once more.
+    fn change_some(&mut self) {
+        for _ in [EDITED, DELETED] {
+            self.send(0, 0, true);
+        }
+        self.change(Kind::Edit, 0, EDITED, true);
+        self.change(Kind::Edit, 0, EDITED, true);
+        self.change(Kind::Edit, 0, DELETED, true);
+        self.change(Kind::Delete, 0, DELETED, true);
+        self.refuse_change(DELETED);
+        self.list(1);
+        for form in [Form::Texts, Form::Log] {
+            self.read_after(0, form, 0, 100);
+        }
+    }
+
+    /// Sends or changes a text of any conversation, and maybe reads on.
+    fn go_on(&mut self) {
+        let (pair, side) = (self.rng.usize(..2), self.rng.usize(..2));
+        let sender = PAIRS[pair][side];
+        let is_acked = self.rng.f64() < 0.9;
+        let is_own = |it: &&Stored| it.is_visible_text() && it.sender_id == USERS[sender];
+        let own: Vec<i64> = self.of(pair).filter(is_own).map(|it| it.seq).collect();
+        // The first texts have a part in mutations.
+        let own = own.into_iter().filter(|seq| pair == 1 || *seq > DELETED);
+        let target = self.rng.choice(own.collect::<Vec<i64>>());
+        match (target, self.rng.u8(..4)) {
+            (Some(seq), 0) => self.change(Kind::Edit, pair, seq, is_acked),
+            (Some(seq), 1) => self.change(Kind::Delete, pair, seq, is_acked),
+            _ => self.send(pair, sender, is_acked),
+        }
+        if self.rng.bool() {
+            let limit = [1, 3, 100][self.rng.usize(..3)];
+            let form = [Form::Log, Form::Texts][self.rng.usize(..2)];
+            self.read(pair, form, limit);
+        }
     }
 
     fn tick(&mut self) -> Duration {
@@ -83,6 +134,72 @@ impl Run {
 
     /// Sends a message that is stored, whatever its sender knows of it.
     pub fn send(&mut self, pair: usize, sender: usize, is_acked: bool) {
+        let number = self.history.sends.len();
+        let key = Key {
+            conversation_id: pair_id(pair),
+            sender_id: USERS[sender].to_owned(),
+            client_message_id: number.to_string(),
+        };
+        let text = texts::marked(&key, &mut self.rng);
+        self.store(pair, sender, (Kind::Text, None), text, is_acked);
+    }
+
+    /// Changes a text of its sender, whatever that knows of it.
+    pub fn change(&mut self, kind: Kind, pair: usize, target_seq: i64, is_acked: bool) {
+        let target = self.of(pair).find(|it| it.seq == target_seq);
+        let sender = user(&target.expect("it is there").sender_id);
+        self.change_by(sender, kind, pair, target_seq, is_acked);
+    }
+
+    pub fn change_by(
+        &mut self,
+        sender: usize,
+        kind: Kind,
+        pair: usize,
+        target_seq: i64,
+        is_acked: bool,
+    ) {
+        let target = self.of(pair).find(|it| it.seq == target_seq).cloned();
+        let target = target.expect("it is there");
+        let key = Key {
+            conversation_id: pair_id(pair),
+            sender_id: USERS[sender].to_owned(),
+            client_message_id: self.history.sends.len().to_string(),
+        };
+        let text = match kind {
+            Kind::Delete => String::new(),
+            _ => texts::marked(&key, &mut self.rng),
+        };
+        self.apply(kind, pair, &target, &text);
+        self.store(pair, sender, (kind, Some(target_seq)), text, is_acked);
+    }
+
+    /// Applies the change of a text that will be stored next.
+    fn apply(&mut self, kind: Kind, pair: usize, target: &Stored, text: &str) {
+        let seq = self.of(pair).count() as i64 + 1;
+        let stored = self.stored.iter_mut();
+        for stored in stored.filter(|it| it.conversation_id == target.conversation_id) {
+            if stored.seq == target.seq {
+                text.clone_into(&mut stored.message);
+                match kind {
+                    Kind::Delete => stored.deleted_seq = Some(seq),
+                    _ => stored.edited_seq = Some(seq),
+                }
+            } else if kind == Kind::Delete && stored.target_seq == Some(target.seq) {
+                stored.message.clear();
+            }
+        }
+    }
+
+    /// Stores an entry after some attempts, pushes it, and maybe acknowledges it.
+    fn store(
+        &mut self,
+        pair: usize,
+        sender: usize,
+        (kind, target_seq): (Kind, Option<i64>),
+        text: String,
+        is_acked: bool,
+    ) {
         let receiver = PAIRS[pair].into_iter().find(|user| *user != sender);
         let receiver = receiver.expect("there are two");
         let number = self.history.sends.len();
@@ -96,17 +213,17 @@ impl Run {
             seq: self.of(pair).count() as i64 + 1,
             sender_id: USERS[sender].to_owned(),
             receiver_id: USERS[receiver].to_owned(),
-            message: format!("text {number}"),
+            kind,
+            target_seq,
+            message: text,
             timestamp: format!("2026-11-22T11:15:03.{:03}Z", number / 2),
             client_message_id: Some(number.to_string()),
-            kind: Kind::Text,
-            target_seq: None,
             edited_seq: None,
             deleted_seq: None,
         };
         self.stored.push(message.clone());
         for _ in 0..self.rng.usize(..3) {
-            self.receive(receiver, Frame::Message(Arc::new(message.clone())));
+            self.receive(receiver, pushed(Arc::new(message.clone())));
         }
         if is_acked {
             self.ack(sender, &message, &mut attempts);
@@ -114,6 +231,8 @@ impl Run {
         self.history.sends.push(Sent {
             key: Key::of(&message).expect("it has an id"),
             receiver_id: message.receiver_id,
+            kind,
+            target_seq,
             message: message.message,
             refusal: None,
             attempts,
@@ -143,172 +262,53 @@ impl Run {
 
     /// Sends a message that the chat must refuse.
     fn refuse(&mut self) {
-        let mut attempts = vec![self.attempt(0)];
-        attempts[0].outcome = Outcome::Failed("message_empty".to_owned());
+        let sent = self.refused("bad", "message_empty");
         self.history.sends.push(Sent {
-            key: Key {
-                conversation_id: pair_id(0),
-                sender_id: USERS[0].to_owned(),
-                client_message_id: "bad".to_owned(),
-            },
-            receiver_id: USERS[1].to_owned(),
-            message: String::new(),
             refusal: Some("message_empty".to_owned()),
-            attempts,
+            ..sent
         });
     }
 
-    fn read(&mut self, pair: usize, limit: usize) {
-        let conversation_id = pair_id(pair);
-        let reads = self.history.reads.iter().rev();
-        let mut reads = reads.filter(|read| read.conversation_id == conversation_id);
-        let last = reads.find_map(|read| read.messages.last());
-        let after = last.map_or(0, |message| message.seq);
-        let page = self.of(pair).skip(after as usize).take(limit);
-        let messages = page.cloned().map(Arc::new).collect();
-        let read = Read {
-            reader: "poller".to_owned(),
-            conversation_id,
-            after,
-            limit,
-            start: self.tick(),
-            end: self.tick(),
-            outcome: Outcome::Ok,
-            messages,
-        };
-        self.history.reads.push(read);
+    /// Sends a change of a text that is deleted.
+    fn refuse_change(&mut self, target_seq: i64) {
+        let sent = self.refused("late", "message_not_found");
+        self.history.sends.push(Sent {
+            kind: Kind::Edit,
+            target_seq: Some(target_seq),
+            message: texts::marked(&sent.key, &mut self.rng),
+            ..sent
+        });
     }
 
-    /// Marks the first conversation, of which three messages are there, and reads the list of the first user.
-    fn mark_and_list(&mut self) {
-        let (marks, peer_marks) = (Marks::new(1, 1), Marks::new(2, 3));
-        self.receive(0, receipt(1, peer_marks));
-        self.receive(1, receipt(0, marks));
-        let newest = self.last().clone();
-        let row = Row {
-            conversation_id: pair_id(0),
-            peer_id: USERS[1].to_owned(),
-            newest_seq: newest.seq,
-            newest_entry_seq: newest.seq,
-            preview: Preview {
-                seq: newest.seq,
-                message: newest.message,
+    fn refused(&mut self, client_message_id: &str, code: &str) -> Sent {
+        let mut attempts = vec![self.attempt(0)];
+        attempts[0].outcome = Outcome::Failed(code.to_owned());
+        Sent {
+            key: Key {
+                conversation_id: pair_id(0),
+                sender_id: USERS[0].to_owned(),
+                client_message_id: client_message_id.to_owned(),
             },
-            unread: 1,
-            marks,
-            peer_read: peer_marks.read,
-            peer_delivered: peer_marks.delivered,
-        };
-        let list = Listed {
-            user_id: USERS[0].to_owned(),
-            start: self.tick(),
-            end: self.tick(),
-            outcome: Outcome::Ok,
-            rows: vec![row],
-        };
-        self.history.lists.push(list);
-    }
-
-    pub fn hold(&mut self) {
-        for (pair, users) in PAIRS.into_iter().enumerate() {
-            for user in users {
-                self.history.held.push(Held {
-                    device: USERS[user].to_owned(),
-                    conversation_id: pair_id(pair),
-                    messages: self.log(pair),
-                    dropped: 0,
-                    fetched: 0,
-                });
-            }
+            receiver_id: USERS[1].to_owned(),
+            kind: Kind::Text,
+            target_seq: None,
+            message: String::new(),
+            refusal: None,
+            attempts,
         }
     }
 
     pub fn check(&self) -> Vec<Violation> {
-        check(&self.history, &self.stored)
-    }
-
-    /// Returns a random index below a number.
-    pub fn any(&mut self, count: usize) -> usize {
-        self.rng.usize(..count)
-    }
-
-    pub fn last(&mut self) -> &mut Stored {
-        self.stored.last_mut().expect("there are messages")
-    }
-
-    pub fn sent(&mut self, message: &Message) -> &mut Sent {
-        let key = Key::of(message);
-        let mut sends = self.history.sends.iter_mut();
-        let sent = sends.find(|sent| Some(&sent.key) == key.as_ref());
-        sent.expect("it was sent")
-    }
-
-    /// Returns any message that was acknowledged.
-    pub fn any_acked(&mut self) -> Message {
-        let sends = &self.history.sends;
-        let acked = |message: &&Message| {
-            let key = Key::of(message);
-            let mut sent = sends.iter().filter(|sent| Some(&sent.key) == key.as_ref());
-            sent.any(|sent| sent.outcome() == Outcome::Ok)
-        };
-        let acked: Vec<Message> = self.stored.iter().filter(acked).cloned().collect();
-        let index = self.any(acked.len());
-        acked[index].clone()
-    }
-
-    /// Returns any frame of a kind.
-    pub fn any_frame(&mut self, is_sought: fn(&Frame) -> bool) -> &mut Frame {
-        let connections = self.history.connections.iter_mut();
-        let frames = connections.flat_map(|connection| connection.received.iter_mut());
-        let frames = frames.map(|received| &mut received.frame);
-        let mut frames: Vec<&mut Frame> = frames.filter(|frame| is_sought(frame)).collect();
-        let index = self.rng.usize(..frames.len());
-        frames.swap_remove(index)
-    }
-
-    pub fn any_ack(&mut self) -> &mut Ack {
-        match self.any_frame(|frame| matches!(frame, Frame::Ack(_))) {
-            Frame::Ack(ack) => ack,
-            _ => unreachable!("only acks were sought"),
-        }
-    }
-
-    /// Removes a message from everything that was received, read and held; acks stay.
-    pub fn unsee(&mut self, message: &Message) {
-        self.history.reads.clear();
-        self.history.lists.clear();
-        for held in &mut self.history.held {
-            held.messages.retain(|held| **held != *message);
-        }
-        for connection in &mut self.history.connections {
-            let is_other = |frame: &Frame| !matches!(frame, Frame::Message(m) if **m == *message);
-            connection
-                .received
-                .retain(|received| is_other(&received.frame));
-        }
-    }
-
-    /// Changes the last message wherever it is. It has not been read yet.
-    pub fn change_last(&mut self, change: impl Fn(&mut i64, &mut String)) {
-        let before = self.last().clone();
-        let last = self.last();
-        change(&mut last.seq, &mut last.timestamp);
-        let after = Arc::new(self.last().clone());
-        for held in &mut self.history.held {
-            for held in held.messages.iter_mut().filter(|held| ***held == before) {
-                *held = Arc::clone(&after);
-            }
-        }
-        let connections = self.history.connections.iter_mut();
-        for received in connections.flat_map(|connection| &mut connection.received) {
-            match &mut received.frame {
-                Frame::Message(message) if **message == before => *message = Arc::clone(&after),
-                Frame::Ack(ack) if ack.message_id == before.message_id => {
-                    change(&mut ack.seq, &mut ack.timestamp);
-                }
-                _ => {}
-            }
-        }
+        let texts = self
+            .stored
+            .iter()
+            .flat_map(|it| texts::markers(&it.message));
+        let traces = texts.map(|marker| Trace {
+            collection: "chat_messages".to_owned(),
+            marker: marker.to_owned(),
+        });
+        let traces: Vec<Trace> = traces.chain(self.left.clone()).collect();
+        check(&self.history, &self.stored, &traces)
     }
 }
 
@@ -322,6 +322,21 @@ fn connection(user: usize) -> Connection {
         why: "the run ends".to_owned(),
         received: Vec::new(),
     }
+}
+
+/// Returns the push of an entry.
+pub fn pushed(message: Arc<Message>) -> Frame {
+    if message.kind.is_text() {
+        Frame::Message(message)
+    } else {
+        Frame::Entry(message)
+    }
+}
+
+/// Returns the index of a user.
+pub fn user(user_id: &str) -> usize {
+    let index = USERS.iter().position(|user| *user == user_id);
+    index.expect("a user")
 }
 
 fn pair_id(pair: usize) -> String {
