@@ -17,7 +17,7 @@ use crate::workload::{Phase, SETTLE_TIMEOUT};
 /// Messages of a page of the history.
 const PAGE: usize = 200;
 
-/// Number of a user's newest texts that may be changed: few, so that the user's devices often change the same one.
+/// Number of a user's newest texts that may be changed.
 const RECENT: usize = 4;
 
 /// The copies of a device.
@@ -78,7 +78,9 @@ impl Copies {
         let (_, copy) = copies.find(|(conversation, _)| conversation.id == conversation_id)?;
         let newest = copy.messages().iter().rev();
         let texts = newest.filter(|it| it.is_visible_text() && it.sender_id == sender_id);
-        let texts: Vec<i64> = texts.take(RECENT).map(|text| text.seq).collect();
+        // Half of the changes are of the newest one, so that those of two devices race each other.
+        let count = if rng.bool() { 1 } else { RECENT };
+        let texts: Vec<i64> = texts.take(count).map(|text| text.seq).collect();
         rng.choice(texts)
     }
 
