@@ -94,8 +94,8 @@ async fn calls_of_a_sampled_request_are_subsegments_of_its_trace() {
         [
             "look-up of a conversation",
             "search for the newest number",
-            "look-up of the newest message",
-            "insert of a message",
+            "look-up of the newest entry",
+            "insert of an entry",
             "look-up of a user's sockets",
         ]
         .map(|operation| (json!(operation), json!(false)))
