@@ -225,39 +225,50 @@ impl Group {
             return Err(not_yours());
         }
         let leaves = matches!(content, Content::Leave { user } if *user == draft.sender_id);
-        let needs_owner = !leaves && content.needs_owner();
-        if needs_owner && sender.role() != Role::Owner {
+        if content.needs_owner() && !leaves && sender.role() != Role::Owner {
             return Err(Rejection::new(
                 Code::Forbidden,
                 "Only owners of the group can do this.",
             ));
         }
         match content {
-            Content::Join { users } => {
-                let new = users.iter().filter(|user| !self.has(user));
-                let new: Vec<UserId> = new.cloned().collect();
-                if new.is_empty() {
-                    return Err(no_change("They are in the group already."));
-                }
-                check_size(self.members().count() + new.len(), max_members)?;
-                Ok(Cow::Owned(Content::Join { users: new }))
-            }
-            Content::Leave { user } | Content::SetRole { user, .. } if !self.has(user) => {
-                Err(no_change("That user is not in the group."))
-            }
-            Content::SetRole { user, role } => {
-                let mut owners = self.members().filter(|(_, it)| it.role() == Role::Owner);
-                if self.membership(user).role() == *role {
-                    return Err(no_change("The user has this role already."));
-                }
-                if *role == Role::Member && owners.all(|(owner, _)| owner == user) {
-                    return Err(no_change("A group needs an owner."));
-                }
-                Ok(Cow::Borrowed(content))
-            }
+            Content::Join { users } => self.permit_join(users, max_members).map(Cow::Owned),
+            Content::Leave { user } if !self.has(user) => Err(not_a_member()),
+            Content::SetRole { user, role } => self
+                .permit_role(user, *role)
+                .map(|()| Cow::Borrowed(content)),
             _ => Ok(Cow::Borrowed(content)),
         }
     }
+
+    fn permit_join(&self, users: &[UserId], max_members: usize) -> Result<Content, Rejection> {
+        let new = users.iter().filter(|user| !self.has(user));
+        let users: Vec<UserId> = new.cloned().collect();
+        if users.is_empty() {
+            return Err(no_change("They are in the group already."));
+        }
+        check_size(self.members().count() + users.len(), max_members)?;
+        Ok(Content::Join { users })
+    }
+
+    fn permit_role(&self, user: &UserId, role: Role) -> Result<(), Rejection> {
+        let membership = self.membership(user);
+        if !membership.is_member() {
+            return Err(not_a_member());
+        }
+        if membership.role() == role {
+            return Err(no_change("The user has this role already."));
+        }
+        let mut owners = self.members().filter(|(_, it)| it.role() == Role::Owner);
+        if role == Role::Member && owners.all(|(owner, _)| owner == user) {
+            return Err(no_change("A group needs an owner."));
+        }
+        Ok(())
+    }
+}
+
+fn not_a_member() -> Rejection {
+    no_change("That user is not in the group.")
 }
 
 fn check_size(members: usize, max: usize) -> Result<(), Rejection> {

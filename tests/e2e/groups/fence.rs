@@ -2,12 +2,17 @@
 
 use std::sync::Arc;
 
-use chat::Store;
+use chat::store::StoreConfig;
+use chat::{
+    ClientMessageId, Content, ConversationId, Deadline, Draft, Recipient, Store, Text, Title,
+    UserId,
+};
+use chrono::Utc;
 use futures_util::future::join_all;
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
 use tests::function::Function;
-use tests::server;
+use tests::{TIMEOUT, server};
 use tokio::sync::Barrier;
 
 use super::{create, frame};
@@ -102,4 +107,60 @@ async fn no_message_of_a_removed_member_has_a_number_after_the_removal() {
         assert_eq!(answer["code"], "forbidden", "{answer}");
     }
     store.database().drop().await.expect("dropped");
+}
+
+/// Returns the draft of a text of a user in a group.
+fn text(user_id: &str, group: &ConversationId) -> Draft {
+    let text = Text::try_from("m".to_owned()).expect("a valid text");
+    let recipient = Recipient::Group(group.clone());
+    Draft::new(user(user_id), recipient, Content::Text(text))
+}
+
+fn user(id: &str) -> UserId {
+    UserId::try_from(id.to_owned()).expect("a valid id")
+}
+
+#[tokio::test]
+async fn a_process_that_trusts_its_memory_looks_again_before_it_refuses() {
+    let (uri, database) = (server::uri().await, server::database_name());
+    let inviting = server::migrated_store(uri, &database)
+        .await
+        .expect("a store");
+    let config = StoreConfig {
+        concurrency: 2,
+        ..StoreConfig::new(uri, &database)
+    };
+    let trusting = Store::open(&config).await.expect("a store");
+    let id = ClientMessageId::try_from("g".to_owned()).expect("a valid id");
+    let group = ConversationId::group(&user("a"), &id);
+    let of_a = |content| Draft::new(user("a"), Recipient::Group(group.clone()), content);
+    let deadline = || Deadline::after(TIMEOUT);
+    let create = of_a(Content::Create {
+        title: Title::try_from("t".to_owned()).expect("a title"),
+        users: vec![user("a")],
+    });
+    let created = trusting.append(&create, Utc::now(), deadline()).await;
+    created.expect("created");
+    let invite = of_a(Content::Join {
+        users: vec![user("b")],
+    });
+    let invited = inviting.append(&invite, Utc::now(), deadline()).await;
+    invited.expect("invited");
+    let members = trusting.members_of(&group, &user("b"), deadline()).await;
+    assert_eq!(members.expect("members"), [user("a"), user("b")]);
+
+    let invite = of_a(Content::Join {
+        users: vec![user("c")],
+    });
+    let invited = inviting.append(&invite, Utc::now(), deadline()).await;
+    invited.expect("invited");
+    let sent = trusting
+        .append(&text("c", &group), Utc::now(), deadline())
+        .await;
+    assert_eq!(sent.expect("sent").entry.seq, 4);
+    let refused = trusting
+        .append(&text("d", &group), Utc::now(), deadline())
+        .await;
+    assert!(refused.is_err());
+    inviting.database().drop().await.expect("dropped");
 }

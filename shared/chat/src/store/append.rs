@@ -113,11 +113,13 @@ impl Store {
     ) -> Result<Appended> {
         let lock = self.lock(&draft.conversation_id);
         let mut memory = lock.lock().await;
-        if !memory.is_trusted(draft.after) {
+        let is_current = !memory.is_trusted(draft.after);
+        if is_current {
             self.look(&draft.conversation_id, draft.after, &mut memory, deadline)
                 .await?;
         }
-        let numbered = self.number(draft, &mut memory, now, deadline).await?;
+        let numbering = self.number(draft, &mut memory, is_current, now, deadline);
+        let numbered = numbering.await?;
         if let Some(known) = &mut memory.group {
             self.project(&draft.conversation_id, known, deadline)
                 .await?;
@@ -136,18 +138,20 @@ impl Store {
         let Some(numbered) = self.find_earlier(draft, deadline).await? else {
             return Ok(None);
         };
-        if memory.group.is_none() {
+        if draft.conversation_id.is_group() {
             self.look(&draft.conversation_id, draft.after, &mut memory, deadline)
                 .await?;
         }
         Ok(Some(numbered.appended(&memory)))
     }
 
-    /// Inserts an entry under the next number, if it may follow the one before, or finds it.
+    /// Inserts an entry under the next number, if it may follow the one before, or finds it. Whether the memory
+    /// `is_current` decides if a rejection by it is the last word.
     async fn number(
         &self,
         draft: &Draft,
         memory: &mut Memory,
+        mut is_current: bool,
         now: DateTime<Utc>,
         deadline: Deadline,
     ) -> Result<Numbered> {
@@ -157,6 +161,13 @@ impl Store {
         loop {
             let content = match memory.permit(draft, self.group_size) {
                 Ok(content) => content,
+                // Another process may have invited the user.
+                Err(_) if !is_current => {
+                    self.look(&draft.conversation_id, draft.after, memory, deadline)
+                        .await?;
+                    is_current = true;
+                    continue;
+                }
                 Err(rejection) => {
                     let earlier = self.find_earlier(draft, deadline).await?;
                     return Ok(earlier.ok_or(rejection)?);
@@ -168,7 +179,7 @@ impl Store {
             if self.insert(Arc::clone(&entry), deadline).await? {
                 memory.tail = Tail::of(&entry);
                 let numbered = Numbered::new(Arc::unwrap_or_clone(entry), id, conflicts);
-                memory.append(&numbered.entry);
+                memory.apply(&numbered.entry);
                 return Ok(numbered);
             }
             numbering.pause(ASSIGN, backoff(conflicts)).await?;
@@ -177,6 +188,7 @@ impl Store {
                 self.look(&draft.conversation_id, draft.after, memory, deadline),
             );
             looked?;
+            is_current = true;
             if let Some(stored) = stored? {
                 let numbered = Numbered::new(stored, id, conflicts);
                 draft.check_resend(&numbered.entry)?;

@@ -73,7 +73,7 @@ impl Store {
         Ok(group.ok_or_else(not_yours)?.group.clone())
     }
 
-    /// Returns the members of a group as this process remembers it, or else as of now.
+    /// Returns the members of a group as this process remembers it, or as of now if `user` is none of these.
     ///
     /// # Errors
     ///
@@ -86,11 +86,11 @@ impl Store {
     ) -> Result<Vec<UserId>> {
         let lock = self.lock(conversation_id);
         let mut memory = lock.lock().await;
-        if memory.group.is_none() {
+        if !memory.has_member(user) {
             self.look_at_group(conversation_id, &mut memory, deadline)
                 .await?;
         }
-        let known = memory.group.as_ref().filter(|known| known.group.has(user));
+        let known = memory.group.as_ref().filter(|_| memory.has_member(user));
         let group = &known.ok_or_else(not_yours)?.group;
         Ok(group.members().map(|(user, _)| user.clone()).collect())
     }
@@ -288,8 +288,13 @@ impl Memory {
         self.learn(newest);
     }
 
+    fn has_member(&self, user: &UserId) -> bool {
+        let known = self.group.as_ref();
+        known.is_some_and(|known| known.group.has(user))
+    }
+
     /// Applies an entry that this process has appended.
-    pub(super) fn append(&mut self, entry: &Entry) {
+    pub(super) fn apply(&mut self, entry: &Entry) {
         if let Some(known) = &mut self.group {
             known.group.apply(entry);
         }
