@@ -7,12 +7,12 @@ mod races;
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
 use tests::client::{encode, get};
-use tests::launch::Host;
 use tests::relay::{Counts, Relay};
 use tests::{Chat, Client, messages, server};
 
 use crate::list;
 use crate::marks::{assert_refused, start};
+use crate::operations;
 
 pub const CONVERSATION: &str = "direct:1:a:b";
 
@@ -355,11 +355,7 @@ async fn the_list_shows_the_newest_wording_and_counts_texts_only() {
 #[tokio::test]
 async fn the_operations_of_a_change_are_counted() {
     let relay = Relay::start(server::uri().await).await;
-    let settings = Chat::with()
-        .host(Host::Processes)
-        .flags(&["--concurrency", "1"])
-        .database(&relay.uri, &server::database_name());
-    let chat = settings.start().await;
+    let chat = operations::start(&relay, &["--concurrency", "1"]).await;
     let mut a = chat.connect_modern("a").await;
     for _ in 0..3 {
         a.send_message("b", "m").await;

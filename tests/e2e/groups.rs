@@ -7,12 +7,12 @@ mod fence;
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
 use tests::client::{HttpResponse, encode, get};
-use tests::launch::Host;
 use tests::relay::{Counts, Fault, Relay};
 use tests::{Chat, Client, messages, server};
 
 use crate::list;
 use crate::marks::{assert_refused, send, start};
+use crate::operations;
 
 pub fn create(title: &str, users: &[&str], id: &str) -> Value {
     json!({"action": "createGroup", "title": title, "users": users, "client_message_id": id})
@@ -486,11 +486,7 @@ async fn typing_in_a_group_is_seen_by_its_members() {
 #[tokio::test]
 async fn the_operations_in_a_group_are_counted() {
     let relay = Relay::start(server::uri().await).await;
-    let settings = Chat::with()
-        .host(Host::Processes)
-        .flags(&["--concurrency", "1"])
-        .database(&relay.uri, &server::database_name());
-    let chat = settings.start().await;
+    let chat = operations::start(&relay, &["--concurrency", "1"]).await;
     let mut a = chat.connect_modern("a").await;
     let group = created(&mut a, &["b", "c"]).await;
     for _ in 0..2 {
@@ -522,11 +518,7 @@ async fn the_operations_in_a_group_are_counted() {
 #[tokio::test]
 async fn whoever_appends_next_completes_the_projection_that_a_killed_process_has_left() {
     let relay = Relay::start(server::uri().await).await;
-    let settings = Chat::with()
-        .host(Host::Processes)
-        .flags(&["--concurrency", "1"])
-        .database(&relay.uri, &server::database_name());
-    let chat = settings.start().await;
+    let chat = operations::start(&relay, &["--concurrency", "1"]).await;
     let (mut a, mut b) = (
         chat.connect_modern("a").await,
         chat.connect_modern("b").await,

@@ -19,7 +19,7 @@ async fn relay() -> Relay {
 }
 
 /// Starts a chat whose functions reach the database through a relay.
-async fn start(relay: &Relay, flags: &[&str]) -> Chat {
+pub async fn start(relay: &Relay, flags: &[&str]) -> Chat {
     let settings = Chat::with().host(Host::Processes).flags(flags);
     let settings = settings.database(&relay.uri, &server::database_name());
     settings.start().await
