@@ -204,6 +204,34 @@ async fn who_joins_reads_from_there_on_and_who_left_up_to_there() {
 }
 
 #[tokio::test]
+async fn a_group_can_show_everything_to_those_who_join() {
+    let chat = start().await;
+    let mut a = chat.connect_modern("a").await;
+    let mut create = create("t", &[], "g");
+    for history in [json!("none"), json!(7)] {
+        create["history"] = history;
+        assert_refused(&mut a, &create, "invalid_frame").await;
+    }
+    create["history"] = json!("all");
+    let group = acked(&mut a, &create).await["conversation_id"].clone();
+    let group = group.as_str().expect("an id");
+    acked(&mut a, &message(group, "2")).await;
+    acked(&mut a, &frame("invite", group, json!({"users": ["b"]}))).await;
+    let entries = read(&chat, group, "b", "").await.messages();
+    assert_eq!((entries.len(), &entries[0]["history"]), (3, &json!("all")));
+    acked(
+        &mut a,
+        &frame("removeMember", group, json!({"user_id": "b"})),
+    )
+    .await;
+    acked(&mut a, &message(group, "5")).await;
+    assert_eq!(numbers(&chat, group, "b", "").await, [1, 2, 3, 4]);
+    create["history"] = json!("joined");
+    assert_refused(&mut a, &create, "id_conflict").await;
+    chat.stop().await;
+}
+
+#[tokio::test]
 async fn who_is_not_in_a_group_learns_nothing_of_it() {
     let chat = start().await;
     let (mut a, mut stranger) = (

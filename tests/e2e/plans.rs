@@ -14,8 +14,8 @@ use chat::store::{
     USERS, View, client_options,
 };
 use chat::{
-    ClientMessageId, Connection, Content, ConversationId, Deadline, Draft, Identity, Marks,
-    Recipient, Store, Text, Title, UserId, migration,
+    ClientMessageId, Connection, Content, ConversationId, Deadline, Draft, History, Identity,
+    Marks, Recipient, Store, Text, Title, UserId, migration,
 };
 use chrono::Utc;
 use mongodb::bson::{Bson, DateTime, Document, doc};
@@ -70,8 +70,13 @@ async fn group(store: &Store, deadline: Deadline) -> ConversationId {
     let group = ConversationId::group(&user("a"), &id);
     let title = Title::try_from("t".to_owned()).expect("a title");
     let users = vec![user("a"), user("b"), user("c")];
+    let create = Content::Create {
+        title,
+        users,
+        history: History::default(),
+    };
     for (content, id) in [
-        (Content::Create { title, users }, "create"),
+        (create, "create"),
         (Content::Text(text("m")), "text"),
         (Content::Leave { user: user("c") }, "leave"),
     ] {

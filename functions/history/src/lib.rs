@@ -126,8 +126,7 @@ async fn view(subject: &Subject, reader: &UserId, deadline: Deadline, deps: &Dep
         Subject::Direct(..) => return Ok(View::Log),
         Subject::Group(id, _) => deps.store.group_of(id, reader, deadline),
     };
-    let membership = group.await?.membership(reader);
-    let (first, last) = membership.readable().ok_or_else(forbidden)?;
+    let (first, last) = group.await?.readable(reader).ok_or_else(forbidden)?;
     Ok(View::Part { first, last })
 }
 

@@ -1,7 +1,7 @@
 //! The body of a page and its `Link` header.
 
 use chat::store::{Page, Range};
-use chat::{ClientMessageId, Entry, Kind, Result, Role, Title, UserId};
+use chat::{ClientMessageId, Entry, History, Kind, Result, Role, Title, UserId};
 use serde::Serialize;
 use tokio::task::coop::consume_budget;
 
@@ -37,6 +37,8 @@ struct Item<'a> {
     title: Option<&'a Title>,
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<Role>,
+    #[serde(skip_serializing_if = "History::is_default")]
+    history: History,
     #[serde(skip_serializing_if = "Option::is_none")]
     edited_seq: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,6 +60,7 @@ impl<'a> From<&'a Entry> for Item<'a> {
             users: &entry.users,
             title: entry.title.as_ref(),
             role: entry.role,
+            history: entry.history,
             edited_seq: entry.edited_seq,
             deleted_seq: entry.deleted_seq,
         }
@@ -168,6 +171,7 @@ mod tests {
             users: Vec::new(),
             title: None,
             role: None,
+            history: History::default(),
             edited_seq: None,
             deleted_seq: None,
         }

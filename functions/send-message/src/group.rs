@@ -42,10 +42,14 @@ pub fn draft(
 
 fn content(change: GroupChange, sender_id: &UserId) -> Content {
     match change {
-        GroupChange::Create(title, mut users) => {
+        GroupChange::Create(title, mut users, history) => {
             users.retain(|user| user != sender_id);
             users.insert(0, sender_id.clone());
-            Content::Create { title, users }
+            Content::Create {
+                title,
+                users,
+                history,
+            }
         }
         GroupChange::Invite(users) => Content::Join { users },
         GroupChange::Remove(user) => Content::Leave { user },

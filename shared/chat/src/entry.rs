@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::group::{Role, Title};
+use crate::group::{History, Role, Title};
 use crate::{ClientMessageId, Code, ConversationId, Rejection, UserId};
 
 /// The users to whom an entry goes.
@@ -72,6 +72,7 @@ impl Draft {
             && content.target_seq() == stored.target_seq
             && content.title() == stored.title.as_ref()
             && content.role() == stored.role
+            && content.history() == stored.history
             // An invitation leaves out who was in the group already.
             && stored.users.iter().all(|user| content.users().contains(user));
         if is_same && (stored.is_changed() || content.message() == stored.message) {
@@ -109,6 +110,8 @@ pub enum Content {
         title: Title,
         /// Its members, the creator first.
         users: Vec<UserId>,
+        /// What members may read of the time before they join.
+        history: History,
     },
     /// Users join the group.
     Join {
@@ -190,6 +193,14 @@ impl Content {
         match self {
             Self::SetRole { role, .. } => Some(*role),
             _ => None,
+        }
+    }
+
+    /// Returns what members of a new group may read of the time before they join.
+    pub fn history(&self) -> History {
+        match self {
+            Self::Create { history, .. } => *history,
+            _ => History::default(),
         }
     }
 
@@ -319,6 +330,9 @@ pub struct Entry {
     /// The new role of the user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
+    /// What members of a new group may read of the time before they join.
+    #[serde(skip_serializing_if = "History::is_default")]
+    pub history: History,
     /// The text, in its newest wording; empty if it was deleted.
     pub message: String,
     /// The time at which it was stored, in the form of [`timestamp::format`](crate::timestamp::format).

@@ -18,6 +18,24 @@ pub enum Role {
     Member,
 }
 
+/// What a member may read of the time before joining.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum History {
+    /// Nothing.
+    #[default]
+    Joined,
+    /// Everything.
+    All,
+}
+
+impl History {
+    /// Returns whether it is what a group has if nothing else is said.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// The name of a group: 1–[`Title::MAX_BYTES`] bytes without control characters, as received.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -80,16 +98,6 @@ impl Membership {
         }
     }
 
-    /// Returns the first and the last number that the user may read; `None` for one who was never in the group.
-    pub fn readable(&self) -> Option<(i64, i64)> {
-        let last = if self.is_member() {
-            i64::MAX
-        } else {
-            self.left_seq
-        };
-        (self.joined_seq > 0).then_some((self.joined_seq, last))
-    }
-
     fn changed_seq(&self) -> i64 {
         let seqs = [
             self.joined_seq,
@@ -108,6 +116,8 @@ pub struct Group {
     pub title: Option<Title>,
     /// The entry that gave the name.
     pub title_seq: i64,
+    /// What a member may read of the time before joining.
+    pub history: History,
     members: BTreeMap<UserId, Membership>,
 }
 
@@ -115,12 +125,14 @@ impl Group {
     /// Returns a group as it is stored beside the log.
     pub fn new(
         title: Option<(Title, i64)>,
+        history: History,
         members: impl IntoIterator<Item = (UserId, Membership)>,
     ) -> Self {
         let (title, title_seq) = title.unzip();
         Self {
             title,
             title_seq: title_seq.unwrap_or(0),
+            history,
             members: members.into_iter().collect(),
         }
     }
@@ -133,6 +145,21 @@ impl Group {
     /// Returns whether a user is in the group.
     pub fn has(&self, user: &UserId) -> bool {
         self.membership(user).is_member()
+    }
+
+    /// Returns the first and the last number that a user may read; `None` for one who was never in the group.
+    pub fn readable(&self, user: &UserId) -> Option<(i64, i64)> {
+        let membership = self.membership(user);
+        let first = match self.history {
+            History::Joined => membership.joined_seq,
+            History::All => 1,
+        };
+        let last = if membership.is_member() {
+            i64::MAX
+        } else {
+            membership.left_seq
+        };
+        (membership.joined_seq > 0).then_some((first, last))
     }
 
     /// Returns the members, in the order of their ids.
@@ -169,6 +196,7 @@ impl Group {
         }
         match entry.kind {
             Kind::Create => {
+                self.history = entry.history;
                 let creator = entry
                     .users
                     .first()

@@ -48,7 +48,7 @@ pub use delivery::Delivery;
 pub use delivery::push::Push;
 pub use entry::{Content, Draft, Entry, Kind, Recipient, Text};
 pub use error::{Code, Error, Rejection, Result};
-pub use group::{Group, Membership, Role, Title};
+pub use group::{Group, History, Membership, Role, Title};
 pub use id::{ClientMessageId, ConnectionId, ConversationId, UserId};
 pub use identity::Identity;
 pub use marks::Marks;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use chat::store::StoreConfig;
 use chat::{
-    ClientMessageId, Content, ConversationId, Deadline, Draft, Recipient, Store, Text, Title,
-    UserId,
+    ClientMessageId, Content, ConversationId, Deadline, Draft, History, Recipient, Store, Text,
+    Title, UserId,
 };
 use chrono::Utc;
 use futures_util::future::join_all;
@@ -138,6 +138,7 @@ async fn a_process_that_trusts_its_memory_looks_again_before_it_refuses() {
     let create = of_a(Content::Create {
         title: Title::try_from("t".to_owned()).expect("a title"),
         users: vec![user("a")],
+        history: History::default(),
     });
     let created = trusting.append(&create, Utc::now(), deadline()).await;
     created.expect("created");

@@ -58,7 +58,7 @@ fn valid_id(fields: &Value) -> Option<ClientMessageId> {
 
 fn check_group(change: &GroupChange) {
     match change {
-        GroupChange::Create(_, users) | GroupChange::Invite(users) => {
+        GroupChange::Create(_, users, _) | GroupChange::Invite(users) => {
             let distinct: HashSet<_> = users.iter().collect();
             assert!(distinct.len() == users.len() && users.len() < Content::MAX_USERS);
         }

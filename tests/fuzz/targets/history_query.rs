@@ -4,7 +4,7 @@
 #![no_main]
 
 use chat::store::Page;
-use chat::{Entry, Kind, UserId};
+use chat::{Entry, History, Kind, UserId};
 use history::page;
 use history::query::{MAX_LIMIT, Query, Subject};
 use libfuzzer_sys::fuzz_target;
@@ -84,6 +84,7 @@ fn entry(query: &Query, seq: i64) -> Entry {
         users: Vec::new(),
         title: None,
         role: None,
+        history: History::default(),
         edited_seq: None,
         deleted_seq: None,
     }

@@ -42,6 +42,7 @@ fn entry(seq: i64, draft: &Draft, content: &Content) -> Entry {
         users: content.users().to_vec(),
         title: content.title().cloned(),
         role: content.role(),
+        history: content.history(),
         message: String::new(),
         timestamp: String::new(),
         client_message_id: None,
@@ -55,6 +56,7 @@ fn play(attempts: Vec<(u8, Content)>) -> (Vec<Entry>, Vec<Group>) {
     let create = Content::Create {
         title: Title::try_from("t".to_owned()).expect("a title"),
         users: vec![user(0), user(1)],
+        history: History::default(),
     };
     let attempts = std::iter::once((0, create)).chain(attempts);
     let (mut entries, mut groups) = (Vec::new(), vec![Group::default()]);
@@ -121,7 +123,7 @@ proptest! {
             let age = complete + ages[usize::from(number)].index(groups.len() - complete);
             (user(number), groups[age].membership(&user(number)))
         });
-        let mut group = Group::new(title_of(&groups[complete]), rows);
+        let mut group = Group::new(title_of(&groups[complete]), History::default(), rows);
         for entry in &entries[complete..] {
             group.apply(entry);
         }
@@ -170,10 +172,10 @@ fn who_rejoins_is_a_member_and_reads_from_there_on() {
             },
         ),
     ]);
-    let read = |group: &Group| group.membership(&user(1)).readable();
+    let read = |group: &Group| group.readable(&user(1));
     assert_eq!(read(&groups[1]), Some((1, i64::MAX)));
     assert_eq!(read(&groups[3]), Some((1, 3)));
     assert_eq!(read(&groups[4]), Some((4, i64::MAX)));
     assert_eq!(groups[4].membership(&user(1)).role(), Role::Member);
-    assert_eq!(groups[4].membership(&user(2)).readable(), None);
+    assert_eq!(groups[4].readable(&user(2)), None);
 }

@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 
 use crate::group::not_yours;
 use crate::{
-    ClientMessageId, Code, Content, ConversationId, Marks, Recipient, Rejection, Role, Text, Title,
-    UserId,
+    ClientMessageId, Code, Content, ConversationId, History, Marks, Recipient, Rejection, Role,
+    Text, Title, UserId,
 };
 
 /// A frame from a client.
@@ -15,7 +15,7 @@ use crate::{
 /// {"action":"sendMessage","receiver_id":"…","message":"…","sender_id":"…","client_message_id":"…","after":11}
 /// {"action":"editMessage","conversation_id":"…","seq":11,"message":"…","client_message_id":"…","after":12}
 /// {"action":"deleteMessage","conversation_id":"…","seq":11,"client_message_id":"…","after":12}
-/// {"action":"createGroup","title":"…","users":["…"],"client_message_id":"…"}
+/// {"action":"createGroup","title":"…","users":["…"],"history":"joined","client_message_id":"…"}
 /// {"action":"invite","conversation_id":"…","users":["…"],"client_message_id":"…","after":12}
 /// {"action":"removeMember","conversation_id":"…","user_id":"…","client_message_id":"…","after":12}
 /// {"action":"leave","conversation_id":"…","client_message_id":"…","after":12}
@@ -87,7 +87,7 @@ pub struct GroupFrame {
 #[derive(Debug)]
 pub enum GroupChange {
     /// It begins.
-    Create(Title, Vec<UserId>),
+    Create(Title, Vec<UserId>, History),
     /// Users join.
     Invite(Vec<UserId>),
     /// A member is removed.
@@ -298,7 +298,7 @@ impl GroupChange {
             "rename" => Self::Rename(take_required(fields, "title")?.try_into()?),
             _ => {
                 let title = take_required(fields, "title")?.try_into()?;
-                Self::Create(title, take_users(fields)?)
+                Self::Create(title, take_users(fields)?, take_history(fields)?)
             }
         })
     }
@@ -368,6 +368,14 @@ fn take_role(fields: &mut Map<String, Value>) -> Result<Role, Rejection> {
         "owner" => Ok(Role::Owner),
         "member" => Ok(Role::Member),
         _ => Err(invalid("`role` must be \"owner\" or \"member\".")),
+    }
+}
+
+fn take_history(fields: &mut Map<String, Value>) -> Result<History, Rejection> {
+    match take_string(fields, "history")?.as_deref() {
+        None | Some("joined") => Ok(History::Joined),
+        Some("all") => Ok(History::All),
+        Some(_) => Err(invalid("`history` must be \"joined\" or \"all\".")),
     }
 }
 

@@ -149,7 +149,7 @@ mod tests {
 
     use super::*;
     use crate::protocol::ParsedFrame;
-    use crate::{Kind, Rejection, Text};
+    use crate::{History, Kind, Rejection, Text};
 
     /// The payload limit of API Gateway in bytes, which holds in both directions.
     const GATEWAY_MAX_BYTES: usize = ParsedFrame::MAX_BYTES;
@@ -220,6 +220,7 @@ mod tests {
             users: Vec::new(),
             title: None,
             role: None,
+            history: History::default(),
             message: "\u{1}".repeat(Text::MAX_BYTES),
             timestamp: "2026-11-22T11:15:03.123Z".to_owned(),
             client_message_id: Some(

@@ -11,7 +11,7 @@
 //! group reads the projection and the entries of the log behind it.
 
 use futures_util::TryStreamExt;
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{self, Document, doc};
 use mongodb::options::ReadConcern;
 use serde::Deserialize;
 
@@ -21,7 +21,7 @@ use super::stored_entry::StoredEntry;
 use super::updates::upsert_all;
 use super::{CONVERSATIONS, MEMBERS, OPERATION_TIMEOUT, Store, perform};
 use crate::entry::Kind;
-use crate::group::{Group, Membership, Title, not_yours};
+use crate::group::{Group, History, Membership, Title, not_yours};
 use crate::{ConversationId, Deadline, Entry, Result, UserId};
 
 /// The entries that are read to catch up with a group; if there are more, the group is loaded anew.
@@ -41,6 +41,7 @@ struct Projection {
     members_seq: i64,
     title: Option<Title>,
     title_seq: i64,
+    history: History,
 }
 
 /// The fields of a member that make the group.
@@ -136,7 +137,7 @@ impl Store {
         let rows = rows.into_iter().map(|row| (row.user_id, row.membership));
         let title = projection.title.map(|title| (title, projection.title_seq));
         let mut known = KnownGroup {
-            group: Group::new(title, rows),
+            group: Group::new(title, projection.history, rows),
             projected_seq: members_seq,
         };
         if tail.seq > members_seq {
@@ -259,6 +260,7 @@ impl Store {
     ) -> Result<()> {
         let id = conversation_id.as_str();
         let title = group.title.as_ref().map(Title::as_str);
+        let history = bson::serialize_to_bson(&group.history).expect("a string");
         let newer = doc! {"title_seq": {"$gte": group.title_seq}};
         let updates = vec![
             doc! {"q": {"_id": id}, "u": {"$setOnInsert": {"members_seq": 0_i64}}, "upsert": true},
@@ -266,7 +268,7 @@ impl Store {
                 "q": {"_id": id, "$nor": [newer]},
                 "u": {"$set": {"title": title, "title_seq": group.title_seq}},
             },
-            doc! {"q": {"_id": id}, "u": {"$max": {"members_seq": changed_seq}}},
+            doc! {"q": {"_id": id}, "u": {"$set": {"history": history}, "$max": {"members_seq": changed_seq}}},
         ];
         let database = self.database.clone();
         let record = async move { upsert_all(&database, CONVERSATIONS, updates).await };

@@ -4,7 +4,7 @@ use mongodb::bson::oid::ObjectId;
 use serde::{Deserialize, Serialize};
 
 use crate::entry::Kind;
-use crate::group::{Role, Title};
+use crate::group::{History, Role, Title};
 use crate::{ClientMessageId, ConversationId, Entry, UserId};
 
 /// The document of an entry.
@@ -26,6 +26,8 @@ pub(super) struct StoredEntry {
     pub(super) title: Option<Title>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) role: Option<Role>,
+    #[serde(default, skip_serializing_if = "History::is_default")]
+    pub(super) history: History,
     pub(super) message: String,
     pub(super) timestamp: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,6 +58,7 @@ impl From<StoredEntry> for Entry {
             users: stored.users,
             title: stored.title,
             role: stored.role,
+            history: stored.history,
             message: stored.message,
             timestamp: stored.timestamp,
             client_message_id: stored.client_message_id,

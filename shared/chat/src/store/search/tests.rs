@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::entry::Kind;
+use crate::{History, Kind};
 
 fn entry(seq: i64) -> Entry {
     Entry {
@@ -25,6 +25,7 @@ fn entry(seq: i64) -> Entry {
         users: Vec::new(),
         title: None,
         role: None,
+        history: History::default(),
         edited_seq: None,
         deleted_seq: None,
     }
