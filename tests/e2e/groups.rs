@@ -243,14 +243,15 @@ async fn who_is_not_in_a_group_learns_nothing_of_it() {
     entry(&mut former, "create").await;
     acked(&mut former, &frame("leave", &group, json!({}))).await;
     entry(&mut a, "leave").await;
+    acked(&mut a, &message(&group, "3")).await;
     let unknown = "group:0123456789012345678901";
     for client in [&mut stranger, &mut former] {
         let mut answers = Vec::new();
         for group in [group.as_str(), unknown] {
             for (action, fields) in [
                 ("sendMessage", json!({"message": "m"})),
-                ("editMessage", json!({"seq": 1, "message": "m"})),
-                ("deleteMessage", json!({"seq": 1})),
+                ("editMessage", json!({"seq": 3, "message": "m"})),
+                ("deleteMessage", json!({"seq": 3})),
                 ("invite", json!({"users": ["x"]})),
                 ("removeMember", json!({"user_id": "a"})),
                 ("leave", json!({})),

@@ -5,8 +5,8 @@ use std::time::Duration;
 use chat::protocol::{Ack, ChangeFrame};
 use chat::store::Appended;
 use chat::{
-    ClientMessageId, Code, ConnectionId, Content, Deadline, Draft, Entry, Kind, Rejection, Result,
-    UserId, timestamp,
+    ClientMessageId, Code, ConnectionId, Content, Deadline, Draft, Entry, Error, Kind, Rejection,
+    Result, UserId, timestamp,
 };
 use chat_lambda::env;
 use chrono::{DateTime, Utc};
@@ -109,23 +109,39 @@ async fn append(
     deadline: Deadline,
     deps: &Deps,
 ) -> Result<Appended> {
-    let target_seq = draft.content.target_seq().expect("a change has a target");
-    let target = deps
-        .store
-        .entry(&draft.conversation_id, target_seq, deadline);
-    let target = target.await?;
-    match check(draft, target, now, deps) {
+    match check(draft, now, deadline, deps).await {
         Ok(()) => deps.store.append(draft, now, deadline).await,
-        Err(rejection) => {
+        Err(Error::Rejected(rejection)) => {
             let earlier = deps.store.earlier(draft, deadline).await?;
             Ok(earlier.ok_or(rejection)?)
         }
+        Err(error) => Err(error),
     }
+}
+
+/// Checks that the sender is in the conversation, and that the text may be changed.
+async fn check(
+    draft: &mut Draft,
+    now: DateTime<Utc>,
+    deadline: Deadline,
+    deps: &Deps,
+) -> Result<()> {
+    let id = &draft.conversation_id;
+    if id.is_group() {
+        // Else a stranger would learn from the answers which groups there are, and what is in them.
+        deps.store
+            .members_of(id, &draft.sender_id, deadline)
+            .await?;
+    }
+    let target_seq = draft.content.target_seq().expect("a change has a target");
+    let target = deps.store.entry(id, target_seq, deadline).await?;
+    check_target(draft, target, now, deps)?;
+    Ok(())
 }
 
 /// Checks that the text which a change is about may be changed. That it is another user's is noted in the draft: an
 /// owner of a group may delete it, which the store checks.
-fn check(
+fn check_target(
     draft: &mut Draft,
     target: Option<Entry>,
     now: DateTime<Utc>,
