@@ -1,10 +1,13 @@
 //! The WebSocket protocol: JSON text frames.
 //!
 //! - [`client`]: frames from a client
+//! - `fields`: the fields of these
 //! - [`server`]: frames to a client
 //! - [`subprotocol`]: the name of the protocol in the handshake
 
 pub mod client;
+
+mod fields;
 
 pub mod server;
 
