@@ -16,6 +16,7 @@ use mongodb::options::ReadConcern;
 use serde::Deserialize;
 
 use super::filter::numbers_from;
+use super::members::OF_GROUP;
 use super::memory::{Memory, Tail};
 use super::stored_entry::StoredEntry;
 use super::updates::upsert_all;
@@ -233,6 +234,7 @@ impl Store {
                 "u": {"$max": {
                     "joined_seq": membership.joined_seq, "left_seq": membership.left_seq,
                     "owner_seq": membership.owner_seq, "demoted_seq": membership.demoted_seq,
+                    "last_seq": membership.joined_seq, "last_at": OF_GROUP,
                 }},
                 "upsert": true,
             }

@@ -19,7 +19,7 @@ use mongodb::options::ReadConcern;
 use serde::Deserialize;
 
 use super::filter::visible_text;
-use super::members::Member;
+use super::members::{Member, OF_GROUP};
 use super::stored_entry::StoredEntry;
 use super::{OPERATION_TIMEOUT, Store, perform};
 use crate::{ConversationId, Deadline, Entry, Marks, Result, Role, Title, UserId, timestamp};
@@ -73,7 +73,7 @@ impl ListCursor {
     /// Returns the filter of the documents behind it.
     fn filter(self) -> Document {
         doc! {
-            "last_at": {"$gt": bson::DateTime::MIN, "$lte": self.last_at},
+            "last_at": {"$gt": OF_GROUP, "$lte": self.last_at},
             "$or": [{"last_at": {"$lt": self.last_at}}, {"_id": {"$lt": self.id}}],
         }
     }
@@ -214,8 +214,7 @@ impl Store {
         deadline: Deadline,
     ) -> Result<Vec<Member>> {
         let mut filter = doc! {"user_id": user_id.as_str()};
-        // Groups have no hints.
-        let all = || doc! {"last_at": {"$gt": bson::DateTime::MIN}};
+        let all = || doc! {"last_at": {"$gt": OF_GROUP}};
         filter.extend(before.map_or_else(all, ListCursor::filter));
         let members = self.members.clone();
         let find = async move {
@@ -233,7 +232,7 @@ impl Store {
 
     /// Returns the documents of a user in the groups that the user is in.
     async fn find_group_rows(&self, user_id: &UserId, deadline: Deadline) -> Result<Vec<Member>> {
-        let filter = doc! {"user_id": user_id.as_str(), "last_at": null};
+        let filter = doc! {"user_id": user_id.as_str(), "last_at": OF_GROUP};
         let members = self.members.clone();
         let find = async move {
             let found = members

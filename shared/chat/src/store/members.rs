@@ -48,16 +48,13 @@ pub(super) struct Member {
     /// The membership in a group.
     #[serde(flatten)]
     pub(super) membership: Membership,
-    /// Its hints, which groups do not have.
-    #[serde(default)]
     pub(super) last_seq: i64,
-    #[serde(default = "never")]
     pub(super) last_at: bson::DateTime,
 }
 
-fn never() -> bson::DateTime {
-    bson::DateTime::MIN
-}
+/// The `last_at` of a member of a group, whose hints stand elsewhere: so the lists of direct conversations end
+/// before these documents, and functions from before groups can read them.
+pub(super) const OF_GROUP: bson::DateTime = bson::DateTime::from_millis(0);
 
 /// The documents that this process has written lately, by conversation and sender.
 pub(super) struct Written(Mutex<LruCache<(ConversationId, String), DateTime<Utc>>>);
@@ -152,12 +149,13 @@ impl Store {
         let members = self.members.clone_with_type::<Marks>();
         let filter =
             doc! {"conversation_id": conversation_id.as_str(), "user_id": user_id.as_str()};
-        let mut update = doc! {"$max": {"read": marks.read, "delivered": marks.delivered}};
-        if !conversation_id.is_group() {
+        let is_group = conversation_id.is_group();
+        let last_at = if is_group { OF_GROUP } else { date(now) };
+        let update = doc! {
+            "$max": {"read": marks.read, "delivered": marks.delivered},
             // From before this collection, and not migrated.
-            let hints = doc! {"last_seq": newest, "last_at": date(now)};
-            update.insert("$setOnInsert", hints);
-        }
+            "$setOnInsert": {"last_seq": newest, "last_at": last_at},
+        };
         let mark = async move {
             let mark_once = async || {
                 members
