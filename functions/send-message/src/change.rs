@@ -28,7 +28,7 @@ impl Windows {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`](chat::Error::Config): one of them is no number.
+    /// [`Error::Config`]: one of them is no number.
     pub fn from_env() -> Result<Self> {
         let seconds = |variable| env::number(variable, DEFAULT_WINDOW_SECONDS);
         Ok(Self {
@@ -82,7 +82,7 @@ pub fn draft(
 ///
 /// - [`Code::MessageNotFound`], [`Code::Forbidden`], [`Code::TooLate`], [`Code::RateLimited`],
 ///   [`Code::IdConflict`]: nothing is stored.
-/// - [`Error::Unavailable`](chat::Error::Unavailable): it may or may not be stored, or not yet be applied. A
+/// - [`Error::Unavailable`]: it may or may not be stored, or not yet be applied. A
 ///   resend is safe, and completes it.
 pub async fn change(
     mut draft: Draft,

@@ -127,7 +127,7 @@ impl Target {
     ///
     /// # Errors
     ///
-    /// [`Code::Forbidden`]: it is no group, and not a conversation of `user`. Whether it exists makes no difference.
+    /// [`Code::Forbidden`](crate::Code::Forbidden): it is no group, and not a conversation of `user`. Whether it exists makes no difference.
     pub fn recipient(self, user: &UserId) -> Result<Recipient, Rejection> {
         let id = match self {
             Self::Receiver(peer) => return Ok(Recipient::User(peer)),
@@ -150,8 +150,7 @@ pub struct ParsedFrame {
     pub client_message_id: Option<ClientMessageId>,
     /// The frame.
     ///
-    /// It is rejected with [`Code::InvalidFrame`], [`Code::InvalidUserId`], [`Code::MessageEmpty`] or
-    /// [`Code::MessageTooLong`].
+    /// It is rejected with `invalid_frame`, `invalid_user_id`, `message_empty` or `message_too_long`.
     pub frame: Result<ClientFrame, Rejection>,
 }
 
