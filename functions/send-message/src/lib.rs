@@ -10,8 +10,9 @@
 //! The sender of a frame is the user whom the authorizer verified when the connection opened: API
 //! Gateway puts it into each event.
 //!
-//! Most are two-way routes: the reply is the body of the response. `mark`, `typing` and `$default`, which takes the frames of old clients, are one-way: a good frame gets no reply, a bad one an
-//! error frame through `@connections`.
+//! Most are two-way routes: the reply is the body of the response. `mark`, `typing` and `$default`, which takes
+//! the frames of old clients, are one-way: a good frame gets no reply, a bad one an error frame through
+//! `@connections`.
 
 pub mod change;
 pub mod group;

@@ -10,9 +10,7 @@
 //! it, then raises `members_seq`: all entries up to there are in the projection. A process that does not know the
 //! group reads the projection and the entries of the log behind it.
 
-use futures_util::TryStreamExt;
 use mongodb::bson::{self, Document, doc};
-use mongodb::options::ReadConcern;
 use serde::Deserialize;
 
 use super::filter::numbers_from;
@@ -22,7 +20,7 @@ use super::stored_entry::StoredEntry;
 use super::updates::upsert_all;
 use super::{CONVERSATIONS, MEMBERS, OPERATION_TIMEOUT, Store, perform};
 use crate::entry::Kind;
-use crate::group::{Group, History, Membership, Title, not_yours};
+use crate::group::{Group, History, Title, not_yours};
 use crate::{ConversationId, Deadline, Entry, Result, UserId};
 
 /// The entries that are read to catch up with a group; if there are more, the group is loaded anew.
@@ -43,14 +41,6 @@ struct Projection {
     title: Option<Title>,
     title_seq: i64,
     history: History,
-}
-
-/// The fields of a member that make the group.
-#[derive(Deserialize)]
-struct Row {
-    user_id: UserId,
-    #[serde(flatten)]
-    membership: Membership,
 }
 
 impl Store {
@@ -106,7 +96,7 @@ impl Store {
     ) -> Result<()> {
         if memory.group.is_some() && memory.tail.seq > 0 {
             let range = numbers_from(conversation_id, memory.tail.seq);
-            let entries = self.read_entries(range, MAX_MISSED, deadline).await?;
+            let entries = self.find_entries(range, Some(MAX_MISSED), deadline).await?;
             let is_complete = (entries.len() as i64) < MAX_MISSED;
             let begins = entries.first().map(|entry| entry.seq);
             if is_complete && begins == Some(memory.tail.seq) {
@@ -131,8 +121,9 @@ impl Store {
         let members_seq = projection.members_seq;
         let unknown = Memory::new(false);
         let after = Some(members_seq).filter(|seq| *seq > 0);
+        let of_group = doc! {"conversation_id": conversation_id.as_str()};
         let (rows, tail) = tokio::try_join!(
-            self.find_rows_of_group(conversation_id, deadline),
+            self.find_members(of_group, "look-up of the members of a group", deadline),
             self.read_tail(conversation_id, after, &unknown, deadline),
         )?;
         let rows = rows.into_iter().map(|row| (row.user_id, row.membership));
@@ -152,7 +143,7 @@ impl Store {
             };
             let kinds: Vec<Document> = Kind::OF_GROUPS.iter().map(of_kind).collect();
             let mut changes = self
-                .read_entries(doc! {"$or": kinds}, i64::MAX, deadline)
+                .find_entries(doc! {"$or": kinds}, None, deadline)
                 .await?;
             changes.sort_by_key(|entry| entry.seq);
             for entry in changes {
@@ -175,41 +166,6 @@ impl Store {
         };
         let found = perform("look-up of a group", deadline, find).await?;
         Ok(found.unwrap_or_default())
-    }
-
-    async fn find_rows_of_group(
-        &self,
-        conversation_id: &ConversationId,
-        deadline: Deadline,
-    ) -> Result<Vec<Row>> {
-        let members = self.members.clone_with_type::<Row>();
-        let filter = doc! {"conversation_id": conversation_id.as_str()};
-        let find = async move {
-            let found = members.find(filter).max_time(OPERATION_TIMEOUT).await?;
-            found.try_collect().await
-        };
-        perform("look-up of the members of a group", deadline, find).await
-    }
-
-    /// Returns the first entries that a filter names, in the order of their numbers.
-    async fn read_entries(
-        &self,
-        filter: Document,
-        limit: i64,
-        deadline: Deadline,
-    ) -> Result<Vec<StoredEntry>> {
-        let messages = self.messages.clone();
-        let find = async move {
-            let mut find = messages
-                .find(filter)
-                .read_concern(ReadConcern::majority())
-                .max_time(OPERATION_TIMEOUT);
-            if limit < i64::MAX {
-                find = find.sort(doc! {"seq": 1}).limit(limit);
-            }
-            find.await?.try_collect().await
-        };
-        perform("look-up of the entries of a group", deadline, find).await
     }
 
     /// Writes what is missing in the projection of a group.

@@ -185,7 +185,7 @@ impl Store {
             self.find_earlier_texts(rows, &ends, deadline),
         )?;
         for text in texts {
-            ends.add(text);
+            ends.add(text.into());
         }
         let shows_receipts = |user: &UserId| settings.get(user).is_some_and(|it| it.receipts);
         let listed = |(row, with): (&Member, Option<ListedWith>)| {
@@ -194,7 +194,7 @@ impl Store {
             let end = ends.0.get(id)?;
             Some(ListedConversation {
                 newest_entry_seq: end.newest.seq,
-                preview: end.text.as_ref().unwrap_or(&end.newest).clone().into(),
+                preview: end.text.as_ref().unwrap_or(&end.newest).clone(),
                 unread: unread.get(id).copied().unwrap_or(0).min(MAX_UNREAD),
                 marks: row.marks,
                 peer_marks: is_shown.then(|| others.get(id).copied().unwrap_or_default()),
@@ -294,10 +294,10 @@ impl Store {
         let from_hint = |row: &Member| {
             doc! {"conversation_id": row.conversation_id.as_str(), "seq": {"$gte": row.last_seq}}
         };
-        let ranges = rows.iter().map(from_hint).collect();
+        let filter = doc! {"$or": rows.iter().map(from_hint).collect::<Vec<_>>()};
         let mut ends = Ends::default();
-        for entry in self.find_entries(ranges, doc! {}, deadline).await? {
-            ends.add(entry);
+        for entry in self.find_entries(filter, None, deadline).await? {
+            ends.add(entry.into());
         }
         Ok(ends)
     }
@@ -322,29 +322,9 @@ impl Store {
         if ranges.is_empty() {
             return Ok(Vec::new());
         }
-        self.find_entries(ranges, visible_text(), deadline).await
-    }
-
-    /// Returns the entries of some ranges of the log that meet `conditions`.
-    async fn find_entries(
-        &self,
-        ranges: Vec<Document>,
-        conditions: Document,
-        deadline: Deadline,
-    ) -> Result<Vec<StoredEntry>> {
-        let messages = self.messages.clone();
         let mut filter = doc! {"$or": ranges};
-        filter.extend(conditions);
-        let find = async move {
-            let found = messages
-                .find(filter)
-                // A failover must not roll back an entry that a reader has seen.
-                .read_concern(ReadConcern::majority())
-                .max_time(OPERATION_TIMEOUT)
-                .await?;
-            found.try_collect().await
-        };
-        perform("look-up of newest entries", deadline, find).await
+        filter.extend(visible_text());
+        self.find_entries(filter, None, deadline).await
     }
 
     /// Counts the texts of others that the user has not read, among the first thousand entries after the user's
@@ -447,14 +427,14 @@ struct Ends(HashMap<ConversationId, End>);
 /// The end of a conversation.
 struct End {
     /// The newest entry.
-    newest: StoredEntry,
+    newest: Entry,
     /// The newest text that is not deleted.
-    text: Option<StoredEntry>,
+    text: Option<Entry>,
 }
 
 impl Ends {
     /// Adds an entry, in any order.
-    fn add(&mut self, entry: StoredEntry) {
+    fn add(&mut self, entry: Entry) {
         let text = entry.is_visible_text().then(|| entry.clone());
         match self.0.entry(entry.conversation_id.clone()) {
             Vacant(slot) => drop(slot.insert(End {

@@ -1,11 +1,15 @@
-//! The document of an entry.
+//! The document of an entry, and its look-up.
 
+use futures_util::TryStreamExt;
 use mongodb::bson::oid::ObjectId;
+use mongodb::bson::{Document, doc};
+use mongodb::options::ReadConcern;
 use serde::{Deserialize, Serialize};
 
+use super::{OPERATION_TIMEOUT, Store, perform};
 use crate::entry::Kind;
 use crate::group::{History, Role, Title};
-use crate::{ClientMessageId, ConversationId, Entry, UserId};
+use crate::{ClientMessageId, ConversationId, Deadline, Entry, Result, UserId};
 
 /// The document of an entry.
 #[derive(Clone, Serialize, Deserialize)]
@@ -38,10 +42,32 @@ pub(super) struct StoredEntry {
     pub(super) deleted_seq: Option<i64>,
 }
 
-impl StoredEntry {
-    /// Returns whether it is a text that is not deleted.
-    pub(super) fn is_visible_text(&self) -> bool {
-        self.kind.is_text() && self.deleted_seq.is_none()
+impl Store {
+    /// Returns the entries that a filter names: with a `limit`, the first ones in the order of their numbers, else all
+    /// in any order.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`](crate::Error::Unavailable).
+    pub(super) async fn find_entries(
+        &self,
+        filter: Document,
+        limit: Option<i64>,
+        deadline: Deadline,
+    ) -> Result<Vec<StoredEntry>> {
+        let messages = self.messages.clone();
+        let find = async move {
+            let mut find = messages
+                .find(filter)
+                // A failover must not roll back an entry that a reader has seen.
+                .read_concern(ReadConcern::majority())
+                .max_time(OPERATION_TIMEOUT);
+            if let Some(limit) = limit {
+                find = find.sort(doc! {"seq": 1}).limit(limit);
+            }
+            find.await?.try_collect().await
+        };
+        perform("look-up of entries", deadline, find).await
     }
 }
 
