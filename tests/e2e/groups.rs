@@ -335,8 +335,12 @@ async fn only_owners_change_a_group_and_it_always_has_one() {
     .await;
     acked(&mut a, &frame("leave", &group, json!({}))).await;
     assert_eq!(members(&chat, &group, "b").await, roles(&[("b", "owner")]));
-    for _ in 0..2 {
-        entry(&mut b, "leave").await;
+    for (user, new_owner) in [("c", Value::Null), ("a", json!("b"))] {
+        let leave = entry(&mut b, "leave").await;
+        assert_eq!(
+            (&leave["users"], &leave["new_owner"]),
+            (&json!([user]), &new_owner)
+        );
     }
     acked(&mut b, &frame("invite", &group, json!({"users": ["a"]}))).await;
     assert_eq!(

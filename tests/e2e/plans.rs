@@ -75,10 +75,14 @@ async fn group(store: &Store, deadline: Deadline) -> ConversationId {
         users,
         history: History::default(),
     };
+    let leave = Content::Leave {
+        user: user("c"),
+        new_owner: None,
+    };
     for (content, id) in [
         (create, "create"),
         (Content::Text(text("m")), "text"),
-        (Content::Leave { user: user("c") }, "leave"),
+        (leave, "leave"),
     ] {
         let draft = Draft {
             conversation_id: group.clone(),

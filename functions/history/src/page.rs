@@ -171,6 +171,7 @@ mod tests {
             users: Vec::new(),
             title: None,
             role: None,
+            new_owner: None,
             history: History::default(),
             edited_seq: None,
             deleted_seq: None,

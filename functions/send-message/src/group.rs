@@ -40,6 +40,13 @@ pub fn draft(
     })
 }
 
+fn leave(user: UserId) -> Content {
+    Content::Leave {
+        user,
+        new_owner: None,
+    }
+}
+
 fn content(change: GroupChange, sender_id: &UserId) -> Content {
     match change {
         GroupChange::Create(title, mut users, history) => {
@@ -52,10 +59,8 @@ fn content(change: GroupChange, sender_id: &UserId) -> Content {
             }
         }
         GroupChange::Invite(users) => Content::Join { users },
-        GroupChange::Remove(user) => Content::Leave { user },
-        GroupChange::Leave => Content::Leave {
-            user: sender_id.clone(),
-        },
+        GroupChange::Remove(user) => leave(user),
+        GroupChange::Leave => leave(sender_id.clone()),
         GroupChange::Rename(title) => Content::Rename { title },
         GroupChange::SetRole(user, role) => Content::SetRole { user, role },
     }

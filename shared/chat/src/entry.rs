@@ -122,6 +122,8 @@ pub enum Content {
     Leave {
         /// The user.
         user: UserId,
+        /// The member who becomes an owner, as the last one leaves.
+        new_owner: Option<UserId>,
     },
     /// The group has another name.
     Rename {
@@ -175,7 +177,7 @@ impl Content {
     pub fn users(&self) -> &[UserId] {
         match self {
             Self::Create { users, .. } | Self::Join { users } => users,
-            Self::Leave { user } | Self::SetRole { user, .. } => std::slice::from_ref(user),
+            Self::Leave { user, .. } | Self::SetRole { user, .. } => std::slice::from_ref(user),
             _ => &[],
         }
     }
@@ -192,6 +194,14 @@ impl Content {
     pub fn role(&self) -> Option<Role> {
         match self {
             Self::SetRole { role, .. } => Some(*role),
+            _ => None,
+        }
+    }
+
+    /// Returns the member who becomes an owner, as the last one leaves.
+    pub fn new_owner(&self) -> Option<&UserId> {
+        match self {
+            Self::Leave { new_owner, .. } => new_owner.as_ref(),
             _ => None,
         }
     }
@@ -330,6 +340,9 @@ pub struct Entry {
     /// The new role of the user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
+    /// The member who becomes an owner, as the last one leaves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_owner: Option<UserId>,
     /// What members of a new group may read of the time before they join.
     #[serde(skip_serializing_if = "History::is_default")]
     pub history: History,

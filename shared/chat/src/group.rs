@@ -194,39 +194,21 @@ impl Group {
             };
             *changed = seq.max(*changed);
         }
-        match entry.kind {
-            Kind::Create => {
-                self.history = entry.history;
-                let creator = entry
-                    .users
-                    .first()
-                    .and_then(|user| self.members.get_mut(user));
-                if let Some(creator) = creator {
-                    creator.owner_seq = creator.owner_seq.max(seq);
-                }
-            }
-            Kind::Leave => self.hand_over(seq),
-            _ => {}
+        let creator = entry.users.first().filter(|_| entry.kind == Kind::Create);
+        for user in creator.into_iter().chain(&entry.new_owner) {
+            let membership = self.members.entry(user.clone()).or_default();
+            membership.owner_seq = seq.max(membership.owner_seq);
+        }
+        if entry.kind == Kind::Create {
+            self.history = entry.history;
         }
         if let Some(title) = entry.title.as_ref().filter(|_| seq > self.title_seq) {
             (self.title, self.title_seq) = (Some(title.clone()), seq);
         }
     }
 
-    /// Makes the longest member an owner, if there is none.
-    fn hand_over(&mut self, seq: i64) {
-        let mut members = self.members.values_mut().filter(|it| it.is_member());
-        if members.any(|member| member.role() == Role::Owner) {
-            return;
-        }
-        let members = self.members.values_mut().filter(|it| it.is_member());
-        if let Some(longest) = members.min_by_key(|member| member.joined_seq) {
-            longest.owner_seq = seq;
-        }
-    }
-
     /// Checks that an entry may follow those of which this group is made. Returns what it says then: an invitation
-    /// leaves out who is in the group already.
+    /// leaves out who is in the group already, and the last owner who leaves names the next one.
     ///
     /// # Errors
     ///
@@ -252,7 +234,7 @@ impl Group {
         if !sender.is_member() {
             return Err(not_yours());
         }
-        let leaves = matches!(content, Content::Leave { user } if *user == draft.sender_id);
+        let leaves = matches!(content, Content::Leave { user, .. } if *user == draft.sender_id);
         if content.needs_owner() && !leaves && sender.role() != Role::Owner {
             return Err(Rejection::new(
                 Code::Forbidden,
@@ -261,7 +243,7 @@ impl Group {
         }
         match content {
             Content::Join { users } => self.permit_join(users, max_members).map(Cow::Owned),
-            Content::Leave { user } if !self.has(user) => Err(not_a_member()),
+            Content::Leave { user, .. } => self.permit_leave(user).map(Cow::Owned),
             Content::SetRole { user, role } => self
                 .permit_role(user, *role)
                 .map(|()| Cow::Borrowed(content)),
@@ -277,6 +259,24 @@ impl Group {
         }
         check_size(self.members().count() + users.len(), max_members)?;
         Ok(Content::Join { users })
+    }
+
+    /// The next owner is part of the entry: a projection that is ahead in some members only could not tell who
+    /// was the longest one.
+    fn permit_leave(&self, user: &UserId) -> Result<Content, Rejection> {
+        if !self.has(user) {
+            return Err(not_a_member());
+        }
+        let remaining = || self.members().filter(|(member, _)| *member != user);
+        let new_owner = if remaining().any(|(_, it)| it.role() == Role::Owner) {
+            None
+        } else {
+            remaining().min_by_key(|(_, it)| it.joined_seq)
+        };
+        Ok(Content::Leave {
+            user: user.clone(),
+            new_owner: new_owner.map(|(member, _)| member.clone()),
+        })
     }
 
     fn permit_role(&self, user: &UserId, role: Role) -> Result<(), Rejection> {

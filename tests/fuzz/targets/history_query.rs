@@ -84,6 +84,7 @@ fn entry(query: &Query, seq: i64) -> Entry {
         users: Vec::new(),
         title: None,
         role: None,
+        new_owner: None,
         history: History::default(),
         edited_seq: None,
         deleted_seq: None,

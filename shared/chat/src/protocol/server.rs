@@ -220,6 +220,7 @@ mod tests {
             users: Vec::new(),
             title: None,
             role: None,
+            new_owner: None,
             history: History::default(),
             message: "\u{1}".repeat(Text::MAX_BYTES),
             timestamp: "2026-11-22T11:15:03.123Z".to_owned(),

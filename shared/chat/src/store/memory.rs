@@ -52,6 +52,7 @@ impl Tail {
             users: content.users().to_vec(),
             title: content.title().cloned(),
             role: content.role(),
+            new_owner: content.new_owner().cloned(),
             history: content.history(),
             message: content.message().to_owned(),
             timestamp: timestamp::format(timestamp),

@@ -30,6 +30,8 @@ pub(super) struct StoredEntry {
     pub(super) title: Option<Title>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) role: Option<Role>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) new_owner: Option<UserId>,
     #[serde(default, skip_serializing_if = "History::is_default")]
     pub(super) history: History,
     pub(super) message: String,
@@ -84,6 +86,7 @@ impl From<StoredEntry> for Entry {
             users: stored.users,
             title: stored.title,
             role: stored.role,
+            new_owner: stored.new_owner,
             history: stored.history,
             message: stored.message,
             timestamp: stored.timestamp,
