@@ -1,5 +1,5 @@
 //! Measures the chat: `cargo measure bench`, or only some parts of it:
-//! `cargo measure bench messages posts pages compare compare-long start sizes scale load fair`.
+//! `cargo measure bench messages posts pages compare compare-long start sizes scale load fair groups`.
 //!
 //! - [`messages`]: send to receive, with one pair and with many, beside an insert and a bare echo
 //! - [`posts`]: a post to a connection through the AWS SDK, and by hand
@@ -13,6 +13,7 @@
 //! - [`load`]: the whole chat with 10,000 open connections, cut at once, with 200 senders in one
 //!   conversation, and beside a slow reader; with the memory of each process
 //! - [`fair`]: sends of other users before a flood of one user, and during it
+//! - [`groups`]: messages to groups of 10, 100 and 1,000 members, beside a loop of posts
 //! - [`mode`]: a process per event, or many events in one process
 //! - [`echo`]: an echo server to compare with
 //! - [`cpu`]: the CPU time of processes
@@ -28,6 +29,7 @@ mod cpu;
 mod echo;
 mod fair;
 mod figures;
+mod groups;
 mod list;
 mod load;
 mod messages;
@@ -45,7 +47,7 @@ use figures::Report;
 use mode::Mode;
 
 /// The parts of the benchmark.
-const PARTS: [&str; 11] = [
+const PARTS: [&str; 12] = [
     "messages",
     "posts",
     "pages",
@@ -57,6 +59,7 @@ const PARTS: [&str; 11] = [
     "scale",
     "load",
     "fair",
+    "groups",
 ];
 
 #[tokio::main]
@@ -108,6 +111,9 @@ async fn in_mode(mode: Mode, wanted: &impl Fn(&[&str]) -> bool) {
     }
     if wanted(&["fair"]) {
         fair::run(mode).await;
+    }
+    if wanted(&["groups"]) {
+        groups::run(mode).await;
     }
     if wanted(&["compare"]) {
         compare::run(mode, Conversations::Short).await;

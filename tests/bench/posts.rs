@@ -68,7 +68,7 @@ async fn start_endpoint() -> String {
 }
 
 /// Returns the client that the functions use.
-fn push(endpoint: &str) -> Push {
+pub fn push(endpoint: &str) -> Push {
     let aws = AwsConfig {
         region: REGION.to_owned(),
         access_key_id: "local".to_owned(),
