@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::server;
 
@@ -62,6 +62,8 @@ pub enum Fault {
     Refuse(Document),
     /// The server executes it, and the connection ends before the reply.
     LoseReply,
+    /// The server gets it when the sender of this sends or is dropped, whether the client still waits or not.
+    Hold(oneshot::Receiver<()>),
 }
 
 impl Relay {
@@ -159,6 +161,7 @@ async fn forward_commands(
                 continue;
             }
             Some(Fault::LoseReply) => *replies.lost.lock() = Some(message.id()),
+            Some(Fault::Hold(release)) => release.await.unwrap_or_default(),
             None => {}
         }
         server.write_all(&message.0).await?;

@@ -12,8 +12,9 @@ use futures_util::future::join_all;
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
 use tests::function::Function;
-use tests::{TIMEOUT, server};
-use tokio::sync::Barrier;
+use tests::relay::{Fault, Relay};
+use tests::{TIMEOUT, server, until};
+use tokio::sync::{Barrier, oneshot};
 
 use super::{create, frame};
 
@@ -164,4 +165,46 @@ async fn a_process_that_trusts_its_memory_looks_again_before_it_refuses() {
         .await;
     assert!(refused.is_err());
     inviting.database().drop().await.expect("dropped");
+}
+
+#[tokio::test]
+async fn the_late_record_of_a_removal_does_not_remove_who_has_joined_again() {
+    let (uri, database) = (server::uri().await, server::database_name());
+    let store = server::migrated_store(uri, &database)
+        .await
+        .expect("a store");
+    let relay = Relay::start(uri).await;
+    let slow = Function::send_message(&relay.uri, &database).await;
+    let other = Function::send_message(uri, &database).await;
+    let created = slow.reply("a", &create("t", &["b"], "g")).await;
+    let group = created["conversation_id"].as_str().expect("an id");
+    let frame = |action: &str, mut fields: Value| {
+        fields["client_message_id"] = json!(action);
+        frame(action, group, fields)
+    };
+    let (release, released) = oneshot::channel();
+    relay.fail("update", "members", Fault::Hold(released));
+    let remove = frame("removeMember", json!({"user_id": "b"}));
+    let rejoin = async {
+        until(async || log(&store, group).await.len() == 2).await;
+        let invite = frame("invite", json!({"users": ["b"]}));
+        assert_eq!(answer(&other, "a", &invite).await["seq"], 3);
+        release.send(()).expect("the record waits");
+    };
+    let (removed, ()) = tokio::join!(answer(&slow, "a", &remove), rejoin);
+    assert_eq!(removed["seq"], 2);
+    let members = store.database().collection::<Document>("members");
+    let row = members.find_one(doc! {"conversation_id": group, "user_id": "b"});
+    let row = row.await.expect("found").expect("a row");
+    let seq = |field| row.get_i64(field).expect("a number");
+    assert_eq!((seq("left_seq"), seq("joined_seq")), (2, 3));
+    // One knows the removal only, one the return, one nothing.
+    let fresh = Function::send_message(uri, &database).await;
+    for (seq, process) in (4..).zip([&slow, &other, &fresh]) {
+        let message = json!({"message": "m", "client_message_id": format!("m-{seq}")});
+        let message = super::frame("sendMessage", group, message);
+        let sent = answer(process, "b", &message).await;
+        assert_eq!((&sent["type"], &sent["seq"]), (&json!("ack"), &json!(seq)));
+    }
+    store.database().drop().await.expect("dropped");
 }
