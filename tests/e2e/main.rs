@@ -2,6 +2,7 @@
 //! real database server. Each test has a chat on its own ports with its own database.
 //!
 //! - [`chat`]: messages arrive on every device, from old clients and new ones
+//! - [`admin`]: the operator's program
 //! - [`append`]: appending by several processes: operations, hints, lost replies, conflicts
 //! - [`changes`]: edits and deletions
 //! - [`groups`]: groups, their members and their fence
@@ -32,6 +33,7 @@
 //! - [`baseline`]: the programs that the benchmarks compare the chat with
 //! - [`program`]: `cargo local` as a program: arguments, start, end
 
+mod admin;
 mod append;
 mod auth;
 mod auth_local;

@@ -5,6 +5,7 @@
 //! - [`launch`]: the command line of the local gateway, on any template
 //! - [`gateway`]: the local gateway as a running process
 //! - [`chat`]: the whole chat: a local gateway and a database
+//! - [`admin`]: the operator's program
 //! - [`function`]: one process of a function, without a gateway
 //! - [`messages`]: long conversations and lists, inserted directly
 //! - [`issuer`]: an issuer of tokens
@@ -20,6 +21,7 @@
 //! - [`ministack`]: an emulator of AWS as a process
 //! - [`sam`]: builds, deploys and deletes with the SAM CLI, as the README says
 
+pub mod admin;
 pub mod baseline;
 pub mod chat;
 pub mod client;

@@ -26,7 +26,7 @@ pub fn folder() -> &'static Path {
 pub fn deployed() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
-        let others = ["tests", "local-gateway", "chat-local"];
+        let others = ["tests", "local-gateway", "chat-local", "chat-admin"];
         let others = others.iter().flat_map(|package| ["--exclude", package]);
         run(build().args(["--release", "--bins"]).args(others));
         own_folder().with_file_name("release")

@@ -165,6 +165,12 @@ impl Running {
         startup.start().await
     }
 
+    /// Returns the base URL of the `@connections` API; `None` without a WebSocket API.
+    pub fn management_endpoint(&self) -> Option<String> {
+        let api = self.gateway.template.websocket.as_ref()?;
+        Some(format!("http://{}/{}", self.websocket, api.stage.name))
+    }
+
     /// Returns the addresses for the start-up screen, a line each.
     pub fn addresses(&self) -> String {
         let (ws, http) = (&self.websocket, &self.http);
@@ -173,7 +179,9 @@ impl Running {
         if let Some(api) = &template.websocket {
             let stage = &api.stage.name;
             lines.push(format!("  WebSocket     ws://{ws}/{stage}"));
-            lines.push(format!("  @connections  http://{ws}/{stage}"));
+        }
+        if let Some(endpoint) = self.management_endpoint() {
+            lines.push(format!("  @connections  {endpoint}"));
         }
         if let Some(api) = &template.http {
             let stage = match api.stage.name.as_str() {

@@ -59,11 +59,12 @@ async fn serve(arguments: Arguments) -> Result<()> {
         tracing::warn!("{}", auth::OFF);
     }
     let mut interrupt = Interrupt::listen()?;
-    let (running, database) = tokio::select! {
+    let (running, mut database) = tokio::select! {
         started = start(startup, database) => started?,
         // The supervisors stop all programs when this process exits.
         () = interrupt.wait() => return Ok(()),
     };
+    database.announce(running.management_endpoint().unwrap_or_default())?;
     println!("\n{}", running.addresses());
     screen::show(&authorization, &running.websocket, &running.http)?;
     println!("\n  Ctrl-C stops everything.\n");

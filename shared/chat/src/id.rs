@@ -66,7 +66,7 @@ impl fmt::Display for UserId {
 ///   marks the end of the first id, so no separators inside ids make two pairs collide.
 /// - Of a group: `group:` and 22 characters of base64, a hash of its creator and of the creator's own id for it. So
 ///   a group that is created again by a resend is the same.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ConversationId(String);
 

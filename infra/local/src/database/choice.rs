@@ -10,6 +10,7 @@ use local_gateway::process::supervise::this_program;
 
 use super::own::{Database, ping, uri};
 use super::server::Server;
+use crate::running::{self, Announcement, RunningChat};
 
 /// Flags of the database.
 #[derive(Args)]
@@ -39,7 +40,15 @@ pub struct Choice {
 
 /// A database that responds.
 pub struct ChatDatabase {
-    own: Option<Database>,
+    own: Option<Own>,
+}
+
+/// A server of our own, with the file that says where it is.
+struct Own {
+    database: Database,
+    name: String,
+    data: PathBuf,
+    announcement: Option<Announcement>,
 }
 
 impl Choice {
@@ -88,7 +97,7 @@ impl Choice {
             return Ok(ChatDatabase { own: None });
         };
         let server = Server::find_or_install().await?;
-        let data = self.flags.data.unwrap_or_else(|| home.join(".local"));
+        let data = self.flags.data.unwrap_or_else(|| home.join(running::DATA));
         std::fs::create_dir_all(&data)
             .with_context(|| format!("cannot make {}", data.display()))?;
         let folder = data.canonicalize()?.join(server.folder_name());
@@ -96,16 +105,39 @@ impl Choice {
         let number = port.local_addr()?.port();
         drop(port);
         let fresh = self.flags.fresh;
-        let own = Database::start(&server, &this_program()?, &folder, number, fresh).await?;
+        let database = Database::start(&server, &this_program()?, &folder, number, fresh).await?;
+        let own = Own {
+            database,
+            name: self.flags.database,
+            data,
+            announcement: None,
+        };
         Ok(ChatDatabase { own: Some(own) })
     }
 }
 
 impl ChatDatabase {
+    /// Lets `chat-admin` find the chat, if the database is a server of our own. Nobody else knows its port.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn announce(&mut self, management_endpoint: String) -> Result<()> {
+        if let Some(own) = &mut self.own {
+            let chat = RunningChat {
+                uri: own.database.uri.clone(),
+                database: own.name.clone(),
+                management_endpoint,
+            };
+            own.announcement = Some(chat.announce(&own.data)?);
+        }
+        Ok(())
+    }
+
     /// Waits until a server of our own has ended by itself.
     pub async fn wait(&mut self) -> anyhow::Error {
         match &mut self.own {
-            Some(database) => database.wait().await,
+            Some(own) => own.database.wait().await,
             // The server behind MONGODB_URI is not ours to watch.
             None => std::future::pending().await,
         }
@@ -118,7 +150,10 @@ impl ChatDatabase {
     /// It cannot be waited for.
     pub async fn shutdown(self) -> Result<()> {
         match self.own {
-            Some(mut database) => database.shutdown().await,
+            Some(mut own) => {
+                drop(own.announcement);
+                own.database.shutdown().await
+            }
             None => Ok(()),
         }
     }

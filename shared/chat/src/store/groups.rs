@@ -133,24 +133,54 @@ impl Store {
             projected_seq: members_seq,
         };
         if tail.seq > members_seq {
-            // Few, and by the index on the kinds on any database.
-            let of_kind = |kind: &&str| {
-                doc! {
-                    "conversation_id": conversation_id.as_str(),
-                    "kind": *kind,
-                    "seq": {"$gt": members_seq},
-                }
-            };
-            let kinds: Vec<Document> = Kind::OF_GROUPS.iter().map(of_kind).collect();
-            let mut changes = self
-                .find_entries(doc! {"$or": kinds}, None, deadline)
-                .await?;
-            changes.sort_by_key(|entry| entry.seq);
-            for entry in changes {
-                known.group.apply(&entry.into());
+            for change in self
+                .changes_after(conversation_id, members_seq, deadline)
+                .await?
+            {
+                known.group.apply(&change);
             }
         }
         Ok((known, tail))
+    }
+
+    /// Returns the entries after a number that change a group, in order.
+    async fn changes_after(
+        &self,
+        conversation_id: &ConversationId,
+        seq: i64,
+        deadline: Deadline,
+    ) -> Result<Vec<Entry>> {
+        // Few, and by the index on the kinds on any database.
+        let of_kind = |kind: &&str| {
+            doc! {
+                "conversation_id": conversation_id.as_str(),
+                "kind": *kind,
+                "seq": {"$gt": seq},
+            }
+        };
+        let kinds: Vec<Document> = Kind::OF_GROUPS.iter().map(of_kind).collect();
+        let mut changes = self
+            .find_entries(doc! {"$or": kinds}, None, deadline)
+            .await?;
+        changes.sort_by_key(|entry| entry.seq);
+        Ok(changes.into_iter().map(Entry::from).collect())
+    }
+
+    /// Writes the whole projection of a group again, from all entries that have changed it. No number becomes smaller.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`](crate::Error::Unavailable): it may be half done, and may be repeated.
+    pub async fn rebuild_group(
+        &self,
+        conversation_id: &ConversationId,
+        deadline: Deadline,
+    ) -> Result<()> {
+        let mut known = KnownGroup::default();
+        for change in self.changes_after(conversation_id, 0, deadline).await? {
+            known.group.apply(&change);
+        }
+        self.project(conversation_id, &mut known, deadline).await
     }
 
     async fn find_projection(
@@ -219,7 +249,7 @@ impl Store {
         let id = conversation_id.as_str();
         let title = group.title.as_ref().map(Title::as_str);
         let history = bson::serialize_to_bson(&group.history).expect("a string");
-        let newer = doc! {"title_seq": {"$gte": group.title_seq}};
+        let newer = doc! {"title_seq": {"$gt": group.title_seq}};
         let updates = vec![
             doc! {"q": {"_id": id}, "u": {"$setOnInsert": {"members_seq": 0_i64}}, "upsert": true},
             doc! {

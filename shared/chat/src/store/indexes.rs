@@ -10,37 +10,40 @@ use mongodb::{Database, IndexModel};
 use super::{CONNECTIONS, MEMBERS, MESSAGES, RATE_LIMITS};
 use crate::{Error, Result};
 
+/// Returns the indexes of each collection.
+pub fn all() -> [(&'static str, Vec<IndexModel>); 4] {
+    [
+        (MESSAGES, messages().into()),
+        (CONNECTIONS, connections().into()),
+        (MEMBERS, members().into()),
+        (RATE_LIMITS, rate_limits().into()),
+    ]
+}
+
 /// Creates the indexes that are missing.
 ///
 /// # Errors
 ///
 /// [`Error::Unavailable`].
 pub async fn create(database: &Database) -> Result<()> {
-    for (operation, collection, indexes) in [
-        (
-            "making of the indexes of messages",
-            MESSAGES,
-            &messages()[..],
-        ),
-        (
-            "making of the indexes of connections",
-            CONNECTIONS,
-            &connections(),
-        ),
-        ("making of the indexes of members", MEMBERS, &members()),
-        (
-            "making of the index of rate limits",
-            RATE_LIMITS,
-            &rate_limits(),
-        ),
-    ] {
+    for (collection, indexes) in all() {
         database
             .collection::<Document>(collection)
-            .create_indexes(indexes.iter().cloned())
+            .create_indexes(indexes)
             .await
-            .map_err(Error::unavailable(operation))?;
+            .map_err(Error::unavailable(making(collection)))?;
     }
     Ok(())
+}
+
+/// Returns the operation for a collection, in errors.
+fn making(collection: &str) -> &'static str {
+    match collection {
+        MESSAGES => "making of the indexes of messages",
+        CONNECTIONS => "making of the indexes of connections",
+        MEMBERS => "making of the indexes of members",
+        _ => "making of the index of rate limits",
+    }
 }
 
 /// The first two are unique, and the delivery contract rests on that. They leave out documents of the old

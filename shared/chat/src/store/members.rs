@@ -36,19 +36,23 @@ const REMEMBERED: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
 
 /// The document of a user in a conversation.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Member {
+pub struct Member {
     pub(super) _id: ObjectId,
-    pub(super) conversation_id: ConversationId,
-    pub(super) user_id: UserId,
+    /// The conversation.
+    pub conversation_id: ConversationId,
+    /// The user.
+    pub user_id: UserId,
     /// Whether the user has ever written in it.
     #[serde(default)]
-    pub(super) wrote: bool,
+    pub wrote: bool,
+    /// How far the user has it.
     #[serde(flatten)]
-    pub(super) marks: Marks,
+    pub marks: Marks,
     /// The membership in a group.
     #[serde(flatten)]
-    pub(super) membership: Membership,
-    pub(super) last_seq: i64,
+    pub membership: Membership,
+    /// The newest message has this number, or a larger one.
+    pub last_seq: i64,
     pub(super) last_at: bson::DateTime,
 }
 

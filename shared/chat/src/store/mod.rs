@@ -15,6 +15,7 @@
 //! - `rate_limits`: the rate limits of a user, each a `token_bucket` in one document
 //! - `config`: the connection string, and the settings of the driver that follow
 //! - `connection_string`: options that are ignored, and the mistake in a connection string
+//! - [`inspect`]: documents as they are stored, for the operator's program
 //! - `filter`: filters that are short ranges on any database
 //! - `batch`: several requests of a process served by one operation
 
@@ -27,6 +28,7 @@ mod connections;
 mod filter;
 mod groups;
 pub mod indexes;
+pub mod inspect;
 mod list;
 mod members;
 mod memory;
@@ -63,7 +65,8 @@ pub use config::{StoreConfig, client_options};
 pub use connections::Connection;
 pub use list::{ListCursor, ListPage, ListedConversation, ListedWith};
 pub(crate) use members::Hints;
-use members::{Member, Written};
+pub use members::Member;
+use members::Written;
 pub use page::{Page, Range, View};
 pub use rate_limits::Limited;
 use rate_limits::TokenBucket;

@@ -24,9 +24,9 @@ use crate::{Deadline, Result, UserId};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct User {
     _id: UserId,
-    last_seen: Option<bson::DateTime>,
+    pub(super) last_seen: Option<bson::DateTime>,
     #[serde(flatten)]
-    settings: Settings,
+    pub(super) settings: Settings,
 }
 
 /// Whether a user is here, as others see it.
@@ -174,7 +174,7 @@ impl Store {
         Ok(others.iter().map(presence).collect())
     }
 
-    async fn find_users(
+    pub(super) async fn find_users(
         &self,
         users: &[UserId],
         deadline: Deadline,

@@ -1,0 +1,179 @@
+//! Open connections: who is online, and the end of a user's connections.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use chat::{Connection, Deadline, Push, Store, UserId, timestamp};
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::TryStreamExt;
+use serde::Serialize;
+
+use crate::outcome::Outcome;
+use crate::output::Output;
+
+/// Time limit of a step.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A user who is online.
+#[derive(Serialize)]
+struct Online {
+    user_id: String,
+    connections: usize,
+    /// Those of clients that know every kind of frame.
+    modern: usize,
+    /// When the first of them opened.
+    since: String,
+    endpoint: String,
+}
+
+/// Lists the users who have a connection, those who came last first.
+///
+/// # Errors
+///
+/// The database fails.
+pub async fn online(store: &Store, since: Option<TimeDelta>, output: Output) -> Result<Outcome> {
+    let now = Utc::now();
+    let mut rows = Box::pin(store.inspect_connections().await?);
+    let mut users: BTreeMap<(UserId, String), Vec<Connection>> = BTreeMap::new();
+    while let Some(row) = rows.try_next().await? {
+        if row.is_live(now) {
+            let key = (row.user_id.clone(), row.endpoint.clone());
+            users.entry(key).or_default().push(row);
+        }
+    }
+    let mut online: Vec<Online> = users
+        .into_iter()
+        .map(|((user, endpoint), connections)| summary(user, endpoint, &connections))
+        .collect();
+    let from = since.map(|since| timestamp::format(now - since));
+    online.retain(|user| from.as_ref().is_none_or(|from| user.since >= *from));
+    online.sort_by(|a, b| b.since.cmp(&a.since));
+    let heading = ["user", "connections", "modern", "since", "endpoint"];
+    output.rows(heading, &online, |row| {
+        [
+            row.user_id.clone(),
+            row.connections.to_string(),
+            row.modern.to_string(),
+            row.since.clone(),
+            row.endpoint.clone(),
+        ]
+    })?;
+    Ok(Outcome::Good)
+}
+
+fn summary(user: UserId, endpoint: String, connections: &[Connection]) -> Online {
+    let opened = connections.iter().map(Connection::connected_at).min();
+    Online {
+        user_id: user.to_string(),
+        connections: connections.len(),
+        modern: connections.iter().filter(|it| it.modern).count(),
+        since: timestamp::format(opened.unwrap_or_default()),
+        endpoint,
+    }
+}
+
+/// A connection of a user.
+#[derive(Serialize)]
+pub struct Listed {
+    connection_id: String,
+    /// `open`, `gone`, or `unknown` where the gateway was not asked.
+    state: &'static str,
+    modern: bool,
+    connected_at: String,
+    endpoint: String,
+}
+
+/// Lists the connections of a user, with their state at the gateway if that is known.
+///
+/// # Errors
+///
+/// The database fails.
+pub async fn of_user(
+    store: &Store,
+    push: Option<&Push>,
+    user: &UserId,
+    now: DateTime<Utc>,
+) -> Result<Vec<Listed>> {
+    let deadline = Deadline::after(TIMEOUT);
+    let rows = store
+        .open_connections_of(std::slice::from_ref(user), deadline)
+        .await?;
+    let (open, gone) = match push {
+        Some(push) => push.look_up_all(rows.clone(), now, deadline).await,
+        None => (Vec::new(), Vec::new()),
+    };
+    let is_in = |list: &[Connection], row: &Connection| {
+        let mut list = list.iter();
+        list.any(|it| it.connection_id == row.connection_id)
+    };
+    let listed = rows.iter().map(|row| Listed {
+        connection_id: row.connection_id.as_str().to_owned(),
+        state: match (is_in(&open, row), is_in(&gone, row)) {
+            (true, _) => "open",
+            (_, true) => "gone",
+            _ => "unknown",
+        },
+        modern: row.modern,
+        connected_at: timestamp::format(row.connected_at()),
+        endpoint: row.endpoint.clone(),
+    });
+    Ok(listed.collect())
+}
+
+/// Prints connections.
+///
+/// # Errors
+///
+/// Standard output is closed.
+pub fn print(connections: &[Listed], output: Output) -> Result<()> {
+    let heading = ["connection", "state", "modern", "connected at", "endpoint"];
+    output.rows(heading, connections, |row| {
+        [
+            row.connection_id.clone(),
+            row.state.to_owned(),
+            row.modern.to_string(),
+            row.connected_at.clone(),
+            row.endpoint.clone(),
+        ]
+    })
+}
+
+/// Closes all connections of a user and deletes their rows; without `confirm`, says which.
+///
+/// # Errors
+///
+/// The database or the gateway fails.
+pub async fn kick(
+    store: &Store,
+    push: &Push,
+    user: &UserId,
+    confirm: bool,
+    output: Output,
+) -> Result<Outcome> {
+    let now = Utc::now();
+    let deadline = Deadline::after(TIMEOUT);
+    let users = std::slice::from_ref(user);
+    let rows = store.open_connections_of(users, deadline).await?;
+    print(&of_user(store, Some(push), user, now).await?, output)?;
+    if !confirm {
+        eprintln!(
+            "{} connections would be closed; --confirm closes them",
+            rows.len()
+        );
+        return Ok(Outcome::Good);
+    }
+    let closed = push.close_all(rows.clone(), now, deadline).await;
+    store.delete_connections(&closed, deadline).await?;
+    let seen = closed.iter().map(|_| (user.clone(), now)).take(1);
+    store.record_seen(seen.collect(), deadline).await?;
+    if closed.len() < rows.len() {
+        bail!(
+            "{} of {} connections are closed; run it again",
+            closed.len(),
+            rows.len()
+        );
+    }
+    eprintln!("{} connections are closed", closed.len());
+    Ok(Outcome::Good)
+}

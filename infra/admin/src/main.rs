@@ -1,0 +1,175 @@
+//! `chat-admin`: what those who run the chat ask of it.
+//!
+//! - `deployment`: finds the database and the gateway
+//! - `output`, `outcome`: what is printed, and the exit status
+//! - `status`: whether the deployment is whole
+//! - `user`, `connections`: what is known of a user, and who is online
+//! - `conversation`: one conversation
+//! - `verify`: whether the data is what the chat promises
+
+mod connections;
+mod conversation;
+mod deployment;
+mod outcome;
+mod output;
+mod status;
+mod user;
+mod verify;
+
+use anyhow::{Context, Result};
+use chat::UserId;
+use chrono::TimeDelta;
+use clap::{Parser, Subcommand};
+
+use deployment::Deployment;
+use outcome::Outcome;
+use output::Output;
+
+/// Looks into a MeetMe chat.
+///
+/// The environment names the chat as it does for the functions: MONGODB_URI or MONGODB_SECRET_ARN, MONGODB_DATABASE,
+/// and for what concerns open connections MANAGEMENT_ENDPOINT with AWS_REGION and credentials. Without it, the chat is
+/// the one that cargo local runs in this checkout.
+///
+/// Nothing is changed without --confirm. The exit status is 0 if all is well, 1 if something is wrong, and 2 if that
+/// cannot be told.
+#[derive(Parser)]
+#[command(name = "chat-admin", version)]
+struct Arguments {
+    /// Print JSON, one object a line
+    #[arg(long, global = true)]
+    json: bool,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Say whether database, indexes, migration and gateway are as they should be, and how much there is
+    Status,
+    /// Show a user: connections, settings, conversations with marks and unread messages
+    User {
+        /// The user
+        user: String,
+    },
+    /// List who is online
+    Online {
+        /// Only users who have come within this time: 90s, 5m, 2h
+        #[arg(long, value_name = "TIME", value_parser = duration)]
+        since: Option<TimeDelta>,
+    },
+    /// Close all connections of a user
+    #[command(after_help = "A user whose token is still valid may connect again at once.")]
+    Kick {
+        /// The user
+        user: String,
+        /// Close them; without this, they are only listed
+        #[arg(long)]
+        confirm: bool,
+    },
+    /// Show a conversation: its members with their marks, and its newest entries without their texts
+    #[command(after_help = "Examples:\n  chat-admin conversation ana ben\n  \
+        chat-admin conversation group:kB0yXW7Xw1yJ0QyYb8fN0A --limit 5 --texts")]
+    Conversation {
+        /// Its id, or its two users
+        #[arg(required = true, num_args = 1..=2)]
+        names: Vec<String>,
+        /// Entries
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+        /// Show texts too
+        #[arg(long)]
+        texts: bool,
+    },
+    /// Verify that the data is what the chat promises
+    #[command(
+        after_help = "Examples:\n  chat-admin verify\n  chat-admin verify --repair --confirm\n  \
+        chat-admin verify direct:3:ana:ben"
+    )]
+    Verify(verify::Flags),
+}
+
+/// Reads a number with `s`, `m`, `h` or `d`.
+fn duration(text: &str) -> Result<TimeDelta, String> {
+    let unit = text.chars().last().unwrap_or_default();
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return Err("give a number with s, m, h or d, as in 5m".to_owned()),
+    };
+    let number: i64 = text[..text.len() - 1]
+        .parse()
+        .map_err(|_| "give a whole number before the unit, as in 5m".to_owned())?;
+    let seconds = number.checked_mul(seconds);
+    let time = seconds.and_then(TimeDelta::try_seconds);
+    time.ok_or_else(|| "that is too long".to_owned())
+}
+
+#[tokio::main]
+async fn main() {
+    let status = match run(Arguments::parse()).await {
+        Ok(outcome) => outcome.into(),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            Outcome::UNKNOWN
+        }
+    };
+    // The driver still closes cursors, and panics if its runtime ends meanwhile.
+    std::process::exit(status);
+}
+
+async fn run(arguments: Arguments) -> Result<Outcome> {
+    let output = if arguments.json {
+        Output::Json
+    } else {
+        Output::Text
+    };
+    let deployment = Deployment::find()?;
+    let store = deployment.store().await?;
+    let user_id = |user: String| UserId::try_from(user).context("the user");
+    match arguments.command {
+        Command::Status => status::run(&store, deployment.push().ok().as_ref(), output).await,
+        Command::User { user } => {
+            let push = deployment.push().ok();
+            user::run(&store, push.as_ref(), &user_id(user)?, output).await
+        }
+        Command::Online { since } => connections::online(&store, since, output).await,
+        Command::Kick { user, confirm } => {
+            let push = deployment.push()?;
+            connections::kick(&store, &push, &user_id(user)?, confirm, output).await
+        }
+        Command::Conversation {
+            names,
+            limit,
+            texts,
+        } => {
+            let id = conversation::id(&names)?;
+            conversation::run(&store, &id, limit, texts, output).await
+        }
+        Command::Verify(flags) => verify::run(&store, &flags, output).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_time_has_a_unit() {
+        assert_eq!(duration("90s"), Ok(TimeDelta::seconds(90)));
+        assert_eq!(duration("2h"), Ok(TimeDelta::hours(2)));
+        for text in ["", "5", "m", "5 m", "1.5h", "5ä", "9223372036854775807d"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Whether a deployment is whole, part by part.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use chat::store::{CONNECTIONS, CONVERSATIONS, MEMBERS, MESSAGES, indexes};
+use chat::{Connection, ConnectionId, Deadline, Identity, Push, Store, UserId};
+use chrono::{TimeDelta, Utc};
+use futures_util::TryStreamExt;
+use mongodb::bson::{Document, doc, oid::ObjectId};
+use serde::Serialize;
+
+use crate::outcome::Outcome;
+use crate::output::Output;
+
+/// Time limit of the call to the gateway.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A part of the deployment.
+#[derive(Serialize)]
+struct Part {
+    part: &'static str,
+    /// `good`, `wrong`, or `unknown`.
+    state: &'static str,
+    detail: String,
+}
+
+impl Part {
+    fn new(part: &'static str, is_good: bool, detail: impl Into<String>) -> Self {
+        Self {
+            part,
+            state: if is_good { "good" } else { "wrong" },
+            detail: detail.into(),
+        }
+    }
+}
+
+/// Checks each part, and prints what it found with how much there is.
+///
+/// # Errors
+///
+/// The database fails.
+pub async fn run(store: &Store, push: Option<&Push>, output: Output) -> Result<Outcome> {
+    let parts = [
+        database(store).await?,
+        indexes(store).await?,
+        migration(store).await?,
+        gateway(push).await,
+        connections(store).await?,
+        messages(store).await?,
+    ];
+    output.rows(["part", "state", "detail"], &parts, |part| {
+        [
+            part.part.to_owned(),
+            part.state.to_owned(),
+            part.detail.clone(),
+        ]
+    })?;
+    let is_good = parts.iter().all(|part| part.state != "wrong");
+    Ok(Outcome::good_if(is_good))
+}
+
+async fn database(store: &Store) -> Result<Part> {
+    let start = Instant::now();
+    store.ping().await?;
+    let detail = format!("it answers in {} ms", start.elapsed().as_millis());
+    Ok(Part::new("database", true, detail))
+}
+
+async fn indexes(store: &Store) -> Result<Part> {
+    let mut missing = Vec::new();
+    for (collection, planned) in indexes::all() {
+        let collection = store.database().collection::<Document>(collection);
+        // A collection that does not exist has none.
+        let names = collection.list_index_names().await.unwrap_or_default();
+        let names: BTreeSet<String> = names.into_iter().collect();
+        let planned = planned.into_iter().filter_map(|index| index.options?.name);
+        missing.extend(planned.filter(|name| !names.contains(name)));
+    }
+    Ok(if missing.is_empty() {
+        Part::new("indexes", true, "all are there")
+    } else {
+        let detail = format!("missing: {}; run the migration", missing.join(", "));
+        Part::new("indexes", false, detail)
+    })
+}
+
+async fn migration(store: &Store) -> Result<Part> {
+    let messages = store.database().collection::<Document>(MESSAGES);
+    let unnumbered = messages.find_one(doc! {"conversation_id": {"$exists": false}});
+    Ok(if unnumbered.await?.is_none() {
+        Part::new("migration", true, "every message has its number")
+    } else {
+        let detail = "there are messages without a number: run the migration; it skips documents that are no messages";
+        Part::new("migration", false, detail)
+    })
+}
+
+/// Asks the gateway for a connection that nobody has.
+async fn gateway(push: Option<&Push>) -> Part {
+    let Some(push) = push else {
+        return Part {
+            part: "gateway",
+            state: "unknown",
+            detail: "set MANAGEMENT_ENDPOINT, AWS_REGION and credentials to ask it".to_owned(),
+        };
+    };
+    let now = Utc::now();
+    let identity = Identity {
+        user_id: UserId::try_from("nobody".to_owned()).expect("a valid id"),
+        expires_at: None,
+    };
+    let nobody = Connection::new(
+        ConnectionId::from("AAAAAAAAAAAAAAA=".to_owned()),
+        identity,
+        push.endpoint().to_owned(),
+        now - TimeDelta::hours(1),
+    );
+    let asked = push.look_up_all(vec![nobody], now, Deadline::after(TIMEOUT));
+    let (_, gone) = asked.await;
+    let endpoint = push.endpoint();
+    if gone.is_empty() {
+        Part::new(
+            "gateway",
+            false,
+            format!("{endpoint} does not answer, or refuses the credentials"),
+        )
+    } else {
+        Part::new("gateway", true, format!("{endpoint} answers"))
+    }
+}
+
+async fn connections(store: &Store) -> Result<Part> {
+    let now = Utc::now();
+    let mut rows = Box::pin(store.inspect_connections().await?);
+    let (mut live, mut ended, mut users) = (0_u64, 0_u64, BTreeSet::new());
+    while let Some(row) = rows.try_next().await? {
+        if row.is_live(now) {
+            live += 1;
+            users.insert(row.user_id);
+        } else {
+            ended += 1;
+        }
+    }
+    let users = users.len();
+    let detail =
+        format!("{live} open, of {users} users; {ended} have ended and are still recorded");
+    Ok(Part::new(CONNECTIONS, true, detail))
+}
+
+async fn messages(store: &Store) -> Result<Part> {
+    let count = async |name: &str| {
+        let collection = store.database().collection::<Document>(name);
+        collection.estimated_document_count().await
+    };
+    let (entries, conversations) = (count(MESSAGES).await?, count(CONVERSATIONS).await?);
+    let members = count(MEMBERS).await?;
+    // The first four bytes of an id are its time in seconds.
+    let minute_ago = (Utc::now() - TimeDelta::minutes(1)).timestamp();
+    let mut id = [0; 12];
+    id[..4].copy_from_slice(&u32::try_from(minute_ago).unwrap_or_default().to_be_bytes());
+    let recent = store.database().collection::<Document>(MESSAGES);
+    let recent = recent.count_documents(doc! {"_id": {"$gte": ObjectId::from_bytes(id)}});
+    let detail = format!(
+        "about {entries} entries, {recent} in the last minute, {conversations} conversations, {members} memberships",
+        recent = recent.await?
+    );
+    Ok(Part::new("messages", true, detail))
+}

@@ -1,0 +1,120 @@
+//! What is known of a user.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use chat::store::{ListedConversation, ListedWith};
+use chat::{Deadline, Push, Store, UserId, timestamp};
+use chrono::Utc;
+use serde::Serialize;
+
+use crate::connections;
+use crate::outcome::Outcome;
+use crate::output::Output;
+
+/// Time limit of a step.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Direct conversations that are listed.
+const CONVERSATIONS: usize = 50;
+
+/// A user.
+#[derive(Serialize)]
+struct User<'a> {
+    user_id: &'a UserId,
+    last_seen: Option<String>,
+    receipts: bool,
+    presence: bool,
+}
+
+/// A conversation of a user.
+#[derive(Serialize)]
+struct Conversation {
+    conversation_id: String,
+    with: String,
+    newest_seq: i64,
+    read: i64,
+    delivered: i64,
+    unread: i64,
+    newest_at: String,
+}
+
+impl Conversation {
+    fn new(listed: &ListedConversation) -> Self {
+        Self {
+            conversation_id: listed.preview.conversation_id.to_string(),
+            with: match &listed.with {
+                ListedWith::Peer(peer) => peer.to_string(),
+                ListedWith::Group { title, .. } => title.as_str().to_owned(),
+            },
+            newest_seq: listed.newest_entry_seq,
+            read: listed.marks.read,
+            delivered: listed.marks.delivered,
+            unread: listed.unread,
+            newest_at: listed.preview.timestamp.clone(),
+        }
+    }
+}
+
+/// Prints when a user was last seen, the user's settings, connections, and newest conversations with their marks. No
+/// text is printed.
+///
+/// # Errors
+///
+/// The database fails.
+pub async fn run(
+    store: &Store,
+    push: Option<&Push>,
+    user: &UserId,
+    output: Output,
+) -> Result<Outcome> {
+    let deadline = Deadline::after(TIMEOUT);
+    let (last_seen, settings) = store.inspect_user(user, deadline).await?;
+    let page = store
+        .list(user, None, CONVERSATIONS, true, deadline)
+        .await?;
+    let about = User {
+        user_id: user,
+        last_seen: last_seen.map(timestamp::format),
+        receipts: settings.receipts,
+        presence: settings.presence,
+    };
+    output.line(&about, || {
+        let last_seen = about.last_seen.as_deref().unwrap_or("unknown");
+        let on = |is_on| if is_on { "on" } else { "off" };
+        let (receipts, presence) = (on(about.receipts), on(about.presence));
+        format!("{user}: last seen {last_seen}; receipts {receipts}, presence {presence}\n")
+    })?;
+    let connections = connections::of_user(store, push, user, Utc::now()).await?;
+    connections::print(&connections, output)?;
+    let conversations: Vec<Conversation> =
+        page.conversations.iter().map(Conversation::new).collect();
+    print(&conversations, output)?;
+    if page.next.is_some() {
+        eprintln!("the newest {CONVERSATIONS} direct conversations are listed; there are more");
+    }
+    Ok(Outcome::Good)
+}
+
+fn print(conversations: &[Conversation], output: Output) -> Result<()> {
+    let heading = [
+        "conversation",
+        "with",
+        "newest",
+        "read",
+        "delivered",
+        "unread",
+        "at",
+    ];
+    output.rows(heading, conversations, |row| {
+        [
+            row.conversation_id.clone(),
+            row.with.clone(),
+            row.newest_seq.to_string(),
+            row.read.to_string(),
+            row.delivered.to_string(),
+            row.unread.to_string(),
+            row.newest_at.clone(),
+        ]
+    })
+}

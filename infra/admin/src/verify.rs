@@ -1,0 +1,242 @@
+//! Verifies that the log and the documents beside it are what the chat promises.
+//!
+//! - [`scan`]: reads conversation by conversation
+//! - [`check`]: one conversation
+//! - [`changes`]: texts, and what changes them
+//! - [`damage`]: what can be wrong
+//! - [`mod@repair`]: what the log can restore
+//!
+//! The chat runs meanwhile: what was found is looked at once more some seconds later, when whoever was writing has
+//! finished.
+
+mod changes;
+mod check;
+mod damage;
+mod repair;
+mod scan;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use chat::store::MESSAGES;
+use chat::store::inspect::Part;
+use chat::{ConversationId, Store};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use mongodb::bson::Document;
+use serde::Serialize;
+use tokio::time::sleep_until;
+
+use crate::outcome::Outcome;
+use crate::output::Output;
+use damage::Damage;
+use repair::repair;
+use scan::{Found, Scan};
+
+/// Conversations that are remembered for a second look.
+const SUSPECTS: usize = 1_000;
+
+/// Flags of `verify`.
+#[derive(Args)]
+pub struct Flags {
+    /// Verify this conversation alone
+    #[arg(conflicts_with = "from")]
+    conversation: Option<String>,
+
+    /// Go on from this conversation, in the order of ids
+    #[arg(long, value_name = "CONVERSATION")]
+    from: Option<String>,
+
+    /// Restore from the log what it can restore; shows what that would be, without --confirm
+    #[arg(long)]
+    repair: bool,
+
+    /// Make the repairs
+    #[arg(long, requires = "repair")]
+    confirm: bool,
+
+    /// Look once more after so many seconds at what seems wrong: a message that is being written is whole by then
+    #[arg(long, value_name = "SECONDS", default_value_t = 15)]
+    settle: u64,
+}
+
+/// A line of the report.
+#[derive(Serialize)]
+struct Line<'a> {
+    conversation_id: &'a ConversationId,
+    #[serde(flatten)]
+    damage: &'a Damage,
+    repair: &'static str,
+}
+
+/// A verification under way.
+struct Verification<'a> {
+    store: &'a Store,
+    flags: &'a Flags,
+    output: Output,
+    progress: ProgressBar,
+    suspects: Vec<ConversationId>,
+    last_suspected: Instant,
+    conversations: u64,
+    entries: u64,
+    damages: u64,
+    repaired: u64,
+}
+
+/// Verifies all conversations, or some.
+///
+/// # Errors
+///
+/// The database fails. The sentence names the conversation from which to go on.
+pub async fn run(store: &Store, flags: &Flags, output: Output) -> Result<Outcome> {
+    let part = match (&flags.conversation, &flags.from) {
+        (Some(one), _) => Part::One(one.clone().into()),
+        (None, from) => Part::From(from.clone().map(ConversationId::from)),
+    };
+    let mut verification = Verification {
+        store,
+        flags,
+        output,
+        progress: progress(store, &part).await,
+        suspects: Vec::new(),
+        last_suspected: Instant::now(),
+        conversations: 0,
+        entries: 0,
+        damages: 0,
+        repaired: 0,
+    };
+    verification.scan(&part).await?;
+    verification.summarize();
+    Ok(Outcome::good_if(
+        verification.damages == verification.repaired,
+    ))
+}
+
+/// Returns a bar on standard error, which is not shown where that is no terminal.
+async fn progress(store: &Store, part: &Part) -> ProgressBar {
+    let entries = store.database().collection::<Document>(MESSAGES);
+    let count = match part {
+        Part::From(None) => entries.estimated_document_count().await.ok(),
+        _ => None,
+    };
+    let bar = match count {
+        Some(count) => ProgressBar::new(count).with_style(style(
+            "{human_pos} of {human_len} entries, {per_sec}, {eta} left",
+        )),
+        None => ProgressBar::no_length().with_style(style("{human_pos} entries, {per_sec}")),
+    };
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the template is well-formed")
+}
+
+impl Verification<'_> {
+    async fn scan(&mut self, part: &Part) -> Result<()> {
+        let mut scan = Scan::start(self.store, part).await?;
+        loop {
+            let id = scan.next_id().cloned();
+            let next = tokio::select! {
+                next = scan.next() => next,
+                _ = tokio::signal::ctrl_c() => return self.interrupted(id).await,
+            };
+            match next {
+                Ok(Some(found)) => self.found(found).await?,
+                Ok(None) => break,
+                Err(error) => bail!("{}{}", error.chain(), go_on(id)),
+            }
+        }
+        self.look_again().await
+    }
+
+    async fn found(&mut self, found: Found) -> Result<()> {
+        self.conversations += 1;
+        self.entries += found.entries;
+        self.progress.inc(found.entries);
+        if found.damages.is_empty() {
+            return Ok(());
+        }
+        self.suspects.push(found.conversation_id);
+        self.last_suspected = Instant::now();
+        if self.suspects.len() == SUSPECTS {
+            self.look_again().await?;
+        }
+        Ok(())
+    }
+
+    /// Looks once more at what seemed wrong, repairs and reports it.
+    async fn look_again(&mut self) -> Result<()> {
+        if self.suspects.is_empty() {
+            return Ok(());
+        }
+        let settled = self.last_suspected + Duration::from_secs(self.flags.settle);
+        sleep_until(settled.into()).await;
+        for id in std::mem::take(&mut self.suspects) {
+            let damages = self.damages_of(&id).await?;
+            let remaining = if self.flags.confirm && damages.iter().any(Damage::is_repairable) {
+                repair(self.store, &id, &damages).await?;
+                self.damages_of(&id).await?
+            } else {
+                damages.clone()
+            };
+            for damage in &damages {
+                self.report(&id, damage, !remaining.contains(damage))?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn damages_of(&self, id: &ConversationId) -> Result<Vec<Damage>> {
+        let mut scan = Scan::start(self.store, &Part::One(id.clone())).await?;
+        let found = scan.next().await?;
+        Ok(found.map(|found| found.damages).unwrap_or_default())
+    }
+
+    fn report(&mut self, id: &ConversationId, damage: &Damage, is_repaired: bool) -> Result<()> {
+        self.damages += 1;
+        self.repaired += u64::from(is_repaired);
+        let repair = match (is_repaired, damage.is_repairable()) {
+            (true, _) => "repaired",
+            (false, true) if self.flags.confirm => "failed",
+            (false, true) => "possible",
+            (false, false) => "impossible",
+        };
+        let line = Line {
+            conversation_id: id,
+            damage,
+            repair,
+        };
+        self.progress.suspend(|| {
+            self.output
+                .line(&line, || format!("{id}: {damage} (repair: {repair})"))
+        })
+    }
+
+    /// Reports what was found before Ctrl-C.
+    async fn interrupted(&mut self, id: Option<ConversationId>) -> Result<()> {
+        self.look_again().await?;
+        self.summarize();
+        bail!("interrupted{}", go_on(id));
+    }
+
+    fn summarize(&self) {
+        self.progress.finish_and_clear();
+        let repair = match (self.damages, self.flags.repair, self.flags.confirm) {
+            (0, ..) => "",
+            (_, false, _) => "; --repair shows what can be repaired",
+            (_, true, false) => "; --confirm makes the repairs that are possible",
+            (_, true, true) => "",
+        };
+        eprintln!(
+            "{} conversations, {} entries: {} damages, {} repaired{repair}",
+            self.conversations, self.entries, self.damages, self.repaired
+        );
+    }
+}
+
+/// Returns how to go on from a conversation.
+fn go_on(id: Option<ConversationId>) -> String {
+    id.map_or_else(String::new, |id| format!("; go on with --from '{id}'"))
+}

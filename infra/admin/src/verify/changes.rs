@@ -1,0 +1,85 @@
+//! Texts, and what changes them: each of the two says something about the other.
+
+use chat::{Entry, Kind};
+
+use super::damage::Damage;
+
+/// An entry that is about another one, or whose text another one has changed.
+pub struct Changed {
+    /// The entry.
+    pub entry: Entry,
+    /// Whether its sender may delete the texts of others.
+    pub by_owner: bool,
+}
+
+impl Changed {
+    /// Returns the numbers of the entries that belong to this one; none if it stands by itself.
+    pub fn others(&self) -> Vec<i64> {
+        let entry = &self.entry;
+        let others = [entry.target_seq, entry.edited_seq, entry.deleted_seq];
+        others.into_iter().flatten().collect()
+    }
+
+    /// Compares it with the entries that belong to it.
+    pub fn compare(&self, others: &[Entry]) -> Option<Damage> {
+        let under = |seq: Option<i64>| others.iter().find(|other| Some(other.seq) == seq);
+        match self.entry.kind {
+            Kind::Edit => self.compare_edit(under(self.entry.target_seq)),
+            Kind::Delete => self.compare_deletion(under(self.entry.target_seq)),
+            _ => self.compare_text(under(self.entry.edited_seq), under(self.entry.deleted_seq)),
+        }
+    }
+
+    fn compare_edit(&self, target: Option<&Entry>) -> Option<Damage> {
+        let edit = &self.entry;
+        let seq = edit.seq;
+        let Some(target) = self.is_target(target) else {
+            return Some(Damage::NoTarget { seq });
+        };
+        if target.sender_id != edit.sender_id {
+            return Some(Damage::NotPermitted { seq });
+        }
+        let is_applied = target.edited_seq >= Some(seq);
+        match (target.deleted_seq, edit.message.is_empty()) {
+            (Some(_), false) => Some(Damage::TextLeft { seq }),
+            (None, true) => Some(Damage::NoChange { seq }),
+            (None, false) if !is_applied => Some(Damage::NotApplied { seq }),
+            _ => None,
+        }
+    }
+
+    fn compare_deletion(&self, target: Option<&Entry>) -> Option<Damage> {
+        let seq = self.entry.seq;
+        let Some(target) = self.is_target(target) else {
+            return Some(Damage::NoTarget { seq });
+        };
+        if target.sender_id != self.entry.sender_id && !self.by_owner {
+            return Some(Damage::NotPermitted { seq });
+        }
+        let is_applied = target.deleted_seq.is_some();
+        (!is_applied).then_some(Damage::NotApplied { seq })
+    }
+
+    /// Returns the text that this change may be about.
+    fn is_target<'a>(&self, target: Option<&'a Entry>) -> Option<&'a Entry> {
+        target.filter(|target| target.kind.is_text() && target.seq < self.entry.seq)
+    }
+
+    fn compare_text(&self, edit: Option<&Entry>, deletion: Option<&Entry>) -> Option<Damage> {
+        let text = &self.entry;
+        let seq = text.seq;
+        let changes = |change: Option<&Entry>, kind| {
+            change.is_some_and(|it| it.kind == kind && it.target_seq == Some(seq))
+        };
+        let is_explained = (text.edited_seq.is_none() || changes(edit, Kind::Edit))
+            && (text.deleted_seq.is_none() || changes(deletion, Kind::Delete));
+        if !is_explained {
+            return Some(Damage::NoChange { seq });
+        }
+        if text.deleted_seq.is_some() {
+            return (!text.message.is_empty()).then_some(Damage::TextLeft { seq });
+        }
+        let is_same = edit.is_none_or(|edit| edit.message == text.message);
+        (!is_same).then_some(Damage::WordingDiffers { seq })
+    }
+}

@@ -1,0 +1,198 @@
+//! Checks one conversation, entry by entry. It remembers no text: the pairs of a text and what changes it are left to
+//! [`changes`](super::changes).
+
+use std::collections::BTreeMap;
+
+use chat::store::Member;
+use chat::store::inspect::ConversationRow;
+use chat::{ConversationId, Entry, Group, Kind, Membership, Role, UserId, timestamp};
+use chrono::{DateTime, Utc};
+
+use super::damage::Damage;
+
+/// The documents of a conversation beside its log.
+#[derive(Default)]
+pub struct Projection {
+    /// Its own.
+    pub conversation: Option<ConversationRow>,
+    /// Those of its members.
+    pub members: Vec<Member>,
+}
+
+/// A conversation as of the entries that it was shown so far.
+pub struct Check {
+    id: ConversationId,
+    newest_seq: Option<i64>,
+    newest_time: Option<DateTime<Utc>>,
+    group: Group,
+    /// The users of a direct conversation, and whether they have written a text.
+    users: BTreeMap<UserId, bool>,
+    damages: Vec<Damage>,
+}
+
+impl Check {
+    /// Returns the check of a conversation.
+    pub fn new(id: ConversationId) -> Self {
+        Self {
+            id,
+            newest_seq: None,
+            newest_time: None,
+            group: Group::default(),
+            users: BTreeMap::new(),
+            damages: Vec::new(),
+        }
+    }
+
+    /// Adds what was found elsewhere.
+    pub fn report(&mut self, damage: Damage) {
+        self.damages.push(damage);
+    }
+
+    /// Goes over an entry that cannot be read.
+    pub fn skip(&mut self) {
+        self.report(Damage::Unreadable);
+        self.newest_seq = self.newest_seq.map(|newest| newest + 1);
+    }
+
+    /// Returns whether the sender of the entry that was shown last may delete the texts of others.
+    pub fn is_by_owner(&self, entry: &Entry) -> bool {
+        let sender = UserId::try_from(entry.sender_id.clone());
+        sender.is_ok_and(|sender| self.group.membership(&sender).role() == Role::Owner)
+    }
+
+    /// Shows the next entry.
+    pub fn entry(&mut self, entry: &Entry) {
+        self.check_number(entry.seq);
+        self.check_time(entry);
+        if !self.permits(entry) {
+            self.report(Damage::NotPermitted { seq: entry.seq });
+        }
+        self.group.apply(entry);
+    }
+
+    fn check_number(&mut self, seq: i64) {
+        // Those of the old system end at 0.
+        let expected = self.newest_seq.map_or(seq.min(1), |newest| newest + 1);
+        if seq > expected {
+            self.report(Damage::Hole {
+                from: expected,
+                to: seq - 1,
+            });
+        }
+        self.newest_seq = Some(seq);
+    }
+
+    fn check_time(&mut self, entry: &Entry) {
+        let time = timestamp::parse(&entry.timestamp);
+        if entry.seq > 0 && time < self.newest_time {
+            self.report(Damage::Earlier { seq: entry.seq });
+        }
+        self.newest_time = time.max(self.newest_time);
+    }
+
+    fn permits(&mut self, entry: &Entry) -> bool {
+        let Ok(sender) = UserId::try_from(entry.sender_id.clone()) else {
+            // The old system took any id.
+            return entry.seq <= 0;
+        };
+        if self.id.is_group() {
+            return self.permits_in_group(entry, &sender);
+        }
+        let receiver = entry.receiver_id.clone().map(UserId::try_from);
+        let Some(Ok(receiver)) = receiver else {
+            return entry.seq <= 0;
+        };
+        let is_theirs = ConversationId::direct(&sender, &receiver) == self.id;
+        if is_theirs {
+            self.users.entry(receiver).or_default();
+            let wrote = self.users.entry(sender).or_default();
+            *wrote |= entry.kind.is_text();
+        }
+        is_theirs
+    }
+
+    fn permits_in_group(&self, entry: &Entry, sender: &UserId) -> bool {
+        if entry.kind == Kind::Create {
+            return self.group.title.is_none();
+        }
+        let is_own = entry.kind == Kind::Leave && entry.users == [sender.clone()];
+        let needs_owner = matches!(
+            entry.kind,
+            Kind::Join | Kind::Leave | Kind::Rename | Kind::Role
+        );
+        let membership = self.group.membership(sender);
+        membership.is_member() && (is_own || !needs_owner || membership.role() == Role::Owner)
+    }
+
+    /// Compares the log with the other documents. Returns all that was found.
+    pub fn finish(mut self, projection: &Projection) -> Vec<Damage> {
+        let Some(newest) = self.newest_seq else {
+            self.report(Damage::NoLog);
+            return self.damages;
+        };
+        let members = projection.members.iter();
+        let members: BTreeMap<&UserId, &Member> = members.map(|it| (&it.user_id, it)).collect();
+        if self.id.is_group() {
+            self.compare_group(projection.conversation.as_ref());
+        }
+        for (user, is_as_recorded) in self.expected(&members) {
+            if !is_as_recorded {
+                self.report(Damage::MemberDiffers { user_id: user });
+            }
+        }
+        self.check_rows(&members, newest);
+        let reached = projection.conversation.as_ref();
+        if reached.and_then(|row| row.reached_seq) > Some(newest) {
+            self.report(Damage::ReachedTooLarge);
+        }
+        self.damages
+    }
+
+    /// Returns the users of the log, and whether their documents say the same.
+    fn expected(&self, members: &BTreeMap<&UserId, &Member>) -> Vec<(UserId, bool)> {
+        let row = |user: &UserId| members.get(user);
+        let in_group = self.group.changed_after(0).map(|(user, membership)| {
+            (
+                user,
+                row(user).is_some_and(|row| row.membership == *membership),
+            )
+        });
+        let direct = self
+            .users
+            .iter()
+            .map(|(user, wrote)| (user, row(user).is_some_and(|row| row.wrote || !wrote)));
+        let all = in_group.chain(direct);
+        all.map(|(user, is_same)| (user.clone(), is_same)).collect()
+    }
+
+    fn compare_group(&mut self, row: Option<&ConversationRow>) {
+        let row = row.cloned().unwrap_or_default();
+        let group = &self.group;
+        let is_same = row.title == group.title
+            && row.title_seq == group.title_seq
+            && row.history == group.history
+            && row.members_seq == group.changed_seq();
+        if !is_same {
+            self.report(Damage::GroupDiffers);
+        }
+    }
+
+    fn check_rows(&mut self, members: &BTreeMap<&UserId, &Member>, newest: i64) {
+        for (user, row) in members {
+            let is_known = self.users.contains_key(*user)
+                || self.group.membership(user) != Membership::default();
+            if !is_known {
+                self.report(Damage::NoMember {
+                    user_id: (*user).clone(),
+                });
+            }
+            let largest = row.marks.read.max(row.marks.delivered).max(row.last_seq);
+            // The marks of a conversation of the old system are 0.
+            if largest > newest.max(0) {
+                self.report(Damage::MarkTooLarge {
+                    user_id: (*user).clone(),
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What can be wrong with the data of a conversation.
+
+use std::fmt::{self, Display, Formatter};
+
+use chat::UserId;
+use serde::Serialize;
+
+/// Something that differs from what the log promises.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "damage", rename_all = "snake_case")]
+pub enum Damage {
+    /// A document lacks a field, or has one of another type.
+    Unreadable,
+    /// Numbers are missing.
+    Hole {
+        /// The first that is missing.
+        from: i64,
+        /// The last.
+        to: i64,
+    },
+    /// An entry has an earlier time than the one before.
+    Earlier {
+        /// The entry.
+        seq: i64,
+    },
+    /// An entry is by a user who may not write it.
+    NotPermitted {
+        /// The entry.
+        seq: i64,
+    },
+    /// An edit or deletion is about no text that stands before it.
+    NoTarget {
+        /// The edit or deletion.
+        seq: i64,
+    },
+    /// A text says that it was changed by an entry that is no such change.
+    NoChange {
+        /// The text.
+        seq: i64,
+    },
+    /// An edit or deletion is not applied to its text.
+    NotApplied {
+        /// The edit or deletion.
+        seq: i64,
+    },
+    /// The text of a deleted message is still there.
+    TextLeft {
+        /// The text, or an edit of it.
+        seq: i64,
+    },
+    /// A text has other words than its newest edit.
+    WordingDiffers {
+        /// The text.
+        seq: i64,
+    },
+    /// A user is not recorded as the log has it.
+    MemberDiffers {
+        /// The user.
+        user_id: UserId,
+    },
+    /// A user is recorded who is not in the conversation.
+    NoMember {
+        /// The user.
+        user_id: UserId,
+    },
+    /// A mark or a hint of a user is beyond the newest entry.
+    MarkTooLarge {
+        /// The user.
+        user_id: UserId,
+    },
+    /// The name or the settings of a group are not those of the log.
+    GroupDiffers,
+    /// The recorded number of a conversation is beyond the newest entry.
+    ReachedTooLarge,
+    /// There are documents of a conversation that has no log.
+    NoLog,
+}
+
+impl Damage {
+    /// Returns whether it can be repaired from the log.
+    pub fn is_repairable(&self) -> bool {
+        matches!(
+            self,
+            Self::NotApplied { .. }
+                | Self::TextLeft { .. }
+                | Self::MemberDiffers { .. }
+                | Self::MarkTooLarge { .. }
+                | Self::GroupDiffers
+                | Self::ReachedTooLarge
+        )
+    }
+}
+
+impl Display for Damage {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable => f.write_str("a document lacks a field, or has one of another type"),
+            Self::Hole { from, to } if from == to => write!(f, "the number {from} is missing"),
+            Self::Hole { from, to } => write!(f, "the numbers {from} to {to} are missing"),
+            Self::Earlier { seq } => write!(f, "{seq} has an earlier time than the entry before"),
+            Self::NotPermitted { seq } => write!(f, "{seq} is by a user who may not write it"),
+            Self::NoTarget { seq } => write!(f, "{seq} changes a text that is not there"),
+            Self::NoChange { seq } => write!(f, "{seq} was changed by an entry that is not there"),
+            Self::NotApplied { seq } => write!(f, "{seq} is not applied to its text"),
+            Self::TextLeft { seq } => write!(f, "{seq} still has the text of a deleted message"),
+            Self::WordingDiffers { seq } => write!(f, "{seq} has other words than its newest edit"),
+            Self::MemberDiffers { user_id } => {
+                write!(f, "{user_id} is not recorded as the log has it")
+            }
+            Self::NoMember { user_id } => write!(f, "{user_id} is recorded, and not in it"),
+            Self::MarkTooLarge { user_id } => {
+                write!(f, "a mark of {user_id} is beyond the newest entry")
+            }
+            Self::GroupDiffers => {
+                f.write_str("the name or settings of the group are not those of the log")
+            }
+            Self::ReachedTooLarge => f.write_str("its recorded number is beyond the newest entry"),
+            Self::NoLog => f.write_str("it has documents and no log"),
+        }
+    }
+}

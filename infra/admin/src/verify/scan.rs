@@ -1,0 +1,179 @@
+//! Reads the log and the documents beside it, conversation by conversation. All three have the same order, so each is
+//! read once, and only what belongs to one conversation is in memory.
+
+use std::collections::BTreeSet;
+use std::pin::Pin;
+use std::time::Duration;
+
+use chat::store::Member;
+use chat::store::inspect::{ConversationRow, Inspected, Part};
+use chat::{ConversationId, Deadline, Entry, Result, Store};
+use futures_util::{Stream, TryStreamExt};
+
+use super::changes::Changed;
+use super::check::{Check, Projection};
+use super::damage::Damage;
+
+/// Changed texts and changes that are remembered before what belongs to them is read.
+const PENDING: usize = 256;
+
+/// Time limit of a look-up.
+const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The documents of a collection, of which the next one is known.
+struct Head<T> {
+    stream: Pin<Box<dyn Stream<Item = Result<Inspected<T>>> + Send>>,
+    next: Option<Inspected<T>>,
+}
+
+impl<T> Head<T> {
+    async fn new(
+        stream: impl Stream<Item = Result<Inspected<T>>> + Send + 'static,
+    ) -> Result<Self> {
+        let mut stream = Box::pin(stream);
+        let next = stream.try_next().await?;
+        Ok(Self { stream, next })
+    }
+
+    fn id(&self) -> Option<&ConversationId> {
+        self.next.as_ref().map(|next| &next.conversation_id)
+    }
+
+    /// Returns the next document of this conversation: `None` if there is none, and `Some(None)` if it cannot be read.
+    async fn take(&mut self, id: &ConversationId) -> Result<Option<Option<T>>> {
+        if self.id() != Some(id) {
+            return Ok(None);
+        }
+        let following = self.stream.try_next().await?;
+        let taken = std::mem::replace(&mut self.next, following);
+        Ok(taken.map(|taken| taken.document))
+    }
+}
+
+/// A walk through conversations.
+pub struct Scan {
+    store: Store,
+    entries: Head<Entry>,
+    members: Head<Member>,
+    conversations: Head<ConversationRow>,
+}
+
+/// A conversation that was read.
+pub struct Found {
+    /// The conversation.
+    pub conversation_id: ConversationId,
+    /// The number of its entries.
+    pub entries: u64,
+    /// What is wrong with it.
+    pub damages: Vec<Damage>,
+}
+
+impl Scan {
+    /// Begins a walk.
+    ///
+    /// # Errors
+    ///
+    /// [`chat::Error::Unavailable`].
+    pub async fn start(store: &Store, part: &Part) -> Result<Self> {
+        Ok(Self {
+            store: store.clone(),
+            entries: Head::new(store.inspect_entries(part).await?).await?,
+            members: Head::new(store.inspect_members(part).await?).await?,
+            conversations: Head::new(store.inspect_conversations(part).await?).await?,
+        })
+    }
+
+    /// Returns the conversation that is read next.
+    pub fn next_id(&self) -> Option<&ConversationId> {
+        let heads = [
+            self.entries.id(),
+            self.members.id(),
+            self.conversations.id(),
+        ];
+        heads.into_iter().flatten().min()
+    }
+
+    /// Reads the next conversation.
+    ///
+    /// # Errors
+    ///
+    /// [`chat::Error::Unavailable`].
+    pub async fn next(&mut self) -> Result<Option<Found>> {
+        let Some(id) = self.next_id().cloned() else {
+            return Ok(None);
+        };
+        let mut check = Check::new(id.clone());
+        let entries = self.read_log(&id, &mut check).await?;
+        // After the log: what the log had then is in them, unless somebody is still about to write it.
+        let projection = self.read_projection(&id, &mut check).await?;
+        Ok(Some(Found {
+            conversation_id: id,
+            entries,
+            damages: check.finish(&projection),
+        }))
+    }
+
+    async fn read_projection(
+        &mut self,
+        id: &ConversationId,
+        check: &mut Check,
+    ) -> Result<Projection> {
+        let mut projection = Projection::default();
+        while let Some(member) = self.members.take(id).await? {
+            match member {
+                Some(member) => projection.members.push(member),
+                None => check.report(Damage::Unreadable),
+            }
+        }
+        if let Some(conversation) = self.conversations.take(id).await? {
+            if conversation.is_none() {
+                check.report(Damage::Unreadable);
+            }
+            projection.conversation = conversation;
+        }
+        Ok(projection)
+    }
+
+    /// Shows the log to the check; returns the number of entries.
+    async fn read_log(&mut self, id: &ConversationId, check: &mut Check) -> Result<u64> {
+        let (mut count, mut pending) = (0, Vec::new());
+        while let Some(entry) = self.entries.take(id).await? {
+            count += 1;
+            let Some(entry) = entry else {
+                check.skip();
+                continue;
+            };
+            let by_owner = check.is_by_owner(&entry);
+            check.entry(&entry);
+            let changed = Changed { entry, by_owner };
+            if !changed.others().is_empty() {
+                pending.push(changed);
+            }
+            if pending.len() == PENDING {
+                self.compare(id, std::mem::take(&mut pending), check)
+                    .await?;
+            }
+        }
+        self.compare(id, pending, check).await?;
+        Ok(count)
+    }
+
+    /// Compares changed texts and changes with what belongs to them.
+    async fn compare(
+        &self,
+        id: &ConversationId,
+        pending: Vec<Changed>,
+        check: &mut Check,
+    ) -> Result<()> {
+        let numbers: BTreeSet<i64> = pending.iter().flat_map(Changed::others).collect();
+        let numbers: Vec<i64> = numbers.into_iter().collect();
+        let deadline = Deadline::after(LOOK_UP_TIMEOUT);
+        let others = self.store.entries_under(id, &numbers, deadline).await?;
+        for changed in pending {
+            if let Some(damage) = changed.compare(&others) {
+                check.report(damage);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,256 @@
+//! Documents as they are stored, in the order of their conversations, for the operator's program. No request of a
+//! client reads like this.
+
+use chrono::{DateTime, Utc};
+use futures_util::{Stream, StreamExt, TryStreamExt};
+use mongodb::bson::{self, Document, doc};
+use mongodb::error::Error as DriverError;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::filter::numbered;
+use super::stored_entry::StoredEntry;
+use super::updates::upsert_all;
+use super::{CONVERSATIONS, Connection, MEMBERS, MESSAGES, Member, Store, perform, time};
+use crate::group::{History, Title};
+use crate::settings::Settings;
+use crate::{ConversationId, Deadline, Entry, Error, Result, UserId};
+
+/// Documents that are fetched at once.
+const BATCH: u32 = 1_000;
+
+/// The conversations that are inspected.
+#[derive(Debug, Clone)]
+pub enum Part {
+    /// All, or those from one on in the order of their ids.
+    From(Option<ConversationId>),
+    /// One.
+    One(ConversationId),
+}
+
+impl Part {
+    fn filter(&self, field: &str) -> Document {
+        let id = match self {
+            Self::One(id) => bson::Bson::from(id.as_str()),
+            Self::From(id) => doc! {"$gte": id.as_ref().map_or("", ConversationId::as_str)}.into(),
+        };
+        doc! {field: id}
+    }
+}
+
+/// A document of a conversation.
+pub struct Inspected<T> {
+    /// The conversation.
+    pub conversation_id: ConversationId,
+    /// The document, if all its fields are there and of their types.
+    pub document: Option<T>,
+}
+
+/// The document of a conversation.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct ConversationRow {
+    /// A number that the conversation has reached.
+    pub reached_seq: Option<i64>,
+    /// The entry up to which the members are complete.
+    pub members_seq: i64,
+    /// The name of a group.
+    pub title: Option<Title>,
+    /// The entry that gave the name.
+    pub title_seq: i64,
+    /// What members may read of the time before joining.
+    pub history: History,
+}
+
+impl Store {
+    /// Reads the log, in the order of conversations and numbers.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`], also of each item.
+    pub async fn inspect_entries(
+        &self,
+        part: &Part,
+    ) -> Result<impl Stream<Item = Result<Inspected<Entry>>> + use<>> {
+        let order = ["conversation_id", "seq"];
+        let entries = self.inspect::<StoredEntry>(MESSAGES, &order, part).await?;
+        Ok(entries.map_ok(|it| Inspected {
+            conversation_id: it.conversation_id,
+            document: it.document.map(Entry::from),
+        }))
+    }
+
+    /// Reads the members of conversations, in the order of conversations and users.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::inspect_entries`].
+    pub async fn inspect_members(
+        &self,
+        part: &Part,
+    ) -> Result<impl Stream<Item = Result<Inspected<Member>>> + use<>> {
+        let order = ["conversation_id", "user_id"];
+        self.inspect(MEMBERS, &order, part).await
+    }
+
+    /// Reads the documents of conversations, in their order.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::inspect_entries`].
+    pub async fn inspect_conversations(
+        &self,
+        part: &Part,
+    ) -> Result<impl Stream<Item = Result<Inspected<ConversationRow>>> + use<>> {
+        self.inspect(CONVERSATIONS, &["_id"], part).await
+    }
+
+    async fn inspect<T: DeserializeOwned + Send + 'static>(
+        &self,
+        collection: &'static str,
+        order: &[&str],
+        part: &Part,
+    ) -> Result<impl Stream<Item = Result<Inspected<T>>> + use<T>> {
+        let field = order[0].to_owned();
+        let order: Document = order
+            .iter()
+            .map(|field| ((*field).to_owned(), 1.into()))
+            .collect();
+        let collection = self.database.collection::<Document>(collection);
+        let find = collection.find(part.filter(&field)).sort(order);
+        let found = find.batch_size(BATCH).await;
+        let found = found.map_err(failed)?;
+        Ok(found.map(move |document| {
+            let document = document.map_err(failed)?;
+            // The filter asks for text.
+            let id = document.get_str(&field).unwrap_or_default();
+            Ok(Inspected {
+                conversation_id: id.to_owned().into(),
+                document: bson::deserialize_from_document(document).ok(),
+            })
+        }))
+    }
+
+    /// Reads the rows of all connections, in any order.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::inspect_entries`].
+    pub async fn inspect_connections(
+        &self,
+    ) -> Result<impl Stream<Item = Result<Connection>> + use<>> {
+        let found = self.connections.find(doc! {}).batch_size(BATCH).await;
+        Ok(found.map_err(failed)?.map_err(failed))
+    }
+
+    /// Returns when a user was last seen, if that is known, and the user's settings.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`].
+    pub async fn inspect_user(
+        &self,
+        user_id: &UserId,
+        deadline: Deadline,
+    ) -> Result<(Option<DateTime<Utc>>, Settings)> {
+        let mut users = self
+            .find_users(std::slice::from_ref(user_id), deadline)
+            .await?;
+        let user = users.remove(user_id);
+        let last_seen = user.as_ref().and_then(|user| user.last_seen);
+        let settings = user.map(|user| user.settings).unwrap_or_default();
+        Ok((last_seen.map(time), settings))
+    }
+
+    /// Returns the entries under some numbers of a conversation, in any order; those that are missing are left out.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`].
+    pub async fn entries_under(
+        &self,
+        conversation_id: &ConversationId,
+        numbers: &[i64],
+        deadline: Deadline,
+    ) -> Result<Vec<Entry>> {
+        if numbers.is_empty() {
+            return Ok(Vec::new());
+        }
+        let numbers = numbers.iter().map(|seq| numbered(conversation_id, *seq));
+        let filter = doc! {"$or": numbers.collect::<Vec<_>>()};
+        let entries = self.find_entries(filter, None, deadline).await?;
+        Ok(entries.into_iter().map(Entry::from).collect())
+    }
+
+    /// Takes the text of an entry away.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`].
+    pub async fn blank(
+        &self,
+        conversation_id: &ConversationId,
+        seq: i64,
+        deadline: Deadline,
+    ) -> Result<()> {
+        let messages = self.messages.clone();
+        let entry = numbered(conversation_id, seq);
+        let update = async move {
+            let blank = doc! {"$set": {"message": ""}};
+            messages.update_one(entry, blank).await
+        };
+        perform("blanking of an entry", deadline, update).await?;
+        Ok(())
+    }
+
+    /// Lowers the recorded number of a conversation to its newest one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`].
+    pub async fn clamp_reached(
+        &self,
+        conversation_id: &ConversationId,
+        newest: i64,
+        deadline: Deadline,
+    ) -> Result<()> {
+        let conversations = self.conversations.clone();
+        let filter = doc! {"_id": conversation_id.as_str(), "reached_seq": {"$gt": newest}};
+        let update = doc! {"$min": {"reached_seq": newest}};
+        let update = async move { conversations.update_one(filter, update).await };
+        perform("correction of a number", deadline, update).await?;
+        Ok(())
+    }
+
+    /// Lowers the numbers of a user in a conversation to its newest one, where they are larger.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`].
+    pub async fn clamp_marks(
+        &self,
+        conversation_id: &ConversationId,
+        user_id: &UserId,
+        newest: i64,
+        deadline: Deadline,
+    ) -> Result<()> {
+        let lower = |field: &str| {
+            doc! {
+                "q": {
+                    "conversation_id": conversation_id.as_str(),
+                    "user_id": user_id.as_str(),
+                    field: {"$gt": newest},
+                },
+                "u": {"$min": {field: newest}},
+            }
+        };
+        let updates = ["read", "delivered", "last_seq"].map(lower).to_vec();
+        let database = self.database.clone();
+        let update = async move { upsert_all(&database, MEMBERS, updates).await };
+        perform("correction of marks", deadline, update).await
+    }
+}
+
+fn failed(error: DriverError) -> Error {
+    Error::unavailable("inspection of a collection")(error)
+}

@@ -1,0 +1,142 @@
+//! The operator's program, `chat-admin`, beside a running chat.
+//!
+//! - [`verify`]: the data, whole and damaged
+
+mod verify;
+
+use local_gateway::process::ports::free_port;
+use mongodb::bson::{Document, doc};
+use serde_json::{Value, json};
+use tests::{Chat, admin, in_time, server};
+
+/// Runs the program with JSON lines; checks its exit status and returns them.
+async fn run(chat: &Chat, arguments: &[&str], status: i32) -> Vec<Value> {
+    let arguments = [&["--json"], arguments].concat();
+    let printed = admin::run(&mut admin::of(chat), &arguments).await;
+    assert_eq!(printed.status, status, "{printed:?}");
+    printed.lines()
+}
+
+#[tokio::test]
+async fn a_user_who_is_kicked_loses_every_connection_at_once() {
+    let chat = Chat::start().await;
+    let (mut first, mut second) = (chat.connect("a").await, chat.connect_modern("a").await);
+    let mut other = chat.connect("b").await;
+    let online = run(&chat, &["online"], 0).await;
+    let counts = |user: &str| {
+        let mut found = online.iter().filter(|row| row["user_id"] == user);
+        let found = found.next().expect("the user is online");
+        (found["connections"].clone(), found["modern"].clone())
+    };
+    assert_eq!(counts("a"), (json!(2), json!(1)));
+    assert_eq!(counts("b"), (json!(1), json!(0)));
+    let listed = run(&chat, &["kick", "a"], 0).await;
+    assert!(listed.len() == 2 && listed.iter().all(|row| row["state"] == "open"));
+    first.expect_nothing().await;
+    run(&chat, &["kick", "a", "--confirm"], 0).await;
+    in_time("the ends of both connections", async {
+        first.rest().await;
+        second.rest().await;
+    })
+    .await;
+    other.expect_nothing().await;
+    let online = run(&chat, &["online"], 0).await;
+    assert!(online.iter().all(|row| row["user_id"] == "b"), "{online:?}");
+    chat.stop().await;
+}
+
+#[tokio::test]
+async fn a_user_and_a_conversation_are_shown_without_texts_unless_asked() {
+    let chat = Chat::start().await;
+    let (mut a, _b) = (chat.connect("a").await, chat.connect("b").await);
+    a.send_message("b", "xyzzy").await;
+    let user = run(&chat, &["user", "b"], 0).await;
+    assert_eq!(
+        (&user[0]["user_id"], &user[0]["receipts"]),
+        (&json!("b"), &json!(true))
+    );
+    assert_eq!(user[1]["state"], "open");
+    assert_eq!(
+        (&user[2]["with"], &user[2]["unread"]),
+        (&json!("a"), &json!(1))
+    );
+    let conversation = run(&chat, &["conversation", "b", "a"], 0).await;
+    let entry = conversation.last().expect("an entry");
+    assert_eq!((&entry["seq"], &entry["bytes"]), (&json!(1), &json!(5)));
+    for lines in [&user, &conversation] {
+        assert!(!json!(lines).to_string().contains("xyzzy"), "{lines:?}");
+    }
+    let with_texts = run(&chat, &["conversation", "direct:1:a:b", "--texts"], 0).await;
+    assert_eq!(with_texts.last().expect("an entry")["message"], "xyzzy");
+    run(&chat, &["conversation", "a", "nobody"], 1).await;
+    let table = admin::run(&mut admin::of(&chat), &["user", "b"]).await;
+    assert!(table.stdout.contains("direct:1:a:b") && !table.stdout.contains("xyzzy"));
+    chat.stop().await;
+}
+
+#[tokio::test]
+async fn the_status_names_what_is_missing() {
+    let chat = Chat::start().await;
+    let states = async |status| {
+        let parts = run(&chat, &["status"], status).await;
+        let states = parts
+            .iter()
+            .map(|it| (it["part"].clone(), it["state"].clone()));
+        states.collect::<Vec<_>>()
+    };
+    assert!(states(0).await.iter().all(|(_, state)| state == "good"));
+    let messages = chat.database.collection::<Document>("chat_messages");
+    let drop = messages.drop_index("conversation_id_1_seq_1");
+    drop.await.expect("dropped");
+    messages
+        .insert_one(doc! {"message": "m"})
+        .await
+        .expect("inserted");
+    let states = states(1).await;
+    for part in ["indexes", "migration"] {
+        assert!(
+            states.contains(&(json!(part), json!("wrong"))),
+            "{states:?}"
+        );
+    }
+    chat.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_told_is_status_2_with_the_reason() {
+    let port = free_port().expect("a port");
+    let nobody = format!("mongodb://127.0.0.1:{port}/?serverSelectionTimeoutMS=100");
+    for (uri, reason) in [
+        (nobody.as_str(), "ping of the database failed"),
+        ("mongodb://127.0.0.1/?retryWrites=maybe", "MONGODB_URI"),
+        ("nonsense", "MONGODB_URI"),
+    ] {
+        let printed = admin::run(&mut admin::with(uri, "d"), &["verify"]).await;
+        assert_eq!(printed.status, 2, "{printed:?}");
+        assert!(printed.stderr.contains(reason), "{printed:?}");
+    }
+    let (uri, name) = (server::uri().await, server::database_name());
+    for (arguments, reason) in [
+        (vec!["kick", "a"], "MANAGEMENT_ENDPOINT"),
+        (vec!["user", ""], "user id"),
+        (vec!["online", "--since", "5"], "5m"),
+        (vec!["conversation", "a", "b", "c"], "names"),
+        (vec!["verify", "--confirm"], "--repair"),
+    ] {
+        let printed = admin::run(&mut admin::with(uri, &name), &arguments).await;
+        assert_eq!(printed.status, 2, "{printed:?}");
+        assert!(
+            printed
+                .stderr
+                .to_lowercase()
+                .contains(&reason.to_lowercase()),
+            "{printed:?}"
+        );
+    }
+    let mut nowhere = admin::with("", "d");
+    let printed = admin::run(nowhere.current_dir("/"), &["online"]).await;
+    assert!(
+        printed.status == 2 && printed.stderr.contains("cargo local"),
+        "{printed:?}"
+    );
+}

@@ -1,0 +1,329 @@
+//! `chat-admin verify`: it finds nothing in what the chat writes, each kind of damage, and repairs what it says.
+
+use chat::migration;
+use mongodb::Database;
+use mongodb::bson::{Document, doc};
+use serde_json::{Value, json};
+use tests::{Chat, Client};
+
+use super::run;
+use crate::groups::{create, frame};
+
+/// Sends a frame and waits for its ack; returns the conversation.
+async fn acked(client: &mut Client, mut frame: Value) -> String {
+    frame["client_message_id"] = json!(format!("{:x}", fastrand::u64(..)));
+    client.send(&frame).await;
+    loop {
+        let answer = client.next().await;
+        if is_answer(&answer, &frame) {
+            assert_eq!(answer["type"], "ack", "{frame}: {answer}");
+            return answer["conversation_id"]
+                .as_str()
+                .expect("an id")
+                .to_owned();
+        }
+    }
+}
+
+fn is_answer(answer: &Value, frame: &Value) -> bool {
+    let is_own = answer["client_message_id"] == frame["client_message_id"];
+    is_own && ["ack", "error"].iter().any(|kind| answer["type"] == *kind)
+}
+
+/// Writes a conversation of `a` with `b`: three texts, of which the first is edited by 4 and the second deleted by 5.
+async fn direct(a: &mut Client, b: &str) -> String {
+    let send = |text: &str| json!({"action": "sendMessage", "receiver_id": b, "message": text});
+    for text in ["one", "two", "three"] {
+        acked(a, send(text)).await;
+    }
+    let edit = json!({"action": "editMessage", "receiver_id": b, "seq": 1, "message": "first"});
+    acked(a, edit).await;
+    let delete = json!({"action": "deleteMessage", "receiver_id": b, "seq": 2});
+    acked(a, delete).await
+}
+
+/// Writes a group of `a`, `b` and `c`: 2 removes `c`, 3 renames it, 4 is a text.
+async fn group(a: &mut Client) -> String {
+    let group = acked(a, create("Study group", &["b", "c"], "")).await;
+    acked(a, frame("removeMember", &group, json!({"user_id": "c"}))).await;
+    acked(a, frame("rename", &group, json!({"title": "Exam"}))).await;
+    acked(a, frame("sendMessage", &group, json!({"message": "m"}))).await
+}
+
+/// Changes a document of a collection.
+async fn update(database: &Database, collection: &str, filter: Document, update: Document) {
+    let collection = database.collection::<Document>(collection);
+    let updated = collection
+        .update_one(filter, update)
+        .await
+        .expect("updated");
+    assert_eq!(updated.matched_count, 1);
+}
+
+#[tokio::test]
+async fn nothing_is_found_in_what_the_chat_writes() {
+    let chat = Chat::start().await;
+    let old = |text: &str| {
+        doc! {"sender_id": "b", "receiver_id": "a", "message": text, "timestamp": "2024-05-01T12:00:00"}
+    };
+    let messages = chat.database.collection::<Document>("chat_messages");
+    messages
+        .insert_many([old("1"), old("2")])
+        .await
+        .expect("inserted");
+    migration::run(&chat.database, |_| Ok(()))
+        .await
+        .expect("migrated");
+    let mut a = chat.connect_modern("a").await;
+    direct(&mut a, "b").await;
+    direct(&mut a, "a").await;
+    let group_id = group(&mut a).await;
+    acked(&mut a, frame("invite", &group_id, json!({"users": ["c"]}))).await;
+    acked(&mut a, frame("leave", &group_id, json!({}))).await;
+    let found = run(&chat, &["verify", "--settle", "0"], 0).await;
+    assert_eq!(found, Vec::<Value>::new());
+    let found = run(
+        &chat,
+        &["verify", "--from", "direct:1:a:b", "--settle", "0"],
+        0,
+    )
+    .await;
+    assert_eq!(found, Vec::<Value>::new());
+    chat.stop().await;
+}
+
+/// A damage to a conversation of `a`: a change of a document with some filter, and what is found then.
+type Case = (
+    &'static str,
+    Document,
+    Document,
+    &'static [(&'static str, &'static str)],
+);
+
+/// Damages of direct conversations. Each peer is the name of a case.
+fn direct_cases() -> Vec<Case> {
+    let seq = |seq: i64| doc! {"seq": seq};
+    let set = |fields: Document| doc! {"$set": fields};
+    vec![
+        (
+            "hole",
+            seq(3),
+            set(doc! {"seq": 6_i64}),
+            &[("earlier", "impossible"), ("hole", "impossible")],
+        ),
+        (
+            "earlier",
+            seq(3),
+            set(doc! {"timestamp": "2020-01-01T00:00:00.000Z"}),
+            &[("earlier", "impossible")],
+        ),
+        (
+            "stranger",
+            seq(3),
+            set(doc! {"sender_id": "x"}),
+            &[("not_permitted", "impossible")],
+        ),
+        (
+            "unreadable",
+            seq(3),
+            doc! {"$unset": {"sender_id": ""}},
+            &[("unreadable", "impossible")],
+        ),
+        (
+            "target",
+            seq(5),
+            set(doc! {"target_seq": 9_i64}),
+            &[("no_change", "impossible"), ("no_target", "impossible")],
+        ),
+        (
+            "change",
+            seq(3),
+            set(doc! {"deleted_seq": 4_i64, "message": ""}),
+            &[("no_change", "impossible")],
+        ),
+        (
+            "edit",
+            seq(1),
+            doc! {"$set": {"message": "one"}, "$unset": {"edited_seq": ""}},
+            &[("not_applied", "repaired")],
+        ),
+        (
+            "deletion",
+            seq(2),
+            doc! {"$set": {"message": "two"}, "$unset": {"deleted_seq": ""}},
+            &[("not_applied", "repaired")],
+        ),
+        (
+            "text",
+            seq(2),
+            set(doc! {"message": "two"}),
+            &[("text_left", "repaired")],
+        ),
+        (
+            "wording",
+            seq(1),
+            set(doc! {"message": "other"}),
+            &[("wording_differs", "impossible")],
+        ),
+    ]
+}
+
+/// Damages of the documents of the user `b` or of a conversation itself.
+fn projection_cases() -> Vec<(&'static str, &'static str, Document, &'static str)> {
+    vec![
+        (
+            "members",
+            "wrote",
+            doc! {"$set": {"wrote": false}},
+            "member_differs",
+        ),
+        (
+            "members",
+            "marks",
+            doc! {"$set": {"read": 99_i64}},
+            "mark_too_large",
+        ),
+        (
+            "conversations",
+            "reached",
+            doc! {"$set": {"reached_seq": 99_i64}},
+            "reached_too_large",
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn each_kind_of_damage_is_found_and_repaired_as_far_as_that_is_said() {
+    let chat = Chat::start().await;
+    let (database, mut a) = (&chat.database, chat.connect_modern("a").await);
+    let mut expected = Vec::new();
+    for (peer, filter, change, damages) in direct_cases() {
+        let id = direct(&mut a, peer).await;
+        let mut filter = filter;
+        filter.insert("conversation_id", &id);
+        update(database, "chat_messages", filter, change).await;
+        let damages = damages
+            .iter()
+            .map(|(damage, repair)| (id.clone(), *damage, *repair));
+        expected.extend(damages);
+    }
+    for (collection, peer, change, damage) in projection_cases() {
+        let id = direct(&mut a, peer).await;
+        let filter = match collection {
+            "members" => doc! {"conversation_id": &id, "user_id": "a"},
+            _ => doc! {"_id": &id},
+        };
+        update(database, collection, filter, change).await;
+        expected.push((id, damage, "repaired"));
+    }
+    let id = direct(&mut a, "moved").await;
+    let members = database.collection::<Document>("members");
+    let of_a = doc! {"conversation_id": &id, "user_id": "a"};
+    let row = members.find_one_and_delete(of_a).await.expect("deleted");
+    let mut row = row.expect("a row");
+    row.insert("user_id", "x");
+    members.insert_one(row).await.expect("inserted");
+    expected.push((id.clone(), "member_differs", "repaired"));
+    expected.push((id, "no_member", "impossible"));
+    expected.extend(damage_groups(database, &mut a).await);
+    let conversations = database.collection::<Document>("conversations");
+    conversations
+        .insert_one(doc! {"_id": "direct:1:q:r"})
+        .await
+        .expect("inserted");
+    expected.push(("direct:1:q:r".to_owned(), "no_log", "impossible"));
+    direct(&mut a, "whole").await;
+    expected.sort();
+
+    let possible = |repair| {
+        if repair == "repaired" {
+            "possible"
+        } else {
+            repair
+        }
+    };
+    let of = |repair: fn(&'static str) -> &'static str| {
+        let expected = expected.iter().cloned();
+        expected
+            .map(|(id, damage, it)| (id, damage.to_owned(), repair(it).to_owned()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(found(&chat, &[], 1).await, of(possible));
+    assert_eq!(found(&chat, &["--repair"], 1).await, of(possible));
+    assert_eq!(
+        found(&chat, &["--repair", "--confirm"], 1).await,
+        of(|repair| repair)
+    );
+    let mut remaining = of(|repair| repair);
+    remaining.retain(|(_, _, repair)| repair != "repaired");
+    assert_eq!(found(&chat, &[], 1).await, remaining);
+    chat.stop().await;
+}
+
+/// Makes groups and damages them; returns what is to be found.
+async fn damage_groups(
+    database: &Database,
+    a: &mut Client,
+) -> Vec<(String, &'static str, &'static str)> {
+    let mut expected = Vec::new();
+    for (collection, change, damage) in [
+        (
+            "conversations",
+            doc! {"$set": {"title": "Other"}},
+            "group_differs",
+        ),
+        (
+            "conversations",
+            doc! {"$unset": {"title": "", "title_seq": ""}},
+            "group_differs",
+        ),
+        (
+            "members",
+            doc! {"$set": {"owner_seq": 0_i64}},
+            "member_differs",
+        ),
+        (
+            "members",
+            doc! {"$unset": {"joined_seq": ""}},
+            "member_differs",
+        ),
+    ] {
+        let id = group(a).await;
+        let filter = match collection {
+            "members" => doc! {"conversation_id": &id, "user_id": "a"},
+            _ => doc! {"_id": &id},
+        };
+        update(database, collection, filter, change).await;
+        expected.push((id, damage, "repaired"));
+    }
+    let id = group(a).await;
+    let text = doc! {"conversation_id": &id, "seq": 4_i64};
+    update(
+        database,
+        "chat_messages",
+        text,
+        doc! {"$set": {"sender_id": "c"}},
+    )
+    .await;
+    expected.push((id, "not_permitted", "impossible"));
+    expected
+}
+
+/// Returns what is found: conversation, damage and repair, in order.
+async fn found(chat: &Chat, flags: &[&str], status: i32) -> Vec<(String, String, String)> {
+    let arguments = [&["verify", "--settle", "0"], flags].concat();
+    let text = |line: &Value, field: &str| line[field].as_str().expect("text").to_owned();
+    let lines = run(chat, &arguments, status).await;
+    let lines = lines.iter();
+    let mut found: Vec<_> = lines
+        .map(|line| {
+            (
+                text(line, "conversation_id"),
+                text(line, "damage"),
+                text(line, "repair"),
+            )
+        })
+        .collect();
+    found.sort();
+    found
+}
