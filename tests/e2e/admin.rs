@@ -1,7 +1,9 @@
 //! The operator's program, `chat-admin`, beside a running chat.
 //!
+//! - [`token`]: why a token would be refused
 //! - [`verify`]: the data, whole and damaged
 
+mod token;
 mod verify;
 
 use local_gateway::process::ports::free_port;

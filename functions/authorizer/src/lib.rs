@@ -63,7 +63,12 @@ impl Config {
 }
 
 impl JwtConfig {
-    fn from_env() -> Result<Self> {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::from_env`].
+    pub fn from_env() -> Result<Self> {
         const IN_QUERY: &str = "JWT_IN_QUERY";
         Ok(Self {
             source: source()?,

@@ -5,6 +5,7 @@
 //! - `status`: whether the deployment is whole
 //! - `user`, `connections`: what is known of a user, and who is online
 //! - `conversation`: one conversation
+//! - `token`: why a token would be refused
 //! - `verify`: whether the data is what the chat promises
 
 mod connections;
@@ -13,6 +14,7 @@ mod deployment;
 mod outcome;
 mod output;
 mod status;
+mod token;
 mod user;
 mod verify;
 
@@ -82,6 +84,13 @@ enum Command {
         #[arg(long)]
         texts: bool,
     },
+    /// Say whether a token is valid, and if not, why. It needs the authorizer's settings: JWT_ISSUER, JWT_AUDIENCE,
+    /// JWT_KEYS_URL or JWT_SECRET_ARN, JWT_USER_CLAIM
+    #[command(after_help = "Example:\n  pbpaste | chat-admin token")]
+    Token {
+        /// The token; without it, standard input is read, so that no other user of the machine sees it
+        token: Option<String>,
+    },
     /// Verify that the data is what the chat promises
     #[command(
         after_help = "Examples:\n  chat-admin verify\n  chat-admin verify --repair --confirm\n  \
@@ -127,6 +136,9 @@ async fn run(arguments: Arguments) -> Result<Outcome> {
     } else {
         Output::Text
     };
+    if let Command::Token { token } = arguments.command {
+        return token::run(token, output).await;
+    }
     let deployment = Deployment::find()?;
     let store = deployment.store().await?;
     let user_id = |user: String| UserId::try_from(user).context("the user");
@@ -149,6 +161,7 @@ async fn run(arguments: Arguments) -> Result<Outcome> {
             let id = conversation::id(&names)?;
             conversation::run(&store, &id, limit, texts, output).await
         }
+        Command::Token { .. } => unreachable!("it needs no database"),
         Command::Verify(flags) => verify::run(&store, &flags, output).await,
     }
 }
