@@ -26,12 +26,12 @@ pub fn frame(action: &str, group: &str, fields: Value) -> Value {
     frame
 }
 
-fn message(group: &str, text: &str) -> Value {
+pub fn message(group: &str, text: &str) -> Value {
     frame("sendMessage", group, json!({"message": text}))
 }
 
 /// Sends a frame and returns its ack.
-async fn acked(client: &mut Client, frame: &Value) -> Value {
+pub async fn acked(client: &mut Client, frame: &Value) -> Value {
     client.send(frame).await;
     let ack = client.next().await;
     assert_eq!(ack["type"], "ack", "{frame}: {ack}");
@@ -39,14 +39,14 @@ async fn acked(client: &mut Client, frame: &Value) -> Value {
 }
 
 /// Creates a group of the client's user and others; returns its id.
-async fn created(client: &mut Client, users: &[&str]) -> String {
+pub async fn created(client: &mut Client, users: &[&str]) -> String {
     let id = format!("g-{}", fastrand::u64(..));
     let ack = acked(client, &create("Study group", users, &id)).await;
     ack["conversation_id"].as_str().expect("an id").to_owned()
 }
 
 /// Checks that the next frame is an entry of this kind, and returns it.
-async fn entry(client: &mut Client, kind: &str) -> Value {
+pub async fn entry(client: &mut Client, kind: &str) -> Value {
     let frame = client.next().await;
     let expected = if kind == "text" {
         Value::Null
@@ -70,7 +70,7 @@ async fn read(chat: &Chat, group: &str, user: &str, parameters: &str) -> HttpRes
 }
 
 /// Returns the numbers that a user reads of a group.
-async fn numbers(chat: &Chat, group: &str, user: &str, parameters: &str) -> Vec<i64> {
+pub async fn numbers(chat: &Chat, group: &str, user: &str, parameters: &str) -> Vec<i64> {
     let entries = read(chat, group, user, parameters).await.messages();
     entries
         .iter()

@@ -6,6 +6,8 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tests::{Chat, Client};
 
+use crate::groups::{acked, created, entry, frame, message};
+
 /// Sends a text under an id and returns the ack or error.
 async fn send(client: &mut Client, id: &str, text: &str) -> Value {
     client
@@ -92,5 +94,27 @@ async fn of_several_texts_at_once_under_one_id_one_is_stored_and_pushed_and_the_
         assert_eq!(receiver.next().await["message"], winner.as_str());
     }
     receiver.expect_nothing().await;
+    chat.stop().await;
+}
+
+#[tokio::test]
+async fn a_resend_goes_to_nobody_who_has_joined_since() {
+    let chat = Chat::start().await;
+    let (mut a, mut b) = (
+        chat.connect_modern("a").await,
+        chat.connect_modern("b").await,
+    );
+    let mut late = chat.connect_modern("late").await;
+    let group = created(&mut a, &["b"]).await;
+    let mut secret = message(&group, "before");
+    secret["client_message_id"] = json!("m-1");
+    acked(&mut a, &secret).await;
+    acked(&mut a, &frame("invite", &group, json!({"users": ["late"]}))).await;
+    assert_eq!(acked(&mut a, &secret).await["duplicate"], true);
+    for kind in ["create", "text", "join", "text"] {
+        entry(&mut b, kind).await;
+    }
+    entry(&mut late, "join").await;
+    late.expect_nothing().await;
     chat.stop().await;
 }

@@ -89,6 +89,12 @@ impl Membership {
         self.joined_seq > self.left_seq
     }
 
+    /// Returns whether an entry goes to the user, by its number: to the members of its time, and to whom it removes.
+    /// A user who has joined again since gets nothing from before.
+    pub fn gets(&self, seq: i64) -> bool {
+        self.joined_seq <= seq && (self.is_member() || seq <= self.left_seq)
+    }
+
     /// Returns the role of a member.
     pub fn role(&self) -> Role {
         if self.is_member() && self.owner_seq > self.demoted_seq.max(self.left_seq) {
@@ -165,6 +171,12 @@ impl Group {
     /// Returns the members, in the order of their ids.
     pub fn members(&self) -> impl Iterator<Item = (&UserId, &Membership)> {
         self.members.iter().filter(|(_, it)| it.is_member())
+    }
+
+    /// Returns the users to whom an entry goes, by its number, in the order of their ids. It need not be the newest.
+    pub fn recipients(&self, seq: i64) -> impl Iterator<Item = &UserId> {
+        let recipients = self.members.iter().filter(move |(_, it)| it.gets(seq));
+        recipients.map(|(user, _)| user)
     }
 
     /// Returns the number of the newest entry that has changed something.

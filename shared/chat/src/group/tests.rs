@@ -105,6 +105,26 @@ proptest! {
         }
     }
 
+    /// The group may have changed since, as when an entry is sent again or delivered late.
+    #[test]
+    fn an_entry_goes_to_the_members_of_its_time_and_to_whom_it_removes_but_to_none_who_joined_again(
+        attempts in attempts(), at: prop::sample::Index, later: prop::sample::Index,
+    ) {
+        let (entries, groups) = play(attempts);
+        let at = at.index(entries.len());
+        let (entry, before, after) = (&entries[at], &groups[at], &groups[at + 1]);
+        let is_removed = |user: &UserId| before.has(user) && entry.users.contains(user);
+        let expected: Vec<UserId> = (0..USERS).map(user)
+            .filter(|user| after.has(user) || is_removed(user))
+            .collect();
+        prop_assert_eq!(after.recipients(entry.seq).cloned().collect::<Vec<_>>(), expected.clone());
+
+        let later = &groups[at + 1 + later.index(groups.len() - at - 1)];
+        let has_rejoined = |user: &UserId| later.membership(user).joined_seq > entry.seq;
+        let expected: Vec<UserId> = expected.into_iter().filter(|user| !has_rejoined(user)).collect();
+        prop_assert_eq!(later.recipients(entry.seq).cloned().collect::<Vec<_>>(), expected);
+    }
+
     /// A projection may be ahead of the entries that are applied to it.
     #[test]
     fn entries_that_are_applied_again_change_nothing(attempts in attempts(), from: prop::sample::Index) {

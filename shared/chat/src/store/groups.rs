@@ -290,13 +290,12 @@ impl Memory {
         }
     }
 
-    /// Returns the users to whom an entry goes: in a group its members, and who has left it by this entry.
+    /// Returns the users to whom an entry goes, which need not be the newest; those of a group in the order of their
+    /// ids.
     pub(super) fn recipients(&self, entry: &Entry) -> Vec<UserId> {
-        let Some(known) = &self.group else {
-            return entry.direct_users();
-        };
-        let members = known.group.members().map(|(user, _)| user);
-        let left = entry.users.iter().filter(|user| !known.group.has(user));
-        members.chain(left).cloned().collect()
+        match &self.group {
+            Some(known) => known.group.recipients(entry.seq).cloned().collect(),
+            None => entry.direct_users(),
+        }
     }
 }
