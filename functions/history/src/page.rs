@@ -37,6 +37,8 @@ struct Item<'a> {
     title: Option<&'a Title>,
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<Role>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new_owner: Option<&'a UserId>,
     #[serde(skip_serializing_if = "History::is_default")]
     history: History,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,6 +62,7 @@ impl<'a> From<&'a Entry> for Item<'a> {
             users: &entry.users,
             title: entry.title.as_ref(),
             role: entry.role,
+            new_owner: entry.new_owner.as_ref(),
             history: entry.history,
             edited_seq: entry.edited_seq,
             deleted_seq: entry.deleted_seq,
@@ -176,6 +179,31 @@ mod tests {
             edited_seq: None,
             deleted_seq: None,
         }
+    }
+
+    #[test]
+    fn a_page_has_every_field_of_an_entry_but_its_conversation() {
+        let user = |id: &str| UserId::try_from(id.to_owned()).expect("a valid id");
+        let id = ClientMessageId::try_from("m-1".to_owned()).expect("a valid id");
+        let entry = Entry {
+            client_message_id: Some(id),
+            kind: Kind::Leave,
+            target_seq: Some(1),
+            users: vec![user("a")],
+            title: Some(Title::try_from("t".to_owned()).expect("a title")),
+            role: Some(Role::Owner),
+            new_owner: Some(user("b")),
+            history: History::All,
+            edited_seq: Some(2),
+            deleted_seq: Some(3),
+            ..entry(4)
+        };
+        let value = |json: String| serde_json::from_str::<serde_json::Value>(&json).expect("JSON");
+        let mut expected = value(serde_json::to_string(&entry).expect("JSON"));
+        let fields = expected.as_object_mut().expect("an object");
+        fields.remove("conversation_id");
+        assert_eq!(fields.len(), 16, "none is left out");
+        assert_eq!(value(Item::from(&entry).json()), expected);
     }
 
     #[tokio::test]
