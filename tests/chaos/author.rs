@@ -1,6 +1,11 @@
 //! What a device writes: texts, and edits and deletions of texts of its user; a few of them are such that the chat
 //! must refuse them.
+//!
+//! - `groups`: what it writes in groups
 
+mod groups;
+
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use chat::Kind;
@@ -18,6 +23,9 @@ const BAD: f64 = 0.02;
 const EDITS: f64 = 0.15;
 const DELETIONS: f64 = 0.1;
 
+/// Share of times at which a device looks for a group to write in.
+const IN_GROUPS: f64 = 0.7;
+
 /// The user of a device, as who writes.
 pub struct Author {
     user_id: String,
@@ -26,8 +34,18 @@ pub struct Author {
     conversations: Vec<Conversation>,
     /// Has the texts that may be changed.
     copies: Arc<Copies>,
+    /// The groups that the device has created.
+    created: HashSet<String>,
     count: u64,
     rng: fastrand::Rng,
+}
+
+/// An entry that was written, and its frame.
+struct Written {
+    key: Key,
+    receiver_id: Option<String>,
+    kind: Kind,
+    frame: Value,
 }
 
 impl Author {
@@ -43,6 +61,7 @@ impl Author {
             device,
             conversations,
             copies,
+            created: HashSet::new(),
             count: 0,
             rng,
         }
@@ -53,37 +72,86 @@ impl Author {
         !self.conversations.is_empty()
     }
 
-    /// Writes a new entry; returns its record without attempts, and its frame. The two users' entries have equal ids
-    /// on purpose.
+    /// Writes a new entry; returns its record without attempts, and its frame. The users' entries have equal ids on
+    /// purpose.
     pub fn write(&mut self) -> (Sent, String) {
-        let index = self.rng.usize(..self.conversations.len());
-        let conversation = self.conversations[index].clone();
-        let receiver_id = conversation.peer_of(&self.user_id).to_owned();
+        let conversation = self.choose();
         let is_bad = self.rng.f64() < BAD;
         let is_of_peer = is_bad && self.rng.bool();
-        let owner = if is_of_peer {
-            receiver_id.clone()
-        } else {
-            self.user_id.clone()
+        let mut written = match conversation.peer_of(&self.user_id) {
+            Some(peer) => self.write_to(&conversation.id, peer, is_of_peer),
+            None => self.write_in_group(&conversation),
         };
-        let (kind, target_seq) = self.pick(&conversation.id, &owner);
-        let key = self.key(conversation.id);
-        let mut frame = self.frame(&key, &receiver_id, kind, target_seq);
-        let refusal = if is_of_peer && !kind.is_text() {
+        let is_change = matches!(written.kind, Kind::Edit | Kind::Delete);
+        let refusal = if is_of_peer && is_change && written.receiver_id.is_some() {
             Some("forbidden")
+        } else if is_bad && written.kind != Kind::Create {
+            Some(texts::spoil(
+                &mut written.frame,
+                written.kind,
+                &mut self.rng,
+            ))
         } else {
-            is_bad.then(|| texts::spoil(&mut frame, kind, &mut self.rng))
+            None
         };
-        let sent = Sent {
+        let frame = written.frame.to_string();
+        (self.record(written, refusal), frame)
+    }
+
+    /// Returns a conversation to write in: a group mostly, as only one of its members may do all that there is to do.
+    fn choose(&mut self) -> Conversation {
+        loop {
+            let is_of_groups = self.rng.f64() < IN_GROUPS;
+            let all = self.conversations.iter();
+            let some = all.filter(|it| it.is_group() == is_of_groups);
+            match self.rng.choice(some.collect::<Vec<_>>()).cloned() {
+                Some(group) if group.is_group() && !self.writes_in(&group) => {}
+                Some(conversation) => return conversation,
+                None => {}
+            }
+        }
+    }
+
+    /// Writes an entry to a peer, which is about a text of the peer if it `is_of_peer` and about any.
+    fn write_to(&mut self, conversation_id: &str, peer: &str, is_of_peer: bool) -> Written {
+        let writer = if is_of_peer { peer } else { &self.user_id };
+        let writer = writer.to_owned();
+        let (kind, target_seq) = self.pick(conversation_id, &writer);
+        let key = self.key(conversation_id.to_owned());
+        let frame = self.frame(&key, peer, kind, target_seq);
+        Written {
             key,
-            receiver_id,
+            receiver_id: Some(peer.to_owned()),
             kind,
+            frame,
+        }
+    }
+
+    /// Returns the record of an entry that the chat must refuse with a code, if it must.
+    fn record(&self, written: Written, refusal: Option<&str>) -> Sent {
+        let frame = &written.frame;
+        let text = |name: &str| frame[name].as_str().map(str::to_owned);
+        let named = frame["users"].as_array().into_iter().flatten();
+        let named = named.filter_map(|user| user.as_str().map(str::to_owned));
+        let user = match written.kind {
+            Kind::Create => Some(self.user_id.clone()),
+            Kind::Leave => text("user_id").or(Some(self.user_id.clone())),
+            _ => text("user_id"),
+        };
+        Sent {
+            receiver_id: written.receiver_id,
+            kind: written.kind,
             target_seq: frame["seq"].as_i64(),
-            message: frame["message"].as_str().unwrap_or_default().to_owned(),
+            message: text("message").unwrap_or_default(),
+            users: user.into_iter().chain(named).collect(),
+            title: text("title"),
+            role: text("role"),
+            // What is the default is stored nowhere.
+            history: text("history").filter(|history| history == "all"),
             refusal: refusal.map(str::to_owned),
             attempts: Vec::new(),
-        };
-        (sent, frame.to_string())
+            key: written.key,
+        }
     }
 
     fn key(&mut self, conversation_id: String) -> Key {
@@ -103,13 +171,17 @@ impl Author {
             share if share < EDITS + DELETIONS => Kind::Delete,
             _ => return (Kind::Text, None),
         };
-        let target = self
-            .copies
-            .recent_text(conversation_id, owner, &mut self.rng);
+        let target = self.recent_text(conversation_id, Some(owner));
         match target {
             Some(seq) => (kind, Some(seq)),
             None => (Kind::Text, None),
         }
+    }
+
+    /// Returns the number of one of the newest texts of a user, or of any.
+    fn recent_text(&mut self, conversation_id: &str, writer: Option<&str>) -> Option<i64> {
+        self.copies
+            .recent_text(conversation_id, writer, &mut self.rng)
     }
 
     fn frame(&mut self, key: &Key, receiver_id: &str, kind: Kind, seq: Option<i64>) -> Value {

@@ -7,12 +7,16 @@
 //! - `stored`: rules of the stored messages
 //! - `changes`: rules of edits and deletions
 //! - `sends`: rules of the messages that clients send, and of their acks
-//! - `lists`: rules of marks, and of lists of conversations
+//! - `groups`: rules of who is in a group
+//! - `marks`: rules of marks
+//! - `lists`: rules of lists of conversations
 //! - `received`: rules of pages, pushes, and the clients' copies of the log
 
 mod changes;
 mod facts;
+mod groups;
 mod lists;
+mod marks;
 mod received;
 mod sends;
 mod stored;
@@ -25,14 +29,14 @@ use std::time::Duration;
 use ::tests::client::{Ack, Message, Row};
 use chat::Marks;
 
-use crate::history::{History, Key, Outcome, Stored, Trace};
+use crate::contents::{Contents, Projection, Trace};
+use crate::history::{History, Key, Outcome, Roll};
 use changes::{erased, targets, wordings};
 use facts::Facts;
-use lists::{
-    listed_once_acknowledged, listed_with_the_newest, marks_are_numbers, marks_grow, receipts,
-    unread,
-};
-use received::{logs, pages, pushes, pushes_to_old, well_formed};
+use groups::{permitted, projected, rolls};
+use lists::{listed_groups, listed_once_acknowledged, listed_with_the_newest, unread};
+use marks::{marks_are_numbers, marks_grow, receipts};
+use received::{logs, pages, pages_refused, pushes, pushes_to_old, well_formed};
 use sends::{acknowledged, answered, in_order, new_once, refused};
 use stored::{numbers, stored_as_sent, stored_once, times};
 
@@ -57,12 +61,23 @@ pub enum Violation {
     Invented { conversation_id: String, seq: i64 },
     /// A stored message differs from the message that was sent.
     Altered { key: Key, seq: i64 },
-    /// An edit or a deletion is not of an earlier text of its sender.
+    /// An edit or a deletion is not of an earlier text, or in a direct conversation not of its sender's.
     BadTarget { conversation_id: String, seq: i64 },
     /// A stored text is not what its edits and deletions make of it, or an edit of a deleted text has a wording.
     WordingDiffers { conversation_id: String, seq: i64 },
     /// A wording of a deleted text is still in the database.
     NotErased { trace: Trace },
+    /// An entry of a group has a number at which its sender was no member, or no owner where it takes one.
+    NotPermitted { conversation_id: String, seq: i64 },
+    /// An entry leaves a group without an owner, or names a new one who is not needed.
+    BadOwner { conversation_id: String, seq: i64 },
+    /// The members that are stored beside the log are not those of the log.
+    ProjectionDiffers {
+        conversation_id: String,
+        projection: Projection,
+    },
+    /// The members that a user got are not those of the log, or were refused to a member.
+    MembersDiffer { roll: Roll },
     /// A message is stored although every attempt to send it was refused.
     RefusedButStored { key: Key, seq: i64, code: String },
     /// A valid message was refused for good, or an invalid one was not refused as it must be. A change is invalid
@@ -84,7 +99,11 @@ pub enum Violation {
     PageDiffers { page: PageId, seq: i64 },
     /// A page holds a text without a change that was acknowledged or pushed before the request.
     PageOutdated { page: PageId, seq: i64 },
-    /// A connection got a message that is neither from its user nor to it.
+    /// A page holds entries of a group that its reader may not see.
+    PageAstray { page: PageId },
+    /// A page of a group was refused to one who is in it or was.
+    PageRefused { page: PageId },
+    /// A connection got a message that is neither from its user nor to it, or that the user may not read in a group.
     Misdelivered {
         connection: u64,
         user_id: String,
@@ -97,7 +116,7 @@ pub enum Violation {
         conversation_id: String,
         seq: i64,
     },
-    /// An old client got something else than a text, or a deleted one.
+    /// An old client got something else than a text, a deleted one, or one of a group.
     NotForOld { connection: u64, seq: i64 },
     /// A mark that a client had seen was larger than in a list that was requested later.
     MarkBack {
@@ -114,11 +133,14 @@ pub enum Violation {
     },
     /// A receipt went to an old client, or to somebody else.
     ReceiptAstray { connection: u64, user_id: String },
-    /// A message was acknowledged, and its conversation is not in the list of one of its users.
+    /// A message was acknowledged, and its conversation is not in the list of one of its users; or a group is not in
+    /// that of a member.
     NotListed {
         user_id: String,
         conversation_id: String,
     },
+    /// A list shows a group to who is not in it or has not asked for groups, or with another title or role.
+    GroupAstray { user_id: String, row: Row },
     /// A conversation in a list ends before an entry that a client had seen, or does not show its newest text.
     ListStale { user_id: String, row: Row },
     /// The count of unread messages is not that of the log.
@@ -148,10 +170,9 @@ pub struct PageId {
     start: Duration,
 }
 
-/// Checks a run against the messages stored after it, and the texts that are anywhere in the database; returns the
-/// violations, rule by rule.
-pub fn check(history: &History, stored: &[Stored], traces: &[Trace]) -> Vec<Violation> {
-    let facts = Facts::new(history, stored, traces);
+/// Checks a run against the contents of the database after it; returns the violations, rule by rule.
+pub fn check(history: &History, contents: &Contents) -> Vec<Violation> {
+    let facts = Facts::new(history, contents);
     let rules = [
         numbers,
         times,
@@ -160,18 +181,23 @@ pub fn check(history: &History, stored: &[Stored], traces: &[Trace]) -> Vec<Viol
         targets,
         wordings,
         erased,
+        permitted,
+        projected,
+        rolls,
         refused,
         answered,
         acknowledged,
         new_once,
         in_order,
         pages,
+        pages_refused,
         pushes,
         pushes_to_old,
         marks_grow,
         marks_are_numbers,
         receipts,
         listed_once_acknowledged,
+        listed_groups,
         listed_with_the_newest,
         unread,
         well_formed,

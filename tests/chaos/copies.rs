@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ::tests::client::Message;
 use ::tests::client::copy::Copy;
+use chat::Kind;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
@@ -12,6 +13,7 @@ use tokio::time::{sleep, timeout};
 use crate::history::Held;
 use crate::outbox::BACKOFF;
 use crate::pages::{Conversation, Pages};
+use crate::roster::Roster;
 use crate::workload::{Phase, SETTLE_TIMEOUT};
 
 /// Messages of a page of the history.
@@ -23,25 +25,46 @@ const RECENT: usize = 4;
 /// The copies of a device.
 pub struct Copies {
     device: String,
+    user_id: String,
     pages: Pages,
     copies: Mutex<Vec<(Conversation, Copy)>>,
     behind: Notify,
 }
 
 impl Copies {
-    /// Empty copies of conversations.
-    pub fn new(device: String, conversations: &[Conversation], pages: Pages) -> Self {
+    /// Empty copies of conversations on a device of a user.
+    pub fn new(
+        (device, user_id): (String, &str),
+        conversations: &[Conversation],
+        pages: Pages,
+    ) -> Self {
         let copies = conversations.iter().cloned();
-        let copies = copies.map(|conversation| (conversation, Copy::default()));
+        let copies = copies.map(|conversation| {
+            let copy = if conversation.is_group() {
+                Copy::of_group()
+            } else {
+                Copy::default()
+            };
+            (conversation, copy)
+        });
         Self {
             device,
+            user_id: user_id.to_owned(),
             pages,
             copies: Mutex::new(copies.collect()),
             behind: Notify::new(),
         }
     }
 
-    /// Adds an entry that was pushed, or an own one that was acknowledged.
+    /// Adds an own entry that was acknowledged. What a change of a group has really changed only the history tells.
+    pub fn add_own(&self, entry: &Arc<Message>) {
+        match entry.kind {
+            Kind::Text | Kind::Edit | Kind::Delete => self.add(entry),
+            _ => self.read_on_in(|conversation| conversation.id == entry.conversation_id),
+        }
+    }
+
+    /// Adds an entry that was pushed.
     pub fn add(&self, message: &Arc<Message>) {
         let mut copies = self.copies.lock();
         let mut copies = copies.iter_mut();
@@ -66,18 +89,31 @@ impl Copies {
         copy.map(|(_, copy)| copy.last())
     }
 
-    /// Returns the number of one of the newest texts of a user that are not deleted, if there is one.
+    /// Returns a group as far as it follows from what is here.
+    pub fn roster(&self, conversation_id: &str) -> Roster {
+        let copies = self.copies.lock();
+        let mut copies = copies.iter();
+        let copy = copies.find(|(conversation, _)| conversation.id == conversation_id);
+        let mut roster = Roster::default();
+        for entry in copy.iter().flat_map(|(_, copy)| copy.messages()) {
+            roster.apply(entry);
+        }
+        roster
+    }
+
+    /// Returns the number of one of the newest texts of a user, or of any, that are not deleted, if there is one.
     pub fn recent_text(
         &self,
         conversation_id: &str,
-        sender_id: &str,
+        sender_id: Option<&str>,
         rng: &mut fastrand::Rng,
     ) -> Option<i64> {
         let copies = self.copies.lock();
         let mut copies = copies.iter();
         let (_, copy) = copies.find(|(conversation, _)| conversation.id == conversation_id)?;
         let newest = copy.messages().iter().rev();
-        let texts = newest.filter(|it| it.is_visible_text() && it.sender_id == sender_id);
+        let is_theirs = |it: &Message| sender_id.is_none_or(|sender_id| it.sender_id == sender_id);
+        let texts = newest.filter(|it| it.is_visible_text() && is_theirs(it));
         // Half of the changes are of the newest one, so that those of two devices race each other.
         let count = if rng.bool() { 1 } else { RECENT };
         let texts: Vec<i64> = texts.take(count).map(|text| text.seq).collect();
@@ -87,7 +123,12 @@ impl Copies {
     /// Marks all copies: after a time without a connection, any conversation may have more
     /// messages.
     pub fn read_on(&self) {
-        for (_, copy) in self.copies.lock().iter_mut() {
+        self.read_on_in(|_| true);
+    }
+
+    fn read_on_in(&self, is_behind: impl Fn(&Conversation) -> bool) {
+        let mut copies = self.copies.lock();
+        for (_, copy) in copies.iter_mut().filter(|(it, _)| is_behind(it)) {
             copy.fall_behind();
         }
         self.behind.notify_one();
@@ -152,6 +193,7 @@ impl Copies {
         let mut copies = self.copies.lock();
         let held = copies.drain(..).map(|(conversation, copy)| Held {
             device: self.device.clone(),
+            user_id: self.user_id.clone(),
             conversation_id: conversation.id,
             dropped: copy.dropped(),
             fetched: copy.fetched(),
@@ -163,16 +205,19 @@ impl Copies {
 
 #[cfg(test)]
 mod tests {
-    use chat::Kind;
-
     use super::*;
     use crate::history::{Form, conversation_id};
     use crate::recorder::Recorder;
 
     fn copies() -> Copies {
+        of(&[Conversation::of("a", "b")])
+    }
+
+    fn of(conversations: &[Conversation]) -> Copies {
         let recorder = Arc::new(Recorder::new());
-        let pages = Pages::new("a".to_owned(), Form::Log, "http://127.0.0.1:9", recorder);
-        Copies::new("a".to_owned(), &[Conversation::of("a", "b")], pages)
+        let name = || ("a".to_owned(), "a");
+        let pages = Pages::new(name(), Form::Log, "http://127.0.0.1:9", recorder);
+        Copies::new(name(), conversations, pages)
     }
 
     fn message(seq: i64) -> Arc<Message> {
@@ -181,14 +226,10 @@ mod tests {
             conversation_id: conversation_id("a", "b"),
             seq,
             sender_id: "b".to_owned(),
-            receiver_id: "a".to_owned(),
+            receiver_id: Some("a".to_owned()),
             message: "m".to_owned(),
             timestamp: "2026-11-22T11:15:03.123Z".to_owned(),
-            client_message_id: None,
-            kind: Kind::Text,
-            target_seq: None,
-            edited_seq: None,
-            deleted_seq: None,
+            ..Message::default()
         })
     }
 
@@ -251,6 +292,39 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_of_a_group_begins_where_the_user_has_joined_last() {
+        let group = Conversation::group("g", vec!["a".to_owned()], "joined");
+        let copies = of(&[group]);
+        let edit = change(Kind::Edit, 9, 8);
+        for pages in [vec![3, 4], vec![], vec![5], vec![7, 8]] {
+            copies.read_on();
+            let (index, _, last) = copies.next_behind().expect("it may lack something");
+            assert!(pages.first().is_none_or(|first| *first > last));
+            let page: Vec<Arc<Message>> = pages.into_iter().map(message).collect();
+            copies.take_page(index, &page);
+        }
+        assert_eq!(numbers(&copies), [7, 8]);
+        copies.take_page(0, &[edit]);
+        assert_eq!(
+            shown(&copies),
+            [
+                (7, "m".to_owned(), None),
+                (8, "wording 9".to_owned(), Some(9))
+            ]
+        );
+    }
+
+    #[test]
+    fn what_an_own_change_of_a_group_has_changed_is_read() {
+        let copies = copies();
+        copies.add_own(&message(1));
+        assert!(copies.next_behind().is_none());
+        copies.add_own(&change(Kind::Join, 2, 0));
+        assert_eq!(numbers(&copies), [1]);
+        assert_eq!(copies.next_behind().map(|(_, _, last)| last), Some(1));
+    }
+
+    #[test]
     fn changes_are_applied_however_late_their_texts_are_read() {
         let log = [
             message(1),
@@ -294,8 +368,10 @@ mod tests {
         let id = conversation_id("a", "b");
         let mut rng = fastrand::Rng::with_seed(7);
         for _ in 0..20 {
-            assert_eq!(copies.recent_text(&id, "b", &mut rng), Some(2));
-            assert_eq!(copies.recent_text(&id, "a", &mut rng), None);
+            for of_b in [Some("b"), None] {
+                assert_eq!(copies.recent_text(&id, of_b, &mut rng), Some(2));
+            }
+            assert_eq!(copies.recent_text(&id, Some("a"), &mut rng), None);
         }
     }
 

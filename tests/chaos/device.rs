@@ -121,7 +121,7 @@ impl Device {
     /// Takes a frame, and may mark the conversation of an entry.
     async fn on_frame(&mut self, frame: &Frame, session: &mut Session) -> Result<(), String> {
         if let Some(own) = self.outbox.on_frame(frame) {
-            self.copies.add(&own);
+            self.copies.add_own(&own);
         }
         let (Frame::Message(message) | Frame::Entry(message)) = frame else {
             return Ok(());

@@ -6,21 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use chat::{ConversationId, Kind, UserId};
-use futures_util::TryStreamExt;
-use mongodb::bson::{Document, deserialize_from_bson, doc, oid::ObjectId};
-use mongodb::options::ReadConcern;
-use mongodb::{Collection, Database};
+use chat::{ClientMessageId, ConversationId, Kind, UserId};
 use serde::Serialize;
-use tests::client::{Error, Frame, Message, Row};
-
-use crate::texts;
+use tests::client::{Error, Frame, Member, Message, Row};
 
 /// Everything that a run did and saw.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct History {
-    /// The texts, edits and deletions that were sent, each with all its attempts.
+    /// The entries that were sent, each with all its attempts.
     pub sends: Vec<Sent>,
     /// The attempts to open a connection.
     pub handshakes: Vec<Handshake>,
@@ -30,23 +23,33 @@ pub struct History {
     pub reads: Vec<Read>,
     /// The lists of conversations that were read.
     pub lists: Vec<Listed>,
+    /// The members of groups that were read.
+    pub rolls: Vec<Roll>,
     /// The copy of each conversation on each device at the end.
     pub held: Vec<Held>,
 }
 
-/// A text, an edit or a deletion that was sent.
-#[derive(Debug, Clone, Serialize)]
+/// An entry that was sent.
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Sent {
     /// The key by which the contract knows it.
     pub key: Key,
-    /// The receiver.
-    pub receiver_id: String,
+    /// The receiver; none in a group.
+    pub receiver_id: Option<String>,
     /// The kind.
     pub kind: Kind,
     /// The number of the text that it changes.
     pub target_seq: Option<i64>,
-    /// The text; empty for a deletion.
+    /// The text; empty for what is neither a text nor an edit.
     pub message: String,
+    /// The users of whom a change of a group is.
+    pub users: Vec<String>,
+    /// The name that it gives the group.
+    pub title: Option<String>,
+    /// The role that it gives.
+    pub role: Option<String>,
+    /// What those who join may read.
+    pub history: Option<String>,
     /// The code with which the chat must refuse it, if it must.
     pub refusal: Option<String>,
     /// The attempts, in order; at least one.
@@ -88,7 +91,7 @@ impl Sent {
 }
 
 /// The key by which the contract knows a message, however often it is sent.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Key {
     /// The conversation.
     pub conversation_id: String,
@@ -122,6 +125,13 @@ pub enum Outcome {
     Unknown(String),
     /// The reply has not the expected form: its text.
     Malformed(String),
+}
+
+impl Outcome {
+    /// Whether it is refused because of who asks.
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Failed(status) if status.starts_with("403"))
+    }
 }
 
 impl From<Error> for Outcome {
@@ -189,6 +199,8 @@ pub enum Form {
 pub struct Read {
     /// The reader: a poller, or a device.
     pub reader: String,
+    /// The user who reads.
+    pub user_id: String,
     /// The conversation.
     pub conversation_id: String,
     /// The form that it asked for.
@@ -212,6 +224,8 @@ pub struct Read {
 pub struct Listed {
     /// The user.
     pub user_id: String,
+    /// Whether groups were asked for.
+    pub groups: bool,
     /// Time just before the request.
     pub start: Duration,
     /// Time of the response, or at which it was given up.
@@ -222,11 +236,30 @@ pub struct Listed {
     pub rows: Vec<Row>,
 }
 
+/// The members of a group that were requested.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Roll {
+    /// The user who asked.
+    pub user_id: String,
+    /// The group.
+    pub conversation_id: String,
+    /// Time just before the request.
+    pub start: Duration,
+    /// Time of the response, or at which it was given up.
+    pub end: Duration,
+    /// The outcome of the request.
+    pub outcome: Outcome,
+    /// The members.
+    pub members: Vec<Member>,
+}
+
 /// The copy of a conversation on a device, at the end.
 #[derive(Debug, Clone, Serialize)]
 pub struct Held {
     /// The device.
     pub device: String,
+    /// Its user.
+    pub user_id: String,
     /// The conversation.
     pub conversation_id: String,
     /// Its entries, in the order of their numbers, with the changes applied.
@@ -237,8 +270,10 @@ pub struct Held {
     pub fetched: u64,
 }
 
-/// A message as the database holds it.
-pub type Stored = Message;
+/// Whether an id is that of a group.
+pub fn is_group(conversation_id: &str) -> bool {
+    ConversationId::from(conversation_id.to_owned()).is_group()
+}
 
 /// Returns the id of the conversation of two users.
 ///
@@ -246,88 +281,19 @@ pub type Stored = Message;
 ///
 /// One of them is not a valid user id.
 pub fn conversation_id(a: &str, b: &str) -> String {
-    let user = |id: &str| UserId::try_from(id.to_owned()).expect("a valid user id");
     ConversationId::direct(&user(a), &user(b)).to_string()
 }
 
-/// Reads all messages from the database, by conversation and number.
+/// Returns the id of the group that a user creates under an id.
 ///
-/// # Errors
+/// # Panics
 ///
-/// The database does not respond, or holds a document that is not a message of the new system.
-pub async fn read_stored(database: &Database) -> Result<Vec<Stored>> {
-    let messages: Collection<Document> = database.collection("chat_messages");
-    let find = messages.find(doc! {});
-    let cursor = find.read_concern(ReadConcern::majority()).await?;
-    let documents: Vec<Document> = cursor.try_collect().await?;
-    let stored: Result<Vec<Stored>> = documents.iter().map(stored).collect();
-    let mut stored = stored?;
-    stored.sort_by(|a, b| (&a.conversation_id, a.seq).cmp(&(&b.conversation_id, b.seq)));
-    Ok(stored)
+/// One of them is not valid.
+pub fn group_id(creator: &str, client_message_id: &str) -> String {
+    let id = ClientMessageId::try_from(client_message_id.to_owned());
+    ConversationId::group(&user(creator), &id.expect("a valid id")).to_string()
 }
 
-/// A marked text in a document of the database.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trace {
-    /// The collection.
-    pub collection: String,
-    /// The [marker](texts::markers) of the text.
-    pub marker: String,
-}
-
-/// Reads the markers of all texts in all collections of the database.
-///
-/// # Errors
-///
-/// The database does not respond.
-pub async fn read_traces(database: &Database) -> Result<Vec<Trace>> {
-    let mut traces = Vec::new();
-    for collection in database.list_collection_names().await? {
-        let documents = database.collection::<Document>(&collection);
-        let mut cursor = documents.find(doc! {}).await?;
-        while let Some(document) = cursor.try_next().await? {
-            let text = document.to_string();
-            traces.extend(texts::markers(&text).map(|marker| Trace {
-                collection: collection.clone(),
-                marker: marker.to_owned(),
-            }));
-        }
-    }
-    Ok(traces)
-}
-
-fn stored(document: &Document) -> Result<Stored> {
-    let id: ObjectId = document.get_object_id("_id")?;
-    let text = |name| {
-        let text = document.get_str(name);
-        let text = text.with_context(|| format!("{name} of message {}", id.to_hex()));
-        text.map(str::to_owned)
-    };
-    let number = |name| {
-        let is_there = document.contains_key(name);
-        is_there.then(|| document.get_i64(name)).transpose()
-    };
-    let kind = document
-        .get("kind")
-        .cloned()
-        .map(deserialize_from_bson)
-        .transpose()?;
-    Ok(Stored {
-        message_id: id.to_hex(),
-        conversation_id: text("conversation_id")?,
-        seq: document.get_i64("seq")?,
-        sender_id: text("sender_id")?,
-        receiver_id: text("receiver_id")?,
-        kind: kind.unwrap_or_default(),
-        target_seq: number("target_seq")?,
-        message: text("message")?,
-        timestamp: text("timestamp")?,
-        client_message_id: if document.contains_key("client_message_id") {
-            Some(text("client_message_id")?)
-        } else {
-            None
-        },
-        edited_seq: number("edited_seq")?,
-        deleted_seq: number("deleted_seq")?,
-    })
+fn user(id: &str) -> UserId {
+    UserId::try_from(id.to_owned()).expect("a valid user id")
 }

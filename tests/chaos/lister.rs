@@ -1,4 +1,4 @@
-//! A reader that requests a user's list of conversations again and again.
+//! A reader that requests a user's list of conversations again and again, with groups or without.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,14 +67,16 @@ impl Lister {
     }
 
     /// Reads and records the list; returns whether it came.
-    async fn read(&self) -> bool {
+    async fn read(&mut self) -> bool {
+        let groups = self.rng.bool();
         let start = self.recorder.now();
-        let (outcome, rows) = match self.list.first_page(&self.user_id).await {
+        let (outcome, rows) = match self.list.first_page(&self.user_id, groups).await {
             Ok(rows) => (Outcome::Ok, rows),
             Err(error) => (error.into(), Vec::new()),
         };
         let listed = Listed {
             user_id: self.user_id.clone(),
+            groups,
             start,
             end: self.recorder.now(),
             outcome,

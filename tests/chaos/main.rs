@@ -6,15 +6,18 @@
 //! - [`nemesis`]: executes a schedule
 //! - [`cluster`]: the chat, whose processes are killed, stopped and started again
 //! - [`skew`]: functions whose clocks are wrong
-//! - [`workload`]: the clients: [`device`] with [`author`], [`outbox`] and [`copies`], [`poller`] and [`lister`]
+//! - [`workload`]: the clients: [`device`] with [`author`], [`outbox`] and [`copies`], [`poller`], [`lister`] and [`roll`]
 //! - [`session`], [`pages`], [`texts`]: the parts of clients
+//! - [`roster`]: who is in a group, by its entries
 //! - [`recorder`], [`history`]: the record of everything that clients did and saw
-//! - [`check`]: the contract, as rules over a history and the stored messages
+//! - [`contents`]: what the database holds at the end
+//! - [`check`]: the contract, as rules over a history and those contents
 //! - [`report`]: the figures of a run
 
 mod author;
 mod check;
 mod cluster;
+mod contents;
 mod copies;
 mod device;
 mod fault;
@@ -26,6 +29,8 @@ mod pages;
 mod poller;
 mod recorder;
 mod report;
+mod roll;
+mod roster;
 mod schedule;
 mod session;
 mod skew;
@@ -64,7 +69,7 @@ struct Arguments {
     #[arg(long, value_name = "N")]
     messages: Option<u64>,
 
-    /// Conversations in which they are sent
+    /// Conversations of two users in which they are sent, with a group beside every fourth one
     #[arg(long, default_value_t = 24, value_name = "N")]
     conversations: usize,
 

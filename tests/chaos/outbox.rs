@@ -1,4 +1,4 @@
-//! The texts, edits and deletions that a device sends: one after another, each until its fate is known.
+//! The entries that a device sends: one after another, each until its fate is known.
 //!
 //! Such a message is acknowledged, or refused for good. After anything else (a timeout, an error that is
 //! worth a retry, a broken connection) it is sent again under the same `client_message_id`, after a
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use ::tests::client::backoff::Backoff;
 use ::tests::client::{Ack, Frame, Message, Pending, Rejection, Reply};
+use chat::Kind;
 use tokio::time::Instant;
 
 use crate::author::Author;
@@ -158,6 +159,7 @@ impl Outbox {
     pub fn on_frame(&mut self, frame: &Frame) -> Option<Arc<Message>> {
         let current = self.current.as_ref()?;
         match current.pending.reply(frame)? {
+            Reply::Acked(_) if is_to_be_sent_again(&current.sent) => self.fail(Outcome::Ok, None),
             Reply::Acked(ack) => {
                 let message = own_message(&current.sent, &ack);
                 self.settle(Outcome::Ok);
@@ -217,6 +219,12 @@ impl Outbox {
     }
 }
 
+/// Whether a device sends an entry once more although it was acknowledged: a group is created twice, as if the device
+/// had forgotten the first time.
+fn is_to_be_sent_again(sent: &Sent) -> bool {
+    sent.kind == Kind::Create && sent.attempts.len() == 1
+}
+
 /// Returns the entry as its sender knows it after the ack.
 fn own_message(sent: &Sent, ack: &Ack) -> Message {
     Message {
@@ -230,8 +238,7 @@ fn own_message(sent: &Sent, ack: &Ack) -> Message {
         message: sent.message.clone(),
         timestamp: ack.timestamp.clone(),
         client_message_id: ack.client_message_id.clone(),
-        edited_seq: None,
-        deleted_seq: None,
+        ..Message::default()
     }
 }
 
@@ -248,8 +255,9 @@ mod tests {
         let conversations = vec![Conversation::of("a", "b")];
         let rng = fastrand::Rng::with_seed(7);
         let shared = || Arc::clone(&recorder);
-        let pages = Pages::new("a".to_owned(), Form::Log, "http://127.0.0.1:9", shared());
-        let copies = Copies::new("a".to_owned(), &conversations, pages);
+        let name = || ("a".to_owned(), "a");
+        let pages = Pages::new(name(), Form::Log, "http://127.0.0.1:9", shared());
+        let copies = Copies::new(name(), &conversations, pages);
         let device = ("a".to_owned(), 0);
         let author = Author::new(device, conversations, Arc::new(copies), rng.clone());
         let outbox = Outbox::new(author, Duration::ZERO, rng, shared());
@@ -331,6 +339,18 @@ mod tests {
             outbox.on_frame(&ack()).is_none(),
             "the second one is of nothing"
         );
+    }
+
+    #[test]
+    fn a_group_that_was_created_is_created_once_more() {
+        let (mut outbox, recorder) = outbox();
+        let first = sent(&mut outbox);
+        outbox.current.as_mut().expect("a message").sent.kind = Kind::Create;
+        assert!(outbox.on_frame(&ack()).is_none());
+        time_passes(&mut outbox);
+        assert_eq!(sent(&mut outbox), first);
+        assert!(outbox.on_frame(&ack()).is_some());
+        assert_eq!(outcomes(&recorder.take()), [[Outcome::Ok, Outcome::Ok]]);
     }
 
     #[test]

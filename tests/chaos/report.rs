@@ -17,6 +17,17 @@ use crate::nemesis::Fault;
 /// Width of the column of labels.
 const LABEL: usize = 38;
 
+/// The kinds of entries that are no texts, with their names in a report.
+const CHANGES: [(Message, &str); 7] = [
+    (Message::Edit, "edits"),
+    (Message::Delete, "deletions"),
+    (Message::Create, "creations of groups"),
+    (Message::Join, "invitations"),
+    (Message::Leave, "leaves and removals"),
+    (Message::Rename, "new names of groups"),
+    (Message::Role, "new roles"),
+];
+
 /// The input of a report.
 pub struct Run<'a> {
     /// The seed.
@@ -65,9 +76,8 @@ pub struct Report {
 struct Messages {
     sent: usize,
     acknowledged: usize,
-    /// Edits and deletions among those.
-    edits: usize,
-    deletions: usize,
+    /// Those of them that are no texts, by their kind.
+    changes: BTreeMap<&'static str, usize>,
     refused: usize,
     unknown: usize,
     stored: usize,
@@ -144,17 +154,17 @@ impl Messages {
             let outcomes = sends.iter().map(Sent::outcome);
             outcomes.filter(sought).count()
         };
-        let changes = |kind| {
+        let changes = CHANGES.map(|(kind, name)| {
             let changes = sends.iter().filter(|sent| sent.kind == kind);
-            changes.filter(|it| it.outcome() == Outcome::Ok).count()
-        };
+            let acknowledged = changes.filter(|it| it.outcome() == Outcome::Ok);
+            (name, acknowledged.count())
+        });
         let acknowledged = with(|outcome| matches!(outcome, Outcome::Ok));
         let refused = with(|outcome| matches!(outcome, Outcome::Failed(_)));
         Self {
             sent: sends.len(),
             acknowledged,
-            edits: changes(Message::Edit),
-            deletions: changes(Message::Delete),
+            changes: changes.into(),
             refused,
             unknown: sends.len() - acknowledged - refused,
             stored,
@@ -284,8 +294,9 @@ impl Report {
         let messages = &self.messages;
         line(out, "messages sent", messages.sent)?;
         line(out, "messages acknowledged", messages.acknowledged)?;
-        line(out, "  edits among them", messages.edits)?;
-        line(out, "  deletions among them", messages.deletions)?;
+        for (name, count) in &messages.changes {
+            line(out, &format!("  {name} among them"), count)?;
+        }
         line(out, "messages refused, as they should", messages.refused)?;
         line(out, "messages of unknown fate", messages.unknown)?;
         line(out, "messages stored", messages.stored)?;

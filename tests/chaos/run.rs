@@ -35,9 +35,7 @@ fn holds_for_a_minute(flags: &[&str]) {
     println!("{report:#}");
     let acknowledged = report["messages"]["acknowledged"].as_u64();
     assert!(acknowledged >= Some(LEAST_MESSAGES), "{acknowledged:?}");
-    for changes in ["edits", "deletions"] {
-        assert_ne!(report["messages"][changes], 0, "{changes}");
-    }
+    assert_changes(&report["messages"]["changes"]);
     assert_eq!(report["violations"], 0);
     let is_ours = std::env::var_os("MONGODB_URI").is_none();
     let faults = report["faults"].as_array().expect("a list").iter();
@@ -53,4 +51,19 @@ fn holds_for_a_minute(flags: &[&str]) {
         let clocks = &report["processes_by_clock"];
         assert!(clocks["+90s"].is_u64(), "{clocks}");
     }
+}
+
+/// Checks that there were changes of texts and of groups.
+fn assert_changes(changes: &Value) {
+    let count = |kind: &str| changes[kind].as_u64().expect("a count");
+    for kind in ["edits", "deletions", "creations of groups"] {
+        assert_ne!(count(kind), 0, "{kind}");
+    }
+    let of_groups = [
+        "invitations",
+        "leaves and removals",
+        "new names of groups",
+        "new roles",
+    ];
+    assert_ne!(of_groups.map(count).iter().sum::<u64>(), 0, "{changes}");
 }

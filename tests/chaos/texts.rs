@@ -58,17 +58,24 @@ fn text(rng: &mut fastrand::Rng) -> String {
 pub fn spoil(frame: &mut Value, kind: Kind, rng: &mut fastrand::Rng) -> &'static str {
     let empty = ("message", json!(""), "message_empty");
     let long = ("message", json!(too_long()), "message_too_long");
-    let mut ways = match kind {
-        Kind::Text => vec![
-            ("sender_id", frame["receiver_id"].clone(), "sender_mismatch"),
-            ("receiver_id", json!(null), "invalid_frame"),
-        ],
-        _ => vec![
+    let place = if frame.get("receiver_id").is_some() {
+        "receiver_id"
+    } else {
+        "conversation_id"
+    };
+    let mut ways = vec![(place, json!(null), "invalid_frame")];
+    match kind {
+        Kind::Text => ways.push(("sender_id", json!("nobody"), "sender_mismatch")),
+        Kind::Edit | Kind::Delete => ways.extend([
             ("seq", json!("1"), "invalid_frame"),
             ("seq", json!(i64::MAX), "message_not_found"),
-        ],
-    };
-    if kind != Kind::Delete {
+        ]),
+        Kind::Join => ways.push(("users", json!([]), "invalid_frame")),
+        Kind::Rename => ways.push(("title", json!(""), "invalid_frame")),
+        Kind::Role => ways.push(("role", json!("king"), "invalid_frame")),
+        Kind::Create | Kind::Leave => {}
+    }
+    if matches!(kind, Kind::Text | Kind::Edit) {
         ways.extend([empty, long]);
     }
     let (field, value, code) = ways.swap_remove(rng.usize(..ways.len()));

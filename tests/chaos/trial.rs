@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::check::{Violation, check};
 use crate::cluster::Cluster;
+use crate::contents::Contents;
 use crate::fault::Planned;
-use crate::history::{History, read_stored, read_traces};
+use crate::history::History;
 use crate::nemesis::{Fault, Nemesis};
 use crate::report::{Report, Run};
 use crate::schedule;
@@ -120,12 +121,12 @@ impl Trial {
         eprintln!("all is healed; clients get what they lack …");
         let history = workload.finish().await;
         let data = cluster.data().await?;
-        let (stored, traces) = (read_stored(&data).await?, read_traces(&data).await?);
-        let violations = check(&history, &stored, &traces);
+        let contents = Contents::read(&data).await?;
+        let violations = check(&history, &contents);
         self.print(&Report::of(Run {
             seed: self.seed,
             history: &history,
-            stored: stored.len(),
+            stored: contents.stored.len(),
             violations: violations.len(),
             faults: &faults,
             killed: cluster.gateway().await.killed().await?,

@@ -7,7 +7,9 @@ use tests::client::Frame;
 use tokio::time::{sleep, timeout};
 
 use crate::check::check;
-use crate::history::{History, Outcome, Sent, Stored, Trace, read_stored, read_traces};
+use crate::contents::{Contents, Stored};
+use crate::history::{History, Outcome, Sent};
+use crate::roster::GROUP_SIZE;
 use crate::workload::{Settings, Workload};
 
 const CONVERSATIONS: usize = 9;
@@ -16,10 +18,11 @@ const CONVERSATIONS: usize = 9;
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Runs clients on a chat of their own until so many messages are acknowledged.
-async fn run(acked: u64, messages: u64, seconds: u64) -> (History, Vec<Stored>, Vec<Trace>) {
+async fn run(acked: u64, messages: u64, seconds: u64) -> (History, Contents) {
     let seed = fastrand::u64(..);
     println!("seed {seed}");
-    let chat = Chat::start().await;
+    let group_size = format!("GroupSize={GROUP_SIZE}");
+    let chat = Chat::with().parameters(&[group_size]).start().await;
     let workload = Workload::start(Settings {
         ws: chat.ws.clone(),
         http: chat.http.clone(),
@@ -41,10 +44,9 @@ async fn run(acked: u64, messages: u64, seconds: u64) -> (History, Vec<Stored>, 
         "{progress:?}"
     );
     let history = workload.finish().await;
-    let stored = read_stored(&chat.database).await.expect("it is read");
-    let traces = read_traces(&chat.database).await.expect("it is read");
+    let contents = Contents::read(&chat.database).await.expect("it is read");
     chat.stop().await;
-    (history, stored, traces)
+    (history, contents)
 }
 
 fn count(history: &History, is_counted: impl Fn(&Sent) -> bool) -> usize {
@@ -54,11 +56,15 @@ fn count(history: &History, is_counted: impl Fn(&Sent) -> bool) -> usize {
 
 #[tokio::test]
 async fn the_check_finds_nothing_and_every_client_has_done_its_part() {
-    let (history, stored, traces) = run(100, 200, 4).await;
-    assert_eq!(check(&history, &stored, &traces), []);
+    let (history, contents) = run(100, 200, 4).await;
+    assert_eq!(check(&history, &contents), []);
 
     let acked = count(&history, |sent| sent.outcome() == Outcome::Ok);
-    assert_eq!(stored.len(), acked, "all good messages are settled");
+    assert_eq!(
+        contents.stored.len(),
+        acked,
+        "all good messages are settled"
+    );
     let open = count(&history, |sent| {
         let last = sent.attempts.last().expect("it was sent");
         matches!(last.outcome, Outcome::Unknown(_))
@@ -68,7 +74,7 @@ async fn the_check_finds_nothing_and_every_client_has_done_its_part() {
         .connections
         .iter()
         .flat_map(|connection| &connection.received);
-    let pushes = pushes.filter(|received| matches!(received.frame, Frame::Message(_)));
+    let pushes = pushes.filter(|it| matches!(it.frame, Frame::Message(_) | Frame::Entry(_)));
     // Pushes from before the receivers' handshakes are missing.
     assert!(pushes.count() >= acked / 2, "most are pushed");
     let reads = history.reads.iter();
@@ -78,25 +84,25 @@ async fn the_check_finds_nothing_and_every_client_has_done_its_part() {
 
 #[tokio::test]
 async fn a_message_lost_or_altered_afterwards_is_found() {
-    let (history, mut stored, traces) = run(50, 100, 2).await;
-    assert_eq!(check(&history, &stored, &traces), []);
-    for index in 0..stored.len() {
-        let lost = stored.remove(index);
-        assert_ne!(check(&history, &stored, &traces), [], "{lost:?}");
+    let (history, mut contents) = run(50, 100, 2).await;
+    assert_eq!(check(&history, &contents), []);
+    for index in 0..contents.stored.len() {
+        let lost = contents.stored.remove(index);
+        assert_ne!(check(&history, &contents), [], "{lost:?}");
         let altered = Stored {
             message: format!("{}!", lost.message),
             ..lost.clone()
         };
-        stored.insert(index, altered);
-        assert_ne!(check(&history, &stored, &traces), [], "{lost:?}");
-        stored[index] = lost;
+        contents.stored.insert(index, altered);
+        assert_ne!(check(&history, &contents), [], "{lost:?}");
+        contents.stored[index] = lost;
     }
 }
 
 #[tokio::test]
 async fn the_check_finds_nothing_at_full_speed() {
-    let (history, stored, traces) = run(100, 0, 1).await;
-    assert_eq!(check(&history, &stored, &traces), []);
+    let (history, contents) = run(100, 0, 1).await;
+    assert_eq!(check(&history, &contents), []);
     let acked = count(&history, |sent| sent.outcome() == Outcome::Ok);
-    assert_eq!(stored.len(), acked);
+    assert_eq!(contents.stored.len(), acked);
 }

@@ -1,11 +1,12 @@
 //! The clients of a run, and its phases.
 //!
 //! - [`device`](crate::device): keeps a connection open and follows the contract; or only listens
-//! - [`author`](crate::author): writes texts, edits and deletions
+//! - [`author`](crate::author): writes texts, edits and deletions, and changes of groups
 //! - [`outbox`](crate::outbox): sends each of them until it is acknowledged
 //! - [`copies`](crate::copies): the copies of conversations on a device, and how gaps are filled
 //! - [`poller`](crate::poller): reads the history for old clients again and again
 //! - [`lister`](crate::lister): reads a user's list of conversations again and again
+//! - [`roll`](crate::roll): reads the members of a group again and again
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::outbox::Outbox;
 use crate::pages::{Conversation, Pages};
 use crate::poller::Poller;
 use crate::recorder::Recorder;
+use crate::roll::RollReader;
 
 /// Time limit for settling pending messages and gaps at the end of a run.
 pub const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -42,6 +44,9 @@ const USERS_PER_LISTER: usize = 3;
 /// One of this number of conversations has a poller.
 const CONVERSATIONS_PER_POLLER: usize = 8;
 
+/// One of this number of conversations has a group beside it, of the users of it and of the next two.
+const CONVERSATIONS_PER_GROUP: usize = 4;
+
 /// A user who is in no conversation, and listens.
 const STRANGER: &str = "stranger@example.com";
 
@@ -52,7 +57,7 @@ pub struct Settings {
     pub ws: String,
     /// Origin of the HTTP API: `http://127.0.0.1:3000`.
     pub http: String,
-    /// Number of conversations.
+    /// Number of conversations of two users; there are groups beside them.
     pub conversations: usize,
     /// Number of messages, spread over the time; after a failure, late messages are sent as fast as
     /// acks come. 0: always so.
@@ -175,8 +180,10 @@ struct Start {
 impl Start {
     fn all(&mut self) {
         let conversations = conversations(self.settings.conversations);
+        let groups = groups(self.settings.conversations);
+        let all = [&conversations[..], &groups[..]].concat();
         let mut senders: Vec<(String, usize, Vec<Conversation>)> = Vec::new();
-        for (index, (user_id, theirs)) in by_user(&conversations).into_iter().enumerate() {
+        for (index, (user_id, theirs)) in by_user(&all).into_iter().enumerate() {
             let devices = if index % USERS_PER_SECOND_DEVICE == 0 {
                 2
             } else {
@@ -201,6 +208,9 @@ impl Start {
         for conversation in conversations.into_iter().step_by(CONVERSATIONS_PER_POLLER) {
             self.poller(conversation);
         }
+        for group in groups {
+            self.roll(group);
+        }
     }
 
     /// Returns the time between two messages of a device that has `own` of all `shares` in
@@ -223,8 +233,8 @@ impl Start {
         interval: Duration,
     ) {
         let name = format!("{user_id} {device}");
-        let pages = self.pages(name.clone(), Form::Log);
-        let copies = Arc::new(Copies::new(name, &theirs, pages));
+        let pages = self.pages(name.clone(), user_id, Form::Log);
+        let copies = Arc::new(Copies::new((name, user_id), &theirs, pages));
         let modern = !theirs.is_empty();
         let device = (user_id.to_owned(), device);
         let author = Author::new(device, theirs, Arc::clone(&copies), self.rng.fork());
@@ -248,8 +258,9 @@ impl Start {
     }
 
     fn poller(&mut self, conversation: Conversation) {
+        let name = format!("poller of {}", conversation.id);
         let poller = Poller {
-            pages: self.pages(format!("poller of {}", conversation.id), Form::Texts),
+            pages: self.pages(name, &conversation.users[0], Form::Texts),
             conversation,
             rng: self.rng.fork(),
             phase: self.phases.clone(),
@@ -269,9 +280,21 @@ impl Start {
         self.readers.push(tokio::spawn(lister.run()));
     }
 
-    fn pages(&self, reader: String, form: Form) -> Pages {
+    fn roll(&mut self, group: Conversation) {
+        let pages = self.pages(STRANGER.to_owned(), STRANGER, Form::Log);
+        let reader = RollReader::new(
+            (group, STRANGER, pages),
+            &self.settings.http,
+            self.rng.fork(),
+            self.phases.clone(),
+            Arc::clone(&self.recorder),
+        );
+        self.readers.push(tokio::spawn(reader.run()));
+    }
+
+    fn pages(&self, reader: String, user_id: &str, form: Form) -> Pages {
         Pages::new(
-            reader,
+            (reader, user_id),
             form,
             &self.settings.http,
             Arc::clone(&self.recorder),
@@ -282,12 +305,29 @@ impl Start {
 /// Returns conversations of users of their own; every fourth one is between users of the two before
 /// it.
 fn conversations(count: usize) -> Vec<Conversation> {
-    let user = |index: usize, side: char| format!("{side}{index}@example.com");
     let conversation = |index: usize| match index % 4 {
         3 => Conversation::of(&user(index - 1, 'a'), &user(index - 2, 'b')),
         _ => Conversation::of(&user(index, 'a'), &user(index, 'b')),
     };
     (0..count).map(conversation).collect()
+}
+
+/// Returns the groups beside so many conversations, each of users of three of them. Those who join every second one read
+/// everything.
+fn groups(conversations: usize) -> Vec<Conversation> {
+    let group = |number: usize| {
+        let first = number * CONVERSATIONS_PER_GROUP;
+        let users = (first..first + 3).flat_map(|index| [user(index, 'a'), user(index, 'b')]);
+        let history = ["joined", "all"][number % 2];
+        Conversation::group(&format!("group-{number}"), users.collect(), history)
+    };
+    (0..conversations / CONVERSATIONS_PER_GROUP)
+        .map(group)
+        .collect()
+}
+
+fn user(index: usize, side: char) -> String {
+    format!("{side}{index}@example.com")
 }
 
 fn by_user(conversations: &[Conversation]) -> BTreeMap<String, Vec<Conversation>> {

@@ -7,17 +7,21 @@ use chat::Kind;
 
 use super::Violation;
 use super::facts::Facts;
-use crate::history::{Outcome, Sent};
+use crate::contents::Stored;
+use crate::history::{Outcome, Sent, is_group};
 use crate::texts;
 
-/// An edit or a deletion names an earlier text of its own sender.
+/// An edit or a deletion names an earlier text, of its own sender in a direct conversation. In a group that is a matter of
+/// roles.
 pub fn targets(facts: &Facts) -> Vec<Violation> {
     let changes = facts.logs.values().flatten();
-    let changes = changes.filter(|entry| !entry.kind.is_text());
+    let changes = changes.filter(|entry| matches!(entry.kind, Kind::Edit | Kind::Delete));
     let bad = changes.filter(|change| {
         let target = change.target_seq.filter(|seq| *seq < change.seq);
         let target = target.and_then(|seq| facts.entry(&change.conversation_id, seq));
-        !target.is_some_and(|it| it.kind.is_text() && it.sender_id == change.sender_id)
+        let is_own =
+            |it: &Stored| is_group(&change.conversation_id) || it.sender_id == change.sender_id;
+        !target.is_some_and(|it| it.kind.is_text() && is_own(it))
     });
     bad.map(|change| Violation::BadTarget {
         conversation_id: change.conversation_id.clone(),
@@ -45,7 +49,7 @@ pub fn erased(facts: &Facts) -> Vec<Violation> {
     let markers: HashSet<&str> = deleted
         .flat_map(|sent| texts::markers(&sent.message))
         .collect();
-    let left = facts.traces.iter();
+    let left = facts.contents.traces.iter();
     let left = left.filter(|trace| markers.contains(trace.marker.as_str()));
     left.cloned()
         .map(|trace| Violation::NotErased { trace })

@@ -1,7 +1,9 @@
 //! The history of a run, arranged for the rules.
 //!
 //! - `wordings`: the wordings of entries before and after their changes
+//! - `groups`: groups after each of their entries
 
+mod groups;
 mod wordings;
 
 use std::collections::{BTreeMap, HashMap};
@@ -11,7 +13,10 @@ use ::tests::client::{Ack, Frame};
 
 pub use wordings::is_changed;
 
-use crate::history::{Connection, History, Key, Sent, Stored, Trace};
+use crate::contents::{Contents, Stored};
+use crate::history::{Connection, History, Key, Listed, Outcome, Sent};
+use crate::roster::Roster;
+use groups::{Seen, Timeline, known_changes, largest_before};
 
 /// The sent, stored and seen messages, arranged for the rules.
 pub struct Facts<'a> {
@@ -20,30 +25,39 @@ pub struct Facts<'a> {
     pub stored: HashMap<Key, Vec<&'a Stored>>,
     /// Each conversation, in the order of its numbers.
     pub logs: BTreeMap<&'a str, Vec<&'a Stored>>,
-    /// The marked texts in the whole database.
-    pub traces: &'a [Trace],
+    /// The database at the end.
+    pub contents: &'a Contents,
+    /// Each group after each of its entries.
+    pub groups: HashMap<&'a str, Timeline>,
+    /// A group of which nothing is stored.
+    unknown: Roster,
+    /// The changes of groups that were acknowledged or pushed.
+    known_changes: Seen<'a>,
     /// The entries that change a text, by the number of the text.
     changes: HashMap<(&'a str, i64), Vec<&'a Stored>>,
     /// The first time at which a client had seen an ack or a push of a change, by the number of the change. It is
     /// applied by then.
     known: HashMap<(&'a str, i64), Duration>,
     /// The largest number of each conversation that a client had seen at a time, by time.
-    seen: HashMap<&'a str, Vec<(Duration, i64)>>,
+    seen: Seen<'a>,
 }
 
 impl<'a> Facts<'a> {
-    pub fn new(history: &'a History, stored: &'a [Stored], traces: &'a [Trace]) -> Self {
+    pub fn new(history: &'a History, contents: &'a Contents) -> Self {
         let mut facts = Self {
             history,
             sent: history.sends.iter().map(|sent| (&sent.key, sent)).collect(),
             stored: HashMap::new(),
             logs: BTreeMap::new(),
-            traces,
+            contents,
+            groups: HashMap::new(),
+            unknown: Roster::default(),
+            known_changes: Seen::new(),
             changes: HashMap::new(),
             known: known(history),
             seen: seen(history),
         };
-        for message in stored {
+        for message in &contents.stored {
             if let Some(key) = Key::of(message) {
                 facts.stored.entry(key).or_default().push(message);
             }
@@ -57,6 +71,8 @@ impl<'a> Facts<'a> {
         for log in facts.logs.values_mut() {
             log.sort_by_key(|message| message.seq);
         }
+        facts.known_changes = known_changes(history, &facts.stored);
+        facts.add_timelines();
         facts
     }
 
@@ -83,12 +99,24 @@ impl<'a> Facts<'a> {
     /// Returns the largest number of a conversation that a client had seen before a time; 0 if
     /// none.
     pub fn seen_before(&self, conversation_id: &str, time: Duration) -> i64 {
-        let seen = self
-            .seen
-            .get(conversation_id)
-            .map_or(&[][..], Vec::as_slice);
-        let later = seen.partition_point(|(at, _)| *at < time);
-        seen[..later].last().map_or(0, |(_, seq)| *seq)
+        largest_before(&self.seen, conversation_id, time)
+    }
+
+    /// Returns how an entry was sent, if a client has sent it.
+    pub fn sent_as(&self, entry: &Stored) -> Option<&'a Sent> {
+        Key::of(entry).and_then(|key| self.sent.get(&key).copied())
+    }
+
+    /// Whether nobody knows if an entry is stored.
+    pub fn is_open(&self, entry: &Stored) -> bool {
+        let sent = self.sent_as(entry);
+        sent.is_some_and(|sent| matches!(sent.outcome(), Outcome::Unknown(_)))
+    }
+
+    /// Returns the lists that came.
+    pub fn lists(&self) -> impl Iterator<Item = &'a Listed> {
+        let lists = self.history.lists.iter();
+        lists.filter(|list| list.outcome == Outcome::Ok)
     }
 
     pub fn acks(&self) -> impl Iterator<Item = (Key, &'a Ack)> {
@@ -117,8 +145,8 @@ fn ack_key(connection: &Connection, ack: &Ack) -> Key {
     }
 }
 
-fn seen(history: &History) -> HashMap<&str, Vec<(Duration, i64)>> {
-    let mut seen: HashMap<&str, Vec<(Duration, i64)>> = HashMap::new();
+fn seen(history: &History) -> Seen<'_> {
+    let mut seen = Seen::new();
     let mut see = |conversation_id, at, seq| {
         seen.entry(conversation_id).or_default().push((at, seq));
     };
@@ -136,6 +164,11 @@ fn seen(history: &History) -> HashMap<&str, Vec<(Duration, i64)>> {
             see(read.conversation_id.as_str(), read.end, last.seq);
         }
     }
+    largest_so_far(seen)
+}
+
+/// Sorts what was seen by its time, and raises each number to the largest one so far.
+fn largest_so_far(mut seen: Seen<'_>) -> Seen<'_> {
     for seen in seen.values_mut() {
         seen.sort_unstable();
         let mut largest = 0;

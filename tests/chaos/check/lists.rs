@@ -1,14 +1,16 @@
-//! Rules of marks, and of lists of conversations.
+//! Rules of lists of conversations.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use ::tests::client::{Frame, Row};
-use chat::{Kind, Marks};
+use chat::Kind;
 
 use super::Violation;
 use super::facts::{Facts, frames};
-use crate::history::{Key, Listed, Outcome, Stored};
+use crate::contents::Stored;
+use crate::history::{Key, Listed, is_group};
+use crate::roster::Roster;
 
 /// Unread messages at which counting ends, and messages that are looked at for it.
 const MAX_UNREAD: usize = 100;
@@ -20,119 +22,7 @@ pub const PREVIEW_CHARS: usize = 200;
 /// Newest entries that are looked at for a text that is not deleted, at least.
 const LOOK_BACK: i64 = 50;
 
-/// The marks of a user in a conversation that a client had seen at a time.
-struct Seen<'a> {
-    at: Duration,
-    conversation_id: &'a str,
-    user_id: &'a str,
-    marks: Marks,
-}
-
-/// Returns all marks that clients have seen, pushed or read.
-fn seen<'a>(facts: &Facts<'a>) -> Vec<Seen<'a>> {
-    let pushed = frames(facts.history).filter_map(|(_, at, frame)| match frame {
-        Frame::Receipt(receipt) => Some(Seen {
-            at,
-            conversation_id: &receipt.conversation_id,
-            user_id: &receipt.user_id,
-            marks: receipt.marks,
-        }),
-        _ => None,
-    });
-    let lists = facts.history.lists.iter();
-    pushed.chain(lists.flat_map(listed)).collect()
-}
-
-/// Returns the marks of both sides in a list.
-fn listed(list: &Listed) -> impl Iterator<Item = Seen<'_>> {
-    list.rows.iter().flat_map(|row| {
-        let peer_marks = Marks {
-            read: row.peer_read,
-            delivered: row.peer_delivered,
-        };
-        let both = [(&list.user_id, row.marks), (&row.peer_id, peer_marks)];
-        both.map(|(user_id, marks)| Seen {
-            at: list.end,
-            conversation_id: &row.conversation_id,
-            user_id,
-            marks,
-        })
-    })
-}
-
-/// A mark that a client has seen is never smaller in a list that is requested later.
-pub fn marks_grow(facts: &Facts) -> Vec<Violation> {
-    let mut by_owner: HashMap<_, Vec<Seen>> = HashMap::new();
-    for seen in seen(facts) {
-        let owner = (seen.conversation_id, seen.user_id);
-        by_owner.entry(owner).or_default().push(seen);
-    }
-    let mut found = Vec::new();
-    for list in good(facts) {
-        for later in listed(list) {
-            let all = &by_owner[&(later.conversation_id, later.user_id)];
-            let before = all.iter().filter(|seen| seen.at < list.start);
-            let is_larger = |seen: &&Seen| {
-                seen.marks.read > later.marks.read || seen.marks.delivered > later.marks.delivered
-            };
-            found.extend(
-                before
-                    .filter(is_larger)
-                    .take(1)
-                    .map(|seen| Violation::MarkBack {
-                        conversation_id: later.conversation_id.to_owned(),
-                        user_id: later.user_id.to_owned(),
-                        seen: seen.marks,
-                        later: later.marks,
-                    }),
-            );
-        }
-    }
-    found
-}
-
-/// A mark is the number of a message, and what was read was delivered.
-pub fn marks_are_numbers(facts: &Facts) -> Vec<Violation> {
-    let is_wrong = |seen: &Seen| {
-        let newest = facts
-            .log(seen.conversation_id)
-            .last()
-            .map_or(0, |last| last.seq);
-        let Marks { read, delivered } = seen.marks;
-        !(0 <= read && read <= delivered && delivered <= newest)
-    };
-    let wrong = seen(facts).into_iter().filter(is_wrong);
-    wrong
-        .map(|seen| Violation::BadMark {
-            conversation_id: seen.conversation_id.to_owned(),
-            user_id: seen.user_id.to_owned(),
-            marks: seen.marks,
-        })
-        .collect()
-}
-
-/// A receipt goes to modern clients of the two users of its conversation.
-pub fn receipts(facts: &Facts) -> Vec<Violation> {
-    let all = frames(facts.history);
-    let astray = all.filter(|(connection, _, frame)| match frame {
-        Frame::Receipt(receipt) => {
-            let log = facts.log(&receipt.conversation_id);
-            let is_theirs = log.first().is_some_and(|message| {
-                [&message.sender_id, &message.receiver_id].contains(&&connection.user_id)
-            });
-            !connection.modern || !is_theirs
-        }
-        _ => false,
-    });
-    astray
-        .map(|(connection, _, _)| Violation::ReceiptAstray {
-            connection: connection.id,
-            user_id: connection.user_id.clone(),
-        })
-        .collect()
-}
-
-/// A message that was acknowledged before a list is requested is in it.
+/// A message of a direct conversation that was acknowledged before a list is requested is in it.
 pub fn listed_once_acknowledged(facts: &Facts) -> Vec<Violation> {
     let mut acked: HashMap<&str, Vec<(Duration, Key)>> = HashMap::new();
     let acks = frames(facts.history).filter_map(|(connection, at, frame)| match frame {
@@ -148,12 +38,15 @@ pub fn listed_once_acknowledged(facts: &Facts) -> Vec<Violation> {
         let Some(stored) = facts.stored_as(&key).first() else {
             continue;
         };
-        for user_id in [&stored.sender_id, &stored.receiver_id] {
+        let Some(receiver_id) = &stored.receiver_id else {
+            continue;
+        };
+        for user_id in [&stored.sender_id, receiver_id] {
             acked.entry(user_id).or_default().push((at, key.clone()));
         }
     }
     let mut found = Vec::new();
-    for list in good(facts) {
+    for list in facts.lists() {
         let all = acked
             .get(list.user_id.as_str())
             .map_or(&[][..], Vec::as_slice);
@@ -174,9 +67,62 @@ pub fn listed_once_acknowledged(facts: &Facts) -> Vec<Violation> {
     found
 }
 
+/// A list has the groups that its user is in, with their titles and the user's roles, and only for who asks for groups. A
+/// change of a group shows once it was acknowledged or pushed.
+pub fn listed_groups(facts: &Facts) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for list in facts.lists() {
+        let groups = list
+            .rows
+            .iter()
+            .filter(|row| is_group(&row.conversation_id));
+        let astray = groups.filter(|row| !is_shown(facts, list, row));
+        found.extend(astray.map(|row| Violation::GroupAstray {
+            user_id: list.user_id.clone(),
+            row: row.clone(),
+        }));
+        let expected = facts.groups.keys().filter(|_| list.groups);
+        let missing = expected.filter(|id| is_missing(facts, list, id));
+        found.extend(missing.map(|id| Violation::NotListed {
+            user_id: list.user_id.clone(),
+            conversation_id: (*id).to_owned(),
+        }));
+    }
+    found
+}
+
+fn is_shown(facts: &Facts, list: &Listed, row: &Row) -> bool {
+    let rosters = facts.projections(&row.conversation_id, list.start, list.end);
+    let is_member = |it: &&Roster| {
+        let user = it.member(&list.user_id);
+        user.is_some_and(|user| Some(user.role()) == row.role.as_deref())
+    };
+    list.groups && rosters.iter().any(is_member) && rosters.iter().any(|it| it.title == row.title)
+}
+
+fn is_missing(facts: &Facts, list: &Listed, id: &str) -> bool {
+    let rosters = facts.projections(id, list.start, list.end);
+    let is_member = |it: &&Roster| it.member(&list.user_id).is_some();
+    let mut rows = list.rows.iter();
+    rosters.iter().all(is_member) && !rows.any(|row| row.conversation_id == id)
+}
+
+/// Returns the numbers by which a user may have joined the conversation of a row, the first one of which may be read, from
+/// the least to the largest. They are 0 in a direct conversation, which nobody joins.
+fn joined(facts: &Facts, list: &Listed, row: &Row) -> (i64, i64) {
+    let rosters = facts.projections(&row.conversation_id, list.start, list.end);
+    let joined = rosters.iter().filter_map(|it| it.member(&list.user_id));
+    let mut joined: Vec<i64> = joined.map(|it| it.joined_seq).collect();
+    joined.sort_unstable();
+    let ends = joined.first().zip(joined.last());
+    ends.map_or((0, 0), |(least, largest)| (*least, *largest))
+}
+
 /// A conversation in a list does not end before an entry that a client had seen, and shows its newest text.
 pub fn listed_with_the_newest(facts: &Facts) -> Vec<Violation> {
-    let rows = good(facts).flat_map(|list| list.rows.iter().map(move |row| (list, row)));
+    let rows = facts
+        .lists()
+        .flat_map(|list| list.rows.iter().map(move |row| (list, row)));
     let stale = rows.filter(|(list, row)| {
         let seen = facts.seen_before(&row.conversation_id, list.start);
         row.newest_entry_seq < seen || !is_preview(facts, list, row)
@@ -196,8 +142,12 @@ fn is_preview(facts: &Facts, list: &Listed, row: &Row) -> bool {
     let Some(entry) = facts.entry(id, preview.seq) else {
         return false;
     };
+    let (least_joined, joined) = joined(facts, list, row);
     let (number, oldest) = match row.newest_seq {
-        0 => (row.newest_entry_seq, row.newest_entry_seq - LOOK_BACK),
+        0 => (
+            row.newest_entry_seq,
+            joined.max(row.newest_entry_seq - LOOK_BACK),
+        ),
         newest => (newest, newest),
     };
     let seen = facts.seen_before(id, list.start);
@@ -211,7 +161,9 @@ fn is_preview(facts: &Facts, list: &Listed, row: &Row) -> bool {
     } else {
         entry.kind.is_text() && is_current(facts, entry, list.start, row)
     };
-    preview.seq == number && is_newest && has_text
+    // The server looks no further back, even where everything may be read.
+    let is_readable = preview.seq >= least_joined;
+    preview.seq == number && is_newest && has_text && is_readable
 }
 
 /// Whether a row shows a wording of a text that was its newest one when the list was requested, or is newer.
@@ -236,14 +188,15 @@ fn is_wording(facts: &Facts, entry: &Stored, row: &Row) -> bool {
 /// the request, at most.
 pub fn unread(facts: &Facts) -> Vec<Violation> {
     let mut found = Vec::new();
-    for list in good(facts) {
+    for list in facts.lists() {
         for row in &list.rows {
             let id = &row.conversation_id;
             let seen = facts.seen_before(id, list.start);
-            let least = count_unread(facts, list, row, |text| {
+            let (least_joined, joined) = joined(facts, list, row);
+            let least = count_unread(facts, list, row, joined, |text| {
                 text.seq <= seen && !facts.may_be_deleted(id, text.seq, list.end)
             });
-            let most = count_unread(facts, list, row, |text| {
+            let most = count_unread(facts, list, row, least_joined, |text| {
                 !facts.is_deleted(id, text.seq, list.start)
             });
             if !(least..=most).contains(&row.unread) {
@@ -260,22 +213,19 @@ pub fn unread(facts: &Facts) -> Vec<Violation> {
     found
 }
 
-/// Counts texts of the other user after the user's mark, up to the limit.
+/// Counts texts of others after the user's mark and the number by which the user joined, up to the limit.
 fn count_unread(
     facts: &Facts,
     list: &Listed,
     row: &Row,
+    joined: i64,
     counts: impl Fn(&Stored) -> bool,
 ) -> usize {
-    let (read, log) = (row.marks.read, facts.log(&row.conversation_id));
+    let read = row.marks.read.max(joined);
+    let log = facts.log(&row.conversation_id);
     let unread = log.iter().filter(|it| {
         let is_there = it.kind.is_text() && (read + 1..=read + MAX_COUNTED).contains(&it.seq);
         is_there && it.sender_id != list.user_id && counts(it)
     });
     unread.count().min(MAX_UNREAD)
-}
-
-fn good<'a>(facts: &Facts<'a>) -> impl Iterator<Item = &'a Listed> {
-    let lists = facts.history.lists.iter();
-    lists.filter(|list| list.outcome == Outcome::Ok)
 }

@@ -8,7 +8,9 @@ use ::tests::client::Ack;
 
 use super::Violation;
 use super::facts::Facts;
-use crate::history::{Key, Outcome, Sent, Stored};
+use crate::contents::Stored;
+use crate::history::{Key, Outcome, Sent, is_group};
+use crate::roster::Change;
 
 /// A message that every attempt refused is not stored.
 pub fn refused(facts: &Facts) -> Vec<Violation> {
@@ -28,21 +30,25 @@ pub fn refused(facts: &Facts) -> Vec<Violation> {
 }
 
 /// An invalid message is refused with its code, and no other message is refused for good. A change is refused if its
-/// text was deleted before, and may be refused if that happens meanwhile.
+/// text was deleted before, and may be refused if that happens meanwhile. What a group does not permit is refused only if
+/// that is so at some moment between the request and the response.
 pub fn answered(facts: &Facts) -> Vec<Violation> {
     let mut found = Vec::new();
     for sent in &facts.history.sends {
-        let wrong = sent.attempts.iter();
-        let wrong = wrong.filter(|attempt| match &attempt.outcome {
-            Outcome::Ok => sent.refusal.is_some() || is_too_late(facts, sent),
-            // It only says to wait.
-            Outcome::Failed(code) if code == "rate_limited" => false,
-            Outcome::Failed(code) if code == "message_not_found" => {
-                sent.refusal.as_ref() != Some(code) && !may_be_gone(facts, sent, attempt.end)
-            }
-            Outcome::Failed(code) => sent.refusal.as_ref() != Some(code),
-            Outcome::Unknown(_) | Outcome::Malformed(_) => false,
-        });
+        let wrong = sent
+            .attempts
+            .iter()
+            .filter(|attempt| match &attempt.outcome {
+                Outcome::Ok => sent.refusal.is_some() || is_too_late(facts, sent),
+                // It only says to wait.
+                Outcome::Failed(code) if code == "rate_limited" => false,
+                Outcome::Failed(code) => {
+                    sent.refusal.as_ref() != Some(code)
+                        && (is_acked_before(sent, attempt.start)
+                            || !may_be_refused(facts, sent, code, attempt.end))
+                }
+                Outcome::Unknown(_) | Outcome::Malformed(_) => false,
+            });
         found.extend(wrong.map(|attempt| Violation::WrongAnswer {
             key: sent.key.clone(),
             expected: sent.refusal.clone(),
@@ -52,6 +58,12 @@ pub fn answered(facts: &Facts) -> Vec<Violation> {
     found
 }
 
+/// Whether an earlier attempt was acknowledged: the device has sent it once more.
+fn is_acked_before(sent: &Sent, time: Duration) -> bool {
+    let mut attempts = sent.attempts.iter();
+    attempts.any(|earlier| earlier.outcome == Outcome::Ok && earlier.start < time)
+}
+
 /// Whether a change was first sent after a client knew that its text is deleted.
 fn is_too_late(facts: &Facts, sent: &Sent) -> bool {
     let id = &sent.key.conversation_id;
@@ -59,11 +71,17 @@ fn is_too_late(facts: &Facts, sent: &Sent) -> bool {
         .is_some_and(|seq| facts.is_deleted(id, seq, sent.start()))
 }
 
-/// Whether the text of a change may have been deleted before a time.
-fn may_be_gone(facts: &Facts, sent: &Sent, time: Duration) -> bool {
+/// Whether a valid entry may be refused before a time: its text may be deleted by then, or it is not permitted in its
+/// group at some moment.
+fn may_be_refused(facts: &Facts, sent: &Sent, code: &str, time: Duration) -> bool {
     let id = &sent.key.conversation_id;
-    sent.target_seq
-        .is_some_and(|seq| facts.may_be_deleted(id, seq, time))
+    let is_gone = |seq| facts.may_be_deleted(id, seq, time);
+    if code == "message_not_found" && sent.target_seq.is_some_and(is_gone) {
+        return true;
+    }
+    let change = Change::asked(sent, facts.writer(id, sent.target_seq));
+    let rosters = facts.moments(id, sent.start(), time);
+    is_group(id) && rosters.iter().any(|it| it.refusal(&change) == Some(code))
 }
 
 /// An acknowledged message is stored, as every ack says.

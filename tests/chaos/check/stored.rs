@@ -1,8 +1,11 @@
 //! Rules of the stored messages.
 
+use chat::Kind;
+
 use super::Violation;
 use super::facts::{Facts, is_changed};
-use crate::history::{Key, conversation_id};
+use crate::contents::Stored;
+use crate::history::{Key, Sent, conversation_id, is_group};
 
 /// The numbers of a conversation are 1, 2, 3, … without holes.
 pub fn numbers(facts: &Facts) -> Vec<Violation> {
@@ -61,7 +64,8 @@ pub fn stored_once(facts: &Facts) -> Vec<Violation> {
     violations.collect()
 }
 
-/// A stored message was sent, to that receiver, as that kind, and with that text unless it was changed later.
+/// A stored message was sent, to that receiver, as that kind, and with that text unless it was changed later. A change of
+/// a group is of no other users.
 pub fn stored_as_sent(facts: &Facts) -> Vec<Violation> {
     let stored = facts.logs.values().flatten();
     let violations = stored.filter_map(|message| {
@@ -76,11 +80,26 @@ pub fn stored_as_sent(facts: &Facts) -> Vec<Violation> {
         let Some(sent) = facts.sent.get(&key) else {
             return Some(invented());
         };
-        let is_same = message.receiver_id == sent.receiver_id
-            && (message.kind, message.target_seq) == (sent.kind, sent.target_seq)
-            && (is_changed(message) || message.message == sent.message)
-            && message.conversation_id == conversation_id(&key.sender_id, &sent.receiver_id);
-        (!is_same).then_some(Violation::Altered { key, seq })
+        (!is_same(message, sent)).then_some(Violation::Altered { key, seq })
     });
     violations.collect()
+}
+
+fn is_same(message: &Stored, sent: &Sent) -> bool {
+    let is_its_place = match &sent.receiver_id {
+        Some(receiver) => message.conversation_id == conversation_id(&message.sender_id, receiver),
+        None => is_group(&message.conversation_id),
+    };
+    let is_its_users = if sent.kind == Kind::Join {
+        !message.users.is_empty() && message.users.iter().all(|user| sent.users.contains(user))
+    } else {
+        message.users == sent.users
+    };
+    is_its_place
+        && is_its_users
+        && message.receiver_id == sent.receiver_id
+        && (message.kind, message.target_seq) == (sent.kind, sent.target_seq)
+        && (is_changed(message) || message.message == sent.message)
+        && (&message.title, &message.role, &message.history)
+            == (&sent.title, &sent.role, &sent.history)
 }

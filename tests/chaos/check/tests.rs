@@ -44,7 +44,7 @@ fn each_kind_of_violation_is_found_as_that_kind() {
 
 #[test]
 fn a_run_without_messages_has_no_violation() {
-    assert_eq!(check(&History::default(), &[], &[]), []);
+    assert_eq!(check(&History::default(), &Contents::default()), []);
 }
 
 #[test]

@@ -14,6 +14,7 @@ use tests::launch::{Host, Launch};
 use tokio::time::{Instant, timeout};
 
 use super::{TIMEOUT, fixed_port};
+use crate::roster::GROUP_SIZE;
 
 /// Limit of processes of a function: some may be stopped, or wait for what is.
 const CONCURRENCY: u32 = 12;
@@ -71,6 +72,7 @@ impl Gateway {
                 .host(Host::Processes)
                 .binaries(binaries)
                 .flags([flag, &events.to_string()])
+                .parameter(&format!("GroupSize={GROUP_SIZE}"))
                 .ports(ws_port, http_port)
                 .database(uri, database)
                 .log_file(&log)

@@ -1,5 +1,7 @@
 //! A client's copy of a conversation: it drops entries that it has, and finds gaps, which are filled
 //! from the history after the last number before them. Edits and deletions are applied to their texts.
+//!
+//! In a group, a user who joins reads from there on: a copy begins with the first number of the page that it gets.
 
 use std::sync::Arc;
 
@@ -7,9 +9,12 @@ use chat::Kind;
 
 use super::frame::Message;
 
-/// The beginning of a conversation, without gaps, as far as it is known.
+/// A conversation without gaps, as far as it is known: from its beginning, or from where the user joined.
 #[derive(Debug, Default)]
 pub struct Copy {
+    is_of_group: bool,
+    /// The numbers before the first message, which the user cannot read.
+    skipped: i64,
     messages: Vec<Arc<Message>>,
     is_behind: bool,
     dropped: u64,
@@ -17,6 +22,14 @@ pub struct Copy {
 }
 
 impl Copy {
+    /// An empty copy of a group.
+    pub fn of_group() -> Self {
+        Self {
+            is_of_group: true,
+            ..Self::default()
+        }
+    }
+
     /// Returns the messages, in the order of their numbers.
     pub fn messages(&self) -> &[Arc<Message>] {
         &self.messages
@@ -29,7 +42,7 @@ impl Copy {
 
     /// Returns the last number that is here; 0 if none is.
     pub fn last(&self) -> i64 {
-        self.messages.len() as i64
+        self.skipped + self.messages.len() as i64
     }
 
     /// Returns how many messages came that were here already.
@@ -70,11 +83,22 @@ impl Copy {
 
     /// Adds a page of the history that was read with this limit.
     pub fn add_page(&mut self, page: &[Arc<Message>], limit: usize) {
+        if let Some(first) = page.first().filter(|_| self.is_of_group) {
+            self.begin_at(first.seq);
+        }
         for message in page {
             self.fetched += u64::from(self.take(message));
         }
         // A full page may have a next one.
         self.is_behind |= page.len() == limit;
+    }
+
+    /// Begins anew with a number if numbers before it are missing: the user has joined by it.
+    fn begin_at(&mut self, seq: i64) {
+        if seq > self.last() + 1 {
+            self.messages.clear();
+            self.skipped = seq - 1;
+        }
     }
 
     /// Adds an entry if it is the next one.
@@ -91,7 +115,7 @@ impl Copy {
     fn apply(&mut self, entry: &Message) {
         let index = entry
             .target_seq
-            .and_then(|seq| usize::try_from(seq - 1).ok());
+            .and_then(|seq| usize::try_from(seq - self.skipped - 1).ok());
         let Some(target) = index.and_then(|index| self.messages.get_mut(index)) else {
             return;
         };

@@ -9,9 +9,9 @@ use serde_json::{Value, from_value};
 /// A frame of the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum Frame {
-    /// A text.
+    /// A text of a direct conversation.
     Message(Arc<Message>),
-    /// An entry of another kind.
+    /// An entry of another kind, or any one of a group.
     Entry(Arc<Message>),
     /// An acknowledgement.
     Ack(Ack),
@@ -40,10 +40,10 @@ impl Frame {
         };
         match kind.as_str()? {
             "message" => entry(value)
-                .filter(|it| it.kind.is_text())
+                .filter(|it| it.is_direct_text())
                 .map(Self::Message),
             "entry" => entry(value)
-                .filter(|it| !it.kind.is_text())
+                .filter(|it| !it.is_direct_text())
                 .map(Self::Entry),
             "ack" => from_value(value).ok().map(Self::Ack),
             "error" => from_value(value).ok().map(Self::Error),
@@ -58,8 +58,8 @@ fn entry(value: Value) -> Option<Arc<Message>> {
     from_value(value).ok()
 }
 
-/// An entry of a conversation as it is stored, pushed and read: a text, or what changes one.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// An entry of a conversation as it is stored, pushed and read: a text, what changes one, or what changes a group.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Message {
     /// The id of the stored document.
     pub message_id: String,
@@ -70,13 +70,24 @@ pub struct Message {
     pub seq: i64,
     /// The user who sent it.
     pub sender_id: String,
-    /// The user it is for.
-    pub receiver_id: String,
+    /// The user it is for; none in a group.
+    pub receiver_id: Option<String>,
     /// The kind.
     #[serde(default, skip_serializing_if = "Kind::is_text")]
     pub kind: Kind,
     /// The number of the text that it changes.
     pub target_seq: Option<i64>,
+    /// The users who join or leave the group, or get a role in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<String>,
+    /// The new name of the group.
+    pub title: Option<String>,
+    /// The new role of the user.
+    pub role: Option<String>,
+    /// What members of a new group may read of the time before they join.
+    pub history: Option<String>,
+    /// The member who becomes an owner, where the last one leaves.
+    pub new_owner: Option<String>,
     /// The text, in its newest wording; empty if it was deleted.
     pub message: String,
     /// The time at which it was stored.
@@ -93,6 +104,10 @@ impl Message {
     /// Whether it is a text that is not deleted.
     pub fn is_visible_text(&self) -> bool {
         self.kind.is_text() && self.deleted_seq.is_none()
+    }
+
+    fn is_direct_text(&self) -> bool {
+        self.kind.is_text() && self.receiver_id.is_some()
     }
 }
 

@@ -41,7 +41,8 @@ impl History {
         self.get(&url).await
     }
 
-    /// Reads up to `limit` entries of a conversation, of any kind, that follow the number `after`.
+    /// Reads up to `limit` entries of a conversation, of any kind, that follow the number `after`, as a user. With a
+    /// token the user is that of the token.
     ///
     /// # Errors
     ///
@@ -49,19 +50,18 @@ impl History {
     pub async fn log(
         &self,
         conversation_id: &str,
+        user_id: &str,
         after: i64,
         limit: usize,
     ) -> Result<Vec<Message>, Error> {
-        let (url, id) = (&self.url, encode(conversation_id));
-        let url = format!("{url}?conversation_id={id}&after={after}&limit={limit}");
+        let (url, id, user) = (&self.url, encode(conversation_id), encode(user_id));
+        let url = format!("{url}?conversation_id={id}&user={user}&after={after}&limit={limit}");
         self.get(&url).await
     }
 
     async fn get(&self, url: &str) -> Result<Vec<Message>, Error> {
-        let body = self.http.get(url, self.token.as_deref(), self.timeout);
-        let body = body.await?;
-        let text = |_| Error::Malformed(String::from_utf8_lossy(&body).into_owned());
-        serde_json::from_slice(&body).map_err(text)
+        let token = self.token.as_deref();
+        self.http.get_json(url, token, self.timeout).await
     }
 }
 

@@ -12,6 +12,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -132,6 +133,22 @@ impl Http {
             StatusCode::OK => Ok(response.body),
             status => Err(Error::Rejected(status)),
         }
+    }
+
+    /// Sends a GET request as [`Http::get`] does; returns the value that its body is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Http::get`], and [`Error::Malformed`]: the body has another form.
+    pub async fn get_json<T: DeserializeOwned>(
+        &self,
+        url: &str,
+        token: Option<&str>,
+        time_limit: Duration,
+    ) -> Result<T, Error> {
+        let body = self.get(url, token, time_limit).await?;
+        let text = |_| Error::Malformed(String::from_utf8_lossy(&body).into_owned());
+        serde_json::from_slice(&body).map_err(text)
     }
 
     /// Sends any request.

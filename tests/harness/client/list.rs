@@ -12,8 +12,12 @@ use super::{Error, Http, encode};
 pub struct Row {
     /// The conversation.
     pub conversation_id: String,
-    /// The other user.
-    pub peer_id: String,
+    /// The other user; none in a group.
+    pub peer_id: Option<String>,
+    /// The name of a group.
+    pub title: Option<String>,
+    /// The user's role in a group.
+    pub role: Option<String>,
     /// The number of the newest text that is not deleted.
     pub newest_seq: i64,
     /// The number of the newest entry of any kind.
@@ -25,9 +29,11 @@ pub struct Row {
     /// The user's own marks.
     #[serde(flatten)]
     pub marks: Marks,
-    /// How far the other user has read.
+    /// How far the other user has read; 0 in a group.
+    #[serde(default)]
     pub peer_read: i64,
-    /// How far the other user's devices have it.
+    /// How far the other user's devices have it; 0 in a group.
+    #[serde(default)]
     pub peer_delivered: i64,
 }
 
@@ -57,17 +63,16 @@ impl List {
         }
     }
 
-    /// Reads the first page of a user's list.
+    /// Reads the first page of a user's list, with the user's `groups` or without them.
     ///
     /// # Errors
     ///
     /// - [`Error::Rejected`]: the status is not 200.
     /// - [`Error::Unknown`]: there is no response, or not in time.
     /// - [`Error::Malformed`]: the body is no list.
-    pub async fn first_page(&self, user_id: &str) -> Result<Vec<Row>, Error> {
-        let url = format!("{}?user={}", self.url, encode(user_id));
-        let body = self.http.get(&url, None, self.timeout).await?;
-        let text = |_| Error::Malformed(String::from_utf8_lossy(&body).into_owned());
-        serde_json::from_slice(&body).map_err(text)
+    pub async fn first_page(&self, user_id: &str, groups: bool) -> Result<Vec<Row>, Error> {
+        let parameter = if groups { "&groups=true" } else { "" };
+        let url = format!("{}?user={}{parameter}", self.url, encode(user_id));
+        self.http.get_json(&url, None, self.timeout).await
     }
 }

@@ -8,6 +8,7 @@
 //! - [`copy`]: drops messages that are known, and finds gaps
 //! - [`history`]: pages of the history, to fill gaps
 //! - [`list`]: the list of a user's conversations
+//! - [`members`]: the members of a group
 //! - [`backoff`]: pauses before the next attempt to send or to connect
 //! - [`http`]: an HTTP client
 //! - [`asserting`]: a client that panics
@@ -20,6 +21,7 @@ pub mod frame;
 pub mod history;
 pub mod http;
 pub mod list;
+pub mod members;
 pub mod pending;
 
 use std::fmt::Display;
@@ -34,6 +36,7 @@ pub use frame::{Ack, Frame, Message, Receipt, Rejection};
 pub use history::{History, history_url};
 pub use http::{Http, HttpResponse, get, get_as, request, send};
 pub use list::{List, Row};
+pub use members::{Member, Members};
 pub use pending::{Pending, Reply};
 
 /// A handshake or a request that did not succeed.

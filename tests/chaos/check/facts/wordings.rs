@@ -6,7 +6,7 @@ use ::tests::client::Message;
 use chat::Kind;
 
 use super::Facts;
-use crate::history::{Key, Stored};
+use crate::contents::Stored;
 
 impl<'a> Facts<'a> {
     /// Whether an entry that a client has seen is stored, and had this wording at some time.
@@ -51,8 +51,7 @@ impl<'a> Facts<'a> {
 
     /// Returns the text that an entry was stored with.
     pub fn first_wording<'s>(&'s self, stored: &'s Stored) -> &'s str {
-        let sent = Key::of(stored).and_then(|key| self.sent.get(&key).copied());
-        match sent {
+        match self.sent_as(stored) {
             Some(sent) if is_changed(stored) => &sent.message,
             _ => &stored.message,
         }
@@ -85,7 +84,7 @@ impl<'a> Facts<'a> {
         let deletions = self.changes_of(conversation_id, seq);
         let mut deletions = deletions.filter(|it| it.kind == Kind::Delete);
         deletions.any(|deletion| {
-            let sent = Key::of(deletion).and_then(|key| self.sent.get(&key).copied());
+            let sent = self.sent_as(deletion);
             sent.is_none_or(|sent| sent.start() < time)
         })
     }
@@ -112,6 +111,14 @@ impl<'a> Facts<'a> {
             }
             _ => true,
         }
+    }
+
+    /// Whether a text shows all changes that are known in the end, of those up to a number.
+    pub fn has_changes(&self, text: &Message, last: i64) -> bool {
+        let changes = self.changes_of(&text.conversation_id, text.seq);
+        let mut changes = changes.filter(|it| it.seq <= last && self.is_known(it, Duration::MAX));
+        text.deleted_seq.is_some()
+            || changes.all(|it| it.kind == Kind::Edit && Some(it.seq) <= text.edited_seq)
     }
 
     /// Whether an entry is as all changes together have left it.

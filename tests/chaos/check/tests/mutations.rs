@@ -1,8 +1,10 @@
 //! Mutations of a valid run, by the violations that they cause.
 //!
 //! - [`changes`]: those of edits and deletions
+//! - [`groups`]: those of groups
 
 mod changes;
+mod groups;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,7 +54,7 @@ const MUTATIONS: &[(&str, &[Mutation])] = &[
         "Altered",
         &[
             |run| any_sent(run).message.push('!'),
-            |run| any_sent(run).receiver_id = "d".to_owned(),
+            |run| any_sent(run).receiver_id = Some("d".to_owned()),
         ],
     ),
     ("RefusedButStored", &[refuse_a_stored_one]),
@@ -177,7 +179,8 @@ const MUTATIONS: &[(&str, &[Mutation])] = &[
 
 /// Returns all mutations, by the kinds of violations that they cause.
 pub fn all() -> impl Iterator<Item = (&'static str, &'static [Mutation])> {
-    MUTATIONS.iter().chain(changes::MUTATIONS).copied()
+    let all = MUTATIONS.iter().chain(changes::MUTATIONS);
+    all.chain(groups::MUTATIONS).copied()
 }
 
 /// Returns any mutation, with the violation that it causes.
@@ -296,10 +299,8 @@ fn deliver_to_a_stranger(run: &mut Run) {
 
 fn push_another_text(run: &mut Run) {
     let message = run.any_acked();
-    run.receive(
-        user(&message.receiver_id),
-        Frame::Message(Arc::new(message)),
-    );
+    let receiver = user(message.receiver_id.as_deref().expect("there is one"));
+    run.receive(receiver, Frame::Message(Arc::new(message)));
     let frame = run.any_frame(|frame| matches!(frame, Frame::Message(_)));
     let Frame::Message(message) = frame else {
         unreachable!("only messages were sought");

@@ -1,11 +1,14 @@
 //! A valid run, message by message.
 //!
+//! - [`group`]: a group in it
 //! - [`readers`]: reads pages and lists
 //! - [`parts`]: the parts of a run that mutations change
 
+pub mod group;
 mod parts;
 mod readers;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,9 +16,9 @@ use ::tests::client::{Ack, Frame, Message, Receipt};
 use chat::{Kind, Marks};
 
 use crate::check::{Violation, check};
+use crate::contents::{Contents, Projection, Stored, Trace};
 use crate::history::{
-    Attempt, Connection, Form, History, Key, Outcome, Received, Sent, Stored, Trace,
-    conversation_id,
+    Attempt, Connection, Form, History, Key, Outcome, Received, Sent, conversation_id,
 };
 use crate::texts;
 
@@ -39,6 +42,8 @@ pub struct Run {
     pub stored: Vec<Stored>,
     /// A text that is elsewhere in the database.
     pub left: Option<Trace>,
+    /// What is stored of groups beside the log.
+    pub groups: BTreeMap<String, Projection>,
     now: Duration,
     rng: fastrand::Rng,
 }
@@ -51,6 +56,7 @@ impl Run {
             history: History::default(),
             stored: Vec::new(),
             left: None,
+            groups: BTreeMap::new(),
             now: Duration::ZERO,
             rng: fastrand::Rng::with_seed(seed),
         };
@@ -64,6 +70,7 @@ impl Run {
         run.send(1, 0, false);
         run.refuse();
         run.change_some();
+        run.live_in_group();
         for _ in 0..messages {
             run.go_on();
         }
@@ -212,14 +219,13 @@ impl Run {
             conversation_id: pair_id(pair),
             seq: self.of(pair).count() as i64 + 1,
             sender_id: USERS[sender].to_owned(),
-            receiver_id: USERS[receiver].to_owned(),
+            receiver_id: Some(USERS[receiver].to_owned()),
             kind,
             target_seq,
             message: text,
             timestamp: format!("2026-11-22T11:15:03.{:03}Z", number / 2),
             client_message_id: Some(number.to_string()),
-            edited_seq: None,
-            deleted_seq: None,
+            ..Message::default()
         };
         self.stored.push(message.clone());
         for _ in 0..self.rng.usize(..3) {
@@ -234,8 +240,8 @@ impl Run {
             kind,
             target_seq,
             message: message.message,
-            refusal: None,
             attempts,
+            ..Sent::default()
         });
     }
 
@@ -289,12 +295,9 @@ impl Run {
                 sender_id: USERS[0].to_owned(),
                 client_message_id: client_message_id.to_owned(),
             },
-            receiver_id: USERS[1].to_owned(),
-            kind: Kind::Text,
-            target_seq: None,
-            message: String::new(),
-            refusal: None,
+            receiver_id: Some(USERS[1].to_owned()),
             attempts,
+            ..Sent::default()
         }
     }
 
@@ -307,8 +310,12 @@ impl Run {
             collection: "chat_messages".to_owned(),
             marker: marker.to_owned(),
         });
-        let traces: Vec<Trace> = traces.chain(self.left.clone()).collect();
-        check(&self.history, &self.stored, &traces)
+        let contents = Contents {
+            traces: traces.chain(self.left.clone()).collect(),
+            stored: self.stored.clone(),
+            groups: self.groups.clone(),
+        };
+        check(&self.history, &contents)
     }
 }
 
@@ -326,7 +333,7 @@ fn connection(user: usize) -> Connection {
 
 /// Returns the push of an entry.
 pub fn pushed(message: Arc<Message>) -> Frame {
-    if message.kind.is_text() {
+    if message.kind.is_text() && message.receiver_id.is_some() {
         Frame::Message(message)
     } else {
         Frame::Entry(message)

@@ -7,7 +7,8 @@ use chat::Kind;
 
 use super::super::run::{DELETED, DELETION, EDIT_OF_DELETED, EDITED, EDITS, Run, pushed};
 use super::{Mutation, any_held};
-use crate::history::{Outcome, Sent, Trace};
+use crate::contents::Trace;
+use crate::history::{Outcome, Sent};
 use crate::texts;
 
 /// The pages that are read after the changes, in both forms.
@@ -217,9 +218,16 @@ fn hold_as(run: &mut Run, seq: i64, edited_seq: Option<i64>) {
     *entry.expect("it is held") = Arc::new(older);
 }
 
-/// Pushes an entry to the second user, whose client is an old one and else gets texts only.
+/// Pushes an entry to the second user, whose client is an old one.
 fn push_to_old(run: &mut Run, seq: i64) {
-    let connection = &mut run.history.connections[1];
+    keep_as_old(run, 1);
+    let entry = Arc::new(run.entry(seq).clone());
+    run.receive(1, pushed(entry));
+}
+
+/// Makes the client of a user an old one, which gets texts only.
+pub fn keep_as_old(run: &mut Run, user: usize) {
+    let connection = &mut run.history.connections[user];
     connection.modern = false;
     connection
         .received
@@ -227,6 +235,4 @@ fn push_to_old(run: &mut Run, seq: i64) {
             Frame::Message(message) => message.is_visible_text(),
             frame => matches!(frame, Frame::Ack(_)),
         });
-    let entry = Arc::new(run.entry(seq).clone());
-    run.receive(1, pushed(entry));
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use ::tests::client::{Ack, Frame, Message};
 
 use super::{Run, pair_id};
-use crate::history::{Key, Outcome, Sent, Stored};
+use crate::contents::Stored;
+use crate::history::{Key, Outcome, Sent};
 
 impl Run {
     /// Returns a random index below a number.
@@ -37,7 +38,7 @@ impl Run {
         entry.is_visible_text() && entry.edited_seq.is_none()
     }
 
-    /// Returns any text that was acknowledged, and not changed.
+    /// Returns any text of a direct conversation that was acknowledged, and not changed.
     pub fn any_acked(&mut self) -> Message {
         let sends = &self.history.sends;
         let acked = |message: &&Message| {
@@ -45,7 +46,8 @@ impl Run {
             let mut sent = sends.iter().filter(|sent| Some(&sent.key) == key.as_ref());
             sent.any(|sent| sent.outcome() == Outcome::Ok)
         };
-        let plain = self.stored.iter().filter(|it| self.is_plain(it));
+        let direct = self.stored.iter().filter(|it| it.receiver_id.is_some());
+        let plain = direct.filter(|it| self.is_plain(it));
         let acked: Vec<Message> = plain.filter(acked).cloned().collect();
         let index = self.any(acked.len());
         acked[index].clone()

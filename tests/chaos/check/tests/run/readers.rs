@@ -38,6 +38,7 @@ impl Run {
         let messages = page.take(limit).cloned().map(Arc::new).collect();
         let read = Read {
             reader: "poller".to_owned(),
+            user_id: USERS[0].to_owned(),
             conversation_id: pair_id(pair),
             form,
             after,
@@ -58,6 +59,19 @@ impl Run {
 
     /// Reads the list of a user of the first conversation.
     pub(super) fn list(&mut self, user: usize) {
+        let list = Listed {
+            user_id: USERS[user].to_owned(),
+            groups: false,
+            start: self.tick(),
+            end: self.tick(),
+            outcome: Outcome::Ok,
+            rows: vec![self.row(user)],
+        };
+        self.history.lists.push(list);
+    }
+
+    /// Returns the first conversation in the list of one of its users.
+    pub(super) fn row(&self, user: usize) -> Row {
         let log = self.log(0);
         let texts = log.iter().filter(|it| it.is_visible_text());
         let newest = texts.clone().next_back().expect("there are texts");
@@ -67,9 +81,11 @@ impl Run {
             [PEER_MARKS, MARKS]
         };
         let unread = texts.filter(|it| it.sender_id != USERS[user] && it.seq > marks.read);
-        let row = Row {
+        Row {
             conversation_id: pair_id(0),
-            peer_id: USERS[1 - user].to_owned(),
+            peer_id: Some(USERS[1 - user].to_owned()),
+            title: None,
+            role: None,
             newest_seq: newest.seq,
             newest_entry_seq: log.len() as i64,
             preview: Preview {
@@ -80,15 +96,7 @@ impl Run {
             marks,
             peer_read: peer_marks.read,
             peer_delivered: peer_marks.delivered,
-        };
-        let list = Listed {
-            user_id: USERS[user].to_owned(),
-            start: self.tick(),
-            end: self.tick(),
-            outcome: Outcome::Ok,
-            rows: vec![row],
-        };
-        self.history.lists.push(list);
+        }
     }
 
     /// Replaces what the devices hold by the log.
@@ -98,6 +106,7 @@ impl Run {
             for user in users {
                 self.history.held.push(Held {
                     device: USERS[user].to_owned(),
+                    user_id: USERS[user].to_owned(),
                     conversation_id: pair_id(pair),
                     messages: self.log(pair),
                     dropped: 0,
@@ -105,5 +114,6 @@ impl Run {
                 });
             }
         }
+        self.hold_group();
     }
 }
