@@ -153,6 +153,8 @@ pub enum Violation {
     },
     /// A frame lacks fields of its type, or a page is not an array of messages.
     Malformed { source: String, text: String },
+    /// `chat-admin verify` finds damage in the end: its line.
+    Damaged { line: String },
     /// A device's copy differs from the log at the end, or a change is not applied; the first difference.
     LogDiffers {
         device: String,

@@ -16,7 +16,7 @@ pub use gateway::Killed;
 use rustix::process::Pid;
 use tests::client::{Connect, History};
 use tests::process::descendants_named;
-use tests::server;
+use tests::{admin, server};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
@@ -119,6 +119,18 @@ impl Cluster {
     /// The connection string is malformed.
     pub async fn data(&self) -> Result<mongodb::Database> {
         server::database(&self.uri, &self.name).await
+    }
+
+    /// Returns the lines of `chat-admin verify`: what is wrong with the data.
+    ///
+    /// # Errors
+    ///
+    /// It cannot tell.
+    pub async fn damages(&self) -> Result<Vec<String>> {
+        let mut command = admin::with(&self.uri, &self.name);
+        let printed = admin::run(&mut command, &["verify", "--settle", "0"]).await;
+        ensure!(printed.status < 2, "verify failed: {}", printed.stderr);
+        Ok(printed.stdout.lines().map(str::to_owned).collect())
     }
 
     /// Waits until everything responds again: a page of the history, a handshake, a frame.

@@ -122,7 +122,9 @@ impl Trial {
         let history = workload.finish().await;
         let data = cluster.data().await?;
         let contents = Contents::read(&data).await?;
-        let violations = check(&history, &contents);
+        let mut violations = check(&history, &contents);
+        let damages = cluster.damages().await?.into_iter();
+        violations.extend(damages.map(|line| Violation::Damaged { line }));
         self.print(&Report::of(Run {
             seed: self.seed,
             history: &history,
