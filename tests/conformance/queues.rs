@@ -7,9 +7,9 @@ use aws_sdk_sqs::types::{MessageAttributeValue, MessageSystemAttributeName};
 use hyper::Request;
 use serde_json::json;
 use tests::client::Http;
-use tests::until;
+use tests::{queue, until};
 
-use crate::sqs::{Queues, client, member};
+use crate::sqs::{Queues, member};
 
 /// A message is an event of the function with the documented members, and is deleted when the function
 /// has handled it.
@@ -304,7 +304,7 @@ async fn errors_of_the_api_have_their_types() {
         .expect_err("a control character")
         .into_service_error();
     assert!(error.is_invalid_message_contents(), "{error:?}");
-    let stranger = client(&queues.gateway, "wrong");
+    let stranger = queue::client(&queues.gateway, "wrong");
     let rejected = stranger
         .send_message()
         .queue_url(&url)

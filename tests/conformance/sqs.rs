@@ -1,12 +1,11 @@
 //! Gateways with queues, and the SDK's client of them.
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::config::{BehaviorVersion, Config, Region};
 use aws_sdk_sqs::types::{
     Message, MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
 };
 use serde_json::Value;
-use tests::{LocalGateway, management, until};
+use tests::{LocalGateway, queue, until};
 
 use crate::socket::Observer;
 use crate::target::{local_target, template};
@@ -28,7 +27,7 @@ impl Queues {
         let flags: Vec<&str> = parameters.chain(flags.iter().copied()).collect();
         let gateway = LocalGateway::start(&template("queues"), &flags).await;
         let gateway = gateway.expect("the template is served");
-        let client = client(&gateway, "local");
+        let client = queue::client(&gateway, "local");
         Self { gateway, client }
     }
 
@@ -107,18 +106,6 @@ impl Queues {
     pub async fn wait_empty(&self, queue: &str) {
         until(async || self.counts(queue).await == (0, 0)).await;
     }
-}
-
-/// Returns a client that signs with a secret.
-pub fn client(gateway: &LocalGateway, secret: &str) -> Client {
-    let config = Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .credentials_provider(management::credentials("local", secret, None))
-        .endpoint_url(&gateway.functions)
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .build();
-    Client::from_conf(config)
 }
 
 /// Returns the members of the records of an event.

@@ -10,6 +10,7 @@
 //! - [`messages`]: long conversations and lists, inserted directly
 //! - [`issuer`]: an issuer of tokens
 //! - [`management`]: the `@connections` API through the SDK
+//! - [`queue`]: the queues of a local gateway through the SDK
 //! - [`client`]: clients of the chat, for tests and tools
 //! - [`page`]: the web page, loaded as a browser does it
 //! - [`relay`]: a TCP relay in front of the database, which counts commands
@@ -36,6 +37,7 @@ pub mod node;
 pub mod page;
 pub mod process;
 pub mod programs;
+pub mod queue;
 pub mod raw;
 pub mod relay;
 pub mod sam;

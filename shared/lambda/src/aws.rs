@@ -70,6 +70,21 @@ impl AwsConfig {
     }
 }
 
+/// Returns the address of a service from its own `variable`, else from `AWS_ENDPOINT_URL`, [as everywhere]; `None` for
+/// AWS's own address.
+///
+/// # Errors
+///
+/// [`Error::Config`](chat::Error::Config): it is not UTF-8.
+///
+/// [as everywhere]: https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
+pub fn endpoint_url(variable: &'static str) -> Result<Option<String>> {
+    match optional(variable)? {
+        Some(endpoint) => Ok(Some(endpoint)),
+        None => optional("AWS_ENDPOINT_URL"),
+    }
+}
+
 /// Returns the HTTP client for an endpoint, shared by all SDK clients of a process.
 ///
 /// The root certificates take some milliseconds to load, so this happens once, and not for an

@@ -11,6 +11,7 @@
 //! - [`error`]: the error of a handler, as Lambda reports it
 //! - [`aws`]: credentials, region and HTTP client for the AWS SDK
 //! - [`secrets_manager`]: AWS Secrets Manager, which holds a deployment's connection string
+//! - [`queue`]: a queue of AWS SQS, as its senders see it
 //! - [`http_client`]: HTTP client for endpoints outside AWS
 //! - [`telemetry`]: log lines, metrics and traces
 
@@ -35,6 +36,8 @@ pub mod error;
 pub mod aws;
 
 pub mod secrets_manager;
+
+pub mod queue;
 
 pub mod http_client;
 

@@ -10,8 +10,8 @@ use aws_sdk_secretsmanager::config::{Builder, Region};
 use chat::secret::Secret;
 use chat::{Error, Result};
 
-use crate::aws::AwsConfig;
-use crate::env::{invalid, optional, required};
+use crate::aws::{AwsConfig, endpoint_url};
+use crate::env::{invalid, required};
 
 /// The timeout of all attempts together: Lambda gives the start of a process ten seconds.
 const TIMEOUT: Duration = Duration::from_secs(6);
@@ -31,22 +31,16 @@ pub struct SecretReference {
 
 impl SecretReference {
     /// Reads the ARN in `variable`, and the settings of a fetch. `AWS_ENDPOINT_URL_SECRETS_MANAGER` and
-    /// `AWS_ENDPOINT_URL` change the address of the service, [as everywhere].
+    /// `AWS_ENDPOINT_URL` change the address of the service.
     ///
     /// # Errors
     ///
     /// [`Error::Config`]: a variable is missing or malformed.
-    ///
-    /// [as everywhere]: https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
     pub fn from_env(variable: &'static str) -> Result<Self> {
-        let endpoint = match optional("AWS_ENDPOINT_URL_SECRETS_MANAGER")? {
-            Some(endpoint) => Some(endpoint),
-            None => optional("AWS_ENDPOINT_URL")?,
-        };
         Self::new(
             variable,
             required(variable)?,
-            endpoint,
+            endpoint_url("AWS_ENDPOINT_URL_SECRETS_MANAGER")?,
             AwsConfig::from_env()?,
         )
     }
