@@ -21,9 +21,10 @@ const SKEWS: [&str; 5] = ["-90s", "-2s", "", "+2s", "+90s"];
 const DRAWS: usize = 64;
 
 /// Functions whose processes get clocks.
-const SKEWED: [&str; 5] = [
+const SKEWED: [&str; 6] = [
     "connect",
     "conversations",
+    "deliver",
     "disconnect",
     "history",
     "send-message",

@@ -6,6 +6,7 @@
 //! - [`append`]: appending by several processes: operations, hints, lost replies, conflicts
 //! - [`changes`]: edits and deletions
 //! - [`groups`]: groups, their members and their fence
+//! - [`deliver`]: pushes to large groups, by a queue
 //! - [`log`]: numbers without holes, times that never decrease, resends
 //! - [`resends`]: a `client_message_id` belongs to its first text
 //! - [`limits`]: limits of messages and of connections per user
@@ -41,6 +42,7 @@ mod baseline;
 mod changes;
 mod chat;
 mod connections;
+mod deliver;
 mod faults;
 mod groups;
 mod hardening;

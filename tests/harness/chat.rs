@@ -49,6 +49,12 @@ impl Settings {
         self
     }
 
+    /// Serves a copy of the template in which texts are replaced: see [`Launch::edited`].
+    pub fn edited(mut self, edits: &[(&str, &str)]) -> Self {
+        self.launch = self.launch.edited(edits);
+        self
+    }
+
     /// Leaves the limits of a user as a deployment has them.
     pub fn limited(mut self) -> Self {
         self.launch = self.launch.limited();

@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::gateway::LocalGateway;
-use crate::{TIMEOUT, process, programs, tools};
+use crate::{TIMEOUT, process, programs, server, tools};
 
 /// The chat's template.
 pub const TEMPLATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/template.yaml");
@@ -115,6 +115,23 @@ impl Launch {
             ..Self::template(TEMPLATE)
         };
         launch.host(Host::chosen())
+    }
+
+    /// Serves a copy of the template in which texts are replaced, each of which must be there.
+    ///
+    /// # Panics
+    ///
+    /// One is not there, or the copy cannot be written.
+    pub fn edited(mut self, edits: &[(&str, &str)]) -> Self {
+        let mut text = std::fs::read_to_string(&self.template).expect("the template");
+        for (old, new) in edits {
+            assert!(text.contains(old), "the template has no {old:?}");
+            text = text.replace(old, new);
+        }
+        let name = format!("template-{:016x}.yaml", fastrand::u64(..));
+        self.template = server::scratch_folder().join(name);
+        std::fs::write(&self.template, text).expect("the target folder is writable");
+        self
     }
 
     /// Adds flags of the command line. Of a parameter that is given twice, the last value holds.

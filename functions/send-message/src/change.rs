@@ -11,6 +11,7 @@ use chat::{
 use chat_lambda::env;
 use chrono::{DateTime, Utc};
 
+use crate::deliver::deliver;
 use crate::{Deps, send};
 
 /// The default of both windows: a day, in seconds.
@@ -96,7 +97,7 @@ pub async fn change(
     let changing = async {
         let mut appended = append(&mut draft, now, deadline, deps).await?;
         deps.store.apply(&mut appended.entry, deadline).await?;
-        send::deliver(&draft, appended, origin, now, deadline, deps).await
+        deliver(&draft, appended, origin, now, deadline, deps).await
     };
     send::limited(&sender_id, &conversation_id, deadline, deps, changing).await
 }

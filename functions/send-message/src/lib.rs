@@ -1,6 +1,7 @@
 //! Every frame of a client: stores an entry and delivers it, or tells others of marks and typing.
 //!
 //! - [`send`]: one message, from a valid frame to its ack
+//! - [`deliver`]: the delivery of a stored entry, within the request or by a queue
 //! - [`change`]: the edit or the deletion of one
 //! - [`group`]: what begins or changes a group
 //! - [`mark`]: how far a user has a conversation
@@ -15,6 +16,7 @@
 //! `@connections`.
 
 pub mod change;
+pub mod deliver;
 pub mod group;
 pub mod mark;
 pub mod refusals;
@@ -31,6 +33,7 @@ use chat::{
 };
 use chat_lambda::config::{Auth, DatabaseConfig, PushConfig};
 use chat_lambda::event::{WebSocketEvent, WebSocketResponse};
+use chat_lambda::queue::Queue;
 use chat_lambda::rate_limiter::{self, RateLimiter};
 use chat_lambda::{HandlerError, deadline, env};
 use chrono::{DateTime, Utc};
@@ -53,6 +56,8 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// The management API.
     pub push: PushConfig,
+    /// `DELIVERY_QUEUE_URL`: the queue of pushes to large groups. Not set: they are made within the request.
+    pub queue: Option<Queue>,
     /// `AUTH`: whether senders have to have a token.
     pub auth: Auth,
     /// `MESSAGE_RATE`, `MESSAGE_BURST`: the rate limit of a user.
@@ -75,6 +80,7 @@ impl Config {
         Ok(Self {
             database: DatabaseConfig::from_env()?,
             push: PushConfig::from_env()?,
+            queue: Queue::from_env("DELIVERY_QUEUE_URL")?,
             auth: Auth::from_env()?,
             rate: rate_limiter::limit_from_env(("MESSAGE_RATE", 5.0), ("MESSAGE_BURST", 20))?,
             mark_rate: rate_limiter::limit_from_env(("MARK_RATE", 5.0), ("MARK_BURST", 100))?,
@@ -90,6 +96,8 @@ pub struct Deps {
     pub store: Store,
     /// The delivery of frames.
     pub delivery: Delivery,
+    /// The queue of pushes to large groups, if there is one.
+    pub queue: Option<Queue>,
     /// Whether senders have to have a token.
     pub auth: Auth,
     /// The rate limit of users.

@@ -20,6 +20,7 @@ async fn main() -> Result<(), Error> {
     let deps: &Deps = Box::leak(Box::new(Deps {
         delivery: Delivery::new(store.clone(), push.await?),
         store,
+        queue: config.queue,
         auth: config.auth,
         rate_limiter: RateLimiter::new(Limited::Messages, config.rate),
         mark_limiter: RateLimiter::new(Limited::Marks, config.mark_rate),

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use chat::delivery::Audience;
-use chat::delivery::push::Deliveries;
-use chat::protocol::{Ack, SendFrame, ServerFrame, Status};
-use chat::store::Appended;
+use chat::protocol::{Ack, SendFrame};
 use chat::{
     ClientMessageId, Code, ConnectionId, Content, ConversationId, Deadline, Draft, Rejection,
     Result, UserId,
@@ -14,10 +11,11 @@ use chrono::{DateTime, Utc};
 use tracing::Span;
 
 use crate::Deps;
+use crate::deliver::deliver;
 
 /// Time kept back from the delivery and the rate limit: a message whose pushes hang is stored all the
 /// same, and its ack must leave in time.
-const ACK_RESERVE: Duration = Duration::from_millis(500);
+pub const ACK_RESERVE: Duration = Duration::from_millis(500);
 
 /// Returns the message of a frame that came from `sender_id`.
 ///
@@ -91,69 +89,4 @@ pub async fn limited(
     deps.rate_limiter
         .limit(&deps.store, sender_id, 1, counted_by, sending)
         .await
-}
-
-/// Delivers a stored entry, and returns its ack. Old clients get texts of direct conversations only.
-///
-/// # Errors
-///
-/// [`Error::Unavailable`](chat::Error::Unavailable): the conversation may be missing in the lists of its users.
-pub async fn deliver(
-    draft: &Draft,
-    appended: Appended,
-    origin: &ConnectionId,
-    now: DateTime<Utc>,
-    deadline: Deadline,
-    deps: &Deps,
-) -> Result<Ack> {
-    let entry = appended.entry;
-    let audience = if entry.is_visible_text() && entry.receiver_id.is_some() {
-        Audience::All
-    } else {
-        Audience::Modern
-    };
-    // A resend is pushed again: the first attempt may have ended between the insert and the push.
-    let frame = ServerFrame::entry(entry.clone()).to_json().into();
-    // A message to oneself goes to every connection, as in the old system.
-    let is_own = draft.receiver_id.as_ref() == Some(&draft.sender_id);
-    let except = (!is_own).then_some(origin);
-    let deadline = deadline.earlier_by(ACK_RESERVE);
-    let (deliveries, (), recorded) = tokio::join!(
-        deps.delivery
-            .deliver(&appended.recipients, audience, frame, except, now, deadline),
-        deps.store.record_reached(&entry, deadline),
-        deps.store.record_members(&entry, now, deadline),
-    );
-    // Else the message might be in nobody's list: the sender gets `unavailable`, and the resend records it.
-    recorded?;
-    tracing::info!(
-        kind = ?entry.kind,
-        seq = entry.seq,
-        duration_ms = (Utc::now() - now).num_milliseconds(),
-        monotonic_counter.Sends = u64::from(!appended.duplicate),
-        monotonic_counter.Duplicates = u64::from(appended.duplicate),
-        monotonic_counter.NumberConflicts = appended.conflicts,
-        monotonic_counter.PushesDelivered = deliveries.delivered.len(),
-        monotonic_counter.PushesGone = deliveries.gone.len(),
-        monotonic_counter.PushesFailed = deliveries.failed,
-        "message stored"
-    );
-    Ok(Ack {
-        client_message_id: entry.client_message_id,
-        message_id: entry.message_id,
-        conversation_id: entry.conversation_id,
-        seq: entry.seq,
-        timestamp: entry.timestamp,
-        status: status(&deliveries, |user| is_own || *user != draft.sender_id),
-        duplicate: appended.duplicate,
-    })
-}
-
-fn status(deliveries: &Deliveries, is_receiver: impl Fn(&UserId) -> bool) -> Status {
-    let mut delivered = deliveries.delivered.iter();
-    if delivered.any(|connection| is_receiver(&connection.user_id)) {
-        Status::Delivered
-    } else {
-        Status::Stored
-    }
 }

@@ -62,6 +62,16 @@ fn our_template_is_served_whole() {
         send.environment["MANAGEMENT_ENDPOINT"],
         "http://127.0.0.1:1/prod"
     );
+    let queue = &send.environment["DELIVERY_QUEUE_URL"];
+    assert_eq!(queue, "http://127.0.0.1:1/123456789012/DeliveryQueue");
+    let [source] = template.event_sources.as_slice() else {
+        panic!("one event source");
+    };
+    let timeout = template.functions[&source.function].timeout;
+    let queue = &template.queues[&source.queue];
+    assert_eq!(source.function, "DeliverFunction");
+    assert!(source.reports_failures && queue.redrive.is_some());
+    assert_eq!(queue.visibility_timeout, timeout * 6, "as AWS advises");
     let authorizer = &template.functions["AuthorizerFunction"];
     assert_eq!(authorizer.environment.get("MONGODB_URI"), None);
 }

@@ -52,6 +52,12 @@ impl ConnectionCache {
             .collect()
     }
 
+    /// Returns whether the connections of all `users` are remembered, however old that is.
+    pub fn has_all(&self, users: &[UserId]) -> bool {
+        let cache = self.0.lock();
+        users.iter().all(|user| cache.contains(user))
+    }
+
     /// Returns all connections of those of `users` that were read a short while before `now`, and the other users.
     pub fn get_recent(
         &self,

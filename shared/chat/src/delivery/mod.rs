@@ -3,11 +3,13 @@
 //!
 //! - [`push`]: the `@connections` management API
 //! - [`cache`]: connections as last read from the store
+//! - [`slice`]: parts of the recipients of an entry of a large group, each a message of a queue
 //! - [`settings`]: users' settings as last read from the store
 
 pub mod cache;
 pub mod push;
 pub mod settings;
+pub mod slice;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -15,7 +17,7 @@ use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
 
 use crate::protocol::{Receipt, ServerFrame};
-use crate::{Connection, ConnectionId, Deadline, Result, Store, UserId};
+use crate::{Connection, ConnectionId, Deadline, Entry, Result, Store, UserId};
 
 use cache::ConnectionCache;
 use push::{Deliveries, Push};
@@ -29,18 +31,41 @@ pub struct Delivery {
     settings: SettingsCache,
 }
 
-/// The connections that a frame is for.
+/// The clients that a frame is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
     /// All.
     All,
-    /// Those of modern clients.
+    /// Modern ones.
     Modern,
 }
 
 impl Audience {
-    fn includes(self, connection: &Connection) -> bool {
-        self == Self::All || connection.modern
+    /// Returns the clients that an entry is for. Old ones get texts of direct conversations only.
+    pub fn of(entry: &Entry) -> Self {
+        if entry.is_visible_text() && entry.receiver_id.is_some() {
+            Self::All
+        } else {
+            Self::Modern
+        }
+    }
+}
+
+/// The connections that a frame is for.
+#[derive(Debug, Clone, Copy)]
+pub struct Recipients<'a> {
+    /// The users, each of them named once.
+    pub users: &'a [UserId],
+    /// Their clients.
+    pub audience: Audience,
+    /// The connection that gets nothing: the one that the frame came on.
+    pub except: Option<&'a ConnectionId>,
+}
+
+impl Recipients<'_> {
+    fn include(&self, connection: &Connection) -> bool {
+        let is_of_audience = self.audience == Audience::All || connection.modern;
+        is_of_audience && Some(&connection.connection_id) != self.except
     }
 }
 
@@ -55,48 +80,54 @@ impl Delivery {
         }
     }
 
-    /// Delivers a frame to the connections of `members`, each of them named once, except to `except`,
-    /// within the deadline. Deletes the connections that are gone.
+    /// Delivers a frame within the deadline, unless it is for more connections than `limit`: then returns `None`.
+    /// Deletes the connections that are gone.
     ///
     /// Pushes to the connections that this process remembers at once, and to the others when the store
-    /// has named them. No failure is an error: the log is the truth, and a push only saves the client
-    /// from asking.
+    /// has named them. With a limit it does so only if it remembers those of all users, and else waits for the
+    /// store, which counts them: so it seldom has pushed to some when the limit turns out to be exceeded.
+    ///
+    /// No failure is an error: the log is the truth, and a push only saves the client from asking.
     pub async fn deliver(
         &self,
-        members: &[UserId],
-        audience: Audience,
+        to: Recipients<'_>,
         frame: Bytes,
-        except: Option<&ConnectionId>,
+        limit: Option<usize>,
         now: DateTime<Utc>,
         deadline: Deadline,
-    ) -> Deliveries {
-        let is_addressed = |connection: &Connection| {
-            audience.includes(connection) && Some(&connection.connection_id) != except
-        };
-        let mut known = self.cache.get(members, now);
-        known.retain(is_addressed);
+    ) -> Option<Deliveries> {
+        let mut known = self.cache.get(to.users, now);
+        known.retain(|connection| to.include(connection));
+        if limit.is_some_and(|limit| known.len() > limit || !self.cache.has_all(to.users)) {
+            known.clear();
+        }
         let to_known = self
             .push
             .post_all(known.clone(), frame.clone(), now, deadline);
         let to_others = async {
             // Read after the insert of a message: a member who connects later finds it in the
             // history, one who has connected before is found here.
-            let mut others = self.read_connections(members, now, deadline).await?;
-            others.retain(is_addressed);
+            let mut others = self.read_connections(to.users, now, deadline).await?;
+            others.retain(|connection| to.include(connection));
+            if limit.is_some_and(|limit| others.len() > limit) {
+                return Ok(None);
+            }
             others.retain(|other| !contains(&known, other));
-            Ok(self.push.post_all(others, frame, now, deadline).await)
+            Ok(Some(self.push.post_all(others, frame, now, deadline).await))
         };
         let (mut deliveries, others): (_, Result<_>) = tokio::join!(to_known, to_others);
-        match others {
-            Ok(others) => deliveries.extend(others),
-            Err(error) => tracing::error!(
+        let others = others.unwrap_or_else(|error| {
+            tracing::error!(
                 cause = error.chain(),
                 monotonic_counter.PushesFailed = 1,
                 "frame not delivered to all members"
-            ),
-        }
+            );
+            Some(Deliveries::incomplete())
+        });
+        let is_within_limit = others.is_some();
+        deliveries.extend(others.unwrap_or_default());
         self.delete_gone(&deliveries.gone, deadline).await;
-        deliveries
+        is_within_limit.then_some(deliveries)
     }
 
     /// Sends a frame that may get lost to the modern connections of `users`, except to `except`, as this process

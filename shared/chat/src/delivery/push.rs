@@ -22,8 +22,8 @@ use tracing::field::Empty;
 
 use crate::{Connection, ConnectionId, Deadline, Error};
 
-/// Calls in flight at once for one frame.
-const CONCURRENT_CALLS: usize = 32;
+/// Calls in flight at once for one frame, where nothing else is set.
+pub const CONCURRENT_CALLS: usize = 32;
 
 /// The timeout of one attempt of a call.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -43,14 +43,25 @@ pub struct Deliveries {
     pub gone: Vec<Connection>,
     /// The count of those that could not be reached now; the client finds the message in the history.
     pub failed: usize,
+    /// Whether there may be further connections, since the store could not be read.
+    pub is_incomplete: bool,
 }
 
 impl Deliveries {
+    /// Returns the outcome where the connections could not be read.
+    pub fn incomplete() -> Self {
+        Self {
+            is_incomplete: true,
+            ..Self::default()
+        }
+    }
+
     /// Adds the outcome at other connections.
     pub fn extend(&mut self, others: Self) {
         self.delivered.extend(others.delivered);
         self.gone.extend(others.gone);
         self.failed += others.failed;
+        self.is_incomplete |= others.is_incomplete;
     }
 }
 
@@ -93,6 +104,8 @@ pub struct Push {
     endpoint: String,
     sdk: SdkConfig,
     clients: Mutex<HashMap<String, Client>>,
+    /// Calls in flight at once for one frame.
+    concurrent_calls: usize,
 }
 
 impl Push {
@@ -104,6 +117,15 @@ impl Push {
             endpoint,
             sdk,
             clients: Mutex::default(),
+            concurrent_calls: CONCURRENT_CALLS,
+        }
+    }
+
+    /// Limits the calls in flight at once for one frame to another number.
+    pub fn with_concurrent_calls(self, concurrent_calls: usize) -> Self {
+        Self {
+            concurrent_calls,
+            ..self
         }
     }
 
@@ -173,7 +195,7 @@ impl Push {
                 let outcome = traced(&connection.connection_id, called).await;
                 (connection, outcome)
             })
-            .buffer_unordered(CONCURRENT_CALLS);
+            .buffer_unordered(self.concurrent_calls);
         let mut deliveries = Deliveries::default();
         while let Some((connection, outcome)) = calls.next().await {
             match outcome {

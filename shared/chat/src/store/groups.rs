@@ -87,6 +87,29 @@ impl Store {
         Ok(group.members().map(|(user, _)| user.clone()).collect())
     }
 
+    /// Returns those users of a range of ids, both ends included, to whom an entry of a group goes. The projection
+    /// must have come as far as the entry, as it has when [`Store::append`] has returned.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`](crate::Error::Unavailable).
+    pub async fn recipients_between(
+        &self,
+        conversation_id: &ConversationId,
+        seq: i64,
+        [first, last]: [&UserId; 2],
+        deadline: Deadline,
+    ) -> Result<Vec<UserId>> {
+        let filter = doc! {
+            "conversation_id": conversation_id.as_str(),
+            "user_id": {"$gte": first.as_str(), "$lte": last.as_str()},
+        };
+        let rows = self.find_members(filter, "look-up of members between two", deadline);
+        let recipients = rows.await?.into_iter();
+        let recipients = recipients.filter(|row| row.membership.gets(seq));
+        Ok(recipients.map(|row| row.user_id).collect())
+    }
+
     /// Brings the memory of a group up to its newest entry.
     pub(super) async fn look_at_group(
         &self,

@@ -23,8 +23,12 @@ use super::xray::{Daemon, Trace};
 /// The span of an invocation, by its name in the runtime.
 const INVOCATION: &str = "Lambda runtime invoke";
 
-/// The spans of calls to the database and the management API, and the metrics of their durations.
-const CALLS: [(&str, &str); 2] = [("database", "DatabaseLatency"), ("push", "PushLatency")];
+/// The spans of calls to the database, the management API and the queue, and the metrics of their durations.
+const CALLS: [(&str, &str); 3] = [
+    ("database", "DatabaseLatency"),
+    ("push", "PushLatency"),
+    ("queue", "QueueLatency"),
+];
 
 /// Collects the report of each invocation, and keeps the fields of all spans.
 pub(super) struct Invocations {

@@ -8,7 +8,7 @@
 //! - `fields`: the fields of spans and events
 //!
 //! An event counts by a field with the name of a metric, as in `monotonic_counter.Sends = 1`. A span
-//! named `database` or `push` is timed. Spans give their fields to all lines within them.
+//! named `database`, `push` or `queue` is timed. Spans give their fields to all lines within them.
 //!
 //! The counters, on which alarms key:
 //!
@@ -19,6 +19,7 @@
 //! | `Sends`, `Duplicates` | a message is stored, a resend finds it stored |
 //! | `NumberConflicts` | another writer took the number of a message |
 //! | `PushesDelivered`, `PushesGone`, `PushesFailed` | outcomes of pushes |
+//! | `SlicesQueued` | parts of the recipients of an entry that were queued, since they have too many connections |
 //! | `Refusals` | a request is rejected: the client's fault |
 //! | `RateLimited` | such a request was beyond the rate limit |
 //! | `Unauthorized` | a token is missing or not valid |
