@@ -199,7 +199,7 @@ impl Parts {
         let start = Instant::now();
         let counted = self
             .store
-            .take_tokens(Limited::Messages, sender, 1, self.limit, deadline)
+            .take_tokens(Limited::Messages, sender.as_str(), 1, self.limit, deadline)
             .await;
         counted.expect("counted");
         start.elapsed()

@@ -15,7 +15,7 @@ const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 20_000;
 
 /** Limits that no test reaches. Tests of the limits pass their own as flags, which take precedence. */
-const UNLIMITED = ["MessageRate=1000", "MessageBurst=1000000", "MarkRate=1000", "MarkBurst=1000000", "SocketsPerUser=100000", "HandshakeRate=1000", "HandshakeBurst=1000000", "HistoryRate=1000", "HistoryBurst=1000000"];
+const UNLIMITED = ["MessageRate=1000", "MessageBurst=1000000", "MarkRate=1000", "MarkBurst=1000000", "GroupRate=1000", "GroupBurst=1000000", "SocketsPerUser=100000", "HandshakeRate=1000", "HandshakeBurst=1000000", "HistoryRate=1000", "HistoryBurst=1000000"];
 
 /** Running processes, which are killed when this one exits. */
 const running = new Set();

@@ -10,7 +10,9 @@ use chrono::{TimeDelta, Utc};
 use mongodb::bson::{DateTime, Document, doc};
 use serde_json::{Value, json};
 use tests::function::Function;
-use tests::{Chat, Client, programs, queue, until};
+use tests::launch::Host;
+use tests::relay::{Counts, Relay};
+use tests::{Chat, Client, programs, queue, server, until};
 use tokio::process::Command;
 
 use crate::groups::{acked, create, entry, frame, message};
@@ -292,6 +294,38 @@ async fn without_a_queue_a_large_group_gets_its_pushes_within_the_request() {
         entry(client, "text").await;
     }
     assert_eq!(waiting(&chat, "DeliveryQueue").await, 0);
+    chat.stop().await;
+}
+
+#[tokio::test]
+async fn the_operations_of_a_large_group_are_counted() {
+    let relay = Relay::start(server::uri().await).await;
+    let settings = settings()
+        .host(Host::Processes)
+        .flags(&["--concurrency", "1"]);
+    let settings = settings.database(&relay.uri, &server::database_name());
+    let chat = settings.start().await;
+    let mut a = chat.connect_modern("a").await;
+    let group = large_group(&mut a, MANY).await;
+    acked(&mut a, &message(&group, "m")).await;
+    wait_delivered(&chat).await;
+    relay.take();
+    for _ in 0..5 {
+        acked(&mut a, &message(&group, "m")).await;
+    }
+    wait_delivered(&chat).await;
+    let expected = [
+        ("insert", 5),
+        // What the process has missed with the newest number, and no connections. By `deliver`, for each of two
+        // slices: the entry, its members, their connections.
+        ("find", 5 * (1 + 2 * 3)),
+        // The limit of the user, and that of the group.
+        ("findAndModify", 1 + 1),
+    ];
+    let expected: Counts = expected
+        .map(|(name, count)| (name.to_owned(), count))
+        .into();
+    assert_eq!(relay.take(), expected);
     chat.stop().await;
 }
 

@@ -1,4 +1,8 @@
 //! Limits of messages and of connections per user.
+//!
+//! - [`groups`]: the limit of a group
+
+mod groups;
 
 use std::time::{Duration, Instant};
 
@@ -433,7 +437,7 @@ async fn messages_counted_at_once_all_count() {
         let user_id = user(&format!("$user.{round}"));
         let debits = (0..DEBITS as usize).map(|number| {
             let store = &stores[number % stores.len()];
-            store.take_tokens(Limited::Messages, &user_id, 1, limit, deadline())
+            store.take_tokens(Limited::Messages, user_id.as_str(), 1, limit, deadline())
         });
         for balance in join_all(debits).await {
             let balance = balance.expect("counted");
@@ -441,7 +445,7 @@ async fn messages_counted_at_once_all_count() {
         }
         // The bucket is empty now, and one more is a debt.
         let balance = stores[0]
-            .take_tokens(Limited::Messages, &user_id, 1, limit, deadline())
+            .take_tokens(Limited::Messages, user_id.as_str(), 1, limit, deadline())
             .await
             .expect("counted");
         let expected = Duration::from_secs(100)..=Duration::from_secs(200);
@@ -460,7 +464,7 @@ async fn several_messages_may_be_counted_at_once() {
     let mut left = Vec::new();
     for messages in [1, 5, 14] {
         let balance = store
-            .take_tokens(Limited::Messages, &user("a"), messages, limit, deadline())
+            .take_tokens(Limited::Messages, "a", messages, limit, deadline())
             .await;
         left.push(balance.expect("counted").tokens);
     }

@@ -122,7 +122,7 @@ async fn a_user_without_tokens_who_is_new_to_a_process_costs_it_one_operation() 
     let limit = RateLimit::new(1_000.0, 1_000_000).expect("the limit of the process");
     let user = UserId::try_from("a".to_owned()).expect("a valid id");
     let deadline = Deadline::after(Duration::from_secs(20));
-    let taken = store.take_tokens(Limited::Messages, &user, 1_050_000, limit, deadline);
+    let taken = store.take_tokens(Limited::Messages, user.as_str(), 1_050_000, limit, deadline);
     taken.await.expect("taken");
 
     let process = Function::send_message(&relay.uri, &database).await;

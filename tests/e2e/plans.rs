@@ -230,6 +230,10 @@ async fn every_query_is_answered_from_an_index_without_a_sort() {
     sent.lock().clear();
 
     let (a, b) = (user("a"), user("b"));
+    let members = store
+        .recipients_between(&group, 1, [&a, &b], deadline)
+        .await;
+    assert_eq!(members.expect("members"), [a.clone(), b.clone()]);
     let seen = store.group_of(&group, &b, deadline).await;
     assert!(!seen.expect("a group").has(&user("c")));
     let conversation = ConversationId::direct(&a, &b);
@@ -256,7 +260,7 @@ async fn every_query_is_answered_from_an_index_without_a_sort() {
         .expect("a duplicate");
     for _first_and_second in 0..2 {
         store
-            .take_tokens(Limited::Messages, &a, 1, limit(), deadline)
+            .take_tokens(Limited::Messages, a.as_str(), 1, limit(), deadline)
             .await
             .expect("counted");
     }
@@ -425,7 +429,7 @@ async fn a_message_is_counted_by_one_operation_that_waits_for_no_other_server() 
     for _first_and_second in 0..2 {
         let deadline = Deadline::after(Duration::from_secs(20));
         let taken = store
-            .take_tokens(Limited::Messages, &user("a"), 1, limit(), deadline)
+            .take_tokens(Limited::Messages, "a", 1, limit(), deadline)
             .await;
         taken.expect("counted");
     }

@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 use crate::{in_time, programs};
 
 /// Variables that Lambda sets, and the settings of `send-message` that are the same for all tests.
-const ENVIRONMENT: [(&str, &str); 10] = [
+const ENVIRONMENT: [(&str, &str); 12] = [
     ("AWS_LAMBDA_FUNCTION_NAME", "send-message"),
     ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
     ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
@@ -26,6 +26,8 @@ const ENVIRONMENT: [(&str, &str); 10] = [
     ("AUTH", "open"),
     ("MESSAGE_RATE", "1000"),
     ("MESSAGE_BURST", "1000000"),
+    ("GROUP_RATE", "1000"),
+    ("GROUP_BURST", "1000000"),
 ];
 
 /// A running process that has requested its first event. It is killed when it is dropped.

@@ -18,7 +18,7 @@ use crate::{TIMEOUT, process, programs, server, tools};
 pub const TEMPLATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/template.yaml");
 
 /// Limits too high to be reached. Tests of the limits pass their own.
-const UNLIMITED: [&str; 20] = [
+const UNLIMITED: [&str; 24] = [
     "--fair-concurrency",
     "1000",
     "--parameter",
@@ -29,6 +29,10 @@ const UNLIMITED: [&str; 20] = [
     "MarkRate=1000",
     "--parameter",
     "MarkBurst=1000000",
+    "--parameter",
+    "GroupRate=1000",
+    "--parameter",
+    "GroupBurst=1000000",
     "--parameter",
     "SocketsPerUser=100000",
     "--parameter",

@@ -136,7 +136,13 @@ async fn connect(
     let counted_by = deadline.earlier_by(HANDSHAKE_RESERVE);
     let recording = record(&connection, now, deadline, deps);
     deps.rate_limiter
-        .limit(&deps.store, &connection.user_id, 1, counted_by, recording)
+        .limit(
+            &deps.store,
+            connection.user_id.as_str(),
+            1,
+            counted_by,
+            recording,
+        )
         .await
 }
 

@@ -108,7 +108,7 @@ async fn respond(event: &HttpEvent, deadline: Deadline, deps: &Deps) -> Result<H
         }
     };
     deps.rate_limiter
-        .limit(&deps.store, &user, 1, deadline, serving)
+        .limit(&deps.store, user.as_str(), 1, deadline, serving)
         .await
 }
 

@@ -78,7 +78,13 @@ async fn respond(event: &HttpEvent, deadline: Deadline, deps: &Deps) -> Result<H
     Span::current().record("conversation_id", query.subject.conversation_id().as_str());
     let reading = read(&query, &reader, deadline, deps);
     deps.rate_limiter
-        .limit(&deps.store, &reader, query.cost(), deadline, reading)
+        .limit(
+            &deps.store,
+            reader.as_str(),
+            query.cost(),
+            deadline,
+            reading,
+        )
         .await
 }
 

@@ -76,8 +76,7 @@ pub fn draft(
     })
 }
 
-/// Stores a change, applies it to its text, then delivers it to modern clients, within the limit of the user's
-/// messages.
+/// Stores a change, applies it to its text, then delivers it to modern clients, within the limits of messages.
 ///
 /// # Errors
 ///
@@ -111,7 +110,10 @@ async fn append(
     deps: &Deps,
 ) -> Result<Appended> {
     match check(draft, now, deadline, deps).await {
-        Ok(()) => deps.store.append(draft, now, deadline).await,
+        Ok(()) => {
+            let storing = deps.store.append(draft, now, deadline);
+            send::store_in_group(draft, deadline, deps, storing).await
+        }
         Err(Error::Rejected(rejection)) => {
             let earlier = deps.store.earlier(draft, deadline).await?;
             Ok(earlier.ok_or(rejection)?)
@@ -131,7 +133,7 @@ async fn check(
     if id.is_group() {
         // Else a stranger would learn from the answers which groups there are, and what is in them.
         deps.store
-            .members_of(id, &draft.sender_id, deadline)
+            .check_member(id, &draft.sender_id, deadline)
             .await?;
     }
     let target_seq = draft.content.target_seq().expect("a change has a target");

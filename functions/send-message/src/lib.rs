@@ -64,6 +64,8 @@ pub struct Config {
     pub rate: RateLimit,
     /// `MARK_RATE`, `MARK_BURST`: the same for marks.
     pub mark_rate: RateLimit,
+    /// `GROUP_RATE`, `GROUP_BURST`: the same for the entries of a group.
+    pub group_rate: RateLimit,
     /// `GROUP_SIZE`: the members that a group may have.
     pub group_size: usize,
     /// `EDIT_WINDOW`, `DELETE_WINDOW`: the time in which a message can be changed.
@@ -84,6 +86,7 @@ impl Config {
             auth: Auth::from_env()?,
             rate: rate_limiter::limit_from_env(("MESSAGE_RATE", 5.0), ("MESSAGE_BURST", 20))?,
             mark_rate: rate_limiter::limit_from_env(("MARK_RATE", 5.0), ("MARK_BURST", 100))?,
+            group_rate: rate_limiter::limit_from_env(("GROUP_RATE", 10.0), ("GROUP_BURST", 20))?,
             group_size: env::number("GROUP_SIZE", DEFAULT_GROUP_SIZE)?,
             windows: Windows::from_env()?,
         })
@@ -104,6 +107,8 @@ pub struct Deps {
     pub rate_limiter: RateLimiter,
     /// The limit of their marks.
     pub mark_limiter: RateLimiter,
+    /// The rate limit of groups.
+    pub group_limiter: RateLimiter,
     /// The time in which a message can be changed.
     pub windows: Windows,
     /// The limit of refused frames.

@@ -24,6 +24,7 @@ async fn main() -> Result<(), Error> {
         auth: config.auth,
         rate_limiter: RateLimiter::new(Limited::Messages, config.rate),
         mark_limiter: RateLimiter::new(Limited::Marks, config.mark_rate),
+        group_limiter: RateLimiter::new(Limited::Entries, config.group_rate),
         windows: config.windows,
         refusals: Refusals::default(),
         typing: Typing::default(),

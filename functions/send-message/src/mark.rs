@@ -39,7 +39,7 @@ pub async fn mark(
         Ok(marking.await?.map(|marks| (marks, others)))
     };
     let limiter = &deps.mark_limiter;
-    let moved = limiter.limit(&deps.store, &user_id, 1, deadline, marking);
+    let moved = limiter.limit(&deps.store, user_id.as_str(), 1, deadline, marking);
     let Some((marks, others)) = moved.await? else {
         return Ok(());
     };

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use chat::protocol::{Ack, SendFrame};
+use chat::store::Appended;
 use chat::{
-    ClientMessageId, Code, ConnectionId, Content, ConversationId, Deadline, Draft, Rejection,
-    Result, UserId,
+    ClientMessageId, Code, ConnectionId, Content, ConversationId, Deadline, Draft, Error, Kind,
+    Rejection, Result, UserId,
 };
 use chrono::{DateTime, Utc};
 use tracing::Span;
@@ -43,12 +44,12 @@ pub fn draft(
 }
 
 /// Stores an entry that came on the connection `origin`, then delivers it to the others' connections and the
-/// sender's other ones, within the user's rate limit. No failure of a delivery fails the send.
+/// sender's other ones, within the rate limits of the user and of the group. No failure of a delivery fails the send.
 ///
 /// # Errors
 ///
 /// - [`Code::RateLimited`], and those of [`Store::append`](chat::Store::append): nothing is stored.
-/// - [`Error::Unavailable`](chat::Error::Unavailable): the message may or may not be stored.
+/// - [`Error::Unavailable`]: the message may or may not be stored.
 pub async fn send(
     draft: Draft,
     origin: &ConnectionId,
@@ -57,7 +58,8 @@ pub async fn send(
     deps: &Deps,
 ) -> Result<Ack> {
     let sending = async {
-        let appended = deps.store.append(&draft, now, deadline).await?;
+        let storing = deps.store.append(&draft, now, deadline);
+        let appended = store_in_group(&draft, deadline, deps, storing).await?;
         deliver(&draft, appended, origin, now, deadline, deps).await
     };
     limited(
@@ -87,6 +89,45 @@ pub async fn limited(
     let sending = Box::pin(sending);
     let counted_by = deadline.earlier_by(ACK_RESERVE);
     deps.rate_limiter
-        .limit(&deps.store, sender_id, 1, counted_by, sending)
+        .limit(&deps.store, sender_id.as_str(), 1, counted_by, sending)
         .await
+}
+
+/// Stores an entry within the rate limit of its group, if it is one of a group. An entry of another conversation, and
+/// that which begins a group, has no such limit.
+///
+/// Beyond the limit, an entry that an earlier send has stored still gets its ack, and no further push. What comes from
+/// nobody in the group is refused without being counted: else strangers could use up what its members may write.
+///
+/// # Errors
+///
+/// [`Code::RateLimited`], and those of `storing`.
+pub async fn store_in_group(
+    draft: &Draft,
+    deadline: Deadline,
+    deps: &Deps,
+    storing: impl Future<Output = Result<Appended>>,
+) -> Result<Appended> {
+    let id = &draft.conversation_id;
+    if !id.is_group() || draft.content.kind() == Kind::Create {
+        return storing.await;
+    }
+    let checked = deps.store.check_member(id, &draft.sender_id, deadline);
+    match checked.await {
+        Ok(()) => {}
+        // It may be the resend of one who has left, by this very entry.
+        Err(Error::Rejected(_)) => return storing.await,
+        Err(error) => return Err(error),
+    }
+    let limiter = &deps.group_limiter;
+    let stored = limiter.limit(&deps.store, id.as_str(), 1, deadline, storing);
+    match stored.await {
+        Err(Error::Rejected(rejection)) if rejection.code == Code::RateLimited => {
+            let earlier = deps.store.earlier(draft, deadline).await?;
+            let mut earlier = earlier.ok_or(rejection)?;
+            earlier.recipients.clear();
+            Ok(earlier)
+        }
+        outcome => outcome,
+    }
 }

@@ -7,7 +7,7 @@
 //! - [`query_string`]: the parameters of a query string
 //! - [`problem`]: errors of the HTTP API
 //! - [`deadline`]: the deadline of an invocation
-//! - [`rate_limiter`]: the rate limit of a user
+//! - [`rate_limiter`]: the rate limit of a user, or of a group
 //! - [`error`]: the error of a handler, as Lambda reports it
 //! - [`aws`]: credentials, region and HTTP client for the AWS SDK
 //! - [`secrets_manager`]: AWS Secrets Manager, which holds a deployment's connection string

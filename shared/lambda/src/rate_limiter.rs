@@ -1,20 +1,20 @@
-//! The rate limit of a user.
+//! The rate limit of a user, or of a group.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use chat::store::{Limited, RateLimit, TokensLeft};
-use chat::{Deadline, Rejection, Result, Store, UserId};
+use chat::{Deadline, Rejection, Result, Store};
 use chrono::{DateTime, Utc};
 use lru::LruCache;
 use parking_lot::Mutex;
 
 use crate::env::{invalid, number};
 
-/// Users whose bucket a warm process remembers.
-const REMEMBERED_USERS: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
+/// Users, or groups, whose bucket a warm process remembers.
+const REMEMBERED: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
 
-/// Tokens of a user that a process spends, at most, before it takes them in the database.
+/// Tokens of a bucket that a process spends, at most, before it takes them in the database.
 const MAX_UNCOUNTED: u32 = 4;
 
 /// Reads the rate a second and the burst of a limit from the variables `rate` and `burst`, each with its
@@ -37,7 +37,8 @@ pub fn limit_from_env(rate: (&'static str, f64), burst: (&'static str, u32)) -> 
     })
 }
 
-/// A rate limit, with the buckets of users as far as this process knows them.
+/// A rate limit, with the buckets of users as far as this process knows them. All that is said of users holds for
+/// groups, where it is a limit of these.
 ///
 /// The first request of a user who is new to the process is counted in the database before it is served:
 /// a burst reaches many processes at once, and each of them would let its first request through. Later
@@ -50,7 +51,8 @@ pub fn limit_from_env(rate: (&'static str, f64), burst: (&'static str, u32)) -> 
 pub struct RateLimiter {
     of: Limited,
     limit: RateLimit,
-    buckets: Mutex<LruCache<UserId, Bucket>>,
+    /// The buckets, by the id of the user.
+    buckets: Mutex<LruCache<String, Bucket>>,
 }
 
 /// The bucket of a user, as far as this process knows it. That of a user who is new to it is empty, so
@@ -91,7 +93,7 @@ impl RateLimiter {
         Self {
             of,
             limit,
-            buckets: Mutex::new(LruCache::new(REMEMBERED_USERS)),
+            buckets: Mutex::new(LruCache::new(REMEMBERED)),
         }
     }
 
@@ -105,7 +107,7 @@ impl RateLimiter {
     pub async fn limit<T>(
         &self,
         store: &Store,
-        user_id: &UserId,
+        user_id: &str,
         cost: u32,
         deadline: Deadline,
         request: impl Future<Output = Result<T>>,
@@ -128,7 +130,7 @@ impl RateLimiter {
     ///
     /// [`Code::RateLimited`](chat::Code::RateLimited), with the rest of the wait: the user has to wait,
     /// as far as this process knows.
-    fn take(&self, user_id: &UserId, cost: u32, now: DateTime<Utc>) -> Result<Debit, Rejection> {
+    fn take(&self, user_id: &str, cost: u32, now: DateTime<Utc>) -> Result<Debit, Rejection> {
         let mut buckets = self.buckets.lock();
         let bucket = buckets.get_or_insert_mut_ref(user_id, Bucket::default);
         if let Some(wait) = bucket.wait(now, self.limit.max_wait()) {
@@ -154,7 +156,7 @@ impl RateLimiter {
     async fn count(
         &self,
         store: &Store,
-        user_id: &UserId,
+        user_id: &str,
         tokens: u32,
         deadline: Deadline,
     ) -> Result<(), Rejection> {
@@ -177,7 +179,7 @@ impl RateLimiter {
 
     /// Remembers the tokens left to a user. Responses to writes at once may arrive in any order, and the
     /// longest wait is that of the last one.
-    fn remember(&self, user_id: &UserId, left: TokensLeft, now: DateTime<Utc>) {
+    fn remember(&self, user_id: &str, left: TokensLeft, now: DateTime<Utc>) {
         let mut buckets = self.buckets.lock();
         let bucket = buckets.get_or_insert_mut_ref(user_id, Bucket::default);
         bucket.is_known = true;
@@ -193,10 +195,6 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-
-    fn user(id: &str) -> UserId {
-        UserId::try_from(id.to_owned()).expect("a valid id")
-    }
 
     fn limiter() -> RateLimiter {
         let limit = RateLimit::new(5.0, 20).expect("a limit");
@@ -221,16 +219,16 @@ mod tests {
     #[test]
     fn a_user_waits_until_the_last_known_time_and_no_longer() {
         let (limiter, now) = (limiter(), Utc::now());
-        limiter.remember(&user("a"), wait(400), now);
-        limiter.remember(&user("a"), wait(200), now);
-        let taken = |milliseconds| limiter.take(&user("a"), 1, after(now, milliseconds));
+        limiter.remember("a", wait(400), now);
+        limiter.remember("a", wait(200), now);
+        let taken = |milliseconds| limiter.take("a", 1, after(now, milliseconds));
         let rejected = |milliseconds| {
             let wait = Duration::from_millis(milliseconds);
             Err(Rejection::rate_limited(wait))
         };
         assert_eq!(taken(0), rejected(400));
         assert_eq!(taken(399), rejected(1));
-        assert!(limiter.take(&user("b"), 1, now).is_ok());
+        assert!(limiter.take("b", 1, now).is_ok());
         assert_eq!(taken(400), Ok(ONE));
         assert_eq!(taken(0), Ok(ONE), "the wait is forgotten");
     }
@@ -238,8 +236,8 @@ mod tests {
     #[test]
     fn a_clock_that_is_set_back_locks_nobody_out() {
         let (limiter, now) = (limiter(), Utc::now());
-        limiter.remember(&user("a"), wait(400), now);
-        assert_eq!(limiter.take(&user("a"), 1, after(now, -3_600_000)), Ok(ONE));
+        limiter.remember("a", wait(400), now);
+        assert_eq!(limiter.take("a", 1, after(now, -3_600_000)), Ok(ONE));
     }
 
     #[test]
@@ -253,16 +251,15 @@ mod tests {
             (0, [1; 10]),
         ] {
             let (limiter, now) = (limiter(), Utc::now());
-            let first = limiter.take(&user("a"), 1, now);
+            let first = limiter.take("a", 1, now);
             let new = Debit {
                 tokens: 1,
                 first: true,
             };
             assert_eq!(first, Ok(new), "the user is new");
             let wait = Duration::ZERO;
-            limiter.remember(&user("a"), TokensLeft { tokens, wait }, now);
-            let counted =
-                [(); 10].map(|()| limiter.take(&user("a"), 1, now).expect("no wait").tokens);
+            limiter.remember("a", TokensLeft { tokens, wait }, now);
+            let counted = [(); 10].map(|()| limiter.take("a", 1, now).expect("no wait").tokens);
             assert_eq!(counted, expected, "{tokens} left");
         }
     }

@@ -61,7 +61,7 @@ async fn every_hot_query_names_its_shard() {
         .await
         .expect("connected");
     store
-        .take_tokens(Limited::Messages, &a, 1, limit(), deadline)
+        .take_tokens(Limited::Messages, a.as_str(), 1, limit(), deadline)
         .await
         .expect("counted");
     for _send_and_resend in 0..2 {
@@ -80,7 +80,11 @@ async fn every_hot_query_names_its_shard() {
         page.expect("a page");
     }
     change(&store, 1, deadline).await;
-    group(&store, deadline).await;
+    let group = group(&store, deadline).await;
+    let members = store
+        .recipients_between(&group, 1, [&a, &b], deadline)
+        .await;
+    members.expect("members");
     let marks = Marks::new(1, 1);
     let marked = store.mark(&conversation, &a, marks, now, deadline).await;
     marked.expect("marked");

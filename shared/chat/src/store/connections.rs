@@ -8,7 +8,7 @@ use mongodb::bson::{self, doc};
 use mongodb::error::Error as DriverError;
 use serde::{Deserialize, Serialize};
 
-use super::{OPERATION_TIMEOUT, Store, date, perform, time};
+use super::{MANY, OPERATION_TIMEOUT, Store, date, perform, time};
 use crate::{ConnectionId, Deadline, Identity, Result, UserId};
 
 /// An open connection.
@@ -225,6 +225,7 @@ impl Store {
     ) -> Result<Vec<Connection>, DriverError> {
         let users: Vec<&str> = groups.iter().flatten().map(UserId::as_str).collect();
         let find = self.connections.find(doc! {"user_id": {"$in": users}});
+        let find = find.batch_size(MANY);
         find.max_time(OPERATION_TIMEOUT).await?.try_collect().await
     }
 }

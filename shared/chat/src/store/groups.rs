@@ -76,6 +76,33 @@ impl Store {
         user: &UserId,
         deadline: Deadline,
     ) -> Result<Vec<UserId>> {
+        let list = |group: &Group| group.members().map(|(user, _)| user.clone()).collect();
+        self.read_as_member(conversation_id, user, deadline, list)
+            .await
+    }
+
+    /// Checks that a user is in a group, as this process remembers it or else as of now.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::members_of`].
+    pub async fn check_member(
+        &self,
+        conversation_id: &ConversationId,
+        user: &UserId,
+        deadline: Deadline,
+    ) -> Result<()> {
+        self.read_as_member(conversation_id, user, deadline, |_| ())
+            .await
+    }
+
+    async fn read_as_member<T>(
+        &self,
+        conversation_id: &ConversationId,
+        user: &UserId,
+        deadline: Deadline,
+        read: impl FnOnce(&Group) -> T,
+    ) -> Result<T> {
         let lock = self.lock(conversation_id);
         let mut memory = lock.lock().await;
         if !memory.has_member(user) {
@@ -83,8 +110,7 @@ impl Store {
                 .await?;
         }
         let known = memory.group.as_ref().filter(|_| memory.has_member(user));
-        let group = &known.ok_or_else(not_yours)?.group;
-        Ok(group.members().map(|(user, _)| user.clone()).collect())
+        Ok(read(&known.ok_or_else(not_yours)?.group))
     }
 
     /// Returns those users of a range of ids, both ends included, to whom an entry of a group goes. The projection

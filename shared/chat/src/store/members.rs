@@ -25,7 +25,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::updates::upsert_all;
-use super::{MEMBERS, OPERATION_TIMEOUT, Store, date, is_duplicate_key, perform};
+use super::{MANY, MEMBERS, OPERATION_TIMEOUT, Store, date, is_duplicate_key, perform};
 use crate::{ConversationId, Deadline, Entry, Marks, Membership, Result, UserId, timestamp};
 
 /// The time for which the hints of a conversation are left as they are.
@@ -218,8 +218,8 @@ impl Store {
     ) -> Result<Vec<Member>> {
         let members = self.members.clone();
         let find = async move {
-            let found = members.find(filter).max_time(OPERATION_TIMEOUT).await?;
-            found.try_collect().await
+            let find = members.find(filter).batch_size(MANY);
+            find.max_time(OPERATION_TIMEOUT).await?.try_collect().await
         };
         perform(operation, deadline, find).await
     }

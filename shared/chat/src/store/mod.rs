@@ -12,7 +12,7 @@
 //! - `members`: one document per user and conversation, with the user's marks
 //! - `users`: one document per user, with settings and the time at which the user was last seen
 //! - `list`: the conversations of a user, newest first
-//! - `rate_limits`: the rate limits of a user, each a `token_bucket` in one document
+//! - `rate_limits`: the rate limits of users and groups, each a `token_bucket` in one document
 //! - `config`: the connection string, and the settings of the driver that follow
 //! - `connection_string`: options that are ignored, and the mistake in a connection string
 //! - [`inspect`]: documents as they are stored, for the operator's program
@@ -106,6 +106,9 @@ const REMEMBERED_CONVERSATIONS: NonZeroUsize = NonZeroUsize::new(4_096).expect("
 
 /// The members that a group may have, where nothing else is set.
 pub const DEFAULT_GROUP_SIZE: usize = 100;
+
+/// Documents that one operation reads of a group. A server gives 101 at first, and the rest only to another one.
+const MANY: u32 = 1_000;
 
 /// Longer than the driver's own timeouts for a ping, and shorter than the ten seconds that Lambda gives
 /// the start of a process.

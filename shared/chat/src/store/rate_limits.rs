@@ -1,4 +1,4 @@
-//! One document per user and limited kind of request, of users who have made some lately: a token bucket.
+//! One document per limited kind of request and user, or group, of those that have made some lately: a token bucket.
 
 use std::time::Duration;
 
@@ -10,13 +10,15 @@ use serde::Deserialize;
 
 use super::token_bucket::{RateLimit, TokensLeft};
 use super::{OPERATION_TIMEOUT, Store, is_duplicate_key, perform};
-use crate::{Deadline, Result, UserId};
+use crate::{Deadline, Result};
 
-/// A kind of request that is limited for each user.
+/// A kind of request that is limited for each user, or for each group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limited {
     /// Messages.
     Messages,
+    /// Entries of a group, of all its members together.
+    Entries,
     /// Marks.
     Marks,
     /// Pages of the history; a token for every 100 messages.
@@ -26,16 +28,17 @@ pub enum Limited {
 }
 
 impl Limited {
-    /// Returns the id of a user's bucket. Messages came first, and have the user's id; no string can be
-    /// equal to the documents of the others.
-    fn bucket_id(self, user_id: &UserId) -> Bson {
-        let of = match self {
-            Self::Messages => return user_id.as_str().into(),
-            Self::Marks => "marks",
-            Self::Pages => "pages",
-            Self::Handshakes => "handshakes",
+    /// Returns the id of the bucket of a user or a group. Messages came first, and have the user's id; no string can
+    /// be equal to the documents of the others.
+    fn bucket_id(self, of_id: &str) -> Bson {
+        let (of, name) = match self {
+            Self::Messages => return of_id.into(),
+            Self::Entries => ("entries", "conversation_id"),
+            Self::Marks => ("marks", "user_id"),
+            Self::Pages => ("pages", "user_id"),
+            Self::Handshakes => ("handshakes", "user_id"),
         };
-        doc! {"of": of, "user_id": user_id.as_str()}.into()
+        doc! {"of": of, name: of_id}.into()
     }
 }
 
@@ -56,11 +59,12 @@ fn later(time: impl Into<Bson>, duration: Duration) -> Document {
     doc! {"$dateAdd": {"startDate": time.into(), "unit": "millisecond", "amount": amount}}
 }
 
-/// The document of a user.
+/// The document of a user, or of a group.
 ///
 /// ```json
 /// {"_id": "prof@example.com", "full_at": {"$date": "…"}, "debited_at": {"$date": "…"}}
 /// {"_id": {"of": "pages", "user_id": "prof@example.com"}, "full_at": {"$date": "…"}, "debited_at": …}
+/// {"_id": {"of": "entries", "conversation_id": "group:kB0yXW7Xw1yJ0QyYb8fN0A"}, "full_at": …, "debited_at": …}
 /// ```
 ///
 /// An index removes it some time after `full_at`, since a full bucket is the same as no document.
@@ -80,7 +84,7 @@ impl TokenBucket {
 }
 
 impl Store {
-    /// Takes tokens for requests of a user, in one operation. Returns what is left.
+    /// Takes tokens for requests of a user, or of a group, in one operation. Returns what is left.
     ///
     /// # Errors
     ///
@@ -88,13 +92,13 @@ impl Store {
     pub async fn take_tokens(
         &self,
         of: Limited,
-        user_id: &UserId,
+        of_id: &str,
         tokens: u32,
         limit: RateLimit,
         deadline: Deadline,
     ) -> Result<TokensLeft> {
         let rate_limits = self.rate_limits.clone();
-        let (bucket_id, update) = (of.bucket_id(user_id), limit.take(tokens));
+        let (bucket_id, update) = (of.bucket_id(of_id), limit.take(tokens));
         let take = async move {
             match take_once(&rate_limits, &bucket_id, update.clone()).await {
                 // Two first requests of a user at once: the other one has inserted the document.
