@@ -15,6 +15,8 @@ pub struct Bill {
     pub minutes: f64,
     /// Requests to the HTTP API.
     pub http: f64,
+    /// Requests to the queue.
+    pub queue: f64,
     /// The customer's MongoDB.
     pub database: f64,
     /// Ingested logs.
@@ -29,13 +31,14 @@ pub struct Bill {
 
 impl Bill {
     /// Returns the lines of the bill, in the order of the output.
-    pub fn lines(&self) -> [(&'static str, f64); 10] {
+    pub fn lines(&self) -> [(&'static str, f64); 11] {
         [
             ("Lambda requests", self.requests),
             ("Lambda time", self.time),
             ("WebSocket messages", self.messages),
             ("connection minutes", self.minutes),
             ("HTTP API requests", self.http),
+            ("queue requests", self.queue),
             ("database", self.database),
             ("logs", self.logs),
             ("traces", self.traces),
@@ -56,6 +59,7 @@ impl Bill {
             messages: with(self.messages, other.messages),
             minutes: with(self.minutes, other.minutes),
             http: with(self.http, other.http),
+            queue: with(self.queue, other.queue),
             database: with(self.database, other.database),
             logs: with(self.logs, other.logs),
             traces: with(self.traces, other.traces),

@@ -1,7 +1,11 @@
 //! The bill of the chat.
 
 use crate::bill::Bill;
-use crate::invocation::{Figures, Kind, Network, PLATFORM_LOG_BYTES, Sampling, time_price};
+use ::chat::delivery::slice::SLICE_USERS;
+
+use crate::invocation::{
+    DELIVER_PUSHES, Figures, Kind, Network, PLATFORM_LOG_BYTES, Sampling, time_price,
+};
 use crate::prices;
 use crate::usage::{DAYS, SECONDS, Usage};
 
@@ -20,6 +24,17 @@ const HINT_BYTES: f64 = 160.0;
 /// Bytes of a conversation in a list, and conversations of a page.
 const LIST_ROW_BYTES: f64 = 480.0;
 const LIST_ROWS: f64 = 50.0;
+
+/// Connections that get an entry within the request.
+const MAX_INLINE: f64 = 100.0;
+
+/// Messages of a queue in one request of their sender.
+const QUEUE_BATCH: f64 = 10.0;
+
+/// Requests in which Lambda asks an empty queue for messages, a month: five at once, of 20 seconds each.
+///
+/// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html>
+const QUEUE_POLLS_MONTH: f64 = 5.0 * SECONDS / 20.0;
 
 /// Bytes of a pong.
 const PONG_BYTES: f64 = 56.0;
@@ -80,15 +95,46 @@ impl Chat<'_> {
     fn message_traced(&self, traced: f64) -> Bill {
         let usage = self.usage;
         let pushes = usage.online_share * usage.connections + (usage.connections - 1.0);
-        let frame = FRAME_BYTES + usage.message_bytes;
-        let push = PUSH_BYTES + usage.message_bytes;
+        self.invocation(Kind::Send, traced) + self.frames(pushes)
+    }
+
+    /// Returns the bill of the frame of a message, its ack and so many pushes.
+    fn frames(&self, pushes: f64) -> Bill {
+        let frame = FRAME_BYTES + self.usage.message_bytes;
+        let push = PUSH_BYTES + self.usage.message_bytes;
         let messages = messages_of(frame) + messages_of(ACK_BYTES) + pushes * messages_of(push);
-        self.invocation(Kind::Send, traced)
-            + Bill {
-                messages: messages * prices::WEBSOCKET_MESSAGE,
-                transfer: (ACK_BYTES + pushes * push) * prices::BYTE_OUT,
-                ..Bill::default()
-            }
+        Bill {
+            messages: messages * prices::WEBSOCKET_MESSAGE,
+            transfer: (ACK_BYTES + pushes * push) * prices::BYTE_OUT,
+            ..Bill::default()
+        }
+    }
+
+    /// Returns the bill of one more message to a group whose `members` are all online, with `connections` each.
+    pub fn group_message(&self, members: f64, connections: f64) -> Bill {
+        let pushes = members * connections - 1.0;
+        let traced = self.sampling.of_more();
+        let pushing_ms = self.billed_ms(Kind::Deliver, self.memory_mb) * pushes;
+        let pushing = Bill {
+            time: time_price(pushing_ms / f64::from(DELIVER_PUSHES), self.memory_mb),
+            ..Bill::default()
+        };
+        let message = self.invocation(Kind::Send, traced) + self.frames(pushes) + pushing;
+        if pushes <= MAX_INLINE {
+            return message;
+        }
+        let slices = (members / SLICE_USERS as f64).ceil();
+        let slice = Bill {
+            time: 0.0,
+            ..self.invocation(Kind::Deliver, traced)
+        };
+        // A message of the queue is received, and deleted.
+        let requests = (slices / QUEUE_BATCH).ceil() + 2.0 * slices;
+        let queue = Bill {
+            queue: requests * prices::QUEUE_REQUEST,
+            ..Bill::default()
+        };
+        message + slice * slices + queue
     }
 
     /// Returns the bill of a ping and its pong.
@@ -164,6 +210,7 @@ impl Chat<'_> {
         let fixed = Bill {
             database: self.database_month,
             watching: self.watching_month,
+            queue: QUEUE_POLLS_MONTH * prices::QUEUE_REQUEST,
             ..Bill::default()
         };
         day * user_days + fixed
@@ -230,6 +277,35 @@ mod tests {
     }
 
     #[test]
+    fn a_message_to_a_group_pays_for_its_pushes_and_beyond_a_hundred_for_the_queue() {
+        let usage = usage(&["--message-bytes=80"]);
+        let figures = figures();
+        let chat = chat(&usage, &figures);
+        let [small, medium, large] = [10.0, 100.0, 1_000.0].map(|members| {
+            let bill = chat.group_message(members, 1.5);
+            (
+                bill.messages * 1e6,
+                bill.requests * 1e6,
+                bill.queue * 1e6,
+                bill.time * 1e6,
+            )
+        });
+        // 10 ms for a send, and 10 for each hundred pushes, of 0.25 GB at $0.0000133334 a second.
+        let time = |pushes: f64| (10.0 + pushes / 10.0) / 1e3 * 0.25 * 13.333_4;
+        for (found, expected) in [
+            (small, (16.0, 0.2, 0.0, time(14.0))),
+            // One slice: it is sent, received and deleted.
+            (medium, (151.0, 0.4, 3.0 * 0.4, time(149.0))),
+            (large, (1_501.0, 1.2, 11.0 * 0.4, time(1_499.0))),
+        ] {
+            assert!(close(found.0, expected.0), "{found:?}");
+            assert!(close(found.1, expected.1), "{found:?}");
+            assert!(close(found.2, expected.2), "{found:?}");
+            assert!(close(found.3, expected.3), "{found:?}");
+        }
+    }
+
+    #[test]
     fn a_large_message_pays_for_each_32_kilobytes() {
         assert_eq!(messages_of(1.0), 1.0);
         assert_eq!(messages_of(32.0 * 1024.0), 1.0);
@@ -266,6 +342,7 @@ mod tests {
         assert!(close(month.minutes, 30_000.0 * 180.0 * 0.25e-6));
         assert!(close(month.http, 30_000.0 * 10.0 * 1e-6));
         assert!(close(month.traces, 0.1 * 30_000.0 * 150.5 * 5e-6));
+        assert!(close(month.queue, 648_000.0 * 0.4e-6));
         assert!(close(month.database, 57.0));
         assert!(close(month.watching, 5.0));
     }

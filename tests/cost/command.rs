@@ -3,7 +3,7 @@
 use std::process::Command;
 
 /// Billed milliseconds of all kinds, so that nothing is measured.
-const BILLED: &str = "--billed-ms=authorize=3,connect=10,disconnect=8,send=16,ping=2,typing=3,mark=5,history=12,list=9";
+const BILLED: &str = "--billed-ms=authorize=3,connect=10,disconnect=8,send=16,deliver=70,ping=2,typing=3,mark=5,history=12,list=9";
 
 /// Runs the command. Returns its standard output; or, if it fails, its standard error.
 fn cost(flags: &[&str]) -> Result<String, String> {
@@ -70,6 +70,35 @@ fn a_million_messages_cost_what_the_price_list_says() {
     assert_eq!(dollars("Lambda time"), 0.0533);
     // Frame, ack, and 0.6 x 1.2 + 0.2 pushes.
     assert_eq!(dollars("WebSocket messages"), 2.92);
+}
+
+#[test]
+fn a_message_to_a_group_costs_what_its_pushes_and_the_queue_do() {
+    let printed = cost(&[BILLED, "--memory", "256"]).expect("it prints");
+    let mut lines = printed.lines();
+    lines.find(|line| line.starts_with("a million messages to a group"));
+    let rows = lines.skip(1).take(3).map(|line| {
+        let numbers = line.split_whitespace();
+        numbers
+            .map(|number| number.parse().expect("a number"))
+            .collect::<Vec<f64>>()
+    });
+    let rows: Vec<_> = rows.collect();
+    // Members, frame, ack and pushes, requests of the queue.
+    for (row, [members, websocket, queue]) in rows.iter().zip([
+        [10.0, 16.0, 0.0],
+        [100.0, 151.0, 1.2],
+        [1_000.0, 1_501.0, 4.4],
+    ]) {
+        assert_eq!(
+            [row[0], row[2], row[3]],
+            [members, websocket, queue],
+            "{printed}"
+        );
+        let sum: f64 = row[1..6].iter().sum();
+        assert!((sum - row[6]).abs() < 0.03, "{printed}");
+    }
+    assert_eq!(rows.len(), 3, "{printed}");
 }
 
 #[test]

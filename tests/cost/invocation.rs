@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ::chat::delivery::push::CONCURRENT_CALLS;
+
 use crate::prices;
 
 /// Memory that comes with one whole CPU, in MB. The share of a CPU is proportional to the memory.
@@ -24,6 +26,8 @@ pub enum Kind {
     Disconnect,
     /// A message, stored and pushed.
     Send,
+    /// A slice of a large group, with [`DELIVER_PUSHES`] pushes.
+    Deliver,
     /// A ping, which keeps a connection open.
     Ping,
     /// The news that a user types, passed on.
@@ -36,12 +40,16 @@ pub enum Kind {
     List,
 }
 
+/// Pushes of the slices that are measured.
+pub const DELIVER_PUSHES: u32 = 100;
+
 /// Every kind.
-pub const KINDS: [Kind; 9] = [
+pub const KINDS: [Kind; 10] = [
     Kind::Authorize,
     Kind::Connect,
     Kind::Disconnect,
     Kind::Send,
+    Kind::Deliver,
     Kind::Ping,
     Kind::Typing,
     Kind::Mark,
@@ -125,6 +133,7 @@ impl Kind {
             Self::Connect => "connect",
             Self::Disconnect => "disconnect",
             Self::Send => "send",
+            Self::Deliver => "deliver",
             Self::Ping => "ping",
             Self::Typing => "typing",
             Self::Mark => "mark",
@@ -145,6 +154,12 @@ impl Kind {
             // At most: read the newest number, insert, find the connections. A process may have the
             // first cached, and the rate limit runs beside the insert.
             Self::Send => 3.0 * network.database_ms + pushes * network.post_ms,
+            // The entry and the members at once, then the connections; and as many pushes in a row as must wait for
+            // others.
+            Self::Deliver => {
+                let rounds = DELIVER_PUSHES.div_ceil(CONCURRENT_CALLS as u32);
+                2.0 * network.database_ms + f64::from(rounds) * network.post_ms
+            }
             Self::Ping => 0.0,
             // Connections and numbers are known to the process.
             Self::Typing => pushes * network.post_ms,

@@ -43,7 +43,7 @@ const SEND_LOG_BYTES: f64 = 450.0;
 #[command(name = "cost")]
 struct Arguments {
     /// Billed milliseconds of invocations, from REPORT lines of CloudWatch [default: measured]. Kinds:
-    /// authorize, connect, disconnect, send, ping, history
+    /// authorize, connect, disconnect, send, deliver (a slice of a hundred pushes), ping, typing, mark, history, list
     #[arg(long, value_delimiter = ',', value_parser = billed, value_name = "KIND=MS")]
     billed_ms: Vec<(Kind, f64)>,
 
@@ -113,6 +113,7 @@ async fn main() {
     report::invocations(&chat);
     report::memory(&chat);
     report::bills(&chat);
+    report::groups(&chat);
     report::growth(&chat);
 }
 
@@ -134,7 +135,7 @@ impl Arguments {
             }
         } else if cfg!(debug_assertions) {
             let sentence = "measurements of a debug build mean nothing; run cargo measure cost, or \
-                            give --billed-ms for authorize, connect, disconnect, send, ping, typing, mark, history and list";
+                            give --billed-ms for authorize, connect, disconnect, send, deliver, ping, typing, mark, history and list";
             Self::command()
                 .error(clap::error::ErrorKind::MissingRequiredArgument, sentence)
                 .exit()

@@ -4,15 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use ::chat::delivery::slice::Slice;
 use ::tests::client::{Http, HttpResponse, encode, get_as};
 use ::tests::gateway::{durations_ms, invocation};
 use ::tests::issuer::{Issuer, Key};
 use ::tests::process::{children, name_and_cpu_ms};
-use ::tests::{Chat, Client, messages, programs, until};
+use ::tests::{Chat, Client, messages, programs, queue, until};
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
 
-use crate::invocation::{Figures, Invocations, KINDS, Kind};
+use crate::invocation::{DELIVER_PUSHES, Figures, Invocations, KINDS, Kind};
 use crate::usage::Usage;
 
 /// Invocations of each kind before the counted ones.
@@ -21,6 +22,9 @@ const WARM_UP: usize = 50;
 /// The user whose list is read, and the conversations in it.
 const LISTER: &str = "lister";
 const LISTED: usize = 50;
+
+/// The users whom a frame may name.
+const USERS_OF_A_FRAME: usize = 49;
 
 /// Counted invocations of each kind.
 const COUNTED: usize = 1_000;
@@ -40,6 +44,7 @@ pub async fn run(usage: &Usage) -> Figures {
     eprintln!("starting the database and the chat …");
     let issuer = Issuer::start(Key::rsa("cost"));
     let settings = Chat::with().issuer(&issuer).binaries(functions);
+    let settings = settings.parameters(&["GroupSize=1000"]);
     let chat = settings.flags(&FLAGS).start().await;
     messages::fill_list(&chat.database, LISTER, LISTED as i64).await;
     eprintln!("measuring …");
@@ -48,6 +53,7 @@ pub async fn run(usage: &Usage) -> Figures {
     for kind in [
         Kind::Authorize,
         Kind::Connect,
+        Kind::Deliver,
         Kind::Send,
         Kind::Ping,
         Kind::Typing,
@@ -91,6 +97,8 @@ struct Run {
     connections: Vec<Client>,
     /// Those of them whose users have typed.
     typed: usize,
+    /// The slice of a group of the first users of these connections; none before it is needed.
+    slice: Option<String>,
     /// The number up to which the receiver has read.
     read: usize,
     text: String,
@@ -104,6 +112,7 @@ impl Run {
             authorizations_ms: Vec::new(),
             connections: Vec::new(),
             typed: 0,
+            slice: None,
             read: 0,
             sender: connect(&chat, &issuer, "sender").await,
             receiver: connect(&chat, &issuer, "receiver").await,
@@ -130,6 +139,7 @@ impl Run {
                 self.connections.push(connection);
             }
             Kind::Send => self.send().await,
+            Kind::Deliver => self.deliver().await,
             Kind::Ping => {
                 self.sender.send(&json!({"action": "ping"})).await;
                 assert_eq!(self.sender.next().await["type"], "pong");
@@ -181,6 +191,53 @@ impl Run {
         assert_eq!(ack["status"], "delivered", "{ack}");
     }
 
+    /// Puts a slice into the queue, as `send-message` does, and waits for its pushes.
+    async fn deliver(&mut self) {
+        if self.slice.is_none() {
+            self.slice = Some(self.create_group().await);
+        }
+        let url = format!("{}/123456789012/DeliveryQueue", self.chat.gateway.functions);
+        let client = queue::client(&self.chat.gateway, "local");
+        let message = client.send_message().queue_url(url);
+        let sent = message.set_message_body(self.slice.clone()).send().await;
+        sent.expect("sent");
+        for connection in &mut self.connections[..DELIVER_PUSHES as usize] {
+            assert_eq!(connection.next().await["type"], "entry");
+        }
+    }
+
+    /// Creates a group of the sender and the users of the first connections, which has more members than get pushes
+    /// within a request. Returns the slice of these users, for the last entry.
+    async fn create_group(&mut self) -> String {
+        let user = |number| format!("user-{number}");
+        let users: Vec<String> = (0..DELIVER_PUSHES).map(user).collect();
+        let mut last = Value::Null;
+        for users in users.chunks(USERS_OF_A_FRAME) {
+            let mut frame = json!({"action": "createGroup", "title": "t", "users": users, "client_message_id": "g"});
+            if last.is_object() {
+                frame["action"] = json!("invite");
+                frame["client_message_id"] = json!(users[0]);
+                frame["conversation_id"] = last["conversation_id"].clone();
+            }
+            self.sender.send(&frame).await;
+            last = self.sender.next().await;
+            assert_eq!(last["type"], "ack", "{last}");
+        }
+        for connection in &mut self.connections[..users.len()] {
+            while connection.next().await["seq"] != last["seq"] {}
+        }
+        let id = |user: &str| ::chat::UserId::try_from(user.to_owned()).expect("a valid id");
+        let group = last["conversation_id"].as_str().expect("an id").to_owned();
+        let slice = Slice {
+            conversation_id: group.into(),
+            seq: last["seq"].as_i64().expect("a number"),
+            from_user: id(&users[0]),
+            to_user: id(users.iter().max().expect("one")),
+            except: None,
+        };
+        slice.to_json()
+    }
+
     /// Says on a connection that has not said so that its user types: of several frames in a short time one is passed
     /// on.
     async fn type_once(&mut self) {
@@ -228,6 +285,7 @@ fn binary(kind: Kind) -> &'static str {
         Kind::Connect => "connect",
         Kind::Disconnect => "disconnect",
         Kind::Send | Kind::Ping | Kind::Typing | Kind::Mark => "send-message",
+        Kind::Deliver => "deliver",
         Kind::History => "history",
         Kind::List => "conversations",
     }
@@ -240,6 +298,7 @@ fn function(kind: Kind) -> &'static str {
         Kind::Connect => "ConnectFunction",
         Kind::Disconnect => "DisconnectFunction",
         Kind::Send | Kind::Ping | Kind::Typing | Kind::Mark => "SendMessageFunction",
+        Kind::Deliver => "DeliverFunction",
         Kind::History => "HistoryFunction",
         Kind::List => "ConversationsFunction",
     }
@@ -253,6 +312,7 @@ fn route(kind: Kind) -> Option<&'static str> {
         Kind::Connect => Some("$connect"),
         Kind::Disconnect => Some("$disconnect"),
         Kind::Send => Some("sendMessage"),
+        Kind::Deliver => Some("SQS"),
         Kind::Ping => Some("ping"),
         Kind::Typing => Some("typing"),
         Kind::Mark => Some("mark"),

@@ -42,6 +42,11 @@ pub const HTTP_REQUEST: f64 = 1.00 / 1e6;
 /// <https://aws.amazon.com/api-gateway/pricing/#HTTP_APIs>
 pub const HTTP_REQUEST_BYTES: f64 = 512.0 * 1024.0;
 
+/// A request to a standard queue, for each started 64 KB; up to 100 billion a month.
+///
+/// <https://aws.amazon.com/sqs/pricing/>
+pub const QUEUE_REQUEST: f64 = 0.40 / 1e6;
+
 /// A byte of log that CloudWatch ingests, standard class; up to 10 TB a month. Storage costs a
 /// sixteenth of that a month.
 ///

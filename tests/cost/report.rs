@@ -12,6 +12,12 @@ const SIZES: [u64; 5] = [128, 256, 512, 1_024, ONE_CPU_MB];
 /// Numbers of users in the table of growth.
 const GROWTH: [f64; 4] = [1_000.0, 10_000.0, 100_000.0, 1_000_000.0];
 
+/// Members of the groups in the table of groups.
+const GROUPS: [f64; 3] = [10.0, 100.0, 1_000.0];
+
+/// Connections of each of these members.
+const GROUP_CONNECTIONS: f64 = 1.5;
+
 /// Prints the sources of the figures.
 pub fn sources(is_measured: bool) {
     println!(
@@ -89,6 +95,26 @@ fn bill(title: &str, bill: Bill) {
         }
     }
     row("total", bill.total());
+}
+
+/// Prints the bill of a million messages to groups.
+pub fn groups(chat: &Chat) {
+    println!(
+        "\na million messages to a group, $, all members online with {GROUP_CONNECTIONS} connections each\n\
+         members     Lambda   WebSocket   queue   logs, traces   data out       total"
+    );
+    for members in GROUPS {
+        let bill = chat.group_message(members, GROUP_CONNECTIONS) * 1e6;
+        println!(
+            "{members:>7} {:>10.2} {:>11.2} {:>7.2} {:>14.2} {:>10.2} {:>11.2}",
+            bill.requests + bill.time,
+            bill.messages,
+            bill.queue,
+            bill.logs + bill.traces,
+            bill.transfer,
+            bill.total()
+        );
+    }
 }
 
 fn row(label: &str, dollars: f64) {
