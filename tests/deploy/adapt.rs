@@ -40,6 +40,8 @@ fn adapt(template: &mut Value, url: &str) {
     // Without a list of identity sources, the emulator requires the header `Authorization`.
     resources["ChatApi"]["Properties"]["Auth"]["IdentitySource"] = json!([]);
     resources["HistoryAuthorizer"]["Properties"]["IdentitySource"] = json!([]);
+    // The emulator takes the value of a parameter for text, and then polls no queue.
+    resources["DeliverySource"]["Properties"]["ScalingConfig"]["MaximumConcurrency"] = json!(2);
     // The host names of APIs lead to AWS. The emulator serves the APIs below its own address.
     let websocket_url = url.replace("http:", "ws:");
     for api in ["ChatApi", "HistoryApi"] {

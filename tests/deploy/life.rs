@@ -1,10 +1,12 @@
 //! A chat is deployed, used, upgraded and deleted. Its database remains.
 //!
 //! - `usage`: clients use the chat
+//! - `groups`: a group whose pushes leave by the queue
 //! - `database`: its database, read and written beside it
 //! - `inventory`: the resources of the emulator
 
 mod database;
+mod groups;
 mod inventory;
 mod usage;
 
@@ -21,6 +23,7 @@ use crate::adapt::release;
 use crate::chat::Chat;
 use crate::tokens;
 use database::{PASSWORD, connections_of, insert_old_messages, messages, unreachable_database};
+use groups::push_to_a_large_group;
 use inventory::{code, inventory};
 use usage::{SMOKE_MESSAGES, expect_pushes, send, send_until, smoke, use_chat};
 
@@ -34,6 +37,9 @@ const LIMITS: [(&str, &str); 3] = [
     ("SocketsPerUser", "3"),
 ];
 
+/// A limit that is higher than the default, so that a group has more members than pushes within a request.
+const LARGE_GROUPS: (&str, &str) = ("GroupSize", "200");
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chat_is_deployed_used_upgraded_and_deleted_and_its_messages_remain() {
     let emulator = MiniStack::start().await;
@@ -44,7 +50,8 @@ async fn a_chat_is_deployed_used_upgraded_and_deleted_and_its_messages_remain() 
     a_stack_without_an_issuer_is_rejected(&life).await;
     assert_eq!(inventory(&emulator).await, before);
 
-    life.deploy("first", &LIMITS).await;
+    life.deploy("first", &[&LIMITS[..], &[LARGE_GROUPS]].concat())
+        .await;
     let chat = Chat::of(&emulator, "chat", &life.issuer).await;
     let mut log: Vec<_> = (0..9).map(|n| (n - 8, format!("old {n}"))).collect();
     assert_eq!(chat.log(PROFESSOR, STUDENT).await, log);
@@ -90,7 +97,8 @@ async fn use_every_part(life: &Life<'_>, chat: &Chat, log: &mut Vec<(i64, String
     tokens::accept_a_subprotocol_token(chat).await;
     tokens::reject_the_history_of_others(chat).await;
     tokens::close_the_oldest_connection(chat, 3).await;
-    tokens::limit_a_flood(chat).await
+    let of_group = push_to_a_large_group(chat, &life.database).await;
+    tokens::limit_a_flood(chat).await + of_group
 }
 
 /// The page gets the address of the WebSocket API, and that users need a token.

@@ -11,6 +11,8 @@ const INVENTORY: &str = r#"
 import boto3, json
 kinds = [
     ('lambda', 'list_functions', 'Functions', 'FunctionName'),
+    ('lambda', 'list_event_source_mappings', 'EventSourceMappings', 'UUID'),
+    ('sqs', 'list_queues', 'QueueUrls', None),
     ('apigatewayv2', 'get_apis', 'Items', 'ApiId'),
     ('logs', 'describe_log_groups', 'logGroups', 'logGroupName'),
     ('iam', 'list_roles', 'Roles', 'RoleName'),
@@ -21,9 +23,10 @@ kinds = [
 ]
 found = {}
 for service, operation, field, name in kinds:
-    items = getattr(boto3.client(service), operation)()[field]
+    # Without queues there is no list of them.
+    items = getattr(boto3.client(service), operation)().get(field, [])
     items = items.get('Items', []) if isinstance(items, dict) else items
-    found[operation] = [item[name] for item in items]
+    found[operation] = [item[name] if name else item for item in items]
 print(json.dumps(found))
 "#;
 
