@@ -1,8 +1,10 @@
 //! The operator's program, `chat-admin`, beside a running chat.
 //!
+//! - [`export`]: all of a user
 //! - [`token`]: why a token would be refused
 //! - [`verify`]: the data, whole and damaged
 
+mod export;
 mod token;
 mod verify;
 

@@ -5,12 +5,14 @@
 //! - `status`: whether the deployment is whole
 //! - `user`, `connections`: what is known of a user, and who is online
 //! - `conversation`: one conversation
+//! - `export`: all that is stored of a user
 //! - `token`: why a token would be refused
 //! - `verify`: whether the data is what the chat promises
 
 mod connections;
 mod conversation;
 mod deployment;
+mod export;
 mod outcome;
 mod output;
 mod status;
@@ -83,6 +85,15 @@ enum Command {
         /// Show texts too
         #[arg(long)]
         texts: bool,
+    },
+    /// Print all that is stored of a user, a JSON object a line: profile, connections, conversations, own messages
+    #[command(after_help = "Example:\n  chat-admin export ana > ana.ndjson")]
+    Export {
+        /// The user
+        user: String,
+        /// What others have written in the user's conversations too
+        #[arg(long)]
+        conversations: bool,
     },
     /// Say whether a token is valid, and if not, why. It needs the authorizer's settings: JWT_ISSUER, JWT_AUDIENCE,
     /// JWT_KEYS_URL or JWT_SECRET_ARN, JWT_USER_CLAIM
@@ -161,6 +172,10 @@ async fn run(arguments: Arguments) -> Result<Outcome> {
             let id = conversation::id(&names)?;
             conversation::run(&store, &id, limit, texts, output).await
         }
+        Command::Export {
+            user,
+            conversations,
+        } => export::run(&store, &user_id(user)?, conversations).await,
         Command::Token { .. } => unreachable!("it needs no database"),
         Command::Verify(flags) => verify::run(&store, &flags, output).await,
     }

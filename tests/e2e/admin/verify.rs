@@ -10,7 +10,7 @@ use super::run;
 use crate::groups::{create, frame};
 
 /// Sends a frame and waits for its ack; returns the conversation.
-async fn acked(client: &mut Client, mut frame: Value) -> String {
+pub async fn acked(client: &mut Client, mut frame: Value) -> String {
     frame["client_message_id"] = json!(format!("{:x}", fastrand::u64(..)));
     client.send(&frame).await;
     loop {
@@ -31,7 +31,7 @@ fn is_answer(answer: &Value, frame: &Value) -> bool {
 }
 
 /// Writes a conversation of `a` with `b`: three texts, of which the first is edited by 4 and the second deleted by 5.
-async fn direct(a: &mut Client, b: &str) -> String {
+pub async fn direct(a: &mut Client, b: &str) -> String {
     let send = |text: &str| json!({"action": "sendMessage", "receiver_id": b, "message": text});
     for text in ["one", "two", "three"] {
         acked(a, send(text)).await;

@@ -131,6 +131,20 @@ impl Store {
         }))
     }
 
+    /// Reads the memberships of a user, in any order.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::inspect_entries`].
+    pub async fn inspect_memberships(
+        &self,
+        user_id: &UserId,
+    ) -> Result<impl Stream<Item = Result<Member>> + use<>> {
+        let filter = doc! {"user_id": user_id.as_str()};
+        let found = self.members.find(filter).batch_size(BATCH).await;
+        Ok(found.map_err(failed)?.map_err(failed))
+    }
+
     /// Reads the rows of all connections, in any order.
     ///
     /// # Errors

@@ -1,0 +1,154 @@
+//! All that is stored of a user, as lines of JSON. Nothing is collected in memory, so there is no limit of size.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use chat::store::Member;
+use chat::store::inspect::{ConversationRow, Part};
+use chat::{ConversationId, Deadline, Entry, Group, Role, Store, Title, UserId, timestamp};
+use chrono::Utc;
+use futures_util::TryStreamExt;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use crate::outcome::Outcome;
+
+/// Time limit of a step.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A line.
+#[derive(Serialize)]
+#[serde(tag = "record", rename_all = "snake_case")]
+enum Record<'a> {
+    /// The user.
+    User {
+        user_id: &'a UserId,
+        last_seen: Option<String>,
+        receipts: bool,
+        presence: bool,
+    },
+    /// An open connection.
+    Connection { connected_at: String },
+    /// A conversation of the user.
+    Conversation {
+        conversation_id: &'a ConversationId,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        title: Option<&'a Title>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        role: Option<Role>,
+        joined_seq: i64,
+        left_seq: i64,
+        read: i64,
+        delivered: i64,
+    },
+    /// An entry of the conversation before it.
+    Entry(&'a Entry),
+}
+
+/// An export under way.
+struct Export<'a> {
+    store: &'a Store,
+    user: &'a UserId,
+    others: bool,
+    progress: ProgressBar,
+}
+
+/// Prints what is stored of a user; with `others`, also what others have written in the user's conversations, as far
+/// as the user may read it.
+///
+/// # Errors
+///
+/// The database fails, standard output is closed, or Ctrl-C.
+pub async fn run(store: &Store, user: &UserId, others: bool) -> Result<Outcome> {
+    let style = ProgressStyle::with_template("{human_pos} entries, {per_sec}");
+    let progress = ProgressBar::no_length().with_style(style.expect("the template is well-formed"));
+    progress.enable_steady_tick(Duration::from_millis(200));
+    let export = Export {
+        store,
+        user,
+        others,
+        progress,
+    };
+    tokio::select! {
+        exported = export.run() => exported?,
+        _ = tokio::signal::ctrl_c() => bail!("interrupted: the export is not complete"),
+    }
+    let entries = export.progress.position();
+    export.progress.finish_and_clear();
+    eprintln!("{entries} entries");
+    Ok(Outcome::Good)
+}
+
+impl Export<'_> {
+    async fn run(&self) -> Result<()> {
+        let deadline = Deadline::after(TIMEOUT);
+        let (last_seen, settings) = self.store.inspect_user(self.user, deadline).await?;
+        print(&Record::User {
+            user_id: self.user,
+            last_seen: last_seen.map(timestamp::format),
+            receipts: settings.receipts,
+            presence: settings.presence,
+        })?;
+        let users = std::slice::from_ref(self.user);
+        let connections = self.store.connections_of(users, Utc::now(), deadline);
+        for connection in connections.await? {
+            let connected_at = timestamp::format(connection.connected_at());
+            print(&Record::Connection { connected_at })?;
+        }
+        let mut memberships = Box::pin(self.store.inspect_memberships(self.user).await?);
+        while let Some(member) = memberships.try_next().await? {
+            self.conversation(&member).await?;
+        }
+        Ok(())
+    }
+
+    async fn conversation(&self, member: &Member) -> Result<()> {
+        let (id, part) = (
+            &member.conversation_id,
+            Part::One(member.conversation_id.clone()),
+        );
+        let mut rows = Box::pin(self.store.inspect_conversations(&part).await?);
+        let row = rows.try_next().await?.and_then(|row| row.document);
+        let row = row.unwrap_or_default();
+        print(&Record::Conversation {
+            conversation_id: id,
+            title: row.title.as_ref(),
+            role: id.is_group().then(|| member.membership.role()),
+            joined_seq: member.membership.joined_seq,
+            left_seq: member.membership.left_seq,
+            read: member.marks.read,
+            delivered: member.marks.delivered,
+        })?;
+        let readable = self.readable(member, &row);
+        let mut entries = Box::pin(self.store.inspect_entries(&part).await?);
+        while let Some(entry) = entries.try_next().await? {
+            let Some(entry) = entry.document else {
+                bail!("{id} has an entry that cannot be read: see chat-admin verify '{id}'");
+            };
+            let is_own = entry.sender_id == self.user.as_str();
+            if is_own || (self.others && readable.contains(&entry.seq)) {
+                print(&Record::Entry(&entry))?;
+                self.progress.inc(1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the numbers that the user may read.
+    fn readable(&self, member: &Member, row: &ConversationRow) -> std::ops::RangeInclusive<i64> {
+        if !member.conversation_id.is_group() {
+            return i64::MIN..=i64::MAX;
+        }
+        let of_user = [(self.user.clone(), member.membership)];
+        let group = Group::new(None, row.history, of_user);
+        let (first, last) = group.readable(self.user).unwrap_or((1, 0));
+        first..=last
+    }
+}
+
+fn print(record: &Record<'_>) -> Result<()> {
+    let line = serde_json::to_string(record)?;
+    writeln!(io::stdout(), "{line}")?;
+    Ok(())
+}
