@@ -1,6 +1,6 @@
 //! The delivery of a stored entry, up to its ack.
 //!
-//! Up to [`MAX_CONNECTIONS`] connections get the entry within the request. A Lambda is frozen after its response,
+//! Up to a hundred connections get the entry within the request. A Lambda is frozen after its response,
 //! so the sender waits for these pushes. An entry of a group that is for more connections goes to a
 //! queue, whose consumer is the function `deliver`, and the sender waits for the queue alone.
 //!

@@ -3,7 +3,7 @@
 //!
 //! - [`push`]: the `@connections` management API
 //! - [`cache`]: connections as last read from the store
-//! - [`slice`]: parts of the recipients of an entry of a large group, each a message of a queue
+//! - [`slice`](mod@slice): parts of the recipients of an entry of a large group, each a message of a queue
 //! - [`settings`]: users' settings as last read from the store
 
 pub mod cache;
