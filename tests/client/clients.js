@@ -6,6 +6,7 @@ import { setTimeout as after } from "node:timers/promises";
 
 import { Chat } from "../../shared/client/src/index.js";
 import { shown as shownEntry, shownOf, textsOf } from "../../shared/client/test/changes.js";
+import { eventsIn, eventsOf, isGroup } from "../../shared/client/test/groups.js";
 import { conversationId, until } from "../../shared/client/test/server.js";
 import { startChat } from "./stack.js";
 
@@ -43,7 +44,7 @@ export class Client {
 
   constructor(t, stack, user, peer, { timing, ...options } = {}) {
     const client = this;
-    Object.assign(this, { user, peer, stack, token: options.token });
+    Object.assign(this, { user, stack, token: options.token });
     this.chat = new Chat({
       socketUrl: options.token ? stack.ws : `${stack.ws}?user_id={user}`,
       historyUrl: stack.http,
@@ -60,9 +61,18 @@ export class Client {
     });
     t.after(() => this.chat.close());
     this.chat.onState(({ state }) => this.states.push(state));
-    this.conversation = this.chat.with(peer);
-    this.conversation.onChange((snapshot) => this.#check(snapshot));
+    this.open(peer);
     this.chat.connect();
+  }
+
+  /** Opens the conversation with a user, or a group by its id, in place of the one that is open. */
+  open(peer) {
+    this.stop?.();
+    this.peer = peer;
+    this.#marks = { read: 0, readByPeer: 0, deliveredToPeer: 0 };
+    this.conversation = isGroup(peer) ? this.chat.conversation(peer) : this.chat.with(peer);
+    this.stop = this.conversation.onChange((snapshot) => this.#check(snapshot));
+    return this;
   }
 
   /**
@@ -136,10 +146,12 @@ export async function expectAllShown(ann, ben, count, timeout = 15_000) {
 /** Waits until a client shows the log, which is complete, checks that it shows exactly that, and returns it. */
 export async function expectLog(stack, client) {
   const log = await history(client);
-  const shown = () => client.snapshot.entries.map(({ sender, timestamp, ...entry }) => ({ sender, timestamp, ...shownEntry(entry) }));
+  const shown = () => client.snapshot.entries.filter(({ event }) => !event).map(({ sender, timestamp, ...entry }) => ({ sender, timestamp, ...shownEntry(entry) }));
   const stored = textsOf(log).map(({ sender_id: sender, timestamp, ...item }) => ({ sender, timestamp, ...shownOf(item) }));
   const same = () => JSON.stringify(shown()) === JSON.stringify(stored);
   await until(same, `${client.user} shows the log`).catch(() => assert.deepEqual(shown(), stored, `${client.user} shows the log`));
+  const events = () => JSON.stringify(eventsIn(client.snapshot.entries)) === JSON.stringify(isGroup(client.peer) ? eventsOf(log) : []);
+  await until(events, () => `${client.user} shows the events of the log, not ${JSON.stringify(eventsIn(client.snapshot.entries))}`);
   if (client.problem) throw client.problem;
   return log;
 }
@@ -147,7 +159,7 @@ export async function expectLog(stack, client) {
 /** Reads the whole log from the history. */
 async function history({ stack, user, peer, token }) {
   const log = [];
-  const query = `conversation_id=${encodeURIComponent(conversationId(user, peer))}`;
+  const query = isGroup(peer) ? `conversation_id=${peer}&user=${encodeURIComponent(user)}` : `conversation_id=${encodeURIComponent(conversationId(user, peer))}`;
   let url = `${stack.http}/chat/history?${query}`;
   while (url) {
     const headers = token ? { authorization: `Bearer ${await token({})}` } : {};

@@ -33,8 +33,10 @@ const checkEnd = watchNear(byId("list-scroll"), [older], () => !listed.error && 
 /** Shows the conversations of a chat. @param {Chat} opened @returns {() => void} stops */
 export function showList(opened) {
   chatOfList = opened;
-  const stop = opened.onConversations((conversations) => {
-    listed = conversations;
+  const stop = opened.onConversations((all) => {
+    // Groups are not shown yet.
+    const conversations = all.conversations.filter(({ isGroup }) => !isGroup);
+    listed = { ...all, conversations, unread: conversations.reduce((sum, { unread }) => sum + unread, 0) };
     notify(listed.conversations);
     refreshList();
   });

@@ -1,10 +1,11 @@
 import { Conversations } from "./conversations.js";
 import { environment } from "./env.js";
 import { ChatError, networkError } from "./error.js";
-import { actionOf, createFrames } from "./frames.js";
+import { actionOf, createFrames, targetOf } from "./frames.js";
 import { Link } from "./link.js";
 import { Loop } from "./loop.js";
 import { createListeners } from "./listeners.js";
+import { listenToPage } from "./page-events.js";
 import { createReads } from "./reads.js";
 import { createRequest } from "./request.js";
 import { createSettings } from "./settings.js";
@@ -13,7 +14,8 @@ import { createStore } from "./store.js";
 import { createTokens } from "./token.js";
 
 /** @import { ChatOptions, ChatState, ConversationList, ConversationSummary, Driver, Effects, Listeners } from "./types.js" */
-/** @import { Settings, TabMessage } from "./types.js" */
+/** @import { Conversation } from "./conversation.js" */
+/** @import { NewGroup, Settings, TabMessage } from "./types.js" */
 
 const CLOSED = new ChatError("closed", "The chat is closed.");
 
@@ -21,6 +23,8 @@ const CLOSED = new ChatError("closed", "The chat is closed.");
 export class Chat {
   /** @type {Listeners<ChatState>} */ #stateListeners;
   /** @type {Promise<void> | undefined} */ #starting;
+  /** Removes the listeners to events of the page. */
+  #stopListening = () => {};
   /** The place of the last message in the order of sending. */
   #order = 0;
   /** Whether the storage was read. Nothing is sent or stored before. */
@@ -92,7 +96,7 @@ export class Chat {
     loop.ended = true;
     this.#link.shutdown("closed");
     loop.end();
-    this.#listenToPage("removeEventListener");
+    this.#stopListening();
     await this.#starting;
     await this.#store.close();
     // Cancels requests, locks and timeouts.
@@ -175,6 +179,15 @@ export class Chat {
   }
 
   /**
+   * Creates a group of this user and others, as soon as possible, after a reload too.
+   * @param {NewGroup} group
+   * @returns {Promise<Conversation>} resolves when it is stored
+   */
+  createGroup(group) {
+    return this.#conversations.create(group);
+  }
+
+  /**
    * Returns the conversation with a user.
    * @param {string} peer
    * @throws {ChatError} `invalid_user_id`
@@ -195,7 +208,7 @@ export class Chat {
   /** @returns {Driver} */
   #driver() {
     return {
-      readPage: (peer, range) => this.#reads.pages.readPage(peer, range),
+      readPage: (of, range) => this.#reads.pages.readPage(of, range),
       canChange: () => this.#reads.pages.numbered,
       start: () => this.#start(),
       run: this.#loop.run,
@@ -217,45 +230,32 @@ export class Chat {
   }
 
   async #load() {
-    this.#listenToPage("addEventListener");
-    for (const row of await this.#store.load()) this.#loop.run(() => this.with(row.peer).timeline.restore(row));
+    const { run } = this.#loop;
+    this.#stopListening = listenToPage(this.#env, {
+      offline: () => run(() => this.#link.offline()),
+      leave: () => run(() => this.#leave()),
+      wake: (type) => run((now) => (type === "focus" && this.#link.open) || this.#wake(now, type !== "online")),
+    });
+    for (const row of await this.#store.load()) run(() => this.conversation(row.id).timeline.restore(row));
     await this.#store.startTabs();
-    this.#loop.run(() => (this.#loaded = true));
+    run(() => (this.#loaded = true));
   }
 
   /** Takes over the outboxes of dead tabs. @type {Parameters<typeof createStore>[2]} */
   #adopt(rows) {
-    for (const { peer, message, error } of rows) this.#loop.run((now) => {
+    for (const { message, error, ...of } of rows) this.#loop.run((now) => {
       this.#order = Math.max(this.#order, message.order);
-      this.with(peer).timeline.outbox.send(message, now, this.#env.clock.now() - message.created, error);
+      this.#conversations.outboxOf(of).send(message, now, this.#env.clock.now() - message.created, error);
     });
   }
 
   async #forget() {
     await this.#store.settled();
-    this.#loop.run(() => {
-      this.#link.shutdown("signed-out");
-      this.#tokens.invalidate();
-      this.#conversations.reset();
-    });
+    this.#loop.run(() => (this.#link.shutdown("signed-out"), this.#tokens.invalidate(), this.#conversations.reset()));
     await this.#store.clear();
   }
 
   // Events of the page and messages of other tabs.
-
-  /** @param {"addEventListener" | "removeEventListener"} method */
-  #listenToPage(method) {
-    const { document, window } = this.#env;
-    document?.[method]("visibilitychange", this.#onPageEvent);
-    for (const type of ["pagehide", "pageshow", "focus", "online", "offline"]) window?.[method](type, this.#onPageEvent);
-  }
-
-  #onPageEvent = (/** @type {Event} */ { type }) =>
-    this.#loop.run((now) => {
-      if (type === "offline") this.#link.offline();
-      else if (type === "pagehide" || (type === "visibilitychange" && this.#env.document.visibilityState === "hidden")) this.#leave();
-      else if (type !== "focus" || !this.#link.open) this.#wake(now, type !== "online");
-    });
 
   /** The page may never run again: stores and sends what is to be. */
   #leave() {
@@ -319,7 +319,7 @@ export class Chat {
       this.#reads.pages.connected();
       this.#settings.refresh();
     } else list.refresh();
-    for (const timeline of this.#timelines) if (timeline.opened) timeline.check();
+    for (const timeline of this.#timelines) if (timeline.pager.opened) timeline.check();
   }
 
   get #timelines() {
@@ -335,7 +335,7 @@ export class Chat {
       if (this.#state.state === state && this.#state.error === error && !waits) return;
       this.#state = Object.freeze({ state, error, retryAt: waits ? clock.now() + retryAt - clock.read() : undefined });
       const closeReason = this.#closeReason();
-      if (closeReason) [this.#conversations.list, ...this.#timelines].forEach((one) => one.rejectOlder(closeReason));
+      if (closeReason) [this.#conversations.list, ...this.#timelines.map(({ pager }) => pager)].forEach((one) => one.rejectOlder(closeReason));
       this.#stateListeners.notify(this.#state);
     },
     open: async (id) => {
@@ -362,19 +362,20 @@ export class Chat {
     },
     drop: (record) => this.#store.deleteRow(record),
     stored: (timeline, record) => record.done?.resolve(timeline.entry(record)),
-    send: ({ peer, high: after }, record, connection, now) => {
+    send: (timeline, record, connection, now) => {
       this.#link.sent(connection, now);
-      this.#sockets.send(connection, { ...actionOf(record), receiver_id: peer, client_message_id: record.clientId, after });
+      this.#sockets.send(connection, { ...actionOf(record), ...targetOf(timeline), client_message_id: record.clientId, after: timeline.high });
     },
     doubt: () => this.#conversations.list.doubt(),
-    typing: ({ peer }) => this.#sockets.send(this.#link.open, { action: "typing", receiver_id: peer }),
+    typing: (timeline) => this.#sockets.send(this.#link.open, { action: "typing", ...targetOf(timeline) }),
     mark: (timeline, marks, connection, now) => {
-      this.#sockets.send(connection, { action: "mark", receiver_id: timeline.peer, ...marks });
+      this.#sockets.send(connection, { action: "mark", ...targetOf(timeline), ...marks });
       if (marks.read && timeline.doubtful(false)) this.#conversations.list.doubt(now);
     },
     probe: (now) => this.#link.probe(now),
     diagnose: () => this.#env.token && this.#reads.diagnose(),
     read: (timeline, request) => this.#reads.history(timeline, request),
+    readMembers: (timeline, high) => this.#reads.members(timeline, high),
     readList: (request, now) => this.#reads.list(request, now),
     readPresence: (timelines) => this.#reads.presence(timelines),
   };

@@ -1,13 +1,16 @@
 import { textError } from "./entry.js";
-import { ChatError } from "./error.js";
-import { newId, wellFormed } from "./id.js";
+import { ChatError, unsupported } from "./error.js";
+import { groupTitle, isGroupId, newId, userId, userIds, wellFormed } from "./id.js";
 import { createListeners } from "./listeners.js";
-import { unsupported } from "./outbox.js";
 import { Timeline } from "./timeline.js";
 
-/** @import { ConversationSummary, Driver, Entry, EntryRecord, Env, Listeners, Message, OutboxRow, Preview, Snapshot } from "./types.js" */
+/** @import { Outbox } from "./outbox.js" */
+/** @import { ConversationSummary, Driver, Entry, EntryRecord, Env, GroupEvent, Listeners, Message, Preview, Snapshot } from "./types.js" */
 
-/** A conversation with one user. */
+/** The most users that one entry names. */
+export const MAX_USERS = 49;
+
+/** A conversation with one user, or a group. */
 export class Conversation {
   /** @type {Listeners<Snapshot>} */ #listeners;
   /** The summary of a snapshot. @type {{of: Snapshot, summary: ConversationSummary} | undefined} */ #summarized;
@@ -16,7 +19,7 @@ export class Conversation {
 
   /**
    * @param {string} id
-   * @param {string} peer
+   * @param {string} peer "" of a group
    * @param {Env} env
    * @param {Driver} driver
    */
@@ -34,6 +37,10 @@ export class Conversation {
     return this.#listeners.size > 0;
   }
 
+  get isGroup() {
+    return isGroupId(this.id);
+  }
+
   /** The conversation as it is now. */
   get snapshot() {
     return this.timeline.snapshot;
@@ -47,7 +54,7 @@ export class Conversation {
   onChange(listener) {
     const { start, run, watch } = this.#driver;
     start();
-    run(() => this.timeline.open());
+    run(() => this.timeline.pager.open());
     const stop = this.#listeners.add(listener, this.snapshot);
     run(watch);
     return stop;
@@ -77,9 +84,10 @@ export class Conversation {
   older(n = 50) {
     const { start, run, closeReason } = this.#driver;
     start();
-    const done = this.timeline.older(n);
+    const { pager } = this.timeline;
+    const done = pager.older(n);
     const error = closeReason();
-    if (error) this.timeline.rejectOlder(error);
+    if (error) pager.rejectOlder(error);
     run(() => {});
     return done;
   }
@@ -113,7 +121,7 @@ export class Conversation {
   }
 
   /**
-   * Deletes an own message. It stays in the entries, without its text. One that was not sent yet is discarded.
+   * Deletes an own message; an owner of a group, any. It stays in the entries, without its text. One that was not sent yet is discarded.
    * @param {Entry} entry
    * @returns {Promise<void>} resolves when that is stored
    */
@@ -133,7 +141,7 @@ export class Conversation {
     const shown = record && this.timeline.entry(record);
     const error = !this.canChange && record?.seq !== undefined ? unsupported()
       : !record || !shown || shown.deleted ? new ChatError("message_not_found", "There is no such message, or it is deleted.")
-      : !record.own ? new ChatError("forbidden", "This is a message of somebody else.")
+      : !record.own && !(kind === "delete" && this.snapshot.role === "owner") ? new ChatError("forbidden", "This is a message of somebody else.")
       : kind === "edit" ? textError(text) : undefined;
     const done = error || !record ? Promise.reject(error)
       : this.timeline.outbox.change(record, { clientId: newId(), kind, text, ...stamp() }, this.#env.clock.read());
@@ -144,16 +152,57 @@ export class Conversation {
     return settled;
   }
 
+  // Groups. Each of these resolves when the change is stored, and rejects if it will not be made. It is kept and sent like a message.
+
   /**
-   * Reads the whole conversation, oldest first.
+   * Adds users to the group. Those who are in it already stay.
+   * @param {Iterable<string>} users
+   */
+  async invite(users) {
+    const ids = userIds(users);
+    const parts = ids.flatMap((_, i) => (i % MAX_USERS ? [] : [ids.slice(i, i + MAX_USERS)]));
+    await Promise.all(parts.map((part) => this.#changeGroup(groupEvent("join", part))));
+  }
+
+  /** @param {string} user */
+  async removeMember(user) {
+    await this.#changeGroup(groupEvent("leave", [userId(user)]));
+  }
+
+  /** Takes this user out of the group. */
+  async leave() {
+    await this.#changeGroup(groupEvent("leave", [this.#env.user]));
+  }
+
+  /** @param {string} title */
+  async rename(title) {
+    await this.#changeGroup(groupEvent("rename", [], { title: groupTitle(title) }));
+  }
+
+  /**
+   * @param {string} user
+   * @param {"owner" | "member"} role
+   */
+  async setRole(user, role) {
+    await this.#changeGroup(groupEvent("role", [userId(user)], { role }));
+  }
+
+  /** @param {GroupEvent} event */
+  async #changeGroup(event) {
+    if (!this.isGroup) throw new ChatError("invalid_conversation_id", "This is no group.");
+    await requestEvent(this.timeline.outbox, event, this.#env, this.#driver);
+  }
+
+  /**
+   * Reads the whole conversation, oldest first: messages, and what has changed the group.
    * @returns {AsyncGenerator<Message, void, void>}
    */
   async *all() {
     let after = Number.MIN_SAFE_INTEGER;
     for (let more = true; more; ) {
-      const page = await this.#driver.readPage(this.peer, { after, limit: 1_000 });
-      for (const { kind, editedSeq, deletedSeq, ...message } of page.entries) {
-        if (!kind) yield { ...message, edited: editedSeq > 0 && !deletedSeq, deleted: deletedSeq > 0 };
+      const page = await this.#driver.readPage(this, { after, limit: 1_000 });
+      for (const { kind, editedSeq, deletedSeq, target, ...message } of page.entries) {
+        if (!kind || message.event) yield { ...message, edited: editedSeq > 0 && !deletedSeq, deleted: deletedSeq > 0 };
       }
       after = page.entries.at(-1)?.seq ?? after;
       more = page.more && page.entries.length > 0;
@@ -167,20 +216,20 @@ export class Conversation {
   summary() {
     const { id, peer, snapshot } = this;
     if (this.#summarized?.of === snapshot) return this.#summarized.summary;
-    const { unread, newest, typing, presence } = snapshot;
-    const summary = Object.freeze({ id, peer, unread, newest, last: this.#last(), typing: typing.length > 0, presence });
+    const { unread, newest, typing, presence, isGroup, title } = snapshot;
+    const summary = Object.freeze({ id, peer, isGroup, title, unread, newest, last: this.#last(), typing: typing.length > 0, presence });
     this.#summarized = { of: snapshot, summary };
     return summary;
   }
 
   /**
-   * Returns the newest message that is not deleted, from the list if it is not in the log. Without one, returns a deleted one.
+   * Returns the newest message that is not deleted, from the list if it is not in the log. Without one, returns the newest entry.
    * @returns {Preview | null}
    */
   #last() {
     const { snapshot, marks } = this.timeline;
     const { entries } = snapshot;
-    const last = entries.findLast(({ deleted }) => !deleted);
+    const last = entries.findLast(({ deleted, event }) => !deleted && !event);
     const preview = marks.row?.preview;
     if (!preview || (last && (preview.deleted || !(Number(last.seq) < preview.seq)))) return last ?? entries.at(-1) ?? null;
     return { ...preview, key: `#${preview.seq}`, state: marks.stateOf(preview) };
@@ -210,4 +259,27 @@ export class Conversation {
     };
     return new Timeline(this.id, this.peer, this.#env, actions, emit);
   }
+}
+
+/**
+ * @param {GroupEvent["kind"]} kind
+ * @param {string[]} users
+ * @param {Partial<GroupEvent>} [fields]
+ * @returns {GroupEvent}
+ */
+export const groupEvent = (kind, users, fields) => ({ kind, users, ...fields });
+
+/**
+ * Queues a change of a group.
+ * @param {Outbox} outbox
+ * @param {GroupEvent} event
+ * @param {Env} env
+ * @param {Driver} driver
+ * @returns {Promise<any>} resolves when it is stored
+ */
+export async function requestEvent(outbox, event, env, { start, run, stamp }) {
+  start();
+  const { done } = outbox.send({ clientId: newId(), kind: "event", event, text: "", saved: false, ...stamp() }, env.clock.read(), 0);
+  run(() => {});
+  return done?.promise;
 }

@@ -1,9 +1,9 @@
-import { Conversation } from "./conversation.js";
-import { conversationId, peerOf, userId } from "./id.js";
+import { Conversation, groupEvent, MAX_USERS, requestEvent } from "./conversation.js";
+import { conversationId, groupTitle, isGroupId, peerOf, userId, userIds } from "./id.js";
 import { List } from "./list.js";
 import { createListeners } from "./listeners.js";
 
-/** @import { ConversationList, ConversationSummary, Driver, Env, Listeners, ListPage } from "./types.js" */
+/** @import { ConversationList, ConversationSummary, Driver, Env, Listeners, ListPage, ListRow, NewGroup } from "./types.js" */
 
 /** The most users whose presence one request asks for. */
 const MAX_ASKED = 100;
@@ -55,8 +55,44 @@ export class Conversations {
   }
 
   /**
+   * Returns the outbox of a conversation: by its peer, or of a group by its id; "": of groups that are being created, which have no id yet.
+   * @param {{id?: string, peer?: string}} conversation
+   */
+  outboxOf({ id, peer }) {
+    return (peer ? this.with(peer) : id ? this.conversation(id) : this.#get("", "")).timeline.outbox;
+  }
+
+  /**
+   * Creates a group.
+   * @param {NewGroup} group
+   * @returns {Promise<Conversation>} resolves when it is stored
+   */
+  async create({ title, users, history = "joined" }) {
+    const ids = userIds(users).filter((id) => id !== this.#env.user);
+    const event = { ...groupEvent("create", ids.slice(0, MAX_USERS), { title: groupTitle(title) }), history };
+    const group = await requestEvent(this.outboxOf({}), event, this.#env, this.#driver);
+    if (ids.length > MAX_USERS) await group.invite(ids.slice(MAX_USERS));
+    return group;
+  }
+
+  /**
+   * An ack has arrived. Returns whether a group was created by that.
+   * @param {any} frame
+   * @returns {boolean}
+   */
+  created({ client_message_id, conversation_id: id, seq, timestamp }) {
+    const outbox = this.outboxOf({});
+    const record = outbox.byClientId.get(client_message_id);
+    if (!record || !isGroupId(id)) return false;
+    record.done?.resolve(this.conversation(id));
+    outbox.stored(record, seq, timestamp);
+    this.list.refresh();
+    return true;
+  }
+
+  /**
    * @param {string} id
-   * @param {string} peer
+   * @param {string} peer "": it is a group
    */
   #get(id, peer) {
     const known = this.find(id);
@@ -106,13 +142,30 @@ export class Conversations {
    * Takes over a page of the list. Returns its conversations.
    * @param {ListPage} page
    * @param {number} requestedAt
+   * @param {boolean} isFirst
    */
-  take({ rows }, requestedAt) {
+  take({ rows }, requestedAt, isFirst) {
+    if (isFirst) this.#checkMissing(rows);
     return rows.map((row) => {
       const conversation = this.#get(row.id, row.peer);
+      conversation.timeline.group?.listed(row.newest, row.title ?? "");
       conversation.timeline.marks.listed(row, requestedAt);
       return conversation;
     });
+  }
+
+  /**
+   * The first page has all groups of the user. One that it lacks was left meanwhile: the history tells when.
+   * @param {ListRow[]} rows
+   */
+  #checkMissing(rows) {
+    const listed = new Set(rows.map(({ id }) => id));
+    for (const timeline of this.timelines) {
+      if (!timeline.group || !timeline.marks.row || listed.has(timeline.id)) continue;
+      timeline.marks.row = undefined;
+      timeline.check();
+      timeline.marksChanged();
+    }
   }
 
   /** The list was read as far as it is wanted, or there is none: without a row, a conversation has no marks. */
@@ -153,7 +206,7 @@ export class Conversations {
    * @param {boolean} ready whether the list can be requested
    */
   pump(now, online, ready) {
-    const missing = this.timelines.some((timeline) => timeline.opened && timeline.newest > 0 && !timeline.marksKnown);
+    const missing = this.timelines.some((timeline) => timeline.pager.opened && timeline.newest > 0 && !timeline.marksKnown);
     return Math.min(this.list.pump(now, ready, missing), online ? this.#pumpPresence(now) : Infinity);
   }
 
@@ -176,6 +229,7 @@ export class Conversations {
   #watched() {
     const open = this.#all.filter((conversation) => conversation.watched);
     const listed = this.#listeners.size ? this.summaries().flatMap(({ id }) => this.find(id) ?? []) : [];
-    return [...new Set([...open, ...listed])].slice(0, MAX_ASKED).map(({ timeline }) => timeline);
+    const direct = [...new Set([...open, ...listed])].filter(({ peer }) => peer);
+    return direct.slice(0, MAX_ASKED).map(({ timeline }) => timeline);
   }
 }

@@ -1,7 +1,7 @@
 import { ChatError } from "./error.js";
 import { utf8 } from "./id.js";
 
-/** @import { Deferred, Entry, EntryActions, EntryRecord, EntryState, Log, Wording } from "./types.js" */
+/** @import { Change, Deferred, Entry, EntryActions, EntryRecord, EntryState, Log, Wording } from "./types.js" */
 
 /** Allowed transitions of an entry, from its first state to its last. Received messages begin as `delivered`. */
 export const TRANSITIONS = /** @type {const} */ ({
@@ -87,8 +87,8 @@ export function view(record, change, actions) {
  * @param {EntryActions} actions
  */
 function changeView(change, actions) {
-  const { kind = "edit", text, state, error } = change;
-  return Object.freeze({ kind, text, state, error, retry: () => actions.retry(change), discard: () => actions.discard(change) });
+  const { kind, text, state, error } = change;
+  return Object.freeze({ kind: /** @type {Change["kind"]} */ (kind), text, state, error, retry: () => actions.retry(change), discard: () => actions.discard(change) });
 }
 
 /** Size limit of a message, in bytes of UTF-8. */

@@ -33,3 +33,7 @@ export const retryableError = (code, message, cause) =>
 
 /** @param {unknown} [cause] */
 export const networkError = (cause) => retryableError("network", "The server cannot be reached.", cause);
+
+export const unsupported = () => new ChatError("unsupported", "This server cannot do that.");
+
+export const notMember = () => new ChatError("forbidden", "You are not in this group any more.");

@@ -1,6 +1,6 @@
 import { ChatError } from "./error.js";
 import { parseEntry, toCount } from "./history.js";
-import { conversationId } from "./id.js";
+import { conversationId, isGroupId } from "./id.js";
 
 /** @import { Conversations, EntryRecord, Env, Link, Timeline, Tokens } from "./types.js" */
 
@@ -23,15 +23,23 @@ export function createFrames({ user, log }, conversations, link, tokens, setSett
   };
 
   /**
+   * Returns whether a user is another one of a conversation that is known here.
+   * @param {Timeline | undefined} timeline
+   * @param {unknown} id
+   */
+  const isOther = (timeline, id) => id !== user && typeof id === "string" && (timeline?.group !== undefined || timeline?.peer === id);
+
+  /**
    * An entry was pushed. Returns whether it makes sense.
    * @param {any} frame
    * @param {number} now
    */
   function pushed(frame, now) {
-    const peer = frame.sender_id === user ? frame.receiver_id : frame.sender_id;
+    const { conversation_id: id, sender_id: sender, receiver_id: receiver } = frame;
+    const peer = isGroupId(id) ? "" : sender === user ? receiver : sender;
     const entry = typeof peer === "string" && parseEntry(frame, user, peer);
-    if (!entry || frame.conversation_id !== conversationId(user, peer)) return false;
-    const { timeline } = conversations.with(peer);
+    if (!entry || (peer ? id !== conversationId(user, peer) : !isGroupId(id))) return false;
+    const { timeline } = conversations.conversation(id);
     timeline.push(entry, now);
     doubt(timeline);
     return true;
@@ -43,19 +51,20 @@ export function createFrames({ user, log }, conversations, link, tokens, setSett
     message: pushed,
     entry: pushed,
 
-    ack: (frame, now) => Number.isSafeInteger(frame.seq) && conversations.find(frame.conversation_id)?.timeline.ack(frame, now),
+    ack: (frame, now) =>
+      Number.isSafeInteger(frame.seq) && (conversations.created(frame) || conversations.find(frame.conversation_id)?.timeline.ack(frame, now)),
 
     // Of a conversation that is not known here, nothing is shown.
     typing({ conversation_id: id, user_id }, now) {
-      const conversation = conversations.find(id);
-      if (conversation?.peer === user_id && user_id !== user) conversation?.timeline.signs.types(now);
+      const timeline = conversations.find(id)?.timeline;
+      if (isOther(timeline, user_id)) timeline?.signs.types(user_id, now);
       return true;
     },
 
     receipt({ conversation_id: id, user_id, read, delivered }, now) {
       const timeline = conversations.find(id)?.timeline;
       if (user_id === user) timeline?.marks.stored(toCount(read), toCount(delivered));
-      else if (user_id === timeline?.peer) {
+      else if (isOther(timeline, user_id)) {
         timeline?.signs.heard(now);
         timeline?.marks.ofPeer(toCount(read), toCount(delivered));
       }
@@ -107,13 +116,28 @@ export function createFrames({ user, log }, conversations, link, tokens, setSett
   };
 }
 
+/** Actions by the kind of the event that they make. */
+const ACTIONS = { create: "createGroup", join: "invite", leave: "leave", rename: "rename", role: "setRole" };
+
+/**
+ * Returns the part of a frame that names its conversation. Servers that have no groups know only the peer.
+ * @param {{id: string, peer: string}} conversation
+ */
+export const targetOf = ({ id, peer }) => (peer ? { receiver_id: peer } : id ? { conversation_id: id } : {});
+
 /**
  * Returns the part of a frame to the server that says what it does.
  * @param {EntryRecord} record
  */
-export function actionOf({ kind, target: seq, text: message }) {
+export function actionOf({ kind, target: seq, text: message, event, sender }) {
   if (kind === "delete") return { action: "deleteMessage", seq };
-  return kind ? { action: "editMessage", seq, message } : { action: "sendMessage", message };
+  if (!event) return kind ? { action: "editMessage", seq, message } : { action: "sendMessage", message };
+  const { users, title, role, history } = event;
+  const action = ACTIONS[event.kind];
+  if (event.kind === "create" || event.kind === "join") return { action, users, title, history };
+  const [user_id] = users;
+  if (event.kind !== "leave") return { action, user_id, title, role };
+  return user_id === sender ? { action } : { action: "removeMember", user_id };
 }
 
 /**

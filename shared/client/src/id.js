@@ -26,6 +26,25 @@ export function userId(id) {
   return text;
 }
 
+/**
+ * Returns user ids as they are sent to the server, each once.
+ * @param {Iterable<string>} ids
+ * @throws {ChatError} `invalid_user_id`
+ */
+export const userIds = (ids) => [...new Set(Array.from(ids, userId))];
+
+/**
+ * Returns the title of a group as it is sent to the server.
+ * @param {string} title
+ * @throws {ChatError} `invalid_title`
+ */
+export function groupTitle(title) {
+  const text = typeof title === "string" ? wellFormed(title) : "";
+  if (!text || utf8(text).length > 256 || /\p{Control}/u.test(text))
+    throw new ChatError("invalid_title", "A group needs a name of at most 256 bytes.");
+  return text;
+}
+
 /** @param {Uint8Array} bytes */
 const hex = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 
@@ -42,12 +61,19 @@ export function conversationId(a, b) {
 }
 
 /**
- * Returns the other user of a conversation.
+ * Returns whether an id is that of a group.
+ * @param {unknown} id
+ */
+export const isGroupId = (id) => /^group:[\w-]{22}$/.test(String(id));
+
+/**
+ * Returns the other user of a conversation; "" if it is a group.
  * @param {string} id
  * @param {string} user
  * @throws {ChatError} `invalid_conversation_id`
  */
 export function peerOf(id, user) {
+  if (isGroupId(id)) return "";
   const pair = String(id).replace(/^direct:\d+:/, "");
   const peers = [pair.slice(user.length + 1), pair.slice(0, -user.length - 1)];
   const peer = peers.find((peer) => peer && conversationId(user, peer) === id);

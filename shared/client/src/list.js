@@ -1,7 +1,7 @@
 import { deferred } from "./entry.js";
 import { retryableError } from "./error.js";
 import { optionalString, toCount } from "./history.js";
-import { conversationId } from "./id.js";
+import { conversationId, isGroupId } from "./id.js";
 import { Retry } from "./timing.js";
 
 /** @import { ChatError } from "./error.js" */
@@ -176,12 +176,14 @@ export function createListReader(request, { user }) {
    * @throws {ChatError} those of a request; `unsupported`; `bad_response`
    */
   return async ({ before, limit }) => {
-    const query = { user, limit, ...(before !== undefined && { before }) };
+    const query = { user, limit, groups: true, ...(before !== undefined && { before }) };
     const { body, link } = await request("conversations", query, { optional: true });
     if (!Array.isArray(body)) throw retryableError("bad_response", "The list makes no sense.");
     const [, next] = /<[^>]*\?([^>]*)>;\s*rel="?next/.exec(link ?? "") ?? [];
     const cursor = (body.length && new URLSearchParams(next).get("before")) || undefined;
-    return { rows: body.flatMap((item) => parseRow(item, user)), count: body.length, next: cursor };
+    // The first page has all groups, whatever its limit.
+    const direct = body.filter((item) => !isGroupId(item?.conversation_id));
+    return { rows: body.flatMap((item) => parseRow(item, user)), count: direct.length, next: cursor };
   };
 }
 
@@ -192,11 +194,15 @@ export function createListReader(request, { user }) {
  * @returns {ListRow[]}
  */
 function parseRow(item, user) {
-  const { conversation_id: id, peer_id: peer, newest_seq, newest_entry_seq: newest = newest_seq, preview, timestamp } = item ?? {};
-  if (typeof peer !== "string" || !Number.isSafeInteger(newest) || id !== conversationId(user, peer)) return [];
-  const { unread, read, delivered, peer_read, peer_delivered } = item;
-  const row = { id, peer, newest, unread: toCount(unread), read: toCount(read), delivered: toCount(delivered), peerRead: toCount(peer_read), peerDelivered: toCount(peer_delivered) };
-  return [{ ...row, timestamp: optionalString(timestamp), preview: parsePreview(preview, user) }];
+  const { conversation_id: id, peer_id, newest_seq, newest_entry_seq: newest = newest_seq, preview, timestamp } = item ?? {};
+  const peer = isGroupId(id) ? "" : peer_id;
+  if (typeof peer !== "string" || !Number.isSafeInteger(newest) || (peer ? id !== conversationId(user, peer) : !isGroupId(id))) return [];
+  const { unread, read, delivered, peer_read, peer_delivered, title } = item;
+  const row = { id, peer, title: optionalString(title), newest, unread: toCount(unread), read: toCount(read), delivered: toCount(delivered), peerRead: toCount(peer_read), peerDelivered: toCount(peer_delivered) };
+  const shown = parsePreview(preview, user);
+  // Of a group without a text, the preview is what has changed it last.
+  const event = !peer && newest_seq === 0;
+  return [{ ...row, timestamp: optionalString(timestamp), preview: shown && { ...shown, deleted: shown.deleted && !event } }];
 }
 
 /**

@@ -6,23 +6,28 @@ import { reword } from "./entry.js";
  * The entries of a conversation that have a number. All numbers from `low` to `high` are known. An entry above `high` was pushed after
  * one that is missing; there is a gap between.
  *
- * The texts are kept. Of an edit or a delete only the effect is kept, and of an entry of another kind only that its number is not missing.
+ * The texts and the events of a group are kept. Of an edit or a delete only the effect is kept, and of an entry of another kind only that
+ * its number is not missing.
  */
 export class Log {
   low = 1;
   /** Undefined until the first page or push. @type {number | undefined} */ high;
-  /** Ordered by number. @type {StoredRecord[]} */ texts = [];
+  /** Texts and events, ordered by number. @type {StoredRecord[]} */ shown = [];
   /** @type {Map<number, StoredRecord>} */ #bySeq = new Map();
-  /** Numbers above `high` of entries that are no texts. @type {Set<number>} */ #others = new Set();
+  /** Numbers above `high` of entries that are not shown. @type {Set<number>} */ #others = new Set();
   /** The newest wordings of texts that are not known here. @type {Map<number, Wording>} */ #wordings = new Map();
+
+  get texts() {
+    return this.shown.filter(({ event }) => !event);
+  }
 
   /** The highest number; `-Infinity`: there is none. */
   get newest() {
-    return Math.max(this.texts.at(-1)?.seq ?? -Infinity, this.high ?? -Infinity, ...this.#others);
+    return Math.max(this.shown.at(-1)?.seq ?? -Infinity, this.high ?? -Infinity, ...this.#others);
   }
 
   /**
-   * Returns the text with a number.
+   * Returns the text or event with a number.
    * @param {number} seq
    */
   get(seq) {
@@ -39,19 +44,20 @@ export class Log {
   }
 
   /**
-   * Returns the newest texts of the known range, as they are stored.
+   * Returns the newest texts and events of the known range, as they are stored.
    * @param {number} n
    */
-  newestTexts(n) {
-    const known = this.texts.filter(({ seq }) => seq >= this.low && seq <= Number(this.high)).slice(-n);
-    return known.map(({ seq, clientId, sender, text, timestamp, editedSeq, deletedSeq }) => ({ seq, clientId, sender, text, timestamp, editedSeq, deletedSeq }));
+  newestShown(n) {
+    const known = this.shown.filter(({ seq }) => seq >= this.low && seq <= Number(this.high)).slice(-n);
+    return known.map(({ seq, clientId, sender, text, timestamp, editedSeq, deletedSeq, event }) =>
+      ({ seq, clientId, sender, text, timestamp, editedSeq, deletedSeq, event }));
   }
 
-  /** @param {StoredRecord} record a text */
+  /** @param {StoredRecord} record a text or an event */
   insert(record) {
     const { seq } = record;
-    const before = this.texts.findLastIndex((other) => other.seq < seq);
-    this.texts.splice(before + 1, 0, record);
+    const before = this.shown.findLastIndex((other) => other.seq < seq);
+    this.shown.splice(before + 1, 0, record);
     this.#bySeq.set(seq, record);
     const wording = this.#wordings.get(seq);
     if (wording) reword(record, wording);
@@ -59,7 +65,7 @@ export class Log {
   }
 
   /**
-   * Notes the number of an entry that is no text.
+   * Notes the number of an entry that is not shown.
    * @param {number} seq
    */
   note(seq) {

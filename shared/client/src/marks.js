@@ -143,18 +143,20 @@ export class Marks {
    * @param {readonly StoredRecord[]} texts of the log
    * @param {number} low all numbers from here
    * @param {number} high to here are known
+   * @param {number} joined what was written before counts as read
    */
-  unread(texts, low, high) {
+  unread(texts, low, high, joined) {
     const { row } = this;
-    const { read } = this.own;
+    const read = Math.max(this.own.read, joined);
     const theirs = texts.filter(({ own }) => !own);
     const count = (/** @type {number} */ after, to = Infinity) => theirs.filter(({ seq, deletedSeq }) => seq > after && seq <= to && !deletedSeq).length;
     if (!row || read >= row.newest || (low <= read + 1 && high >= row.newest)) return Math.min(MAX_UNREAD, count(read));
     if (row.unread >= MAX_UNREAD) return MAX_UNREAD;
     const { newest } = row;
+    const counted = Math.max(row.read, joined);
     // The row counts them as well.
-    const deleted = theirs.filter(({ seq, deletedSeq }) => seq > row.read && seq <= newest && deletedSeq > newest).length;
-    return Math.min(MAX_UNREAD, Math.max(0, row.unread - count(row.read, read) - deleted + count(newest)));
+    const deleted = theirs.filter(({ seq, deletedSeq }) => seq > counted && seq <= newest && deletedSeq > newest).length;
+    return Math.min(MAX_UNREAD, Math.max(0, row.unread - count(counted, read) - deleted + count(newest)));
   }
 
   /**

@@ -1,13 +1,12 @@
 import { deferred, statesBetween, transition } from "./entry.js";
-import { ChatError } from "./error.js";
-import { changeWording } from "./history.js";
+import { ChatError, notMember, unsupported } from "./error.js";
 import { jitter } from "./timing.js";
 
-/** @import { Emit, Entry, EntryRecord, EntryState, Env, LogEntry, OutboxRow, StoredRecord, Timeline, TimelineEffects } from "./types.js" */
+/** @import { Emit, Entry, EntryRecord, EntryState, Env, LogEntry, OutgoingMessage, StoredRecord, Timeline, TimelineEffects } from "./types.js" */
 
 /**
- * The user's messages of one conversation that have no number yet, and edits and deletes of messages, in the order of sending. They are
- * sent one at a time. As its timeline, it is a state machine without I/O.
+ * The user's messages of one conversation that have no number yet, edits and deletes of messages, and changes of the group, in the order of
+ * sending. They are sent one at a time. As its timeline, it is a state machine without I/O.
  */
 export class Outbox {
   /** @type {EntryRecord[]} */ records = [];
@@ -48,7 +47,7 @@ export class Outbox {
    * @param {EntryRecord} record
    */
   changes({ seq, clientId }) {
-    return this.records.filter(({ kind, target }) => kind && (target === seq || target === clientId));
+    return this.records.filter(({ target }) => target !== undefined && (target === seq || target === clientId));
   }
 
   /**
@@ -62,7 +61,7 @@ export class Outbox {
 
   /**
    * Queues a message or a change, which is shown at once. One that an earlier program has left keeps its place in the order of sending.
-   * @param {Pick<OutboxRow, "clientId" | "text" | "order" | "created" | "kind" | "target"> & {saved: boolean, attempted?: boolean}} message
+   * @param {OutgoingMessage} message
    * @param {number} now
    * @param {number} age of the message
    * @param {ChatError} [error] the reason if it cannot be sent
@@ -89,7 +88,7 @@ export class Outbox {
   /**
    * Changes a message. One that the server cannot have is changed where it waits; for another one the change is queued.
    * @param {EntryRecord} record
-   * @param {Pick<OutboxRow, "clientId" | "text" | "order" | "created" | "kind">} change
+   * @param {Omit<OutgoingMessage, "target" | "saved">} change
    * @param {number} now
    * @returns {Promise<unknown>} resolves when the change is made
    */
@@ -102,7 +101,7 @@ export class Outbox {
 
   /**
    * @param {EntryRecord} record
-   * @param {Pick<OutboxRow, "text" | "kind">} change
+   * @param {Pick<OutgoingMessage, "text" | "kind">} change
    */
   #changeHere(record, { kind, text }) {
     if (kind === "delete") return this.discard(record);
@@ -141,7 +140,18 @@ export class Outbox {
     const record = this.#inFlight;
     if (!record || record.clientId !== clientId) return;
     if (error.retryable) this.#resendLater(now, error.retryAfterMs);
-    else this.#fail(record, record.kind && error.code === "invalid_frame" ? unsupported() : error);
+    else this.#fail(record, record.kind && error.code === "invalid_frame" ? unsupported() : this.#clearer(record, error));
+  }
+
+  /**
+   * Returns the error of a rejected record. A member who was removed may not know that yet: the history tells.
+   * @param {EntryRecord} record
+   * @param {ChatError} error
+   */
+  #clearer({ kind }, error) {
+    if (error.code !== "forbidden" || !this.#timeline.group) return error;
+    this.#timeline.check();
+    return kind ? error : notMember();
   }
 
   /**
@@ -210,8 +220,11 @@ export class Outbox {
    * @param {number | undefined} connection that takes frames
    */
   pump(now, connection) {
+    const { isMember, pager } = this.#timeline;
+    const left = !isMember && !pager.behind;
     for (const record of this.#queued) {
-      if (now >= record.expires) this.#fail(record, new ChatError("expired", "The message has waited for a day."));
+      if (left) this.#fail(record, notMember());
+      else if (now >= record.expires) this.#fail(record, new ChatError("expired", "The message has waited for a day."));
     }
     const [head] = this.#queued;
     const due = Math.min(...this.#queued.map((record) => record.expires));
@@ -223,8 +236,8 @@ export class Outbox {
       }
       return Math.min(due, this.#ackAt);
     }
-    if (!head?.saved || connection === undefined) return due;
-    if (head.kind && typeof head.target !== "number") {
+    if (!head?.saved || connection === undefined || !isMember) return due;
+    if (head.kind && !head.event && typeof head.target !== "number") {
       // Its message, which was before it, is not known any more.
       this.#drop(head);
       return now;
@@ -286,18 +299,6 @@ export class Outbox {
   }
 
   /**
-   * Returns the entry of the log that a record becomes.
-   * @param {EntryRecord} record
-   * @param {number} seq
-   * @param {string} [timestamp]
-   * @returns {LogEntry}
-   */
-  stamped({ clientId, sender, kind, target, text }, seq, timestamp) {
-    const entry = { seq, clientId, sender, own: true, text, timestamp, editedSeq: 0, deletedSeq: 0 };
-    return kind ? { ...entry, kind, target: Number(target), ...changeWording(kind, seq, text) } : entry;
-  }
-
-  /**
    * Returns the record here that an entry of the log belongs to, if there is one.
    * @param {LogEntry} entry
    */
@@ -313,6 +314,8 @@ export class Outbox {
   #fail(record, error) {
     if (record.kind && this.subject(record)?.deletedSeq) return this.#drop(record);
     if (record === this.#inFlight) this.#clearInFlight();
+    // Nothing shows a change of a group that has failed: who has asked for it is told.
+    if (record.event) return this.#end(record, error);
     this.#transition(record, "failed");
     record.error = error;
     record.done?.reject(error);
@@ -324,6 +327,18 @@ export class Outbox {
       this.#changeHere(record, change);
       change.done?.resolve(undefined);
     }
+  }
+
+  /**
+   * Removes a change of a group that will not be made.
+   * @param {EntryRecord} record
+   * @param {ChatError} error
+   */
+  #end(record, error) {
+    this.#remove(record);
+    this.byClientId.delete(record.clientId ?? "");
+    this.#emit("drop", record);
+    record.done?.reject(error);
   }
 
   /**
@@ -375,5 +390,3 @@ export class Outbox {
     this.#timeline.markChanged();
   }
 }
-
-export const unsupported = () => new ChatError("unsupported", "This server cannot change messages.");

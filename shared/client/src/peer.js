@@ -1,12 +1,11 @@
 /** @import { Presence, Timing } from "./types.js" */
 
-/** Signs of the peer of a conversation: whether that user types, and is online. A state machine without I/O. */
+/** Signs of the other users of a conversation: who types, and whether the peer is online. A state machine without I/O. */
 export class Peer {
   /** Undefined until the server has told it. @type {Presence | undefined} */ presence;
   /** Whether the server was asked for the presence. */
   asked = false;
-  /** Time at which the peer is no longer shown as typing; `Infinity`: it is not. */
-  #typingUntil = Infinity;
+  /** Times at which users are no longer shown as typing. @type {Map<string, number>} */ #typingUntil = new Map();
   /** Time of the last sign that the peer is online. */
   #heardAt = -Infinity;
   /** Time at which the peer was last told that this user types. */
@@ -23,8 +22,9 @@ export class Peer {
     this.#changed = changed;
   }
 
+  /** The users who type. */
   get typing() {
-    return this.#typingUntil < Infinity;
+    return Object.freeze([...this.#typingUntil.keys()]);
   }
 
   /**
@@ -48,35 +48,39 @@ export class Peer {
   }
 
   /**
-   * The peer types.
+   * A user types.
+   * @param {string} user
    * @param {number} now
    */
-  types(now) {
+  types(user, now) {
     this.heard(now);
-    this.#setTyping(now + this.#timing.typingShown);
+    if (!this.#typingUntil.has(user)) this.#changed();
+    this.#typingUntil.set(user, now + this.#timing.typingShown);
   }
 
   /**
-   * A message of the peer has arrived: what was typed is sent.
+   * A message of a user has arrived: what was typed is sent.
+   * @param {string} user
    * @param {number} now
    */
-  wrote(now) {
+  wrote(user, now) {
     this.heard(now);
-    this.#setTyping(Infinity);
+    this.#typed(user);
   }
 
   /**
-   * The user types. Returns whether the peer is to be told: now and then, while it seems to be online.
+   * The user types. Returns whether the others are to be told: now and then, in a direct conversation only while the peer seems to be
+   * online.
    * @param {number} now
+   * @param {boolean} [told] whether they are, in a group
    */
-  typed(now) {
-    const { typing, online } = this.#timing;
-    if (now < this.#typedAt + typing || (now > this.#heardAt + online && !this.presence?.online)) return false;
+  typed(now, told = now <= this.#heardAt + this.#timing.online || this.presence?.online) {
+    if (now < this.#typedAt + this.#timing.typing || !told) return false;
     this.#typedAt = now;
     return true;
   }
 
-  /** The user has sent what was typed: the peer is to hear of the next text at once. */
+  /** The user has sent what was typed: the others are to hear of the next text at once. */
   typedAll() {
     this.#typedAt = -Infinity;
   }
@@ -86,13 +90,12 @@ export class Peer {
    * @param {number} now
    */
   pump(now) {
-    if (now >= this.#typingUntil) this.#setTyping(Infinity);
-    return this.#typingUntil;
+    for (const [user, until] of this.#typingUntil) if (now >= until) this.#typed(user);
+    return Math.min(...this.#typingUntil.values());
   }
 
-  /** @param {number} until */
-  #setTyping(until) {
-    if (this.#typingUntil !== until) this.#changed();
-    this.#typingUntil = until;
+  /** @param {string} user */
+  #typed(user) {
+    if (this.#typingUntil.delete(user)) this.#changed();
   }
 }

@@ -1,5 +1,6 @@
 import { networkError } from "./error.js";
 import { createHistory, optionalString } from "./history.js";
+import { conversationId } from "./id.js";
 import { createListReader } from "./list.js";
 
 /** @import { ChatError } from "./error.js" */
@@ -25,12 +26,34 @@ export function createReads(request, env, conversations, run, rejectedUser) {
    */
   async function history(timeline, range) {
     try {
-      const { entries, more } = await readPage(timeline.peer, range);
+      const { entries, more } = await readPage(timeline, range);
       run((now) => timeline.page(range, entries, more, now));
     } catch (cause) {
       const error = networkError(cause);
       run((now) => timeline.pageFailed(range, error, now));
-      run(() => rejectedUser(error));
+      rejectedUnlessGroup(timeline, error);
+    }
+  }
+
+  /**
+   * @param {Timeline} timeline
+   * @param {ChatError} error of a group, it may be that the user is not in it
+   */
+  const rejectedUnlessGroup = ({ group }, error) => (group && error.code === "forbidden") || run(() => rejectedUser(error));
+
+  /**
+   * @param {Timeline} timeline of a group
+   * @param {number} high number up to which its entries are known
+   */
+  async function members(timeline, high) {
+    const { id, group } = timeline;
+    try {
+      const read = await pages.readMembers(id);
+      run(() => group?.take(read, high));
+    } catch (cause) {
+      const error = networkError(cause);
+      run((now) => group?.failed(error, now));
+      rejectedUnlessGroup(timeline, error);
     }
   }
 
@@ -45,7 +68,7 @@ export function createReads(request, env, conversations, run, rejectedUser) {
       // Meanwhile the user may have signed out.
       if (list !== conversations.list) return;
       run(() => {
-        conversations.take(page, requestedAt);
+        conversations.take(page, requestedAt, range.before === undefined);
         list.page(page);
         conversations.listRead();
       });
@@ -84,9 +107,10 @@ export function createReads(request, env, conversations, run, rejectedUser) {
     let page = /** @type {ListPage | void} */ (undefined);
     do {
       const requestedAt = clock.read();
-      page = await readList({ before: page?.next, limit: 100 }).catch(ifUnsupported);
+      const before = page?.next;
+      page = await readList({ before, limit: 100 }).catch(ifUnsupported);
       if (!page) return yield* conversations.summaries();
-      const taken = conversations.take(page, requestedAt);
+      const taken = conversations.take(page, requestedAt, before === undefined);
       run(() => {});
       yield* taken.filter((one) => !seen.has(one)).map((one) => one.summary());
       taken.forEach((one) => seen.add(one));
@@ -94,9 +118,9 @@ export function createReads(request, env, conversations, run, rejectedUser) {
   }
 
   /** A browser does not tell why a handshake was rejected. A request of the history does. */
-  const diagnose = () => readPage(user, { limit: 1 }).catch((error) => run(() => rejectedUser(error)));
+  const diagnose = () => readPage({ id: conversationId(user, user), peer: user }, { limit: 1 }).catch((error) => run(() => rejectedUser(error)));
 
-  return { pages, history, list, presence, all, diagnose };
+  return { pages, history, members, list, presence, all, diagnose };
 }
 
 /**

@@ -60,9 +60,9 @@ export function createStore(env, onTabMessage, onRows) {
    * @param {Timeline} timeline
    * @param {EntryRecord} record
    */
-  async function putRow({ peer }, { clientId = "", text, order, created, error, kind, target }) {
-    const about = kind && target !== undefined ? { change: { kind, target, peer } } : { peer };
-    const row = { clientId, ...about, text, order, created, tab, error: error && { code: error.code, message: error.message } };
+  async function putRow({ id, peer }, { clientId = "", text, order, created, error, kind, target, event }) {
+    const about = !peer ? { group: { id, kind, target, event } } : kind && target !== undefined ? { change: { kind, target, peer } } : { peer };
+    const row = /** @type {OutboxRow} */ ({ clientId, ...about, text, order, created, tab, error: error && { code: error.code, message: error.message } });
     await write(tabs.ready().then(() => storage.putRow(row)));
     return text;
   }
@@ -98,7 +98,8 @@ export function createStore(env, onTabMessage, onRows) {
  * Returns the conversation and the content of a row of another tab.
  * @param {OutboxRow} row
  */
-function adopted({ clientId, peer, change, text, order, created, error }) {
-  const message = { clientId, text, order, created, kind: change?.kind, target: change?.target, saved: true, attempted: true };
-  return { peer: peer ?? change?.peer ?? "", message, error: error && new ChatError(error.code, error.message) };
+function adopted({ clientId, peer, change, group, text, order, created, error }) {
+  const { kind, target, event } = { event: undefined, ...change, ...group };
+  const message = { clientId, text, order, created, kind, target, event, saved: true, attempted: true };
+  return { peer: peer ?? change?.peer ?? "", id: group?.id, message, error: error && new ChatError(error.code, error.message) };
 }

@@ -1,17 +1,21 @@
-import { deferred, view } from "./entry.js";
+import { view } from "./entry.js";
+import { Group } from "./group.js";
+import { stamped } from "./history.js";
+import { isGroupId } from "./id.js";
 import { Log } from "./log.js";
 import { Marks } from "./marks.js";
 import { Outbox } from "./outbox.js";
+import { Pager } from "./pager.js";
 import { Peer } from "./peer.js";
-import { Retry } from "./timing.js";
 
 /**
  * @import { ChatError } from "./error.js"
- * @import { ConversationRow, Deferred, Emit, EntryActions, EntryRecord, Env, LogEntry, Range, Snapshot,
+ * @import { ConversationRow, Emit, EntryActions, EntryRecord, Env, LogEntry, Range, Snapshot,
  *   StoredRecord, TimelineEffects, Wording } from "./types.js"
  */
 
-const PAGE = 50;
+/** Entries that are stored. */
+const STORED = 50;
 
 /**
  * The state machine of one conversation, without any I/O. Each method is an event at a time `now`; `emit` takes the effects.
@@ -24,22 +28,7 @@ export class Timeline {
   changed = true;
   /** Whether `row()` has changed since it was last stored. */
   dirty = false;
-  /** Whether there may be messages below the log. */
-  #more = true;
-  /** Whether the program shows this conversation. */
-  opened = false;
   log = new Log();
-  /** The page that is being read. @type {Range | undefined} */ #request;
-  /** Calls of `older` that wait for a page. @type {({n: number} & Deferred<{more: boolean}>)[]} */ #older = [];
-  /** Whether entries above the log may have been missed. */
-  #stale = false;
-  /** Whether the first page is to be filled up, when only pushes are known. */
-  #fill = false;
-  /** Time at which a gap is read; until then the missing push may still arrive. */
-  #gatherAt = 0;
-  /** When a page is read by itself, after a failure. */
-  #retry;
-  /** @type {ChatError | undefined} */ #error;
   /** @type {Snapshot | undefined} */ #snapshot;
   #env;
   #actions;
@@ -58,10 +47,12 @@ export class Timeline {
     this.#env = env;
     this.#actions = actions;
     this.#emit = emit;
-    this.#retry = new Retry(env);
+    this.pager = new Pager(this, env, emit);
     this.outbox = new Outbox(this, env, emit);
     this.marks = new Marks(this, env.timing, emit);
     this.signs = new Peer(env.timing, () => this.markChanged());
+    /** Undefined in a direct conversation. */
+    this.group = isGroupId(id) ? new Group(this, env, emit) : undefined;
   }
 
   /** The number up to which the entries are known. A send tells it to the server, which searches for the newest number from there. */
@@ -88,6 +79,11 @@ export class Timeline {
   /** Whether the read mark is that of the server. A conversation without new messages needs none. */
   get marksKnown() {
     return this.marks.known || (this.high !== undefined && this.newest <= 0);
+  }
+
+  /** Whether this user may write, as far as is known. */
+  get isMember() {
+    return this.group?.isMember ?? true;
   }
 
   /** @returns {Snapshot} */
@@ -121,14 +117,14 @@ export class Timeline {
    * @param {number} now
    */
   push(entry, now) {
-    const { seq } = entry;
-    if (!entry.own) this.signs.wrote(now);
+    const { seq, own, sender } = entry;
+    if (!own) this.signs.wrote(sender, now);
     // An entry below the known range is left to the pages of the history.
     if (this.high !== undefined && seq < this.log.low && !this.outbox.waiting(entry)) return;
     this.#add(entry);
     if (this.high === undefined) this.log.addRange(seq, seq);
-    this.#extend();
-    if (this.#hasGap) this.#gatherAt ||= now + this.#env.timing.gather;
+    this.log.extend();
+    this.pager.extended(now);
   }
 
   /**
@@ -139,7 +135,8 @@ export class Timeline {
   ack({ client_message_id: clientId, seq, timestamp, status }, now) {
     const record = this.outbox.byClientId.get(clientId);
     if (!record) return false;
-    this.push(this.outbox.stamped(record, seq, timestamp), now);
+    if (record.event) return this.#groupAck(record, seq, timestamp);
+    this.push(stamped(record, seq, timestamp), now);
     if (record.seq !== seq) return false;
     if (status !== "delivered") return true;
     if (!record.kind) this.outbox.advance(record, "delivered");
@@ -148,11 +145,29 @@ export class Timeline {
   }
 
   /**
+   * A change of the group is stored. Only the history tells what it says: an invitation leaves out who is in the group already.
+   * @param {EntryRecord} record
+   * @param {number} seq
+   * @param {string} [timestamp]
+   */
+  #groupAck(record, seq, timestamp) {
+    if (record.seq === undefined) this.outbox.stored(record, seq, timestamp);
+    this.check();
+    return true;
+  }
+
+  /** Asks for a comparison with the history, because pushes may have been missed. */
+  check() {
+    this.pager.check();
+    this.group?.check();
+  }
+
+  /**
    * The user types.
    * @param {number} now
    */
   typed(now) {
-    if (this.signs.typed(now)) this.#emit("typing", this);
+    if (this.isMember && this.signs.typed(now, this.group?.isSmall)) this.#emit("typing", this);
   }
 
   // Marks.
@@ -183,32 +198,17 @@ export class Timeline {
    * @param {boolean} more whether there are more in its direction
    * @param {number} now
    */
-  page({ after, before }, entries, more, now) {
-    this.#request = this.#error = undefined;
-    this.#gatherAt = 0;
+  page(request, entries, more, now) {
+    const { after, before } = request;
     for (const entry of entries) this.#add(entry);
     const got = entries.findLast(({ own, kind }) => !own && !kind)?.seq ?? 0;
     if (before === undefined) this.marks.raise(0, got);
     const first = after === undefined ? (entries[0]?.seq ?? this.log.low) : after + 1;
     const last = before === undefined ? (entries.at(-1)?.seq ?? first - 1) : before - 1;
     if (first <= last || this.high === undefined) this.log.addRange(first, last);
-    this.#extend();
-    if (after === undefined) this.#olderArrived(first, more);
-    else if (more && entries.length) this.#stale = true;
-    // The history lacks a number that something else has told.
-    if (after !== undefined && !entries.length && this.#hasGap) this.#retry.failed(now, true);
-    else this.#retry.succeeded();
+    this.log.extend();
+    this.pager.arrived(request, entries, first, more, now);
     this.markChanged();
-  }
-
-  /**
-   * @param {number} first
-   * @param {boolean} more
-   */
-  #olderArrived(first, more) {
-    this.#fill = false;
-    if (first === this.log.low) this.#more = more;
-    for (const { resolve } of this.#older.splice(0)) resolve({ more: this.#more });
   }
 
   /**
@@ -218,70 +218,36 @@ export class Timeline {
    * @param {number} now
    */
   pageFailed(request, error, now) {
-    this.#request = undefined;
-    this.#error = error;
+    this.pager.failed(request, error, now);
+    if (error.code === "forbidden") this.group?.refuse();
     this.markChanged();
-    this.rejectOlder(error);
-    if (request.before === undefined) this.#stale = true;
-    this.#retry.failed(now, error.retryable);
-  }
-
-  /** Asks for a comparison with the history, because pushes may have been missed. */
-  check() {
-    this.#stale = true;
-    this.#retry.at = 0;
-  }
-
-  /** The program shows the conversation from now on. */
-  open() {
-    if (this.opened) return;
-    this.opened = this.#fill = true;
-    this.check();
-  }
-
-  /**
-   * Asks for `n` older messages.
-   * @param {number} n
-   * @returns {Promise<{more: boolean}>}
-   */
-  older(n) {
-    if (!this.#more) return Promise.resolve({ more: false });
-    /** @type {Deferred<{more: boolean}>} */
-    const done = deferred();
-    this.#older.push({ n: Math.max(1, Math.min(1_000, Math.trunc(n) || PAGE)), ...done });
-    return done.promise;
   }
 
   /** Returns what is stored of the conversation, for the next start of the program. @returns {ConversationRow} */
   row() {
     const { id, peer } = this;
     const { own, row: listed } = this.marks;
-    return { id, peer, read: own.read, high: this.high, entries: this.log.newestTexts(PAGE), listed, changed: true };
+    const { title, members } = this.group ?? {};
+    return { id, peer, title, members, read: own.read, high: this.high, entries: this.log.newestShown(STORED), listed, changed: true };
   }
 
   /**
    * Takes over what an earlier program has stored.
    * @param {ConversationRow} row
    */
-  restore({ read, high, entries, listed, changed }) {
+  restore({ read, high, entries, listed, changed, title, members }) {
     this.marks.raise(read);
     // The entries of a program that knew no changes may be out of date: they are read again.
     if (changed) {
       for (const entry of entries) this.#add({ editedSeq: 0, deletedSeq: 0, ...entry, own: entry.sender === this.#env.user });
       if (high !== undefined) this.log.addRange(entries[0]?.seq ?? high + 1, high);
-      this.#extend();
+      this.log.extend();
     }
     if (listed) this.marks.restore(listed);
+    if (this.group && title !== undefined) this.group.title = title;
+    if (members) this.group?.take(members, Number(high));
     this.dirty = false;
     this.markChanged();
-  }
-
-  /**
-   * Rejects all calls of `older` that wait.
-   * @param {ChatError} error
-   */
-  rejectOlder(error) {
-    for (const { reject } of this.#older.splice(0)) reject(error);
   }
 
   /**
@@ -292,64 +258,37 @@ export class Timeline {
    * @param {boolean} reachable whether the history can be requested
    */
   pump(now, connection, pace, reachable) {
-    const marksAt = pace ? this.marks.pump(now, connection, pace) : Infinity;
-    return Math.min(this.signs.pump(now), marksAt, this.outbox.pump(now, connection), reachable ? this.#pumpLog(now) : Infinity);
+    const marksAt = pace && this.isMember ? this.marks.pump(now, connection, pace) : Infinity;
+    const readAt = reachable ? Math.min(this.pager.pump(now), this.group?.pump(now) ?? Infinity) : Infinity;
+    return Math.min(this.signs.pump(now), marksAt, this.outbox.pump(now, connection), readAt);
   }
 
-  /** @param {number} now */
-  #pumpLog(now) {
-    if (this.#request) return Infinity;
-    const [request, at] = this.#nextRequest();
-    if (!request || at > now) return at;
-    if (request.before === undefined) this.#stale = false;
-    this.#request = request;
-    this.#emit("read", this, request);
-    this.markChanged();
-    return Infinity;
-  }
-
-  /** Returns the page that is to be read next, and the time. @returns {[Range | undefined, number]} */
-  #nextRequest() {
-    const [older] = this.#older;
-    const { low, high, texts } = this.log;
-    if (high === undefined) {
-      return older || (this.#stale && this.opened) ? [{ limit: older?.n ?? PAGE }, this.#retry.at] : [undefined, Infinity];
-    }
-    const fill = this.#fill && this.#more && texts.length < PAGE;
-    if (older || fill) return [{ before: low, limit: older?.n ?? PAGE }, older ? 0 : this.#retry.at];
-    const at = this.#stale ? this.#retry.at : this.#hasGap ? Math.max(this.#retry.at, this.#gatherAt) : Infinity;
-    return [{ after: high, limit: 1_000 }, at];
-  }
-
-  get #hasGap() {
+  /** Whether entries between the log and the highest number are missing. */
+  get hasGap() {
     return this.high !== undefined && this.newest > this.high;
-  }
-
-  #extend() {
-    this.log.extend();
-    if (!this.#hasGap) this.#gatherAt = 0;
   }
 
   /** @param {LogEntry} entry */
   #add(entry) {
-    const { seq, kind, timestamp, target } = entry;
-    if (!kind && this.log.get(seq)) return this.#reword(seq, entry);
+    const { seq, kind, timestamp, target, event } = entry;
+    if ((!kind || event) && this.log.get(seq)) return this.#reword(seq, entry);
     const sent = this.outbox.waiting(entry);
     if (sent) this.outbox.stored(sent, seq, timestamp);
-    if (!kind) return this.#insert(entry, /** @type {StoredRecord | undefined} */ (sent));
+    if (!kind || event) return this.#insert(entry, /** @type {StoredRecord | undefined} */ (event ? undefined : sent));
     this.log.note(seq);
     if (target !== undefined) this.#reword(target, entry);
     this.marksChanged();
   }
 
   /**
-   * @param {LogEntry} entry a text that is not in the log
+   * @param {LogEntry} entry a text or an event that is not in the log
    * @param {StoredRecord} [sent] our message that it is
    */
   #insert(entry, sent) {
     const record = sent ?? this.outbox.fromElsewhere(entry);
     this.outbox.advance(record, this.marks.stateOf(record));
     this.log.insert(record);
+    if (record.event) this.group?.apply(record.seq, record.event);
     this.marksChanged();
   }
 
@@ -372,21 +311,28 @@ export class Timeline {
 
   /** @returns {Snapshot} */
   #build() {
-    const { id, peer, newest, marksKnown, signs, marks } = this;
-    const { low, high, texts } = this.log;
+    const { id, peer, newest, marksKnown, signs, marks, group, pager } = this;
+    const { low, high, shown, texts } = this.log;
     const { read } = marks.own;
+    // What was written before the user joined counts as read.
+    const joined = group?.joined ?? 0;
     return Object.freeze({
       id, peer, newest, read, marksKnown,
-      unread: marks.unread(texts, low, Number(high)),
-      firstUnread: texts.find(({ own, seq, deletedSeq }) => !own && seq > read && !deletedSeq)?.seq,
+      isGroup: group !== undefined,
+      title: group ? group.title : peer,
+      members: group?.members,
+      role: group?.role,
+      isMember: this.isMember,
+      unread: marks.unread(texts, low, Number(high), joined),
+      firstUnread: texts.find(({ own, seq, deletedSeq }) => !own && seq > Math.max(read, joined) && !deletedSeq)?.seq,
       readByPeer: marks.peer.read,
       deliveredToPeer: marks.peer.delivered,
       presence: signs.presence,
-      more: this.#more,
-      entries: Object.freeze([...texts, ...this.outbox.messages].map((record) => this.entry(record))),
-      loading: this.#request !== undefined && this.#request.after === undefined,
-      typing: Object.freeze(signs.typing ? [peer] : []),
-      error: this.#error,
+      more: pager.more,
+      entries: Object.freeze([...shown, ...this.outbox.messages].map((record) => this.entry(record))),
+      loading: pager.loading,
+      typing: signs.typing,
+      error: pager.error,
     });
   }
 

@@ -16,9 +16,27 @@
  * @property {string} [timestamp] when the server stored it
  * @property {EntryState} state
  * @property {import("./error.js").ChatError} [error] why it has failed
+ * @property {GroupEvent} [event] what has changed the group, if it is no message
  * @property {Promise<Entry>} [done] of a message sent here: resolves when it is stored, rejects when it has failed
  * @property {() => void} retry queues a failed message again, at the end
  * @property {() => void} discard removes a failed or queued message
+ *
+ * @typedef {object} GroupEvent What an entry changes in a group. Frozen. The program puts it into words.
+ * @property {"create" | "join" | "leave" | "rename" | "role"} kind
+ * @property {readonly string[]} users who join or leave, or get a role; the first one of a new group has created it
+ * @property {string} [title] the new one
+ * @property {"owner" | "member"} [role] the new one
+ * @property {string} [newOwner] who is an owner from now on, because the last one has left
+ * @property {"joined" | "all"} [history] in a request to create a group
+ *
+ * @typedef {object} Member Frozen.
+ * @property {string} id
+ * @property {"owner" | "member"} role
+ *
+ * @typedef {object} NewGroup
+ * @property {string} title 1 to 256 bytes
+ * @property {Iterable<string>} users the other members
+ * @property {"joined" | "all"} [history] what members may read of the time before they join; default: nothing
  *
  * @typedef {object} Change
  * @property {"edit" | "delete"} kind
@@ -30,7 +48,12 @@
  *
  * @typedef {object} Snapshot A conversation as it is shown. Frozen.
  * @property {string} id
- * @property {string} peer
+ * @property {string} peer "" of a group
+ * @property {boolean} isGroup
+ * @property {string} title of the group, or the peer; "" while it is not known
+ * @property {readonly Member[]} [members] of the group, the longest first; undefined until they are known
+ * @property {"owner" | "member"} [role] of this user in the group
+ * @property {boolean} isMember false of a group in which this user is no more, as far as is known: it can be read, but not written
  * @property {readonly Entry[]} entries first those with a number, in its order; then the others, in the order of sending
  * @property {boolean} more whether there may be older messages
  * @property {boolean} loading whether a page is being read
@@ -39,8 +62,8 @@
  * @property {number} unread number of messages of the peer after `read`; 100: or more
  * @property {number} [firstUnread] number of the first message of the peer after `read`, of those in `entries`
  * @property {boolean} marksKnown whether `read` and `unread` are the server's, or it has none; false until the list was read
- * @property {number} readByPeer the number up to which the peer has read, as far as the server tells
- * @property {number} deliveredToPeer the number up to which the peer has got the messages
+ * @property {number} readByPeer the number up to which the peer has read, as far as the server tells; in a group, one of the others
+ * @property {number} deliveredToPeer the number up to which the peer has got the messages; in a group, one of the others
  * @property {Presence} [presence] of the peer, if the server tells it
  * @property {readonly string[]} typing the users who type now, this one left out
  * @property {import("./error.js").ChatError} [error] why the history cannot be read now
@@ -49,15 +72,17 @@
  * @property {boolean} online
  * @property {string} [lastSeen] time at which the user was online, to the minute, hour or day
  *
- * @typedef {Pick<Entry, "key" | "seq" | "sender" | "own" | "text" | "deleted" | "timestamp" | "state">} Preview An entry, or its first 200 characters.
+ * @typedef {Pick<Entry, "key" | "seq" | "sender" | "own" | "text" | "deleted" | "timestamp" | "state" | "event">} Preview An entry, or its first 200 characters.
  *
  * @typedef {object} ConversationSummary Frozen.
  * @property {string} id
- * @property {string} peer
+ * @property {string} peer "" of a group
+ * @property {boolean} isGroup
+ * @property {string} title of the group, or the peer
  * @property {number} unread 0 to 100; 100: or more
  * @property {number} newest the highest number
- * @property {Preview | null} last the newest message that is not deleted
- * @property {boolean} typing whether the peer types now
+ * @property {Preview | null} last the newest message that is not deleted, or the newest entry
+ * @property {boolean} typing whether somebody types now
  * @property {Presence} [presence] of the peer, if the server tells it
  *
  * @typedef {object} ConversationList Frozen.
@@ -115,10 +140,9 @@
  *
  * @typedef {object} OutboxRow A message or a change that is not acknowledged yet.
  * @property {string} clientId
- * @property {string} [peer] of a message
- * @property {{kind: "edit" | "delete", target: number | string, peer: string}} [change] apart from `peer`, so that a program that knows no changes does not send one as a message
- * @property {"edit" | "delete"} [kind]
- * @property {number | string} [target] the number of the message that is changed, or the client id of one that has none yet
+ * @property {string} [peer] of a message to a user
+ * @property {{kind: ChangeKind, target: number | string, peer: string}} [change] apart from `peer`, so that a program that knows no changes does not send one as a message
+ * @property {{id: string, kind?: ChangeKind, target?: number | string, event?: GroupEvent}} [group] of a group, apart from `peer` for the same reason; "": one that is being created
  * @property {string} text
  * @property {number} order place in the order of sending
  * @property {number} created on the clock of `now`
@@ -126,18 +150,34 @@
  * @property {boolean} [saved]
  * @property {{code: string, message: string}} [error]
  *
+ * @typedef {object} OutgoingMessage A message or a change that is to be sent.
+ * @property {string} clientId
+ * @property {ChangeKind} [kind]
+ * @property {number | string} [target] the number of the message that is changed, or the client id of one that has none yet
+ * @property {GroupEvent} [event]
+ * @property {string} text
+ * @property {number} order place in the order of sending
+ * @property {number} created on the clock of `now`
+ * @property {boolean} saved
+ * @property {boolean} [attempted]
+ *
+ * @typedef {"edit" | "delete" | "event"} ChangeKind Kind of an entry that the user makes, if it is no text.
+ *
  * @typedef {object} ConversationRow What is stored of a conversation: the read mark and the newest page.
  * @property {string} id
- * @property {string} peer
+ * @property {string} peer "" of a group
+ * @property {string} [title] of a group
+ * @property {readonly Member[]} [members] of a group
  * @property {number} read
  * @property {number} [high]
- * @property {{seq: number, clientId?: string, sender: string, text: string, timestamp?: string, editedSeq?: number, deletedSeq?: number}[]} entries
+ * @property {{seq: number, clientId?: string, sender: string, text: string, timestamp?: string, editedSeq?: number, deletedSeq?: number, event?: GroupEvent}[]} entries
  * @property {boolean} [changed] whether the changes up to `high` are made in `entries`; a program that knew none has left it out
  * @property {ListRow} [listed]
  *
  * @typedef {object} ListRow A row of the server's list.
  * @property {string} id
- * @property {string} peer
+ * @property {string} peer "" of a group
+ * @property {string} [title] of a group
  * @property {number} newest number of an entry of any kind
  * @property {string} [timestamp] of the newest message
  * @property {{seq: number, sender: string, own: boolean, text: string, timestamp?: string, deleted: boolean}} [preview]
@@ -147,10 +187,10 @@
  * @property {number} peerRead
  * @property {number} peerDelivered
  *
- * @typedef {{rows: ListRow[], count: number, next?: string}} ListPage `count`: of the rows, also of those that are not known here; `next`: where the next page begins
+ * @typedef {{rows: ListRow[], count: number, next?: string}} ListPage `count`: of the conversations of two users; `next`: where the next page begins
  * @typedef {{before?: string, limit: number}} ListRange
  *
- * @typedef {object} Message A message of the log.
+ * @typedef {object} Message A message of the log, or what has changed the group.
  * @property {number} seq
  * @property {string} [clientId]
  * @property {string} sender
@@ -158,9 +198,10 @@
  * @property {string} text
  * @property {boolean} edited
  * @property {boolean} deleted
+ * @property {GroupEvent} [event]
  * @property {string} [timestamp]
  *
- * @typedef {"edit" | "delete" | "other"} EntryKind Kind of an entry that is no text.
+ * @typedef {ChangeKind | "other"} EntryKind Kind of an entry that is no text.
  *
  * @typedef {object} Wording The text of a message, from one of its versions on.
  * @property {string} text
@@ -171,6 +212,7 @@
  * @property {number} seq
  * @property {EntryKind} [kind] not of a text
  * @property {number} [target] number of the text that an edit or a delete is about
+ * @property {GroupEvent} [event]
  * @property {string} [clientId]
  * @property {string} sender
  * @property {boolean} own
@@ -187,8 +229,9 @@
  * @property {string} text
  * @property {number} editedSeq
  * @property {number} deletedSeq
- * @property {"edit" | "delete"} [kind] of a change
- * @property {number | string} [target] of a change
+ * @property {ChangeKind} [kind] of a change
+ * @property {number | string} [target] of a change of a message
+ * @property {GroupEvent} [event] of a change of a group
  * @property {boolean} [attempted] whether the server may have it
  * @property {string} [timestamp]
  * @property {EntryState} state
@@ -197,7 +240,7 @@
  * @property {number} created
  * @property {boolean} saved whether the storage has it
  * @property {number} expires time at which it fails if it is not sent
- * @property {Deferred<Entry | undefined>} [done]
+ * @property {Deferred<any>} [done]
  * @property {Entry} [view] the public entry, until something changes
  *
  * @typedef {EntryRecord & {seq: number}} StoredRecord A record of the log.
@@ -221,6 +264,7 @@
  * @property {() => void} probe pings the connection, because an ack is late
  * @property {(connection: number) => void} checkDrained an ack has arrived on it, or is not awaited any more
  * @property {(timeline: Timeline, request: Range) => void} read reads a page of the history
+ * @property {(timeline: Timeline, high: number) => void} readMembers reads the members of a group; the entries up to `high` are known
  *
  * @typedef {object} Connection
  * @property {number} id

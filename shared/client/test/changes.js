@@ -17,8 +17,9 @@ export function problemOfChange(log, sender, { seq, action, message }) {
 /** Returns the fields of the entry of a change. */
 export const changeOf = ({ action, seq, message = "" }) => (action === "editMessage" ? { kind: "edit", target_seq: seq, message } : { kind: "delete", target_seq: seq, message: "" });
 
-/** Gives the target of a change, which is in the log, its new wording. */
+/** Gives the target of an entry that is a change, which is in the log, its new wording. */
 export function makeChange(log, change) {
+  if (change.target_seq === undefined) return;
   const target = textsOf(log).find(({ seq }) => seq === change.target_seq);
   if (target.deleted_seq) return void (change.message = "");
   if (change.kind === "edit") return void (change.seq > (target.edited_seq ?? 0) && Object.assign(target, { message: change.message, edited_seq: change.seq }));

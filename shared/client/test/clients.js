@@ -5,6 +5,7 @@ import { test } from "node:test";
 
 import { Chat, indexedDbStorage } from "../src/index.js";
 import { shown, shownOf, textsOf } from "./changes.js";
+import { eventsIn, isGroup } from "./groups.js";
 import { memoryStorage } from "./memory.js";
 import { conversationId, startServer, until } from "./server.js";
 import { Databases, Locks, Tab } from "./stand-ins.js";
@@ -108,7 +109,7 @@ export class Client {
     this.chat.onState((state) => this.states.push(state));
   }
 
-  /** Opens the conversation with `peer`. */
+  /** Opens the conversation with `peer`, or a group by its id. */
   with(peer) {
     if (!this.views.has(peer)) this.views.set(peer, new View(this, peer));
     return this.views.get(peer);
@@ -128,7 +129,7 @@ export class View {
   snapshots = [];
 
   constructor(client, peer) {
-    Object.assign(this, { client, peer, conversation: client.chat.with(peer) });
+    Object.assign(this, { client, peer, conversation: isGroup(peer) ? client.chat.conversation(peer) : client.chat.with(peer) });
     this.stop = this.conversation.onChange((snapshot) => {
       try {
         this.#check(snapshot, this.snapshots.at(-1));
@@ -148,7 +149,11 @@ export class View {
   }
 
   get texts() {
-    return this.entries.map(({ text }) => text);
+    return this.entries.filter(({ event }) => !event).map(({ text }) => text);
+  }
+
+  get events() {
+    return eventsIn(this.entries);
   }
 
   /** Returns the newest entry with a text. */

@@ -1,12 +1,15 @@
 // What a stand-in server has beside the log: marks, the list of conversations, presence and settings.
 
 import { textsOf } from "./changes.js";
+import { isGroup, isMemberOf, joinedSeq, readableBy, respondMembers, rowOfGroup } from "./groups.js";
 
 export class Features {
   /** Whether the server has them. An older one responds with 404, and with an error to a mark. */
   modern = true;
   /** Whether the server has edits and deletes, and the history by conversation. */
   changes = true;
+  /** Whether the server has groups. */
+  groups = true;
   /** Users who are online. */
   here = new Set();
   /** Users of whom nothing is told. */
@@ -42,21 +45,23 @@ export class Features {
   }
 
   /** Returns the number of unread messages of a user. */
-  unread(id, user, log, { read } = this.marks(id, user)) {
+  unread(id, user, log) {
+    const read = Math.max(this.marks(id, user).read, isGroup(id) ? joinedSeq(log, user) : 0);
     return Math.min(100, textsOf(log).filter((entry) => entry.sender_id !== user && entry.seq > read && entry.seq > 0 && !entry.deleted_seq).length);
   }
 
   /** Returns the row of a conversation in the list of a user. */
-  row(id, user, peer, log) {
+  row(id, user, peer, whole) {
+    const log = isGroup(id) ? readableBy(whole, user) : whole;
     const text = textsOf(log).findLast((entry) => !entry.deleted_seq);
     const { seq, sender_id, message, timestamp } = text ?? log.at(-1);
     const theirs = this.marks(id, peer);
-    const receipts = this.settings(user).receipts && this.settings(peer).receipts;
+    const receipts = !isGroup(id) && this.settings(user).receipts && this.settings(peer).receipts;
     return {
-      conversation_id: id, peer_id: peer, newest_seq: text?.seq ?? 0, timestamp: log.at(-1).timestamp,
+      conversation_id: id, ...(isGroup(id) ? rowOfGroup(whole, user) : { peer_id: peer }), newest_seq: text?.seq ?? 0, timestamp: log.at(-1).timestamp,
       ...(this.changes && { newest_entry_seq: log.at(-1).seq }),
       preview: { seq, sender_id, message: message.slice(0, 200), timestamp },
-      unread: this.unread(id, user, log), ...this.marks(id, user),
+      unread: this.unread(id, user, whole), ...this.marks(id, user),
       ...(receipts && { peer_read: theirs.read, peer_delivered: theirs.delivered }),
     };
   }
@@ -70,19 +75,23 @@ export class Features {
     const query = Object.fromEntries(url.searchParams);
     const of = url.searchParams.getAll("of");
     this.requests.push({ name, user, query, of, at });
-    if (!this.modern) return { status: 404, items: { title: "Not Found" } };
+    if (!this.modern || (name === "members" && !this.groups)) return { status: 404, items: { title: "Not Found" } };
+    if (name === "members") return respondMembers(logs.find(([id]) => id === query.conversation_id)?.[2] ?? [], user);
     if (name === "conversations") return this.#list(user, query, logs);
     if (name === "presence") return { status: 200, items: of.map((peer) => this.#presence(peer)) };
     if (init.method === "PUT") Object.assign(this.settings(user), JSON.parse(init.body));
     return { status: 200, items: this.settings(user) };
   }
 
-  #list(user, { limit = 50, before = 0 }, logs) {
-    const rows = logs.filter(([, , log]) => log.length).map(([id, peer, log]) => this.row(id, user, peer, log));
-    rows.sort((a, b) => b.timestamp.localeCompare(a.timestamp));
+  #list(user, { limit = 50, before = 0, groups }, logs) {
+    const rows = logs.filter(([id, , log]) => log.length && !isGroup(id)).map(([id, peer, log]) => this.row(id, user, peer, log));
+    const direct = rows.sort((a, b) => b.timestamp.localeCompare(a.timestamp));
     const end = Number(before) + Number(limit);
     const link = `<?user=${encodeURIComponent(user)}&limit=${limit}&before=${end}>; rel="next"`;
-    return { status: 200, items: rows.slice(Number(before), end), link: end < rows.length ? link : undefined };
+    // The first page has all groups.
+    const listed = this.groups && groups === "true" && !before ? logs.filter(([id, , log]) => isGroup(id) && isMemberOf(log, user)) : [];
+    const items = [...listed.map(([id, , log]) => this.row(id, user, undefined, log)), ...direct.slice(Number(before), end)];
+    return { status: 200, items, link: end < direct.length ? link : undefined };
   }
 
   #presence(user) {

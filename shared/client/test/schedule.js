@@ -5,7 +5,9 @@ import { isMainThread, workerData } from "node:worker_threads";
 
 import { makeChange, shown, shownOf, textsOf } from "./changes.js";
 import { chatIn, MINUTE, settled, Watcher } from "./chats.js";
+import { isGroup } from "./groups.js";
 import { memoryStorage } from "./memory.js";
+import { checkGroup, createdBy, Group } from "./schedule-group.js";
 import { World } from "./world.js";
 
 const FAULTS = ["refuse", "losePush", "doublePush", "rateLimit", "unavailable", "cutBefore", "cutAfter", "loseAck", "throttle", "crash", "echoPush", "networkError", "serverError", "nonsense", "expire", "halfChange"];
@@ -36,18 +38,23 @@ export async function schedule(seed) {
   world.latency = [1, pick([10, 200, 3_000])];
   world.features.modern = random() < 0.8;
   world.features.changes = world.features.modern && random() < 0.9;
-  const peers = ["ann", "bob"];
+  world.features.groups = world.features.changes && random() < 0.9;
+  const direct = ["ann", "bob"];
+  const group = world.features.groups ? new Group(world, pick) : undefined;
+  const peers = group ? [...direct, group.id] : direct;
   // The conversation with the last one is never opened.
   const everybody = [...peers, "cat"];
+  const others = [...direct, "cat"];
   const old = Math.floor(random() * 80);
-  for (const peer of everybody) {
+  for (const peer of others) {
     const log = world.log(peer);
     for (let i = 0; i < old; i++) log.push({ sender_id: pick([peer, "me"]), receiver_id: "", message: `old ${i}`, timestamp: "", seq: i - old + 1 + 20 });
     for (const m of log) m.receiver_id = m.sender_id === "me" ? peer : "me";
   }
   const storage = memoryStorage();
   let chat = chatIn(world, { storage });
-  let watchers = peers.map((peer) => new Watcher(chat.with(peer)));
+  const conversation = (peer) => (isGroup(peer) ? chat.conversation(peer) : chat.with(peer));
+  let watchers = peers.map((peer) => new Watcher(conversation(peer)));
   /** Client ids of what was sent, in order. */
   const sent = peers.map(() => []);
   /** Keys of messages that were edited. */
@@ -65,40 +72,53 @@ export async function schedule(seed) {
     assert.equal(world.window.listeners + world.document.listeners, 0);
     chat = chatIn(world, { storage });
     const removed = watchers.map((watcher) => watcher.removed);
-    watchers = peers.map((peer) => new Watcher(chat.with(peer)));
+    watchers = peers.map((peer) => new Watcher(conversation(peer)));
     watchers.forEach((watcher, i) => (watcher.removed = removed[i]));
     chat.connect();
     await world.advance(0);
   };
   const someChange = () => (random() < 0.6 ? { action: "editMessage", message: text() } : { action: "deleteMessage" });
   const someMarks = () => ({ read: Math.floor(random() * 40), delivered: Math.floor(random() * 50) });
+  /** Changes of groups that the user has asked for. */
+  const requests = [];
+  let created = 0;
+  const onlyRejected = (error) => assert.equal(error.name, "ChatError", error.stack);
   const actions = {
     send() {
       const i = Math.floor(random() * peers.length);
-      sent[i].push(chat.with(peers[i]).send(text()).clientId);
+      sent[i].push(conversation(peers[i]).send(text()).clientId);
     },
     edit() {
       const i = Math.floor(random() * peers.length);
       const entry = pick(watchers[i].last.entries.slice(-8).filter(({ own }) => own));
       if (!entry) return;
       edited.add(entry.key);
-      chat.with(peers[i]).edit(entry, text());
+      conversation(peers[i]).edit(entry, text());
     },
     remove() {
       const i = Math.floor(random() * peers.length);
       const entry = pick(watchers[i].last.entries.slice(-8).filter(({ own }) => own));
       if (!entry) return;
       if (entry.seq === undefined) watchers[i].removed.add(entry.key);
-      chat.with(peers[i]).remove(entry);
+      conversation(peers[i]).remove(entry);
     },
     // The peer, and another device of the user, change messages.
     changeElsewhere() {
       const peer = pick(everybody);
+      if (isGroup(peer)) return group.changeText(someChange());
       const user = random() < 0.7 ? peer : "me";
       const target = pick(textsOf(world.log(peer)).slice(-20).filter((entry) => entry.sender_id === user));
       if (target && world.features.changes) world.change(peer, user, { ...someChange(), seq: target.seq });
     },
-    write: () => world.write(pick(everybody), `from peer ${count++}`),
+    write() {
+      const peer = pick(everybody);
+      if (isGroup(peer)) group.write(`from a member ${count++}`);
+      else world.write(peer, `from peer ${count++}`);
+    },
+    changeGroup: () => group?.change(),
+    // The user changes the group, or creates another one.
+    changeOwn: () => group && void requests.push(group.request(chat.conversation(group.id)).catch(onlyRejected)),
+    create: () => void requests.push(chat.createGroup({ title: `group ${created++}`, users: ["ann", "bob"] }).catch(onlyRejected)),
     pass: () => world.advance(random() * pick([20, 500, 15_000, 10 * MINUTE])),
     cut: () => pick(world.open)?.end(pick([1001, 1006, 1011, 1012])),
     wake: () => world.wake(),
@@ -108,17 +128,17 @@ export async function schedule(seed) {
       await world.advance(random() * 30_000);
       world.window.dispatchEvent(new Event("online"));
     },
-    older: () => void chat.with(pick(peers)).older(1 + Math.floor(random() * 60)).catch(() => {}),
-    read: () => chat.with(pick(everybody)).markRead(),
+    older: () => void conversation(pick(peers)).older(1 + Math.floor(random() * 60)).catch(() => {}),
+    read: () => conversation(pick(everybody)).markRead(),
     readSome() {
-      const { entries } = chat.with(pick(peers)).snapshot;
-      chat.with(pick(peers)).markRead(pick(entries)?.seq);
+      const { entries } = conversation(pick(peers)).snapshot;
+      conversation(pick(peers)).markRead(pick(entries)?.seq);
     },
     // Another device of the user, and the peer, mark and get messages.
     readElsewhere: () => world.features.modern && world.mark(pick(everybody), "me", someMarks()),
     peerMarks() {
       const peer = pick(everybody);
-      if (world.features.modern) world.mark(peer, peer, someMarks());
+      if (world.features.modern) world.mark(peer, isGroup(peer) ? "bob" : peer, someMarks());
     },
     connect: () => chat.connect(),
     handOver: () => world.advance(116 * MINUTE),
@@ -135,7 +155,7 @@ export async function schedule(seed) {
     retryChanges: () => watchers.forEach(({ last }) => last.entries.forEach(({ change }) => change?.state === "failed" && change.retry())),
     restart,
   };
-  const often = ["send", "send", "send", "send", "write", "write", "edit", "remove", "changeElsewhere", "pass", "pass", "pass", "cut", "peerMarks"];
+  const often = ["send", "send", "send", "send", "write", "write", "edit", "remove", "changeElsewhere", "changeGroup", "pass", "pass", "pass", "cut", "peerMarks"];
   const rare = Object.keys(actions);
   for (let i = 0; i < 30; i++) {
     await actions[random() < 0.75 ? pick(often) : pick(rare)]();
@@ -151,8 +171,10 @@ export async function schedule(seed) {
   await world.advance(3 * MINUTE);
   assert.equal(chat.state.state, "online");
   if (world.features.modern) checkMarks(world, "cat", chat.with("cat").snapshot);
+  const groups = createdBy(world, "me");
+  assert.equal(groups.length, world.features.groups ? created : 0, "each call creates one group");
   for (const [i, peer] of peers.entries()) {
-    while ((await settled(world, chat.with(peer).older(50))).more);
+    while ((await settled(world, conversation(peer).older(50))).more);
     await world.advance(10);
     const log = world.log(peer);
     // As the operator does with changes whose process has died, which the entries show already.
@@ -162,21 +184,23 @@ export async function schedule(seed) {
     const stored = last.entries.filter((e) => e.seq !== undefined);
     const failed = last.entries.filter((e) => e.seq === undefined);
     // An older server shows its history without numbers of other kinds, but has none either.
-    assert.deepEqual(stored.map(shown), textsOf(log).map(shownOf), `${peer}: shown and log`);
+    if (isGroup(peer)) checkGroup(world, peer, last);
+    else assert.deepEqual(stored.map(shown), textsOf(log).map(shownOf), `${peer}: shown and log`);
     const inLog = textsOf(log).flatMap((m) => m.client_message_id ?? []);
     assert.deepEqual(inLog, sent[i].filter((id) => inLog.includes(id)), `${peer}: order of sending`);
     const lost = sent[i].filter((id) => !inLog.includes(id) && !failed.some((e) => e.clientId === id) && !watchers[i].removed.has(`m:${id}`));
     assert.deepEqual(lost, [], `${peer}: lost`);
     // One that has failed and is edited stays failed until it is retried.
-    for (const { text, state, key } of failed) assert.ok(state === "failed" && (text.startsWith("fatal") || edited.has(key)), `${text} is ${state}`);
+    const isRefused = ({ error }) => isGroup(peer) && error?.code === "forbidden";
+    for (const entry of failed) assert.ok(entry.state === "failed" && (entry.text.startsWith("fatal") || edited.has(entry.key) || isRefused(entry)), `${peer}: ${entry.text} is ${entry.state}, ${entry.error}`);
     const ids = log.flatMap((m) => m.client_message_id ?? []);
     assert.equal(new Set(ids).size, ids.length, "nothing is stored twice");
     for (const { change } of stored) {
       if (!change) continue;
       assert.equal(change.state, "failed", `${peer}: a change is neither stored nor failed`);
-      assert.ok(change.text.startsWith("fatal") || !world.features.changes, `${peer}: ${change.kind} failed: ${change.error}`);
+      assert.ok(change.text.startsWith("fatal") || !world.features.changes || isRefused(change), `${peer}: ${change.kind} failed: ${change.error}`);
     }
-    checkMarks(world, peer, last);
+    if (!isGroup(peer)) checkMarks(world, peer, last);
     for (const entry of last.entries.filter((e) => e.done))
       assert.equal(await entry.done.then(() => "stored", () => "failed"), entry.seq === undefined ? "failed" : "stored");
   }

@@ -10,6 +10,7 @@ import { setTimeout as after } from "node:timers/promises";
 
 import { changeOf, makeChange, oldForm, problemOfChange, textsOf } from "./changes.js";
 import { Features } from "./features.js";
+import { changesGroup, eventOf, groupId, isGroup, isMemberOf, problemInGroup, readableBy, recipientsOf } from "./groups.js";
 
 const { WebSocketServer } = createRequire(import.meta.url)("ws");
 
@@ -121,9 +122,9 @@ export class ChatServer {
     await closed;
   }
 
-  /** Returns the entries of a conversation, oldest first. */
+  /** Returns the entries of the conversation of two users, or of a group by its id, oldest first. */
   log(one, other) {
-    const id = conversationId(one, other);
+    const id = isGroup(other) ? other : conversationId(one, other);
     if (!this.logs.has(id)) this.logs.set(id, []);
     return this.logs.get(id);
   }
@@ -156,6 +157,16 @@ export class ChatServer {
     const problem = problemOfChange(this.log(sender, receiver), sender, frame);
     if (problem) throw new Error(problem);
     const entry = this.#insert(sender, frame);
+    if (push) this.#push(entry);
+    return entry;
+  }
+
+  /** Does what a frame of a user asks for in a group, which `createGroup` creates, and pushes that unless `push` is false. Returns the entry. */
+  act(user, frame, { push = true } = {}) {
+    const id = frame.conversation_id ?? groupId(user, frame.title);
+    const problem = problemInGroup(this.log(user, id), user, frame);
+    if (problem) throw new Error(problem);
+    const entry = this.#insert(user, { message: "", ...frame, receiver_id: id });
     if (push) this.#push(entry);
     return entry;
   }
@@ -254,14 +265,19 @@ export class ChatServer {
     if (fault.gatewayError) return this.#send(connection, gatewayError(fault.gatewayError));
     if (frame?.action === "ping") return this.#send(connection, fault.response ?? { type: "pong", timestamp: new Date().toISOString() });
     if (frame?.action === "typing") return;
-    if (frame?.action === "mark" && this.features.modern) return this.mark(user, frame.receiver_id, frame, connection);
+    if (frame?.action === "mark" && this.features.modern) return this.mark(user, targetOf(frame, user), frame, connection);
     await this.#store(connection, frame, fault);
   }
 
   /** Raises marks of a user, and pushes the receipt to both users, but not to the connection that it came from. */
   mark(user, peer, marks, origin) {
-    const receipt = this.features.raise(conversationId(user, peer), user, this.log(user, peer), marks);
+    if (isGroup(peer) && !isMemberOf(this.log(user, peer), user)) return;
+    const receipt = this.features.raise(isGroup(peer) ? peer : conversationId(user, peer), user, this.log(user, peer), marks);
     if (!receipt) return;
+    if (isGroup(peer)) {
+      const told = (connection) => connection !== origin && isMemberOf(this.log(user, peer), connection.user);
+      return this.connections.filter(told).forEach((connection) => this.#send(connection, receipt));
+    }
     const shown = this.features.settings(user).receipts && this.features.settings(peer).receipts;
     for (const connection of this.connections) {
       if (connection !== origin && (connection.user === user || (connection.user === peer && shown))) this.#send(connection, receipt);
@@ -271,11 +287,13 @@ export class ChatServer {
   async #store(connection, frame, fault) {
     const { user } = connection;
     const isChange = this.features.changes && CHANGES.includes(frame?.action);
-    const log = this.log(user, frame?.receiver_id ?? "");
+    const target = targetOf(frame, user);
+    const inGroup = this.features.groups && isGroup(target);
+    const log = this.log(user, target);
     const before = log.find((entry) => entry.sender_id === user && entry.client_message_id && entry.client_message_id === frame.client_message_id);
-    const problem = isChange ? !before && problemOfChange(log, user, frame) : problemOf(frame);
+    const problem = inGroup ? !before && problemInGroup(log, user, frame) : isChange ? !before && problemOfChange(log, user, frame) : problemOf(frame);
     if (problem) return this.#error(connection, { code: problem, retryable: false }, frame);
-    const entry = before ?? this.#insert(user, frame);
+    const entry = before ?? this.#insert(user, { message: "", ...frame, receiver_id: target });
     if (fault.pushFirst) this.#send(connection, pushOf(entry));
     const delivered = this.#push(entry, connection);
     if (fault.cut === "after") return connection.ws.terminate();
@@ -297,6 +315,7 @@ export class ChatServer {
   #insert(sender, frame) {
     const log = this.log(sender, frame.receiver_id);
     const entry = this.#entry(sender, frame, Math.max(0, log.at(-1)?.seq ?? 0) + 1);
+    if (changesGroup(frame.action)) Object.assign(entry, eventOf(log, sender, frame));
     log.push(entry);
     if (!CHANGES.includes(frame.action)) return entry;
     Object.assign(entry, changeOf(frame));
@@ -305,17 +324,19 @@ export class ChatServer {
   }
 
   #entry(sender_id, { receiver_id, message, client_message_id }, seq) {
-    const conversation_id = conversationId(sender_id, receiver_id);
+    const conversation_id = isGroup(receiver_id) ? receiver_id : conversationId(sender_id, receiver_id);
     const [message_id, timestamp] = [randomBytes(12).toString("hex"), new Date().toISOString()];
-    return { message_id, conversation_id, seq, sender_id, receiver_id, message, timestamp, client_message_id };
+    const receiver = isGroup(receiver_id) ? {} : { receiver_id };
+    return { message_id, conversation_id, seq, sender_id, ...receiver, message, timestamp, client_message_id };
   }
 
-  /** Pushes to the receiver and to the sender's other connections. Returns whether the receiver has one. */
+  /** Pushes to the receivers and to the sender's other connections. Returns whether a receiver has one. */
   #push(entry, origin) {
-    const { sender_id, receiver_id } = entry;
+    const { sender_id, receiver_id, conversation_id: id } = entry;
     const toSelf = sender_id === receiver_id;
+    const recipients = isGroup(id) ? recipientsOf(this.logs.get(id), entry) : new Set([receiver_id, sender_id]);
     for (const connection of this.connections) {
-      if (connection.user !== receiver_id && connection.user !== sender_id) continue;
+      if (!recipients.has(connection.user)) continue;
       if (connection === origin && !toSelf) continue;
       for (const ms of this.onPush(entry, connection) ?? [0]) {
         const frame = pushOf(entry);
@@ -323,7 +344,7 @@ export class ChatServer {
         else this.#send(connection, frame);
       }
     }
-    return this.connectionsOf(receiver_id).length > 0;
+    return this.connections.some(({ user }) => recipients.has(user) && (toSelf || user !== sender_id));
   }
 
   #send(connection, frame) {
@@ -343,16 +364,19 @@ export class ChatServer {
     const logged = { at: performance.now(), user, query, url: request.url, authorization: request.headers.authorization };
     this.requests.push(logged);
     // The page is read when the request arrives, as if the response were on its way from then on.
-    const page = this.#page(query);
+    const reader = user ?? query.user;
+    const page = this.#page(query, reader);
     const fault = (await this.onHistory(query, logged)) ?? {};
     if (fault.delay) await after(fault.delay);
     if (fault.hang) return;
     if (fault.cut) return response.destroy();
-    const users = query.conversation_id === undefined ? [query.user1, query.user2] : usersOf(query.conversation_id);
+    const id = query.conversation_id;
+    const users = id === undefined ? [query.user1, query.user2] : isGroup(id) ? [query.user] : usersOf(id);
     const rejection = this.withAuth && (!user ? 401 : !users.includes(user) ? 403 : undefined);
-    const unknown = query.conversation_id !== undefined && !this.features.changes && 400;
-    logged.status = fault.status ?? (rejection || unknown || 200);
-    const { body, links } = fault.fresh ? this.#page(query) : page;
+    const unknown = id !== undefined && (!this.features.changes || (isGroup(id) && !(this.features.groups && query.user))) && 400;
+    const stranger = isGroup(id) && !readableBy(this.logs.get(id) ?? [], reader) && 403;
+    logged.status = fault.status ?? (rejection || unknown || stranger || 200);
+    const { body, links } = fault.fresh ? this.#page(query, reader) : page;
     if (logged.status === 200 && links) response.setHeader("link", links);
     response.writeHead(logged.status, { "content-type": "application/json" });
     response.end(fault.body ?? (logged.status === 200 ? body : JSON.stringify({ status: logged.status, title: "Refused" })));
@@ -362,6 +386,7 @@ export class ChatServer {
     const chunks = await request.toArray();
     const init = { method: request.method, body: Buffer.concat(chunks).toString() };
     const logs = [...this.logs].flatMap(([id, log]) => {
+      if (isGroup(id)) return [[id, undefined, log]];
       const { sender_id, receiver_id } = log[0] ?? {};
       return sender_id === user ? [[id, receiver_id, log]] : receiver_id === user ? [[id, sender_id, log]] : [];
     });
@@ -375,8 +400,9 @@ export class ChatServer {
     if (init.method === "PUT" && status === 200) this.sendRaw(user, JSON.stringify({ type: "settings", ...this.features.settings(user) }));
   }
 
-  #page({ conversation_id: id, user1 = "", user2 = "", limit = 1_000, after: from, before }) {
-    const log = id === undefined ? oldForm(this.log(user1, user2)) : this.log(...usersOf(id));
+  #page({ conversation_id: id, user1 = "", user2 = "", limit = 1_000, after: from, before }, reader) {
+    const inGroup = isGroup(id) && (readableBy(this.logs.get(id) ?? [], reader) ?? []);
+    const log = inGroup || (id === undefined ? oldForm(this.log(user1, user2)) : this.log(...usersOf(id)));
     const range = log.filter(({ seq }) => (from === undefined || seq > Number(from)) && (before === undefined || seq < Number(before)));
     const forward = from !== undefined;
     const entries = forward ? range.slice(0, Number(limit)) : range.slice(-Number(limit));
@@ -393,7 +419,10 @@ export class ChatServer {
 }
 
 /** Returns the frame that pushes an entry. */
-const pushOf = (entry) => ({ type: entry.kind ? "entry" : "message", ...entry });
+const pushOf = (entry) => ({ type: entry.kind || isGroup(entry.conversation_id) ? "entry" : "message", ...entry });
+
+/** Returns the receiver or the group of a frame of a user. */
+const targetOf = (frame, user) => frame?.receiver_id ?? (frame?.action === "createGroup" ? groupId(user, frame.client_message_id) : frame?.conversation_id) ?? "";
 
 /** Returns the users of a conversation. */
 function usersOf(id) {

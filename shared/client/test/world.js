@@ -3,6 +3,7 @@
 
 import { conversationId, peerOf } from "../src/id.js";
 import { changeOf, makeChange, oldForm, problemOfChange } from "./changes.js";
+import { changesGroup, eventOf, groupId, isGroup, isMemberOf, problemInGroup, readableBy, recipientsOf } from "./groups.js";
 import { Features } from "./features.js";
 import { seeded } from "./random.js";
 
@@ -135,6 +136,7 @@ export class World {
   }
 
   id(peer) {
+    if (isGroup(peer)) return peer;
     if (!this.names.has(peer)) this.names.set(peer, conversationId("me", peer));
     return this.names.get(peer);
   }
@@ -144,15 +146,15 @@ export class World {
     return this.logs.get(peer);
   }
 
-  /** Stores an entry. `change`: the fields of an edit or a delete; `half`: the process dies before it changes the target. */
+  /** Stores an entry; `receiver` may be a group. `change`: the fields of an entry that is no text; `half`: the process dies before it changes the target. */
   store(sender, receiver, text, clientId, change, half) {
-    const peer = sender === "me" ? receiver : sender;
+    const peer = sender === "me" || isGroup(receiver) ? receiver : sender;
     const log = this.log(peer);
     const known = log.find((m) => clientId !== undefined && m.client_message_id === clientId && m.sender_id === sender);
     if (known?.kind && !half) makeChange(log, known);
     if (known) return { message: known, duplicate: true };
     const message = {
-      sender_id: sender, receiver_id: receiver, message: text, timestamp: new Date(this.time).toISOString(),
+      sender_id: sender, receiver_id: isGroup(receiver) ? undefined : receiver, message: text, timestamp: new Date(this.time).toISOString(),
       message_id: `${peer}-${log.length}`, seq: (log.at(-1)?.seq ?? 0) + 1, client_message_id: clientId, ...change,
     };
     log.push(message);
@@ -173,8 +175,30 @@ export class World {
     return true;
   }
 
+  /** Does what a frame of a user asks for in a group, and pushes that. Returns whether it did. */
+  act(group, sender, frame) {
+    const log = this.log(group);
+    if (problemInGroup(log, sender, frame)) return false;
+    this.pushAll(group, this.store(sender, group, frame.message ?? "", undefined, this.#fields(log, sender, frame)).message);
+    return true;
+  }
+
+  /** Creates a group of a user, and pushes that. Returns its id. */
+  createGroup(creator, title, users, more) {
+    const id = groupId(creator, title);
+    this.act(id, creator, { action: "createGroup", title, users, ...more });
+    return id;
+  }
+
+  /** Returns the fields of the entry that a frame makes, if that is no text. */
+  #fields(log, sender, frame) {
+    if (changesGroup(frame.action)) return eventOf(log, sender, frame);
+    return frame.action === "sendMessage" ? undefined : changeOf(frame);
+  }
+
   pushAll(peer, message, except) {
-    const frame = structuredClone({ type: message.kind ? "entry" : "message", conversation_id: this.id(peer), ...message });
+    if (isGroup(peer) && !recipientsOf(this.log(peer), message).has("me")) return;
+    const frame = structuredClone({ type: message.kind || isGroup(peer) ? "entry" : "message", conversation_id: this.id(peer), ...message });
     for (const socket of this.open) {
       if (socket === except || this.happens("losePush")) continue;
       socket.push(frame);
@@ -192,7 +216,8 @@ export class World {
     if (frame.action === "typing") return;
     if (frame.action === "mark") return this.#mark(socket, frame);
     if (frame.action === "ping") return socket.push({ type: "pong", timestamp: "" });
-    const { action, receiver_id: peer, message: text = "", client_message_id: id } = frame;
+    const { action, message: text = "", client_message_id: id } = frame;
+    const peer = frame.receiver_id ?? (action === "createGroup" ? groupId("me", id) : frame.conversation_id);
     const reject = (code, retryable, more = {}) =>
       socket.push({ type: "error", code, message: code, client_message_id: id, retryable, ...more });
     if (text.startsWith("fatal")) return reject("invalid_frame", false);
@@ -202,11 +227,13 @@ export class World {
     if (this.happens("cutBefore")) return socket.end(1006);
     const isChange = action !== "sendMessage";
     if (isChange && !this.features.changes) return reject("invalid_frame", false);
-    const known = this.log(peer).some((entry) => entry.client_message_id === id && entry.sender_id === "me");
-    const problem = isChange && !known && problemOfChange(this.log(peer), "me", frame);
+    if (isGroup(peer) && !this.features.groups) return reject("invalid_frame", false);
+    const log = this.log(peer);
+    const known = log.find((entry) => entry.client_message_id === id && entry.sender_id === "me");
+    const problem = !known && (isGroup(peer) ? problemInGroup(log, "me", frame) : isChange && problemOfChange(log, "me", frame));
     if (problem) return reject(problem, false);
     const half = isChange && this.happens("halfChange");
-    const { message, duplicate } = this.store("me", peer, text, id, isChange && changeOf(frame), half);
+    const { message, duplicate } = this.store("me", peer, text, id, known ?? this.#fields(log, "me", frame), half);
     if (half) return gatewayError("Internal server error");
     this.pushAll(peer, message, this.happens("echoPush") ? undefined : socket);
     if (this.happens("cutAfter")) return socket.end(1006);
@@ -222,12 +249,14 @@ export class World {
     if (!this.features.modern) return reject("invalid_frame", false);
     if (this.happens("rateLimit")) return reject("rate_limited", true, { retry_after_ms: 1_500 });
     if (this.happens("cutBefore")) return socket.end(1006);
-    this.mark(frame.receiver_id, "me", frame, socket);
+    const peer = frame.receiver_id ?? frame.conversation_id;
+    if (!isGroup(peer) || isMemberOf(this.log(peer), "me")) this.mark(peer, "me", frame, socket);
   }
 
   /** Raises marks of a user, and pushes the receipt. */
   mark(peer, user, marks, except) {
     const receipt = this.features.raise(this.id(peer), user, this.log(peer), marks);
+    if (isGroup(peer) && !isMemberOf(this.log(peer), "me")) return;
     if (receipt) for (const socket of this.open) if (socket !== except && !this.happens("losePush")) socket.push(receipt);
   }
 
@@ -252,7 +281,8 @@ export class World {
     if (pathname !== "/chat/history") return this.respond(signal, () => this.#respondOther(new URL(url), init));
     const number = (name) => (query.has(name) ? Number(query.get(name)) : undefined);
     const id = query.get("conversation_id");
-    const request = { numbered: id !== null, peer: id === null ? query.get("user2") : peerOf(id, "me"), after: number("after"), before: number("before"), limit: number("limit"), headers, time: this.time };
+    const peer = id === null ? query.get("user2") : isGroup(id) ? id : peerOf(id, "me");
+    const request = { numbered: id !== null, peer, user: query.get("user"), after: number("after"), before: number("before"), limit: number("limit"), headers, time: this.time };
     this.requests.push(request);
     return this.respond(signal, () => this.page(request));
   }
@@ -272,9 +302,11 @@ export class World {
     });
   }
 
-  page({ numbered, peer, after, before, limit = 1_000 }) {
-    if (numbered && !this.features.changes) return { status: 400, items: { title: "Bad Request" } };
-    const log = numbered ? this.log(peer) : oldForm(this.log(peer));
+  page({ numbered, peer, user, after, before, limit = 1_000 }) {
+    const unknown = numbered && (!this.features.changes || (isGroup(peer) && !(this.features.groups && user === "me")));
+    if (unknown) return { status: 400, items: { title: "Bad Request" } };
+    const log = isGroup(peer) ? readableBy(this.log(peer), "me") : numbered ? this.log(peer) : oldForm(this.log(peer));
+    if (!log) return { status: 403, items: { title: "Forbidden" } };
     const all = log.filter((m) => m.seq > (after ?? -Infinity) && m.seq < (before ?? Infinity));
     const items = after === undefined ? all.slice(-limit) : all.slice(0, limit);
     const rel = after === undefined ? "prev" : "next";
