@@ -29,6 +29,8 @@ export function createRequest(tokens, env) {
     if (running >= MAX_CONCURRENT_REQUESTS) await /** @type {Promise<void>} */ (new Promise((resolve) => waiting.push(resolve)));
     running++;
     try {
+      // Closed while it waited.
+      env.closing.throwIfAborted();
       const url = `${env.historyUrl.replace(/\/$/, "")}/chat/${name}?${new URLSearchParams(query)}`;
       const response = await send(name, url, change, false);
       const { status } = response;

@@ -143,6 +143,19 @@ test("a token callback that never returns shows in the state and is called again
   await settled(world, chat.with("ann").send("a").done);
 });
 
+test("requests that wait for others are not sent after close()", async () => {
+  const world = new World();
+  const chat = await online(world);
+  world.latency = [MINUTE, MINUTE];
+  for (let i = 0; i < 8; i++) chat.with(`peer${i}`).onChange(() => {});
+  await world.advance(100);
+  const before = world.requests.length;
+  assert.ok(before < 8, "some wait");
+  await chat.close();
+  await world.advance(0);
+  assert.deepEqual([world.requests.length, world.clientTimers], [before, 0]);
+});
+
 test("the constructor opens nothing, and close() at any moment leaves nothing behind", async () => {
   for (let at = 0; at < 60; at++) {
     const world = new World(at);
