@@ -180,7 +180,7 @@ describe("access", () => {
 });
 
 /** Checks the page as it is now with axe-core. */
-async function axe(one, where) {
+export async function axe(one, where) {
   const { source } = load("axe-core");
   // Injected by the debugger, because the page's content security policy allows no other script.
   const session = await one.context.newCDPSession(one.page);

@@ -227,20 +227,20 @@ describe("changes of messages", () => {
     await ann.send("At 3PM?");
     await ann.showsState("At 3PM?", "Read");
     control.respond = ({ action, client_message_id }) =>
-      /^(edit|delete)/.test(action) ? { type: "error", code: "too_late", message: "It is too late.", client_message_id, retryable: false } : undefined;
+      /^(edit|delete)/.test(action) ? { type: "error", code: "forbidden", message: "It is not allowed.", client_message_id, retryable: false } : undefined;
     await choose(ann, "At 3PM?", "Edit");
     await ann.send("At 4PM?");
-    await ann.message("At 3PM?").getByText("Not edited. It is too late.").waitFor();
-    await until("it is said aloud", async () => (await ann.announcements()).includes("Message not changed. It is too late."));
+    await ann.message("At 3PM?").getByText("Not edited. It is not allowed.").waitFor();
+    await until("it is said aloud", async () => (await ann.announcements()).includes("Message not changed. It is not allowed."));
     await picture(ann.page, "not-edited");
     control.respond = () => undefined;
     await ann.message("At 3PM?").getByRole("button", { name: "Try again" }).click();
     await ben.sees("At 4PM?");
     control.respond = ({ action, client_message_id }) =>
-      action === "deleteMessage" ? { type: "error", code: "too_late", message: "It is too late.", client_message_id, retryable: false } : undefined;
+      action === "deleteMessage" ? { type: "error", code: "forbidden", message: "It is not allowed.", client_message_id, retryable: false } : undefined;
     await choose(ann, "At 4PM?", "Delete");
     await ann.page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
-    await ann.message("At 4PM?").getByText("Not deleted. It is too late.").waitFor();
+    await ann.message("At 4PM?").getByText("Not deleted. It is not allowed.").waitFor();
     await ann.message("At 4PM?").getByRole("button", { name: "Discard" }).click();
     await ann.message("At 4PM?").getByText("Not deleted.").waitFor({ state: "detached" });
     await shows(ben, ["At 4PM?"]);

@@ -146,12 +146,12 @@ export function fakePresence(presence) {
 /** Makes a page see a server from before the list, marks, presence and settings, and from before edits and deletes. */
 export async function oldServer(page) {
   await page.route(/\/chat\/history\?conversation_id/, (route) => route.fulfill({ status: 400, json: { status: 400, title: "Invalid request" } }));
-  await page.route(/\/chat\/(conversations|presence|settings)/, (route) => route.fulfill({ status: 404, json: { status: 404, title: "Not found" } }));
+  await page.route(/\/chat\/(conversations|presence|settings|members)/, (route) => route.fulfill({ status: 404, json: { status: 404, title: "Not found" } }));
   await page.routeWebSocket(/user_id=/, (socket) => {
     const server = socket.connectToServer();
     socket.onMessage((data) => {
       const { action, client_message_id } = JSON.parse(data);
-      if (!["mark", "editMessage", "deleteMessage"].includes(action)) return server.send(data);
+      if (!["mark", "editMessage", "deleteMessage", "createGroup"].includes(action)) return server.send(data);
       socket.send(JSON.stringify({ type: "error", code: "invalid_frame", message: "Unknown action.", client_message_id, retryable: false }));
     });
     server.onMessage((data) => ["receipt", "settings", "entry"].includes(JSON.parse(data).type) || socket.send(data));

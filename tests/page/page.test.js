@@ -8,6 +8,7 @@ import { until } from "./people.js";
 import { picture, sideBySide } from "./pictures.js";
 import "./messages.js";
 import "./changes.js";
+import "./groups.js";
 import "./scrolling.js";
 import "./reading.js";
 import "./list.js";

@@ -47,13 +47,21 @@ interface RowRenderer<R> {
   same: (a: R, b: R) => boolean;
 }
 
-/** A message, or a day or divider above one. */
+/** A message or an event, or a day or divider above one. */
 interface Row {
-  kind: "message" | "day" | "divider";
+  kind: "message" | "event" | "day" | "divider";
   key: string;
   entry: Entry;
   /** What else the element shows. When it changes, the element is filled again. */
   look: string;
+}
+
+/** A member of the open group. */
+interface MemberRow {
+  member: import("./client/types.js").Member;
+  isUser: boolean;
+  /** Whether the user may change the group. */
+  canChange: boolean;
 }
 
 /** A conversation in the list. */

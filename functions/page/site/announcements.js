@@ -1,6 +1,7 @@
 /** Announcements for screen readers: what is new in the open conversation. */
 
 import { byId, el } from "./dom.js";
+import { eventText, inWords } from "./events.js";
 
 /** More new messages than these at once are announced as a number, and get a divider: the page was offline. */
 export const FEW = 3;
@@ -19,8 +20,13 @@ export function forgetAnnounced() {
 
 /** Announces new messages of the peer. @param {Entry[]} news */
 export function announceNews(news) {
-  if (news.length > FEW) say(`${news.length} new messages from ${news[0].sender}`);
+  if (news.length > FEW) say(`${news.length} new messages from ${inWords([...new Set(news.map(({ sender }) => sender))])}`);
   else for (const { sender, text } of news) say(`${sender}: ${text}`);
+}
+
+/** Announces what others have changed in the group. Many at once were made while the page was offline. @param {Entry[]} events @param {string} user */
+export function announceEvents(events, user) {
+  if (events.length <= FEW) for (const event of events) say(eventText(event, user));
 }
 
 /** Announces own messages and changes that have failed, and what the peer has changed. @param {readonly Entry[]} entries */

@@ -21,18 +21,18 @@ let writing = { send() {}, typing() {}, editLast() {} };
 let editing;
 let timer = 0;
 
-/** Returns the draft of a conversation. @param {string} user @param {string} peer */
-export const draftOf = (user, peer) => local.get(keyOf("draft", user, peer)) ?? "";
+/** Returns the draft of a conversation. @param {string} user @param {{id: string, peer: string}} conversation */
+export const draftOf = (user, conversation) => local.get(keyOf("draft", user, conversation)) ?? "";
 
 /**
  * Shows the draft of a conversation, and stores what is typed from now on as its draft.
- * @param {string} user @param {string} peer @param {Writing} functions
+ * @param {string} user @param {{id: string, peer: string}} conversation @param {Writing} functions
  */
-export function openDraft(user, peer, functions) {
+export function openDraft(user, conversation, functions) {
   saveDraft();
-  key = keyOf("draft", user, peer);
+  key = keyOf("draft", user, conversation);
   writing = functions;
-  showDraft(draftOf(user, peer));
+  showDraft(draftOf(user, conversation));
   if (!touch.matches) input.focus();
 }
 
@@ -75,6 +75,11 @@ function showEditing(text) {
   editingBar.hidden = !text;
   /** @type {HTMLElement} */ (editingBar.querySelector("q")).textContent = text.slice(0, 200);
   sendButton.textContent = text ? "Save" : "Send";
+}
+
+/** Hides the input in a group that the user has left. @param {boolean} allowed */
+export function allowWriting(allowed) {
+  form.hidden = !allowed;
 }
 
 /** Puts the cursor into the input. */

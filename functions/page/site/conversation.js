@@ -1,9 +1,11 @@
 /** The open conversation: its messages and read marks. */
 
-import { isChangeable, openActions, startEdit } from "./actions.js";
-import { announceChanges, announceNews, FEW, forgetAnnounced } from "./announcements.js";
-import { checkEdited, closeDraft, focusInput, openDraft, saveDraft } from "./composer.js";
+import { openActions, permitted, startEdit } from "./actions.js";
+import { announceChanges, announceEvents, announceNews, FEW, forgetAnnounced } from "./announcements.js";
+import { allowWriting, checkEdited, closeDraft, focusInput, openDraft, saveDraft } from "./composer.js";
 import { buttonOf, byId, keyOf, session } from "./dom.js";
+import { typingText } from "./events.js";
+import { drawGroup, openGroup } from "./group.js";
 import { showMessages } from "./messages.js";
 import { highestInView, isAtBottom, keepingPlace, rows, scrollPosition, toBottom, topLine, toPosition, toThird, watchPlace, watchScroll } from "./scroll.js";
 import { presenceText } from "./text.js";
@@ -26,6 +28,8 @@ const presenceLine = byId("presence");
 let conversation;
 /** @type {Snapshot} */
 let now;
+/** The user. */
+let reader = "";
 /** @type {() => void} */
 let stopListening = () => {};
 /** Returns whether the server has read marks: one that has settings has them too. */
@@ -56,20 +60,18 @@ const checkEnds = watchScroll(onScroll, loadOlder, () => slide(PAGE_SIZE));
 /** Returns whether the user is looking at this page. */
 export const attentive = () => document.visibilityState === "visible" && document.hasFocus();
 
-/** Returns the peer of the open conversation, or "". */
-export const openPeer = () => conversation?.peer ?? "";
+/** Returns the id of the open conversation, or "". */
+export const openId = () => conversation?.id ?? "";
 
-/**
- * Opens the conversation with a user.
- * @param {Chat} chat @param {string} peer
- */
-export function openConversation(chat, peer) {
+/** Opens a conversation. @param {Chat} chat @param {Conversation} opened */
+export function openConversation(chat, opened) {
   closeConversation();
-  const opened = (conversation = chat.with(peer));
+  conversation = opened;
   openActions(opened);
+  openGroup(opened);
+  reader = chat.user;
   hasMarks = () => chat.settings !== undefined;
-  positionKey = keyOf("place", chat.user, peer);
-  byId("name").textContent = peer;
+  positionKey = keyOf("place", chat.user, opened);
   section.hidden = false;
   opening = true;
   toBottom();
@@ -79,7 +81,7 @@ export function openConversation(chat, peer) {
     if (announced === Infinity && isLoaded(snapshot)) showFirst();
     else change();
   });
-  openDraft(chat.user, peer, { send, typing: () => opened.typing(), editLast });
+  openDraft(chat.user, opened, { send, typing: () => opened.typing(), editLast });
 }
 
 /** @param {string} text */
@@ -93,7 +95,7 @@ function send(text) {
 
 /** Lets the user edit the last own message. */
 function editLast() {
-  const own = now?.entries.findLast(isChangeable);
+  const own = now?.entries.findLast((entry) => permitted(entry).edit);
   if (own) startEdit(own);
 }
 
@@ -106,12 +108,13 @@ export function closeConversation() {
   clearTimeout(reading);
   conversation = undefined;
   openActions();
+  openGroup();
   last = wanted = "";
   reading = caughtUp = marked = 0;
   announced = divider = Infinity;
   forgetAnnounced();
   loading = opening = false;
-  showMessages([]);
+  showMessages([], reader);
   section.hidden = true;
 }
 
@@ -186,14 +189,24 @@ export function change() {
 
 function draw() {
   checkEdited(now.entries);
-  showMessages(shownEntries(), fromPeerAfter(divider)[0]);
-  const { error, entries, more, loading: busy } = now;
+  const { error, entries, more, loading: busy, title, isGroup, isMember } = now;
+  showMessages(shownEntries(), reader, isGroup, fromPeerAfter(divider)[0]);
+  byId("name").textContent = title || "Group";
+  drawGroup(now);
+  if (byId("left").hidden !== isMember) drawLeft(isMember);
   trouble.hidden = !error;
   /** @type {Element} */ (trouble.firstElementChild).textContent =
     error ? `Messages cannot be read now. ${error.message}` : "";
   drawPresence();
-  typingLine.textContent = now.typing.length ? `${now.peer} is typing…` : "";
+  typingLine.textContent = typingText(now.typing);
   topLine.textContent = more && !error ? "Loading…" : busy || error ? "" : entries.length ? "This is the beginning." : "No messages yet. Say hello.";
+}
+
+/** Shows a sentence in place of the input in a group that the user has left. @param {boolean} isMember */
+function drawLeft(isMember) {
+  byId("left").hidden = isMember;
+  byId("left").textContent = isMember ? "" : "You are not in this group any more. You can read what was written until then. Ask an owner to add you again.";
+  allowWriting(isMember);
 }
 
 /** Shows whether the peer is online. */
@@ -235,12 +248,13 @@ async function loadOlder() {
   checkEnds();
 }
 
-/** Returns the peer's messages with a higher number that are not deleted. @param {number} than */
-const fromPeerAfter = (than) => now.entries.filter(({ own, seq, deleted }) => !own && !deleted && Number(seq) > than);
+/** Returns others' messages with a higher number that are not deleted. @param {number} than */
+const fromPeerAfter = (than) => now.entries.filter(({ own, seq, deleted, event }) => !own && !event && !deleted && Number(seq) > than);
 
 /** Announces what is new. Older pages are not announced. */
 function announce() {
   const news = fromPeerAfter(announced);
+  announceEvents(now.entries.filter(({ own, seq, event }) => event && !own && Number(seq) > announced), reader);
   announced = announced < Infinity ? Math.max(announced, now.newest) : announced;
   announceNews(news);
   announceChanges(now.entries);

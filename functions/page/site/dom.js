@@ -11,8 +11,8 @@ export function byId(id, type) {
   return /** @type {T} */ (document.getElementById(id));
 }
 
-/** Returns the address of a conversation in this page. @param {string} peer */
-export const addressOf = (peer) => `#chat=${encodeURIComponent(peer)}`;
+/** Returns the address of a conversation in this page. @param {{id: string, peer: string}} conversation */
+export const addressOf = ({ id, peer }) => (peer ? `#chat=${encodeURIComponent(peer)}` : `#group=${id.slice(6)}`);
 
 /**
  * Returns the first button inside an element.
@@ -155,6 +155,6 @@ export const session = safeStorage(() => sessionStorage);
 /**
  * Returns the storage key of a value of a user or a conversation. JSON quotes and escapes the user id, so that two users never
  * share a key.
- * @param {string} what @param {string} user @param {string} [peer]
+ * @param {string} what @param {string} user @param {{id: string, peer: string}} [conversation]
  */
-export const keyOf = (what, user, peer = "") => `meetme-${what} ${JSON.stringify(user)} ${peer}`;
+export const keyOf = (what, user, conversation) => `meetme-${what} ${JSON.stringify(user)} ${conversation ? conversation.peer || conversation.id : ""}`;

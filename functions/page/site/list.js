@@ -1,8 +1,9 @@
 /** The list of conversations, and the title of the tab. */
 
 import { draftOf } from "./composer.js";
-import { attentive, openPeer } from "./conversation.js";
+import { attentive, openId } from "./conversation.js";
 import { addressOf, byId, el, keyed, rove } from "./dom.js";
+import { eventText } from "./events.js";
 import { GONE } from "./messages.js";
 import { closeNotifications, notify } from "./notifications.js";
 import { watchNear } from "./scroll.js";
@@ -33,10 +34,8 @@ const checkEnd = watchNear(byId("list-scroll"), [older], () => !listed.error && 
 /** Shows the conversations of a chat. @param {Chat} opened @returns {() => void} stops */
 export function showList(opened) {
   chatOfList = opened;
-  const stop = opened.onConversations((all) => {
-    // Groups are not shown yet.
-    const conversations = all.conversations.filter(({ isGroup }) => !isGroup);
-    listed = { ...all, conversations, unread: conversations.reduce((sum, { unread }) => sum + unread, 0) };
+  const stop = opened.onConversations((conversations) => {
+    listed = conversations;
     notify(listed.conversations);
     refreshList();
   });
@@ -58,7 +57,7 @@ export function refreshList() {
     : conversations.length ? "" : loading ? "Loading…" : "No conversations yet. Enter a user id above to start one.";
   older.hidden = !more;
   checkEnd();
-  const open = attentive() && conversations.find(({ peer }) => peer === openPeer());
+  const open = attentive() && conversations.find(({ id }) => id === openId());
   const unread = listed.unread - (open ? open.unread : 0);
   document.title = unread > 0 ? `(${counted(unread)}) MeetMe` : "MeetMe";
 }
@@ -77,23 +76,25 @@ const counted = (unread) => (unread > 99 ? "99+" : String(unread));
 
 /** @param {Summary} summary @returns {ListRow} */
 function rowOf(summary) {
-  const { peer, last, unread, typing, presence } = summary;
-  const open = peer === openPeer();
-  const draft = open ? "" : draftOf(chatOfList?.user ?? "", peer);
-  const look = JSON.stringify([open, draft, unread, typing, presence?.online, last?.key, preview(last), shortTime(last?.timestamp)]);
+  const { id, title, last, unread, typing, presence } = summary;
+  const open = id === openId();
+  const draft = open ? "" : draftOf(chatOfList?.user ?? "", summary);
+  const look = JSON.stringify([open, title, draft, unread, typing, presence?.online, last?.key, preview(summary), shortTime(last?.timestamp)]);
   return { summary, draft, look };
 }
 
 /** @param {HTMLElement} element @param {ListRow} row */
-function fill(element, { summary: { peer, last, unread, typing, presence }, draft }) {
-  const link = element.querySelector("a") ?? element.appendChild(el("a", { href: addressOf(peer), tabIndex: -1 }));
-  link.ariaCurrent = peer === openPeer() ? "true" : null;
-  const face = el("span", { className: presence?.online ? "face online" : "face", ariaHidden: "true" }, [...peer][0].toUpperCase());
-  face.style.setProperty("--hue", String(hue(peer)));
-  const [kind, line] = typing ? ["typing", "typing…"] : draft ? ["draft", `Draft: ${draft}`] : ["", preview(last)];
+function fill(element, { summary, draft }) {
+  const { id, peer, isGroup, last, unread, typing, presence } = summary;
+  const title = summary.title || "Group";
+  const link = element.querySelector("a") ?? element.appendChild(el("a", { href: addressOf(summary), tabIndex: -1 }));
+  link.ariaCurrent = id === openId() ? "true" : null;
+  const face = el("span", { className: `face ${presence?.online ? "online" : isGroup ? "group" : ""}`, ariaHidden: "true" }, [...title][0].toUpperCase());
+  face.style.setProperty("--hue", String(hue(peer || id)));
+  const [kind, line] = typing ? ["typing", "typing…"] : draft ? ["draft", `Draft: ${draft}`] : ["", preview(summary)];
   link.replaceChildren(
     face,
-    el("bdi", { className: "peer" }, peer),
+    el("bdi", { className: "peer" }, title),
     el("time", { dateTime: String(last?.timestamp ?? "") }, shortTime(last?.timestamp)),
     el("span", { className: `line ${kind}` }, line.slice(0, 200)),
   );
@@ -101,8 +102,13 @@ function fill(element, { summary: { peer, last, unread, typing, presence }, draf
   if (unread) link.append(el("span", { className: "count" }, counted(unread), el("span", { className: "unseen" }, " unread")));
 }
 
-/** @param {Summary["last"]} last */
-const preview = (last) => (!last ? "" : last.deleted ? GONE : `${last.own ? "You: " : ""}${last.text}`);
+/** @param {Summary} summary */
+function preview({ last, isGroup }) {
+  if (!last) return "";
+  const { own, deleted, event, sender, text } = last;
+  if (event) return eventText(last, chatOfList?.user ?? "");
+  return deleted ? GONE : `${own ? "You: " : isGroup && text ? `${sender}: ` : ""}${text}`;
+}
 
 /** Returns the hue of a user's avatar. @param {string} peer */
 const hue = (peer) => [...peer].reduce((sum, letter) => (sum * 31 + (letter.codePointAt(0) ?? 0)) % 360, 7);

@@ -2,8 +2,9 @@
 
 import { Chat } from "./client/index.js";
 import { closeDraft } from "./composer.js";
-import { change, closeConversation, openConversation, openPeer } from "./conversation.js";
+import { change, closeConversation, openConversation, openId } from "./conversation.js";
 import { addressOf, buttonOf, byId, keyOf, local, session } from "./dom.js";
+import { enableGroups } from "./group.js";
 import { refreshList, showList } from "./list.js";
 import { sessionOf, showSignIn, storedSession, storeSession, userIdError } from "./session.js";
 import { showSettings } from "./settings.js";
@@ -103,6 +104,7 @@ function start(who) {
     for (const one of stops) one();
     closeConversation();
   };
+  enableGroups(opened);
   opened.connect();
   route();
 }
@@ -155,20 +157,23 @@ function route() {
   takeToken();
   if (tokenFromLink && config) return begin();
   if (!chat) return;
-  const peer = peerOfAddress();
-  app.classList.toggle("open", peer !== "");
-  byId("choose").hidden = peer !== "";
-  if (!peer) closeConversation();
-  else if (peer !== openPeer()) openConversation(chat, peer);
+  const conversation = conversationOfAddress(chat);
+  app.classList.toggle("open", conversation !== undefined);
+  byId("choose").hidden = conversation !== undefined;
+  if (!conversation) closeConversation();
+  else if (conversation.id !== openId()) openConversation(chat, conversation);
   refreshList();
 }
 
-function peerOfAddress() {
+/** @param {Chat} chat */
+function conversationOfAddress(chat) {
   try {
-    const peer = decodeURIComponent(/^#chat=(.*)/.exec(location.hash)?.[1] ?? "");
-    return userIdError(peer) || peer === chat?.user ? "" : peer;
+    const [, kind, name] = /^#(chat|group)=(.*)/.exec(location.hash) ?? [];
+    if (kind === "group") return chat.conversation(`group:${name}`);
+    const peer = decodeURIComponent(name ?? "");
+    return userIdError(peer) || peer === chat.user ? undefined : chat.with(peer);
   } catch {
-    return "";
+    return undefined;
   }
 }
 
@@ -209,7 +214,7 @@ byId("new", HTMLFormElement).addEventListener("submit", (event) => {
   const why = byId("peer-why");
   why.textContent = peer.value === chat?.user ? "This is you. Enter the user id of somebody else." : userIdError(peer.value);
   if (why.textContent) return;
-  location.hash = addressOf(peer.value);
+  location.hash = addressOf({ id: "", peer: peer.value });
   peer.value = "";
 });
 

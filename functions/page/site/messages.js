@@ -3,6 +3,7 @@
 import { actionsButton, isChangeable, openMenu } from "./actions.js";
 import { focusInput } from "./composer.js";
 import { el, keyed, rove } from "./dom.js";
+import { eventText } from "./events.js";
 import { rows } from "./scroll.js";
 import { clock, dayLabel, dayOf, linked, millis, onlyEmoji } from "./text.js";
 
@@ -29,16 +30,16 @@ const show = keyed(rows, {
 const updateTabStop = rove(rows, "article", (messages) => messages.at(-1));
 
 /**
- * Shows messages, and removes all others. `firstNew` gets the divider above it.
- * @param {readonly Entry[]} entries @param {Entry} [firstNew]
+ * Shows messages and events, and removes all others. `firstNew` gets the divider above it.
+ * @param {readonly Entry[]} entries @param {string} user @param {boolean} [named] whether others' messages have a name @param {Entry} [firstNew]
  */
-export function showMessages(entries, firstNew) {
-  show(rowsOf(entries, firstNew));
+export function showMessages(entries, user, named = false, firstNew = undefined) {
+  show(rowsOf(entries, user, named, firstNew));
   updateTabStop();
 }
 
-/** @param {readonly Entry[]} entries @param {Entry} [firstNew] @returns {Row[]} */
-function rowsOf(entries, firstNew) {
+/** @param {readonly Entry[]} entries @param {string} user @param {boolean} named @param {Entry} [firstNew] @returns {Row[]} */
+function rowsOf(entries, user, named, firstNew) {
   /** @type {Row[]} */
   const list = [];
   /** @type {Entry | undefined} */
@@ -54,8 +55,10 @@ function rowsOf(entries, firstNew) {
       list.push({ kind: "divider", key: "divider", entry, look: "New" });
       before = undefined;
     }
-    list.push({ kind: "message", key: entry.key, entry, look: before && joins(before, entry) ? "joined" : "" });
-    before = entry;
+    const event = eventText(entry, user);
+    if (event) list.push({ kind: "event", key: entry.key, entry, look: event });
+    else list.push({ kind: "message", key: entry.key, entry, look: before && joins(before, entry) ? "joined" : named && !entry.own ? "named" : "" });
+    before = event ? undefined : entry;
   }
   return list;
 }
@@ -70,6 +73,7 @@ function fillSeparator(element, { kind, entry, look }) {
   element.className = kind;
   const dateTime = String(entry.timestamp);
   element.replaceChildren(kind === "day" ? el("time", { dateTime }, look) : look);
+  if (kind === "event") element.append(" ", el("time", { dateTime }, clock(entry.timestamp)));
 }
 
 /** @param {HTMLElement} element @param {Row} row @param {Row} [before] */
@@ -80,9 +84,11 @@ function fillMessage(element, { entry, look }, before) {
   if (seq !== undefined) element.dataset.seq = String(seq);
   element.ariaLabel = `${own ? "You" : entry.sender}: ${about(entry)}`;
   const focused = element.contains(document.activeElement);
+  element.querySelector(".sender")?.remove();
   if (before?.entry.text !== text || !element.firstChild) element.replaceChildren(body(entry));
   while (element.childNodes.length > 1) element.lastChild?.remove();
   element.append(meta(entry));
+  if (look === "named") element.prepend(el("bdi", { className: "sender" }, entry.sender));
   if (isChangeable(entry)) element.append(actionsButton(entry, element));
   element.oncontextmenu = isChangeable(entry) ? (event) => openByKey(event, entry, element) : null;
   if (state === "failed") element.append(failure("Not sent.", entry));
@@ -141,7 +147,10 @@ function stateIcon(state) {
 
 /** @param {string} what @param {Pick<Entry, "error" | "retry" | "discard">} failed a message or a change */
 function failure(what, { error, retry, discard }) {
-  const again = el("button", { onclick: retry }, "Try again");
   const away = el("button", { onclick: () => (discard(), focusInput()) }, "Discard");
-  return el("div", { className: "failure" }, `${what} ${error?.message ?? ""}`, again, away);
+  const element = el("div", { className: "failure" }, `${what} ${error?.message ?? ""}`);
+  // It will be too late for ever.
+  if (error?.code !== "too_late") element.append(el("button", { onclick: retry }, "Try again"));
+  element.append(away);
+  return element;
 }

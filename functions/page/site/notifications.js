@@ -15,13 +15,14 @@ const notifications = new Map();
  * @param {readonly Summary[]} summaries
  */
 export function notify(summaries) {
-  for (const { id, peer, last, unread } of summaries) {
+  for (const summary of summaries) {
+    const { id, last, unread } = summary;
     const before = known?.get(id);
     const shown = notifications.get(id);
     const fresh = before === undefined ? known && timeOf(last) > newestTime : numberOf(last) > before;
     const edited = shown?.last?.key === last?.key && shown?.last?.text !== last?.text;
     if (!unread || numberOf(last) < numberOf(shown?.last)) closeNotification(id);
-    else if ((fresh || edited) && document.hidden && last && !last.own && !last.deleted) showNotification(id, peer, last);
+    else if ((fresh || edited) && document.hidden && last && !last.own && !last.deleted && !last.event) showNotification(summary, last);
   }
   known = new Map(summaries.map(({ id, last }) => [id, Math.max(known?.get(id) ?? 0, numberOf(last))]));
   for (const { last } of summaries) if (timeOf(last) > newestTime) newestTime = timeOf(last);
@@ -46,14 +47,15 @@ function closeNotification(id) {
   notifications.delete(id);
 }
 
-/** Shows a notification, in place of the one that the conversation has. @param {string} tag @param {string} peer @param {NonNullable<Summary["last"]>} last */
-function showNotification(tag, peer, last) {
+/** Shows a notification, in place of the one that the conversation has. @param {Summary} summary @param {NonNullable<Summary["last"]>} last */
+function showNotification(summary, last) {
+  const { id: tag, title, isGroup } = summary;
   if (!("Notification" in window) || Notification.permission !== "granted") return;
   try {
-    const notification = new Notification(peer, { body: last.text.slice(0, 200), tag });
+    const notification = new Notification(title || "Group", { body: (isGroup ? `${last.sender}: ` : "") + last.text.slice(0, 200), tag });
     notification.onclick = () => {
       window.focus();
-      location.hash = addressOf(peer);
+      location.hash = addressOf(summary);
     };
     notifications.set(tag, { notification, last });
   } catch {
