@@ -208,6 +208,11 @@ impl Outbox {
         self.recorder
             .record(|history| history.sends.push(current.sent));
         self.due += self.interval.mul_f64(0.5 + self.rng.f64());
+        // Else a member would hardly ever write while being removed.
+        if self.rng.bool() && !self.interval.is_zero() {
+            let beat = self.recorder.nearest_beat(self.due.into_std());
+            self.due = beat.into();
+        }
     }
 
     /// Records the message that is left at the end of the run.

@@ -10,6 +10,9 @@ use tests::client::{Frame, Message};
 
 use crate::history::History;
 
+/// Time between two beats.
+const BEAT: Duration = Duration::from_millis(500);
+
 /// Records everything that clients do and see.
 pub struct Recorder {
     start: Instant,
@@ -49,6 +52,12 @@ impl Recorder {
     /// Returns the time since the start of the run.
     pub fn now(&self) -> Duration {
         self.start.elapsed()
+    }
+
+    /// Returns the moment next to a time at which several devices send at once.
+    pub fn nearest_beat(&self, time: Instant) -> Instant {
+        let past = time.saturating_duration_since(self.start);
+        self.start + BEAT.mul_f64(past.div_duration_f64(BEAT).round())
     }
 
     /// Returns a number for a connection.

@@ -11,12 +11,12 @@ use crate::texts;
 
 /// What an owner writes, in shares; the rest are texts.
 const OF_OWNERS: [(Kind, f64); 6] = [
-    (Kind::Edit, 0.08),
-    (Kind::Delete, 0.1),
-    (Kind::Join, 0.18),
-    (Kind::Leave, 0.14),
+    (Kind::Edit, 0.06),
+    (Kind::Delete, 0.08),
+    (Kind::Join, 0.2),
+    (Kind::Leave, 0.18),
     (Kind::Rename, 0.06),
-    (Kind::Role, 0.12),
+    (Kind::Role, 0.2),
 ];
 
 /// What another member writes. Some of it is for owners only.
