@@ -65,7 +65,7 @@ export class Peer {
    */
   wrote(user, now) {
     this.heard(now);
-    this.#typed(user);
+    this.stopped(user);
   }
 
   /**
@@ -90,12 +90,15 @@ export class Peer {
    * @param {number} now
    */
   pump(now) {
-    for (const [user, until] of this.#typingUntil) if (now >= until) this.#typed(user);
+    for (const [user, until] of this.#typingUntil) if (now >= until) this.stopped(user);
     return Math.min(...this.#typingUntil.values());
   }
 
-  /** @param {string} user */
-  #typed(user) {
+  /**
+   * A user types no more.
+   * @param {string} user
+   */
+  stopped(user) {
     if (this.#typingUntil.delete(user)) this.#changed();
   }
 }

@@ -10,7 +10,7 @@ import { Peer } from "./peer.js";
 
 /**
  * @import { ChatError } from "./error.js"
- * @import { ConversationRow, Emit, EntryActions, EntryRecord, Env, LogEntry, Range, Snapshot,
+ * @import { ConversationRow, Emit, EntryActions, EntryRecord, Env, GroupEvent, LogEntry, Range, Snapshot,
  *   StoredRecord, TimelineEffects, Wording } from "./types.js"
  */
 
@@ -288,8 +288,18 @@ export class Timeline {
     const record = sent ?? this.outbox.fromElsewhere(entry);
     this.outbox.advance(record, this.marks.stateOf(record));
     this.log.insert(record);
-    if (record.event) this.group?.apply(record.seq, record.event);
+    if (record.event) this.#happened(record.seq, record.event);
     this.marksChanged();
+  }
+
+  /**
+   * An entry has changed the group.
+   * @param {number} seq
+   * @param {GroupEvent} event
+   */
+  #happened(seq, event) {
+    this.group?.apply(seq, event);
+    if (event.kind === "leave") for (const user of event.users) this.signs.stopped(user);
   }
 
   /**

@@ -357,7 +357,7 @@ test("owners delete any message, others their own", async () => {
   assert.deepEqual(textsOf(world.log(id)).map(shownOf), [shown(watcher.last.entries.find(({ seq }) => seq === theirs.seq))]);
 });
 
-test("several members type, each until a message comes or time passes", async () => {
+test("several members type, each until a message comes, the member leaves, or time passes", async () => {
   const { world, id, conversation, watcher } = await inGroup();
   const type = (user_id) => world.open[0].push({ type: "typing", conversation_id: id, user_id });
   type("ann");
@@ -370,10 +370,16 @@ test("several members type, each until a message comes or time passes", async ()
   assert.deepEqual(watcher.last.typing, ["bob"]);
   await world.advance(12_000);
   assert.deepEqual(watcher.last.typing, []);
+  type("bob");
+  await world.advance(100);
+  assert.deepEqual(watcher.last.typing, ["bob"]);
+  world.act(id, "ann", { action: "removeMember", user_id: "bob" });
+  await world.advance(100);
+  assert.deepEqual(watcher.last.typing, []);
   conversation.typing();
   await world.advance(100);
   assert.deepEqual(frames(world, "typing"), [{ action: "typing", conversation_id: id }]);
-  world.act(id, "ann", { action: "invite", users: Array.from({ length: 18 }, (_, i) => `user ${i}`) });
+  world.act(id, "ann", { action: "invite", users: Array.from({ length: 19 }, (_, i) => `user ${i}`) });
   await world.advance(11_000);
   conversation.typing();
   await world.advance(100);
