@@ -9,6 +9,9 @@ use serde_json::Value;
 /// Least messages of a valid run: well below any machine's rate, well above zero.
 const LEAST_MESSAGES: u64 = 100;
 
+/// Messages among which there are changes of groups: a third of those of a machine that does nothing else.
+const ENOUGH_MESSAGES: u64 = 500;
+
 /// Kinds of faults, without those of a database.
 const LEAST_KINDS: usize = 19;
 
@@ -34,8 +37,9 @@ fn holds_for_a_minute(flags: &[&str]) {
     let report: Value = serde_json::from_slice(&output.stdout).expect("the report is JSON");
     println!("{report:#}");
     let acknowledged = report["messages"]["acknowledged"].as_u64();
-    assert!(acknowledged >= Some(LEAST_MESSAGES), "{acknowledged:?}");
-    assert_changes(&report["messages"]["changes"]);
+    let acknowledged = acknowledged.expect("a count");
+    assert!(acknowledged >= LEAST_MESSAGES, "{acknowledged}");
+    assert_changes(&report["messages"]["changes"], acknowledged);
     assert_eq!(report["violations"], 0);
     let is_ours = std::env::var_os("MONGODB_URI").is_none();
     let faults = report["faults"].as_array().expect("a list").iter();
@@ -53,17 +57,15 @@ fn holds_for_a_minute(flags: &[&str]) {
     }
 }
 
-/// Checks that there were changes of texts and of groups.
-fn assert_changes(changes: &Value) {
+/// Checks that there were changes of texts and of groups, as far as there was time for them.
+fn assert_changes(changes: &Value, acknowledged: u64) {
     let count = |kind: &str| changes[kind].as_u64().expect("a count");
     for kind in ["edits", "deletions", "creations of groups"] {
         assert_ne!(count(kind), 0, "{kind}");
     }
-    let of_groups = [
-        "invitations",
-        "leaves and removals",
-        "new names of groups",
-        "new roles",
-    ];
-    assert_ne!(of_groups.map(count).iter().sum::<u64>(), 0, "{changes}");
+    if acknowledged >= ENOUGH_MESSAGES {
+        for kind in ["invitations", "leaves and removals"] {
+            assert_ne!(count(kind), 0, "{kind}");
+        }
+    }
 }

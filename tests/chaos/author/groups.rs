@@ -30,7 +30,7 @@ const OF_MEMBERS: [(Kind, f64); 6] = [
 ];
 
 /// Share of times at which a creator who could create a group does.
-const CREATIONS: f64 = 0.1;
+const CREATIONS: f64 = 0.3;
 
 /// Share of times at which a user writes in a group without being in it.
 const BY_STRANGERS: f64 = 0.03;
