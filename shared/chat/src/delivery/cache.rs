@@ -40,15 +40,13 @@ impl Default for ConnectionCache {
 }
 
 impl ConnectionCache {
-    /// Returns the remembered connections of users that may get messages at `now`. Leaves out those
-    /// that may still be opening: their 410 does not tell whether they are closed, so the store has to
-    /// confirm them.
+    /// Returns the remembered connections of users that may get messages at `now`.
     pub fn get(&self, users: &[UserId], now: DateTime<Utc>) -> Vec<Connection> {
         let mut cache = self.0.lock();
         users
             .iter()
             .flat_map(|user| cache.get(user).cloned().unwrap_or_default().connections)
-            .filter(|connection| connection.is_live(now) && !connection.is_opening(now))
+            .filter(|connection| connection.is_live(now))
             .collect()
     }
 

@@ -101,6 +101,8 @@ impl Delivery {
         if limit.is_some_and(|limit| known.len() > limit || !self.cache.has_all(to.users)) {
             known.clear();
         }
+        // Their 410 does not tell whether they are closed, so the store has to confirm them.
+        known.retain(|connection| !connection.is_opening(now));
         let to_known = self
             .push
             .post_all(known.clone(), frame.clone(), now, deadline);
