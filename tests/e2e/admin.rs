@@ -8,10 +8,16 @@ mod export;
 mod token;
 mod verify;
 
+use std::process::Stdio;
+use std::time::Duration;
+
 use local_gateway::process::ports::free_port;
 use mongodb::bson::{Document, doc};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tests::{Chat, admin, in_time, server};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::time::timeout;
 
 /// Runs the program with JSON lines; checks its exit status and returns them.
 async fn run(chat: &Chat, arguments: &[&str], status: i32) -> Vec<Value> {
@@ -103,6 +109,75 @@ async fn the_status_names_what_is_missing() {
             "{states:?}"
         );
     }
+    chat.stop().await;
+}
+
+#[tokio::test]
+async fn new_entries_are_printed_once_without_texts_until_ctrl_c() {
+    let chat = Chat::start().await;
+    let mut a = chat.connect("a").await;
+    a.send_message("b", "before").await;
+    let mut command = admin::of(&chat);
+    command.args(["tail", "--json"]).stdout(Stdio::piped());
+    let mut program = command.kill_on_drop(true).spawn().expect("it starts");
+    let mut lines = BufReader::new(program.stdout.take().expect("piped")).lines();
+    // The one from before is not printed. How long the start takes is not known.
+    let first = in_time("a line", async {
+        loop {
+            a.send_message("b", "xyzzy").await;
+            let next = timeout(Duration::from_secs(2), lines.next_line()).await;
+            if let Ok(line) = next {
+                break line.expect("read").expect("a line");
+            }
+        }
+    });
+    let first: Value = serde_json::from_str(&first.await).expect("JSON");
+    assert!(
+        first["seq"].as_i64() > Some(1) && first["bytes"] == 5,
+        "{first}"
+    );
+    a.send_message("c", "last").await;
+    let mut all = vec![first];
+    in_time("the last entry", async {
+        while all.last().expect("one")["conversation_id"] != "direct:1:a:c" {
+            let line = lines.next_line().await.expect("read").expect("a line");
+            all.push(serde_json::from_str(&line).expect("JSON"));
+        }
+    })
+    .await;
+    let seqs: Vec<i64> = all.iter().filter_map(|line| line["seq"].as_i64()).collect();
+    assert!(
+        seqs[..seqs.len() - 1].is_sorted_by(|a, b| a < b),
+        "{seqs:?}"
+    );
+    assert!(!json!(all).to_string().contains("xyzzy"));
+    let pid = program.id().expect("it runs").cast_signed();
+    kill_process(Pid::from_raw(pid).expect("an id"), Signal::INT).expect("sent");
+    let status = in_time("its end", program.wait()).await.expect("it ends");
+    assert!(status.success(), "{status}");
+    chat.stop().await;
+}
+
+#[tokio::test]
+async fn the_limits_of_a_user_are_shown_and_filled_if_that_is_confirmed() {
+    // It takes hours to be full again.
+    let rate = ["MessageRate=0.001", "MessageBurst=100"];
+    let chat = Chat::with().parameters(&rate).start().await;
+    let mut a = chat.connect("a").await;
+    for _ in 0..12 {
+        a.send_message("b", "m").await;
+    }
+    let is_used = |rows: &[Value]| {
+        let mut messages = rows.iter().filter(|row| row["limit"] == "messages");
+        messages.next().expect("a row")["full_at"].is_string()
+    };
+    for (flags, used_after) in [(&["--reset"][..], true), (&["--reset", "--confirm"], false)] {
+        let arguments = [&["limit", "a"], flags].concat();
+        assert!(is_used(&run(&chat, &arguments, 0).await));
+        assert_eq!(is_used(&run(&chat, &["limit", "a"], 0).await), used_after);
+    }
+    let of_group = run(&chat, &["limit", "group:0123456789012345678901"], 0).await;
+    assert_eq!(of_group, [json!({"limit": "entries", "full_at": null})]);
     chat.stop().await;
 }
 

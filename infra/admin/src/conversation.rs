@@ -47,7 +47,8 @@ impl Row {
 
 /// An entry, without its text unless that was asked for.
 #[derive(Serialize)]
-struct Line {
+pub struct Line {
+    conversation_id: ConversationId,
     seq: i64,
     kind: Kind,
     sender_id: String,
@@ -64,8 +65,10 @@ struct Line {
 }
 
 impl Line {
-    fn new(entry: Entry, texts: bool) -> Self {
+    /// Returns the line of an entry.
+    pub fn new(entry: Entry, texts: bool) -> Self {
         Self {
+            conversation_id: entry.conversation_id,
             seq: entry.seq,
             kind: entry.kind,
             sender_id: entry.sender_id,
@@ -76,6 +79,24 @@ impl Line {
             bytes: entry.message.len(),
             message: texts.then_some(entry.message),
         }
+    }
+
+    /// Returns it as one line of text.
+    pub fn text(&self) -> String {
+        let (time, id, seq, sender) = (
+            &self.timestamp,
+            &self.conversation_id,
+            self.seq,
+            &self.sender_id,
+        );
+        let (kind, bytes, note) = (self.kind_name(), self.bytes, self.note());
+        let message = self.message.as_deref().unwrap_or_default();
+        let line = format!("{time} {id} {seq} {kind} by {sender}, {bytes} bytes {note} {message}");
+        line.trim_end().to_owned()
+    }
+
+    fn kind_name(&self) -> String {
+        format!("{:?}", self.kind).to_lowercase()
     }
 
     /// Returns what has changed the entry, or what it changes.
@@ -149,7 +170,7 @@ pub async fn run(
     output.rows(heading, &lines, |line| {
         [
             line.seq.to_string(),
-            format!("{:?}", line.kind).to_lowercase(),
+            line.kind_name(),
             line.sender_id.clone(),
             line.timestamp.clone(),
             line.bytes.to_string(),

@@ -9,10 +9,11 @@ use chat::store::inspect::{ConversationRow, Part};
 use chat::{ConversationId, Deadline, Entry, Group, Role, Store, Title, UserId, timestamp};
 use chrono::Utc;
 use futures_util::TryStreamExt;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::outcome::Outcome;
+use crate::progress;
 
 /// Time limit of a step.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -61,14 +62,11 @@ struct Export<'a> {
 ///
 /// The database fails, standard output is closed, or Ctrl-C.
 pub async fn run(store: &Store, user: &UserId, others: bool) -> Result<Outcome> {
-    let style = ProgressStyle::with_template("{human_pos} entries, {per_sec}");
-    let progress = ProgressBar::no_length().with_style(style.expect("the template is well-formed"));
-    progress.enable_steady_tick(Duration::from_millis(200));
     let export = Export {
         store,
         user,
         others,
-        progress,
+        progress: progress::of_entries(None),
     };
     tokio::select! {
         exported = export.run() => exported?,

@@ -1,10 +1,11 @@
 //! `chat-admin`: what those who run the chat ask of it.
 //!
 //! - `deployment`: finds the database and the gateway
-//! - `output`, `outcome`: what is printed, and the exit status
+//! - `output`, `outcome`, `progress`: what is printed, the exit status, the progress of long work
 //! - `status`: whether the deployment is whole
 //! - `user`, `connections`: what is known of a user, and who is online
-//! - `conversation`: one conversation
+//! - `conversation`, `tail`: one conversation, and new entries of all
+//! - `limit`: the rate limits of a user or a group
 //! - `export`: all that is stored of a user
 //! - `token`: why a token would be refused
 //! - `verify`: whether the data is what the chat promises
@@ -13,9 +14,12 @@ mod connections;
 mod conversation;
 mod deployment;
 mod export;
+mod limit;
 mod outcome;
 mod output;
+mod progress;
 mod status;
+mod tail;
 mod token;
 mod user;
 mod verify;
@@ -50,6 +54,21 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    #[command(flatten)]
+    OfChat(OfChat),
+
+    /// Say whether a token is valid, and if not, why. It needs the authorizer's settings: JWT_ISSUER, JWT_AUDIENCE,
+    /// JWT_KEYS_URL or JWT_SECRET_ARN, JWT_USER_CLAIM
+    #[command(after_help = "Example:\n  pbpaste | chat-admin token")]
+    Token {
+        /// The token; without it, standard input is read, so that no other user of the machine sees it
+        token: Option<String>,
+    },
+}
+
+/// What is asked of a running chat.
+#[derive(Subcommand)]
+enum OfChat {
     /// Say whether database, indexes, migration and gateway are as they should be, and how much there is
     Status,
     /// Show a user: connections, settings, conversations with marks and unread messages
@@ -86,6 +105,25 @@ enum Command {
         #[arg(long)]
         texts: bool,
     },
+    /// Print new entries as they are written, without their texts, until Ctrl-C
+    Tail {
+        /// Only those of this conversation
+        conversation: Option<String>,
+        /// Show texts too
+        #[arg(long)]
+        texts: bool,
+    },
+    /// Show how far the rate limits of a user, or of a group, are used up
+    Limit {
+        /// The user or the group
+        id: String,
+        /// Fill them
+        #[arg(long)]
+        reset: bool,
+        /// Do that; without this, it is only said
+        #[arg(long, requires = "reset")]
+        confirm: bool,
+    },
     /// Print all that is stored of a user, a JSON object a line: profile, connections, conversations, own messages
     #[command(after_help = "Example:\n  chat-admin export ana > ana.ndjson")]
     Export {
@@ -94,13 +132,6 @@ enum Command {
         /// What others have written in the user's conversations too
         #[arg(long)]
         conversations: bool,
-    },
-    /// Say whether a token is valid, and if not, why. It needs the authorizer's settings: JWT_ISSUER, JWT_AUDIENCE,
-    /// JWT_KEYS_URL or JWT_SECRET_ARN, JWT_USER_CLAIM
-    #[command(after_help = "Example:\n  pbpaste | chat-admin token")]
-    Token {
-        /// The token; without it, standard input is read, so that no other user of the machine sees it
-        token: Option<String>,
     },
     /// Verify that the data is what the chat promises
     #[command(
@@ -147,24 +178,28 @@ async fn run(arguments: Arguments) -> Result<Outcome> {
     } else {
         Output::Text
     };
-    if let Command::Token { token } = arguments.command {
-        return token::run(token, output).await;
+    match arguments.command {
+        Command::Token { token } => token::run(token, output).await,
+        Command::OfChat(command) => ask(command, output).await,
     }
+}
+
+async fn ask(command: OfChat, output: Output) -> Result<Outcome> {
     let deployment = Deployment::find()?;
     let store = deployment.store().await?;
     let user_id = |user: String| UserId::try_from(user).context("the user");
-    match arguments.command {
-        Command::Status => status::run(&store, deployment.push().ok().as_ref(), output).await,
-        Command::User { user } => {
+    match command {
+        OfChat::Status => status::run(&store, deployment.push().ok().as_ref(), output).await,
+        OfChat::User { user } => {
             let push = deployment.push().ok();
             user::run(&store, push.as_ref(), &user_id(user)?, output).await
         }
-        Command::Online { since } => connections::online(&store, since, output).await,
-        Command::Kick { user, confirm } => {
+        OfChat::Online { since } => connections::online(&store, since, output).await,
+        OfChat::Kick { user, confirm } => {
             let push = deployment.push()?;
             connections::kick(&store, &push, &user_id(user)?, confirm, output).await
         }
-        Command::Conversation {
+        OfChat::Conversation {
             names,
             limit,
             texts,
@@ -172,12 +207,18 @@ async fn run(arguments: Arguments) -> Result<Outcome> {
             let id = conversation::id(&names)?;
             conversation::run(&store, &id, limit, texts, output).await
         }
-        Command::Export {
+        OfChat::Tail {
+            conversation,
+            texts,
+        } => tail::run(&store, conversation.map(Into::into), texts, output).await,
+        OfChat::Limit { id, reset, confirm } => {
+            limit::run(&store, &id, reset.then_some(confirm), output).await
+        }
+        OfChat::Export {
             user,
             conversations,
         } => export::run(&store, &user_id(user)?, conversations).await,
-        Command::Token { .. } => unreachable!("it needs no database"),
-        Command::Verify(flags) => verify::run(&store, &flags, output).await,
+        OfChat::Verify(flags) => verify::run(&store, &flags, output).await,
     }
 }
 

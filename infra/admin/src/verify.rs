@@ -22,13 +22,14 @@ use chat::store::MESSAGES;
 use chat::store::inspect::Part;
 use chat::{ConversationId, Store};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use mongodb::bson::Document;
 use serde::Serialize;
 use tokio::time::sleep_until;
 
 use crate::outcome::Outcome;
 use crate::output::Output;
+use crate::progress;
 use damage::Damage;
 use repair::repair;
 use scan::{Found, Scan};
@@ -97,7 +98,7 @@ pub async fn run(store: &Store, flags: &Flags, output: Output) -> Result<Outcome
         store,
         flags,
         output,
-        progress: progress(store, &part).await,
+        progress: progress::of_entries(entries(store, &part).await),
         suspects: Vec::new(),
         last_suspected: Instant::now(),
         conversations: 0,
@@ -112,25 +113,13 @@ pub async fn run(store: &Store, flags: &Flags, output: Output) -> Result<Outcome
     ))
 }
 
-/// Returns a bar on standard error, which is not shown where that is no terminal.
-async fn progress(store: &Store, part: &Part) -> ProgressBar {
+/// Returns the number of entries of a part, if it is known without counting.
+async fn entries(store: &Store, part: &Part) -> Option<u64> {
     let entries = store.database().collection::<Document>(MESSAGES);
-    let count = match part {
+    match part {
         Part::From(None) => entries.estimated_document_count().await.ok(),
         _ => None,
-    };
-    let bar = match count {
-        Some(count) => ProgressBar::new(count).with_style(style(
-            "{human_pos} of {human_len} entries, {per_sec}, {eta} left",
-        )),
-        None => ProgressBar::no_length().with_style(style("{human_pos} entries, {per_sec}")),
-    };
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
-}
-
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).expect("the template is well-formed")
+    }
 }
 
 impl Verification<'_> {

@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use futures_util::{Stream, StreamExt, TryStreamExt};
+use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{self, Document, doc};
 use mongodb::error::Error as DriverError;
 use serde::Deserialize;
@@ -174,6 +175,31 @@ impl Store {
         let last_seen = user.as_ref().and_then(|user| user.last_seen);
         let settings = user.map(|user| user.settings).unwrap_or_default();
         Ok((last_seen.map(time), settings))
+    }
+
+    /// Returns the entries that were written at a time or later, in about the order of their writing: the clocks of
+    /// processes differ.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`].
+    pub async fn entries_since(
+        &self,
+        time: DateTime<Utc>,
+        deadline: Deadline,
+    ) -> Result<Vec<Entry>> {
+        // The first four bytes of an id are its time in seconds.
+        let mut id = [0; 12];
+        let seconds = u32::try_from(time.timestamp()).unwrap_or_default();
+        id[..4].copy_from_slice(&seconds.to_be_bytes());
+        let messages = self.messages.clone();
+        let filter = doc! {"_id": {"$gte": ObjectId::from_bytes(id)}};
+        let find = async move {
+            let found = messages.find(filter).sort(doc! {"_id": 1});
+            found.await?.try_collect::<Vec<StoredEntry>>().await
+        };
+        let entries = perform("look-up of new entries", deadline, find).await?;
+        Ok(entries.into_iter().map(Entry::from).collect())
     }
 
     /// Returns the entries under some numbers of a conversation, in any order; those that are missing are left out.

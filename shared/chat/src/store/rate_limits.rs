@@ -2,18 +2,20 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use mongodb::Collection;
 use mongodb::bson::{self, Bson, Document, doc};
 use mongodb::error::Error as DriverError;
 use mongodb::options::{Acknowledgment, ReturnDocument, WriteConcern};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::token_bucket::{RateLimit, TokensLeft};
-use super::{OPERATION_TIMEOUT, Store, is_duplicate_key, perform};
+use super::{OPERATION_TIMEOUT, Store, is_duplicate_key, perform, time};
 use crate::{Deadline, Result};
 
 /// A kind of request that is limited for each user, or for each group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Limited {
     /// Messages.
     Messages,
@@ -28,6 +30,9 @@ pub enum Limited {
 }
 
 impl Limited {
+    /// The kinds that are limited for each user.
+    pub const OF_USERS: [Self; 4] = [Self::Messages, Self::Marks, Self::Pages, Self::Handshakes];
+
     /// Returns the id of the bucket of a user or a group. Messages came first, and have the user's id; no string can
     /// be equal to the documents of the others.
     fn bucket_id(self, of_id: &str) -> Bson {
@@ -116,6 +121,40 @@ impl Store {
             wait: Duration::ZERO,
         };
         Ok(bucket.map_or(unknown, |bucket| limit.tokens_left(bucket.full_in())))
+    }
+}
+
+impl Store {
+    /// Returns when a limit of a user, or of a group, is used up no longer at all; `None` if it is not used.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`](crate::Error::Unavailable).
+    pub async fn full_at(
+        &self,
+        of: Limited,
+        of_id: &str,
+        deadline: Deadline,
+    ) -> Result<Option<DateTime<Utc>>> {
+        let rate_limits = self.rate_limits.clone();
+        let filter = doc! {"_id": of.bucket_id(of_id)};
+        let find = async move { rate_limits.find_one(filter).await };
+        let bucket = perform("look-up of a limit", deadline, find).await?;
+        Ok(bucket.map(|bucket| time(bucket.full_at)))
+    }
+
+    /// Fills a limit of a user, or of a group. Processes that have counted lately go on counting from there for a
+    /// moment.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`](crate::Error::Unavailable).
+    pub async fn fill_limit(&self, of: Limited, of_id: &str, deadline: Deadline) -> Result<()> {
+        let rate_limits = self.rate_limits.clone();
+        let filter = doc! {"_id": of.bucket_id(of_id)};
+        let delete = async move { rate_limits.delete_one(filter).await };
+        perform("reset of a limit", deadline, delete).await?;
+        Ok(())
     }
 }
 

@@ -1,0 +1,61 @@
+//! The rate limits of a user or a group.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use chat::store::Limited;
+use chat::{ConversationId, Deadline, Store, timestamp};
+use chrono::Utc;
+use serde::Serialize;
+
+use crate::outcome::Outcome;
+use crate::output::Output;
+
+/// Time limit of the whole.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A limit.
+#[derive(Serialize)]
+struct Row {
+    limit: Limited,
+    /// When none of it is used up any more; `None` if it is so now.
+    full_at: Option<String>,
+}
+
+/// Prints how far the limits of a user, or of a group, are used up. With `reset`, fills them if that is confirmed.
+///
+/// # Errors
+///
+/// The database fails.
+pub async fn run(store: &Store, id: &str, reset: Option<bool>, output: Output) -> Result<Outcome> {
+    let (now, deadline) = (Utc::now(), Deadline::after(TIMEOUT));
+    let limits = if ConversationId::from(id.to_owned()).is_group() {
+        vec![Limited::Entries]
+    } else {
+        Limited::OF_USERS.to_vec()
+    };
+    let mut rows = Vec::new();
+    for limit in limits {
+        let full_at = store.full_at(limit, id, deadline).await?;
+        rows.push(Row {
+            limit,
+            full_at: full_at.filter(|at| *at > now).map(timestamp::format),
+        });
+        if reset == Some(true) {
+            store.fill_limit(limit, id, deadline).await?;
+        }
+    }
+    output.rows(["limit", "full at"], &rows, |row| {
+        let full_at = row.full_at.clone();
+        [
+            format!("{:?}", row.limit).to_lowercase(),
+            full_at.unwrap_or_else(|| "now".to_owned()),
+        ]
+    })?;
+    match reset {
+        Some(true) => eprintln!("they are full now"),
+        Some(false) => eprintln!("--confirm fills them"),
+        None => {}
+    }
+    Ok(Outcome::Good)
+}
