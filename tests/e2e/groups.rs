@@ -491,6 +491,16 @@ async fn the_list_has_groups_with_what_their_members_may_see() {
     )
     .await;
     assert_eq!(row("c").await, None);
+    // Who joins again has what was written since then, and what it had not read before the removal counts no more.
+    acked(&mut a, &message(&group, "without c")).await;
+    acked(&mut a, &frame("invite", &group, json!({"users": ["c"]}))).await;
+    assert_eq!(row("c").await.expect("a row")["unread"], 0);
+    acked(&mut a, &message(&group, "with c again")).await;
+    let of_c = row("c").await.expect("a row");
+    assert_eq!(
+        (&of_c["unread"], &of_c["preview"]["message"]),
+        (&json!(1), &json!("with c again"))
+    );
     chat.stop().await;
 }
 
