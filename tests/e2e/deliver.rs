@@ -9,10 +9,12 @@ use std::collections::BTreeMap;
 use chrono::{TimeDelta, Utc};
 use mongodb::bson::{DateTime, Document, doc};
 use serde_json::{Value, json};
+use tests::client::{Connect, Connection};
 use tests::function::Function;
 use tests::launch::Host;
 use tests::relay::{Counts, Relay};
 use tests::{Chat, Client, programs, queue, server, until};
+use tokio::net::TcpSocket;
 use tokio::process::Command;
 
 use crate::groups::{acked, create, entry, frame, message};
@@ -274,6 +276,39 @@ async fn one_row_of_each_gone_connection_of_a_large_group_is_deleted() {
     let left = rows.count_documents(doc! {"connected_at": long_ago}).await;
     let all = rows.count_documents(doc! {}).await;
     assert_eq!((left.expect("counted"), all.expect("counted")), (0, 3));
+    chat.stop().await;
+}
+
+/// Connects a client of a member that never reads, and has little room for what it is sent.
+async fn silent(chat: &Chat, user: &str) -> Connection {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4 * 1024).expect("set");
+    let address = chat.ws.trim_start_matches("ws://");
+    let stream = socket.connect(address.parse().expect("an address"));
+    let connect = Connect::user(&chat.ws, user).header("sec-websocket-protocol", "chat.v1");
+    let opened = connect.open_on(stream.await.expect("connected")).await;
+    opened.expect("the handshake succeeds")
+}
+
+#[tokio::test]
+async fn a_member_who_does_not_read_holds_up_nobody_in_a_large_group() {
+    let chat = settings().start().await;
+    let mut a = chat.connect_modern("a").await;
+    let group = large_group(&mut a, MANY).await;
+    wait_delivered(&chat).await;
+    let _silent = silent(&chat, &member(1)).await;
+    let mut others = connect(&chat, [0, 2, 203]).await;
+    let text = message(&group, &"x".repeat(16_384));
+    // Until the gateway takes nothing more for the one who does not read.
+    let mut sent = 0;
+    while !chat.gateway.log().contains("push failed") {
+        sent += 1;
+        assert!(sent < 2_000, "the gateway takes all");
+        let ack = acked(&mut a, &text).await;
+        for client in &mut others {
+            assert_eq!(entry(client, "text").await["seq"], ack["seq"]);
+        }
+    }
     chat.stop().await;
 }
 
