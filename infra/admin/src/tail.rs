@@ -1,6 +1,7 @@
 //! New entries, as they are written.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -37,12 +38,14 @@ pub async fn run(
 ) -> Result<Outcome> {
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // One for all looks: a new one would not know of what was pressed during a look.
+    let mut interrupt = pin!(tokio::signal::ctrl_c());
     // Those from before the start are not new.
     let mut seen = ids(&look(store).await?);
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
-            _ = tokio::signal::ctrl_c() => return Ok(Outcome::Good),
+            _ = &mut interrupt => return Ok(Outcome::Good),
         }
         let entries = look(store).await?;
         let looked_at = ids(&entries);

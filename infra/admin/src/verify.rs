@@ -15,6 +15,7 @@ mod damage;
 mod repair;
 mod scan;
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -125,11 +126,13 @@ async fn entries(store: &Store, part: &Part) -> Option<u64> {
 impl Verification<'_> {
     async fn scan(&mut self, part: &Part) -> Result<()> {
         let mut scan = Scan::start(self.store, part).await?;
+        // One for all conversations: a new one would not know of what was pressed before it.
+        let mut interrupt = pin!(tokio::signal::ctrl_c());
         loop {
             let id = scan.next_id().cloned();
             let next = tokio::select! {
                 next = scan.next() => next,
-                _ = tokio::signal::ctrl_c() => return self.interrupted(id).await,
+                _ = &mut interrupt => return self.interrupted(id).await,
             };
             match next {
                 Ok(Some(found)) => self.found(found).await?,
