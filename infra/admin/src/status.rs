@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use chat::store::inspect::written_since;
 use chat::store::{CONNECTIONS, CONVERSATIONS, MEMBERS, MESSAGES, indexes};
 use chat::{Connection, ConnectionId, Deadline, Identity, Push, Store, UserId};
 use chrono::{TimeDelta, Utc};
 use futures_util::TryStreamExt;
-use mongodb::bson::{Document, doc, oid::ObjectId};
+use mongodb::bson::{Document, doc};
 use serde::Serialize;
 
 use crate::outcome::Outcome;
@@ -156,12 +157,9 @@ async fn messages(store: &Store) -> Result<Part> {
     };
     let (entries, conversations) = (count(MESSAGES).await?, count(CONVERSATIONS).await?);
     let members = count(MEMBERS).await?;
-    // The first four bytes of an id are its time in seconds.
-    let minute_ago = (Utc::now() - TimeDelta::minutes(1)).timestamp();
-    let mut id = [0; 12];
-    id[..4].copy_from_slice(&u32::try_from(minute_ago).unwrap_or_default().to_be_bytes());
+    let minute_ago = Utc::now() - TimeDelta::minutes(1);
     let recent = store.database().collection::<Document>(MESSAGES);
-    let recent = recent.count_documents(doc! {"_id": {"$gte": ObjectId::from_bytes(id)}});
+    let recent = recent.count_documents(written_since(minute_ago));
     let detail = format!(
         "about {entries} entries, {recent} in the last minute, {conversations} conversations, {members} memberships",
         recent = recent.await?

@@ -188,12 +188,7 @@ impl Store {
         time: DateTime<Utc>,
         deadline: Deadline,
     ) -> Result<Vec<Entry>> {
-        // The first four bytes of an id are its time in seconds.
-        let mut id = [0; 12];
-        let seconds = u32::try_from(time.timestamp()).unwrap_or_default();
-        id[..4].copy_from_slice(&seconds.to_be_bytes());
-        let messages = self.messages.clone();
-        let filter = doc! {"_id": {"$gte": ObjectId::from_bytes(id)}};
+        let (messages, filter) = (self.messages.clone(), written_since(time));
         let find = async move {
             let found = messages.find(filter).sort(doc! {"_id": 1});
             found.await?.try_collect::<Vec<StoredEntry>>().await
@@ -289,6 +284,15 @@ impl Store {
         let update = async move { upsert_all(&database, MEMBERS, updates).await };
         perform("correction of marks", deadline, update).await
     }
+}
+
+/// Returns the filter of the documents that were made in the second of a time or later, by their ids.
+pub fn written_since(time: DateTime<Utc>) -> Document {
+    // The first four bytes of an id are its time in seconds.
+    let mut id = [0; 12];
+    let seconds = u32::try_from(time.timestamp()).unwrap_or_default();
+    id[..4].copy_from_slice(&seconds.to_be_bytes());
+    doc! {"_id": {"$gte": ObjectId::from_bytes(id)}}
 }
 
 fn failed(error: DriverError) -> Error {
