@@ -89,6 +89,10 @@ pub struct Flags {
     )]
     pub access_keys: Vec<AccessKey>,
 
+    /// Fire a schedule once at the start, by its logical id or its function; may be repeated
+    #[arg(long = "fire", value_name = "SCHEDULE")]
+    pub fire: Vec<String>,
+
     /// Faults to inject, as JSON: see the README of local-gateway
     #[arg(long, default_value = "{}", value_name = "JSON")]
     pub fault: Faults,

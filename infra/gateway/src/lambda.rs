@@ -14,6 +14,7 @@
 
 mod call;
 pub mod error;
+pub mod later;
 pub mod launch;
 pub mod pool;
 pub mod queue;

@@ -13,6 +13,7 @@
 //! - [`template`]: reads a template
 //! - [`lambda`]: the functions
 //! - [`sqs`]: queues, and the functions that consume them
+//! - [`schedule`]: functions that are invoked at times
 //! - [`apigw`]: the WebSocket API and the HTTP API
 //! - [`deploy`]: custom resources
 //! - [`server`]: the two listeners
@@ -30,6 +31,7 @@ pub mod template;
 
 pub mod lambda;
 
+pub mod schedule;
 pub mod sqs;
 
 pub mod apigw;

@@ -4,12 +4,14 @@
 //! - `api`: the WebSocket API and the HTTP API, with their stages and routes
 //! - `authorizer`: authorizers of handshakes and requests
 //! - `queue`: queues, and the functions that consume them
+//! - `schedule`: functions that are invoked at times
 //! - [`selection`]: expressions that select the route of a frame
 
 mod api;
 mod arn;
 mod authorizer;
 mod queue;
+mod schedule;
 pub mod selection;
 
 use std::collections::BTreeMap;
@@ -26,6 +28,7 @@ pub use arn::{
 };
 pub use authorizer::{Authorizer, IdentitySource, JwtAuthorizer, LambdaAuthorizer, Payload};
 pub use queue::{EventSource, Queue, Redrive};
+pub use schedule::{Schedule, Times};
 
 /// The variable that tells an SDK the address of SQS.
 const SQS_ENDPOINT: &str = "AWS_ENDPOINT_URL_SQS";
@@ -43,6 +46,8 @@ pub struct Template {
     pub queues: BTreeMap<String, Queue>,
     /// The functions that consume them.
     pub event_sources: Vec<EventSource>,
+    /// The functions that are invoked at times.
+    pub schedules: Vec<Schedule>,
     /// The custom resources of its functions, in creation order.
     pub custom_resources: Vec<CustomResource>,
     /// The parts that are not served, with their lines, as text for the developer.
@@ -96,6 +101,15 @@ impl Template {
                 }
             }
         }
+    }
+
+    /// Returns the schedule that `name` names: by its logical id, or by its function.
+    pub fn schedule(&self, name: &str) -> Option<&Schedule> {
+        let by_id = self.schedules.iter().find(|schedule| schedule.id == name);
+        by_id.or_else(|| {
+            let function = &self.function(name)?.logical_id;
+            self.schedules.iter().find(|it| it.function == *function)
+        })
     }
 
     /// Returns the function that `name` names: by logical id, `FunctionName`, name of the binary,

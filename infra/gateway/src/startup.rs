@@ -14,7 +14,7 @@ use crate::deploy;
 use crate::faults::{Faults, Switches};
 use crate::http::sigv4::verify::Verifier;
 use crate::lambda::{self, Functions, Source, watch};
-use crate::model::Template;
+use crate::model::{Schedule, Template};
 use crate::process::build;
 use crate::server;
 use crate::template::Document;
@@ -40,6 +40,8 @@ pub struct Startup {
     listeners: Listeners,
     path_rewrite: Option<PathRewrite>,
     page_refusal: Option<&'static str>,
+    /// The schedules that fire at the start.
+    fire_now: Vec<Schedule>,
     source: Option<Source>,
 }
 
@@ -62,6 +64,7 @@ impl Startup {
         for resource in &template.not_served {
             tracing::warn!("not served here: {resource}");
         }
+        let fire_now = fire_now(&flags, &template)?;
         // A port that is in use is reported now, and not after minutes of building.
         let listeners = Listeners::open(&flags, &template).await?;
         template.set_addresses(&listeners.websocket_address()?, &listeners.http_address()?);
@@ -75,6 +78,7 @@ impl Startup {
             listeners,
             path_rewrite,
             page_refusal,
+            fire_now,
             source: None,
         })
     }
@@ -139,6 +143,7 @@ impl Startup {
         running.gateway.set_faults(flags.fault).context("--fault")?;
         listeners.serve(&running.gateway);
         running.gateway.consume_queues();
+        running.gateway.run_schedules(self.fire_now);
         Ok(running)
     }
 }
@@ -199,6 +204,10 @@ impl Running {
                 "  Queues        http://{ws} (SQS: {})",
                 names.join(", ")
             ));
+        }
+        if !template.schedules.is_empty() {
+            let names: Vec<&str> = template.schedules.iter().map(|it| it.id.as_str()).collect();
+            lines.push(format!("  Schedules     {}", names.join(", ")));
         }
         lines.join("\n")
     }
@@ -265,6 +274,19 @@ async fn listen(port: u16, flag: &str) -> Result<TcpListener> {
             ),
             _ => anyhow!(error).context(format!("cannot listen on port {port}")),
         })
+}
+
+/// Returns the schedules that are to fire at the start.
+fn fire_now(flags: &Flags, template: &Template) -> Result<Vec<Schedule>> {
+    let find = |name: &String| {
+        let all: Vec<&str> = template.schedules.iter().map(|it| it.id.as_str()).collect();
+        let unknown = || match all.as_slice() {
+            [] => format!("--fire {name}: the template has no schedule"),
+            _ => format!("--fire {name}: the schedules are {}", all.join(", ")),
+        };
+        template.schedule(name).cloned().with_context(unknown)
+    };
+    flags.fire.iter().map(find).collect()
 }
 
 /// Returns where the functions come from; builds them if they are to be built.

@@ -10,6 +10,7 @@
 //! - `stage`: a stage of these, with its variables and limits
 //! - `authorizer`: authorizers of handshakes and requests
 //! - `queue`: queues, and the functions that consume them
+//! - `schedule`: functions that are invoked at times
 //! - `custom`: custom resources of functions
 //! - `values`: values of properties
 
@@ -22,6 +23,7 @@ mod queue;
 mod resource;
 mod rules;
 mod sam;
+mod schedule;
 mod stage;
 mod values;
 pub mod yaml;
@@ -126,11 +128,13 @@ impl Document {
         let functions = function::read(&mut resources, &globals["Function"], &self.folder);
         let custom_resources = custom::read(&mut resources, &functions);
         let (queues, event_sources) = queue::read(&mut resources, &functions)?;
+        let schedules = schedule::read(&mut resources, &functions);
         let apis = api::read(&mut resources, &functions)?;
-        if apis.websocket.is_none() && apis.http.is_none() && queues.is_empty() {
+        let has_api = apis.websocket.is_some() || apis.http.is_some();
+        if !has_api && queues.is_empty() && schedules.is_empty() {
             bail!(
-                "the template has no WebSocket API, no HTTP API with a stage and no queue: nothing to \
-                 serve"
+                "the template has no WebSocket API, no HTTP API with a stage, no queue and no schedule: \
+                 nothing to serve"
             );
         }
         Ok(Template {
@@ -139,6 +143,7 @@ impl Document {
             http: apis.http,
             queues,
             event_sources,
+            schedules,
             custom_resources,
             not_served: not_served(resources),
         })

@@ -17,7 +17,8 @@ use crate::http::body::BodyLimit;
 use crate::http::headers::Pairs;
 use crate::http::sigv4::verify::Verifier;
 use crate::lambda::Functions;
-use crate::model::Template;
+use crate::model::{Schedule, Template};
+use crate::schedule;
 use crate::sqs::api::Api;
 use crate::sqs::consumer::Consumer;
 use crate::sqs::queues::{MAX_MEMORY_BYTES, Queues};
@@ -122,6 +123,21 @@ impl Gateway {
             let consumer = Consumer::new(source.clone(), self.sqs.queues(), &self.functions);
             let (tasks, stop) = (self.tasks.clone(), self.closing.clone());
             self.tasks.spawn(consumer.run(tasks, stop));
+        }
+    }
+
+    /// Invokes functions at the times of the template, in the background until the shutdown, and those of the schedules
+    /// that are to fire now.
+    pub fn run_schedules(&self, fire_now: Vec<Schedule>) {
+        for schedule in self.template.schedules.iter().filter(|it| it.is_enabled) {
+            let (functions, stop) = (Arc::clone(&self.functions), self.closing.clone());
+            self.tasks
+                .spawn(schedule::run(schedule.clone(), functions, stop));
+        }
+        for schedule in fire_now {
+            let (functions, stop) = (Arc::clone(&self.functions), self.closing.clone());
+            self.tasks
+                .spawn(async move { schedule::fire(&schedule, functions, stop).await });
         }
     }
 

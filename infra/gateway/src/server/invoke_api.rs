@@ -16,11 +16,14 @@ use crate::apigw::state::Gateway;
 use crate::http::body::Body;
 use crate::http::server::{aws_error, response, unread_body};
 use crate::http::sigv4::verify::{Claim, Rejection};
-use crate::lambda::{Invocation, InvokeError, MAX_PAYLOAD_BYTES, MAX_TIMEOUT};
+use crate::lambda::{Invocation, InvokeError, MAX_PAYLOAD_BYTES, MAX_TIMEOUT, later};
 use crate::model::function_arn;
 
 /// Size limit of the payload of an asynchronous invocation, in bytes.
 const MAX_EVENT_BYTES: usize = 1024 * 1024;
+
+/// What invokes the functions, in the log.
+const CAUSE: &str = "Invoke API";
 
 /// Returns the function that a path of this API names; `None` for any other path.
 pub fn function_name(path: &str) -> Option<String> {
@@ -97,15 +100,14 @@ async fn read_payload(
 
 /// Invokes a function whose result nobody waits for.
 async fn invoke_later(gateway: Arc<Gateway>, function: String, payload: Body) {
-    if let Err(error) = invoke(&gateway, &function, payload).await {
-        tracing::warn!("{function} failed: {error}");
-    }
+    let (bytes, stop) = (payload.bytes.clone(), gateway.closing.clone());
+    later::invoke(&gateway.functions, &function, CAUSE, bytes, stop).await;
 }
 
 async fn invoke(gateway: &Gateway, function: &str, payload: Body) -> Result<Bytes, InvokeError> {
     let invocation = Invocation {
         function,
-        cause: "Invoke API",
+        cause: CAUSE,
         connection_id: None,
         caller: None,
         payload: payload.bytes.clone(),

@@ -158,7 +158,7 @@ fn event_sources(
 }
 
 /// Returns the function of a name, which may be an ARN and have a version or an alias.
-fn find_function<'a>(
+pub(super) fn find_function<'a>(
     name: &str,
     functions: &'a BTreeMap<String, Function>,
 ) -> Option<&'a Function> {

@@ -12,10 +12,12 @@ use crate::model::function_name;
 
 /// Types whose properties are evaluated; all types of a service if it ends in `::`. Of others only the
 /// line is reported.
-const LOOKED_INTO: [&str; 6] = [
+const LOOKED_INTO: [&str; 8] = [
     "AWS::ApiGatewayV2::",
+    "AWS::Events::Rule",
     "AWS::Lambda::EventSourceMapping",
     "AWS::SQS::Queue",
+    "AWS::Scheduler::Schedule",
     "AWS::Serverless::Function",
     "AWS::Serverless::HttpApi",
     "AWS::Serverless::WebSocketApi",

@@ -3,13 +3,18 @@
 //!
 //! <https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-resource-websocketapi.html>,
 //! <https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-resource-httpapi.html>,
-//! <https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-property-function-sqs.html>
+//! <https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-property-function-sqs.html>,
+//! <https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-property-function-schedule.html>,
+//! <https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-property-function-schedulev2.html>
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::resource::{Resource, Resources};
 use crate::model::function_arn;
+
+/// The events of functions that are served.
+const EVENTS: [&str; 4] = ["HttpApi", "SQS", "Schedule", "ScheduleV2"];
 
 /// The API of events that name none.
 const IMPLICIT_API: &str = "ServerlessHttpApi";
@@ -27,8 +32,11 @@ pub fn expand(resources: &mut Resources, globals: &Value) -> Result<()> {
     }
     let mut apis = resources.take("AWS::Serverless::HttpApi");
     let events = events(resources);
-    let (sqs, events): (Vec<_>, Vec<_>) = events.into_iter().partition(|(_, event)| is_sqs(event));
-    resources.list.extend(sqs.iter().map(event_source));
+    let (http, others): (Vec<_>, Vec<_>) = events
+        .into_iter()
+        .partition(|(_, event)| event["Type"] == "HttpApi");
+    resources.list.extend(others.iter().map(source));
+    let events = http;
     note_unknown_apis(resources, &apis, &events);
     apis.extend(implicit_api(&apis, &events));
     for api in &apis {
@@ -47,7 +55,7 @@ fn note_unknown_apis(resources: &mut Resources, apis: &[Resource], events: &[(Re
     for (function, event) in events {
         let api = api_of(event);
         if api != IMPLICIT_API && apis.iter().all(|known| known.id != api) {
-            let name = event["Name"].as_str().unwrap_or_default();
+            let name = event["EventName"].as_str().unwrap_or_default();
             let why = format!("its event {name}: there is no HTTP API {api}");
             resources.skip(function, &why);
         }
@@ -190,7 +198,7 @@ fn setting(api: &Resource, globals: &Value, name: &str) -> Value {
     }
 }
 
-/// Returns the `HttpApi` and `SQS` events of all functions, each with its function. Others are noted.
+/// Returns the events of all functions that are served, each with its function. Others are noted.
 fn events(resources: &mut Resources) -> Vec<(Resource, Value)> {
     let is_function = |resource: &&Resource| resource.kind == "AWS::Serverless::Function";
     let functions: Vec<_> = resources.list.iter().filter(is_function).cloned().collect();
@@ -203,11 +211,11 @@ fn events(resources: &mut Resources) -> Vec<(Resource, Value)> {
                 Value::Null => json!({}),
                 properties => properties.clone(),
             };
-            if !matches!(kind, "HttpApi" | "SQS") || !properties.is_object() {
+            if !EVENTS.contains(&kind) || !properties.is_object() {
                 resources.skip(&function, &format!("its event {name} ({kind})"));
                 continue;
             }
-            properties["Name"] = name.as_str().into();
+            properties["EventName"] = name.as_str().into();
             properties["Type"] = kind.into();
             found.push((function.clone(), properties));
         }
@@ -215,21 +223,46 @@ fn events(resources: &mut Resources) -> Vec<(Resource, Value)> {
     found
 }
 
-fn is_sqs(event: &Value) -> bool {
-    event["Type"] == "SQS"
-}
-
-/// Returns the event source that an `SQS` event of a function stands for.
-fn event_source((function, event): &(Resource, Value)) -> Resource {
+/// Returns the resource that an event of a function stands for: its event source or its schedule.
+fn source((function, event): &(Resource, Value)) -> Resource {
     let id = format!(
         "{}{}",
         function.id,
-        event["Name"].as_str().unwrap_or_default()
+        event["EventName"].as_str().unwrap_or_default()
     );
+    let arn = function_arn(&function.id);
     let mut properties = event.clone();
-    properties["EventSourceArn"] = event["Queue"].clone();
-    properties["FunctionName"] = function_arn(&function.id).into();
-    part(function, &id, "AWS::Lambda::EventSourceMapping", properties)
+    let kind = match event["Type"].as_str() {
+        Some("SQS") => {
+            properties["EventSourceArn"] = event["Queue"].clone();
+            properties["FunctionName"] = arn.into();
+            "AWS::Lambda::EventSourceMapping"
+        }
+        Some("Schedule") => {
+            properties["ScheduleExpression"] = event["Schedule"].clone();
+            properties["State"] = state(event);
+            properties["Targets"] = json!([target(&arn, event)]);
+            "AWS::Events::Rule"
+        }
+        _ => {
+            properties["Target"] = target(&arn, event);
+            "AWS::Scheduler::Schedule"
+        }
+    };
+    part(function, &id, kind, properties)
+}
+
+/// Returns the target of a schedule.
+fn target(arn: &str, event: &Value) -> Value {
+    json!({"Arn": arn, "Input": event["Input"], "InputPath": event["InputPath"]})
+}
+
+/// Returns the state of a schedule, for which SAM has two properties.
+fn state(event: &Value) -> Value {
+    match &event["Enabled"] {
+        Value::Bool(false) => "DISABLED".into(),
+        _ => event["State"].clone(),
+    }
 }
 
 fn api_of(event: &Value) -> &str {
@@ -323,7 +356,7 @@ fn identity(settings: &Value) -> Value {
 }
 
 fn http_route(api: &Resource, auth: &Value, function: &Resource, event: &Value) -> [Resource; 2] {
-    let event_name = event["Name"].as_str().unwrap_or_default();
+    let event_name = event["EventName"].as_str().unwrap_or_default();
     let name = format!("{}{}{event_name}", api.id, function.id);
     let mut route = json!({
         "ApiId": api.id,
