@@ -63,6 +63,7 @@ mod program;
 mod protocol;
 mod refusals;
 mod resends;
+mod retention;
 mod secrets;
 mod telemetry;
 mod typing;

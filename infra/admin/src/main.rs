@@ -7,6 +7,7 @@
 //! - `conversation`, `tail`: one conversation, and new entries of all
 //! - `limit`: the rate limits of a user or a group
 //! - `export`: all that is stored of a user
+//! - `retention`: the removal of old messages
 //! - `token`: why a token would be refused
 //! - `verify`: whether the data is what the chat promises
 
@@ -18,6 +19,7 @@ mod limit;
 mod outcome;
 mod output;
 mod progress;
+mod retention;
 mod status;
 mod tail;
 mod token;
@@ -133,6 +135,17 @@ enum OfChat {
         #[arg(long)]
         conversations: bool,
     },
+    /// Remove the messages that are older than a time. The newest entry of each conversation stays, without its text,
+    /// and so does what has changed a group
+    #[command(after_help = "Example:\n  chat-admin retention --older-than 365d")]
+    Retention {
+        /// The age: 90d, 12h
+        #[arg(long, value_name = "TIME", value_parser = duration)]
+        older_than: TimeDelta,
+        /// Remove them; without this, they are only counted
+        #[arg(long)]
+        confirm: bool,
+    },
     /// Verify that the data is what the chat promises
     #[command(
         after_help = "Examples:\n  chat-admin verify\n  chat-admin verify --repair --confirm\n  \
@@ -218,6 +231,10 @@ async fn ask(command: OfChat, output: Output) -> Result<Outcome> {
             user,
             conversations,
         } => export::run(&store, &user_id(user)?, conversations).await,
+        OfChat::Retention {
+            older_than,
+            confirm,
+        } => retention::run(&store, older_than, confirm, output).await,
         OfChat::Verify(flags) => verify::run(&store, &flags, output).await,
     }
 }

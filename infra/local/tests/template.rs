@@ -152,3 +152,26 @@ fn parameters_that_break_a_rule_are_rejected_with_the_text_of_the_rule() {
     ];
     evaluate(&both).expect("the rules hold");
 }
+
+#[test]
+fn old_messages_are_removed_by_a_schedule_if_there_is_a_time_for_them() {
+    let uri = ("MongodbUri", "mongodb://db");
+    let forever = evaluate(&[uri]).expect("valid");
+    assert!(forever.schedules.is_empty());
+    assert!(!forever.functions.contains_key("RetentionFunction"));
+    let template = evaluate(&[uri, ("RetentionDays", "365")]).expect("valid");
+    assert_eq!(template.not_served, Vec::<String>::new());
+    let daily = template.schedule("RetentionFunction").expect("a schedule");
+    assert_eq!(
+        (daily.id.as_str(), daily.is_enabled),
+        ("RetentionFunctionDaily", true)
+    );
+    for function in [
+        "RetentionFunction",
+        "HistoryFunction",
+        "ConversationsFunction",
+    ] {
+        let environment = &template.functions[function].environment;
+        assert_eq!(environment["RETENTION_DAYS"], "365", "{function}");
+    }
+}

@@ -1,9 +1,10 @@
 //! The entries of a conversation's log: texts, and what changes them.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::group::{History, Role, Title};
-use crate::{ClientMessageId, Code, ConversationId, Rejection, UserId};
+use crate::{ClientMessageId, Code, ConversationId, Rejection, UserId, timestamp};
 
 /// The users to whom an entry goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -374,6 +375,16 @@ impl Entry {
     /// Returns whether it is a text that is not deleted.
     pub fn is_visible_text(&self) -> bool {
         self.kind.is_text() && self.deleted_seq.is_none()
+    }
+
+    /// Takes its text away if it is older than a time. A text is then its own deletion.
+    pub(crate) fn hide_before(&mut self, time: DateTime<Utc>) {
+        if timestamp::parse(&self.timestamp).is_some_and(|it| it < time) {
+            self.message.clear();
+            if self.is_visible_text() {
+                self.deleted_seq = Some(self.seq);
+            }
+        }
     }
 
     /// Returns whether its text is no longer the one that was sent. The text of an edit is taken away when its

@@ -13,6 +13,7 @@
 //! - [`protocol`]: the JSON frames of both directions
 //! - [`store`]: MongoDB: connections, the log with its delivery contract, rate limits
 //! - [`migration`]: numbers for the documents of the old system
+//! - [`retention`]: the removal of old entries
 //! - [`delivery`]: frames to the connections of users
 
 pub mod id;
@@ -40,6 +41,8 @@ pub mod protocol;
 pub mod store;
 
 pub mod migration;
+
+pub mod retention;
 
 pub mod delivery;
 

@@ -10,6 +10,8 @@ pub struct Changed {
     pub entry: Entry,
     /// Whether its sender may delete the texts of others.
     pub by_owner: bool,
+    /// The number below which entries were removed.
+    pub first_seq: i64,
 }
 
 impl Changed {
@@ -21,7 +23,12 @@ impl Changed {
     }
 
     /// Compares it with the entries that belong to it.
+    ///
+    /// What a change is about may be removed for its age before the change is.
     pub fn compare(&self, others: &[Entry]) -> Option<Damage> {
+        if self.entry.target_seq < Some(self.first_seq) && self.entry.target_seq.is_some() {
+            return None;
+        }
         let under = |seq: Option<i64>| others.iter().find(|other| Some(other.seq) == seq);
         match self.entry.kind {
             Kind::Edit => self.compare_edit(under(self.entry.target_seq)),
@@ -72,7 +79,8 @@ impl Changed {
             change.is_some_and(|it| it.kind == kind && it.target_seq == Some(seq))
         };
         let is_explained = (text.edited_seq.is_none() || changes(edit, Kind::Edit))
-            && (text.deleted_seq.is_none() || changes(deletion, Kind::Delete));
+            // A text that is its own deletion was taken away by those who run the chat.
+            && (text.deleted_seq.is_none_or(|own| own == seq) || changes(deletion, Kind::Delete));
         if !is_explained {
             return Some(Damage::NoChange { seq });
         }

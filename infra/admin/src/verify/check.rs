@@ -22,6 +22,8 @@ pub struct Projection {
 /// A conversation as of the entries that it was shown so far.
 pub struct Check {
     id: ConversationId,
+    /// The number below which entries were removed.
+    first_seq: i64,
     newest_seq: Option<i64>,
     newest_time: Option<DateTime<Utc>>,
     group: Group,
@@ -31,16 +33,22 @@ pub struct Check {
 }
 
 impl Check {
-    /// Returns the check of a conversation.
-    pub fn new(id: ConversationId) -> Self {
+    /// Returns the check of a conversation, of which entries were removed if there is a `first_seq`.
+    pub fn new(id: ConversationId, first_seq: Option<i64>) -> Self {
         Self {
             id,
+            first_seq: first_seq.unwrap_or(i64::MIN),
             newest_seq: None,
             newest_time: None,
             group: Group::default(),
             users: BTreeMap::new(),
             damages: Vec::new(),
         }
+    }
+
+    /// Returns the number below which entries were removed.
+    pub fn first_seq(&self) -> i64 {
+        self.first_seq
     }
 
     /// Adds what was found elsewhere.
@@ -73,6 +81,8 @@ impl Check {
     fn check_number(&mut self, seq: i64) {
         // Those of the old system end at 0.
         let expected = self.newest_seq.map_or(seq.min(1), |newest| newest + 1);
+        // Below the floor there is what has changed a group, and what an interrupted run has left.
+        let expected = expected.max(self.first_seq);
         if seq > expected {
             self.report(Damage::Hole {
                 from: expected,
@@ -141,6 +151,9 @@ impl Check {
             }
         }
         self.check_rows(&members, newest);
+        if self.first_seq > newest {
+            self.report(Damage::FloorTooLarge);
+        }
         let reached = projection.conversation.as_ref();
         if reached.and_then(|row| row.reached_seq) > Some(newest) {
             self.report(Damage::ReachedTooLarge);

@@ -72,6 +72,8 @@ pub enum Damage {
     GroupDiffers,
     /// The recorded number of a conversation is beyond the newest entry.
     ReachedTooLarge,
+    /// The number below which entries were removed is beyond the newest entry.
+    FloorTooLarge,
     /// There are documents of a conversation that has no log.
     NoLog,
 }
@@ -115,6 +117,7 @@ impl Display for Damage {
                 f.write_str("the name or settings of the group are not those of the log")
             }
             Self::ReachedTooLarge => f.write_str("its recorded number is beyond the newest entry"),
+            Self::FloorTooLarge => f.write_str("its first number is beyond the newest entry"),
             Self::NoLog => f.write_str("it has documents and no log"),
         }
     }

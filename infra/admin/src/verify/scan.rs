@@ -39,6 +39,14 @@ impl<T> Head<T> {
         self.next.as_ref().map(|next| &next.conversation_id)
     }
 
+    /// Returns the next document of this conversation, which is not taken, if it can be read.
+    fn peek(&self, id: &ConversationId) -> Option<&T> {
+        let next = self.next.as_ref()?;
+        next.document
+            .as_ref()
+            .filter(|_| next.conversation_id == *id)
+    }
+
     /// Returns the next document of this conversation: `None` if there is none, and `Some(None)` if it cannot be read.
     async fn take(&mut self, id: &ConversationId) -> Result<Option<Option<T>>> {
         if self.id() != Some(id) {
@@ -102,7 +110,8 @@ impl Scan {
         let Some(id) = self.next_id().cloned() else {
             return Ok(None);
         };
-        let mut check = Check::new(id.clone());
+        let row = self.conversations.peek(&id);
+        let mut check = Check::new(id.clone(), row.and_then(|row| row.first_seq));
         let entries = self.read_log(&id, &mut check).await?;
         // After the log: what the log had then is in them, unless somebody is still about to write it.
         let projection = self.read_projection(&id, &mut check).await?;
@@ -145,7 +154,11 @@ impl Scan {
             };
             let by_owner = check.is_by_owner(&entry);
             check.entry(&entry);
-            let changed = Changed { entry, by_owner };
+            let changed = Changed {
+                entry,
+                by_owner,
+                first_seq: check.first_seq(),
+            };
             if !changed.others().is_empty() {
                 pending.push(changed);
             }

@@ -1,14 +1,15 @@
 //! Filters of the log that are short ranges of an index on any database.
 
+use chrono::{DateTime, Utc};
 use mongodb::bson::{Document, doc};
 
-use crate::ConversationId;
+use crate::{ConversationId, timestamp};
 
 /// Returns the filter of those documents of a `range` of an index that meet `conditions` on other fields.
 ///
 /// The range stands in an alternative. The embedded database then reads the range and tests the conditions, and
 /// reads the whole conversation if they stand side by side. To MongoDB both forms are the same.
-pub(super) fn within(range: Document, conditions: Document) -> Document {
+pub(crate) fn within(range: Document, conditions: Document) -> Document {
     let mut filter = doc! {"$or": [range]};
     filter.extend(conditions);
     filter
@@ -16,16 +17,20 @@ pub(super) fn within(range: Document, conditions: Document) -> Document {
 
 /// Returns the range of one number of a conversation. The embedded database reads the whole conversation for an
 /// equality of both fields.
-pub(super) fn numbered(conversation_id: &ConversationId, seq: i64) -> Document {
+pub(crate) fn numbered(conversation_id: &ConversationId, seq: i64) -> Document {
     doc! {"conversation_id": conversation_id.as_str(), "seq": {"$gte": seq, "$lte": seq}}
 }
 
 /// Returns the range of the numbers of a conversation from one on.
-pub(super) fn numbers_from(conversation_id: &ConversationId, seq: i64) -> Document {
+pub(crate) fn numbers_from(conversation_id: &ConversationId, seq: i64) -> Document {
     doc! {"conversation_id": conversation_id.as_str(), "seq": {"$gte": seq}}
 }
 
-/// Returns the conditions of a text that is not deleted.
-pub(super) fn visible_text() -> Document {
-    doc! {"kind": {"$exists": false}, "deleted_seq": {"$exists": false}}
+/// Returns the conditions of a text that is not deleted, nor hidden since it is older than a time.
+pub(crate) fn visible_text(hidden_before: Option<DateTime<Utc>>) -> Document {
+    let mut conditions = doc! {"kind": {"$exists": false}, "deleted_seq": {"$exists": false}};
+    if let Some(time) = hidden_before {
+        conditions.insert("timestamp", doc! {"$gte": timestamp::format(time)});
+    }
+    conditions
 }

@@ -53,6 +53,8 @@ pub struct Inspected<T> {
 pub struct ConversationRow {
     /// A number that the conversation has reached.
     pub reached_seq: Option<i64>,
+    /// The first number, if older entries were removed for their age.
+    pub first_seq: Option<i64>,
     /// The entry up to which the members are complete.
     pub members_seq: i64,
     /// The name of a group.
@@ -288,11 +290,16 @@ impl Store {
 
 /// Returns the filter of the documents that were made in the second of a time or later, by their ids.
 pub fn written_since(time: DateTime<Utc>) -> Document {
+    doc! {"_id": {"$gte": id_at(time)}}
+}
+
+/// Returns the smallest id of a document that is made in the second of a time.
+pub(crate) fn id_at(time: DateTime<Utc>) -> ObjectId {
     // The first four bytes of an id are its time in seconds.
     let mut id = [0; 12];
     let seconds = u32::try_from(time.timestamp()).unwrap_or_default();
     id[..4].copy_from_slice(&seconds.to_be_bytes());
-    doc! {"_id": {"$gte": ObjectId::from_bytes(id)}}
+    ObjectId::from_bytes(id)
 }
 
 fn failed(error: DriverError) -> Error {

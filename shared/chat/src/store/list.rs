@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry::{Occupied, Vacant};
 use std::str::FromStr;
 
+use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{self, Document, doc};
@@ -191,7 +192,7 @@ impl Store {
         let listed = |(row, with): (&Member, Option<ListedWith>)| {
             let (id, with) = (&row.conversation_id, with?);
             let is_shown = shows_receipts(user_id) && with.peer().is_some_and(shows_receipts);
-            let end = ends.0.get(id)?;
+            let end = ends.ends.get(id)?;
             Some(ListedConversation {
                 newest_entry_seq: end.newest.seq,
                 preview: end.text.as_ref().unwrap_or(&end.newest).clone(),
@@ -295,7 +296,7 @@ impl Store {
             doc! {"conversation_id": row.conversation_id.as_str(), "seq": {"$gte": row.last_seq}}
         };
         let filter = doc! {"$or": rows.iter().map(from_hint).collect::<Vec<_>>()};
-        let mut ends = Ends::default();
+        let mut ends = Ends::new(self.hidden_before());
         for entry in self.find_entries(filter, None, deadline).await? {
             ends.add(entry.into());
         }
@@ -310,7 +311,7 @@ impl Store {
         deadline: Deadline,
     ) -> Result<Vec<StoredEntry>> {
         let without_text = |row: &&Member| {
-            let end = ends.0.get(&row.conversation_id);
+            let end = ends.ends.get(&row.conversation_id);
             end.is_some_and(|end| end.text.is_none())
         };
         let before_hint = |row: &Member| {
@@ -323,7 +324,7 @@ impl Store {
             return Ok(Vec::new());
         }
         let mut filter = doc! {"$or": ranges};
-        filter.extend(visible_text());
+        filter.extend(visible_text(self.hidden_before()));
         self.find_entries(filter, None, deadline).await
     }
 
@@ -343,7 +344,7 @@ impl Store {
         }
         let after_mark = |row: &Member| {
             let read = row.marks.read.max(row.membership.joined_seq);
-            let newest = ends.0.get(&row.conversation_id)?.newest.seq;
+            let newest = ends.ends.get(&row.conversation_id)?.newest.seq;
             let range = doc! {"$gt": read, "$lte": newest.min(read + MAX_COUNTED)};
             let id = row.conversation_id.as_str();
             (newest > read).then(|| doc! {"conversation_id": id, "seq": range})
@@ -353,7 +354,7 @@ impl Store {
             return Ok(HashMap::new());
         }
         let mut of_others = doc! {"sender_id": {"$ne": user_id.as_str()}};
-        of_others.extend(visible_text());
+        of_others.extend(visible_text(self.hidden_before()));
         let pipeline = [
             doc! {"$match": {"$or": unread}},
             doc! {"$match": of_others},
@@ -421,8 +422,11 @@ struct GroupDocument {
 }
 
 /// The ends of conversations.
-#[derive(Default)]
-struct Ends(HashMap<ConversationId, End>);
+struct Ends {
+    ends: HashMap<ConversationId, End>,
+    /// The time before which texts are hidden.
+    hidden_before: Option<DateTime<Utc>>,
+}
 
 /// The end of a conversation.
 struct End {
@@ -433,10 +437,20 @@ struct End {
 }
 
 impl Ends {
+    fn new(hidden_before: Option<DateTime<Utc>>) -> Self {
+        Self {
+            ends: HashMap::new(),
+            hidden_before,
+        }
+    }
+
     /// Adds an entry, in any order.
-    fn add(&mut self, entry: Entry) {
+    fn add(&mut self, mut entry: Entry) {
+        if let Some(time) = self.hidden_before {
+            entry.hide_before(time);
+        }
         let text = entry.is_visible_text().then(|| entry.clone());
-        match self.0.entry(entry.conversation_id.clone()) {
+        match self.ends.entry(entry.conversation_id.clone()) {
             Vacant(slot) => drop(slot.insert(End {
                 newest: entry,
                 text,

@@ -25,7 +25,7 @@ mod changes;
 mod config;
 mod connection_string;
 mod connections;
-mod filter;
+pub(crate) mod filter;
 mod groups;
 pub mod indexes;
 pub mod inspect;
@@ -45,7 +45,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use lru::LruCache;
 use mongodb::bson::{self, doc};
 use mongodb::error::{Error as DriverError, ErrorKind, WriteFailure};
@@ -63,6 +63,7 @@ use batch::Batch;
 use config::OPERATION_TIMEOUT;
 pub use config::{StoreConfig, client_options};
 pub use connections::Connection;
+pub(crate) use inspect::id_at;
 pub use list::{ListCursor, ListPage, ListedConversation, ListedWith};
 pub(crate) use members::Hints;
 pub use members::Member;
@@ -73,7 +74,7 @@ use rate_limits::TokenBucket;
 use reached::Conversation;
 use stored_entry::StoredEntry;
 pub use token_bucket::{RateLimit, TokensLeft};
-pub(crate) use updates::{update_all, upsert_all};
+pub(crate) use updates::{delete_all, update_all, upsert_all};
 pub use users::Presence;
 use users::User;
 
@@ -134,6 +135,8 @@ pub struct Store {
     members_written: Arc<Written>,
     /// The members that a group may have.
     group_size: usize,
+    /// The age at which texts are hidden; `None` for never.
+    retention: Option<TimeDelta>,
 }
 
 impl Store {
@@ -181,6 +184,7 @@ impl Store {
             look_ups: Arc::default(),
             members_written: Arc::default(),
             group_size: DEFAULT_GROUP_SIZE,
+            retention: None,
             database,
         })
     }
@@ -188,6 +192,16 @@ impl Store {
     /// Limits the members of groups to another number.
     pub fn with_group_size(self, group_size: usize) -> Self {
         Self { group_size, ..self }
+    }
+
+    /// Hides the texts that are older, from readers. [`retention`](crate::retention) removes them.
+    pub fn with_retention(self, retention: Option<TimeDelta>) -> Self {
+        Self { retention, ..self }
+    }
+
+    /// Returns the time before which texts are hidden.
+    fn hidden_before(&self) -> Option<DateTime<Utc>> {
+        Utc::now().checked_sub_signed(self.retention?)
     }
 
     /// Pings the server. That opens the first connection, so that its cost falls into the start of a

@@ -1,5 +1,6 @@
 //! Reads the log page by page.
 
+use chrono::{DateTime, Utc};
 use mongodb::bson::{Document, doc};
 use mongodb::error::Error as DriverError;
 use mongodb::options::ReadConcern;
@@ -55,11 +56,16 @@ pub enum View {
 
 impl View {
     /// Returns the filter of its entries with some numbers.
-    fn filter(self, conversation_id: &ConversationId, span: Span) -> Document {
+    fn filter(
+        self,
+        conversation_id: &ConversationId,
+        span: Span,
+        hidden_before: Option<DateTime<Utc>>,
+    ) -> Document {
         let range = span.filter(conversation_id);
         match self {
             Self::Log | Self::Part { .. } => range,
-            Self::Texts => within(range, visible_text()),
+            Self::Texts => within(range, visible_text(hidden_before)),
         }
     }
 
@@ -85,6 +91,8 @@ pub struct Page {
 impl Store {
     /// Reads a page of a view of a conversation: up to `limit` entries, ending early at the first for which
     /// `fits` returns false. An entry that does not even fit by itself is left out.
+    ///
+    /// The texts that are older than the chat keeps them are hidden.
     ///
     /// With `after` the page begins at the old end of the range, otherwise it ends at the new one.
     ///
@@ -117,7 +125,11 @@ impl Store {
             Some(span) => self.has_any(conversation_id, view, span, deadline).await?,
             None => found.excluded_exists,
         };
-        Ok(found.into_page(on_excluded_side))
+        let mut page = found.into_page(on_excluded_side);
+        if let Some(time) = self.hidden_before() {
+            page.entries.iter_mut().for_each(|it| it.hide_before(time));
+        }
+        Ok(page)
     }
 
     /// Adds the entries of one query, until the page is full.
@@ -130,7 +142,7 @@ impl Store {
         deadline: Deadline,
     ) -> Result<Found<Fits>> {
         let messages = self.messages.clone();
-        let filter = view.filter(conversation_id, query.span);
+        let filter = view.filter(conversation_id, query.span, self.hidden_before());
         let read = async move {
             let mut cursor = messages
                 .find(filter)
@@ -161,7 +173,7 @@ impl Store {
         deadline: Deadline,
     ) -> Result<bool> {
         let numbers = self.messages.clone_with_type::<Document>();
-        let filter = view.filter(conversation_id, span);
+        let filter = view.filter(conversation_id, span, self.hidden_before());
         let find = async move {
             numbers
                 .find_one(filter)

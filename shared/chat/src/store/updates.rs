@@ -1,4 +1,4 @@
-//! Several updates in one operation. The driver has that only for servers from 8.0 on, so this is the command
+//! Several updates or deletions in one operation. The driver has that only for servers from 8.0 on, so this is the command
 //! itself.
 
 use mongodb::Database;
@@ -6,16 +6,35 @@ use mongodb::bson::{self, Document, doc};
 use mongodb::error::Error as DriverError;
 use serde::Deserialize;
 
-/// The reply to updates.
+/// The reply to updates or deletions.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Reply {
-    /// Documents that were found, or made.
+    /// Documents that were found, made or deleted.
     pub(crate) n: i32,
-    /// Updates that failed.
+    /// Those that failed.
     #[serde(default)]
     pub(crate) write_errors: Vec<WriteError>,
     write_concern_error: Option<WriteError>,
+}
+
+impl Reply {
+    /// Returns the reply if none failed.
+    ///
+    /// # Errors
+    ///
+    /// The driver's, of the last that failed.
+    pub(crate) fn into_done(mut self) -> Result<Self, DriverError> {
+        match self.write_errors.pop() {
+            Some(error) => Err(DriverError::custom(error.errmsg)),
+            None => Ok(self),
+        }
+    }
+
+    /// Returns the number of documents that were found, made or deleted.
+    pub(crate) fn n(&self) -> u64 {
+        self.n.unsigned_abs().into()
+    }
 }
 
 /// The failure of an update.
@@ -47,6 +66,31 @@ pub(crate) async fn update_all(
         "ordered": ordered,
         "writeConcern": {"w": "majority"},
     };
+    run(database, command).await
+}
+
+/// Runs deletions in any order, each `{q, limit}` or with more fields of the [command]. Returns after a majority write.
+///
+/// # Errors
+///
+/// As [`update_all`].
+///
+/// [command]: https://www.mongodb.com/docs/manual/reference/command/delete/
+pub(crate) async fn delete_all(
+    database: &Database,
+    collection: &str,
+    deletes: Vec<Document>,
+) -> Result<Reply, DriverError> {
+    let command = doc! {
+        "delete": collection,
+        "deletes": deletes,
+        "ordered": false,
+        "writeConcern": {"w": "majority"},
+    };
+    run(database, command).await
+}
+
+async fn run(database: &Database, command: Document) -> Result<Reply, DriverError> {
     let reply = database.run_command(command).await?;
     let reply: Reply = bson::deserialize_from_document(reply)?;
     match reply.write_concern_error {
@@ -70,9 +114,7 @@ pub(crate) async fn upsert_all(
     if first.is_ok_and(|reply| reply.write_errors.is_empty()) {
         return Ok(());
     }
-    let mut again = update_all(database, collection, updates, false).await?;
-    match again.write_errors.pop() {
-        Some(error) => Err(DriverError::custom(error.errmsg)),
-        None => Ok(()),
-    }
+    let again = update_all(database, collection, updates, false).await?;
+    again.into_done()?;
+    Ok(())
 }

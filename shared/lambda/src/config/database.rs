@@ -3,6 +3,7 @@
 use chat::secret::Secret;
 use chat::store::StoreConfig;
 use chat::{Result, Store};
+use chrono::TimeDelta;
 
 use crate::env::{invalid, number, optional};
 use crate::secrets_manager::SecretReference;
@@ -69,6 +70,8 @@ pub struct DatabaseConfig {
     /// `AWS_LAMBDA_MAX_CONCURRENCY`: requests served at once by one process; default 1. The
     /// connection pool grows with it.
     pub concurrency: u32,
+    /// `RETENTION_DAYS`: the age at which texts are hidden, and then removed; `None`, by default 0, for never.
+    pub retention: Option<TimeDelta>,
 }
 
 impl DatabaseConfig {
@@ -83,7 +86,17 @@ impl DatabaseConfig {
             database: optional("MONGODB_DATABASE")?
                 .unwrap_or_else(|| StoreConfig::DEFAULT_DATABASE.to_owned()),
             concurrency: number("AWS_LAMBDA_MAX_CONCURRENCY", 1)?,
+            retention: Self::retention_from_env()?,
         })
+    }
+
+    fn retention_from_env() -> Result<Option<TimeDelta>> {
+        const DAYS: &str = "RETENTION_DAYS";
+        match number(DAYS, 0_u32)? {
+            0 => Ok(None),
+            days @ ..=36_500 => Ok(Some(TimeDelta::days(days.into()))),
+            _ => Err(invalid(DAYS, "is more than 36500")),
+        }
     }
 
     /// Opens the store. Nothing is connected yet, except that a secret is fetched and a `mongodb+srv`
@@ -99,7 +112,8 @@ impl DatabaseConfig {
             database: self.database.clone(),
             concurrency: self.concurrency,
         };
-        Store::open(&config).await
+        let store = Store::open(&config).await?;
+        Ok(store.with_retention(self.retention))
     }
 
     /// Opens the store and its first connection, for the start of a function. Without a database the

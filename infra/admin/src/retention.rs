@@ -1,0 +1,81 @@
+//! The removal of old messages.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result, bail};
+use chat::Store;
+use chat::retention::{self, Summary};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+
+use crate::outcome::Outcome;
+use crate::output::Output;
+use crate::progress;
+
+/// What is removed, or would be.
+#[derive(Serialize)]
+struct Line {
+    /// How many entries are old; some stay, without their texts.
+    old: u64,
+    #[serde(flatten)]
+    removed: Option<Summary>,
+}
+
+/// Removes the messages that are older than an age; without `confirm`, says how many.
+///
+/// # Errors
+///
+/// The database fails, or Ctrl-C. What is removed stays removed.
+pub async fn run(store: &Store, age: TimeDelta, confirm: bool, output: Output) -> Result<Outcome> {
+    let before = Utc::now().checked_sub_signed(age);
+    let before = before.context("nothing is as old as that")?;
+    let old = retention::count(store, before).await?;
+    if !confirm {
+        let line = Line { old, removed: None };
+        output.line(&line, || {
+            format!("{old} entries are older; --confirm removes them")
+        })?;
+        return Ok(Outcome::Good);
+    }
+    let summary = remove(store, before, old).await?;
+    let Summary {
+        deleted, blanked, ..
+    } = summary;
+    let line = Line {
+        old,
+        removed: Some(summary),
+    };
+    output.line(&line, || {
+        format!("{deleted} entries removed, and the texts of {blanked} newest ones")
+    })?;
+    if !summary.complete {
+        bail!("interrupted: run it again to go on");
+    }
+    Ok(Outcome::Good)
+}
+
+/// Removes what is from before a time, until Ctrl-C.
+async fn remove(store: &Store, before: DateTime<Utc>, old: u64) -> Result<Summary> {
+    let bar = progress::of_entries(Some(old));
+    let is_interrupted = Arc::new(AtomicBool::new(false));
+    let interrupted = Arc::clone(&is_interrupted);
+    let listener = tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            interrupted.store(true, Ordering::Relaxed);
+        }
+    });
+    let summary = retention::run(store, before, |summary| {
+        bar.set_position(summary.seen);
+        if is_interrupted.load(Ordering::Relaxed) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    });
+    let summary = summary.await;
+    listener.abort();
+    bar.finish_and_clear();
+    Ok(summary?)
+}
