@@ -49,7 +49,7 @@ fn a_capacity_provider_serves_every_frame() {
     let managed = evaluate(&[CAPACITY_PROVIDER, ("EventsPerEnvironment", "64")]).expect("valid");
     assert_eq!(frame_functions(&managed), BTreeSet::from([MANAGED]));
     assert!(!managed.functions.contains_key(SEND_MESSAGE));
-    assert_eq!(managed.functions[MANAGED].binary, "send-message");
+    assert_eq!(managed.functions[MANAGED].binary(), Some("send-message"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A template as data: functions, APIs, queues, custom resources.
 //!
 //! - `arn`: region, account, ARNs of functions and queues
+//! - `function`: functions, their code and its runtime
 //! - `api`: the WebSocket API and the HTTP API, with their stages and routes
 //! - `authorizer`: authorizers of handshakes and requests
 //! - `queue`: queues, and the functions that consume them
@@ -10,12 +11,12 @@
 mod api;
 mod arn;
 mod authorizer;
+mod function;
 mod queue;
 mod schedule;
 pub mod selection;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ pub use arn::{
     sqs_url,
 };
 pub use authorizer::{Authorizer, IdentitySource, JwtAuthorizer, LambdaAuthorizer, Payload};
+pub use function::{Code, Function, Runtime};
 pub use queue::{EventSource, Queue, Redrive};
 pub use schedule::{Schedule, Times};
 
@@ -52,25 +54,6 @@ pub struct Template {
     pub custom_resources: Vec<CustomResource>,
     /// The parts that are not served, with their lines, as text for the developer.
     pub not_served: Vec<String>,
-}
-
-/// A Lambda function.
-#[derive(Debug, Clone)]
-pub struct Function {
-    /// Its logical id.
-    pub logical_id: String,
-    /// `FunctionName`, else its logical id: `AWS_LAMBDA_FUNCTION_NAME`.
-    pub function_name: String,
-    /// The folder of its package.
-    pub folder: PathBuf,
-    /// The name of its binary.
-    pub binary: String,
-    /// Environment variables of the template, evaluated.
-    pub environment: BTreeMap<String, String>,
-    /// Timeout of one invocation.
-    pub timeout: Duration,
-    /// Its memory in megabytes: passed to the function, not enforced.
-    pub memory_mb: u64,
 }
 
 impl Template {
@@ -118,9 +101,8 @@ impl Template {
         let name = function_name(name).unwrap_or(name);
         self.functions.get(name).or_else(|| {
             let mut functions = self.functions.values();
-            functions.find(|function| {
-                [&function.function_name, &function.binary].contains(&&name.to_owned())
-            })
+            functions
+                .find(|function| function.function_name == name || function.binary() == Some(name))
         })
     }
 }

@@ -228,7 +228,11 @@ mod tests {
         };
         let text = with_routes("{ping: {FunctionArn: !GetAtt Endless.Arn}}")
             + &function("Endless", "{CodeUri: x, Timeout: 9223372036854775807}")
-            + &function("Script", "{CodeUri: x, Runtime: nodejs22.x}")
+            + &function("Script", "{CodeUri: x, Runtime: nodejs22.x, Handler: i.h}")
+            + &function("Image", "{PackageType: Image, ImageUri: x}")
+            + &function("Elsewhere", "{CodeUri: {Bucket: b, Key: k}}")
+            + &function("Inline", "{InlineCode: x}")
+            + &function("Old", "{CodeUri: x, Runtime: java21, Handler: a::b}")
             + &function(
                 "Queued",
                 "{CodeUri: x, Events: {Q: {Type: SQS, Properties: y}}}",
@@ -239,7 +243,11 @@ mod tests {
             (2, "leads to no AWS::Serverless::Function"),
             (7, "Timeout is from 1 to 900"),
             (10, "its runtime nodejs22.x"),
-            (13, "its event Q (SQS)"),
+            (13, "an image"),
+            (16, "in S3"),
+            (19, "InlineCode, which only Node and Python run"),
+            (22, "its runtime java21"),
+            (25, "its event Q (SQS)"),
         ] {
             let is_it =
                 |text: &String| text.contains(&format!("line {line}: ")) && text.contains(expected);
@@ -249,6 +257,19 @@ mod tests {
                 template.not_served
             );
         }
+    }
+
+    #[test]
+    fn a_function_without_code_has_the_folder_of_the_template() {
+        let text = "Resources: {Fn: {Type: AWS::Serverless::Function, Metadata: {BuildProperties: \
+                    {Binary: fn}}, Properties: {Events: {E: {Type: HttpApi}}}}}";
+        let folder = std::env::temp_dir().canonicalize().expect("a folder");
+        let template = Document::parse(text, &folder).expect("YAML");
+        let template = template.evaluate(&BTreeMap::new()).expect("valid");
+        let function = &template.functions["Fn"];
+        assert_eq!(function.folder(), Some(folder.as_path()));
+        assert_eq!(function.binary(), Some("fn"));
+        assert_eq!(function.handler, "bootstrap");
     }
 
     #[test]

@@ -55,7 +55,7 @@ fn our_template_is_served_whole() {
     assert_eq!(migration.timeout, Duration::from_secs(960));
     template.set_addresses("127.0.0.1:1", "127.0.0.1:2");
     let send = &template.functions["SendMessageFunction"];
-    assert_eq!(send.binary, "send-message");
+    assert_eq!(send.binary(), Some("send-message"));
     assert_eq!(send.timeout, Duration::from_secs(10));
     assert_eq!(send.environment["MONGODB_URI"], "mongodb://db");
     assert_eq!(

@@ -39,8 +39,8 @@ impl Program {
     pub fn spawn(&self, settings: &Settings, runtime_api: &str) -> Result<Child> {
         let mut command = Command::new(&self.binary);
         // As on Lambda: the folder of its code.
-        if self.function.folder.is_dir() {
-            command.current_dir(&self.function.folder);
+        if let Some(folder) = self.function.folder().filter(|folder| folder.is_dir()) {
+            command.current_dir(folder);
         }
         command
             .env_clear()
@@ -83,8 +83,11 @@ fn environment(function: &Function, settings: &Settings) -> Vec<(&'static str, S
         ("AWS_LAMBDA_LOG_LEVEL", settings.log_level.clone()),
         ("AWS_ACCESS_KEY_ID", key.id.clone()),
         ("AWS_SECRET_ACCESS_KEY", key.secret.clone()),
-        ("LAMBDA_TASK_ROOT", function.folder.display().to_string()),
+        ("_HANDLER", function.handler.clone()),
     ];
+    if let Some(folder) = function.folder() {
+        environment.push(("LAMBDA_TASK_ROOT", folder.display().to_string()));
+    }
     let constants = CONSTANTS.iter();
     environment.extend(constants.map(|(name, value)| (*name, (*value).to_owned())));
     if let Some(address) = &settings.xray_daemon {
@@ -97,7 +100,7 @@ fn environment(function: &Function, settings: &Settings) -> Vec<(&'static str, S
 }
 
 /// Variables that are the same for all functions.
-const CONSTANTS: [(&str, &str); 11] = [
+const CONSTANTS: [(&str, &str); 10] = [
     ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
     ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
     ("AWS_LAMBDA_LOG_STREAM_NAME", "local"),
@@ -105,7 +108,6 @@ const CONSTANTS: [(&str, &str); 11] = [
     ("AWS_DEFAULT_REGION", model::REGION),
     ("AWS_SESSION_TOKEN", "local"),
     ("LAMBDA_RUNTIME_DIR", "/var/runtime"),
-    ("_HANDLER", "bootstrap"),
     ("TZ", ":UTC"),
     ("LANG", "en_US.UTF-8"),
     ("PATH", "/usr/local/bin:/usr/bin:/bin"),

@@ -60,13 +60,12 @@ pub fn functions(
     ensure!(is_http, "{base} is not a URL such as http://127.0.0.1:9000");
     let functions = template.functions.values().map(|function| {
         let name = match names {
-            Names::Binaries => &function.binary,
-            Names::Functions if function.function_name == function.logical_id => &function.binary,
-            Names::Functions => &function.function_name,
+            Names::Binaries => function.binary().unwrap_or(&function.function_name),
+            Names::Functions => function.name_elsewhere(),
         };
         let url = format!("{base}/2015-03-31/functions/{name}/invocations");
         let remote = RemoteFunction {
-            name: name.clone(),
+            name: name.to_owned(),
             url: url.replace("//2015", "/2015").parse()?,
             timeout: function.timeout,
             access_key: access_key.clone(),

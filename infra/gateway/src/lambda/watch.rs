@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
 use super::Settings;
-use crate::model::{REGION, Template};
+use crate::model::{Function, REGION, Template};
 use crate::process::build::workspace_of;
 use crate::process::cargo::cargo;
 use crate::process::ports::free_port;
@@ -131,8 +131,9 @@ pub async fn check_installed() -> Result<()> {
 /// Returns the one workspace that has all functions.
 async fn workspace(template: &Template) -> Result<PathBuf> {
     let mut found: Option<PathBuf> = None;
-    for function in template.functions.values() {
-        let folder = workspace_of(&function.folder).await?;
+    let folders = template.functions.values().filter_map(Function::folder);
+    for folder in folders {
+        let folder = workspace_of(folder).await?;
         match &found {
             Some(other) if *other != folder => bail!(
                 "--watch needs all functions in one workspace; there are {} and {}",

@@ -12,7 +12,27 @@ use crate::model::Function;
 /// The binary of each function, by its logical id.
 pub type Binaries = BTreeMap<String, PathBuf>;
 
-/// Builds the binaries of `functions`, with one call of cargo for each workspace.
+/// A binary that a package has.
+struct Binary<'a> {
+    /// The function that it runs, by logical id.
+    id: &'a str,
+    folder: &'a Path,
+    name: &'a str,
+}
+
+impl<'a> Binary<'a> {
+    /// Returns the binary of a function that is a program.
+    fn of(function: &'a Function) -> Option<Self> {
+        Some(Self {
+            id: &function.logical_id,
+            folder: function.folder()?,
+            name: function.binary()?,
+        })
+    }
+}
+
+/// Builds the binaries of those `functions` that are programs, with one call of cargo for each
+/// workspace.
 ///
 /// # Errors
 ///
@@ -21,23 +41,21 @@ pub async fn build<'a>(
     functions: impl Iterator<Item = &'a Function>,
     release: bool,
 ) -> Result<Binaries> {
-    let functions: Vec<&Function> = functions.collect();
-    let roots = functions
-        .iter()
-        .map(|function| workspace_of(&function.folder));
+    let wanted: Vec<Binary> = functions.filter_map(Binary::of).collect();
+    let roots = wanted.iter().map(|binary| workspace_of(binary.folder));
     let roots = futures_util::future::try_join_all(roots).await?;
-    let mut workspaces: BTreeMap<PathBuf, Vec<&Function>> = BTreeMap::new();
-    for (workspace, function) in roots.into_iter().zip(functions) {
-        workspaces.entry(workspace).or_default().push(function);
+    let mut workspaces: BTreeMap<PathBuf, Vec<Binary>> = BTreeMap::new();
+    for (workspace, binary) in roots.into_iter().zip(wanted) {
+        workspaces.entry(workspace).or_default().push(binary);
     }
     let mut binaries = Binaries::new();
-    for (workspace, functions) in workspaces {
-        let built = build_workspace(&workspace, &functions, release).await?;
-        for function in functions {
-            let path = built.get(&function.binary).with_context(|| {
-                format!("{} has no binary {}", workspace.display(), function.binary)
+    for (workspace, wanted) in workspaces {
+        let built = build_workspace(&workspace, &wanted, release).await?;
+        for binary in wanted {
+            let path = built.get(binary.name).with_context(|| {
+                format!("{} has no binary {}", workspace.display(), binary.name)
             })?;
-            binaries.insert(function.logical_id.clone(), path.clone());
+            binaries.insert(binary.id.to_owned(), path.clone());
         }
     }
     Ok(binaries)
@@ -46,10 +64,10 @@ pub async fn build<'a>(
 /// Builds some binaries of a workspace; returns their paths by their names.
 async fn build_workspace(
     workspace: &Path,
-    functions: &[&Function],
+    wanted: &[Binary<'_>],
     release: bool,
 ) -> Result<BTreeMap<String, PathBuf>> {
-    let names = functions.iter().map(|function| function.binary.as_str());
+    let names = wanted.iter().map(|binary| binary.name);
     let mut command = cargo();
     command
         .current_dir(workspace)
@@ -93,19 +111,20 @@ pub async fn workspace_of(folder: &Path) -> Result<PathBuf> {
     Ok(workspace.to_owned())
 }
 
-/// Takes the binaries of `functions` from a folder.
+/// Takes the binaries of those `functions` that are programs from a folder.
 ///
 /// # Errors
 ///
 /// One is missing.
 pub fn find<'a>(folder: &Path, functions: impl Iterator<Item = &'a Function>) -> Result<Binaries> {
     functions
-        .map(|function| {
-            let path = folder.join(&function.binary);
+        .filter_map(Binary::of)
+        .map(|binary| {
+            let path = folder.join(binary.name);
             if !path.is_file() {
                 bail!("there is no {}", path.display());
             }
-            Ok((function.logical_id.clone(), path.canonicalize()?))
+            Ok((binary.id.to_owned(), path.canonicalize()?))
         })
         .collect()
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::resource::{Resource, Resources};
 use super::values::{number, text};
-use crate::model::Function;
+use crate::model::{Code, Function, Runtime};
 
 /// Takes the functions, by their logical ids; notes those that cannot run here. Their folders are
 /// relative to `folder`; `globals` are the settings for all.
@@ -33,30 +33,72 @@ fn read_one(resource: &Resource, globals: &Value, folder: &Path) -> Result<Funct
         Value::Null => &globals[name],
         own => own,
     };
-    if let Some(runtime) = setting("Runtime").as_str()
-        && !runtime.starts_with("provided")
-    {
-        bail!("its runtime {runtime}: only programs (provided.*) run here");
-    }
-    let code = setting("CodeUri")
-        .as_str()
-        .context("CodeUri, the folder of the function's package, is missing")?;
-    let folder = folder.join(code);
-    let folder = folder.canonicalize().unwrap_or(folder);
-    let binary = match resource.metadata["BuildProperties"]["Binary"].as_str() {
-        Some(binary) => binary.to_owned(),
-        None => file_name(&folder)?,
+    ensure!(
+        setting("PackageType") != "Image",
+        "its code is an image: only Lambda and `sam local` run images"
+    );
+    let code = code(setting("InlineCode"), setting("CodeUri"), folder)?;
+    let binary = resource.metadata["BuildProperties"]["Binary"].as_str();
+    let runtime = runtime(setting("Runtime"), &code, binary)?;
+    let handler = match (&runtime, setting("Handler").as_str()) {
+        (_, Some(handler)) => handler,
+        (Runtime::Provided { .. }, None) => "bootstrap",
+        (Runtime::Node(_) | Runtime::Python(_), None) => bail!("Handler is missing"),
     };
     let function_name = setting("FunctionName").as_str().unwrap_or(&resource.id);
+    ensure!(
+        matches!(runtime, Runtime::Provided { .. }),
+        "its runtime {}: only programs (provided.*) run here",
+        setting("Runtime").as_str().unwrap_or_default()
+    );
     Ok(Function {
         logical_id: resource.id.clone(),
         function_name: function_name.to_owned(),
-        folder,
-        binary,
+        code,
+        runtime,
+        handler: handler.to_owned(),
         environment: environment([globals, &resource.properties])?,
         timeout: timeout(setting("Timeout"))?,
         memory_mb: memory_mb(setting("MemorySize"))?,
     })
+}
+
+/// Returns the code of a function. Without any, `sam build` takes the folder of the template.
+fn code(inline: &Value, uri: &Value, folder: &Path) -> Result<Code> {
+    if let Value::String(text) = inline {
+        return Ok(Code::Inline(text.clone()));
+    }
+    let folder = match uri {
+        Value::Null => folder.join("."),
+        Value::String(uri) if !uri.starts_with("s3://") => folder.join(uri),
+        _ => bail!("its code is in S3: only folders of this machine are read"),
+    };
+    Ok(Code::Folder(folder.canonicalize().unwrap_or(folder)))
+}
+
+/// Returns the runtime that a template names; a program, if it names none.
+fn runtime(name: &Value, code: &Code, binary: Option<&str>) -> Result<Runtime> {
+    let name = name.as_str().unwrap_or("provided");
+    if let Some(version) = name.strip_prefix("nodejs") {
+        let version = version.strip_suffix(".x");
+        let version = version.with_context(|| format!("its runtime {name} is unknown"))?;
+        return Ok(Runtime::Node(version.to_owned()));
+    }
+    if let Some(version) = name.strip_prefix("python") {
+        return Ok(Runtime::Python(version.to_owned()));
+    }
+    ensure!(
+        name.starts_with("provided"),
+        "its runtime {name}: only nodejs*, python* and programs (provided.*) run here"
+    );
+    let Code::Folder(folder) = code else {
+        bail!("it has InlineCode, which only Node and Python run");
+    };
+    let binary = match binary {
+        Some(binary) => binary.to_owned(),
+        None => file_name(folder)?,
+    };
+    Ok(Runtime::Provided { binary })
 }
 
 /// Returns the environment variables of the settings for all functions and of a function's own.
