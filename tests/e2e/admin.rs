@@ -1,9 +1,11 @@
 //! The operator's program, `chat-admin`, beside a running chat.
 //!
+//! - [`erase`]: the end of a user's texts
 //! - [`export`]: all of a user
 //! - [`token`]: why a token would be refused
 //! - [`verify`]: the data, whole and damaged
 
+mod erase;
 mod export;
 mod token;
 mod verify;
@@ -11,10 +13,12 @@ mod verify;
 use std::process::Stdio;
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use local_gateway::process::ports::free_port;
 use mongodb::bson::{Document, doc};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use tests::relay::{Fault, Relay};
 use tests::{Chat, admin, in_time, server};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::time::timeout;
@@ -159,6 +163,131 @@ async fn new_entries_are_printed_once_without_texts_until_ctrl_c() {
 }
 
 #[tokio::test]
+async fn who_comes_and_who_leaves_is_printed_until_ctrl_c() {
+    let chat = Chat::start().await;
+    let _a = chat.connect("a").await;
+    let mut command = admin::of(&chat);
+    command
+        .args(["online", "--watch", "--json"])
+        .stdout(Stdio::piped());
+    let mut program = command.kill_on_drop(true).spawn().expect("it starts");
+    let mut lines = BufReader::new(program.stdout.take().expect("piped")).lines();
+    let mut next = async || {
+        let line = in_time("a line", lines.next_line()).await;
+        let line = line.expect("read").expect("a line");
+        let change: Value = serde_json::from_str(&line).expect("JSON");
+        let text = |field: &str| change[field].as_str().expect("text").to_owned();
+        (text("user_id"), text("event"))
+    };
+    let change = |user: &str, event: &str| (user.to_owned(), event.to_owned());
+    assert_eq!(next().await, change("a", "came"));
+    let b = chat.connect("b").await;
+    assert_eq!(next().await, change("b", "came"));
+    b.close().await;
+    assert_eq!(next().await, change("b", "left"));
+    let pid = program.id().expect("it runs").cast_signed();
+    kill_process(Pid::from_raw(pid).expect("an id"), Signal::INT).expect("sent");
+    let status = in_time("its end", program.wait()).await.expect("it ends");
+    assert!(status.success(), "{status}");
+    chat.stop().await;
+}
+
+/// Records a connection that nobody has, and that ends at a time.
+async fn record_ghost(chat: &Chat, id: &str, ends_in: TimeDelta) {
+    let connections = chat.database.collection::<Document>("connections");
+    let found = connections.find_one(doc! {}).await.expect("read");
+    let mut row = found.expect("the row of a live one");
+    let date = |time: DateTime<Utc>| mongodb::bson::DateTime::from_millis(time.timestamp_millis());
+    row.insert("_id", id);
+    row.insert("connected_at", date(Utc::now() - TimeDelta::hours(1)));
+    row.insert("expires_at", date(Utc::now() + ends_in));
+    connections.insert_one(row).await.expect("inserted");
+}
+
+#[tokio::test]
+async fn rows_of_connections_that_are_gone_are_found_and_deleted_if_that_is_confirmed() {
+    let chat = Chat::start().await;
+    let mut a = chat.connect("a").await;
+    record_ghost(&chat, "AAAAAAAAAAAAAAA=", TimeDelta::hours(1)).await;
+    let counts = |gone: u64, deleted: u64| {
+        vec![json!({"open": 1, "gone": gone, "unknown": 0, "deleted": deleted})]
+    };
+    assert_eq!(run(&chat, &["sweep"], 0).await, counts(1, 0));
+    assert_eq!(run(&chat, &["sweep", "--confirm"], 0).await, counts(1, 1));
+    assert_eq!(run(&chat, &["sweep"], 0).await, counts(0, 0));
+    a.expect_nothing().await;
+
+    // The database would delete it itself.
+    let connections = chat.database.collection::<Document>("connections");
+    connections
+        .drop_index("expires_at_1")
+        .await
+        .expect("dropped");
+    record_ghost(&chat, "BBBBBBBBBBBBBBA=", -TimeDelta::hours(1)).await;
+    let found = run(&chat, &["verify"], 1).await;
+    assert_eq!(
+        found,
+        [
+            json!({"connection_id": "BBBBBBBBBBBBBBA=", "damage": "connection_ended", "repair": "possible"})
+        ]
+    );
+    let repaired = run(&chat, &["verify", "--repair", "--confirm"], 0).await;
+    assert_eq!(repaired[0]["repair"], "repaired");
+    run(&chat, &["verify"], 0).await;
+    chat.stop().await;
+}
+
+#[tokio::test]
+async fn ctrl_c_ends_long_work_that_waits_for_the_database() {
+    let chat = Chat::start().await;
+    chat.connect("a").await.send_message("b", "m").await;
+    for (collection, arguments) in [
+        ("users", &["export", "a"][..]),
+        ("chat_messages", &["verify"]),
+        ("chat_messages", &["tail"]),
+        ("connections", &["online", "--watch"]),
+        (
+            "chat_messages",
+            &["retention", "--older-than", "0s", "--confirm"],
+        ),
+        ("chat_messages", &["erase", "a", "--confirm"]),
+        ("connections", &["sweep"]),
+    ] {
+        let relay = Relay::start(&chat.uri).await;
+        let mut command = admin::with(&relay.uri, chat.database.name());
+        command.env("MANAGEMENT_ENDPOINT", chat.management_endpoint());
+        command
+            .args(arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        relay.fail("find", collection, Fault::Hang);
+        let mut program = command.kill_on_drop(true).spawn().expect("it starts");
+        in_time("a query", async {
+            while !relay.take().contains_key("find") {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+        let pid = Pid::from_raw(program.id().expect("it runs").cast_signed()).expect("an id");
+        let status = in_time("its end", async {
+            loop {
+                // Twice: work that changes something ends after its step, or at once if that is asked again.
+                kill_process(pid, Signal::INT).expect("sent");
+                if let Ok(status) = timeout(Duration::from_millis(200), program.wait()).await {
+                    break status.expect("it ends");
+                }
+            }
+        })
+        .await;
+        assert!(
+            matches!(status.code(), Some(0 | 2)),
+            "{arguments:?}: {status}"
+        );
+    }
+    chat.stop().await;
+}
+
+#[tokio::test]
 async fn the_limits_of_a_user_are_shown_and_filled_if_that_is_confirmed() {
     // It takes hours to be full again.
     let rate = ["MessageRate=0.001", "MessageBurst=100"];
@@ -185,6 +314,28 @@ async fn the_limits_of_a_user_are_shown_and_filled_if_that_is_confirmed() {
 async fn what_cannot_be_told_is_status_2_with_the_reason() {
     let port = free_port().expect("a port");
     let nobody = format!("mongodb://127.0.0.1:{port}/?serverSelectionTimeoutMS=100");
+    for arguments in [
+        &["status"][..],
+        &["user", "a"],
+        &["online"],
+        &["online", "--watch"],
+        &["kick", "a"],
+        &["conversation", "a", "b"],
+        &["tail"],
+        &["limit", "a"],
+        &["export", "a"],
+        &["erase", "a", "--confirm"],
+        &["jobs"],
+        &["retention", "--older-than", "1d", "--confirm"],
+        &["sweep"],
+    ] {
+        let printed = admin::run(&mut admin::with(&nobody, "d"), arguments).await;
+        assert_eq!(printed.status, 2, "{printed:?}");
+        assert!(
+            printed.stderr.contains("ping of the database failed"),
+            "{printed:?}"
+        );
+    }
     for (uri, reason) in [
         (nobody.as_str(), "ping of the database failed"),
         ("mongodb://127.0.0.1/?retryWrites=maybe", "MONGODB_URI"),
@@ -201,6 +352,9 @@ async fn what_cannot_be_told_is_status_2_with_the_reason() {
         (vec!["online", "--since", "5"], "5m"),
         (vec!["conversation", "a", "b", "c"], "names"),
         (vec!["verify", "--confirm"], "--repair"),
+        (vec!["retention", "--older-than", "year"], "a number with"),
+        (vec!["retention"], "--older-than"),
+        (vec!["erase", ""], "user id"),
     ] {
         let printed = admin::run(&mut admin::with(uri, &name), &arguments).await;
         assert_eq!(printed.status, 2, "{printed:?}");

@@ -1,6 +1,6 @@
 //! Open connections: who is online, and the end of a user's connections.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -8,9 +8,14 @@ use chat::{Connection, Deadline, Push, Store, UserId, timestamp};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::TryStreamExt;
 use serde::Serialize;
+use tokio::time::{MissedTickBehavior, interval};
 
+use crate::interrupt::Interrupt;
 use crate::outcome::Outcome;
 use crate::output::Output;
+
+/// Time between two looks of a watch.
+const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Time limit of a step.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -27,6 +32,62 @@ struct Online {
     endpoint: String,
 }
 
+/// The live connections, by user and endpoint.
+type ByUser = BTreeMap<(UserId, String), Vec<Connection>>;
+
+async fn by_user(store: &Store, now: DateTime<Utc>) -> Result<ByUser> {
+    let mut rows = Box::pin(store.inspect_connections().await?);
+    let mut users = ByUser::new();
+    while let Some(row) = rows.try_next().await? {
+        if row.is_live(now) {
+            let key = (row.user_id.clone(), row.endpoint.clone());
+            users.entry(key).or_default().push(row);
+        }
+    }
+    Ok(users)
+}
+
+/// A user who has come or left.
+#[derive(Serialize)]
+struct Change {
+    user_id: String,
+    /// `came` or `left`.
+    event: &'static str,
+    at: String,
+}
+
+/// Prints who is online, then who comes and who leaves, until Ctrl-C.
+///
+/// # Errors
+///
+/// The database fails, or standard output is closed.
+pub async fn watch(store: &Store, output: Output) -> Result<Outcome> {
+    let mut ticks = interval(INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let interrupt = Interrupt::listen();
+    let mut known = BTreeSet::new();
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = interrupt.pressed() => return Ok(Outcome::Good),
+        }
+        let now = Utc::now();
+        let users = by_user(store, now).await?.into_keys();
+        let online: BTreeSet<UserId> = users.map(|(user, _)| user).collect();
+        let came = online.difference(&known).map(|user| (user, "came"));
+        let left = known.difference(&online).map(|user| (user, "left"));
+        for (user, event) in came.chain(left) {
+            let change = Change {
+                user_id: user.to_string(),
+                event,
+                at: timestamp::format(now),
+            };
+            output.line(&change, || format!("{} {user} {event}", change.at))?;
+        }
+        known = online;
+    }
+}
+
 /// Lists the users who have a connection, those who came last first.
 ///
 /// # Errors
@@ -34,14 +95,7 @@ struct Online {
 /// The database fails.
 pub async fn online(store: &Store, since: Option<TimeDelta>, output: Output) -> Result<Outcome> {
     let now = Utc::now();
-    let mut rows = Box::pin(store.inspect_connections().await?);
-    let mut users: BTreeMap<(UserId, String), Vec<Connection>> = BTreeMap::new();
-    while let Some(row) = rows.try_next().await? {
-        if row.is_live(now) {
-            let key = (row.user_id.clone(), row.endpoint.clone());
-            users.entry(key).or_default().push(row);
-        }
-    }
+    let users = by_user(store, now).await?;
     let mut online: Vec<Online> = users
         .into_iter()
         .map(|((user, endpoint), connections)| summary(user, endpoint, &connections))

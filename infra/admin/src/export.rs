@@ -12,6 +12,7 @@ use futures_util::TryStreamExt;
 use indicatif::ProgressBar;
 use serde::Serialize;
 
+use crate::interrupt::Interrupt;
 use crate::outcome::Outcome;
 use crate::progress;
 
@@ -68,9 +69,10 @@ pub async fn run(store: &Store, user: &UserId, others: bool) -> Result<Outcome> 
         others,
         progress: progress::of_entries(None),
     };
+    let interrupt = Interrupt::listen();
     tokio::select! {
         exported = export.run() => exported?,
-        _ = tokio::signal::ctrl_c() => bail!("interrupted: the export is not complete"),
+        () = interrupt.pressed() => bail!("interrupted: the export is not complete"),
     }
     let entries = export.progress.position();
     export.progress.finish_and_clear();

@@ -1,26 +1,31 @@
 //! `chat-admin`: what those who run the chat ask of it.
 //!
 //! - `deployment`: finds the database and the gateway
-//! - `output`, `outcome`, `progress`: what is printed, the exit status, the progress of long work
+//! - `output`, `outcome`, `progress`, `interrupt`: what is printed, the exit status, the progress of long work, Ctrl-C
 //! - `status`: whether the deployment is whole
 //! - `user`, `connections`: what is known of a user, and who is online
 //! - `conversation`, `tail`: one conversation, and new entries of all
 //! - `limit`: the rate limits of a user or a group
 //! - `export`: all that is stored of a user
+//! - `erase`: the erasure of a user's data, and its jobs
 //! - `retention`: the removal of old messages
+//! - `sweep`: the rows of connections that are gone
 //! - `token`: why a token would be refused
 //! - `verify`: whether the data is what the chat promises
 
 mod connections;
 mod conversation;
 mod deployment;
+mod erase;
 mod export;
+mod interrupt;
 mod limit;
 mod outcome;
 mod output;
 mod progress;
 mod retention;
 mod status;
+mod sweep;
 mod tail;
 mod token;
 mod user;
@@ -83,6 +88,9 @@ enum OfChat {
         /// Only users who have come within this time: 90s, 5m, 2h
         #[arg(long, value_name = "TIME", value_parser = duration)]
         since: Option<TimeDelta>,
+        /// Go on, and print who comes and who leaves, until Ctrl-C
+        #[arg(long, conflicts_with = "since")]
+        watch: bool,
     },
     /// Close all connections of a user
     #[command(after_help = "A user whose token is still valid may connect again at once.")]
@@ -134,6 +142,23 @@ enum OfChat {
         /// What others have written in the user's conversations too
         #[arg(long)]
         conversations: bool,
+    },
+    /// Erase the data of a user: settings, connections, texts, places in groups. Numbers stay, and so does what others have
+    /// written
+    #[command(
+        after_help = "Examples:\n  chat-admin erase ana\n  chat-admin erase ana --confirm\n  chat-admin jobs"
+    )]
+    Erase(erase::Flags),
+    /// List the erasures: those that were interrupted, and when each is to be repeated
+    Jobs {
+        /// Only those of this user
+        user: Option<String>,
+    },
+    /// Find the connections whose end was not reported, by asking the gateway for each
+    Sweep {
+        /// Delete their rows; without this, they are only counted
+        #[arg(long)]
+        confirm: bool,
     },
     /// Remove the messages that are older than a time. The newest entry of each conversation stays, without its text,
     /// and so does what has changed a group
@@ -207,7 +232,8 @@ async fn ask(command: OfChat, output: Output) -> Result<Outcome> {
             let push = deployment.push().ok();
             user::run(&store, push.as_ref(), &user_id(user)?, output).await
         }
-        OfChat::Online { since } => connections::online(&store, since, output).await,
+        OfChat::Online { watch: true, .. } => connections::watch(&store, output).await,
+        OfChat::Online { since, .. } => connections::online(&store, since, output).await,
         OfChat::Kick { user, confirm } => {
             let push = deployment.push()?;
             connections::kick(&store, &push, &user_id(user)?, confirm, output).await
@@ -231,6 +257,15 @@ async fn ask(command: OfChat, output: Output) -> Result<Outcome> {
             user,
             conversations,
         } => export::run(&store, &user_id(user)?, conversations).await,
+        OfChat::Erase(flags) => {
+            let push = deployment.push().ok();
+            erase::run(&store, push.as_ref(), flags, output).await
+        }
+        OfChat::Jobs { user } => {
+            let user = user.map(user_id).transpose()?;
+            erase::jobs(&store, user.as_ref(), output).await
+        }
+        OfChat::Sweep { confirm } => sweep::run(&store, &deployment.push()?, confirm, output).await,
         OfChat::Retention {
             older_than,
             confirm,

@@ -1,8 +1,6 @@
 //! The removal of old messages.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use chat::Store;
@@ -10,6 +8,7 @@ use chat::retention::{self, Summary};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
+use crate::interrupt::Interrupt;
 use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::progress;
@@ -59,23 +58,16 @@ pub async fn run(store: &Store, age: TimeDelta, confirm: bool, output: Output) -
 /// Removes what is from before a time, until Ctrl-C.
 async fn remove(store: &Store, before: DateTime<Utc>, old: u64) -> Result<Summary> {
     let bar = progress::of_entries(Some(old));
-    let is_interrupted = Arc::new(AtomicBool::new(false));
-    let interrupted = Arc::clone(&is_interrupted);
-    let listener = tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            interrupted.store(true, Ordering::Relaxed);
-        }
-    });
+    let interrupt = Interrupt::listen();
     let summary = retention::run(store, before, |summary| {
         bar.set_position(summary.seen);
-        if is_interrupted.load(Ordering::Relaxed) {
+        if interrupt.is_pressed() {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
         }
     });
     let summary = summary.await;
-    listener.abort();
     bar.finish_and_clear();
     Ok(summary?)
 }

@@ -1,7 +1,6 @@
 //! New entries, as they are written.
 
 use std::collections::BTreeSet;
-use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -10,6 +9,7 @@ use chrono::{TimeDelta, Utc};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::conversation::Line;
+use crate::interrupt::Interrupt;
 use crate::outcome::Outcome;
 use crate::output::Output;
 
@@ -38,14 +38,13 @@ pub async fn run(
 ) -> Result<Outcome> {
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // One for all looks: a new one would not know of what was pressed during a look.
-    let mut interrupt = pin!(tokio::signal::ctrl_c());
+    let interrupt = Interrupt::listen();
     // Those from before the start are not new.
     let mut seen = ids(&look(store).await?);
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
-            _ = &mut interrupt => return Ok(Outcome::Good),
+            () = interrupt.pressed() => return Ok(Outcome::Good),
         }
         let entries = look(store).await?;
         let looked_at = ids(&entries);

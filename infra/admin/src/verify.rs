@@ -15,19 +15,22 @@ mod damage;
 mod repair;
 mod scan;
 
-use std::pin::pin;
+use std::future::ready;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use chat::store::MESSAGES;
 use chat::store::inspect::Part;
-use chat::{ConversationId, Store};
+use chat::{Connection, ConversationId, Deadline, Store};
+use chrono::{TimeDelta, Utc};
 use clap::Args;
+use futures_util::TryStreamExt;
 use indicatif::ProgressBar;
 use mongodb::bson::Document;
 use serde::Serialize;
 use tokio::time::sleep_until;
 
+use crate::interrupt::Interrupt;
 use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::progress;
@@ -37,6 +40,12 @@ use scan::{Found, Scan};
 
 /// Conversations that are remembered for a second look.
 const SUSPECTS: usize = 1_000;
+
+/// The time after which the row of a connection that has ended is left behind.
+const LEFT_BEHIND: TimeDelta = TimeDelta::minutes(10);
+
+/// Time limit of a step.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Flags of `verify`.
 #[derive(Args)]
@@ -71,12 +80,21 @@ struct Line<'a> {
     repair: &'static str,
 }
 
+/// A line about the row of a connection.
+#[derive(Serialize)]
+struct ConnectionLine<'a> {
+    connection_id: &'a str,
+    damage: &'static str,
+    repair: &'static str,
+}
+
 /// A verification under way.
 struct Verification<'a> {
     store: &'a Store,
     flags: &'a Flags,
     output: Output,
     progress: ProgressBar,
+    interrupt: Interrupt,
     suspects: Vec<ConversationId>,
     last_suspected: Instant,
     conversations: u64,
@@ -100,6 +118,7 @@ pub async fn run(store: &Store, flags: &Flags, output: Output) -> Result<Outcome
         flags,
         output,
         progress: progress::of_entries(entries(store, &part).await),
+        interrupt: Interrupt::listen(),
         suspects: Vec::new(),
         last_suspected: Instant::now(),
         conversations: 0,
@@ -126,13 +145,11 @@ async fn entries(store: &Store, part: &Part) -> Option<u64> {
 impl Verification<'_> {
     async fn scan(&mut self, part: &Part) -> Result<()> {
         let mut scan = Scan::start(self.store, part).await?;
-        // One for all conversations: a new one would not know of what was pressed before it.
-        let mut interrupt = pin!(tokio::signal::ctrl_c());
         loop {
             let id = scan.next_id().cloned();
             let next = tokio::select! {
                 next = scan.next() => next,
-                _ = &mut interrupt => return self.interrupted(id).await,
+                () = self.interrupt.pressed() => return self.interrupted(id).await,
             };
             match next {
                 Ok(Some(found)) => self.found(found).await?,
@@ -140,7 +157,39 @@ impl Verification<'_> {
                 Err(error) => bail!("{}{}", error.chain(), go_on(id)),
             }
         }
-        self.look_again().await
+        self.look_again().await?;
+        match part {
+            Part::From(_) => self.check_connections().await,
+            Part::One(_) => Ok(()),
+        }
+    }
+
+    /// Reports the rows of connections that have ended long ago: the database deletes them within a minute or two.
+    async fn check_connections(&mut self) -> Result<()> {
+        let rows = self.store.inspect_connections().await?;
+        let past = Utc::now() - LEFT_BEHIND;
+        let rows = rows.try_filter(|row| ready(row.expires_at() < past));
+        let rows: Vec<Connection> = rows.try_collect().await?;
+        if self.flags.confirm {
+            let deadline = Deadline::after(TIMEOUT);
+            self.store.delete_connections(&rows, deadline).await?;
+        }
+        for row in &rows {
+            let repair = self.count(self.flags.confirm, true);
+            let line = ConnectionLine {
+                connection_id: row.connection_id.as_str(),
+                damage: "connection_ended",
+                repair,
+            };
+            let text = || {
+                format!(
+                    "{}: the connection has ended (repair: {repair})",
+                    line.connection_id
+                )
+            };
+            self.progress.suspend(|| self.output.line(&line, text))?;
+        }
+        Ok(())
     }
 
     async fn found(&mut self, found: Found) -> Result<()> {
@@ -164,7 +213,11 @@ impl Verification<'_> {
             return Ok(());
         }
         let settled = self.last_suspected + Duration::from_secs(self.flags.settle);
-        sleep_until(settled.into()).await;
+        // After Ctrl-C what is being written counts as wrong: the look comes too early.
+        tokio::select! {
+            () = sleep_until(settled.into()) => {}
+            () = self.interrupt.pressed() => {}
+        }
         for id in std::mem::take(&mut self.suspects) {
             let damages = self.damages_of(&id).await?;
             let remaining = if self.flags.confirm && damages.iter().any(Damage::is_repairable) {
@@ -187,14 +240,7 @@ impl Verification<'_> {
     }
 
     fn report(&mut self, id: &ConversationId, damage: &Damage, is_repaired: bool) -> Result<()> {
-        self.damages += 1;
-        self.repaired += u64::from(is_repaired);
-        let repair = match (is_repaired, damage.is_repairable()) {
-            (true, _) => "repaired",
-            (false, true) if self.flags.confirm => "failed",
-            (false, true) => "possible",
-            (false, false) => "impossible",
-        };
+        let repair = self.count(is_repaired, damage.is_repairable());
         let line = Line {
             conversation_id: id,
             damage,
@@ -204,6 +250,18 @@ impl Verification<'_> {
             self.output
                 .line(&line, || format!("{id}: {damage} (repair: {repair})"))
         })
+    }
+
+    /// Counts a damage. Returns what became of it.
+    fn count(&mut self, is_repaired: bool, is_repairable: bool) -> &'static str {
+        self.damages += 1;
+        self.repaired += u64::from(is_repaired);
+        match (is_repaired, is_repairable) {
+            (true, _) => "repaired",
+            (false, true) if self.flags.confirm => "failed",
+            (false, true) => "possible",
+            (false, false) => "impossible",
+        }
     }
 
     /// Reports what was found before Ctrl-C.

@@ -14,6 +14,7 @@
 //! - [`store`]: MongoDB: connections, the log with its delivery contract, rate limits
 //! - [`migration`]: numbers for the documents of the old system
 //! - [`retention`]: the removal of old entries
+//! - [`erasure`]: the erasure of a user's data
 //! - [`delivery`]: frames to the connections of users
 
 pub mod id;
@@ -43,6 +44,8 @@ pub mod store;
 pub mod migration;
 
 pub mod retention;
+
+pub mod erasure;
 
 pub mod delivery;
 

@@ -21,7 +21,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::entry::Kind;
 use crate::store::filter::{numbered, within};
-use crate::store::{CONVERSATIONS, MESSAGES, Store, delete_all, id_at, update_all, upsert_all};
+use crate::store::{
+    CONVERSATIONS, MESSAGES, Store, blanking, delete_all, id_at, update_all, upsert_all,
+};
 use crate::{ConversationId, Error, Result};
 
 /// The time for which a hidden text is kept. The clocks of processes differ, and the old system wrote times without
@@ -271,22 +273,6 @@ async fn blank(store: &Store, plans: &[Plan<'_>]) -> Result<u64, DriverError> {
     }
     let reply = update_all(store.database(), MESSAGES, updates, false).await?;
     Ok(reply.into_done()?.n())
-}
-
-/// Returns the update that takes the text of an entry away. A text is then its own deletion.
-pub(crate) fn blanking(conversation_id: &ConversationId, seq: i64, kind: Kind) -> Document {
-    let entry = numbered(conversation_id, seq);
-    let (entry, blank) = if kind.is_text() {
-        let not_deleted = doc! {"deleted_seq": {"$exists": false}};
-        (
-            within(entry, not_deleted),
-            doc! {"message": "", "deleted_seq": seq},
-        )
-    } else {
-        let not_blank = doc! {"message": {"$ne": ""}};
-        (within(entry, not_blank), doc! {"message": ""})
-    };
-    doc! {"q": entry, "u": {"$set": blank}}
 }
 
 fn failed(error: DriverError) -> Error {

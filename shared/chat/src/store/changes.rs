@@ -119,3 +119,19 @@ impl Store {
         Ok(updated.matched_count > 0)
     }
 }
+
+/// Returns the update that takes the text of an entry away. A text is then its own deletion.
+pub(crate) fn blanking(conversation_id: &ConversationId, seq: i64, kind: Kind) -> Document {
+    let entry = numbered(conversation_id, seq);
+    let (entry, blank) = if kind.is_text() {
+        let not_deleted = doc! {"deleted_seq": {"$exists": false}};
+        (
+            within(entry, not_deleted),
+            doc! {"message": "", "deleted_seq": seq},
+        )
+    } else {
+        let not_blank = doc! {"message": {"$ne": ""}};
+        (within(entry, not_blank), doc! {"message": ""})
+    };
+    doc! {"q": entry, "u": {"$set": blank}}
+}

@@ -88,6 +88,11 @@ impl Connection {
         (self.connected_at, self.connection_id.as_str())
     }
 
+    /// Returns when its row is deleted by the database.
+    pub fn expires_at(&self) -> DateTime<Utc> {
+        time(self.expires_at)
+    }
+
     /// Returns whether it may get messages at `now`: it does not outlive its user's token.
     pub fn is_live(&self, now: DateTime<Utc>) -> bool {
         let now = date(now);

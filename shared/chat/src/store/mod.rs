@@ -60,6 +60,7 @@ use crate::{ConversationId, Deadline, Error, Result, UserId};
 pub use append::Appended;
 use append::ConversationLock;
 use batch::Batch;
+pub(crate) use changes::blanking;
 use config::OPERATION_TIMEOUT;
 pub use config::{StoreConfig, client_options};
 pub use connections::Connection;
@@ -95,6 +96,9 @@ pub const USERS: &str = "users";
 
 /// Name of the collection of the migration's records.
 pub const MIGRATIONS: &str = "migrations";
+
+/// Name of the collection of jobs.
+pub const JOBS: &str = "jobs";
 
 /// Name of the collection of token buckets.
 pub const RATE_LIMITS: &str = "rate_limits";
