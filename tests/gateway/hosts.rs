@@ -1,12 +1,14 @@
 //! The hosts of functions, mostly tested through the Invoke API.
 //!
 //! - [`processes`]: processes that the gateway starts, with one event each or many
+//! - [`build`]: functions that the gateway builds first
 //! - [`failures`]: functions that time out, crash, panic, or do not start
 //! - [`endpoint`]: another Invoke API
 //! - [`shares`]: events that are served at once while several clients send
 //! - [`waiting`]: frames that wait for a process when their connection closes
 //! - [`watch`]: `cargo lambda watch`
 
+mod build;
 mod endpoint;
 mod failures;
 mod processes;

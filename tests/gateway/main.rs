@@ -6,6 +6,8 @@
 //! - [`dependencies`]: the packages that the gateway may depend on
 //! - [`clients`]: boto3 and the AWS CLI
 //! - [`hardening`]: bad input of all kinds
+//! - [`languages`]: functions in Node and Python
+//! - [`project`]: folders with a template and the code of its functions
 //! - [`probe`]: gateways on a function that follows instructions
 
 mod clients;
@@ -14,4 +16,6 @@ mod dependencies;
 mod faults;
 mod hardening;
 mod hosts;
+mod languages;
 mod probe;
+mod project;

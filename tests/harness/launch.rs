@@ -54,6 +54,8 @@ pub enum Host {
     InFlight,
     /// `cargo lambda watch`: `watch`.
     Watch,
+    /// Processes with one event each, of functions that the gateway builds first.
+    Built,
 }
 
 impl Host {
@@ -175,6 +177,13 @@ impl Launch {
         self
     }
 
+    /// Restarts functions in Node and Python when their sources change: `--watch` for a template
+    /// without programs.
+    pub fn watch_scripts(self) -> Self {
+        self.host(Host::Watch)
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+    }
+
     /// Runs the binaries of this folder as the functions.
     pub fn binaries(mut self, folder: impl Into<PathBuf>) -> Self {
         self.binaries = Some(folder.into());
@@ -263,7 +272,7 @@ impl Launch {
         } else if self.host == Host::Watch {
             programs::folder();
             command.arg("--watch").env("PATH", tools::path());
-        } else {
+        } else if self.host != Host::Built {
             if self.host == Host::InFlight {
                 command.args(["--in-flight", "32"]);
             }

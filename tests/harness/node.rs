@@ -38,6 +38,9 @@ static PAGE: Packages = Packages {
     folder: OnceLock::new(),
 };
 
+/// The packages of the SDK that functions of the tests use, and that the gateway installs.
+pub const SDK: [&str; 1] = ["@aws-sdk/client-apigatewaymanagementapi"];
+
 /// Bundles use the language of this version: the oldest Node that the packages run on.
 const TARGET: &str = "node20";
 

@@ -12,6 +12,7 @@ use std::thread;
 use anyhow::{Context, Result, anyhow};
 use chat_local::database::server::Server;
 use clap::{Parser, Subcommand};
+use local_gateway::process::script;
 use tests::{node, tools};
 
 /// Tools of the tests, which are installed once into the user's cache
@@ -25,7 +26,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Action {
     /// Installs all that the tests need and that is missing: the database server, and packages for
-    /// Python and Node
+    /// Python and Node, also those that the gateway has for functions
     Install,
     /// Runs a command with `cargo deny` and `cargo fuzz` on its PATH
     Run {
@@ -54,9 +55,13 @@ fn install() -> Result<()> {
         let runtime = tokio::runtime::Runtime::new()?;
         runtime.block_on(Server::find_or_install()).map(drop)
     });
+    let runtimes = thread::spawn(|| {
+        let runtime = tokio::runtime::Runtime::new()?;
+        runtime.block_on(script::install(&node::SDK))
+    });
     let python = thread::spawn(tools::install);
     let node = thread::spawn(node::install);
-    [database, python, node]
+    [database, runtimes, python, node]
         .into_iter()
         .map(|thread| {
             thread

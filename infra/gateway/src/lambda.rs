@@ -10,6 +10,7 @@
 //! - [`runtime_api`]: the Lambda Runtime API, one for each process
 //! - [`remote`]: functions behind another Invoke API
 //! - [`watch`]: `cargo lambda watch` as such an API
+//! - [`reload`]: restarts of functions in Node and Python when their sources change
 //! - [`error`]: errors of invocations
 
 mod call;
@@ -18,6 +19,7 @@ pub mod later;
 pub mod launch;
 pub mod pool;
 pub mod queue;
+pub mod reload;
 pub mod remote;
 pub mod runtime_api;
 pub mod shares;
@@ -26,6 +28,7 @@ pub mod turns;
 pub mod watch;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,13 +38,13 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::faults::{Faults, Moment, Switches};
 use crate::http::sigv4::AccessKey;
 use crate::logs::millis;
-use crate::model::Template;
-use crate::process::build::Binaries;
+use crate::model::{Function, Template};
+use crate::process::program::Programs;
 use crate::process::supervise::{Group, this_program};
 use call::Call;
 pub use error::{FunctionError, InvokeError};
@@ -61,12 +64,18 @@ pub const MAX_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(900);
 
+/// Limit of the processes of a function in Node or Python where programs have one for many events.
+const MAX_SCRIPTS: u32 = 10;
+
 /// The source of the functions.
 pub enum Source {
-    /// Binaries, which run as local processes.
-    Binaries(Binaries),
-    /// `cargo lambda watch`, which builds and runs them.
+    /// Programs, which run as local processes.
+    Programs(Programs),
+    /// Programs of functions in Node and Python, which are restarted when their sources change; `cargo
+    /// lambda watch` builds and runs the others.
     Watch {
+        /// Those in Node and Python.
+        scripts: Programs,
         /// Whether it builds with optimisations.
         release: bool,
     },
@@ -89,6 +98,20 @@ pub struct Settings {
     pub xray_daemon: Option<String>,
     /// Credentials.
     pub access_key: AccessKey,
+}
+
+impl Settings {
+    /// Returns the settings of functions in Node and Python, whose processes take one event at a time.
+    fn for_scripts(&self) -> Self {
+        let concurrency = match self.concurrency {
+            Concurrency::InFlight(events) => Concurrency::Processes(events.min(MAX_SCRIPTS)),
+            processes => processes,
+        };
+        Self {
+            concurrency,
+            ..self.clone()
+        }
+    }
 }
 
 /// An event for a function.
@@ -142,6 +165,8 @@ pub struct Functions {
     /// The process group of the local processes.
     _group: Option<Group>,
     watch: Option<Watch>,
+    /// Looks at the sources of functions in Node and Python.
+    _reload: Option<AbortOnDropHandle<()>>,
 }
 
 impl Functions {
@@ -159,7 +184,6 @@ impl Functions {
         faults: Arc<Switches>,
     ) -> Result<Self> {
         let program = this_program()?;
-        let access_key = settings.access_key.clone();
         let mut functions = Self {
             backends: BTreeMap::new(),
             faults,
@@ -168,28 +192,53 @@ impl Functions {
             starts: Mutex::default(),
             _group: None,
             watch: None,
+            _reload: None,
         };
-        let (url, names) = match source {
-            Source::Binaries(binaries) => {
-                let group = Group::start(&program)?;
-                let (pools, starts) = pool::start(template, &binaries, settings, group.id());
-                functions.starts = Mutex::new(Some(tokio::spawn(starts)));
-                functions.backends = by_id(pools, Backend::Local);
-                functions._group = Some(group);
-                return Ok(functions);
+        let is_watched = matches!(source, Source::Watch { .. });
+        let (programs, remote) = match source {
+            Source::Programs(programs) => (programs, None),
+            Source::Watch { scripts, release } => {
+                let is_program = |function: &Function| function.binary().is_some();
+                let url = if template.functions.values().any(is_program) {
+                    let watch = Watch::start(template, &settings, release, &program).await?;
+                    Some(functions.watch.insert(watch).url.clone())
+                } else {
+                    None
+                };
+                (scripts, url.map(|url| (url, Names::Binaries)))
             }
-            Source::Watch { release } => {
-                let watch = Watch::start(template, &settings, release, &program).await?;
-                let url = watch.url.clone();
-                functions.watch = Some(watch);
-                (url, Names::Binaries)
-            }
-            Source::Endpoint(url) => (url, Names::Functions),
+            Source::Endpoint(url) => (Programs::new(), Some((url, Names::Functions))),
         };
-        let remote = remote::functions(template, &url, names, &access_key)?;
-        remote::warm_up(template, &remote).await;
-        functions.backends = by_id(remote, Backend::Remote);
+        if let Some((url, names)) = remote {
+            let remote = remote::functions(template, &url, names, &settings.access_key)?;
+            remote::warm_up(template, &remote).await;
+            functions.backends = by_id(remote, Backend::Remote);
+        }
+        let pools = functions.start_programs(template, programs, settings, &program)?;
+        if is_watched {
+            let reload = AbortOnDropHandle::new(tokio::spawn(reload::run(pools)));
+            functions._reload = Some(reload);
+        }
         Ok(functions)
+    }
+
+    /// Starts the functions that run as local processes; returns them.
+    fn start_programs(
+        &mut self,
+        template: &Template,
+        programs: Programs,
+        settings: Settings,
+        supervisor: &Path,
+    ) -> Result<BTreeMap<String, Arc<Pool>>> {
+        if programs.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let group = Group::start(supervisor)?;
+        let (pools, starts) = pool::start(template, programs, settings, group.id());
+        self.starts = Mutex::new(Some(tokio::spawn(starts)));
+        self.backends.extend(by_id(pools.clone(), Backend::Local));
+        self._group = Some(group);
+        Ok(pools)
     }
 
     /// Waits until each function has a process that asks for events. A function that does not start

@@ -7,7 +7,7 @@ use local_gateway::interrupt::Interrupt;
 use local_gateway::startup::{Options, Running};
 
 /// API Gateway and Lambda on one machine: serves the WebSocket API and the HTTP API of a SAM or
-/// CloudFormation template, with its Rust functions as processes.
+/// CloudFormation template, with its functions as processes.
 #[derive(Parser)]
 #[command(name = "local-gateway", version)]
 struct Arguments {

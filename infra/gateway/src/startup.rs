@@ -2,7 +2,7 @@
 //! [`Startup::start`].
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
@@ -15,7 +15,7 @@ use crate::faults::{Faults, Switches};
 use crate::http::sigv4::verify::Verifier;
 use crate::lambda::{self, Functions, Source, watch};
 use crate::model::{Schedule, Template};
-use crate::process::build;
+use crate::process::{build, script};
 use crate::server;
 use crate::template::Document;
 
@@ -68,7 +68,8 @@ impl Startup {
         // A port that is in use is reported now, and not after minutes of building.
         let listeners = Listeners::open(&flags, &template).await?;
         template.set_addresses(&listeners.websocket_address()?, &listeners.http_address()?);
-        if flags.watch {
+        let mut functions = template.functions.values();
+        if flags.watch && functions.any(|function| function.binary().is_some()) {
             watch::check_installed().await?;
         }
         Ok(Self {
@@ -101,7 +102,11 @@ impl Startup {
     ///
     /// They do not build, or one is missing.
     pub async fn build(&mut self) -> Result<()> {
-        self.source = Some(source(&self.flags, &self.template).await?);
+        let base = self
+            .template_path
+            .parent()
+            .context("a file is in a folder")?;
+        self.source = Some(source(&self.flags, &self.template, base).await?);
         Ok(())
     }
 
@@ -289,23 +294,26 @@ fn fire_now(flags: &Flags, template: &Template) -> Result<Vec<Schedule>> {
     flags.fire.iter().map(find).collect()
 }
 
-/// Returns where the functions come from; builds them if they are to be built.
-async fn source(flags: &Flags, template: &Template) -> Result<Source> {
+/// Returns where the functions come from; builds them if they are to be built. The template is in the
+/// folder `base`.
+async fn source(flags: &Flags, template: &Template, base: &Path) -> Result<Source> {
     if let Some(url) = &flags.lambda_endpoint {
         return Ok(Source::Endpoint(url.clone()));
     }
     let functions = template.functions.values();
-    let binaries = match &flags.binaries {
-        Some(folder) => build::find(folder, functions)?,
+    let mut programs = match &flags.binaries {
+        Some(folder) => build::find(folder, functions.clone())?,
         // For cargo lambda watch too: building once is faster than its own builds, and has progress
         // lines.
-        None => build::build(functions, flags.release).await?,
+        None => build::build(functions.clone(), flags.release).await?,
     };
+    let scripts = script::programs(functions, base, flags.watch).await;
     if flags.watch {
         let release = flags.release;
-        return Ok(Source::Watch { release });
+        return Ok(Source::Watch { scripts, release });
     }
-    Ok(Source::Binaries(binaries))
+    programs.extend(scripts);
+    Ok(Source::Programs(programs))
 }
 
 fn function_settings(flags: &Flags) -> Result<lambda::Settings> {

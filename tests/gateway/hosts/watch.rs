@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::process::Pid;
 use serde_json::json;
@@ -12,6 +12,7 @@ use tests::{Client, LocalGateway, server, until};
 
 use super::is_alive;
 use crate::probe::invoke;
+use crate::project::{Project, RUST_FUNCTION, template};
 
 /// Returns the launch of a gateway that runs the functions by `cargo lambda watch`.
 fn launch() -> Launch {
@@ -115,101 +116,32 @@ async fn without_cargo_lambda_the_error_says_how_to_install_it() {
     }
 }
 
-/// A function that uses only the standard library, so that it compiles quickly. It returns
-/// `RESULT`.
-const FUNCTION: &str = r#"
-use std::io::{Read, Write};
-
-fn main() {
-    let api = std::env::var("AWS_LAMBDA_RUNTIME_API").expect("the variable is set");
-    loop {
-        let response = exchange(&api, "GET", "next", "");
-        let lines = response.lines().filter_map(|line| line.split_once(": "));
-        let mut ids = lines.filter(|(name, _)| name.eq_ignore_ascii_case("lambda-runtime-aws-request-id"));
-        if let Some((_, id)) = ids.next() {
-            exchange(&api, "POST", &format!("{id}/response"), "RESULT");
-        }
-    }
-}
-
-fn exchange(api: &str, method: &str, path: &str, body: &str) -> String {
-    let api = api.trim_start_matches("http://");
-    let (address, base) = api.split_once('/').unwrap_or((api, ""));
-    let mut stream = std::net::TcpStream::connect(address).expect("accepted");
-    let length = body.len();
-    write!(
-        stream,
-        "{method} /{base}/2018-06-01/runtime/invocation/{path} HTTP/1.1\r\nHost: {address}\r\n\
-         Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-    ).expect("sent");
-    let mut response = String::new();
-    stream.read_to_string(&mut response).expect("received");
-    response
-}
-"#;
-
-/// A package outside of this workspace. The result of its function is a constant in its source.
-struct Package(PathBuf);
-
-impl Package {
-    fn new() -> Self {
-        let name = format!("meetme-chat-{:016x}", fastrand::u64(..));
-        let package = Self(std::env::temp_dir().join(name));
-        std::fs::create_dir_all(package.0.join("src")).expect("the folder is writable");
-        let manifest = "[package]\nname = \"reloaded\"\nedition = \"2024\"\n";
-        std::fs::write(package.0.join("Cargo.toml"), manifest).expect("written");
-        package.write_function("1");
-        package
-    }
-
-    /// Writes the source of a function that returns `result`.
-    fn write_function(&self, result: &str) {
-        let source = FUNCTION.replace("RESULT", result);
-        std::fs::write(self.0.join("src/main.rs"), source).expect("written");
-    }
-
-    fn template(&self) -> PathBuf {
-        let template = json!({
-            "Transform": "AWS::Serverless-2016-10-31",
-            "Resources": {
-                "Sockets": {
-                    "Type": "AWS::Serverless::WebSocketApi",
-                    "Properties": {
-                        "RouteSelectionExpression": "$request.body.action",
-                        "Routes": {
-                            "$default": {"FunctionArn": {"Fn::GetAtt": ["ReloadedFunction", "Arn"]}},
-                        },
-                    },
-                },
-                "ReloadedFunction": {
-                    "Type": "AWS::Serverless::Function",
-                    "Metadata": {"BuildProperties": {"Binary": "reloaded"}},
-                    // An event that arrives before the restart gets no response.
-                    "Properties": {"CodeUri": ".", "Timeout": 2},
-                },
-            },
-        });
-        let path = self.0.join("template.json");
-        std::fs::write(&path, template.to_string()).expect("written");
-        path
-    }
-}
-
-impl Drop for Package {
-    fn drop(&mut self) {
-        // If this fails, the package remains in the folder for temporary files.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+/// Returns the source of a function that returns `result`.
+fn source(result: &str) -> String {
+    RUST_FUNCTION.replace("RESULT", result)
 }
 
 #[tokio::test]
 async fn a_change_of_the_source_changes_the_function() {
-    let package = Package::new();
-    let launch = Launch::template(package.template()).host(Host::Watch);
+    // An event that arrives before the restart gets no response.
+    let function = "CodeUri: ., Timeout: 2";
+    let text = template(&[("ReloadedFunction", function)], &[]).replace(
+        "Properties: {CodeUri",
+        "Metadata: {BuildProperties: {Binary: reloaded}}, Properties: {CodeUri",
+    );
+    let project = Project::new(&[
+        ("template.yaml", &text),
+        (
+            "Cargo.toml",
+            "[package]\nname = \"reloaded\"\nedition = \"2024\"\n",
+        ),
+        ("src/main.rs", &source("1")),
+    ]);
+    let launch = project.launch().host(Host::Watch);
     let gateway = launch.start().await.expect("it starts");
     let invoke = async || gateway.invoke("ReloadedFunction", &json!({})).await;
     assert_eq!(invoke().await, Ok(json!(1)));
-    package.write_function("2");
+    project.write("src/main.rs", &source("2"));
     until(async || invoke().await == Ok(json!(2))).await;
     gateway.stop().await.expect("stopped");
 }

@@ -1,6 +1,5 @@
 //! The program of a process: its start with the environment of Lambda, its output, its end.
 
-use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use super::Settings;
 use super::pool::Concurrency;
 use crate::logs;
 use crate::model::{self, Function};
+use crate::process::program::Program;
 
 /// Timeout of the shutdown of a process. It is killed then.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -20,31 +20,36 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 /// Size limit of a printed piece of a line of a function's log, in bytes.
 const MAX_LINE_BYTES: u64 = 64 * 1024;
 
-/// The program of a function.
-pub struct Program {
+/// The program of a function, and what its processes need.
+pub struct Launch {
     /// The function.
     pub function: Function,
-    /// Its binary.
-    pub binary: PathBuf,
+    /// Its program.
+    pub program: Program,
     /// The process group that its processes join.
     pub group: i32,
 }
 
-impl Program {
+impl Launch {
     /// Starts a process that polls the Runtime API at an address.
     ///
     /// # Errors
     ///
     /// The binary cannot be started.
     pub fn spawn(&self, settings: &Settings, runtime_api: &str) -> Result<Child> {
-        let mut command = Command::new(&self.binary);
+        let Program { file, folder, .. } = &self.program;
+        let mut command = Command::new(file);
+        command.args(&self.program.arguments).env_clear();
+        if let Some(folder) = folder {
+            command.env("LAMBDA_TASK_ROOT", folder);
+        }
         // As on Lambda: the folder of its code.
-        if let Some(folder) = self.function.folder().filter(|folder| folder.is_dir()) {
+        if let Some(folder) = folder.as_ref().filter(|folder| folder.is_dir()) {
             command.current_dir(folder);
         }
         command
-            .env_clear()
             .envs(environment(&self.function, settings))
+            .envs(self.program.environment.iter().cloned())
             .env("AWS_LAMBDA_RUNTIME_API", runtime_api)
             .envs(&self.function.environment)
             .stdin(Stdio::null())
@@ -55,7 +60,7 @@ impl Program {
             .kill_on_drop(true);
         let mut child = command
             .spawn()
-            .with_context(|| format!("cannot start {}", self.binary.display()))?;
+            .with_context(|| format!("cannot start {}", file.display()))?;
         let name = &self.function.logical_id;
         forward(name, child.stdout.take());
         forward(name, child.stderr.take());
@@ -85,9 +90,6 @@ fn environment(function: &Function, settings: &Settings) -> Vec<(&'static str, S
         ("AWS_SECRET_ACCESS_KEY", key.secret.clone()),
         ("_HANDLER", function.handler.clone()),
     ];
-    if let Some(folder) = function.folder() {
-        environment.push(("LAMBDA_TASK_ROOT", folder.display().to_string()));
-    }
     let constants = CONSTANTS.iter();
     environment.extend(constants.map(|(name, value)| (*name, (*value).to_owned())));
     if let Some(address) = &settings.xray_daemon {

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,13 +22,13 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::launch::{self, Program};
+use super::launch::{self, Launch};
 use super::queue::{Event, Queue};
 use super::runtime_api::RuntimeApi;
 use super::state::ProcessState;
 use super::{FunctionError, InvokeError, ProcessCounts, Settings};
 use crate::model::{self, Template};
-use crate::process::build::Binaries;
+use crate::process::program::Programs;
 
 /// Timeout of the start of a process.
 ///
@@ -47,29 +48,34 @@ pub enum Concurrency {
     InFlight(u32),
 }
 
-/// Starts a process of each function. Returns the pools by logical id, and a future that waits
-/// until the processes ask for events, and reports in the log those that do not. The processes join
-/// the process group `group`.
+/// Starts a process of each function that has a program. Returns the pools by logical id, and a future
+/// that waits until the processes ask for events, and reports in the log those that do not. The
+/// processes join the process group `group`.
 pub fn start(
     template: &Template,
-    binaries: &Binaries,
+    mut programs: Programs,
     settings: Settings,
     group: i32,
 ) -> (
     BTreeMap<String, Arc<Pool>>,
     impl Future<Output = ()> + Send + use<>,
 ) {
+    let scripts = Arc::new(settings.for_scripts());
     let settings = Arc::new(settings);
     let functions = template.functions.values();
     let pools: BTreeMap<_, _> = functions
-        .map(|function| {
+        .filter_map(|function| {
             let id = function.logical_id.clone();
-            let program = Program {
+            let settings = match function.binary() {
+                Some(_) => &settings,
+                None => &scripts,
+            };
+            let launch = Launch {
                 function: function.clone(),
-                binary: binaries[&id].clone(),
+                program: programs.remove(&id)?,
                 group,
             };
-            (id, Pool::new(program, Arc::clone(&settings)))
+            Some((id, Pool::new(launch, Arc::clone(settings))))
         })
         .collect();
     let starts: Vec<_> = pools
@@ -94,13 +100,15 @@ async fn report_starts(starts: Vec<(String, oneshot::Receiver<Result<(), Functio
 
 /// The processes of a function.
 pub struct Pool {
-    program: Program,
+    launch: Launch,
     settings: Arc<Settings>,
     queue: Arc<Queue>,
     processes: Mutex<Vec<Process>>,
     counts: Mutex<ProcessCounts>,
     tasks: TaskTracker,
     stop: CancellationToken,
+    /// Cancelled when the processes that run are to be replaced; then there is a new one.
+    outdated: Mutex<CancellationToken>,
 }
 
 /// A process that runs or starts.
@@ -112,15 +120,16 @@ struct Process {
 type Started = oneshot::Sender<Result<(), FunctionError>>;
 
 impl Pool {
-    fn new(program: Program, settings: Arc<Settings>) -> Arc<Self> {
+    fn new(launch: Launch, settings: Arc<Settings>) -> Arc<Self> {
         Arc::new(Self {
-            program,
+            launch,
             settings,
             queue: Arc::default(),
             processes: Mutex::default(),
             counts: Mutex::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
+            outdated: Mutex::default(),
         })
     }
 
@@ -185,6 +194,20 @@ impl Pool {
         self.tasks.wait().await;
     }
 
+    /// Returns the folder in which its program runs.
+    pub fn folder(&self) -> Option<&Path> {
+        self.launch.program.folder.as_deref()
+    }
+
+    /// Replaces the processes: each ends after the event that it has.
+    pub fn restart(self: &Arc<Self>) {
+        let name = &self.launch.function.logical_id;
+        tracing::info!("{name} is restarted: its sources have changed");
+        std::mem::take(&mut *self.outdated.lock()).cancel();
+        let start = self.start_first();
+        self.tasks.spawn(report_starts(vec![(name.clone(), start)]));
+    }
+
     fn count(&self, change: impl FnOnce(&mut ProcessCounts)) {
         change(&mut self.counts.lock());
     }
@@ -218,10 +241,10 @@ impl Pool {
     }
 
     fn start(self: &Arc<Self>, processes: &mut Vec<Process>, started: Option<Started>) {
-        let arn = model::function_arn(&self.program.function.function_name);
+        let arn = model::function_arn(&self.launch.function.function_name);
         let sampled = self.settings.xray_daemon.is_some();
         let queue = Arc::clone(&self.queue);
-        let api = RuntimeApi::new(arn, self.program.function.timeout, queue, sampled);
+        let api = RuntimeApi::new(arn, self.launch.function.timeout, queue, sampled);
         processes.push(Process {
             api: Arc::clone(&api),
             pid: None,
@@ -236,8 +259,9 @@ impl Pool {
 
     /// Runs a process to its end, and reports its end.
     async fn run(self: &Arc<Self>, api: &Arc<RuntimeApi>, started: Option<Started>) {
-        let (started, status) = self.run_process(api, started).await;
-        let name = &self.program.function.logical_id;
+        let outdated = self.outdated.lock().clone();
+        let (started, status) = self.run_process(api, started, &outdated).await;
+        let name = &self.launch.function.logical_id;
         let status = status.inspect_err(|error| tracing::error!("{name}: {error:#}"));
         let status = status.ok();
         if let Some(status) = status {
@@ -257,6 +281,7 @@ impl Pool {
             }
         } else if let Some(status) = status
             && !self.stop.is_cancelled()
+            && !outdated.is_cancelled()
         {
             tracing::warn!("{name} ended ({status}); its next event starts it again");
         }
@@ -267,11 +292,13 @@ impl Pool {
         self: &Arc<Self>,
         api: &Arc<RuntimeApi>,
         mut started: Option<Started>,
+        outdated: &CancellationToken,
     ) -> (Option<Started>, Result<ExitStatus>) {
-        let mut child = match self.launch(api).await {
+        let mut child = match self.spawn(api).await {
             Ok(child) => child,
             Err(error) => return (started, Err(error)),
         };
+        let name = &self.launch.function.logical_id;
         let init = tokio::time::sleep(INIT_TIMEOUT);
         let mut init = std::pin::pin!(init);
         let mut is_up = false;
@@ -280,6 +307,10 @@ impl Pool {
                 biased;
                 () = self.stop.cancelled() => break launch::terminate(&mut child).await,
                 status = child.wait() => break status.map_err(Into::into),
+                () = outdated.cancelled() => {
+                    self.retire(api, &mut child).await;
+                    break launch::terminate(&mut child).await;
+                }
                 () = api.process.started(), if !is_up => {
                     is_up = true;
                     if let Some(started) = started.take() {
@@ -292,6 +323,7 @@ impl Pool {
                 }
                 () = api.process.killed() => break launch::kill(&mut child).await,
                 () = api.process.overdue() => {
+                    tracing::warn!("{name} timed out and is stopped");
                     self.retire(api, &mut child).await;
                     break launch::kill(&mut child).await;
                 }
@@ -300,11 +332,8 @@ impl Pool {
         (started, status)
     }
 
-    /// Sends no more events to a process, after one that has timed out. Waits until its other
-    /// events have ended.
+    /// Sends no more events to a process. Waits until those that it has have ended.
     async fn retire(self: &Arc<Self>, api: &RuntimeApi, child: &mut Child) {
-        let name = &self.program.function.logical_id;
-        tracing::warn!("{name} timed out and is stopped");
         api.process.retire();
         self.grow();
         tokio::select! {
@@ -315,10 +344,10 @@ impl Pool {
     }
 
     /// Starts the program, and its Runtime API.
-    async fn launch(&self, api: &Arc<RuntimeApi>) -> Result<Child> {
+    async fn spawn(&self, api: &Arc<RuntimeApi>) -> Result<Child> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?.to_string();
-        let child = self.program.spawn(&self.settings, &address)?;
+        let child = self.launch.spawn(&self.settings, &address)?;
         self.count(|counts| counts.started += 1);
         let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         for process in self.processes.lock().iter_mut() {

@@ -44,7 +44,7 @@ pub enum Names {
 }
 
 /// Returns the functions of a template behind the Invoke API at `base`, which `access_key` signs
-/// for.
+/// for: by the names of their binaries, those that have one.
 ///
 /// # Errors
 ///
@@ -58,11 +58,14 @@ pub fn functions(
     let base: Uri = base.trim_end_matches('/').parse()?;
     let is_http = [Some(&Scheme::HTTP), Some(&Scheme::HTTPS)].contains(&base.scheme());
     ensure!(is_http, "{base} is not a URL such as http://127.0.0.1:9000");
-    let functions = template.functions.values().map(|function| {
+    let named = template.functions.values().filter_map(|function| {
         let name = match names {
-            Names::Binaries => function.binary().unwrap_or(&function.function_name),
+            Names::Binaries => function.binary()?,
             Names::Functions => function.name_elsewhere(),
         };
+        Some((function, name))
+    });
+    let functions = named.map(|(function, name)| {
         let url = format!("{base}/2015-03-31/functions/{name}/invocations");
         let remote = RemoteFunction {
             name: name.to_owned(),

@@ -128,11 +128,12 @@ pub async fn check_installed() -> Result<()> {
     }
 }
 
-/// Returns the one workspace that has all functions.
+/// Returns the one workspace that has all functions that are programs.
 async fn workspace(template: &Template) -> Result<PathBuf> {
     let mut found: Option<PathBuf> = None;
-    let folders = template.functions.values().filter_map(Function::folder);
-    for folder in folders {
+    let functions = template.functions.values();
+    let programs = functions.filter(|function| function.binary().is_some());
+    for folder in programs.filter_map(Function::folder) {
         let folder = workspace_of(folder).await?;
         match &found {
             Some(other) if *other != folder => bail!(
@@ -143,7 +144,7 @@ async fn workspace(template: &Template) -> Result<PathBuf> {
             _ => found = Some(folder),
         }
     }
-    found.context("the template has no functions")
+    found.context("the template has no programs")
 }
 
 /// Returns the environment of all functions together: `cargo lambda watch` has only one. It is

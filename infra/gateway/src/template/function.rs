@@ -21,7 +21,17 @@ pub fn read(
     let mut functions = BTreeMap::new();
     for resource in resources.take("AWS::Serverless::Function") {
         match read_one(&resource, globals, folder) {
-            Ok(function) => drop(functions.insert(resource.id.clone(), function)),
+            Ok(function) => {
+                if [&resource.properties, globals]
+                    .iter()
+                    .any(|own| !own["Layers"].is_null())
+                {
+                    let why =
+                        "its Layers: their files have to be in CodeUri, or made by `sam build`";
+                    resources.skip(&resource, why);
+                }
+                functions.insert(resource.id.clone(), function);
+            }
             Err(why) => resources.skip(&resource, &format!("{why:#}")),
         }
     }
@@ -46,11 +56,6 @@ fn read_one(resource: &Resource, globals: &Value, folder: &Path) -> Result<Funct
         (Runtime::Node(_) | Runtime::Python(_), None) => bail!("Handler is missing"),
     };
     let function_name = setting("FunctionName").as_str().unwrap_or(&resource.id);
-    ensure!(
-        matches!(runtime, Runtime::Provided { .. }),
-        "its runtime {}: only programs (provided.*) run here",
-        setting("Runtime").as_str().unwrap_or_default()
-    );
     Ok(Function {
         logical_id: resource.id.clone(),
         function_name: function_name.to_owned(),
