@@ -133,6 +133,29 @@ impl Cluster {
         Ok(printed.stdout.lines().map(str::to_owned).collect())
     }
 
+    /// Removes all messages as if they were old, by runs of which all but the last are killed on their way. Returns what
+    /// is wrong with the data then.
+    ///
+    /// # Errors
+    ///
+    /// A run fails, or it cannot be told.
+    pub async fn damages_after_removal(&self) -> Result<Vec<String>> {
+        let removal = || {
+            let mut command = admin::with(&self.uri, &self.name);
+            command.args(["retention", "--older-than", "0s", "--confirm"]);
+            command.kill_on_drop(true);
+            command
+        };
+        for delay_ms in [20, 40, 60, 80] {
+            let mut killed = removal();
+            // Those that end earlier have nothing to do.
+            let _ = timeout(Duration::from_millis(delay_ms), killed.output()).await;
+        }
+        let printed = admin::run(&mut removal(), &[]).await;
+        ensure!(printed.status == 0, "removal failed: {}", printed.stderr);
+        self.damages().await
+    }
+
     /// Waits until everything responds again: a page of the history, a handshake, a frame.
     pub async fn until_healthy(&self) {
         while !timeout(HEALTHY, self.responds()).await.unwrap_or(false) {

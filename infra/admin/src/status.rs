@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use authorizer::JwtConfig;
+use authorizer::keys::{Keys, Timing};
 use chat::store::inspect::written_since;
 use chat::store::{CONNECTIONS, CONVERSATIONS, MEMBERS, MESSAGES, indexes};
 use chat::{Connection, ConnectionId, Deadline, Identity, Push, Store, UserId};
 use chrono::{TimeDelta, Utc};
 use futures_util::TryStreamExt;
+use jsonwebtoken::Algorithm;
 use mongodb::bson::{Document, doc};
 use serde::Serialize;
 
@@ -35,6 +38,14 @@ impl Part {
             detail: detail.into(),
         }
     }
+
+    fn unknown(part: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            part,
+            state: "unknown",
+            detail: detail.into(),
+        }
+    }
 }
 
 /// Checks each part, and prints what it found with how much there is.
@@ -45,9 +56,11 @@ impl Part {
 pub async fn run(store: &Store, push: Option<&Push>, output: Output) -> Result<Outcome> {
     let parts = [
         database(store).await?,
+        places(store).await,
         indexes(store).await?,
         migration(store).await?,
         gateway(push).await,
+        issuer().await,
         connections(store).await?,
         messages(store).await?,
     ];
@@ -67,6 +80,53 @@ async fn database(store: &Store) -> Result<Part> {
     store.ping().await?;
     let detail = format!("it answers in {} ms", start.elapsed().as_millis());
     Ok(Part::new("database", true, detail))
+}
+
+/// Looks how many connections the database has, and takes. Not every user of it may ask for that.
+async fn places(store: &Store) -> Part {
+    const PART: &str = "places";
+    let status = store.database().run_command(doc! {"serverStatus": 1}).await;
+    let count = |status: &Document, name: &str| {
+        let connections = status.get_document("connections").ok()?;
+        let count = connections.get(name)?;
+        count.as_i64().or_else(|| count.as_i32().map(i64::from))
+    };
+    let counts = status
+        .ok()
+        .and_then(|status| Some((count(&status, "current")?, count(&status, "available")?)));
+    let Some((current, available)) = counts else {
+        return Part::unknown(
+            PART,
+            "the database does not tell how many connections it takes",
+        );
+    };
+    let detail = format!("the database has {current} connections, and takes {available} more");
+    // A burst of functions needs some hundred.
+    Part::new(PART, available > current / 4, detail)
+}
+
+/// Fetches the keys with which tokens are verified, by the authorizer's settings.
+async fn issuer() -> Part {
+    const PART: &str = "issuer";
+    if std::env::var_os("JWT_ISSUER").is_none_or(|value| value.is_empty()) {
+        return Part::unknown(
+            PART,
+            "set the authorizer's JWT_ settings to ask for its keys",
+        );
+    }
+    let config = match JwtConfig::from_env() {
+        Ok(config) => config,
+        Err(error) => return Part::new(PART, false, error.chain()),
+    };
+    let keys = Keys::new(config.source, Timing::default());
+    match keys.find(None, Algorithm::RS256).await {
+        Ok(_) => Part::new(PART, true, "its keys are there"),
+        Err(_) => {
+            let detail =
+                "its keys cannot be fetched: JWT_KEYS_URL or JWT_SECRET_ARN says from where";
+            Part::new(PART, false, detail)
+        }
+    }
 }
 
 async fn indexes(store: &Store) -> Result<Part> {
@@ -101,11 +161,8 @@ async fn migration(store: &Store) -> Result<Part> {
 /// Asks the gateway for a connection that nobody has.
 async fn gateway(push: Option<&Push>) -> Part {
     let Some(push) = push else {
-        return Part {
-            part: "gateway",
-            state: "unknown",
-            detail: "set MANAGEMENT_ENDPOINT, AWS_REGION and credentials to ask it".to_owned(),
-        };
+        let detail = "set MANAGEMENT_ENDPOINT, AWS_REGION and credentials to ask it";
+        return Part::unknown("gateway", detail);
     };
     let now = Utc::now();
     let identity = Identity {

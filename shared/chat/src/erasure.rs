@@ -11,16 +11,17 @@
 //! A text keeps its `client_message_id`: an outbox that sends it once more gets the ack of a duplicate, and brings no text back.
 
 use std::ops::ControlFlow;
+use std::pin::pin;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::TryStreamExt;
 use mongodb::Collection;
+use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{self, Document, doc};
 use mongodb::error::Error as DriverError;
 use serde::{Deserialize, Serialize};
 
-use crate::entry::Kind;
 use crate::store::{JOBS, Limited, MEMBERS, MESSAGES, Member, Store, USERS, blanking, update_all};
 use crate::{Content, ConversationId, Deadline, Draft, Error, Recipient, Result, Title, UserId};
 
@@ -230,9 +231,7 @@ impl Erasure<'_> {
     async fn blank_texts(&self, id: &ConversationId) -> Result<i64, DriverError> {
         #[derive(Deserialize)]
         struct Found {
-            seq: i64,
-            #[serde(default)]
-            kind: Kind,
+            _id: ObjectId,
         }
         let entries = self.store.database().collection::<Found>(MESSAGES);
         let own = doc! {
@@ -240,13 +239,12 @@ impl Erasure<'_> {
             "sender_id": self.user_id.as_str(),
             "message": {"$ne": ""},
         };
-        let found = entries.find(own).projection(doc! {"seq": 1, "kind": 1});
-        let found: Vec<Found> = found.await?.try_collect().await?;
+        let found = entries.find(own).projection(doc! {"_id": 1}).await?;
+        let mut batches = pin!(found.map_ok(|it| it._id).try_chunks(BATCH));
         let mut blanked = 0;
-        for batch in found.chunks(BATCH) {
-            let updates = batch.iter().map(|it| blanking(id, it.seq, it.kind));
+        while let Some(ids) = batches.try_next().await.map_err(|it| it.1)? {
             let database = self.store.database();
-            let reply = update_all(database, MESSAGES, updates.collect(), false).await?;
+            let reply = update_all(database, MESSAGES, blanking(&ids), false).await?;
             blanked += reply.into_done()?.n();
         }
         Ok(blanked as i64)

@@ -1,6 +1,7 @@
 //! The removal of entries that are older than the chat keeps them.
 //!
-//! Only the old end of a conversation goes. Its floor, `first_seq`, is raised first; then what is below it is deleted.
+//! Only the old end of a conversation goes. Its floor, `first_seq`, is raised first; then what is old and below it is
+//! deleted.
 //! The newest entry stays, since the next number follows from it: its text alone is taken away. The entries that
 //! change a group stay too, since they say who is in it.
 //!
@@ -15,15 +16,14 @@ use std::pin::pin;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::TryStreamExt;
+use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Document, doc};
 use mongodb::error::Error as DriverError;
 use serde::{Deserialize, Serialize};
 
 use crate::entry::Kind;
-use crate::store::filter::{numbered, within};
-use crate::store::{
-    CONVERSATIONS, MESSAGES, Store, blanking, delete_all, id_at, update_all, upsert_all,
-};
+use crate::store::filter::numbered;
+use crate::store::{CONVERSATIONS, MESSAGES, Store, blanking, id_at, update_all, upsert_all};
 use crate::{ConversationId, Error, Result};
 
 /// The time for which a hidden text is kept. The clocks of processes differ, and the old system wrote times without
@@ -31,7 +31,7 @@ use crate::{ConversationId, Error, Result};
 pub const MARGIN: TimeDelta = TimeDelta::days(1);
 
 /// Entries that are looked at together.
-const BATCH: usize = 1_000;
+const BATCH: usize = 2_000;
 
 /// What a run has done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -57,6 +57,7 @@ impl AddAssign for Summary {
 /// The fields of an old entry that decide about it.
 #[derive(Debug, Clone, Deserialize)]
 struct OldEntry {
+    _id: ObjectId,
     conversation_id: ConversationId,
     seq: i64,
     #[serde(default)]
@@ -127,7 +128,7 @@ fn made_before(time: DateTime<Utc>) -> Document {
     }
 }
 
-/// Removes what may go of some old entries, and of those before them.
+/// Removes what may go of some old entries.
 async fn remove(store: &Store, batch: &[OldEntry]) -> Result<Summary, DriverError> {
     let mut last: BTreeMap<&ConversationId, &OldEntry> = BTreeMap::new();
     for entry in batch {
@@ -148,7 +149,7 @@ async fn remove(store: &Store, batch: &[OldEntry]) -> Result<Summary, DriverErro
     raise_floors(store, &plans).await?;
     Ok(Summary {
         seen: batch.len() as u64,
-        deleted: delete(store, &plans).await?,
+        deleted: delete(store, batch, &plans).await?,
         blanked: blank(store, &plans).await?,
         complete: false,
     })
@@ -240,38 +241,35 @@ async fn raise_floors(store: &Store, plans: &[Plan<'_>]) -> Result<(), DriverErr
     upsert_all(store.database(), CONVERSATIONS, raise).await
 }
 
-/// Deletes what is below the floors. Returns the number of entries.
-async fn delete(store: &Store, plans: &[Plan<'_>]) -> Result<u64, DriverError> {
-    let of_group = doc! {"kind": {"$nin": Kind::OF_GROUPS.to_vec()}};
-    let deletes = plans.iter().map(|plan| {
-        let id = plan.end.conversation_id.as_str();
-        let below = doc! {"conversation_id": id, "seq": {"$lt": plan.first_seq()}};
-        doc! {"q": within(below, of_group.clone()), "limit": 0}
+/// Deletes the entries of a batch that are below the floors. Returns their number.
+///
+/// By their ids: the embedded database reads the whole log for each deletion, whatever it is by.
+async fn delete(store: &Store, batch: &[OldEntry], plans: &[Plan<'_>]) -> Result<u64, DriverError> {
+    let floors = plans
+        .iter()
+        .map(|plan| (&plan.end.conversation_id, plan.first_seq()));
+    let floors: HashMap<&ConversationId, i64> = floors.collect();
+    let below = batch.iter().filter(|entry| {
+        let floor = floors.get(&entry.conversation_id);
+        floor.is_some_and(|floor| entry.seq < *floor)
     });
-    let deletes: Vec<Document> = deletes.collect();
-    if deletes.is_empty() {
+    let ids: Vec<ObjectId> = below.map(|entry| entry._id).collect();
+    if ids.is_empty() {
         return Ok(0);
     }
-    let reply = delete_all(store.database(), MESSAGES, deletes).await?;
-    Ok(reply.into_done()?.n())
+    let old = doc! {"_id": {"$in": ids}};
+    let deleted = entries(store).delete_many(old).await?;
+    Ok(deleted.deleted_count)
 }
 
 /// Takes the texts of the newest entries away. Returns the number of entries.
 async fn blank(store: &Store, plans: &[Plan<'_>]) -> Result<u64, DriverError> {
-    let updates = plans.iter().filter(|plan| plan.blanks()).map(|plan| {
-        let OldEntry {
-            conversation_id,
-            seq,
-            kind,
-            ..
-        } = plan.end;
-        blanking(conversation_id, *seq, *kind)
-    });
-    let updates: Vec<Document> = updates.collect();
-    if updates.is_empty() {
+    let blanked = plans.iter().filter(|plan| plan.blanks());
+    let ids: Vec<ObjectId> = blanked.map(|plan| plan.end._id).collect();
+    if ids.is_empty() {
         return Ok(0);
     }
-    let reply = update_all(store.database(), MESSAGES, updates, false).await?;
+    let reply = update_all(store.database(), MESSAGES, blanking(&ids), false).await?;
     Ok(reply.into_done()?.n())
 }
 

@@ -8,6 +8,7 @@
 //! Each step compares numbers, so all of them may be repeated, in any order. A function that is killed between
 //! two of them leaves the rest to the resend.
 
+use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Document, doc};
 use mongodb::options::ReadConcern;
 
@@ -120,18 +121,17 @@ impl Store {
     }
 }
 
-/// Returns the update that takes the text of an entry away. A text is then its own deletion.
-pub(crate) fn blanking(conversation_id: &ConversationId, seq: i64, kind: Kind) -> Document {
-    let entry = numbered(conversation_id, seq);
-    let (entry, blank) = if kind.is_text() {
-        let not_deleted = doc! {"deleted_seq": {"$exists": false}};
-        (
-            within(entry, not_deleted),
-            doc! {"message": "", "deleted_seq": seq},
-        )
-    } else {
-        let not_blank = doc! {"message": {"$ne": ""}};
-        (within(entry, not_blank), doc! {"message": ""})
+/// Returns the updates that take the texts of entries away. A text is then its own deletion.
+pub(crate) fn blanking(ids: &[ObjectId]) -> Vec<Document> {
+    let with = |mut conditions: Document| {
+        conditions.insert("_id", doc! {"$in": ids});
+        conditions
     };
-    doc! {"q": entry, "u": {"$set": blank}}
+    let text = doc! {"kind": {"$exists": false}, "deleted_seq": {"$exists": false}};
+    let deletion = doc! {"$set": {"message": "", "deleted_seq": "$seq"}};
+    let edit = doc! {"kind": "edit", "message": {"$ne": ""}};
+    vec![
+        doc! {"q": with(text), "u": [deletion], "multi": true},
+        doc! {"q": with(edit), "u": {"$set": {"message": ""}}, "multi": true},
+    ]
 }

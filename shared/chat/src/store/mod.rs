@@ -75,7 +75,7 @@ use rate_limits::TokenBucket;
 use reached::Conversation;
 use stored_entry::StoredEntry;
 pub use token_bucket::{RateLimit, TokensLeft};
-pub(crate) use updates::{delete_all, update_all, upsert_all};
+pub(crate) use updates::{update_all, upsert_all};
 pub use users::Presence;
 use users::User;
 

@@ -1,4 +1,4 @@
-//! Several updates or deletions in one operation. The driver has that only for servers from 8.0 on, so this is the command
+//! Several updates in one operation. The driver has that only for servers from 8.0 on, so this is the command
 //! itself.
 
 use mongodb::Database;
@@ -6,13 +6,13 @@ use mongodb::bson::{self, Document, doc};
 use mongodb::error::Error as DriverError;
 use serde::Deserialize;
 
-/// The reply to updates or deletions.
+/// The reply to updates.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Reply {
-    /// Documents that were found, made or deleted.
+    /// Documents that were found, or made.
     pub(crate) n: i32,
-    /// Those that failed.
+    /// Updates that failed.
     #[serde(default)]
     pub(crate) write_errors: Vec<WriteError>,
     write_concern_error: Option<WriteError>,
@@ -31,7 +31,7 @@ impl Reply {
         }
     }
 
-    /// Returns the number of documents that were found, made or deleted.
+    /// Returns the number of documents that were found, or made.
     pub(crate) fn n(&self) -> u64 {
         self.n.unsigned_abs().into()
     }
@@ -66,31 +66,6 @@ pub(crate) async fn update_all(
         "ordered": ordered,
         "writeConcern": {"w": "majority"},
     };
-    run(database, command).await
-}
-
-/// Runs deletions in any order, each `{q, limit}` or with more fields of the [command]. Returns after a majority write.
-///
-/// # Errors
-///
-/// As [`update_all`].
-///
-/// [command]: https://www.mongodb.com/docs/manual/reference/command/delete/
-pub(crate) async fn delete_all(
-    database: &Database,
-    collection: &str,
-    deletes: Vec<Document>,
-) -> Result<Reply, DriverError> {
-    let command = doc! {
-        "delete": collection,
-        "deletes": deletes,
-        "ordered": false,
-        "writeConcern": {"w": "majority"},
-    };
-    run(database, command).await
-}
-
-async fn run(database: &Database, command: Document) -> Result<Reply, DriverError> {
     let reply = database.run_command(command).await?;
     let reply: Reply = bson::deserialize_from_document(reply)?;
     match reply.write_concern_error {
