@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tests::LocalGateway;
+use tests::client::get;
 use tests::server::scratch_folder;
 
 use crate::authorizer::policy;
@@ -269,19 +270,20 @@ async fn an_authorizer_without_identity_sources_is_invoked_for_every_handshake()
     }
 }
 
-/// An unknown `AuthorizationType` prevents the start.
+/// An unknown `AuthorizationType` lets nobody in.
 #[tokio::test]
-async fn an_unknown_authorization_type_prevents_the_start() {
+async fn an_unknown_authorization_type_lets_nobody_in() {
     let resources = GUARDED.replace("[IsGuarded, CUSTOM, NONE]", "[IsGuarded, Custom, NONE]");
     let file = write(
         &resources,
         &format!("Parameters: {{Auth: {{Type: String, Default: jwt}}}}\n{GUARDED_SECTIONS}"),
     );
-    let error = start_error(&file, &[]).await;
-    assert!(
-        error.contains("WebRoute") && error.contains("no AuthorizationType Custom"),
-        "{error}"
-    );
+    let gateway = LocalGateway::start(&file, &[]).await.expect("it starts");
+    let url = format!("{}/web", gateway.http.as_deref().expect("an HTTP API"));
+    assert_eq!(get(&url).await.status, 403);
+    let (_, log) = gateway.stop().await.expect("the gateway shuts down");
+    let warning = warning_about(&log, "WebRoute").expect("a warning");
+    assert!(warning.contains("no AuthorizationType Custom"), "{warning}");
 }
 
 /// `$default` is not invoked in place of a missing `$connect` or `$disconnect`.

@@ -8,14 +8,18 @@
 //! - [`hardening`]: bad input of all kinds
 //! - [`languages`]: functions in Node and Python
 //! - [`project`]: folders with a template and the code of its functions
+//! - [`guards`]: authorizers that let nobody in, and `AWS_IAM`
+//! - [`templates`]: gateways on templates of other people's shapes
 //! - [`probe`]: gateways on a function that follows instructions
 
 mod clients;
 mod custom_resources;
 mod dependencies;
 mod faults;
+mod guards;
 mod hardening;
 mod hosts;
 mod languages;
 mod probe;
 mod project;
+mod templates;

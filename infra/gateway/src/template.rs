@@ -4,6 +4,7 @@
 //! - `intrinsic`: `!Ref`, `!Sub`, `!If` and their kin
 //! - `rules`: what the template demands of its parameters
 //! - `resource`: the resources, their conditions and properties evaluated
+//! - `globals`: `Globals`, merged into the resources
 //! - `function`: the functions
 //! - `sam`: SAM's APIs and events as the plain resources that they stand for
 //! - `api`: the WebSocket API and the HTTP API of those resources
@@ -18,6 +19,7 @@ mod api;
 mod authorizer;
 mod custom;
 mod function;
+mod globals;
 mod intrinsic;
 mod queue;
 mod resource;
@@ -115,17 +117,14 @@ impl Document {
         let scope = Scope::new(&self.root, parameters)?;
         let resource = self.root.get("Resources").and_then(|list| list.get(id));
         let properties = resource.and_then(|resource| resource.get("Properties"));
-        scope.evaluate(properties.with_context(|| format!("there is no {id}"))?)
+        scope.value(properties.with_context(|| format!("there is no {id}"))?)
     }
 
     fn evaluate_in(&self, scope: &Scope) -> Result<Template> {
-        let globals = match self.root.get("Globals") {
-            Some(globals) => scope.evaluate(globals)?,
-            None => Value::Null,
-        };
         let mut resources = Resources::read(&self.root, scope)?;
-        sam::expand(&mut resources, &globals["HttpApi"]).context("the SAM part of the template")?;
-        let functions = function::read(&mut resources, &globals["Function"], &self.folder);
+        resources.not_served.extend(globals::refused(&self.root));
+        sam::expand(&mut resources, scope).context("the SAM part of the template")?;
+        let functions = function::read(&mut resources, &self.folder);
         let custom_resources = custom::read(&mut resources, &functions);
         let (queues, event_sources) = queue::read(&mut resources, &functions)?;
         let schedules = schedule::read(&mut resources, &functions);
@@ -166,6 +165,7 @@ fn not_served(resources: Resources) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Authorizer;
 
     #[test]
     fn a_parameter_without_a_good_value_is_named() {
@@ -241,7 +241,7 @@ mod tests {
         let ids: Vec<_> = template.functions.keys().collect();
         assert_eq!(ids, ["Queued", "Script"]);
         for (line, expected) in [
-            (2, "leads to no AWS::Serverless::Function"),
+            (2, "leads to no function that runs here"),
             (7, "Timeout is from 1 to 900"),
             (13, "an image"),
             (16, "in S3"),
@@ -297,7 +297,9 @@ mod tests {
         let websocket = read(&text.concat()).expect("valid").websocket;
         let websocket = websocket.expect("a WebSocket API");
         assert!(websocket.routes.is_empty());
-        let authorizer = websocket.authorizer.as_ref().expect("it is there");
+        let Some(Authorizer::Lambda(authorizer)) = &websocket.authorizer else {
+            panic!("{:?}", websocket.authorizer);
+        };
         assert_eq!(authorizer.function, "Guard");
     }
 }

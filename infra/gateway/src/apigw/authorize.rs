@@ -5,8 +5,10 @@
 //! - [`policy`]: IAM policies in such responses
 //! - [`cache`]: responses that are still valid
 //! - [`jwt`]: tokens of JWT authorizers, their keys and claims
+//! - [`iam`]: signatures of requests to routes with `AWS_IAM`
 
 pub mod cache;
+pub mod iam;
 pub mod jwt;
 pub mod policy;
 pub mod response;
@@ -25,6 +27,12 @@ use response::{AuthorizerResponse, Rejection};
 ///
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>
 const AUTHORIZER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Rejects a request to a route whose authorizer cannot be applied, and logs why.
+pub fn denied(route_key: &str, why: &str) -> Rejection {
+    tracing::warn!("{route_key} lets nobody in: {why}");
+    Rejection::Forbidden
+}
 
 /// Invokes the function of an authorizer, as an event of `caller`.
 ///

@@ -40,7 +40,7 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// Lifetime of a connection. API Gateway: 2 hours.
     pub lifetime: Duration,
-    /// Verifies calls of `@connections`.
+    /// Verifies calls of `@connections` and of routes with `AWS_IAM`.
     pub management_verifier: Verifier,
     /// Verifies calls of the Invoke API.
     pub invoke_verifier: Verifier,

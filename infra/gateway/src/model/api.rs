@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::authorizer::{Authorizer, LambdaAuthorizer};
+use super::authorizer::Authorizer;
 use super::selection::Selection;
 
 /// The WebSocket API.
@@ -18,7 +18,7 @@ pub struct WebSocketApi {
     /// The routes by key.
     pub routes: BTreeMap<String, Route>,
     /// The authorizer of handshakes.
-    pub authorizer: Option<LambdaAuthorizer>,
+    pub authorizer: Option<Authorizer>,
 }
 
 /// A stage of an API.

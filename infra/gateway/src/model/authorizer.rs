@@ -9,6 +9,11 @@ pub enum Authorizer {
     Lambda(LambdaAuthorizer),
     /// The signature and the claims of a token.
     Jwt(JwtAuthorizer),
+    /// The signature of the request by one of the gateway's access keys (`AWS_IAM`). Policies are not
+    /// read: each of the keys may call each route.
+    Iam,
+    /// One that cannot be applied on this machine, with the reason: nobody is let in.
+    Deny(String),
 }
 
 /// An authorizer that is a function.

@@ -2,29 +2,19 @@
 //!
 //! <https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/AWS_ApiGatewayV2.html>
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+mod guard;
+mod quick_create;
+mod route;
 
-use anyhow::{Context, Result, bail};
-use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
 
 use super::resource::{Resource, Resources};
+use super::stage;
 use super::values::{number, text, texts};
-use super::{authorizer, stage};
-use crate::model::{
-    Authorizer, Cors, Function, HttpApi, HttpRoute, LambdaAuthorizer, Route, Stage, WebSocketApi,
-    function_name,
-};
-
-/// Longest and default integration timeout of a WebSocket API.
-///
-/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html>
-const WEBSOCKET_TIMEOUT: Duration = Duration::from_secs(29);
-
-/// Longest and default integration timeout of an HTTP API.
-///
-/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>
-const HTTP_TIMEOUT: Duration = Duration::from_secs(30);
+use crate::model::{Cors, Function, HttpApi, Stage, WebSocketApi};
 
 /// The APIs of a template.
 pub struct Apis {
@@ -97,38 +87,6 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// Adds the resources that `Target` of the API stands for: a `$default` stage, and a route to a
-    /// function.
-    fn quick_create(&mut self) {
-        let api = self.api;
-        let Some(target) = api.text("Target") else {
-            return;
-        };
-        let id = |part: &str| format!("{}Target{part}", api.id);
-        let integration = id("Integration");
-        let key = api.text("RouteKey").unwrap_or("$default");
-        for (kind, properties) in [
-            ("Stage", json!({"StageName": "$default"})),
-            (
-                "Route",
-                json!({"RouteKey": key, "Target": format!("integrations/{integration}")}),
-            ),
-            (
-                "Integration",
-                json!({"IntegrationType": "AWS_PROXY", "IntegrationUri": target}),
-            ),
-        ] {
-            self.parts.push(Resource {
-                id: id(kind),
-                kind: format!("AWS::ApiGatewayV2::{kind}"),
-                line: api.line,
-                depends_on: Vec::new(),
-                properties,
-                metadata: Value::Null,
-            });
-        }
-    }
-
     fn of_kind(&self, kind: &str) -> impl Iterator<Item = &Resource> {
         let kind = format!("AWS::ApiGatewayV2::{kind}");
         self.parts.iter().filter(move |part| part.kind == kind)
@@ -149,20 +107,14 @@ impl<'a> Parts<'a> {
         let mut routes = BTreeMap::new();
         let mut authorizer = None;
         for resource in self.take_routes() {
-            let key = route_key(&resource)?;
+            let key = route::key(&resource)?;
             // The authorizer applies even if no function serves $connect.
             if key == "$connect" {
-                authorizer = self.connect_authorizer(&resource)?;
+                authorizer = self.connect_authorizer(&resource);
             }
-            let Some(integration) = self.integration(&resource, WEBSOCKET_TIMEOUT)? else {
-                continue;
-            };
-            let route = Route {
-                two_way: self.is_two_way(&resource),
-                function: integration.function,
-                timeout: integration.timeout,
-            };
-            routes.insert(key, route);
+            if let Some(route) = self.websocket_route(&resource, &key)? {
+                routes.insert(key, route);
+            }
         }
         self.skip_rest(&["RouteResponse"]);
         Ok(Some(WebSocketApi {
@@ -172,14 +124,6 @@ impl<'a> Parts<'a> {
             routes,
             authorizer,
         }))
-    }
-
-    fn connect_authorizer(&mut self, route: &Resource) -> Result<Option<LambdaAuthorizer>> {
-        match self.authorizer(route)? {
-            Some(Authorizer::Jwt(_)) => bail!("a WebSocket API takes no JWT authorizer"),
-            Some(Authorizer::Lambda(authorizer)) => Ok(Some(authorizer)),
-            None => Ok(None),
-        }
     }
 
     fn http(&mut self) -> Result<Option<HttpApi>> {
@@ -193,7 +137,7 @@ impl<'a> Parts<'a> {
         };
         let mut routes = Vec::new();
         for resource in self.take_routes() {
-            routes.extend(self.http_route(&resource)?);
+            routes.push(self.http_route(&resource)?);
         }
         self.skip_rest(&[]);
         Ok(Some(HttpApi {
@@ -201,30 +145,6 @@ impl<'a> Parts<'a> {
             stage,
             routes,
             cors: cors(&self.api.properties["CorsConfiguration"])?,
-        }))
-    }
-
-    fn http_route(&mut self, resource: &Resource) -> Result<Option<HttpRoute>> {
-        let Some(integration) = self.integration(resource, HTTP_TIMEOUT)? else {
-            return Ok(None);
-        };
-        let key = route_key(resource)?;
-        let (method, path) = match key.split_once(' ') {
-            Some((method, path)) => (method, path),
-            None if key == "$default" => ("ANY", "$default"),
-            None => bail!(
-                "{}: RouteKey must be `METHOD /path` or $default",
-                resource.place()
-            ),
-        };
-        Ok(Some(HttpRoute {
-            method: method.to_uppercase(),
-            path: path.to_owned(),
-            function: integration.function,
-            timeout: integration.timeout,
-            authorizer: self.authorizer(resource)?,
-            scopes: texts(&resource.properties["AuthorizationScopes"]),
-            key,
         }))
     }
 
@@ -249,100 +169,6 @@ impl<'a> Parts<'a> {
         self.parts.extract_if(.., is_route).collect()
     }
 
-    /// Returns the function behind a route; `None`, with a note, if it is not one that runs here.
-    fn integration(&mut self, route: &Resource, longest: Duration) -> Result<Option<Integration>> {
-        self.skip_settings(route);
-        let target = route.text("Target").context("Target is missing");
-        let target = target.with_context(|| route.place())?;
-        let id = target.trim_start_matches("integrations/");
-        let Some(integration) = self.find("Integration", id).cloned() else {
-            let why = format!("there is no integration {id}");
-            self.resources.skip(route, &why);
-            return Ok(None);
-        };
-        if integration.properties["IntegrationType"] != "AWS_PROXY" {
-            let why = "only AWS_PROXY integrations are served";
-            self.resources.skip(&integration, why);
-            return Ok(None);
-        }
-        let uri = integration.text("IntegrationUri").unwrap_or_default();
-        let function = function_name(uri).filter(|name| self.functions.contains_key(*name));
-        let Some(function) = function else {
-            let why = "it leads to no AWS::Serverless::Function of the template";
-            self.resources.skip(route, why);
-            return Ok(None);
-        };
-        let millis = number(&integration.properties["TimeoutInMillis"]);
-        let millis = millis.with_context(|| integration.place())?;
-        Ok(Some(Integration {
-            function: function.to_owned(),
-            timeout: millis.map_or(longest, Duration::from_millis).min(longest),
-        }))
-    }
-
-    /// Notes the settings of a route that have no effect here.
-    fn skip_settings(&mut self, route: &Resource) {
-        for name in [
-            "ApiKeyRequired",
-            "ModelSelectionExpression",
-            "RequestModels",
-            "RequestParameters",
-        ] {
-            let setting = &route.properties[name];
-            if !matches!(setting, Value::Null | Value::Bool(false)) {
-                self.resources.skip(route, &format!("its {name}"));
-            }
-        }
-        if route.properties["AuthorizationType"] == "AWS_IAM" {
-            let why = "its AWS_IAM authorization: everybody is let in";
-            self.resources.skip(route, why);
-        }
-        if route.properties["PayloadFormatVersion"] == "1.0" {
-            let why = "payload format 1.0: the function gets 2.0";
-            self.resources.skip(route, why);
-        }
-    }
-
-    fn authorizer(&mut self, route: &Resource) -> Result<Option<Authorizer>> {
-        match route.text("AuthorizationType") {
-            None | Some("NONE" | "AWS_IAM") => return Ok(None),
-            Some("CUSTOM" | "JWT") => {}
-            // It must not be a way in.
-            Some(other) => bail!("{}: there is no AuthorizationType {other}", route.place()),
-        }
-        let id = route
-            .text("AuthorizerId")
-            .context("AuthorizerId is missing");
-        let id = id.with_context(|| route.place())?;
-        let resource = self.find("Authorizer", id);
-        let resource =
-            resource.with_context(|| format!("{}: there is no authorizer {id}", route.place()))?;
-        let authorizer = authorizer::read(resource).with_context(|| resource.place())?;
-        if let Authorizer::Lambda(lambda) = &authorizer
-            && !self.functions.contains_key(&lambda.function)
-        {
-            let (resource, function) = (resource.clone(), &lambda.function);
-            let why = format!("its function {function} is not served: its routes respond with 500");
-            self.resources.skip(&resource, &why);
-        }
-        Ok(Some(authorizer))
-    }
-
-    fn is_two_way(&mut self, route: &Resource) -> bool {
-        let has_response = self.of_kind("RouteResponse").any(|response| {
-            response.text("RouteId") == Some(&route.id)
-                && response.text("RouteResponseKey") == Some("$default")
-        });
-        let expression = &route.properties["RouteResponseSelectionExpression"];
-        let has_expression = expression == "$default";
-        if has_response != has_expression {
-            let why = "its response: that needs both RouteResponseSelectionExpression: $default and \
-                       an AWS::ApiGatewayV2::RouteResponse";
-            self.resources.skip(route, why);
-        }
-        has_response && has_expression
-    }
-
     /// Reports the parts that are not served.
     fn skip_rest(&mut self, served: &[&str]) {
         let known = ["Integration", "Authorizer", "Deployment"];
@@ -356,16 +182,6 @@ impl<'a> Parts<'a> {
             }
         }
     }
-}
-
-struct Integration {
-    function: String,
-    timeout: Duration,
-}
-
-fn route_key(route: &Resource) -> Result<String> {
-    let key = route.text("RouteKey").context("RouteKey is missing");
-    Ok(key.with_context(|| route.place())?.to_owned())
 }
 
 fn cors(settings: &Value) -> Result<Option<Cors>> {

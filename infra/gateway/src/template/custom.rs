@@ -8,9 +8,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use super::function;
 use super::resource::{Resource, Resources, is_custom};
 use super::values::{number, text};
-use crate::model::{CustomResource, Function, function_name};
+use crate::model::{CustomResource, Function};
 
 /// Takes the custom resources of `functions`, in their order. Those of others are left.
 pub fn read(
@@ -18,13 +19,12 @@ pub fn read(
     functions: &BTreeMap<String, Function>,
 ) -> Vec<CustomResource> {
     let is_ours = |resource: &mut Resource| {
-        is_custom(&resource.kind)
-            && function(resource).is_some_and(|function| functions.contains_key(function))
+        is_custom(&resource.kind) && function(resource, functions).is_some()
     };
     let ours: Vec<_> = resources.list.extract_if(.., is_ours).collect();
     let mut custom_resources = Vec::new();
     for resource in ours {
-        match custom_resource(&resource) {
+        match custom_resource(&resource, functions) {
             Ok(custom_resource) => custom_resources.push(custom_resource),
             Err(why) => resources.skip(&resource, &format!("{why:#}")),
         }
@@ -32,12 +32,18 @@ pub fn read(
     custom_resources
 }
 
-/// Returns the function behind a `ServiceToken`, by logical id.
-fn function(resource: &Resource) -> Option<&str> {
-    function_name(resource.text("ServiceToken")?)
+/// Returns the function behind a `ServiceToken`.
+fn function<'a>(
+    resource: &Resource,
+    functions: &'a BTreeMap<String, Function>,
+) -> Option<&'a Function> {
+    function::find(resource.text("ServiceToken")?, functions)
 }
 
-fn custom_resource(resource: &Resource) -> Result<CustomResource> {
+fn custom_resource(
+    resource: &Resource,
+    functions: &BTreeMap<String, Function>,
+) -> Result<CustomResource> {
     let seconds = number(&resource.properties["ServiceTimeout"]).context("ServiceTimeout")?;
     let seconds = seconds.unwrap_or(3_600);
     ensure!(
@@ -47,7 +53,9 @@ fn custom_resource(resource: &Resource) -> Result<CustomResource> {
     Ok(CustomResource {
         id: resource.id.clone(),
         kind: resource.kind.clone(),
-        function: function(resource).unwrap_or_default().to_owned(),
+        function: function(resource, functions)
+            .map(|function| function.logical_id.clone())
+            .unwrap_or_default(),
         timeout: Duration::from_secs(seconds),
         properties: as_texts(&resource.properties)?,
     })

@@ -8,24 +8,17 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::resource::{Resource, Resources};
-use super::values::{number, text};
-use crate::model::{Code, Function, Runtime};
+use super::values::{is_unknown, number, text};
+use crate::model::{Code, Function, Runtime, function_name};
 
 /// Takes the functions, by their logical ids; notes those that cannot run here. Their folders are
-/// relative to `folder`; `globals` are the settings for all.
-pub fn read(
-    resources: &mut Resources,
-    globals: &Value,
-    folder: &Path,
-) -> BTreeMap<String, Function> {
+/// relative to `folder`.
+pub fn read(resources: &mut Resources, folder: &Path) -> BTreeMap<String, Function> {
     let mut functions = BTreeMap::new();
     for resource in resources.take("AWS::Serverless::Function") {
-        match read_one(&resource, globals, folder) {
+        match read_one(&resource, folder) {
             Ok(function) => {
-                if [&resource.properties, globals]
-                    .iter()
-                    .any(|own| !own["Layers"].is_null())
-                {
+                if !resource.properties["Layers"].is_null() {
                     let why =
                         "its Layers: their files have to be in CodeUri, or made by `sam build`";
                     resources.skip(&resource, why);
@@ -38,11 +31,19 @@ pub fn read(
     functions
 }
 
-fn read_one(resource: &Resource, globals: &Value, folder: &Path) -> Result<Function> {
-    let setting = |name: &str| match &resource.properties[name] {
-        Value::Null => &globals[name],
-        own => own,
-    };
+/// Returns the function that an ARN, an ARN of an integration, or a name leads to.
+pub fn find<'a>(name: &str, functions: &'a BTreeMap<String, Function>) -> Option<&'a Function> {
+    let name = function_name(name).unwrap_or(name);
+    let name = name.split_once(':').map_or(name, |(name, _)| name);
+    let by_name = |function: &&Function| function.function_name == name;
+    functions
+        .values()
+        .find(by_name)
+        .or_else(|| functions.get(name))
+}
+
+fn read_one(resource: &Resource, folder: &Path) -> Result<Function> {
+    let setting = |name: &str| &resource.properties[name];
     ensure!(
         setting("PackageType") != "Image",
         "its code is an image: only Lambda and `sam local` run images"
@@ -55,14 +56,14 @@ fn read_one(resource: &Resource, globals: &Value, folder: &Path) -> Result<Funct
         (Runtime::Provided { .. }, None) => "bootstrap",
         (Runtime::Node(_) | Runtime::Python(_), None) => bail!("Handler is missing"),
     };
-    let function_name = setting("FunctionName").as_str().unwrap_or(&resource.id);
+    let name = setting("FunctionName").as_str().unwrap_or(&resource.id);
     Ok(Function {
         logical_id: resource.id.clone(),
-        function_name: function_name.to_owned(),
+        function_name: name.to_owned(),
         code,
         runtime,
         handler: handler.to_owned(),
-        environment: environment([globals, &resource.properties])?,
+        environment: environment(&resource.properties)?,
         timeout: timeout(setting("Timeout"))?,
         memory_mb: memory_mb(setting("MemorySize"))?,
     })
@@ -106,20 +107,14 @@ fn runtime(name: &Value, code: &Code, binary: Option<&str>) -> Result<Runtime> {
     Ok(Runtime::Provided { binary })
 }
 
-/// Returns the environment variables of the settings for all functions and of a function's own.
-fn environment(settings: [&Value; 2]) -> Result<BTreeMap<String, String>> {
-    let mut environment = BTreeMap::new();
-    for settings in settings {
-        let variables = settings["Environment"]["Variables"].as_object();
-        for (name, value) in variables.into_iter().flatten() {
-            match value {
-                // `AWS::NoValue`, which takes a global one away.
-                Value::Null => environment.remove(name),
-                value => environment.insert(name.clone(), text(value)?),
-            };
-        }
-    }
-    Ok(environment)
+/// Returns the environment variables, except those whose values are not known here.
+fn environment(properties: &Value) -> Result<BTreeMap<String, String>> {
+    let variables = properties["Environment"]["Variables"].as_object();
+    let variables = variables.into_iter().flatten();
+    variables
+        .filter(|(_, value)| !is_unknown(value))
+        .map(|(name, value)| Ok((name.clone(), text(value)?)))
+        .collect()
 }
 
 /// Returns a timeout, with Lambda's default:

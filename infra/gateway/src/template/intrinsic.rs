@@ -15,9 +15,11 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::{Map, Value};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
 
-use super::values::text;
+use super::values::{is_unknown, text};
 use super::yaml::{Content, Node};
 
 /// Limit of references that follow one another.
@@ -55,6 +57,11 @@ impl<'a> Scope<'a> {
         })
     }
 
+    /// Returns the template.
+    pub fn root(&self) -> &'a Node {
+        self.root
+    }
+
     /// Returns the functions that could not be evaluated so far; their values are null.
     pub fn unknown(&self) -> Vec<String> {
         let unknown = self.unknown.borrow();
@@ -69,15 +76,46 @@ impl<'a> Scope<'a> {
         self.unknown.borrow_mut().insert((line, name.to_owned()));
     }
 
-    /// Returns the value of a node, with all functions applied.
+    /// Records what is not known here, and returns the error that ends the evaluation of its value.
+    fn unknown_error(&self, line: usize, name: &str) -> anyhow::Error {
+        self.note_unknown(line, name);
+        Unknown(name.to_owned()).into()
+    }
+
+    /// Returns the value of a node, with all functions applied. `AWS::NoValue` removes the entry or the
+    /// item whose value it is.
+    ///
+    /// A value that needs a function that is not known here is noted, and stands in its map or list as
+    /// `{"Fn::…": null}`: see [`is_unknown`].
     ///
     /// # Errors
     ///
-    /// A function is unknown or misused; the sentence gives the line.
-    pub fn evaluate(&self, node: &Node) -> Result<Value> {
+    /// A function is misused; the sentence gives the line.
+    pub fn value(&self, node: &Node) -> Result<Value> {
+        match self.evaluate(node) {
+            Err(error) => match error.downcast::<Unknown>() {
+                Ok(Unknown(name)) => {
+                    Ok(json!({format!("Fn::{}", name.trim_start_matches("Fn::")): null}))
+                }
+                Err(error) => Err(error),
+            },
+            value => value,
+        }
+    }
+
+    fn evaluate(&self, node: &Node) -> Result<Value> {
         match &node.content {
+            Content::Scalar(Value::String(text)) => match dynamic_reference(text) {
+                Some(reference) => Err(self.unknown_error(node.line, reference)),
+                None => Ok(text.as_str().into()),
+            },
             Content::Scalar(value) => Ok(value.clone()),
-            Content::List(items) => items.iter().map(|item| self.evaluate(item)).collect(),
+            Content::List(items) => {
+                let items = items.iter().map(|item| self.value(item));
+                items
+                    .filter(|item| !matches!(item, Ok(Value::Null)))
+                    .collect()
+            }
             Content::Map(entries) => match entries.as_slice() {
                 [(name, argument)] if name == "Ref" || name.starts_with("Fn::") => self
                     .call(name, argument)
@@ -85,7 +123,10 @@ impl<'a> Scope<'a> {
                 entries => {
                     let mut map = Map::new();
                     for (name, value) in entries {
-                        map.insert(name.clone(), self.evaluate(value)?);
+                        let value = self.value(value)?;
+                        if !value.is_null() {
+                            map.insert(name.clone(), value);
+                        }
                     }
                     Ok(map.into())
                 }
@@ -95,7 +136,7 @@ impl<'a> Scope<'a> {
 
     fn call(&self, name: &str, argument: &Node) -> Result<Value> {
         Ok(match name {
-            "Ref" => self.reference(&self.argument(argument)?)?,
+            "Ref" => self.reference(&self.argument(argument)?, argument.line)?,
             "Fn::Sub" => self.substitute(argument)?.into(),
             "Fn::GetAtt" => self.attribute(argument)?.into(),
             "Fn::If" => self.choose(argument)?,
@@ -105,10 +146,8 @@ impl<'a> Scope<'a> {
             "Fn::FindInMap" => self.find_in_map(argument)?,
             "Fn::Equals" | "Fn::Not" | "Fn::And" | "Fn::Or" => self.test(name, argument)?.into(),
             "Fn::RefAll" => self.values_of(&self.argument(argument)?),
-            name => {
-                self.note_unknown(argument.line, name);
-                Value::Null
-            }
+            "Fn::Base64" => STANDARD.encode(self.argument(argument)?).into(),
+            name => return Err(self.unknown_error(argument.line, name)),
         })
     }
 
@@ -124,9 +163,7 @@ impl<'a> Scope<'a> {
         let [delimiter, parts] = list(argument)? else {
             bail!("it takes a delimiter and a list")
         };
-        let parts = self.evaluate(parts)?;
-        let parts = parts.as_array().context("a list is expected")?;
-        let parts: Vec<String> = parts.iter().map(text).collect::<Result<_>>()?;
+        let parts = self.texts(parts)?;
         Ok(parts.join(&self.argument(delimiter)?))
     }
 
@@ -137,6 +174,7 @@ impl<'a> Scope<'a> {
         let index: usize = self.argument(index)?.parse()?;
         let items = self.evaluate(items)?;
         let item = items.get(index).context("there is no item of that index")?;
+        known(item)?;
         Ok(item.clone())
     }
 
@@ -149,14 +187,25 @@ impl<'a> Scope<'a> {
     }
 
     fn find_in_map(&self, argument: &Node) -> Result<Value> {
-        let keys = list(argument)?.iter().take(3);
-        let keys: Vec<String> = keys.map(|key| self.argument(key)).collect::<Result<_>>()?;
+        let (keys, default) = match list(argument)? {
+            [map, key, name] => ([map, key, name], None),
+            [map, key, name, default] => ([map, key, name], default.get("DefaultValue")),
+            _ => bail!("it takes a map and two keys"),
+        };
+        let keys = keys.map(|key| self.argument(key));
+        let keys: Vec<String> = keys.into_iter().collect::<Result<_>>()?;
         let mut found = self.root.get("Mappings");
         for key in &keys {
             found = found.and_then(|node| node.get(key));
         }
-        let found = found.with_context(|| format!("there is no {}", keys.join(".")))?;
-        self.deeper(|| self.evaluate(found))
+        match found.or(default) {
+            Some(found) => self.deeper(|| self.evaluate(found)),
+            // It may be there for the region or the account of a deployment.
+            None => {
+                let name = format!("FindInMap {}", keys.join("."));
+                Err(self.unknown_error(argument.line, &name))
+            }
+        }
     }
 
     /// Follows a reference within the template, which may lead back to itself.
@@ -174,7 +223,7 @@ impl<'a> Scope<'a> {
         let values = self.evaluate(node)?;
         let values = values.as_array();
         let values = values.with_context(|| format!("line {}: a list is expected", node.line))?;
-        values.iter().map(text).collect()
+        values.iter().map(|value| text(known(value)?)).collect()
     }
 
     fn argument(&self, node: &Node) -> Result<String> {
@@ -198,12 +247,54 @@ impl<'a> Scope<'a> {
                 _ if name.starts_with('!') => format!("${{{}}}", &name[1..]),
                 Some(variable) => self.argument(variable)?,
                 None if name.contains('.') => self.named_attribute(name)?,
-                None => text(&self.reference(name)?)?,
+                None => text(&self.reference(name, argument.line)?)?,
             });
             rest = after;
         }
         Ok(result + rest)
     }
+}
+
+/// Whether an evaluation has ended because a value is not known here.
+pub fn is_unknown_error(error: &anyhow::Error) -> bool {
+    error.is::<Unknown>()
+}
+
+/// A value that is not known here: the error that ends the evaluation of all that contains it, up to the
+/// entry of a map or the item of a list.
+#[derive(Debug)]
+struct Unknown(String);
+
+impl std::fmt::Display for Unknown {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} is not known here", self.0)
+    }
+}
+
+impl std::error::Error for Unknown {}
+
+/// Returns a value that is known.
+///
+/// # Errors
+///
+/// [`Unknown`].
+fn known(value: &Value) -> Result<&Value> {
+    if is_unknown(value) {
+        let name = value.as_object().and_then(|map| map.keys().next());
+        return Err(Unknown(name.cloned().unwrap_or_default()).into());
+    }
+    Ok(value)
+}
+
+/// Returns the reference of a text to a value that only a deployment knows: `{{resolve:ssm:/name}}`.
+///
+/// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/dynamic-references.html>
+fn dynamic_reference(text: &str) -> Option<&str> {
+    let start = text.find("{{resolve:")?;
+    let end = text[start..]
+        .find("}}")
+        .map_or(text.len(), |end| start + end + 2);
+    Some(&text[start..end])
 }
 
 /// Returns the text of a node that is one; empty for anything else.
@@ -243,7 +334,7 @@ mod tests {
         );
         let root = Node::parse(&text)?;
         let scope = Scope::new(&root, &BTreeMap::new())?;
-        scope.evaluate(root.get("Value").expect("it is there"))
+        scope.value(root.get("Value").expect("it is there"))
     }
 
     #[test]
@@ -299,7 +390,7 @@ mod tests {
         let text = format!("{rest}Value: !FindInMap [M, a, x]\n");
         let root = Node::parse(&text).expect("YAML");
         let scope = Scope::new(&root, &BTreeMap::new()).expect("no parameters");
-        let value = scope.evaluate(root.get("Value").expect("it is there"));
+        let value = scope.value(root.get("Value").expect("it is there"));
         format!("{:#}", value.expect_err("it cannot be evaluated"))
     }
 
@@ -338,10 +429,10 @@ mod tests {
     fn an_unknown_function_is_named_with_its_line() {
         let root = Node::parse("A: 1\nValue: [1, !ImportValue x]\n").expect("YAML");
         let scope = Scope::new(&root, &BTreeMap::new()).expect("no parameters");
-        let value = scope.evaluate(root.get("Value").expect("it is there"));
+        let value = scope.value(root.get("Value").expect("it is there"));
         assert_eq!(
             value.expect("the rest is known"),
-            serde_json::json!([1, null])
+            json!([1, {"Fn::ImportValue": null}])
         );
         assert_eq!(
             scope.unknown(),

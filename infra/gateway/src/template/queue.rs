@@ -9,9 +9,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use super::function;
 use super::resource::{Resource, Resources};
 use super::values::{number_in, text, texts};
-use crate::model::{EventSource, Function, Queue, Redrive, function_name, queue_name};
+use crate::model::{EventSource, Function, Queue, Redrive, queue_name};
 
 /// Takes the queues, by name, and the event sources that read from them; notes those that are not
 /// served.
@@ -138,7 +139,7 @@ fn event_sources(
             continue;
         };
         let name = resource.text("FunctionName").unwrap_or_default();
-        let Some(function) = find_function(name, functions) else {
+        let Some(function) = function::find(name, functions) else {
             resources.skip(&resource, "its function is not served");
             continue;
         };
@@ -155,19 +156,6 @@ fn event_sources(
         }
     }
     Ok(event_sources)
-}
-
-/// Returns the function of a name, which may be an ARN and have a version or an alias.
-pub(super) fn find_function<'a>(
-    name: &str,
-    functions: &'a BTreeMap<String, Function>,
-) -> Option<&'a Function> {
-    let name = function_name(name).unwrap_or(name);
-    let name = name.split_once(':').map_or(name, |(name, _)| name);
-    let by_name = |function: &&Function| function.function_name == name;
-    functions
-        .get(name)
-        .or_else(|| functions.values().find(by_name))
 }
 
 /// Reads the settings of an event source.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::intrinsic::Scope;
+use super::globals;
+use super::intrinsic::{Scope, is_unknown_error};
 use super::values::text;
 use super::yaml::Node;
 use crate::model::function_name;
@@ -110,10 +111,12 @@ pub fn is_custom(kind: &str) -> bool {
 fn is_made_here(node: &Node, scope: &Scope) -> Result<bool> {
     let properties = node.get("Properties");
     let token = properties.and_then(|properties| properties.get("ServiceToken"));
-    let token = token.map(|token| scope.evaluate(token)).transpose()?;
+    let token = token.map(|token| scope.value(token)).transpose()?;
     let arn = token.as_ref().and_then(Value::as_str);
-    let function = arn.and_then(function_name);
-    Ok(function.is_some_and(|function| scope.is_function(function)))
+    match arn.and_then(function_name) {
+        Some(function) => Ok(scope.function_named(function)?.is_some()),
+        None => Ok(false),
+    }
 }
 
 /// Sorts resources so that each comes after those that it depends on. A circle, which
@@ -152,19 +155,24 @@ fn is_listed(kind: &str) -> bool {
 
 /// Returns a resource, unless its condition does not hold.
 fn read_one(id: &str, node: &Node, scope: &Scope) -> Result<Option<Resource>> {
-    let part = |name: &str| match node.get(name) {
-        Some(part) => scope.evaluate(part),
+    let evaluated = |node: Option<&Node>| match node {
+        Some(part) => scope.value(part),
         None => Ok(Value::Null),
     };
-    if let Value::String(condition) = part("Condition")?
-        && !scope.condition(&condition)?
-    {
-        return Ok(None);
+    let part = |name: &str| evaluated(node.get(name));
+    if let Value::String(condition) = part("Condition")? {
+        match scope.condition(&condition) {
+            Ok(false) => return Ok(None),
+            // A guard must not be lost because its condition is not known here.
+            Err(error) if !is_unknown_error(&error) => return Err(error),
+            _ => {}
+        }
     }
     let kind = text(&part("Type")?)?;
     let looked_into = is_listed(&kind) || is_custom(&kind) && is_made_here(node, scope)?;
     let (properties, metadata) = if looked_into {
-        (part("Properties")?, part("Metadata")?)
+        let properties = globals::merged(scope.root(), node);
+        (evaluated(properties.as_ref())?, part("Metadata")?)
     } else {
         (Value::Null, Value::Null)
     };

@@ -5,7 +5,7 @@
 
 use anyhow::{Context, Result, ensure};
 
-use super::intrinsic::{Scope, list, plain};
+use super::intrinsic::{Scope, is_unknown_error, list, plain};
 use super::yaml::{Content, Node};
 
 /// The functions of rules that are known here. Others ask AWS about what a parameter names
@@ -69,10 +69,12 @@ fn holds(node: &Node, scope: &Scope) -> Result<Option<bool>> {
     for (line, name) in &unknown {
         scope.note_unknown(*line, name);
     }
-    if unknown.is_empty() {
-        scope.truth(node).map(Some)
-    } else {
-        Ok(None)
+    if !unknown.is_empty() {
+        return Ok(None);
+    }
+    match scope.truth(node) {
+        Err(error) if is_unknown_error(&error) => Ok(None),
+        truth => truth.map(Some),
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::queue::find_function;
+use super::function;
 use super::resource::{Resource, Resources};
 use crate::model::{Function, Schedule, Times};
 
@@ -56,7 +56,7 @@ fn schedule(
         zone.is_null() || zone == "UTC",
         "its ScheduleExpressionTimezone: only UTC is served"
     );
-    let function = find_function(target["Arn"].as_str().unwrap_or_default(), functions);
+    let function = function::find(target["Arn"].as_str().unwrap_or_default(), functions);
     let function = function.context("its target is no function that is served")?;
     for unserved in ["InputPath", "InputTransformer"] {
         ensure!(target[unserved].is_null(), "its {unserved} is not served");

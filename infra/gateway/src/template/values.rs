@@ -5,6 +5,12 @@ use std::ops::RangeInclusive;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+/// Whether a value could not be evaluated: it is the function that is not known here.
+pub fn is_unknown(value: &Value) -> bool {
+    let map = value.as_object();
+    map.is_some_and(|map| map.len() == 1 && map.keys().all(|name| name.starts_with("Fn::")))
+}
+
 /// Returns a scalar as CloudFormation passes it on: as text.
 ///
 /// # Errors
@@ -23,6 +29,28 @@ pub fn text(value: &Value) -> Result<String> {
 pub fn texts(list: &Value) -> Vec<String> {
     let texts = list.as_array().into_iter().flatten();
     texts.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// Returns the texts of a list, or of a text with commas.
+///
+/// # Errors
+///
+/// An item is no text: where a list guards something, none may be lost.
+pub fn all_texts(list: &Value) -> Result<Vec<String>> {
+    let text = |value: &Value| {
+        value
+            .as_str()
+            .map(str::to_owned)
+            .context("a text is expected")
+    };
+    match list {
+        Value::Null => Ok(Vec::new()),
+        Value::Array(items) => items.iter().map(text).collect(),
+        one => Ok(text(one)?
+            .split(',')
+            .map(|item| item.trim().to_owned())
+            .collect()),
+    }
 }
 
 /// Returns a whole number that may be written as text, as parameters are.

@@ -100,6 +100,11 @@ impl Node {
         }
     }
 
+    /// Whether this is an intrinsic function.
+    pub fn is_function(&self) -> bool {
+        matches!(self.entries(), [(name, _)] if name == "Ref" || name == "Condition" || name.starts_with("Fn::"))
+    }
+
     /// Returns the value of `key`, if this is a map that has it.
     pub fn get(&self, key: &str) -> Option<&Self> {
         self.entries()

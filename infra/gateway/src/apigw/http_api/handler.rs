@@ -107,6 +107,10 @@ async fn routed(
         None => None,
     };
     let body = gateway.bodies.read(body, MAX_BODY_BYTES).await?;
+    if let Some(Authorizer::Iam) = found.route.authorizer {
+        authorize::iam::check_body(&gateway.settings.management_verifier, parts, &body.bytes)
+            .map_err(Rejection::status)?;
+    }
     invoke(gateway, &request, body, authorizer).await
 }
 
@@ -205,6 +209,10 @@ async fn authorize(
             response.check(&request.arn())?;
             Ok(json!({"lambda": response.context()}))
         }
+        Authorizer::Iam => {
+            authorize::iam::check_head(&gateway.settings.management_verifier, request.parts)
+        }
+        Authorizer::Deny(why) => Err(authorize::denied(&route.key, why)),
     }
 }
 

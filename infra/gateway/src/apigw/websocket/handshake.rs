@@ -33,7 +33,7 @@ use crate::ids::new_id;
 use crate::lambda::shares::Caller;
 use crate::lambda::{Invocation, InvokeError};
 use crate::logs::millis;
-use crate::model::{LambdaAuthorizer, Route, WebSocketApi};
+use crate::model::{Authorizer, LambdaAuthorizer, Route, WebSocketApi};
 
 /// The status of a handshake to a stage that there is not. [U]
 const WRONG_STAGE: StatusCode = StatusCode::FORBIDDEN;
@@ -148,7 +148,9 @@ async fn handshake(
         query,
         port: addr.port,
     };
-    let decided = match check_size(&request, &client.domain_name) {
+    let checked = check_size(&request, &client.domain_name)
+        .and_then(|()| check_signature(&gateway, &api, &request));
+    let decided = match checked {
         Ok(()) => decide(&gateway, &api, &mut client, &handshake).await,
         Err(status) => Err(status),
     };
@@ -209,6 +211,24 @@ fn check_size(request: &Request<Incoming>, host: &str) -> Result<(), StatusCode>
     }
 }
 
+/// Checks the signature of a handshake if `$connect` has `AWS_IAM`.
+fn check_signature(
+    gateway: &Gateway,
+    api: &WebSocketApi,
+    request: &Request<Incoming>,
+) -> Result<(), StatusCode> {
+    if api.authorizer != Some(Authorizer::Iam) {
+        return Ok(());
+    }
+    let mut head = Request::new(());
+    *head.method_mut() = request.method().clone();
+    *head.uri_mut() = request.uri().clone();
+    *head.headers_mut() = request.headers().clone();
+    let (head, ()) = head.into_parts();
+    authorize::iam::check_body(&gateway.settings.management_verifier, &head, b"")
+        .map_err(Rejection::status)
+}
+
 /// Applies throttle, authorizer and `$connect`, in this order. Returns the response of `$connect`.
 async fn decide(
     gateway: &Gateway,
@@ -223,9 +243,18 @@ async fn decide(
     {
         return Err(StatusCode::TOO_MANY_REQUESTS);
     }
-    if let Some(authorizer) = &api.authorizer {
-        let allowed = authorize(gateway, api, authorizer, client, handshake).await;
-        client.authorizer = Some(allowed.map_err(Rejection::status)?);
+    match &api.authorizer {
+        Some(Authorizer::Lambda(authorizer)) => {
+            let allowed = authorize(gateway, api, authorizer, client, handshake).await;
+            client.authorizer = Some(allowed.map_err(Rejection::status)?);
+        }
+        Some(Authorizer::Deny(why)) => {
+            return Err(authorize::denied("$connect", why).status());
+        }
+        // The reader of the template denies it.
+        Some(Authorizer::Jwt(_)) => return Err(StatusCode::FORBIDDEN),
+        // The signature is checked.
+        Some(Authorizer::Iam) | None => {}
     }
     match api.routes.get("$connect") {
         Some(route) => connect(gateway, api, route, client, handshake)

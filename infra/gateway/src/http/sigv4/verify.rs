@@ -164,6 +164,11 @@ pub struct Claim<'a> {
 }
 
 impl Claim<'_> {
+    /// Returns the id of the access key.
+    pub fn key_id(&self) -> &str {
+        &self.key.id
+    }
+
     /// Checks the body, and the signature if the head has no hash of the body.
     ///
     /// # Errors

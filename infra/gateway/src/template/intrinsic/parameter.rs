@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Content, Node, Scope, list, plain, text};
 
@@ -15,6 +15,10 @@ use super::{Content, Node, Scope, list, plain, text};
 pub fn values(root: &Node, given: &BTreeMap<String, String>) -> Result<BTreeMap<String, Value>> {
     let mut values = BTreeMap::new();
     for (name, node) in declared(root) {
+        if is_in_ssm(node) && !given.contains_key(name) {
+            values.insert(name.clone(), json!({"Fn::SSM": null}));
+            continue;
+        }
         let default = node.get("Default").map(|node| &node.content);
         let value = match (given.get(name), default) {
             (Some(value), _) => value.clone(),
@@ -31,6 +35,14 @@ pub fn values(root: &Node, given: &BTreeMap<String, String>) -> Result<BTreeMap<
     Ok(values)
 }
 
+/// Whether the value of a parameter is the name of another one, in SSM: what functions get is known to AWS
+/// only. A value that is given here is that of the other one.
+///
+/// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/parameters-section-structure.html>
+fn is_in_ssm(declaration: &Node) -> bool {
+    plain(declaration.get("Type")).starts_with("AWS::SSM::Parameter::Value<")
+}
+
 fn declared(root: &Node) -> &[(String, Node)] {
     root.get("Parameters").map_or(&[], Node::entries)
 }
@@ -44,6 +56,7 @@ fn parameter(declaration: &Node, value: String) -> Result<Value> {
         _ => false,
     };
     if let Some(allowed) = allowed
+        && !is_in_ssm(declaration)
         && !allowed.iter().any(is_it)
     {
         bail!("{value:?} is not one of its AllowedValues");
@@ -51,7 +64,7 @@ fn parameter(declaration: &Node, value: String) -> Result<Value> {
     let kind = declaration.get("Type").map(|node| &node.content);
     Ok(match kind {
         Some(Content::Scalar(Value::String(kind)))
-            if kind == "CommaDelimitedList" || kind.starts_with("List<") =>
+            if kind == "CommaDelimitedList" || kind.contains("List<") =>
         {
             value
                 .split(',')

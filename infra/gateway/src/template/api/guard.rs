@@ -1,0 +1,88 @@
+//! The authorizers of routes. One that cannot be applied lets nobody in.
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::super::authorizer;
+use super::super::resource::Resource;
+use super::super::values::all_texts;
+use super::Parts;
+use crate::model::Authorizer;
+
+impl Parts<'_> {
+    /// Returns the authorizer of `$connect`.
+    pub(super) fn connect_authorizer(&mut self, route: &Resource) -> Option<Authorizer> {
+        match self.authorizer(route).0 {
+            Some(Authorizer::Jwt(_)) => {
+                Some(self.deny(route, "a WebSocket API takes no JWT authorizer"))
+            }
+            authorizer => authorizer,
+        }
+    }
+
+    /// Returns the authorizer of a route, and the scopes of which a token must have one.
+    pub(super) fn authorizer(&mut self, route: &Resource) -> (Option<Authorizer>, Vec<String>) {
+        let authorizer = self.guard(route).and_then(|authorizer| {
+            let scopes = all_texts(&route.properties["AuthorizationScopes"]);
+            let scopes = scopes.context("AuthorizationScopes")?;
+            ensure!(
+                scopes.is_empty() || matches!(authorizer, Some(Authorizer::Jwt(_))),
+                "AuthorizationScopes need a JWT authorizer"
+            );
+            Ok((authorizer, scopes))
+        });
+        match authorizer {
+            Ok((authorizer, scopes)) => {
+                self.note_unserved(authorizer.as_ref(), route);
+                (authorizer, scopes)
+            }
+            Err(why) => (Some(self.deny(route, &format!("{why:#}"))), Vec::new()),
+        }
+    }
+
+    /// Returns the authorizer of a route for which nobody is let in, and notes why.
+    fn deny(&mut self, route: &Resource, why: &str) -> Authorizer {
+        let note = format!("its authorization: {why}: nobody is let in");
+        self.resources.skip(route, &note);
+        Authorizer::Deny(why.to_owned())
+    }
+
+    fn guard(&self, route: &Resource) -> Result<Option<Authorizer>> {
+        let id = &route.properties["AuthorizerId"];
+        let kind = match &route.properties["AuthorizationType"] {
+            kind if kind.is_null() && id.is_null() => "NONE",
+            kind => kind.as_str().context("AuthorizationType is not known")?,
+        };
+        match kind {
+            "NONE" => return Ok(None),
+            "AWS_IAM" => return Ok(Some(Authorizer::Iam)),
+            "CUSTOM" | "JWT" => {}
+            other => bail!("there is no AuthorizationType {other}"),
+        }
+        let id = id.as_str().context("AuthorizerId is missing")?;
+        let resource = self.find("Authorizer", id);
+        let resource = resource.with_context(|| format!("there is no authorizer {id}"))?;
+        let authorizer = authorizer::read(resource, self.functions);
+        let authorizer = authorizer.with_context(|| resource.place())?;
+        ensure!(
+            (kind == "JWT") == matches!(authorizer, Authorizer::Jwt(_)),
+            "{} is no authorizer of AuthorizationType {kind}",
+            resource.place()
+        );
+        Ok(Some(authorizer))
+    }
+
+    /// Notes an authorizer whose function is not served.
+    fn note_unserved(&mut self, authorizer: Option<&Authorizer>, route: &Resource) {
+        let Some(Authorizer::Lambda(lambda)) = authorizer else {
+            return;
+        };
+        if !self.functions.contains_key(&lambda.function) {
+            let resource = self.find("Authorizer", &lambda.id).unwrap_or(route).clone();
+            let why = format!(
+                "its function {} is not served: its routes respond with 500",
+                lambda.function
+            );
+            self.resources.skip(&resource, &why);
+        }
+    }
+}

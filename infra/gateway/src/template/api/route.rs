@@ -1,0 +1,174 @@
+//! The routes of APIs, and the functions behind them.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use super::super::function;
+use super::super::resource::Resource;
+use super::super::values::number;
+use super::Parts;
+use crate::model::{HttpRoute, Route};
+
+/// Longest and default integration timeout of a WebSocket API.
+///
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html>
+const WEBSOCKET_TIMEOUT: Duration = Duration::from_secs(29);
+
+/// Longest and default integration timeout of an HTTP API.
+///
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>
+const HTTP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Stands for the function of a route that leads to none. The route fails: a request must not get to
+/// another one that also fits, such as `$default`.
+const NO_FUNCTION: &str = "(none)";
+
+/// The integration of a route.
+struct Integration {
+    function: String,
+    timeout: Duration,
+}
+
+impl Parts<'_> {
+    /// Returns a route of a WebSocket API; `None` for a `$connect` that needs no integration.
+    pub(super) fn websocket_route(&mut self, route: &Resource, key: &str) -> Result<Option<Route>> {
+        self.skip_settings(route);
+        if key == "$connect" && self.accepts_all(route) {
+            return Ok(None);
+        }
+        let integration = self.integration(route, WEBSOCKET_TIMEOUT)?;
+        Ok(Some(Route {
+            two_way: self.is_two_way(route),
+            function: integration.function,
+            timeout: integration.timeout,
+        }))
+    }
+
+    /// Whether a route has no integration, or one that accepts each request.
+    fn accepts_all(&self, route: &Resource) -> bool {
+        let Some(target) = route.text("Target") else {
+            return true;
+        };
+        let integration = self.find("Integration", integration_id(target));
+        integration.is_some_and(|part| part.text("IntegrationType") == Some("MOCK"))
+    }
+
+    /// Returns a route of an HTTP API.
+    pub(super) fn http_route(&mut self, route: &Resource) -> Result<HttpRoute> {
+        self.skip_settings(route);
+        let integration = self.integration(route, HTTP_TIMEOUT)?;
+        let key = key(route)?;
+        let (method, path) = match key.split_once(' ') {
+            Some((method, path)) => (method, path),
+            None if key == "$default" => ("ANY", "$default"),
+            None => bail!(
+                "{}: RouteKey must be `METHOD /path` or $default",
+                route.place()
+            ),
+        };
+        let (authorizer, scopes) = self.authorizer(route);
+        Ok(HttpRoute {
+            method: method.to_uppercase(),
+            path: path.to_owned(),
+            function: integration.function,
+            timeout: integration.timeout,
+            authorizer,
+            scopes,
+            key,
+        })
+    }
+
+    /// Returns the integration of a route. Of one that cannot be served, the function is
+    /// [`NO_FUNCTION`], and the reason is noted.
+    fn integration(&mut self, route: &Resource, longest: Duration) -> Result<Integration> {
+        let found = self.find_integration(route, longest)?;
+        Ok(found.unwrap_or_else(|why| {
+            let why = format!("{why}: its requests fail");
+            self.resources.skip(route, &why);
+            Integration {
+                function: NO_FUNCTION.to_owned(),
+                timeout: longest,
+            }
+        }))
+    }
+
+    /// Returns the integration of a route, or why it is not served.
+    fn find_integration(
+        &self,
+        route: &Resource,
+        longest: Duration,
+    ) -> Result<Result<Integration, String>> {
+        let Some(target) = route.text("Target") else {
+            return Ok(Err("it has no Target".to_owned()));
+        };
+        let id = integration_id(target);
+        let Some(integration) = self.find("Integration", id) else {
+            return Ok(Err(format!("there is no integration {id}")));
+        };
+        if integration.text("IntegrationType") != Some("AWS_PROXY") {
+            let place = integration.place();
+            return Ok(Err(format!("{place}: only AWS_PROXY is served")));
+        }
+        let uri = integration.text("IntegrationUri").unwrap_or_default();
+        let Some(function) = function::find(uri, self.functions) else {
+            return Ok(Err("it leads to no function that runs here".to_owned()));
+        };
+        let millis = number(&integration.properties["TimeoutInMillis"]);
+        let millis = millis.with_context(|| integration.place())?;
+        Ok(Ok(Integration {
+            function: function.logical_id.clone(),
+            timeout: millis.map_or(longest, Duration::from_millis).min(longest),
+        }))
+    }
+
+    /// Notes the settings of a route that have no effect here.
+    fn skip_settings(&mut self, route: &Resource) {
+        for name in [
+            "ApiKeyRequired",
+            "ModelSelectionExpression",
+            "RequestModels",
+            "RequestParameters",
+        ] {
+            let setting = &route.properties[name];
+            if !matches!(setting, Value::Null | Value::Bool(false)) {
+                self.resources.skip(route, &format!("its {name}"));
+            }
+        }
+        if route.properties["PayloadFormatVersion"] == "1.0" {
+            let why = "payload format 1.0: the function gets 2.0";
+            self.resources.skip(route, why);
+        }
+    }
+
+    fn is_two_way(&mut self, route: &Resource) -> bool {
+        let has_response = self.of_kind("RouteResponse").any(|response| {
+            response.text("RouteId") == Some(&route.id)
+                && response.text("RouteResponseKey") == Some("$default")
+        });
+        let expression = &route.properties["RouteResponseSelectionExpression"];
+        let has_expression = expression == "$default";
+        if has_response != has_expression {
+            let why = "its response: that needs both RouteResponseSelectionExpression: $default and \
+                       an AWS::ApiGatewayV2::RouteResponse";
+            self.resources.skip(route, why);
+        }
+        has_response && has_expression
+    }
+}
+
+/// Returns the integration that `Target` of a route names.
+fn integration_id(target: &str) -> &str {
+    target.trim_start_matches("integrations/")
+}
+
+/// Returns the key of a route.
+///
+/// # Errors
+///
+/// It is missing.
+pub(super) fn key(route: &Resource) -> Result<String> {
+    let key = route.text("RouteKey").context("RouteKey is missing");
+    Ok(key.with_context(|| route.place())?.to_owned())
+}

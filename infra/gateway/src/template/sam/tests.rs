@@ -1,0 +1,156 @@
+//! Templates of SAM, and the APIs that they stand for.
+
+use std::collections::BTreeMap;
+
+use crate::model::{Authorizer, HttpApi, HttpRoute, Template};
+use crate::template::Document;
+
+/// Returns the APIs of a template that consists of these properties of an HTTP API, and of events of
+/// a function, one a line. The authorizers of the API are `J`, with scopes, `K` without, and `L`.
+fn http(properties: &str, events: &[&str]) -> Template {
+    let events: String = events
+        .iter()
+        .map(|event| format!("      {event}\n"))
+        .collect();
+    let jwt = "IdentitySource: $request.header.Authorization, JwtConfiguration: {issuer: 'https://a', audience: [b]}";
+    let text = format!(
+        "Resources:
+  Api:
+    Type: AWS::Serverless::HttpApi
+    Properties:
+      Auth:
+        Authorizers:
+          J: {{AuthorizationScopes: [one, two], {jwt}}}
+          K: {{{jwt}}}
+          L: {{FunctionArn: !GetAtt Fn.Arn, AuthorizerPayloadFormatVersion: '2.0'}}
+{properties}
+  Fn:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: x
+      Events:
+{events}"
+    );
+    let document = Document::parse(&text, "".as_ref()).expect("YAML");
+    document
+        .evaluate(&BTreeMap::new())
+        .unwrap_or_else(|error| panic!("{text}: {error:#}"))
+}
+
+fn event(name: &str, method: &str, auth: &str) -> String {
+    let key = format!("ApiId: !Ref Api, Method: {method}, Path: /{name}");
+    format!("  {name}: {{Type: HttpApi, Properties: {{{key}{auth}}}}}")
+}
+
+fn route<'a>(api: &'a HttpApi, path: &str) -> &'a HttpRoute {
+    let path = format!("/{path}");
+    api.routes
+        .iter()
+        .find(|route| route.path == path)
+        .expect("a route")
+}
+
+#[test]
+fn the_scopes_of_a_route_are_its_own_else_those_of_its_authorizer() {
+    for (auth, scopes) in [
+        ("", &["one", "two"][..]),
+        (", Auth: {Authorizer: J}", &["one", "two"]),
+        (
+            ", Auth: {Authorizer: J, AuthorizationScopes: []}",
+            &["one", "two"],
+        ),
+        (
+            ", Auth: {Authorizer: J, AuthorizationScopes: [three]}",
+            &["three"],
+        ),
+        (", Auth: {AuthorizationScopes: [three]}", &["three"]),
+        (", Auth: {Authorizer: K}", &[]),
+    ] {
+        let template = http("        DefaultAuthorizer: J", &[&event("a", "get", auth)]);
+        let api = template.http.expect("an HTTP API");
+        let route = route(&api, "a");
+        assert_eq!(route.scopes, scopes, "{auth}");
+        assert!(
+            matches!(route.authorizer, Some(Authorizer::Jwt(_))),
+            "{auth}"
+        );
+    }
+}
+
+#[test]
+fn the_default_authorizer_guards_all_but_options_and_none() {
+    let events = [
+        event("guarded", "any", ""),
+        event("options", "options", ""),
+        event("scoped", "options", ", Auth: {AuthorizationScopes: [x]}"),
+        event("none", "get", ", Auth: {Authorizer: NONE}"),
+        event("iam", "get", ", Auth: {Authorizer: AWS_IAM}"),
+    ];
+    let events: Vec<&str> = events.iter().map(String::as_str).collect();
+    let template = http("        DefaultAuthorizer: J", &events);
+    let api = template.http.expect("an HTTP API");
+    let is_guarded = |path: &str| matches!(route(&api, path).authorizer, Some(Authorizer::Jwt(_)));
+    assert!(is_guarded("guarded") && is_guarded("scoped"));
+    assert_eq!(route(&api, "options").authorizer, None);
+    assert_eq!(route(&api, "none").authorizer, None);
+    assert_eq!(route(&api, "iam").authorizer, Some(Authorizer::Iam));
+}
+
+#[test]
+fn an_authorizer_that_sam_cannot_apply_lets_nobody_in() {
+    for (default, auth) in [
+        ("", ", Auth: {Authorizer: Nobody}"),
+        ("", ", Auth: {AuthorizationScopes: [x]}"),
+        ("", ", Auth: {Authorizer: !ImportValue x}"),
+        ("", ", Auth: !ImportValue x"),
+        ("", ", Auth: {Authorizer: L, AuthorizationScopes: [x]}"),
+        (
+            "",
+            ", Auth: {Authorizer: J, AuthorizationScopes: [!ImportValue x]}",
+        ),
+        (
+            "",
+            ", Auth: {Authorizer: J, AuthorizationScopes: !ImportValue x}",
+        ),
+        ("        DefaultAuthorizer: Nobody", ""),
+        ("        DefaultAuthorizer: !ImportValue x", ""),
+    ] {
+        let template = http(default, &[&event("a", "get", auth)]);
+        let api = template.http.expect("an HTTP API");
+        let authorizer = &route(&api, "a").authorizer;
+        assert!(
+            matches!(authorizer, Some(Authorizer::Deny(_))),
+            "{default} {auth}: {authorizer:?}"
+        );
+        let is_named = |text: &String| text.ends_with("nobody is let in");
+        assert!(
+            template.not_served.iter().any(is_named),
+            "{:?}",
+            template.not_served
+        );
+    }
+}
+
+#[test]
+fn a_websocket_api_whose_auth_is_not_complete_lets_nobody_in() {
+    for auth in [
+        "{AuthType: CUSTOM}",
+        "{AuthArn: x}",
+        "{AuthType: !ImportValue x}",
+        "!ImportValue x",
+    ] {
+        let text = format!(
+            "Resources: {{Api: {{Type: AWS::Serverless::WebSocketApi, Properties: {{\
+             RouteSelectionExpression: $request.body.a, Auth: {auth}, \
+             Routes: {{$connect: {{FunctionArn: x}}}}}}}}}}"
+        );
+        let document = Document::parse(&text, "".as_ref()).expect("YAML");
+        let template = document.evaluate(&BTreeMap::new()).expect(auth);
+        let api = template.websocket.expect("a WebSocket API");
+        assert!(
+            matches!(api.authorizer, Some(Authorizer::Deny(_))),
+            "{auth}: {:?}",
+            api.authorizer
+        );
+    }
+}
