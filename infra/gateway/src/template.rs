@@ -60,6 +60,8 @@ const WITHOUT_EFFECT: [&str; 11] = [
 /// A template whose text is read, but whose parameters are still open.
 pub struct Document {
     root: Node,
+    /// Keys that are twice in a map, with their lines.
+    doubled: Vec<(usize, String)>,
     folder: PathBuf,
 }
 
@@ -82,8 +84,10 @@ impl Document {
     ///
     /// It is not YAML; the sentence gives the line.
     pub fn parse(text: &str, folder: &Path) -> Result<Self> {
+        let (root, doubled) = Node::parse_noting_doubled(text)?;
         Ok(Self {
-            root: Node::parse(text)?,
+            root,
+            doubled,
             folder: folder.to_owned(),
         })
     }
@@ -105,6 +109,11 @@ impl Document {
             evaluated.with_context(|| unknown.join("; "))?
         };
         template.not_served.splice(0..0, unknown);
+        let doubled = self
+            .doubled
+            .iter()
+            .map(|(line, key)| format!("line {line}: {key} is twice in its map: this one counts"));
+        template.not_served.splice(0..0, doubled);
         Ok(template)
     }
 
@@ -175,9 +184,7 @@ mod tests {
     }
 
     fn read(text: &str) -> Result<Template> {
-        let root = Node::parse(text)?;
-        let folder = PathBuf::new();
-        Document { root, folder }.evaluate(&BTreeMap::new())
+        Document::parse(text, Path::new(""))?.evaluate(&BTreeMap::new())
     }
 
     /// Returns a template with a WebSocket API of these routes.

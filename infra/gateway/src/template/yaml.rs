@@ -3,9 +3,11 @@
 //! The short forms of intrinsic functions (`!Ref x`) become the long ones (`{"Ref": x}`), so that
 //! there is one form to evaluate.
 
-use anyhow::{Result, bail, ensure};
-use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
-use saphyr_parser::{Event, Parser};
+mod json;
+mod load;
+mod scalar;
+
+use anyhow::{Context, Result};
 use serde_json::Value;
 
 /// Limit of nesting: the reader takes some stack for each level.
@@ -32,52 +34,31 @@ pub enum Content {
 }
 
 impl Node {
-    /// Reads the first document of `text`.
+    /// Reads the first document of `text`, YAML or JSON.
+    ///
+    /// # Errors
+    ///
+    /// It is neither, or nested too deeply; the sentence gives the line.
     pub fn parse(text: &str) -> Result<Self> {
-        check_depth(text)?;
-        let documents = MarkedYaml::load_from_str(text)?;
-        match documents.into_iter().next() {
-            Some(document) => Self::from_yaml(document),
-            None => bail!("it is empty"),
-        }
+        Self::parse_noting_doubled(text).map(|(node, _)| node)
     }
 
-    fn from_yaml(yaml: MarkedYaml) -> Result<Self> {
-        let line = yaml.span.start.line();
-        let content = match yaml.data {
-            YamlData::Value(scalar) => Content::Scalar(scalar_value(scalar)),
-            YamlData::Sequence(items) => {
-                let items = items.into_iter().map(Self::from_yaml);
-                Content::List(items.collect::<Result<_>>()?)
-            }
-            YamlData::Mapping(entries) => {
-                let entries = entries.into_iter();
-                let entries = entries.map(|(key, value)| Self::entry(&key, value));
-                Content::Map(entries.collect::<Result<_>>()?)
-            }
-            YamlData::Tagged(tag, node) => {
-                let name = match tag.suffix.as_str() {
-                    plain @ ("Ref" | "Condition") => plain.to_owned(),
-                    function => format!("Fn::{function}"),
-                };
-                // A tagged node has no line of its own.
-                let node = Self::from_yaml(*node)?.at(line);
-                Content::Map(vec![(name, node)])
-            }
-            YamlData::Representation(..) | YamlData::Alias(_) | YamlData::BadValue => {
-                bail!("line {line}: this is not a value that a template may hold")
-            }
-        };
-        Ok(Self { line, content })
+    /// Reads as [`parse`](Self::parse) does. Returns also the keys that are twice in a map, with their lines:
+    /// the last one counts, as for SAM.
+    ///
+    /// # Errors
+    ///
+    /// As of [`parse`](Self::parse).
+    pub fn parse_noting_doubled(text: &str) -> Result<(Self, Vec<(usize, String)>)> {
+        let json = json::as_yaml(text);
+        let text = json.as_deref().unwrap_or(text);
+        let (root, doubled) = load::load(text, json.is_some())?;
+        Ok((root.context("it is empty")?, doubled))
     }
 
-    fn entry(key: &MarkedYaml, value: MarkedYaml) -> Result<(String, Self)> {
-        let line = key.span.start.line();
-        let Some(name) = key.data.as_str() else {
-            bail!("line {line}: a key is not a string");
-        };
-        // An entry begins at its key.
-        Ok((name.to_owned(), Self::from_yaml(value)?.at(line)))
+    fn scalar(line: usize, value: Value) -> Self {
+        let content = Content::Scalar(value);
+        Self { line, content }
     }
 
     fn at(self, line: usize) -> Self {
@@ -121,33 +102,11 @@ impl Node {
     }
 }
 
-fn scalar_value(scalar: Scalar) -> Value {
-    match scalar {
-        Scalar::Null => Value::Null,
-        Scalar::Boolean(value) => value.into(),
-        Scalar::Integer(value) => value.into(),
-        Scalar::FloatingPoint(value) => value.into_inner().into(),
-        Scalar::String(value) => value.into(),
-    }
-}
-
-fn check_depth(text: &str) -> Result<()> {
-    let mut depth = 0;
-    for event in Parser::new_from_str(text) {
-        let (event, place) = event?;
-        match event {
-            Event::SequenceStart(..) | Event::MappingStart(..) => depth += 1,
-            Event::SequenceEnd | Event::MappingEnd => depth -= 1,
-            _ => {}
-        }
-        let line = place.start.line();
-        ensure!(depth <= MAX_DEPTH, "line {line}: it is nested too deeply");
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -163,5 +122,124 @@ mod tests {
         ] {
             assert!(Node::parse(&text).is_err(), "{}", &text[..10]);
         }
+    }
+
+    fn parse(text: &str) -> Value {
+        Node::parse(text).expect(text).to_json()
+    }
+
+    #[test]
+    fn a_key_is_the_text_of_its_scalar() {
+        let keys = "{123456789012: a, on: b, 1.10: c, ~: d, 'on': e, 012345678901: f}";
+        let expected = json!({
+            "123456789012": "a", "true": "b", "1.1": "c", "null": "d", "on": "e", "012345678901": "f",
+        });
+        assert_eq!(parse(keys), expected);
+        assert!(Node::parse("{[a]: b}").is_err());
+    }
+
+    #[test]
+    fn the_argument_of_a_function_is_a_text() {
+        assert_eq!(parse("!Ref 0777"), json!({"Ref": "0777"}));
+        assert_eq!(parse("!Sub yes"), json!({"Fn::Sub": "yes"}));
+        assert_eq!(parse("!GetAZs"), json!({"Fn::GetAZs": ""}));
+        assert_eq!(parse("!Select [1, yes]"), json!({"Fn::Select": [1, true]}));
+        assert_eq!(
+            parse("!Ref\n  Fn::Sub: a"),
+            json!({"Ref": {"Fn::Sub": "a"}})
+        );
+        assert_eq!(
+            parse("[!!str 7, !!int '7', \"yes\", 'no', ! 7]"),
+            json!(["7", 7, "yes", "no", "7"])
+        );
+    }
+
+    #[test]
+    fn merges_give_way_to_own_keys_and_to_earlier_merges() {
+        let text = "a: &a {x: 1, y: 2}\nb: &b {y: 3, z: 4}\nc: {y: 5, <<: *a}\nd: {<<: [*a, *b], '<<': 6}\n\
+                    e: [*a, *b]\nf: {<<: *a, <<: *b}";
+        let all = parse(text);
+        assert_eq!(all["c"], json!({"x": 1, "y": 5}));
+        assert_eq!(all["d"], json!({"x": 1, "y": 2, "z": 4, "<<": 6}));
+        assert_eq!(all["e"], json!([{"x": 1, "y": 2}, {"y": 3, "z": 4}]));
+        assert_eq!(all["f"], json!({"x": 1, "y": 2, "z": 4}));
+        assert!(Node::parse("{<<: 7}").is_err());
+        assert!(Node::parse("&a {b: *a}").is_err());
+    }
+
+    #[test]
+    fn the_last_of_two_equal_keys_counts_and_is_noted() {
+        let (node, doubled) = Node::parse_noting_doubled("a: 1\nb: 2\na: 3\n").expect("YAML");
+        assert_eq!(node.to_json(), json!({"b": 2, "a": 3}));
+        assert_eq!(doubled, [(3, "a".to_owned())]);
+    }
+
+    #[test]
+    fn json_is_read_by_its_own_rules() {
+        let text =
+            "{\n\t\"yes\":\t\"\\ud83d\\ude80 \\\\ud83d\",\n \"n\": [1e3, 0.5, true, null, -7]}";
+        let expected = json!({"yes": "\u{1f680} \\ud83d", "n": [1000.0, 0.5, true, null, -7]});
+        assert_eq!(parse(text), expected);
+        let node = Node::parse(text).expect("JSON");
+        assert_eq!(node.get("n").expect("it is there").line, 3);
+    }
+
+    #[test]
+    fn aliases_cannot_use_up_memory_or_stack() {
+        let level = |level| {
+            format!(
+                "a{level}: &a{level} [{}]\n",
+                format!("*a{},", level - 1).repeat(9)
+            )
+        };
+        let wide: String = (1..9).map(level).collect();
+        assert!(Node::parse(&format!("a0: &a0 x\n{wide}")).is_err());
+        let level = |level| format!("a{level}: &a{level} [*a{}]\n", level - 1);
+        let deep: String = (1..100).map(level).collect();
+        assert!(Node::parse(&format!("a0: &a0 x\n{deep}")).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn every_json_map_is_read_as_itself(map in any_json(), is_pretty in any::<bool>()) {
+            let text = match is_pretty {
+                true => serde_json::to_string_pretty(&map),
+                false => serde_json::to_string(&map),
+            };
+            let text = escaped(&text.expect("it has text keys"));
+            prop_assert_eq!(Node::parse(&text).expect("JSON").to_json(), map);
+        }
+    }
+
+    /// Writes all that is not ASCII as `\u…`, as Python's `json.dumps` does.
+    fn escaped(json: &str) -> String {
+        let mut units = [0; 2];
+        let mut escape = |letter: char| match letter.is_ascii() {
+            true => letter.to_string(),
+            false => {
+                let units = letter.encode_utf16(&mut units).iter();
+                units.map(|unit| format!("\\u{unit:04x}")).collect()
+            }
+        };
+        json.chars().map(&mut escape).collect()
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let text = proptest::collection::vec(any::<char>(), 0..8).prop_map(String::from_iter);
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            text.clone().prop_map(Value::from),
+        ];
+        let value = leaf.prop_recursive(3, 24, 4, move |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::btree_map(text.clone(), inner, 0..4)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        });
+        proptest::collection::btree_map("[a-z]{1,3}", value, 1..4)
+            .prop_map(|map| Value::Object(map.into_iter().collect()))
     }
 }
