@@ -2,6 +2,7 @@
 //!
 //! - [`yaml`]: the text as a tree whose nodes know their lines
 //! - `intrinsic`: `!Ref`, `!Sub`, `!If` and their kin
+//! - `macros`: loops and inclusions of files, written out
 //! - `rules`: what the template demands of its parameters
 //! - `resource`: the resources, their conditions and properties evaluated
 //! - `globals`: `Globals`, merged into the resources
@@ -21,6 +22,7 @@ mod custom;
 mod function;
 mod globals;
 mod intrinsic;
+mod macros;
 mod queue;
 mod resource;
 mod rules;
@@ -99,10 +101,13 @@ impl Document {
     /// A parameter has no value, the parameters break a rule of the template, or something that is
     /// needed to serve is missing or malformed.
     pub fn evaluate(&self, parameters: &BTreeMap<String, String>) -> Result<Template> {
-        let scope = Scope::new(&self.root, parameters)?;
-        rules::check(&self.root, &scope)?;
+        let written = Scope::new(&self.root, parameters)?;
+        let root = macros::expand(&written, &self.folder)?;
+        let scope = Scope::new(&root, parameters)?;
+        rules::check(&root, &scope)?;
         let evaluated = self.evaluate_in(&scope);
-        let unknown = scope.unknown();
+        let mut unknown = scope.unknown();
+        unknown.splice(0..0, written.unknown());
         let mut template = if unknown.is_empty() {
             evaluated?
         } else {
@@ -130,8 +135,8 @@ impl Document {
     }
 
     fn evaluate_in(&self, scope: &Scope) -> Result<Template> {
-        let mut resources = Resources::read(&self.root, scope)?;
-        resources.not_served.extend(globals::refused(&self.root));
+        let mut resources = Resources::read(scope.root(), scope)?;
+        resources.not_served.extend(globals::refused(scope.root()));
         sam::expand(&mut resources, scope).context("the SAM part of the template")?;
         let functions = function::read(&mut resources, &self.folder);
         let custom_resources = custom::read(&mut resources, &functions);

@@ -6,11 +6,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
 
 use super::function;
 use super::resource::{Resource, Resources, is_custom};
-use super::values::{number, text};
+use super::values::number;
 use crate::model::{CustomResource, Function};
 
 /// Takes the custom resources of `functions`, in their order. Those of others are left.
@@ -57,20 +56,6 @@ fn custom_resource(
             .map(|function| function.logical_id.clone())
             .unwrap_or_default(),
         timeout: Duration::from_secs(seconds),
-        properties: as_texts(&resource.properties)?,
+        properties: resource.properties.clone(),
     })
-}
-
-/// Converts numbers and booleans to texts, as CloudFormation does, and leaves out values that are
-/// null.
-fn as_texts(value: &Value) -> Result<Value> {
-    match value {
-        Value::Array(items) => items.iter().map(as_texts).collect(),
-        Value::Object(map) => {
-            let given = map.iter().filter(|(_, value)| !value.is_null());
-            let texts = given.map(|(name, value)| Ok((name.clone(), as_texts(value)?)));
-            Ok(Value::Object(texts.collect::<Result<_>>()?))
-        }
-        scalar => Ok(text(scalar)?.into()),
-    }
 }

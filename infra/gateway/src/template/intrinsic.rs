@@ -146,6 +146,8 @@ impl<'a> Scope<'a> {
             "Fn::FindInMap" => self.find_in_map(argument)?,
             "Fn::Equals" | "Fn::Not" | "Fn::And" | "Fn::Or" => self.test(name, argument)?.into(),
             "Fn::RefAll" => self.values_of(&self.argument(argument)?),
+            "Fn::Length" => self.texts(argument)?.len().into(),
+            "Fn::ToJsonString" => self.evaluate(argument)?.to_string().into(),
             "Fn::Base64" => STANDARD.encode(self.argument(argument)?).into(),
             name => return Err(self.unknown_error(argument.line, name)),
         })
@@ -224,6 +226,18 @@ impl<'a> Scope<'a> {
         let values = values.as_array();
         let values = values.with_context(|| format!("line {}: a list is expected", node.line))?;
         values.iter().map(|value| text(known(value)?)).collect()
+    }
+
+    /// Returns the texts of a list; `None` if one of them is not known here.
+    ///
+    /// # Errors
+    ///
+    /// It is no list of texts.
+    pub fn known_texts(&self, node: &Node) -> Result<Option<Vec<String>>> {
+        match self.texts(node) {
+            Err(error) if is_unknown_error(&error) => Ok(None),
+            texts => texts.map(Some),
+        }
     }
 
     fn argument(&self, node: &Node) -> Result<String> {

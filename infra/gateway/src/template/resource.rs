@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::globals;
 use super::intrinsic::{Scope, is_unknown_error};
-use super::values::text;
+use super::values::{as_texts, text};
 use super::yaml::Node;
 use crate::model::function_name;
 
@@ -44,7 +44,7 @@ pub struct Resource {
     pub line: usize,
     /// Logical ids of those that have to be there first, as far as it names them.
     pub depends_on: Vec<String>,
-    /// Its properties; null if its type is not in [`LOOKED_INTO`].
+    /// Its properties, with texts in place of numbers and booleans; null if its type is not in [`LOOKED_INTO`].
     pub properties: Value,
     /// Its metadata.
     pub metadata: Value,
@@ -172,7 +172,10 @@ fn read_one(id: &str, node: &Node, scope: &Scope) -> Result<Option<Resource>> {
     let looked_into = is_listed(&kind) || is_custom(&kind) && is_made_here(node, scope)?;
     let (properties, metadata) = if looked_into {
         let properties = globals::merged(scope.root(), node);
-        (evaluated(properties.as_ref())?, part("Metadata")?)
+        (
+            as_texts(evaluated(properties.as_ref())?),
+            as_texts(part("Metadata")?),
+        )
     } else {
         (Value::Null, Value::Null)
     };

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::globals;
 use super::intrinsic::Scope;
 use super::resource::{Resource, Resources};
+use super::values::as_texts;
 use super::yaml::{Content, Node};
 use crate::model::function_arn;
 
@@ -88,7 +89,7 @@ fn implicit_api(
         content: Content::Map(Vec::new()),
     };
     let globals = globals::section_of(scope.root(), "HttpApi", &nothing).unwrap_or(nothing);
-    let properties = scope.value(&globals)?;
+    let properties = as_texts(scope.value(&globals)?);
     let kind = "AWS::Serverless::HttpApi";
     Ok(Some(part(first, IMPLICIT_API, kind, properties)))
 }
@@ -204,10 +205,10 @@ fn target(arn: &str, event: &Value) -> Value {
 
 /// Returns the state of a schedule, for which SAM has two properties.
 fn state(event: &Value) -> Value {
-    match &event["Enabled"] {
-        Value::Bool(false) => "DISABLED".into(),
-        _ => event["State"].clone(),
+    if event["Enabled"] == "false" {
+        return "DISABLED".into();
     }
+    event["State"].clone()
 }
 
 fn api_of(event: &Value) -> &str {

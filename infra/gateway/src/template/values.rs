@@ -11,6 +11,23 @@ pub fn is_unknown(value: &Value) -> bool {
     map.is_some_and(|map| map.len() == 1 && map.keys().all(|name| name.starts_with("Fn::")))
 }
 
+/// Converts the numbers and booleans in a value to texts, as CloudFormation does: `StageName: 1` is a text.
+pub fn as_texts(value: Value) -> Value {
+    match value {
+        Value::Array(items) => items.into_iter().map(as_texts).collect(),
+        Value::Object(map) => {
+            let entries = map.into_iter();
+            Value::Object(
+                entries
+                    .map(|(name, value)| (name, as_texts(value)))
+                    .collect(),
+            )
+        }
+        Value::Bool(_) | Value::Number(_) => value.to_string().into(),
+        value => value,
+    }
+}
+
 /// Returns a scalar as CloudFormation passes it on: as text.
 ///
 /// # Errors

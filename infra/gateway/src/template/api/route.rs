@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
 
 use super::super::function;
 use super::super::resource::Resource;
@@ -132,7 +131,7 @@ impl Parts<'_> {
             "RequestParameters",
         ] {
             let setting = &route.properties[name];
-            if !matches!(setting, Value::Null | Value::Bool(false)) {
+            if !setting.is_null() && setting != "false" {
                 self.resources.skip(route, &format!("its {name}"));
             }
         }

@@ -37,11 +37,11 @@ pub(super) fn api(api: &Resource, events: &[(Resource, Value)]) -> Vec<Resource>
 
 /// Expands `CorsConfiguration: true` and a single origin to a map.
 fn cors(value: &Value) -> Value {
-    match value {
-        Value::Bool(true) => json!({"AllowOrigins": ["*"]}),
-        Value::String(origin) => json!({"AllowOrigins": [origin]}),
-        Value::Bool(false) => Value::Null,
-        map => map.clone(),
+    match value.as_str() {
+        Some("true") => json!({"AllowOrigins": ["*"]}),
+        Some("false") => Value::Null,
+        Some(origin) => json!({"AllowOrigins": [origin]}),
+        None => value.clone(),
     }
 }
 
