@@ -186,6 +186,10 @@ fn default_result(event: &Value) -> Value {
         }),
         (true, false) => json!({"isAuthorized": true}),
         (false, true) => json!({"statusCode": 200, "body": event.to_string()}),
+        // Payload format 1.0 has no other form of a response.
+        (false, false) if event["version"] == "1.0" => {
+            json!({"statusCode": 200, "body": event.to_string()})
+        }
         (false, false) => event.clone(),
     }
 }

@@ -8,6 +8,7 @@
 //! - [`hardening`]: bad input of all kinds
 //! - [`languages`]: functions in Node and Python
 //! - [`project`]: folders with a template and the code of its functions
+//! - [`differential`]: SAM templates, as they are and as the SAM translator expands them
 //! - [`guards`]: authorizers that let nobody in, and `AWS_IAM`
 //! - [`templates`]: gateways on templates of other people's shapes
 //! - [`probe`]: gateways on a function that follows instructions
@@ -15,6 +16,7 @@
 mod clients;
 mod custom_resources;
 mod dependencies;
+mod differential;
 mod faults;
 mod guards;
 mod hardening;

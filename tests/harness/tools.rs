@@ -131,6 +131,11 @@ pub fn ministack() -> PathBuf {
     MINISTACK.program("ministack")
 }
 
+/// Returns Python with the SAM translator.
+pub fn translator_python() -> PathBuf {
+    MINISTACK.program("python")
+}
+
 /// Returns Python with the imports of `tests/baseline`.
 pub fn baseline_python() -> PathBuf {
     BASELINE.program("python")

@@ -7,7 +7,9 @@
 //! - `resource`: the resources, their conditions and properties evaluated
 //! - `globals`: `Globals`, merged into the resources
 //! - `function`: the functions
+//! - `plain`: functions of CloudFormation and the CDK
 //! - `sam`: SAM's APIs and events as the plain resources that they stand for
+//! - `openapi`: OpenAPI definitions of APIs as such resources
 //! - `api`: the WebSocket API and the HTTP API of those resources
 //! - `stage`: a stage of these, with its variables and limits
 //! - `authorizer`: authorizers of handshakes and requests
@@ -23,6 +25,8 @@ mod function;
 mod globals;
 mod intrinsic;
 mod macros;
+mod openapi;
+mod plain;
 mod queue;
 mod resource;
 mod rules;
@@ -45,7 +49,7 @@ use resource::Resources;
 use yaml::Node;
 
 /// Resources that change nothing on one machine: permissions, roles, logs, alarms.
-const WITHOUT_EFFECT: [&str; 11] = [
+const WITHOUT_EFFECT: [&str; 15] = [
     "AWS::ApiGateway::Account",
     "AWS::ApiGatewayV2::Deployment",
     "AWS::CloudWatch::Alarm",
@@ -53,7 +57,11 @@ const WITHOUT_EFFECT: [&str; 11] = [
     "AWS::IAM::ManagedPolicy",
     "AWS::IAM::Policy",
     "AWS::IAM::Role",
+    "AWS::CDK::Metadata",
+    "AWS::Lambda::Alias",
+    "AWS::Lambda::EventInvokeConfig",
     "AWS::Lambda::Permission",
+    "AWS::Lambda::Version",
     "AWS::Logs::LogGroup",
     "AWS::SQS::QueuePolicy",
     "AWS::CloudFormation::WaitConditionHandle",
@@ -137,7 +145,7 @@ impl Document {
     fn evaluate_in(&self, scope: &Scope) -> Result<Template> {
         let mut resources = Resources::read(scope.root(), scope)?;
         resources.not_served.extend(globals::refused(scope.root()));
-        sam::expand(&mut resources, scope).context("the SAM part of the template")?;
+        sam::expand(&mut resources, scope, &self.folder).context("the SAM part of the template")?;
         let functions = function::read(&mut resources, &self.folder);
         let custom_resources = custom::read(&mut resources, &functions);
         let (queues, event_sources) = queue::read(&mut resources, &functions)?;

@@ -2,8 +2,10 @@
 //!
 //! - [`websocket`]: `$connect`, frames, `$disconnect`, and the authorizer of `$connect`
 //! - [`http`]: requests in payload format 2.0, and their authorizers
+//! - `http_v1`: requests in payload format 1.0
 
 pub mod http;
+mod http_v1;
 pub mod websocket;
 
 use chrono::{DateTime, Utc};

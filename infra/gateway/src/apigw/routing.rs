@@ -94,6 +94,7 @@ fn decode(part: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Payload;
 
     #[test]
     fn the_most_specific_http_route_wins() {
@@ -103,6 +104,7 @@ mod tests {
             path: path.to_owned(),
             function: String::new(),
             timeout: std::time::Duration::ZERO,
+            payload: Payload::V2,
             authorizer: None,
             scopes: Vec::new(),
         };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::authorizer::Authorizer;
+use super::authorizer::{Authorizer, Payload};
 use super::selection::Selection;
 
 /// The WebSocket API.
@@ -91,6 +91,8 @@ pub struct HttpRoute {
     pub function: String,
     /// Integration timeout: how long the gateway waits for the function.
     pub timeout: Duration,
+    /// The form of its events, and of the function's responses.
+    pub payload: Payload,
     /// The authorizer of requests.
     pub authorizer: Option<Authorizer>,
     /// Scopes of which a token must have one.

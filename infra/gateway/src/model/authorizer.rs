@@ -34,7 +34,7 @@ pub struct LambdaAuthorizer {
     pub cache_ttl: Duration,
 }
 
-/// The form of the event of an authorizer of an HTTP API.
+/// The form of an event of an HTTP API, for a route or an authorizer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Payload {
     /// `1.0`, as of REST APIs.

@@ -12,8 +12,8 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::resource::{Resource, Resources};
-use super::stage;
 use super::values::{number, text, texts};
+use super::{openapi, stage};
 use crate::model::{Cors, Function, HttpApi, Stage, WebSocketApi};
 
 /// The APIs of a template.
@@ -127,14 +127,15 @@ impl<'a> Parts<'a> {
     }
 
     fn http(&mut self) -> Result<Option<HttpApi>> {
-        for unserved in ["Body", "BodyS3Location"] {
-            if !self.api.properties[unserved].is_null() {
-                self.resources.skip(self.api, &format!("its {unserved}"));
-            }
+        let body = &self.api.properties["Body"];
+        self.parts.extend(openapi::parts(self.api, body));
+        if !self.api.properties["BodyS3Location"].is_null() {
+            self.resources.skip(self.api, "its BodyS3Location");
         }
         let Some(stage) = self.stage()? else {
             return Ok(None);
         };
+        let defined_cors = openapi::cors(body);
         let mut routes = Vec::new();
         for resource in self.take_routes() {
             routes.push(self.http_route(&resource)?);
@@ -144,7 +145,10 @@ impl<'a> Parts<'a> {
             api_id: self.api.id.clone(),
             stage,
             routes,
-            cors: cors(&self.api.properties["CorsConfiguration"])?,
+            cors: cors(match &self.api.properties["CorsConfiguration"] {
+                Value::Null => &defined_cors,
+                own => own,
+            })?,
         }))
     }
 

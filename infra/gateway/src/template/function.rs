@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use super::plain;
 use super::resource::{Resource, Resources};
 use super::values::{is_unknown, number, text};
 use crate::model::{Code, Function, Runtime, function_name};
@@ -15,7 +16,13 @@ use crate::model::{Code, Function, Runtime, function_name};
 /// relative to `folder`.
 pub fn read(resources: &mut Resources, folder: &Path) -> BTreeMap<String, Function> {
     let mut functions = BTreeMap::new();
-    for resource in resources.take("AWS::Serverless::Function") {
+    let plain = resources.take("AWS::Lambda::Function").into_iter();
+    let all = plain.map(|resource| plain::as_sam(&resource));
+    for resource in resources
+        .take("AWS::Serverless::Function")
+        .into_iter()
+        .chain(all)
+    {
         match read_one(&resource, folder) {
             Ok(function) => {
                 if !resource.properties["Layers"].is_null() {

@@ -13,10 +13,11 @@ use crate::model::function_name;
 
 /// Types whose properties are evaluated; all types of a service if it ends in `::`. Of others only the
 /// line is reported.
-const LOOKED_INTO: [&str; 8] = [
+const LOOKED_INTO: [&str; 9] = [
     "AWS::ApiGatewayV2::",
     "AWS::Events::Rule",
     "AWS::Lambda::EventSourceMapping",
+    "AWS::Lambda::Function",
     "AWS::SQS::Queue",
     "AWS::Scheduler::Schedule",
     "AWS::Serverless::Function",

@@ -10,6 +10,8 @@
 mod http;
 mod websocket;
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
@@ -31,7 +33,7 @@ const IMPLICIT_API: &str = "ServerlessHttpApi";
 /// # Errors
 ///
 /// Something that SAM requires is missing.
-pub fn expand(resources: &mut Resources, scope: &Scope) -> Result<()> {
+pub fn expand(resources: &mut Resources, scope: &Scope, folder: &Path) -> Result<()> {
     for api in resources.take("AWS::Serverless::WebSocketApi") {
         let expanded = websocket::api(&api).with_context(|| api.place())?;
         resources.list.extend(expanded);
@@ -46,14 +48,32 @@ pub fn expand(resources: &mut Resources, scope: &Scope) -> Result<()> {
     note_unknown_apis(resources, &apis, &events);
     apis.extend(implicit_api(&apis, &events, scope)?);
     for api in &apis {
-        for unserved in ["DefinitionBody", "DefinitionUri"] {
-            if !api.properties[unserved].is_null() {
-                resources.skip(api, &format!("its {unserved}"));
-            }
-        }
-        resources.list.extend(http::api(api, &events));
+        let body = definition(api, folder).with_context(|| api.place())?;
+        let body = body.unwrap_or_else(|| {
+            resources.skip(api, "its DefinitionUri is not on this machine");
+            json!({})
+        });
+        resources.list.extend(http::api(api, &body, &events));
     }
     Ok(())
+}
+
+/// Returns the definition of an API: its `DefinitionBody`, or the file of its `DefinitionUri`; `None` if that is
+/// elsewhere.
+fn definition(api: &Resource, folder: &Path) -> Result<Option<Value>> {
+    let (body, uri) = (
+        &api.properties["DefinitionBody"],
+        &api.properties["DefinitionUri"],
+    );
+    if uri.is_null() {
+        return Ok(Some(body.clone()));
+    }
+    let Some(path) = uri.as_str().filter(|uri| !uri.starts_with("s3://")) else {
+        return Ok(None);
+    };
+    let text = std::fs::read_to_string(folder.join(path)).context("DefinitionUri")?;
+    let definition = Node::parse(&text).with_context(|| path.to_owned())?;
+    Ok(Some(as_texts(definition.to_json())))
 }
 
 /// Notes the events that name an API which the template does not have.

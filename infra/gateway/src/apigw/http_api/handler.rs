@@ -1,11 +1,11 @@
-//! Handles requests: events in payload format 2.0, and the rules for a function's response.
+//! Handles requests: events in payload format 1.0 or 2.0, and the rules for a function's response.
 //!
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -146,20 +146,21 @@ async fn invoke(
     let route = request.found.route;
     // From here on the shutdown of the gateway waits for the response.
     let _pending = gateway.tasks.token();
+    let event = match route.payload {
+        Payload::V1 => request.event_v1(&body.bytes, authorizer.as_ref()),
+        Payload::V2 => request.event(&body.bytes, authorizer.as_ref()),
+    };
     let invocation = Invocation {
         function: &route.function,
         cause: &route.key,
         connection_id: None,
         caller: Some(request.caller(authorizer.as_ref())),
-        payload: request
-            .event(&body.bytes, authorizer.as_ref())
-            .to_string()
-            .into(),
+        payload: event.to_string().into(),
         timeout: route.timeout,
         dropped: None,
     };
     match gateway.functions.invoke(invocation).await {
-        Ok(payload) => from_function(&payload).map_err(|error| {
+        Ok(payload) => from_function(&payload, route.payload).map_err(|error| {
             tracing::warn!("the function's response is malformed: {error:#}");
             StatusCode::INTERNAL_SERVER_ERROR
         }),
@@ -245,11 +246,13 @@ fn message(status: StatusCode) -> Response<Full<Bytes>> {
     json_response(status, &json!({"message": text}))
 }
 
-/// Reads a function's response. A payload without `statusCode` is the body of a 200.
-fn from_function(payload: &Bytes) -> Result<Response<Full<Bytes>>> {
+/// Reads a function's response. In format 2.0, a payload without `statusCode` is the body of a 200.
+fn from_function(payload: &Bytes, format: Payload) -> Result<Response<Full<Bytes>>> {
     let result: Value = serde_json::from_slice(payload)?;
-    let Some(status) = result.get("statusCode") else {
-        return Ok(response(StatusCode::OK, payload.clone()));
+    let status = match result.get("statusCode") {
+        Some(status) => status,
+        None if format == Payload::V2 => return Ok(response(StatusCode::OK, payload.clone())),
+        None => bail!("it has no statusCode, which format 1.0 needs"),
     };
     let status = match status {
         Value::String(status) => status.parse()?,
@@ -266,12 +269,29 @@ fn from_function(payload: &Bytes) -> Result<Response<Full<Bytes>>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = StatusCode::from_u16(u16::try_from(status)?)?;
     let headers = response.headers_mut();
+    if format == Payload::V1 {
+        put_all_headers(headers, &result["multiValueHeaders"])?;
+    }
     put_headers(headers, &result["headers"])?;
     for cookie in result["cookies"].as_array().into_iter().flatten() {
         let cookie = cookie.as_str().context("a cookie is not a string")?;
         headers.append(SET_COOKIE, HeaderValue::from_str(cookie)?);
     }
     Ok(response)
+}
+
+/// Adds headers with several values.
+fn put_all_headers(headers: &mut HeaderMap, values: &Value) -> Result<()> {
+    for (name, values) in values.as_object().into_iter().flatten() {
+        let name: HeaderName = name.parse()?;
+        for value in values.as_array().into_iter().flatten() {
+            let value = value.as_str().context("a header is not a string")?;
+            if !OF_THE_CONNECTION.contains(&name) {
+                headers.append(name.clone(), HeaderValue::from_str(value)?);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn put_headers(headers: &mut HeaderMap, values: &Value) -> Result<()> {
@@ -300,7 +320,7 @@ mod tests {
     use super::*;
 
     fn response_of(payload: Value) -> Response<Full<Bytes>> {
-        from_function(&payload.to_string().into()).expect("well-formed")
+        from_function(&payload.to_string().into(), Payload::V2).expect("well-formed")
     }
 
     #[test]
@@ -328,7 +348,7 @@ mod tests {
     fn a_malformed_response_is_an_error() {
         for payload in ["", "[", r#"{"statusCode":"x"}"#, r#"{"statusCode":99999}"#] {
             assert!(
-                from_function(&Bytes::from_static(payload.as_bytes())).is_err(),
+                from_function(&Bytes::from_static(payload.as_bytes()), Payload::V2).is_err(),
                 "{payload}"
             );
         }

@@ -8,7 +8,7 @@ use super::super::function;
 use super::super::resource::Resource;
 use super::super::values::number;
 use super::Parts;
-use crate::model::{HttpRoute, Route};
+use crate::model::{HttpRoute, Payload, Route};
 
 /// Longest and default integration timeout of a WebSocket API.
 ///
@@ -28,6 +28,7 @@ const NO_FUNCTION: &str = "(none)";
 struct Integration {
     function: String,
     timeout: Duration,
+    payload: Payload,
 }
 
 impl Parts<'_> {
@@ -73,6 +74,7 @@ impl Parts<'_> {
             path: path.to_owned(),
             function: integration.function,
             timeout: integration.timeout,
+            payload: integration.payload,
             authorizer,
             scopes,
             key,
@@ -89,6 +91,7 @@ impl Parts<'_> {
             Integration {
                 function: NO_FUNCTION.to_owned(),
                 timeout: longest,
+                payload: Payload::V2,
             }
         }))
     }
@@ -119,6 +122,10 @@ impl Parts<'_> {
         Ok(Ok(Integration {
             function: function.logical_id.clone(),
             timeout: millis.map_or(longest, Duration::from_millis).min(longest),
+            payload: match integration.text("PayloadFormatVersion") {
+                Some("1.0") => Payload::V1,
+                _ => Payload::V2,
+            },
         }))
     }
 
@@ -134,10 +141,6 @@ impl Parts<'_> {
             if !setting.is_null() && setting != "false" {
                 self.resources.skip(route, &format!("its {name}"));
             }
-        }
-        if route.properties["PayloadFormatVersion"] == "1.0" {
-            let why = "payload format 1.0: the function gets 2.0";
-            self.resources.skip(route, why);
         }
     }
 

@@ -2,37 +2,117 @@
 
 use serde_json::{Map, Value, json};
 
+use super::super::openapi;
 use super::super::resource::Resource;
 use super::super::values::is_unknown;
 use super::{api_of, integration, name_of, part, stage};
 use crate::model::function_arn;
 
-/// Returns the resources that an API stands for, with its routes.
-pub(super) fn api(api: &Resource, events: &[(Resource, Value)]) -> Vec<Resource> {
-    let name = api.text("StageName").unwrap_or("$default");
-    let mut parts = vec![
-        part(
-            api,
-            &api.id,
-            "AWS::ApiGatewayV2::Api",
-            json!({
-                "ProtocolType": "HTTP",
-                "CorsConfiguration": cors(&api.properties["CorsConfiguration"]),
-            }),
-        ),
-        stage(api, name),
-    ];
+/// Returns the resources that an API stands for, with its routes. `body` is its definition.
+pub(super) fn api(api: &Resource, body: &Value, events: &[(Resource, Value)]) -> Vec<Resource> {
     let auth = &api.properties["Auth"];
-    let authorizers = auth["Authorizers"].as_object();
-    for (name, settings) in authorizers.into_iter().flatten() {
-        parts.push(http_authorizer(api, name, settings));
+    let events = events.iter().filter(|(_, event)| api_of(event) == api.id);
+    let events: Vec<_> = events.collect();
+    let cors = merged(
+        &openapi::cors(body),
+        &cors(&api.properties["CorsConfiguration"]),
+    );
+    let settings = json!({"ProtocolType": "HTTP", "CorsConfiguration": cors});
+    let mut stage = stage(api, api.text("StageName").unwrap_or("$default"));
+    for (_, event) in &events {
+        let of_route = &mut stage.properties["RouteSettings"][http_route_key(event)];
+        *of_route = merged(of_route, &event["RouteSettings"]);
     }
-    for (function, event) in events {
-        if api_of(event) == api.id {
+    let mut parts = vec![
+        part(api, &api.id, "AWS::ApiGatewayV2::Api", settings),
+        stage,
+    ];
+    let has_own = |key: &str| {
+        let mut of_key = events
+            .iter()
+            .filter(|(_, event)| http_route_key(event) == key);
+        of_key.any(|(_, event)| !event["Auth"].is_null())
+    };
+    let mut defined = openapi::parts(api, &with_auth(auth, body, has_own));
+    for (function, event) in &events {
+        if !complete(&mut defined, auth, event, api) {
             parts.extend(http_route(api, auth, function, event));
         }
     }
+    parts.extend(defined);
     parts
+}
+
+/// Adds the settings of an event to its route, if the definition has it; returns whether it does. A route keeps
+/// the authorizer that it has there.
+fn complete(defined: &mut [Resource], auth: &Value, event: &Value, api: &Resource) -> bool {
+    let key = http_route_key(event);
+    let mut parts = defined.iter_mut();
+    let Some(route) = parts.find(|part| part.text("RouteKey") == Some(&key)) else {
+        return false;
+    };
+    if route.properties["AuthorizationType"].is_null() {
+        set(&mut route.properties, guard(api, auth, event));
+    }
+    let integration = openapi::integration_id(&route.id);
+    let mut parts = defined.iter_mut();
+    if let Some(integration) = parts.find(|part| part.id == integration) {
+        for name in ["TimeoutInMillis", "PayloadFormatVersion"] {
+            if !event[name].is_null() {
+                integration.properties[name] = event[name].clone();
+            }
+        }
+    }
+    true
+}
+
+/// Returns a definition with the authorizers of `Auth`, the default of which guards all operations that have
+/// none of their own, except `OPTIONS`. `has_own` tells of the key of a route whether its event has one.
+fn with_auth(auth: &Value, body: &Value, has_own: impl Fn(&str) -> bool) -> Value {
+    let mut defined = body.clone();
+    let authorizers = auth["Authorizers"].as_object();
+    for (name, settings) in authorizers.into_iter().flatten() {
+        defined["components"]["securitySchemes"][name] = scheme(settings);
+    }
+    if auth["EnableIamAuthorizer"] == "true" {
+        let signed = json!({"x-amazon-apigateway-authtype": "awsSigv4"});
+        defined["components"]["securitySchemes"]["AWS_IAM"] = signed;
+    }
+    let requirement = match &auth["DefaultAuthorizer"] {
+        // Not known: a requirement that names none lets nobody in.
+        _ if is_unknown(auth) => json!({}),
+        Value::Null => return defined,
+        Value::String(name) => json!({name: auth["Authorizers"][name]["AuthorizationScopes"]}),
+        _ => json!({}),
+    };
+    for operation in openapi::operations(body) {
+        let own = operation.settings["security"].as_array();
+        let is_open = own.is_none_or(Vec::is_empty) && !has_own(&operation.key());
+        if operation.method != "OPTIONS" && is_open {
+            let settings = &mut defined["paths"][operation.path][operation.name];
+            settings["security"] = json!([requirement]);
+        }
+    }
+    defined
+}
+
+fn set(properties: &mut Value, others: Vec<(&'static str, Value)>) {
+    for (name, value) in others {
+        properties[name] = value;
+    }
+}
+
+/// Returns the entries of a map with those of another, which count; null without any.
+fn merged(map: &Value, other: &Value) -> Value {
+    let maps = [map, other].into_iter().filter_map(Value::as_object);
+    let entries = maps.flatten();
+    let entries: Map<_, _> = entries
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    match entries.is_empty() {
+        true => Value::Null,
+        false => Value::Object(entries),
+    }
 }
 
 /// Expands `CorsConfiguration: true` and a single origin to a map.
@@ -45,29 +125,27 @@ fn cors(value: &Value) -> Value {
     }
 }
 
-fn http_authorizer(api: &Resource, name: &str, settings: &Value) -> Resource {
-    let id = authorizer_id(api, name);
-    let properties = match &settings["JwtConfiguration"] {
+/// Returns an authorizer as a security scheme of OpenAPI.
+fn scheme(settings: &Value) -> Value {
+    let authorizer = match &settings["JwtConfiguration"] {
         Value::Null => json!({
-            "ApiId": api.id,
-            "AuthorizerType": "REQUEST",
-            "AuthorizerUri": settings["FunctionArn"],
-            "AuthorizerPayloadFormatVersion": settings["AuthorizerPayloadFormatVersion"],
-            "EnableSimpleResponses": settings["EnableSimpleResponses"],
-            "AuthorizerResultTtlInSeconds": settings["Identity"]["ReauthorizeEvery"],
-            "IdentitySource": identity(&settings["Identity"]),
+            "type": "request",
+            "authorizerUri": settings["FunctionArn"],
+            "authorizerPayloadFormatVersion": settings["AuthorizerPayloadFormatVersion"],
+            "enableSimpleResponses": settings["EnableSimpleResponses"],
+            "authorizerResultTtlInSeconds": settings["Identity"]["ReauthorizeEvery"],
+            "identitySource": identity(&settings["Identity"]),
         }),
         jwt => json!({
-            "ApiId": api.id,
-            "AuthorizerType": "JWT",
-            "JwtConfiguration": {
-                "Issuer": either(jwt, "issuer", "Issuer"),
-                "Audience": either(jwt, "audience", "Audience"),
+            "type": "jwt",
+            "jwtConfiguration": {
+                "issuer": either(jwt, "issuer", "Issuer"),
+                "audience": either(jwt, "audience", "Audience"),
             },
-            "IdentitySource": settings["IdentitySource"],
+            "identitySource": settings["IdentitySource"],
         }),
     };
-    part(api, &id, "AWS::ApiGatewayV2::Authorizer", properties)
+    json!({"x-amazon-apigateway-authorizer": authorizer})
 }
 
 fn either<'a>(map: &'a Value, one: &str, other: &str) -> &'a Value {
@@ -101,13 +179,10 @@ fn http_route(api: &Resource, auth: &Value, function: &Resource, event: &Value) 
         "RouteKey": http_route_key(event),
         "Target": format!("integrations/{name}Integration"),
     });
-    for (name, value) in guard(api, auth, event) {
-        route[name] = value;
-    }
-    if event["PayloadFormatVersion"] == "1.0" {
-        route["PayloadFormatVersion"] = "1.0".into();
-    }
+    set(&mut route, guard(api, auth, event));
     let (uri, timeout) = (function_arn(name_of(function)), &event["TimeoutInMillis"]);
+    let mut to = integration(function, &api.id, &name, &uri, timeout);
+    to.properties["PayloadFormatVersion"] = event["PayloadFormatVersion"].clone();
     [
         part(
             function,
@@ -115,15 +190,13 @@ fn http_route(api: &Resource, auth: &Value, function: &Resource, event: &Value) 
             "AWS::ApiGatewayV2::Route",
             route,
         ),
-        integration(function, &api.id, &name, &uri, timeout),
+        to,
     ]
 }
 
 fn http_route_key(event: &Value) -> String {
-    match (event["Method"].as_str(), event["Path"].as_str()) {
-        (_, None | Some("$default")) => "$default".to_owned(),
-        (method, Some(path)) => format!("{} {path}", method.unwrap_or("ANY").to_uppercase()),
-    }
+    let path = event["Path"].as_str().unwrap_or("$default");
+    openapi::route_key(event["Method"].as_str().unwrap_or("any"), path)
 }
 
 /// Returns the properties of a route that are about its authorizer: the event's own, else the API's default,
@@ -164,11 +237,7 @@ fn guard(api: &Resource, auth: &Value, event: &Value) -> Vec<(&'static str, Valu
             "AuthorizationType",
             if is_jwt { "JWT" } else { "CUSTOM" }.into(),
         ),
-        ("AuthorizerId", authorizer_id(api, name).into()),
+        ("AuthorizerId", openapi::authorizer_id(api, name).into()),
         ("AuthorizationScopes", scopes.clone()),
     ]
-}
-
-fn authorizer_id(api: &Resource, name: &str) -> String {
-    format!("{}{name}Authorizer", api.id)
 }

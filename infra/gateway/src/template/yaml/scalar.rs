@@ -70,7 +70,8 @@ fn float(text: &str) -> Option<f64> {
         None => (fraction, "0"),
     };
     let is_number = |part: &str| part.chars().all(|it| it.is_ascii_digit() || it == '_');
-    let is_fraction = is_number(fraction) && !(whole.is_empty() && !starts_with_digit(fraction));
+    let has_digits = !whole.is_empty() || starts_with_digit(fraction);
+    let is_fraction = is_number(fraction) && has_digits;
     let (base_60, whole) = match whole.rsplit_once(':') {
         Some((first, last)) => (integer(&format!("{first}:{last}"))? - integer(last)?, last),
         None => (0, whole),
