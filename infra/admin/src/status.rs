@@ -94,7 +94,8 @@ async fn places(store: &Store) -> Part {
     let counts = status
         .ok()
         .and_then(|status| Some((count(&status, "current")?, count(&status, "available")?)));
-    let Some((current, available)) = counts else {
+    // The embedded database says that it takes none.
+    let Some((current, available)) = counts.filter(|(_, available)| *available > 0) else {
         return Part::unknown(
             PART,
             "the database does not tell how many connections it takes",

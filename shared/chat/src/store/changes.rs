@@ -123,15 +123,16 @@ impl Store {
 
 /// Returns the updates that take the texts of entries away. A text is then its own deletion.
 pub(crate) fn blanking(ids: &[ObjectId]) -> Vec<Document> {
-    let with = |mut conditions: Document| {
-        conditions.insert("_id", doc! {"$in": ids});
-        conditions
+    // The embedded database goes by the first field, and finds nothing by a kind alone.
+    let text = doc! {
+        "_id": {"$in": ids},
+        "kind": {"$exists": false},
+        "deleted_seq": {"$exists": false},
     };
-    let text = doc! {"kind": {"$exists": false}, "deleted_seq": {"$exists": false}};
     let deletion = doc! {"$set": {"message": "", "deleted_seq": "$seq"}};
-    let edit = doc! {"kind": "edit", "message": {"$ne": ""}};
+    let edit = doc! {"_id": {"$in": ids}, "kind": "edit", "message": {"$ne": ""}};
     vec![
-        doc! {"q": with(text), "u": [deletion], "multi": true},
-        doc! {"q": with(edit), "u": {"$set": {"message": ""}}, "multi": true},
+        doc! {"q": text, "u": [deletion], "multi": true},
+        doc! {"q": edit, "u": {"$set": {"message": ""}}, "multi": true},
     ]
 }
