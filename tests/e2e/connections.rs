@@ -14,6 +14,8 @@ use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_util::sync::CancellationToken;
 
+use crate::groups::{acked, create, message};
+
 async fn connection_ids(chat: &Chat, user_id: &str) -> Vec<String> {
     use futures_util::TryStreamExt;
     let connections = chat.database.collection::<Document>("connections");
@@ -66,22 +68,21 @@ pub async fn age_rows(chat: &Chat) {
 }
 
 #[tokio::test]
-async fn connections_known_to_a_process_get_messages_before_the_look_up_returns() {
+async fn in_groups_connections_known_to_a_process_get_messages_before_the_look_up_returns() {
     let settings = Chat::with().host(Host::Processes);
     let chat = settings.flags(&["--concurrency", "1"]).start().await;
-    let (mut a, mut b) = (chat.connect("a").await, chat.connect("b").await);
+    let (mut a, mut b) = (
+        chat.connect_modern("a").await,
+        chat.connect_modern("b").await,
+    );
     age_rows(&chat).await;
-    assert_eq!(
-        a.send_message("b", "now it is known").await["status"],
-        "delivered"
-    );
-    assert_eq!(b.next().await["seq"], 1);
+    let group = acked(&mut a, &create("t", &["b"], "g")).await["conversation_id"].clone();
+    let group = group.as_str().expect("an id");
+    assert_eq!(b.next().await["seq"], 1, "now it is known");
 
-    let mut new = chat.connect("b").await;
-    assert_eq!(
-        a.send_message("b", "to both, once").await["status"],
-        "delivered"
-    );
+    let mut new = chat.connect_modern("b").await;
+    let ack = acked(&mut a, &message(group, "to both, once")).await;
+    assert_eq!(ack["status"], "delivered");
     for socket in [&mut b, &mut new] {
         assert_eq!(socket.next().await["seq"], 2);
         socket.expect_nothing().await;
@@ -90,14 +91,34 @@ async fn connections_known_to_a_process_get_messages_before_the_look_up_returns(
     let connections = chat.database.collection::<Document>("connections");
     let deleted = connections.delete_many(doc! {"user_id": "b"}).await;
     assert_eq!(deleted.expect("deleted").deleted_count, 2);
-    assert_eq!(
-        a.send_message("b", "from memory").await["status"],
-        "delivered"
-    );
+    let ack = acked(&mut a, &message(group, "from memory")).await;
+    assert_eq!(ack["status"], "delivered");
     assert_eq!(b.next().await["seq"], 3);
     new.expect_nothing().await;
-    assert_eq!(a.send_message("b", "to nobody").await["status"], "stored");
+    let ack = acked(&mut a, &message(group, "to nobody")).await;
+    assert_eq!(ack["status"], "stored");
     b.expect_nothing().await;
+    chat.stop().await;
+}
+
+/// The rows are what says whether the user blocks the sender.
+#[tokio::test]
+async fn the_other_user_of_a_conversation_gets_nothing_from_memory_alone() {
+    let settings = Chat::with().host(Host::Processes);
+    let chat = settings.flags(&["--concurrency", "1"]).start().await;
+    let (mut a, mut b) = (chat.connect("a").await, chat.connect("b").await);
+    let mut other_of_a = chat.connect("a").await;
+    age_rows(&chat).await;
+    let ack = a.send_message("b", "now it is known").await;
+    assert_eq!(ack["status"], "delivered");
+    for socket in [&mut b, &mut other_of_a] {
+        assert_eq!(socket.next().await["seq"], 1);
+    }
+    let connections = chat.database.collection::<Document>("connections");
+    connections.delete_many(doc! {}).await.expect("deleted");
+    assert_eq!(a.send_message("b", "m").await["status"], "stored");
+    b.expect_nothing().await;
+    assert_eq!(other_of_a.next().await["seq"], 2, "an own device");
     chat.stop().await;
 }
 

@@ -25,6 +25,7 @@
 //! - [`faults`]: pushes that are lost, refused or doubled
 //! - [`plans`]: the store's queries use indexes
 //! - [`marks`]: how far users have a conversation
+//! - [`blocks`]: muted conversations and blocked users
 //! - [`list`]: the list of conversations
 //! - [`presence`]: who is there, and what a user shows
 //! - [`protocol`]: the examples of the protocol's description
@@ -39,6 +40,7 @@ mod append;
 mod auth;
 mod auth_local;
 mod baseline;
+mod blocks;
 mod changes;
 mod chat;
 mod connections;

@@ -84,7 +84,11 @@ async fn the_examples_are_what_clients_send_and_get() {
     let settings = format!("{}/chat/settings?user={STUDENT}", chat.http);
     let changed = request(Method::PUT, &settings, b"{}".to_vec()).await;
     assert_eq!(changed.status, 200);
-    let pushed = ["entry", "typing", "receipt", "settings"];
+    let conversations = format!("{}/chat/conversations?user={STUDENT}", chat.http);
+    let mute = format!(r#"{{"peer_id":"{PROF}","muted":true}}"#);
+    let muted = request(Method::PUT, &conversations, mute.into()).await;
+    assert_eq!(muted.status, 200);
+    let pushed = ["entry", "typing", "receipt", "settings", "conversation"];
     add(&mut own, receive(&mut student, &pushed).await);
 
     let documented = frames("## Frames to the client");
@@ -121,6 +125,7 @@ async fn the_examples_of_requests_get_such_responses() {
         "## Presence",
         "## Settings",
         "## Groups",
+        "## Mute and block",
     ] {
         let mut lines = block(section, "console")
             .lines()
@@ -148,6 +153,6 @@ async fn the_examples_of_requests_get_such_responses() {
             requests += 1;
         }
     }
-    assert_eq!(requests, 7);
+    assert_eq!(requests, 8);
     chat.stop().await;
 }

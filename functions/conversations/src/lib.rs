@@ -1,12 +1,14 @@
 //! What a user's chat shows: the list of conversations, who is there, and the user's settings.
 //!
 //! - [`list`]: `GET /chat/conversations`
+//! - [`change`]: `PUT /chat/conversations`
 //! - [`presence`]: `GET /chat/presence`
 //! - [`settings`]: `GET` and `PUT /chat/settings`
 //!
 //! All of them are about the caller, whom `user` names in the query: with authorization that has to be the user of
 //! the token. Errors are `application/problem+json`.
 
+pub mod change;
 pub mod list;
 pub mod members;
 pub mod presence;
@@ -70,6 +72,7 @@ pub struct Deps {
 #[derive(Debug)]
 enum Request {
     List(list::Query),
+    Change(change::Change),
     Members(ConversationId),
     Presence(Vec<UserId>),
     Settings,
@@ -99,6 +102,7 @@ async fn respond(event: &HttpEvent, deadline: Deadline, deps: &Deps) -> Result<H
     let serving = async {
         match request {
             Request::List(query) => list::respond(&user, query, deadline, deps).await,
+            Request::Change(change) => change::respond(&user, change, deadline, deps).await,
             Request::Members(id) => members::respond(&user, &id, deadline, deps).await,
             Request::Presence(of) => presence::respond(&user, &of, deadline, deps).await,
             Request::Settings => settings::respond(&user, deadline, deps).await,
@@ -133,6 +137,7 @@ fn caller(event: &HttpEvent, query: QueryString, auth: Auth) -> Result<UserId, R
 fn request(event: &HttpEvent, query: QueryString) -> Result<Request, Rejection> {
     match event.route_key() {
         "GET /chat/conversations" => Ok(Request::List(list::Query::read(query)?)),
+        "PUT /chat/conversations" => Ok(Request::Change(change::read(&event.body())?)),
         "GET /chat/members" => Ok(Request::Members(members::group(query)?)),
         "GET /chat/presence" => Ok(Request::Presence(presence::users(query)?)),
         "GET /chat/settings" => Ok(Request::Settings),

@@ -81,6 +81,10 @@ struct Item {
     peer_read: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     peer_delivered: Option<i64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    muted: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    blocked: bool,
 }
 
 /// The newest text.
@@ -123,6 +127,8 @@ impl From<ListedConversation> for Item {
             delivered: listed.marks.delivered,
             peer_read: listed.peer_marks.map(|marks| marks.read),
             peer_delivered: listed.peer_marks.map(|marks| marks.delivered),
+            muted: listed.muted,
+            blocked: listed.blocked,
         }
     }
 }

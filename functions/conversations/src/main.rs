@@ -1,4 +1,4 @@
-//! The function behind `GET /chat/conversations`, `GET /chat/presence` and `/chat/settings`.
+//! The function behind `/chat/conversations`, `GET /chat/members`, `GET /chat/presence` and `/chat/settings`.
 
 use chat::Delivery;
 use chat::store::Limited;

@@ -1,5 +1,6 @@
 //! `GET` and `PUT /chat/settings?user=`: what the user shows to others.
 
+use chat::delivery::Recipients;
 use chat::protocol::ServerFrame;
 use chat::settings::SettingsChange;
 use chat::{Deadline, Rejection, Result, UserId};
@@ -54,9 +55,8 @@ pub async fn change(
     let settings = deps.store.change_settings(user, change, deadline).await?;
     let frame = ServerFrame::Settings(settings).to_json().into();
     let users = std::slice::from_ref(user);
-    deps.delivery
-        .hint(users, frame, None, Utc::now(), deadline)
-        .await;
+    let to = Recipients::modern(users);
+    deps.delivery.hint(to, frame, Utc::now(), deadline).await;
     Ok(json(&settings))
 }
 

@@ -8,7 +8,7 @@ pub mod query;
 
 use std::convert::Infallible;
 
-use chat::store::{RateLimit, View};
+use chat::store::{RateLimit, ReaderView, View};
 use chat::{Code, Deadline, Entry, Rejection, Result, Store, UserId};
 use chat_lambda::config::{Auth, DatabaseConfig};
 use chat_lambda::http_event::{HttpEvent, HttpResponse};
@@ -126,22 +126,32 @@ async fn read(
 /// # Errors
 ///
 /// [`Code::Forbidden`]: a group in which the reader never was.
-async fn view(subject: &Subject, reader: &UserId, deadline: Deadline, deps: &Deps) -> Result<View> {
-    let group = match subject {
-        Subject::Users(_) => return Ok(View::Texts),
-        Subject::Direct(..) => return Ok(View::Log),
-        Subject::Group(id, _) => deps.store.group_of(id, reader, deadline),
+async fn view(
+    subject: &Subject,
+    reader: &UserId,
+    deadline: Deadline,
+    deps: &Deps,
+) -> Result<ReaderView> {
+    let view = match subject {
+        Subject::Users(_) => View::Texts,
+        Subject::Direct(..) => View::Log,
+        Subject::Group(id, _) => {
+            let group = deps.store.group_of(id, reader, deadline).await?;
+            let (first, last) = group.readable(reader).ok_or_else(forbidden)?;
+            return Ok(View::Part { first, last }.into());
+        }
     };
-    let (first, last) = group.await?.readable(reader).ok_or_else(forbidden)?;
-    Ok(View::Part { first, last })
+    let id = subject.conversation_id();
+    let hidden = deps.store.hidden_texts(&id, reader, deadline).await?;
+    Ok(view.hiding(hidden))
 }
 
 /// Returns the query of a request and its reader, if the reader may read a conversation of these users. Who is in a
 /// group is not known here. The rejection is the same whether or not the conversation exists, so it does not reveal
 /// whether two others talk.
 ///
-/// Without authorization nobody is verified: the query names the reader of a group, and the first of two users is
-/// taken for the reader.
+/// Without authorization nobody is verified: `user` names the reader of a conversation that is named by its id, and else
+/// the first of two users is taken for the reader.
 ///
 /// # Errors
 ///

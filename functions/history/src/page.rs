@@ -45,6 +45,8 @@ struct Item<'a> {
     edited_seq: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     deleted_seq: Option<i64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    withheld: bool,
 }
 
 impl<'a> From<&'a Entry> for Item<'a> {
@@ -66,6 +68,7 @@ impl<'a> From<&'a Entry> for Item<'a> {
             history: entry.history,
             edited_seq: entry.edited_seq,
             deleted_seq: entry.deleted_seq,
+            withheld: entry.withheld,
         }
     }
 }
@@ -178,6 +181,7 @@ mod tests {
             history: History::default(),
             edited_seq: None,
             deleted_seq: None,
+            withheld: false,
         }
     }
 
@@ -196,13 +200,14 @@ mod tests {
             history: History::All,
             edited_seq: Some(2),
             deleted_seq: Some(3),
+            withheld: true,
             ..entry(4)
         };
         let value = |json: String| serde_json::from_str::<serde_json::Value>(&json).expect("JSON");
         let mut expected = value(serde_json::to_string(&entry).expect("JSON"));
         let fields = expected.as_object_mut().expect("an object");
         fields.remove("conversation_id");
-        assert_eq!(fields.len(), 16, "none is left out");
+        assert_eq!(fields.len(), 17, "none is left out");
         assert_eq!(value(Item::from(&entry).json()), expected);
     }
 

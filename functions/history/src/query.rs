@@ -25,7 +25,7 @@ pub struct Query {
 pub enum Subject {
     /// By its two users, as in the old system: the texts.
     Users([UserId; 2]),
-    /// By the id of that of two users: the whole log.
+    /// By the id of that of two users: the whole log. Without authorization the first one is the reader.
     Direct(ConversationId, [UserId; 2]),
     /// By the id of a group: the part of the log that its reader may see. Without authorization the reader is
     /// named too.
@@ -38,14 +38,15 @@ impl Subject {
             return Ok(Self::Users([query.user("user1")?, query.user("user2")?]));
         };
         let id = ConversationId::from(id);
+        let reader = query
+            .value("user")?
+            .map(|_| query.user("user"))
+            .transpose()?;
         if id.is_group() {
-            let reader = query
-                .value("user")?
-                .map(|_| query.user("user"))
-                .transpose()?;
             return Ok(Self::Group(id, reader));
         }
         match id.users() {
+            Some([a, b]) if reader.as_ref() == Some(&b) => Ok(Self::Direct(id, [b, a])),
             Some(users) => Ok(Self::Direct(id, users)),
             None => Err(invalid(
                 "`conversation_id` is not the id of a conversation.",
@@ -64,14 +65,21 @@ impl Subject {
     /// Returns the parameters that name it.
     pub fn parameters(&self) -> String {
         let id = |id: &ConversationId| format!("conversation_id={}", encode(id.as_str()));
+        let user = |reader: Option<&UserId>| {
+            let parameter = |reader: &UserId| format!("&user={}", encode(reader.as_str()));
+            reader.map(parameter).unwrap_or_default()
+        };
         match self {
             Self::Users([a, b]) => {
                 format!("user1={}&user2={}", encode(a.as_str()), encode(b.as_str()))
             }
-            Self::Direct(conversation, _) | Self::Group(conversation, None) => id(conversation),
-            Self::Group(group, Some(reader)) => {
-                format!("{}&user={}", id(group), encode(reader.as_str()))
+            Self::Direct(conversation, [reader, _]) => {
+                let is_second = conversation
+                    .users()
+                    .is_some_and(|[first, _]| first != *reader);
+                id(conversation) + &user(is_second.then_some(reader))
             }
+            Self::Group(group, reader) => id(group) + &user(reader.as_ref()),
         }
     }
 }

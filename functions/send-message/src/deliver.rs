@@ -43,6 +43,7 @@ pub async fn deliver(
         users: &appended.recipients,
         audience: Audience::of(&entry),
         except: (!is_own).then_some(origin),
+        sender: draft.receiver_id.as_ref().map(|_| &draft.sender_id),
     };
     let deadline = deadline.earlier_by(ACK_RESERVE);
     // A resend is pushed again: the first attempt may have ended between the insert and the push.

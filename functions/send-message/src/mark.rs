@@ -36,7 +36,10 @@ pub async fn mark(
         let marking = deps
             .store
             .mark(&conversation_id, &user_id, frame.marks, now, deadline);
-        Ok(marking.await?.map(|marks| (marks, others)))
+        Ok(marking.await?.map(|moved| {
+            let others = if moved.is_secret { Vec::new() } else { others };
+            (moved.marks, others)
+        }))
     };
     let limiter = &deps.mark_limiter;
     let moved = limiter.limit(&deps.store, user_id.as_str(), 1, deadline, marking);

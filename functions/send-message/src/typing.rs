@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use chat::delivery::Recipients;
 use chat::protocol::{ServerFrame, Target};
 use chat::{ConnectionId, ConversationId, Deadline, Result, UserId, timestamp};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -75,15 +76,18 @@ pub async fn pass_on(
     if others.is_empty() || !deps.typing.is_news(origin, &conversation_id, now) {
         return Ok(());
     }
+    let is_direct = !conversation_id.is_group();
     let frame = ServerFrame::Typing {
         conversation_id,
-        user_id: sender_id,
+        user_id: sender_id.clone(),
     };
     let deadline = deadline.within(TIMEOUT);
     let frame = frame.to_json().into();
-    deps.delivery
-        .hint(&others, frame, None, now, deadline)
-        .await;
+    let to = Recipients {
+        sender: is_direct.then_some(&sender_id),
+        ..Recipients::modern(&others)
+    };
+    deps.delivery.hint(to, frame, now, deadline).await;
     Ok(())
 }
 

@@ -361,6 +361,9 @@ pub struct Entry {
     /// The number of the entry that has deleted it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deleted_seq: Option<i64>,
+    /// Whether the text is withheld from the reader, who had blocked the sender.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub withheld: bool,
 }
 
 impl Entry {

@@ -8,6 +8,8 @@
 //! - [`identity`]: the user of a request, as the authorizer has verified it
 //! - [`marks`]: how far a user has a conversation
 //! - [`settings`]: what a user shows to others
+//! - [`withheld`]: the texts that a user does not see of a conversation
+//! - [`conversation`]: what a user has set for a conversation
 //! - [`entry`]: the entries of a conversation's log
 //! - [`group`]: who is in a group, and who may do what
 //! - [`protocol`]: the JSON frames of both directions
@@ -32,6 +34,10 @@ pub mod identity;
 pub mod marks;
 
 pub mod settings;
+
+pub mod withheld;
+
+pub mod conversation;
 
 pub mod entry;
 
@@ -59,3 +65,4 @@ pub use id::{ClientMessageId, ConnectionId, ConversationId, UserId};
 pub use identity::Identity;
 pub use marks::Marks;
 pub use store::{Connection, Store};
+pub use withheld::{HiddenTexts, Withheld};

@@ -24,6 +24,11 @@ impl Marks {
         }
     }
 
+    /// Returns whether nothing is read or delivered.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Returns the larger of both, each mark by itself.
     pub fn max(self, other: Self) -> Self {
         Self {

@@ -100,8 +100,8 @@ fn assert_metrics_are_declared(document: &Value) {
 fn assert_metrics_of_handshakes_and_a_page(documents: &[Value], conversation_id: &Value) {
     let connects = documents.iter();
     for connect in connects.filter(|document| document["Connects"] == 1) {
-        // The user's limit, the new row, and the user's others.
-        assert_eq!(durations(connect, "DatabaseLatency"), 3);
+        // The user's limit, whom the user blocks, before the new row and after it, and the user's others.
+        assert_eq!(durations(connect, "DatabaseLatency"), 5);
         assert!(connect["connection_id"].is_string(), "{connect}");
     }
     let is_page = |document: &&Value| {
@@ -109,8 +109,8 @@ fn assert_metrics_of_handshakes_and_a_page(documents: &[Value], conversation_id:
     };
     let page = documents.iter().find(is_page);
     let page = page.expect("the history has been read");
-    // The user's limit, a number that the conversation has reached, and the page.
-    assert_eq!(durations(page, "DatabaseLatency"), 3);
+    // The user's limit, what is withheld, a number that the conversation has reached, and the page.
+    assert_eq!(durations(page, "DatabaseLatency"), 4);
     assert_eq!(page["conversation_id"], *conversation_id);
 }
 
@@ -155,8 +155,8 @@ async fn frames_and_connections_beyond_the_limits_are_counted() {
         (&connect["SocketsClosed"], &connect["Connects"]),
         (&json!(1), &json!(1))
     );
-    // The new row, the user's others, and the row of the one that is closed.
-    assert_eq!(durations(&connect, "DatabaseLatency"), 3);
+    // Whom the user blocks, twice, the new row, the user's others, and the row of the one that is closed.
+    assert_eq!(durations(&connect, "DatabaseLatency"), 5);
     // It is looked up, since it is young, and closed.
     assert_eq!(durations(&connect, "PushLatency"), 2);
     chat.stop().await;

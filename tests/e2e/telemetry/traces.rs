@@ -192,7 +192,9 @@ async fn a_request_that_is_not_sampled_sends_no_trace() {
         operations.collect::<Vec<_>>(),
         [
             "debit of tokens",
+            "look-up of users",
             "insert of a connection",
+            "look-up of users",
             "look-up of a user's sockets"
         ]
     );

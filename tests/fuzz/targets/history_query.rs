@@ -88,5 +88,6 @@ fn entry(query: &Query, seq: i64) -> Entry {
         history: History::default(),
         edited_seq: None,
         deleted_seq: None,
+        withheld: false,
     }
 }

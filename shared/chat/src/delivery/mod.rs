@@ -60,12 +60,48 @@ pub struct Recipients<'a> {
     pub audience: Audience,
     /// The connection that gets nothing: the one that the frame came on.
     pub except: Option<&'a ConnectionId>,
+    /// The user whom the others may block: the sender, in a direct conversation.
+    pub sender: Option<&'a UserId>,
 }
 
 impl Recipients<'_> {
     fn include(&self, connection: &Connection) -> bool {
         let is_of_audience = self.audience == Audience::All || connection.modern;
-        is_of_audience && Some(&connection.connection_id) != self.except
+        is_of_audience
+            && Some(&connection.connection_id) != self.except
+            && !self
+                .sender
+                .is_some_and(|sender| connection.blocks.contains(sender))
+    }
+
+    /// Returns whether the user of a connection may have blocked the sender since the connection was read.
+    fn may_block(&self, connection: &Connection) -> bool {
+        self.sender
+            .is_some_and(|sender| connection.user_id != *sender)
+    }
+}
+
+impl<'a> Recipients<'a> {
+    /// Returns the modern clients of users.
+    pub fn modern(users: &'a [UserId]) -> Self {
+        Self {
+            users,
+            audience: Audience::Modern,
+            except: None,
+            sender: None,
+        }
+    }
+
+    fn with_sender(&self) -> Vec<UserId> {
+        let sender = self.sender.filter(|sender| !self.users.contains(sender));
+        self.users.iter().chain(sender).cloned().collect()
+    }
+
+    /// Returns the users whom the sender blocks, if the sender's connections are among these.
+    fn blocks_of_sender(&self, connections: &[Connection]) -> Vec<UserId> {
+        let is_own = |it: &&Connection| Some(&it.user_id) == self.sender;
+        let own = connections.iter().find(is_own);
+        own.map(|own| own.blocks.clone()).unwrap_or_default()
     }
 }
 
@@ -85,7 +121,9 @@ impl Delivery {
     ///
     /// Pushes to the connections that this process remembers at once, and to the others when the store
     /// has named them. With a limit it does so only if it remembers those of all users, and else waits for the
-    /// store, which counts them: so it seldom has pushed to some when the limit turns out to be exceeded.
+    /// store, which counts them: so it seldom has pushed to some when the limit turns out to be exceeded. Those of
+    /// a user who may block the sender wait for the store too: it is read after the insert, so it names every block that
+    /// was in force when the message came.
     ///
     /// No failure is an error: the log is the truth, and a push only saves the client from asking.
     pub async fn deliver(
@@ -102,7 +140,7 @@ impl Delivery {
             known.clear();
         }
         // Their 410 does not tell whether they are closed, so the store has to confirm them.
-        known.retain(|connection| !connection.is_opening(now));
+        known.retain(|connection| !connection.is_opening(now) && !to.may_block(connection));
         let to_known = self
             .push
             .post_all(known.clone(), frame.clone(), now, deadline);
@@ -133,22 +171,25 @@ impl Delivery {
     }
 
     /// Sends a frame that may get lost to the modern connections of `users`, except to `except`, as this process
-    /// has read them a short while ago, or reads them now. Leaves no trace in logs and metrics.
+    /// has read them a short while ago, or reads them now. Nothing is told between two users of whom one blocks the
+    /// other. Leaves no trace in logs and metrics.
     pub async fn hint(
         &self,
-        users: &[UserId],
+        to: Recipients<'_>,
         frame: Bytes,
-        except: Option<&ConnectionId>,
         now: DateTime<Utc>,
         deadline: Deadline,
     ) {
-        let is_addressed = |connection: &Connection| {
-            connection.modern
-                && connection.is_live(now)
-                && Some(&connection.connection_id) != except
-        };
         let sending = async {
-            let mut connections = self.recent_connections(users, except, now, deadline).await;
+            let (users, except) = (to.with_sender(), to.except);
+            let mut connections = self.recent_connections(&users, except, now, deadline).await;
+            let blocks = to.blocks_of_sender(&connections);
+            let is_addressed = |connection: &Connection| {
+                to.users.contains(&connection.user_id)
+                    && to.include(connection)
+                    && connection.is_live(now)
+                    && !blocks.contains(&connection.user_id)
+            };
             connections.retain(is_addressed);
             let posts = self
                 .push
@@ -159,7 +200,7 @@ impl Delivery {
             }
             self.delete_gone(&gone, deadline).await;
             // Their users may have connected again.
-            let others = self.read_connections(users, now, deadline).await;
+            let others = self.read_connections(to.users, now, deadline).await;
             let mut others = others.unwrap_or_default();
             others.retain(|other| is_addressed(other) && !contains(&connections, other));
             self.push.post_all(others, frame, now, deadline).await;
@@ -199,7 +240,8 @@ impl Delivery {
         now: DateTime<Utc>,
         deadline: Deadline,
     ) {
-        let mut users = vec![receipt.user_id.clone()];
+        let (user_id, is_direct) = (receipt.user_id.clone(), !receipt.conversation_id.is_group());
+        let mut users = vec![user_id.clone()];
         users.extend_from_slice(others);
         let settings = self.settings.of(&self.store, &users, now, deadline);
         // If the settings cannot be read, the others find the marks in their lists.
@@ -212,7 +254,13 @@ impl Delivery {
             .map(|(_, user)| user)
             .collect();
         let frame = ServerFrame::Receipt(receipt).to_json().into();
-        self.hint(&users, frame, Some(origin), now, deadline).await;
+        let to = Recipients {
+            users: &users,
+            audience: Audience::Modern,
+            except: Some(origin),
+            sender: is_direct.then_some(&user_id),
+        };
+        self.hint(to, frame, now, deadline).await;
     }
 
     /// Looks up the connections of a user at the gateway and deletes those that are gone. Returns whether there

@@ -117,6 +117,7 @@ impl Delivery {
             users: &users,
             audience: Audience::of(&entry),
             except: slice.except.as_ref(),
+            sender: None,
         };
         let frame = ServerFrame::entry(entry).to_json().into();
         let deliveries = self.deliver(to, frame, None, now, deadline).await;
@@ -161,6 +162,7 @@ mod tests {
             client_message_id: None,
             edited_seq: None,
             deleted_seq: None,
+            withheld: false,
         }
     }
 

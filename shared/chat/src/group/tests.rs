@@ -56,6 +56,7 @@ fn entry(seq: i64, draft: &Draft, content: &Content) -> Entry {
         client_message_id: None,
         edited_seq: None,
         deleted_seq: None,
+        withheld: false,
     }
 }
 

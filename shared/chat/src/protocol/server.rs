@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::conversation::ConversationSettings;
 use crate::settings::Settings;
 use crate::{ClientMessageId, Code, ConversationId, Entry, Error, Marks, UserId};
 
@@ -18,6 +19,7 @@ use crate::{ClientMessageId, Code, ConversationId, Entry, Error, Marks, UserId};
 /// {"type":"typing","conversation_id":"…","user_id":"…"}
 /// {"type":"receipt","conversation_id":"…","user_id":"…","read":11,"delivered":12,"at":"…"}
 /// {"type":"settings","receipts":true,"presence":true}
+/// {"type":"conversation","conversation_id":"…","muted":false,"blocked":true}
 /// {"type":"error","code":"invalid_frame","message":"…","client_message_id":"…","retryable":false}
 /// {"type":"error","code":"rate_limited","message":"…","client_message_id":"…","retryable":true,
 ///  "retry_after_ms":400}
@@ -49,6 +51,8 @@ pub enum ServerFrame {
     Receipt(Receipt),
     /// The user has changed the settings on another device; to modern clients only.
     Settings(Settings),
+    /// The user has muted or blocked on another device, or ended that; to modern clients only.
+    Conversation(ConversationSettings),
     /// The frame was rejected, or the service cannot process it right now.
     Error(ErrorFrame),
 }
@@ -230,6 +234,7 @@ mod tests {
             ),
             edited_seq: Some(i64::MIN),
             deleted_seq: Some(i64::MIN),
+            withheld: true,
         }
     }
 

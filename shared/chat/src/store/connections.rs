@@ -17,7 +17,7 @@ use crate::{ConnectionId, Deadline, Identity, Result, UserId};
 /// {"_id": "PJqB0fHsqRcCHlw=", "user_id": "prof@example.com",
 ///  "endpoint": "https://….execute-api.eu-west-1.amazonaws.com/prod",
 ///  "connected_at": {"$date": "…"}, "expires_at": {"$date": "…"},
-///  "token_expires_at": {"$date": "…"}, "modern": true}
+///  "token_expires_at": {"$date": "…"}, "modern": true, "blocks": ["student@example.com"]}
 /// ```
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Connection {
@@ -38,6 +38,9 @@ pub struct Connection {
     /// get messages only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub modern: bool,
+    /// The users whom its user blocks: whoever sends learns of them by the look-up of the connections.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<UserId>,
 }
 
 impl Connection {
@@ -69,6 +72,7 @@ impl Connection {
             expires_at: date(connected_at + Self::LIFETIME),
             token_expires_at: identity.expires_at.map(date),
             modern: false,
+            blocks: Vec::new(),
         }
     }
 
@@ -116,7 +120,11 @@ impl Connection {
 }
 
 impl Store {
-    /// Inserts an open connection.
+    /// Inserts an open connection, with the blocks of its user.
+    ///
+    /// Whoever changes the blocks writes them down first, and then corrects the connections that there are. So the
+    /// blocks are read once more after the insert: a change that has missed this connection is found now, before it
+    /// opens.
     ///
     /// # Errors
     ///
@@ -124,13 +132,24 @@ impl Store {
     /// handshake.
     pub async fn insert_connection(
         &self,
-        connection: Connection,
+        mut connection: Connection,
         deadline: Deadline,
     ) -> Result<()> {
+        let (id, user_id) = (connection.connection_id.clone(), connection.user_id.clone());
+        let mut blocks = self.blocks_of(&user_id, deadline).await?;
+        connection.blocks = blocks.clone();
         let connections = self.connections.clone();
         let insert = async move { connections.insert_one(connection).await };
         perform("insert of a connection", deadline, insert).await?;
-        Ok(())
+        loop {
+            let newer = self.blocks_of(&user_id, deadline).await?;
+            if newer == blocks {
+                return Ok(());
+            }
+            self.correct_blocks((&id, &user_id), &blocks, &newer, deadline)
+                .await?;
+            blocks = newer;
+        }
     }
 
     /// Deletes a connection that is closed. An unknown id is no error. Its user, if known, lets a

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use mongodb::bson::{Document, doc};
 
-use crate::{ConversationId, timestamp};
+use crate::{ConversationId, HiddenTexts, Withheld, timestamp};
 
 /// Returns the filter of those documents of a `range` of an index that meet `conditions` on other fields.
 ///
@@ -33,4 +33,25 @@ pub(crate) fn visible_text(hidden_before: Option<DateTime<Utc>>) -> Document {
         conditions.insert("timestamp", doc! {"$gte": timestamp::format(time)});
     }
     conditions
+}
+
+/// Returns the condition that an entry is none of the hidden texts.
+pub(super) fn not_hidden(hidden: &HiddenTexts) -> Document {
+    let mut texts = Vec::new();
+    for (first, end) in hidden.withheld.ranges() {
+        for field in ["seq", "edited_seq"] {
+            texts.push(doc! {field: {"$gte": first, "$lt": end}});
+        }
+    }
+    doc! {"$nor": [{"sender_id": hidden.peer_id.as_str(), "$or": texts}]}
+}
+
+/// Returns the condition that a text has not got its wording while its sender was blocked.
+pub(super) fn not_reworded(withheld: &Withheld) -> Document {
+    let reworded = |(first, end)| doc! {"edited_seq": {"$gte": first, "$lt": end}};
+    let ranges: Vec<Document> = withheld.ranges().map(reworded).collect();
+    if ranges.is_empty() {
+        return Document::new();
+    }
+    doc! {"$nor": ranges}
 }

@@ -16,7 +16,6 @@ use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{self, Document, doc};
-use mongodb::options::ReadConcern;
 use serde::Deserialize;
 
 use super::filter::visible_text;
@@ -24,12 +23,6 @@ use super::members::{Member, OF_GROUP};
 use super::stored_entry::StoredEntry;
 use super::{OPERATION_TIMEOUT, Store, perform};
 use crate::{ConversationId, Deadline, Entry, Marks, Result, Role, Title, UserId, timestamp};
-
-/// The count of unread messages at which counting ends.
-const MAX_UNREAD: i64 = 100;
-
-/// The entries that are looked at for it: the user's own are among them.
-const MAX_COUNTED: i64 = 1_000;
 
 /// The groups of a user that are listed at most: those that the user joined last.
 const MAX_GROUPS: i64 = 200;
@@ -100,6 +93,10 @@ pub struct ListedConversation {
     pub marks: Marks,
     /// Those of the other user, if both show them.
     pub peer_marks: Option<Marks>,
+    /// Whether the user wants no notifications of it.
+    pub muted: bool,
+    /// Whether the user blocks the other one.
+    pub blocked: bool,
     /// The other side.
     pub with: ListedWith,
 }
@@ -166,7 +163,7 @@ impl Store {
         mut titles: HashMap<ConversationId, Title>,
         deadline: Deadline,
     ) -> Result<Vec<ListedConversation>> {
-        let with = |row: &Member| match peer(&row.conversation_id, user_id) {
+        let with = |row: &Member| match row.peer_id() {
             Some(peer) => Some(ListedWith::Peer(peer)),
             None => Some(ListedWith::Group {
                 title: titles.remove(&row.conversation_id)?,
@@ -182,11 +179,11 @@ impl Store {
             self.settings_of(&users, deadline),
         )?;
         let (unread, texts) = tokio::try_join!(
-            self.count_unread(rows, &ends, user_id, deadline),
+            self.count_unread(rows, |id| ends.newest_seq(id), user_id, deadline),
             self.find_earlier_texts(rows, &ends, deadline),
         )?;
         for text in texts {
-            ends.add(text.into());
+            ends.add(seen(rows, text.into()));
         }
         let shows_receipts = |user: &UserId| settings.get(user).is_some_and(|it| it.receipts);
         let listed = |(row, with): (&Member, Option<ListedWith>)| {
@@ -196,9 +193,11 @@ impl Store {
             Some(ListedConversation {
                 newest_entry_seq: end.newest.seq,
                 preview: end.text.as_ref().unwrap_or(&end.newest).clone(),
-                unread: unread.get(id).copied().unwrap_or(0).min(MAX_UNREAD),
+                unread: unread.get(id).copied().unwrap_or_default(),
                 marks: row.marks,
                 peer_marks: is_shown.then(|| others.get(id).copied().unwrap_or_default()),
+                muted: row.muted,
+                blocked: row.withheld.is_blocked(),
                 with,
             })
         };
@@ -298,7 +297,7 @@ impl Store {
         let filter = doc! {"$or": rows.iter().map(from_hint).collect::<Vec<_>>()};
         let mut ends = Ends::new(self.hidden_before());
         for entry in self.find_entries(filter, None, deadline).await? {
-            ends.add(entry.into());
+            ends.add(seen(rows, entry.into()));
         }
         Ok(ends)
     }
@@ -315,8 +314,11 @@ impl Store {
             end.is_some_and(|end| end.text.is_none())
         };
         let before_hint = |row: &Member| {
-            let first = (row.last_seq - LOOK_BACK).max(row.membership.joined_seq);
-            let range = doc! {"$gte": first, "$lt": row.last_seq};
+            // What comes since a block is withheld, however much that is.
+            let end = row.withheld.blocked_from().unwrap_or(i64::MAX);
+            let end = end.min(row.last_seq);
+            let first = (end - LOOK_BACK).max(row.membership.joined_seq);
+            let range = doc! {"$gte": first, "$lt": end};
             doc! {"conversation_id": row.conversation_id.as_str(), "seq": range}
         };
         let ranges: Vec<Document> = rows.iter().filter(without_text).map(before_hint).collect();
@@ -326,54 +328,6 @@ impl Store {
         let mut filter = doc! {"$or": ranges};
         filter.extend(visible_text(self.hidden_before()));
         self.find_entries(filter, None, deadline).await
-    }
-
-    /// Counts the texts of others that the user has not read, among the first thousand entries after the user's
-    /// mark of each conversation, and up to its newest one: a client adds those that are pushed later.
-    async fn count_unread(
-        &self,
-        rows: &[Member],
-        ends: &Ends,
-        user_id: &UserId,
-        deadline: Deadline,
-    ) -> Result<HashMap<ConversationId, i64>> {
-        #[derive(Deserialize)]
-        struct Count {
-            _id: ConversationId,
-            unread: i64,
-        }
-        let after_mark = |row: &Member| {
-            let read = row.marks.read.max(row.membership.joined_seq);
-            let newest = ends.ends.get(&row.conversation_id)?.newest.seq;
-            let range = doc! {"$gt": read, "$lte": newest.min(read + MAX_COUNTED)};
-            let id = row.conversation_id.as_str();
-            (newest > read).then(|| doc! {"conversation_id": id, "seq": range})
-        };
-        let unread: Vec<Document> = rows.iter().filter_map(after_mark).collect();
-        if unread.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let mut of_others = doc! {"sender_id": {"$ne": user_id.as_str()}};
-        of_others.extend(visible_text(self.hidden_before()));
-        let pipeline = [
-            doc! {"$match": {"$or": unread}},
-            doc! {"$match": of_others},
-            doc! {"$group": {"_id": "$conversation_id", "unread": {"$sum": 1_i64}}},
-        ];
-        let messages = self.messages.clone();
-        let count = async move {
-            let counts = messages
-                .aggregate(pipeline)
-                .with_type::<Count>()
-                .read_concern(ReadConcern::majority())
-                .max_time(OPERATION_TIMEOUT)
-                .await?;
-            counts
-                .map_ok(|count| (count._id, count.unread))
-                .try_collect()
-                .await
-        };
-        perform("count of unread messages", deadline, count).await
     }
 
     /// Returns the marks of the other member of each direct conversation.
@@ -398,7 +352,7 @@ impl Store {
             .await?;
         let marks = found
             .into_iter()
-            .map(|member| (member.conversation_id, member.marks));
+            .map(|member| (member.conversation_id.clone(), member.told_marks()));
         Ok(marks.collect())
     }
 }
@@ -444,6 +398,11 @@ impl Ends {
         }
     }
 
+    /// Returns the number of the newest entry of a conversation.
+    fn newest_seq(&self, id: &ConversationId) -> Option<i64> {
+        self.ends.get(id).map(|end| end.newest.seq)
+    }
+
     /// Adds an entry, in any order.
     fn add(&mut self, mut entry: Entry) {
         if let Some(time) = self.hidden_before {
@@ -469,10 +428,14 @@ impl Ends {
     }
 }
 
-/// Returns the other user of a direct conversation: the user, if it is with oneself.
-fn peer(conversation_id: &ConversationId, user_id: &UserId) -> Option<UserId> {
-    let [a, b] = conversation_id.users()?;
-    Some(if a == *user_id { b } else { a })
+/// Returns an entry as the user of these documents sees it.
+fn seen(rows: &[Member], entry: Entry) -> Entry {
+    let mut hiding = rows.iter().filter(|row| !row.withheld.is_empty());
+    let row = hiding.find(|row| row.conversation_id == entry.conversation_id);
+    match row.and_then(Member::hidden_texts) {
+        Some(hidden) => hidden.apply(entry),
+        None => entry,
+    }
 }
 
 #[cfg(test)]

@@ -2,11 +2,12 @@
 //!
 //! ```json
 //! {"_id": ObjectId("…"), "conversation_id": "direct:1:a:b", "user_id": "a",
-//!  "wrote": true, "read": 12, "delivered": 14, "last_seq": 14, "last_at": {"$date": "…"}}
+//!  "wrote": true, "read": 12, "delivered": 14, "last_seq": 14, "last_at": {"$date": "…"},
+//!  "muted": true, "withheld": [6, 10, 13], "marks_at_block": {"read": 12, "delivered": 12}}
 //! ```
 //!
 //! A conversation gets its two documents with its first message, from the process that stores it, and those from
-//! before this collection from the migration. Every number only grows, by `$max`, so a write that is late or
+//! before this collection from the migration. Every mark and hint only grows, by `$max`, so a write that is late or
 //! repeated does no harm.
 //!
 //! `last_seq` and `last_at` are hints: the newest message has this number and time, or a larger one. A process
@@ -26,7 +27,10 @@ use serde::{Deserialize, Serialize};
 
 use super::updates::upsert_all;
 use super::{MANY, MEMBERS, OPERATION_TIMEOUT, Store, date, is_duplicate_key, perform};
-use crate::{ConversationId, Deadline, Entry, Marks, Membership, Result, UserId, timestamp};
+use crate::{
+    ConversationId, Deadline, Entry, HiddenTexts, Marks, Membership, Result, UserId, Withheld,
+    timestamp,
+};
 
 /// The time for which the hints of a conversation are left as they are.
 const PAUSE: TimeDelta = TimeDelta::seconds(60);
@@ -51,14 +55,70 @@ pub struct Member {
     /// The membership in a group.
     #[serde(flatten)]
     pub membership: Membership,
+    /// Whether the user wants no notifications of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub muted: bool,
+    /// The numbers in which the other user's texts are withheld.
+    #[serde(default, skip_serializing_if = "Withheld::is_empty")]
+    pub withheld: Withheld,
+    /// The marks at the beginning of the last block.
+    #[serde(default, skip_serializing_if = "Marks::is_none")]
+    pub(super) marks_at_block: Marks,
     /// The newest message has this number, or a larger one.
     pub last_seq: i64,
     pub(super) last_at: bson::DateTime,
 }
 
+impl Member {
+    /// Returns the texts that the user does not see; `None` if there never were any.
+    pub fn hidden_texts(&self) -> Option<HiddenTexts> {
+        let peer_id = self.peer_id().filter(|_| !self.withheld.is_empty())?;
+        Some(HiddenTexts {
+            peer_id,
+            withheld: self.withheld.clone(),
+        })
+    }
+
+    /// Returns the other user of a direct conversation: the user, if it is with oneself.
+    pub(super) fn peer_id(&self) -> Option<UserId> {
+        let [a, b] = self.conversation_id.users()?;
+        Some(if a == self.user_id { b } else { a })
+    }
+
+    /// Returns the marks that the other user is told: during a block those from before it.
+    pub(super) fn told_marks(&self) -> Marks {
+        if self.withheld.is_blocked() {
+            self.marks_at_block
+        } else {
+            self.marks
+        }
+    }
+}
+
+/// How far the marks of a user have moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moved {
+    /// The marks now.
+    pub marks: Marks,
+    /// Whether the user blocks the other one, who is not to hear of it.
+    pub is_secret: bool,
+}
+
+/// What is read of a document when its marks move.
+#[derive(Debug, Default, Deserialize)]
+struct Marked {
+    #[serde(flatten)]
+    marks: Marks,
+    #[serde(default)]
+    withheld: Withheld,
+}
+
 /// The `last_at` of a member of a group, whose hints stand elsewhere: so the lists of direct conversations end
 /// before these documents, and functions from before groups can read them.
 pub(super) const OF_GROUP: bson::DateTime = bson::DateTime::from_millis(0);
+
+/// The `last_at` of a direct conversation that has no message yet: lists end with it.
+pub(super) const NEVER: bson::DateTime = bson::DateTime::from_millis(1);
 
 /// The documents that this process has written lately, by conversation and sender.
 pub(super) struct Written(Mutex<LruCache<(ConversationId, String), DateTime<Utc>>>);
@@ -125,7 +185,8 @@ impl Store {
         Ok(())
     }
 
-    /// Moves the marks of a user forward, but no further than the newest message. Returns them if they moved.
+    /// Moves the marks of a user forward, but no further than the newest message. Returns them if they moved, and whether
+    /// the other user may hear of it.
     ///
     /// Is one operation where this process knows a number as large in the conversation.
     ///
@@ -139,7 +200,7 @@ impl Store {
         marks: Marks,
         now: DateTime<Utc>,
         deadline: Deadline,
-    ) -> Result<Option<Marks>> {
+    ) -> Result<Option<Moved>> {
         if marks.delivered < 1 {
             return Ok(None);
         }
@@ -150,7 +211,7 @@ impl Store {
         if marks.delivered < 1 {
             return Ok(None);
         }
-        let members = self.members.clone_with_type::<Marks>();
+        let members = self.members.clone_with_type::<Marked>();
         let filter =
             doc! {"conversation_id": conversation_id.as_str(), "user_id": user_id.as_str()};
         let is_group = conversation_id.is_group();
@@ -177,11 +238,15 @@ impl Store {
         };
         let before = perform("record of a mark", deadline, mark).await?;
         let before = before.unwrap_or_default();
-        let after = before.max(marks);
-        Ok((after != before).then_some(after))
+        let after = before.marks.max(marks);
+        Ok((after != before.marks).then_some(Moved {
+            marks: after,
+            is_secret: before.withheld.is_blocked(),
+        }))
     }
 
-    /// Returns those of `peers` who have written to `user_id` and to whom the user has written.
+    /// Returns those of `peers` who have written to `user_id` and to whom the user has written, and of whom neither
+    /// blocks the other.
     ///
     /// # Errors
     ///
@@ -203,7 +268,11 @@ impl Store {
             .await?;
         let wrote = |user: &UserId, id: &ConversationId| {
             let mut found = found.iter();
-            found.any(|member| member.user_id == *user && member.conversation_id == *id)
+            found.any(|member| {
+                member.user_id == *user
+                    && member.conversation_id == *id
+                    && !member.withheld.is_blocked()
+            })
         };
         let mutual = peers.iter().zip(&ids);
         let mutual = mutual.filter(|(peer, id)| wrote(user_id, id) && wrote(peer, id));

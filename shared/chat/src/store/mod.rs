@@ -10,7 +10,9 @@
 //! - `reached`: a number that a conversation has reached, so that the newest one is found in a short range
 //! - `connections`: one document per open connection
 //! - `members`: one document per user and conversation, with the user's marks
+//! - `blocks`: what a user has set for a conversation, and whom the user blocks
 //! - `users`: one document per user, with settings and the time at which the user was last seen
+//! - `unread`: the count of unread texts
 //! - `list`: the conversations of a user, newest first
 //! - `rate_limits`: the rate limits of users and groups, each a `token_bucket` in one document
 //! - `config`: the connection string, and the settings of the driver that follow
@@ -21,6 +23,7 @@
 
 mod append;
 mod batch;
+mod blocks;
 mod changes;
 mod config;
 mod connection_string;
@@ -38,6 +41,7 @@ mod reached;
 mod search;
 mod stored_entry;
 mod token_bucket;
+mod unread;
 mod updates;
 mod users;
 
@@ -67,9 +71,9 @@ pub use connections::Connection;
 pub(crate) use inspect::id_at;
 pub use list::{ListCursor, ListPage, ListedConversation, ListedWith};
 pub(crate) use members::Hints;
-pub use members::Member;
 use members::Written;
-pub use page::{Page, Range, View};
+pub use members::{Member, Moved};
+pub use page::{Page, Range, ReaderView, View};
 pub use rate_limits::Limited;
 use rate_limits::TokenBucket;
 use reached::Conversation;

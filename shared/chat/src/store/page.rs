@@ -6,10 +6,10 @@ use mongodb::error::Error as DriverError;
 use mongodb::options::ReadConcern;
 use tokio::task::coop::consume_budget;
 
-use super::filter::{visible_text, within};
+use super::filter::{not_hidden, visible_text, within};
 use super::search::{Found, Query, Span, Step};
 use super::{OPERATION_TIMEOUT, Store, perform};
-use crate::{ConversationId, Deadline, Entry, Result};
+use crate::{ConversationId, Deadline, Entry, HiddenTexts, Result};
 
 /// A range of a conversation, by numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -54,19 +54,51 @@ pub enum View {
     },
 }
 
-impl View {
-    /// Returns the filter of its entries with some numbers.
+/// A view as its reader sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReaderView {
+    view: View,
+    hidden: Option<HiddenTexts>,
+}
+
+impl From<View> for ReaderView {
+    fn from(view: View) -> Self {
+        Self { view, hidden: None }
+    }
+}
+
+impl ReaderView {
+    /// Returns the filter of its entries with some numbers. Hidden texts are left out of texts, and look deleted in
+    /// the log.
     fn filter(
-        self,
+        &self,
         conversation_id: &ConversationId,
         span: Span,
         hidden_before: Option<DateTime<Utc>>,
     ) -> Document {
         let range = span.filter(conversation_id);
-        match self {
-            Self::Log | Self::Part { .. } => range,
-            Self::Texts => within(range, visible_text(hidden_before)),
+        match self.view {
+            View::Log | View::Part { .. } => range,
+            View::Texts => {
+                let mut conditions = visible_text(hidden_before);
+                conditions.extend(self.hidden.iter().flat_map(not_hidden));
+                within(range, conditions)
+            }
         }
+    }
+
+    fn apply(&self, entry: Entry) -> Entry {
+        match &self.hidden {
+            Some(hidden) => hidden.apply(entry),
+            None => entry,
+        }
+    }
+}
+
+impl View {
+    /// Returns the view without some texts.
+    pub fn hiding(self, hidden: Option<HiddenTexts>) -> ReaderView {
+        ReaderView { view: self, hidden }
     }
 
     /// Returns its numbers; `None` if there are none.
@@ -102,13 +134,14 @@ impl Store {
     pub async fn page(
         &self,
         conversation_id: &ConversationId,
-        view: View,
+        view: impl Into<ReaderView>,
         range: Range,
         limit: u32,
         fits: impl FnMut(&Entry) -> bool + Send + 'static,
         deadline: Deadline,
     ) -> Result<Page> {
-        let mut found = Found::new(range, view.span(), limit, fits);
+        let view = &view.into();
+        let mut found = Found::new(range, view.view.span(), limit, fits);
         for step in Step::ALL {
             let reached = if found.asks_for_reached(step) {
                 self.reached(conversation_id, deadline).await?
@@ -136,13 +169,14 @@ impl Store {
     async fn read<Fits: FnMut(&Entry) -> bool + Send + 'static>(
         &self,
         conversation_id: &ConversationId,
-        view: View,
+        view: &ReaderView,
         query: Query,
         mut found: Found<Fits>,
         deadline: Deadline,
     ) -> Result<Found<Fits>> {
         let messages = self.messages.clone();
         let filter = view.filter(conversation_id, query.span, self.hidden_before());
+        let view = view.clone();
         let read = async move {
             let mut cursor = messages
                 .find(filter)
@@ -155,7 +189,7 @@ impl Store {
                 .await?;
             // The first batch has the page, unless that is larger than any response.
             while !found.is_full() && cursor.advance().await? {
-                found.add(Entry::from(cursor.deserialize_current()?));
+                found.add(view.apply(Entry::from(cursor.deserialize_current()?)));
                 // The entries of a batch are there at once, and reading them takes its time.
                 consume_budget().await;
             }
@@ -168,7 +202,7 @@ impl Store {
     async fn has_any(
         &self,
         conversation_id: &ConversationId,
-        view: View,
+        view: &ReaderView,
         span: Span,
         deadline: Deadline,
     ) -> Result<bool> {

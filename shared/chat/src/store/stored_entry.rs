@@ -93,6 +93,7 @@ impl From<StoredEntry> for Entry {
             client_message_id: stored.client_message_id,
             edited_seq: stored.edited_seq,
             deleted_seq: stored.deleted_seq,
+            withheld: false,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! One document per user who has been here: settings, and when the user was last seen.
 //!
 //! ```json
-//! {"_id": "prof@example.com", "last_seen": {"$date": "…"}, "receipts": false, "presence": true}
+//! {"_id": "prof@example.com", "last_seen": {"$date": "…"}, "receipts": false, "presence": true,
+//!  "blocks": ["student@example.com"]}
 //! ```
 //!
 //! A user without a document, or a document without one of the settings, has it on.
@@ -27,6 +28,9 @@ pub(super) struct User {
     pub(super) last_seen: Option<bson::DateTime>,
     #[serde(flatten)]
     pub(super) settings: Settings,
+    /// The users whom the user blocks.
+    #[serde(default)]
+    pub(super) blocks: Vec<UserId>,
 }
 
 /// Whether a user is here, as others see it.

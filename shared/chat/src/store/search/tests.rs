@@ -29,6 +29,7 @@ fn entry(seq: i64) -> Entry {
         history: History::default(),
         edited_seq: None,
         deleted_seq: None,
+        withheld: false,
     }
 }
 
