@@ -9,13 +9,20 @@
 //! ```js
 //! import { a, b } from "./x.js";
 //! export { a, b } from "./x.js";
-//! export function a() {}    // async function, class, const; all of them without export, too, and let
+//! export function a() {}    // async function, async function*, class, const; all of them without export, too, and let
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The prefixes of a declaration.
-const DECLARATIONS: [&str; 5] = ["async function ", "function ", "class ", "const ", "let "];
+const DECLARATIONS: [&str; 6] = [
+    "async function* ",
+    "async function ",
+    "function ",
+    "class ",
+    "const ",
+    "let ",
+];
 
 /// Returns one script equal to the module `entry` with its imports. `read` returns the source of a module
 /// by its name: a path with slashes.
@@ -223,9 +230,9 @@ mod tests {
                 "lib/b.js",
                 "import {\n  x,\n} from \"../x.js\";\nexport const b = 1;\nexport { x } from \"../x.js\";\nlet c;\n",
             ),
-            ("x.js", "export class x {}\n"),
+            ("x.js", "export class x {}\nexport async function* y() {}\n"),
         ]);
-        let expected = "class x {}\nconst b = 1;\nlet c;\nasync function a() {\nconst c = b;\nreturn c;\n}\na(b);\n";
+        let expected = "class x {}\nasync function* y() {}\nconst b = 1;\nlet c;\nasync function a() {\nconst c = b;\nreturn c;\n}\na(b);\n";
         assert_eq!(script.as_deref(), Ok(expected));
     }
 

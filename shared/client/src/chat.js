@@ -1,7 +1,7 @@
 import { Conversations } from "./conversations.js";
 import { environment } from "./env.js";
 import { ChatError, networkError } from "./error.js";
-import { actionOf, createFrames, targetOf } from "./frames.js";
+import { createFrames } from "./frames.js";
 import { Link } from "./link.js";
 import { Loop } from "./loop.js";
 import { createListeners } from "./listeners.js";
@@ -12,10 +12,11 @@ import { createSettings } from "./settings.js";
 import { createSockets } from "./sockets.js";
 import { createStore } from "./store.js";
 import { createTokens } from "./token.js";
+import { createWire } from "./wire.js";
 
 /** @import { ChatOptions, ChatState, ConversationList, ConversationSummary, Driver, Effects, Listeners } from "./types.js" */
 /** @import { Conversation } from "./conversation.js" */
-/** @import { NewGroup, Settings, TabMessage } from "./types.js" */
+/** @import { NewGroup, ReadEffects, Saved, SentEffects, Settings, TabMessage } from "./types.js" */
 
 const CLOSED = new ChatError("closed", "The chat is closed.");
 
@@ -23,16 +24,11 @@ const CLOSED = new ChatError("closed", "The chat is closed.");
 export class Chat {
   /** @type {Listeners<ChatState>} */ #stateListeners;
   /** @type {Promise<void> | undefined} */ #starting;
-  /** Removes the listeners to events of the page. */
-  #stopListening = () => {};
-  /** The place of the last message in the order of sending. */
-  #order = 0;
-  /** Whether the storage was read. Nothing is sent or stored before. */
-  #loaded = false;
-  /** Time of the next comparison with the history. */
-  #compareAt = Infinity;
-  /** Pace of marks, of all conversations. */
-  #pace = { deliveredAt: 0 };
+  /** Removes the listeners to events of the page. */ #stopListening = () => {};
+  /** The place of the last message in the order of sending. */ #order = 0;
+  /** Whether the storage was read. Nothing is sent or stored before. */ #loaded = false;
+  /** Time of the next comparison with the history. */ #compareAt = Infinity;
+  /** Pace of marks, of all conversations. */ #pace = { deliveredAt: 0 };
   /** @type {ChatState} */ #state = { state: "idle" };
 
   /** @param {ChatOptions} options */
@@ -60,6 +56,7 @@ export class Chat {
       received: (id, data) => run((now) => receive(id, data, now)),
       closed: (id, code) => run((now) => this.#link.closed(id, code, now)),
     });
+    this.#effects = { ...this.#ownEffects, ...this.#reads.effects, ...createWire(this.#sockets, this.#link, this.#conversations) };
   }
 
   #env;
@@ -71,6 +68,7 @@ export class Chat {
   #settings;
   #conversations;
   #sockets;
+  /** @type {Effects} */ #effects;
 
   /** The state of the connection. */
   get state() {
@@ -154,6 +152,16 @@ export class Chat {
     yield* this.#reads.all();
   }
 
+  /**
+   * Reads all messages of all conversations, page by page, in an order that stays the same. Waits where the server asks for that.
+   * @param {{cursor?: string}} [options] `cursor`: that of the last message of an earlier run, which is continued
+   * @returns {AsyncGenerator<Saved, void, void>}
+   */
+  async *all({ cursor } = {}) {
+    await this.#start();
+    yield* this.#reads.messages(cursor);
+  }
+
   /** The user's settings; undefined until the server has told them. */
   get settings() {
     return this.#settings.current;
@@ -173,8 +181,7 @@ export class Chat {
    * @returns {Promise<Settings>}
    */
   async setSettings(change) {
-    const error = this.#closeReason();
-    if (error) throw error;
+    this.#checkOpen();
     return this.#settings.change(change);
   }
 
@@ -210,6 +217,7 @@ export class Chat {
     return {
       readPage: (of, range) => this.#reads.pages.readPage(of, range),
       canChange: () => this.#reads.pages.numbered,
+      set: async (of, change) => (this.#checkOpen(), this.#reads.set(of, change)),
       start: () => this.#start(),
       run: this.#loop.run,
       emit: this.#loop.emit,
@@ -326,8 +334,8 @@ export class Chat {
     return this.#conversations.timelines;
   }
 
-  /** The effects of the state machines. @type {Effects} */
-  #effects = {
+  /** The effects of the state machines that are executed here. @type {Omit<Effects, SentEffects | ReadEffects>} */
+  #ownEffects = {
     state: () => {
       const { state, error, retryAt } = this.#link;
       const { clock } = this.#env;
@@ -349,8 +357,6 @@ export class Chat {
         this.#loop.run((now) => this.#rejectedUser(error) || this.#link.closed(id, 1006, now, error));
       }
     },
-    close: (id) => this.#sockets.close(id),
-    ping: (id) => this.#sockets.send(id, { action: "ping" }),
     catchUp: (connected, now) => this.#catchUp(now, connected),
     alive: (id) => this.#timelines.forEach((timeline) => timeline.outbox.alive(id)),
     lost: (id, error) => this.#timelines.forEach(({ outbox, marks }) => (outbox.lost(id, error), marks.lost(id))),
@@ -362,28 +368,20 @@ export class Chat {
     },
     drop: (record) => this.#store.deleteRow(record),
     stored: (timeline, record) => record.done?.resolve(timeline.entry(record)),
-    send: (timeline, record, connection, now) => {
-      this.#link.sent(connection, now);
-      this.#sockets.send(connection, { ...actionOf(record), ...targetOf(timeline), client_message_id: record.clientId, after: timeline.high });
-    },
     doubt: () => this.#conversations.list.doubt(),
-    typing: (timeline) => this.#sockets.send(this.#link.open, { action: "typing", ...targetOf(timeline) }),
-    mark: (timeline, marks, connection, now) => {
-      this.#sockets.send(connection, { action: "mark", ...targetOf(timeline), ...marks });
-      if (marks.read && timeline.doubtful(false)) this.#conversations.list.doubt(now);
-    },
     probe: (now) => this.#link.probe(now),
     diagnose: () => this.#env.token && this.#reads.diagnose(),
-    read: (timeline, request) => this.#reads.history(timeline, request),
-    readMembers: (timeline, high) => this.#reads.members(timeline, high),
-    readList: (request, now) => this.#reads.list(request, now),
-    readPresence: (timelines) => this.#reads.presence(timelines),
   };
 
   /** Returns the error with which the chat was closed or signed out, if it was. */
   #closeReason() {
     const { state, error = CLOSED } = this.#state;
     return state === "signed-out" || state === "closed" ? error : undefined;
+  }
+
+  #checkOpen() {
+    const error = this.#closeReason();
+    if (error) throw error;
   }
 
   /**

@@ -1,5 +1,6 @@
+import { messagesOf } from "./all.js";
 import { textError } from "./entry.js";
-import { ChatError, unsupported } from "./error.js";
+import { blockedError, ChatError, unsupported } from "./error.js";
 import { groupTitle, isGroupId, newId, userId, userIds, wellFormed } from "./id.js";
 import { createListeners } from "./listeners.js";
 import { Timeline } from "./timeline.js";
@@ -71,7 +72,8 @@ export class Conversation {
     start();
     const message = { clientId: newId(), text: sent, saved: false, ...stamp() };
     this.timeline.signs.typedAll();
-    const record = this.timeline.outbox.send(message, this.#env.clock.read(), 0, textError(sent));
+    const error = this.timeline.blocked ? blockedError() : textError(sent);
+    const record = this.timeline.outbox.send(message, this.#env.clock.read(), 0, error);
     run(() => {});
     return this.timeline.entry(record);
   }
@@ -197,16 +199,30 @@ export class Conversation {
    * Reads the whole conversation, oldest first: messages, and what has changed the group.
    * @returns {AsyncGenerator<Message, void, void>}
    */
-  async *all() {
-    let after = Number.MIN_SAFE_INTEGER;
-    for (let more = true; more; ) {
-      const page = await this.#driver.readPage(this, { after, limit: 1_000 });
-      for (const { kind, editedSeq, deletedSeq, target, ...message } of page.entries) {
-        if (!kind || message.event) yield { ...message, edited: editedSeq > 0 && !deletedSeq, deleted: deletedSeq > 0 };
-      }
-      after = page.entries.at(-1)?.seq ?? after;
-      more = page.more && page.entries.length > 0;
-    }
+  all() {
+    return messagesOf(this, this.#driver.readPage);
+  }
+
+  // What the user has set, on all devices. Each of these resolves when it is in force, and rejects if it is not changed.
+
+  /** New messages make no notifications from now on. They are unread as ever. @returns {Promise<void>} */
+  mute() {
+    return this.#driver.set(this, { muted: true });
+  }
+
+  /** @returns {Promise<void>} */
+  unmute() {
+    return this.#driver.set(this, { muted: false });
+  }
+
+  /** Nothing that the peer writes from now on is shown on any device, also after `unblock()`. The peer does not learn of it. @returns {Promise<void>} */
+  block() {
+    return this.#driver.set(this, { blocked: true });
+  }
+
+  /** @returns {Promise<void>} */
+  unblock() {
+    return this.#driver.set(this, { blocked: false });
   }
 
   /**
@@ -216,8 +232,8 @@ export class Conversation {
   summary() {
     const { id, peer, snapshot } = this;
     if (this.#summarized?.of === snapshot) return this.#summarized.summary;
-    const { unread, newest, typing, presence, isGroup, title } = snapshot;
-    const summary = Object.freeze({ id, peer, isGroup, title, unread, newest, last: this.#last(), typing: typing.length > 0, presence });
+    const { unread, newest, typing, presence, isGroup, title, muted, blocked } = snapshot;
+    const summary = Object.freeze({ id, peer, isGroup, title, muted, blocked, unread, newest, last: this.#last(), typing: typing.length > 0, presence });
     this.#summarized = { of: snapshot, summary };
     return summary;
   }

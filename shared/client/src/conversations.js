@@ -150,6 +150,7 @@ export class Conversations {
       const conversation = this.#get(row.id, row.peer);
       conversation.timeline.group?.listed(row.newest, row.title ?? "");
       conversation.timeline.marks.listed(row, requestedAt);
+      conversation.timeline.set(row);
       return conversation;
     });
   }

@@ -36,4 +36,6 @@ export const networkError = (cause) => retryableError("network", "The server can
 
 export const unsupported = () => new ChatError("unsupported", "This server cannot do that.");
 
+export const blockedError = () => new ChatError("blocked", "You have blocked this user.");
+
 export const notMember = () => new ChatError("forbidden", "You are not in this group any more.");

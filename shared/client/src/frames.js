@@ -23,11 +23,11 @@ export function createFrames({ user, log }, conversations, link, tokens, setSett
   };
 
   /**
-   * Returns whether a user is another one of a conversation that is known here.
+   * Returns whether a user is another one of a conversation that is known here, and not blocked.
    * @param {Timeline | undefined} timeline
    * @param {unknown} id
    */
-  const isOther = (timeline, id) => id !== user && typeof id === "string" && (timeline?.group !== undefined || timeline?.peer === id);
+  const isOther = (timeline, id) => id !== user && typeof id === "string" && !timeline?.blocked && (timeline?.group !== undefined || timeline?.peer === id);
 
   /**
    * An entry was pushed. Returns whether it makes sense.
@@ -40,6 +40,8 @@ export function createFrames({ user, log }, conversations, link, tokens, setSett
     const entry = typeof peer === "string" && parseEntry(frame, user, peer);
     if (!entry || (peer ? id !== conversationId(user, peer) : !isGroupId(id))) return false;
     const { timeline } = conversations.conversation(id);
+    // It was on its way when the user blocked its sender. The history has its number.
+    if (timeline.blocked && !entry.own) return true;
     timeline.push(entry, now);
     doubt(timeline);
     return true;
@@ -73,6 +75,8 @@ export function createFrames({ user, log }, conversations, link, tokens, setSett
     },
 
     settings: (frame) => (setSettings(frame), true),
+
+    conversation: (frame) => (conversations.find(frame.conversation_id)?.timeline.set(frame), true),
   };
 
   /**

@@ -23,6 +23,8 @@ export function parseEntry(item, user, peer) {
   // Of a kind that this library does not know, only the number counts.
   if (kind && !change) return { ...entry, kind: "other", text: "", ...unchanged };
   if (typeof text !== "string" || typeof sender !== "string") return;
+  // The user had blocked its sender. What was shown before stays.
+  if (item.withheld === true) return { ...entry, kind: "other", text: "", ...unchanged };
   if (peer && (own ? receiver !== peer : sender !== peer || receiver !== user)) return;
   if (!change) return { ...entry, editedSeq: toCount(item.edited_seq), deletedSeq: toCount(item.deleted_seq) };
   return Number.isSafeInteger(item.target_seq) ? { ...entry, kind, target: item.target_seq, ...changeWording(kind, seq, text) } : undefined;
@@ -84,8 +86,8 @@ export function createHistory(request, { user }) {
   async function requestPage({ id, peer }, range) {
     const pair = { user1: user, user2: peer, ...range };
     if (!numbered && peer) return request("history", pair);
-    // Without authorization, the server does not know who reads a group.
-    return request("history", { conversation_id: id, ...(!peer && { user }), ...range }).catch((error) => {
+    // Without authorization, the server does not know who reads.
+    return request("history", { conversation_id: id, user, ...range }).catch((error) => {
       if (error.code !== "bad_request" || !peer) throw error;
       numbered = false;
       return request("history", pair);

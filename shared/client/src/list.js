@@ -197,8 +197,8 @@ function parseRow(item, user) {
   const { conversation_id: id, peer_id, newest_seq, newest_entry_seq: newest = newest_seq, preview, timestamp } = item ?? {};
   const peer = isGroupId(id) ? "" : peer_id;
   if (typeof peer !== "string" || !Number.isSafeInteger(newest) || (peer ? id !== conversationId(user, peer) : !isGroupId(id))) return [];
-  const { unread, read, delivered, peer_read, peer_delivered, title } = item;
-  const row = { id, peer, title: optionalString(title), newest, unread: toCount(unread), read: toCount(read), delivered: toCount(delivered), peerRead: toCount(peer_read), peerDelivered: toCount(peer_delivered) };
+  const { unread, read, delivered, peer_read, peer_delivered, title, muted, blocked } = item;
+  const row = { id, peer, title: optionalString(title), newest, unread: toCount(unread), read: toCount(read), delivered: toCount(delivered), peerRead: toCount(peer_read), peerDelivered: toCount(peer_delivered), muted: muted === true, blocked: blocked === true };
   const shown = parsePreview(preview, user);
   // Of a group without a text, the preview is what has changed it last.
   const event = !peer && newest_seq === 0;

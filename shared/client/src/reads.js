@@ -1,10 +1,11 @@
+import { allMessages, patiently } from "./all.js";
 import { networkError } from "./error.js";
 import { createHistory, optionalString } from "./history.js";
 import { conversationId } from "./id.js";
 import { createListReader } from "./list.js";
 
 /** @import { ChatError } from "./error.js" */
-/** @import { Conversations, ConversationSummary, Env, ListPage, ListRange, Range, Request, Timeline } from "./types.js" */
+/** @import { Conversations, ConversationSummary, Env, ListPage, ListRange, Place, Range, Request, Timeline } from "./types.js" */
 
 /**
  * Returns the functions that read from the HTTP API. Those that execute an effect pass what they have read to its state machine.
@@ -82,6 +83,20 @@ export function createReads(request, env, conversations, run, rejectedUser) {
     }
   }
 
+  /**
+   * Changes what the user has set for a conversation.
+   * @param {{id: string}} of
+   * @param {{muted?: boolean, blocked?: boolean}} change
+   */
+  async function set({ id }, change) {
+    const { body } = await request("conversations", { user }, { optional: true, change: { conversation_id: id, ...change } });
+    run(() => {
+      conversations.find(id)?.timeline.set(Object(body));
+      // A page that is on its way may not have it.
+      conversations.list.refresh();
+    });
+  }
+
   /** @param {Timeline[]} timelines whose peers are asked for, at most 100 */
   async function presence(timelines) {
     try {
@@ -117,10 +132,25 @@ export function createReads(request, env, conversations, run, rejectedUser) {
     } while (page.next !== undefined);
   }
 
+  /** Returns the conversations of the whole list, each once. @returns {AsyncGenerator<Place, void, void>} */
+  async function* places() {
+    const seen = new Set();
+    let page = /** @type {ListPage | void} */ (undefined);
+    do {
+      const before = page?.next;
+      page = await patiently(() => readList({ before, limit: 100 }), env).catch(ifUnsupported);
+      if (!page) return yield* conversations.summaries();
+      for (const row of page.rows) if (!seen.has(row.id)) yield (seen.add(row.id), row);
+    } while (page.next !== undefined);
+  }
+
+  /** Returns all messages of all conversations. @param {string} [cursor] */
+  const messages = (cursor) => allMessages(places(), readPage, env, cursor);
+
   /** A browser does not tell why a handshake was rejected. A request of the history does. */
   const diagnose = () => readPage({ id: conversationId(user, user), peer: user }, { limit: 1 }).catch((error) => run(() => rejectedUser(error)));
 
-  return { pages, history, members, list, presence, all, diagnose };
+  return { pages, all, messages, set, diagnose, effects: { read: history, readMembers: members, readList: list, readPresence: presence } };
 }
 
 /**

@@ -36,7 +36,8 @@ export function createRequest(tokens, env) {
       const { status } = response;
       if (status === 200) return response;
       const code = optional && status === 404 ? "unsupported" : ERROR_CODES[status];
-      throw new ChatError(code ?? "unavailable", `The ${name} answers ${status}.`, { retryable: !code });
+      const retryAfterMs = response.retryAfter > 0 ? response.retryAfter * 1_000 : undefined;
+      throw new ChatError(code ?? "unavailable", `The ${name} answers ${status}.`, { retryable: !code, retryAfterMs });
     } finally {
       running--;
       waiting.shift()?.();
@@ -73,7 +74,8 @@ export function createRequest(tokens, env) {
         const response = await env.fetch(url, { headers, signal, cache: "no-store", ...put });
         // A body that is not JSON is rejected later, because it has not the expected form.
         const body = await response.json().catch(() => undefined);
-        return { status: response.status, body, link: response.headers.get("link") };
+        const header = (/** @type {string} */ name) => response.headers.get(name);
+        return { status: response.status, body, link: header("link"), retryAfter: Number(header("retry-after")) };
       });
     } catch (error) {
       throw networkError(error);

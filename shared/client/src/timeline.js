@@ -29,6 +29,9 @@ export class Timeline {
   /** Whether `row()` has changed since it was last stored. */
   dirty = false;
   log = new Log();
+  /** What the user has set: whether messages make no notifications, and whether the peer is blocked. */
+  muted = false;
+  blocked = false;
   /** @type {Snapshot | undefined} */ #snapshot;
   #env;
   #actions;
@@ -167,7 +170,18 @@ export class Timeline {
    * @param {number} now
    */
   typed(now) {
-    if (this.isMember && this.signs.typed(now, this.group?.isSmall)) this.#emit("typing", this);
+    if (this.isMember && !this.blocked && this.signs.typed(now, this.group?.isSmall)) this.#emit("typing", this);
+  }
+
+  /**
+   * The server has what the user has set. When a block has ended, what was written meanwhile is read.
+   * @param {{muted?: boolean, blocked?: boolean}} set
+   */
+  set({ muted = false, blocked = false }) {
+    if (this.muted === muted && this.blocked === blocked) return;
+    if (this.blocked && !blocked) this.check();
+    Object.assign(this, { muted, blocked });
+    this.marksChanged();
   }
 
   // Marks.
@@ -243,7 +257,10 @@ export class Timeline {
       if (high !== undefined) this.log.addRange(entries[0]?.seq ?? high + 1, high);
       this.log.extend();
     }
-    if (listed) this.marks.restore(listed);
+    if (listed) {
+      this.marks.restore(listed);
+      this.set(listed);
+    }
     if (this.group && title !== undefined) this.group.title = title;
     if (members) this.group?.take(members, Number(high));
     this.dirty = false;
@@ -321,13 +338,13 @@ export class Timeline {
 
   /** @returns {Snapshot} */
   #build() {
-    const { id, peer, newest, marksKnown, signs, marks, group, pager } = this;
+    const { id, peer, newest, marksKnown, signs, marks, group, pager, muted, blocked } = this;
     const { low, high, shown, texts } = this.log;
     const { read } = marks.own;
     // What was written before the user joined counts as read.
     const joined = group?.joined ?? 0;
     return Object.freeze({
-      id, peer, newest, read, marksKnown,
+      id, peer, newest, read, marksKnown, muted, blocked,
       isGroup: group !== undefined,
       title: group ? group.title : peer,
       members: group?.members,

@@ -53,6 +53,8 @@
  * @property {string} title of the group, or the peer; "" while it is not known
  * @property {readonly Member[]} [members] of the group, the longest first; undefined until they are known
  * @property {"owner" | "member"} [role] of this user in the group
+ * @property {boolean} muted whether new messages make no notifications
+ * @property {boolean} blocked whether the user has blocked the peer, whose messages are not shown
  * @property {boolean} isMember false of a group in which this user is no more, as far as is known: it can be read, but not written
  * @property {readonly Entry[]} entries first those with a number, in its order; then the others, in the order of sending
  * @property {boolean} more whether there may be older messages
@@ -79,6 +81,8 @@
  * @property {string} peer "" of a group
  * @property {boolean} isGroup
  * @property {string} title of the group, or the peer
+ * @property {boolean} muted whether new messages make no notifications
+ * @property {boolean} blocked whether the user has blocked the peer
  * @property {number} unread 0 to 100; 100: or more
  * @property {number} newest the highest number
  * @property {Preview | null} last the newest message that is not deleted, or the newest entry
@@ -186,6 +190,8 @@
  * @property {number} delivered
  * @property {number} peerRead
  * @property {number} peerDelivered
+ * @property {boolean} [muted] undefined in a row that an older program has stored
+ * @property {boolean} [blocked]
  *
  * @typedef {{rows: ListRow[], count: number, next?: string}} ListPage `count`: of the conversations of two users; `next`: where the next page begins
  * @typedef {{before?: string, limit: number}} ListRange
@@ -200,6 +206,9 @@
  * @property {boolean} deleted
  * @property {GroupEvent} [event]
  * @property {string} [timestamp]
+ *
+ * @typedef {{id: string, peer: string, title?: string}} Place A conversation. `peer`: "" of a group, which has a title
+ * @typedef {Message & {conversation: Place, cursor: string}} Saved A message of any conversation. `cursor`: where to go on after it
  *
  * @typedef {ChangeKind | "other"} EntryKind Kind of an entry that is no text.
  *
@@ -280,6 +289,7 @@
  * @typedef {object} Driver The part of `Chat` that its conversations use.
  * @property {ReturnType<typeof import("./history.js").createHistory>["readPage"]} readPage
  * @property {() => boolean} canChange whether the server can change messages
+ * @property {(of: {id: string}, change: {muted?: boolean, blocked?: boolean}) => Promise<void>} set changes what the user has set for a conversation
  * @property {() => unknown} start loads the storage, once
  * @property {(event: (now: number) => unknown) => void} run runs an event and executes its effects
  * @property {() => import("./error.js").ChatError | undefined} closeReason
@@ -303,6 +313,8 @@
  * @property {(timelines: Timeline[]) => void} readPresence asks for the presence of the peers
  *
  * @typedef {LinkEffects & TimelineEffects & ListEffects} AllEffects
+ * @typedef {"close" | "ping" | "send" | "typing" | "mark"} SentEffects Those that send frames.
+ * @typedef {"read" | "readMembers" | "readList" | "readPresence"} ReadEffects Those that request what the state machines need.
  * @typedef {{[Name in keyof AllEffects]: (...values: [...Parameters<AllEffects[Name]>, now: number]) => unknown}} Effects Functions that execute effects. Each gets the time last.
  *
  * @typedef {{type: "hello", tab: string} | {type: "read", id: string, seq: number} | {type: "forget"}} TabMessage
@@ -310,7 +322,7 @@
  * @typedef {{value: string, lifetime: number, expiresAt: number}} Token `expiresAt` on the clock `env.clock`
  * @typedef {ReturnType<typeof import("./token.js").createTokens>} Tokens
  *
- * @typedef {{status: number, body: unknown, link: string | null}} Response
+ * @typedef {{status: number, body: unknown, link: string | null, retryAfter: number}} Response `retryAfter` in seconds; 0: the server does not say
  * @typedef {ReturnType<typeof import("./request.js").createRequest>} Request
  *
  * @typedef {object} RequestOptions

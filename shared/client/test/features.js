@@ -18,6 +18,8 @@ export class Features {
   #settings = new Map();
   /** Marks by conversation id and user. */
   #marks = new Map();
+  /** What users have set for conversations, by conversation id and user. `ranges`: in which the peer's texts are withheld. */
+  #set = new Map();
   /** Requests: `{name, user, query, of, at}`. */
   requests = [];
 
@@ -31,6 +33,30 @@ export class Features {
   settings(user) {
     if (!this.#settings.has(user)) this.#settings.set(user, { receipts: true, presence: true });
     return this.#settings.get(user);
+  }
+
+  /** Returns what a user has set for a conversation. */
+  set(id, user) {
+    const key = `${id} ${user}`;
+    if (!this.#set.has(key)) this.#set.set(key, { muted: false, blocked: false, ranges: [] });
+    return this.#set.get(key);
+  }
+
+  /** Changes what a user has set for a conversation, whose newest number is given. Returns the response. */
+  change(id, user, { muted, blocked }, newest) {
+    const set = this.set(id, user);
+    set.muted = muted ?? set.muted;
+    if (blocked && !set.blocked) set.ranges.push({ first: newest + 1, last: Infinity });
+    if (blocked === false && set.blocked) set.ranges.at(-1).last = newest;
+    set.blocked = blocked ?? set.blocked;
+    return { conversation_id: id, muted: set.muted, blocked: set.blocked };
+  }
+
+  /** Returns the entries of a conversation as a user sees them. */
+  seenBy(id, user, log) {
+    const { ranges } = this.set(id, user);
+    const isWithheld = ({ seq, sender_id }) => sender_id !== user && ranges.some(({ first, last }) => seq >= first && seq <= last);
+    return log.map((entry) => (isWithheld(entry) ? { ...entry, message: "", deleted_seq: entry.kind ? undefined : entry.seq, withheld: true } : entry));
   }
 
   /** Raises marks of a user, up to the newest number. Returns the receipt if they have grown. */
@@ -51,8 +77,10 @@ export class Features {
   }
 
   /** Returns the row of a conversation in the list of a user. */
-  row(id, user, peer, whole) {
+  row(id, user, peer, entries) {
+    const whole = this.seenBy(id, user, entries);
     const log = isGroup(id) ? readableBy(whole, user) : whole;
+    const { muted, blocked } = this.set(id, user);
     const text = textsOf(log).findLast((entry) => !entry.deleted_seq);
     const { seq, sender_id, message, timestamp } = text ?? log.at(-1);
     const theirs = this.marks(id, peer);
@@ -62,7 +90,7 @@ export class Features {
       ...(this.changes && { newest_entry_seq: log.at(-1).seq }),
       preview: { seq, sender_id, message: message.slice(0, 200), timestamp },
       unread: this.unread(id, user, whole), ...this.marks(id, user),
-      ...(receipts && { peer_read: theirs.read, peer_delivered: theirs.delivered }),
+      ...(receipts && { peer_read: theirs.read, peer_delivered: theirs.delivered }), ...(muted && { muted }), ...(blocked && { blocked }),
     };
   }
 
@@ -77,6 +105,11 @@ export class Features {
     this.requests.push({ name, user, query, of, at });
     if (!this.modern || (name === "members" && !this.groups)) return { status: 404, items: { title: "Not Found" } };
     if (name === "members") return respondMembers(logs.find(([id]) => id === query.conversation_id)?.[2] ?? [], user);
+    if (name === "conversations" && init.method === "PUT") {
+      const body = JSON.parse(init.body);
+      const log = logs.find(([id]) => id === body.conversation_id)?.[2] ?? [];
+      return { status: 200, items: this.change(body.conversation_id, user, body, log.at(-1)?.seq ?? 0) };
+    }
     if (name === "conversations") return this.#list(user, query, logs);
     if (name === "presence") return { status: 200, items: of.map((peer) => this.#presence(peer)) };
     if (init.method === "PUT") Object.assign(this.settings(user), JSON.parse(init.body));

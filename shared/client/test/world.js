@@ -39,6 +39,8 @@ export class World {
   features = new Features();
   latency = [5, 5];
   wrongClock = 0;
+  /** The rule of a request that is beyond the user's limit: returns nothing, or `{status, retryAfter}`. */
+  limit = undefined;
 
   constructor(seed = 1) {
     this.random = seeded(seed);
@@ -294,10 +296,10 @@ export class World {
       signal?.addEventListener("abort", () => reject(signal.reason));
       this.later(() => {
         if (this.happens("networkError")) return reject(new TypeError("fetch failed"));
-        const { items, link, status: answer = 200 } = early || process();
+        const { items, link, retryAfter, status: answer = 200 } = this.limit?.() ?? (early || process());
         const status = this.status ?? (this.happens("serverError") ? 503 : answer);
         const body = this.happens("nonsense") ? [{}, 7, null] : items;
-        resolve({ status, headers: new Headers(link ? { link } : {}), json: async () => JSON.parse(JSON.stringify(body)) });
+        resolve({ status, headers: new Headers({ ...(link && { link }), ...(retryAfter && { "retry-after": `${retryAfter}` }) }), json: async () => JSON.parse(JSON.stringify(body)) });
       });
     });
   }
@@ -305,7 +307,8 @@ export class World {
   page({ numbered, peer, user, after, before, limit = 1_000 }) {
     const unknown = numbered && (!this.features.changes || (isGroup(peer) && !(this.features.groups && user === "me")));
     if (unknown) return { status: 400, items: { title: "Bad Request" } };
-    const log = isGroup(peer) ? readableBy(this.log(peer), "me") : numbered ? this.log(peer) : oldForm(this.log(peer));
+    const seen = this.features.seenBy(this.id(peer), "me", this.log(peer));
+    const log = isGroup(peer) ? readableBy(seen, "me") : numbered ? seen : oldForm(seen);
     if (!log) return { status: 403, items: { title: "Forbidden" } };
     const all = log.filter((m) => m.seq > (after ?? -Infinity) && m.seq < (before ?? Infinity));
     const items = after === undefined ? all.slice(-limit) : all.slice(0, limit);
