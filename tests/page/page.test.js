@@ -13,6 +13,7 @@ import "./scrolling.js";
 import "./reading.js";
 import "./list.js";
 import "./marks.js";
+import "./blocks.js";
 import "./writing.js";
 import "./access.js";
 import "./connection.js";

@@ -5,6 +5,7 @@ type Entry = import("./client/types.js").Entry;
 type Snapshot = import("./client/types.js").Snapshot;
 type Summary = import("./client/types.js").ConversationSummary;
 type List = import("./client/types.js").ConversationList;
+type Saved = import("./client/types.js").Saved;
 type Presence = import("./client/types.js").Presence;
 type Settings = import("./client/types.js").Settings;
 type Conversation = ReturnType<Chat["with"]>;

@@ -7,6 +7,7 @@ import { buttonOf, byId, keyOf, session } from "./dom.js";
 import { typingText } from "./events.js";
 import { drawGroup, openGroup } from "./group.js";
 import { showMessages } from "./messages.js";
+import { drawOwn, openOwn } from "./own.js";
 import { highestInView, isAtBottom, keepingPlace, rows, scrollPosition, toBottom, topLine, toPosition, toThird, watchPlace, watchScroll } from "./scroll.js";
 import { presenceText } from "./text.js";
 
@@ -17,6 +18,9 @@ const PAGE_SIZE = 50;
 const READ_AFTER_MS = 1_000;
 /** The divider is scrolled to if at most this many messages have to be loaded for that. */
 const MAX_LOADED = 500;
+
+const LEFT = "You are not in this group any more. You can read what was written until then. Ask an owner to add you again.";
+const BLOCKED = "You have blocked this user. Unblock them to write, in the menu above.";
 
 const section = byId("conversation");
 const trouble = byId("trouble");
@@ -69,6 +73,7 @@ export function openConversation(chat, opened) {
   conversation = opened;
   openActions(opened);
   openGroup(opened);
+  openOwn(opened);
   reader = chat.user;
   hasMarks = () => chat.settings !== undefined;
   positionKey = keyOf("place", chat.user, opened);
@@ -109,6 +114,7 @@ export function closeConversation() {
   conversation = undefined;
   openActions();
   openGroup();
+  openOwn();
   last = wanted = "";
   reading = caughtUp = marked = 0;
   announced = divider = Infinity;
@@ -189,11 +195,12 @@ export function change() {
 
 function draw() {
   checkEdited(now.entries);
-  const { error, entries, more, loading: busy, title, isGroup, isMember } = now;
+  const { error, entries, more, loading: busy, title, isGroup, isMember, blocked } = now;
   showMessages(shownEntries(), reader, isGroup, fromPeerAfter(divider)[0]);
   byId("name").textContent = title || "Group";
   drawGroup(now);
-  if (byId("left").hidden !== isMember) drawLeft(isMember);
+  drawOwn(now, reader, hasMarks());
+  drawReadOnly(isMember ? (blocked ? BLOCKED : "") : LEFT);
   trouble.hidden = !error;
   /** @type {Element} */ (trouble.firstElementChild).textContent =
     error ? `Messages cannot be read now. ${error.message}` : "";
@@ -202,11 +209,13 @@ function draw() {
   topLine.textContent = more && !error ? "Loading…" : busy || error ? "" : entries.length ? "This is the beginning." : "No messages yet. Say hello.";
 }
 
-/** Shows a sentence in place of the input in a group that the user has left. @param {boolean} isMember */
-function drawLeft(isMember) {
-  byId("left").hidden = isMember;
-  byId("left").textContent = isMember ? "" : "You are not in this group any more. You can read what was written until then. Ask an owner to add you again.";
-  allowWriting(isMember);
+/** Shows a sentence in place of the input where the user cannot write. @param {string} reason "": the user can */
+function drawReadOnly(reason) {
+  const sentence = byId("left");
+  if (sentence.textContent === reason && sentence.hidden === !reason) return;
+  sentence.hidden = !reason;
+  sentence.textContent = reason;
+  allowWriting(!reason);
 }
 
 /** Shows whether the peer is online. */

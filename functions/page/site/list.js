@@ -76,16 +76,16 @@ const counted = (unread) => (unread > 99 ? "99+" : String(unread));
 
 /** @param {Summary} summary @returns {ListRow} */
 function rowOf(summary) {
-  const { id, title, last, unread, typing, presence } = summary;
+  const { id, title, last, unread, typing, presence, muted, blocked } = summary;
   const open = id === openId();
   const draft = open ? "" : draftOf(chatOfList?.user ?? "", summary);
-  const look = JSON.stringify([open, title, draft, unread, typing, presence?.online, last?.key, preview(summary), shortTime(last?.timestamp)]);
+  const look = JSON.stringify([open, title, draft, muted, blocked, unread, typing, presence?.online, last?.key, preview(summary), shortTime(last?.timestamp)]);
   return { summary, draft, look };
 }
 
 /** @param {HTMLElement} element @param {ListRow} row */
 function fill(element, { summary, draft }) {
-  const { id, peer, isGroup, last, unread, typing, presence } = summary;
+  const { id, peer, isGroup, last, unread, typing, presence, muted, blocked } = summary;
   const title = summary.title || "Group";
   const link = element.querySelector("a") ?? element.appendChild(el("a", { href: addressOf(summary), tabIndex: -1 }));
   link.ariaCurrent = id === openId() ? "true" : null;
@@ -94,13 +94,16 @@ function fill(element, { summary, draft }) {
   const [kind, line] = typing ? ["typing", "typing…"] : draft ? ["draft", `Draft: ${draft}`] : ["", preview(summary)];
   link.replaceChildren(
     face,
-    el("bdi", { className: "peer" }, title),
+    el("span", { className: "peer" }, el("bdi", {}, title), ...(blocked ? [sign("⊘", "blocked")] : muted ? [sign("🔕", "muted")] : [])),
     el("time", { dateTime: String(last?.timestamp ?? "") }, shortTime(last?.timestamp)),
     el("span", { className: `line ${kind}` }, line.slice(0, 200)),
   );
   if (presence?.online) link.append(el("span", { className: "unseen" }, "online"));
   if (unread) link.append(el("span", { className: "count" }, counted(unread), el("span", { className: "unseen" }, " unread")));
 }
+
+/** Returns a sign behind a name. @param {string} shown @param {string} meaning */
+const sign = (shown, meaning) => el("span", { title: meaning }, el("span", { ariaHidden: "true" }, ` ${shown}`), el("span", { className: "unseen" }, ` ${meaning}`));
 
 /** @param {Summary} summary */
 function preview({ last, isGroup }) {

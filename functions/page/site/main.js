@@ -4,6 +4,7 @@ import { Chat } from "./client/index.js";
 import { closeDraft } from "./composer.js";
 import { change, closeConversation, openConversation, openId } from "./conversation.js";
 import { addressOf, buttonOf, byId, keyOf, local, session } from "./dom.js";
+import { enableDownload } from "./download.js";
 import { enableGroups } from "./group.js";
 import { refreshList, showList } from "./list.js";
 import { sessionOf, showSignIn, storedSession, storeSession, userIdError } from "./session.js";
@@ -105,6 +106,7 @@ function start(who) {
     closeConversation();
   };
   enableGroups(opened);
+  enableDownload(opened);
   opened.connect();
   route();
 }
@@ -222,7 +224,7 @@ byId("sign-out").addEventListener("click", () => chat?.forget());
 buttonOf(broken).addEventListener("click", load);
 addEventListener("hashchange", route);
 addEventListener("click", ({ target }) => {
-  if (!menu.contains(/** @type {Node} */ (target))) menu.open = false;
+  for (const one of [menu, byId("own", HTMLDetailsElement)]) if (!one.contains(/** @type {Node} */ (target))) one.open = false;
 });
 onNewDay(() => (change(), refreshList()));
 

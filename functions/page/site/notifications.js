@@ -16,12 +16,12 @@ const notifications = new Map();
  */
 export function notify(summaries) {
   for (const summary of summaries) {
-    const { id, last, unread } = summary;
+    const { id, last, unread, muted } = summary;
     const before = known?.get(id);
     const shown = notifications.get(id);
     const fresh = before === undefined ? known && timeOf(last) > newestTime : numberOf(last) > before;
     const edited = shown?.last?.key === last?.key && shown?.last?.text !== last?.text;
-    if (!unread || numberOf(last) < numberOf(shown?.last)) closeNotification(id);
+    if (!unread || muted || numberOf(last) < numberOf(shown?.last)) closeNotification(id);
     else if ((fresh || edited) && document.hidden && last && !last.own && !last.deleted && !last.event) showNotification(summary, last);
   }
   known = new Map(summaries.map(({ id, last }) => [id, Math.max(known?.get(id) ?? 0, numberOf(last))]));
