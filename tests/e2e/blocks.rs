@@ -16,13 +16,13 @@ use crate::list::{only_row, rows};
 use crate::marks::{mark, send, start};
 
 /// Changes what `user_id` has set for a conversation.
-async fn put(chat: &Chat, user_id: &str, body: &Value) -> HttpResponse {
+pub async fn put(chat: &Chat, user_id: &str, body: &Value) -> HttpResponse {
     let url = format!("{}/chat/conversations?user={}", chat.http, encode(user_id));
     request(Method::PUT, &url, body.to_string().into()).await
 }
 
 /// Lets `user_id` block `peer_id`, or end that.
-async fn block(chat: &Chat, user_id: &str, peer_id: &str, blocked: bool) {
+pub async fn block(chat: &Chat, user_id: &str, peer_id: &str, blocked: bool) {
     let body = json!({"peer_id": peer_id, "blocked": blocked});
     let response = put(chat, user_id, &body).await;
     assert_eq!(response.status, 200, "{response:?}");

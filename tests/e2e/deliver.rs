@@ -23,19 +23,19 @@ use crate::groups::{acked, create, entry, frame, message};
 const USERS_OF_A_FRAME: usize = 49;
 
 /// More members than a chunk of the queue has, beside the owner.
-const MANY: usize = 204;
+pub const MANY: usize = 204;
 
 /// Settings under which a group may have that many members.
-fn settings() -> tests::chat::Settings {
+pub fn settings() -> tests::chat::Settings {
     Chat::with().parameters(&["GroupSize=1000"])
 }
 
-fn member(number: usize) -> String {
+pub fn member(number: usize) -> String {
     format!("u{number:03}")
 }
 
 /// Creates a group of the client's user and of so many members.
-async fn large_group(owner: &mut Client, members: usize) -> String {
+pub async fn large_group(owner: &mut Client, members: usize) -> String {
     let users: Vec<String> = (0..members).map(member).collect();
     let mut frames = users.chunks(USERS_OF_A_FRAME);
     let first: Vec<&str> = frames
@@ -91,7 +91,7 @@ fn seq(frame: &Value) -> i64 {
 }
 
 /// Waits until the queue is empty, and every push was made.
-async fn wait_delivered(chat: &Chat) {
+pub async fn wait_delivered(chat: &Chat) {
     until(async || waiting(chat, "DeliveryQueue").await == 0).await;
 }
 

@@ -9,6 +9,7 @@
 //! - [`deliver`]: pushes to large groups, by a queue
 //! - [`log`]: numbers without holes, times that never decrease, resends
 //! - [`resends`]: a `client_message_id` belongs to its first text
+//! - [`offline`]: the topic for texts that no connection has got
 //! - [`limits`]: limits of messages and of connections per user
 //! - [`history`]: pages of the history, their links and limits
 //! - [`refusals`]: every error code, on both routes and at the handshake
@@ -56,6 +57,7 @@ mod log;
 mod marks;
 mod migrate;
 mod migration;
+mod offline;
 mod operations;
 mod outage;
 mod page;

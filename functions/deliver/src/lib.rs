@@ -9,9 +9,10 @@
 pub mod event;
 
 use chat::delivery::push::CONCURRENT_CALLS;
-use chat::delivery::slice::Slice;
-use chat::{Deadline, Delivery, Error, Result};
+use chat::delivery::slice::{DeliveredSlice, Slice};
+use chat::{Deadline, Delivery, Error, Result, Store};
 use chat_lambda::config::{DatabaseConfig, PushConfig};
+use chat_lambda::offline::OfflineTopic;
 use chat_lambda::{HandlerError, deadline, env};
 use chrono::Utc;
 use lambda_runtime::LambdaEvent;
@@ -27,6 +28,8 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// The management API.
     pub push: PushConfig,
+    /// `OFFLINE_TOPIC_ARN`, `OFFLINE_TOPIC_TEXTS`: the topic for texts that no connection has got, if there is one.
+    pub offline: Option<OfflineTopic>,
     /// `PUSHES_AT_ONCE`: pushes of a process that are on their way at once; default 32.
     pub pushes_at_once: usize,
 }
@@ -46,6 +49,7 @@ impl Config {
         Ok(Self {
             database: DatabaseConfig::from_env()?,
             push: PushConfig::from_env()?,
+            offline: OfflineTopic::from_env()?,
             pushes_at_once,
         })
     }
@@ -53,8 +57,12 @@ impl Config {
 
 /// The dependencies of the handler.
 pub struct Deps {
+    /// The database.
+    pub store: Store,
     /// The delivery of frames.
     pub delivery: Delivery,
+    /// The topic for texts that no connection has got, if there is one.
+    pub offline: Option<OfflineTopic>,
 }
 
 /// Delivers the slices of an event. Returns those that the queue is to deliver again.
@@ -106,15 +114,26 @@ async fn deliver(record: &Record, deadline: Deadline, deps: &Deps) -> Result<()>
     span.record("seq", slice.seq);
     let now = Utc::now();
     let delivering = deps.delivery.deliver_slice(&slice, now, deadline);
-    match delivering.await? {
-        Some(deliveries) => tracing::info!(
-            duration_ms = (Utc::now() - now).num_milliseconds(),
-            monotonic_counter.PushesDelivered = deliveries.delivered.len(),
-            monotonic_counter.PushesGone = deliveries.gone.len(),
-            monotonic_counter.PushesFailed = deliveries.failed,
-            "slice delivered"
-        ),
-        None => tracing::warn!("there is no such entry"),
+    let Some(delivered) = delivering.await? else {
+        tracing::warn!("there is no such entry");
+        return Ok(());
+    };
+    let DeliveredSlice {
+        entry,
+        users,
+        deliveries,
+    } = delivered;
+    tracing::info!(
+        duration_ms = (Utc::now() - now).num_milliseconds(),
+        monotonic_counter.PushesDelivered = deliveries.delivered.len(),
+        monotonic_counter.PushesGone = deliveries.gone.len(),
+        monotonic_counter.PushesFailed = deliveries.failed,
+        "slice delivered"
+    );
+    if let Some(topic) = &deps.offline {
+        topic
+            .announce(&deps.store, &entry, &users, &deliveries, deadline)
+            .await;
     }
     Ok(())
 }

@@ -17,7 +17,9 @@ async fn main() -> Result<(), Error> {
     let push = tokio::task::spawn_blocking(move || push.prepare());
     let store = config.database.connect_store().await?;
     let deps: &Deps = Box::leak(Box::new(Deps {
-        delivery: Delivery::new(store, push.await?),
+        delivery: Delivery::new(store.clone(), push.await?),
+        store,
+        offline: config.offline,
     }));
     run_concurrent(service_fn(move |event| handle(event, deps))).await
 }

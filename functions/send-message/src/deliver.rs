@@ -47,13 +47,21 @@ pub async fn deliver(
     };
     let deadline = deadline.earlier_by(ACK_RESERVE);
     // A resend is pushed again: the first attempt may have ended between the insert and the push.
-    let (deliveries, (), recorded) = tokio::join!(
+    let (pushed, (), recorded) = tokio::join!(
         push(&entry, to, now, deadline, deps),
         deps.store.record_reached(&entry, deadline),
         deps.store.record_members(&entry, now, deadline),
     );
     // Else the message might be in nobody's list: the sender gets `unavailable`, and the resend records it.
     recorded?;
+    if !appended.duplicate
+        && let (Some(topic), Some(deliveries)) = (&deps.offline, &pushed)
+    {
+        let users = &appended.recipients;
+        let announcing = topic.announce(&deps.store, &entry, users, deliveries, deadline);
+        announcing.await;
+    }
+    let deliveries = pushed.unwrap_or_default();
     tracing::info!(
         kind = ?entry.kind,
         seq = entry.seq,
@@ -77,15 +85,15 @@ pub async fn deliver(
     })
 }
 
-/// Pushes an entry, or queues it if it is for too many connections. Returns the outcome of its pushes: of those that
-/// are queued nothing is known.
+/// Pushes an entry, or queues it if it is for too many connections. Returns the outcome of its pushes; `None` if they
+/// are queued.
 async fn push(
     entry: &Entry,
     to: Recipients<'_>,
     now: DateTime<Utc>,
     deadline: Deadline,
     deps: &Deps,
-) -> Deliveries {
+) -> Option<Deliveries> {
     // A user has few connections, so only a group can be too large.
     let queue = deps
         .queue
@@ -96,13 +104,13 @@ async fn push(
         let frame = ServerFrame::entry(entry.clone()).to_json().into();
         let delivered = deps.delivery.deliver(to, frame, limit, now, deadline);
         if let Some(deliveries) = delivered.await {
-            return deliveries;
+            return Some(deliveries);
         }
     }
     if let Some(queue) = queue {
         enqueue(entry, to, queue, deadline).await;
     }
-    Deliveries::default()
+    None
 }
 
 /// Sends an entry to the queue, in slices of its recipients. A failure is logged: the log is the truth, and clients

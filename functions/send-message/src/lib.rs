@@ -33,6 +33,7 @@ use chat::{
 };
 use chat_lambda::config::{Auth, DatabaseConfig, PushConfig};
 use chat_lambda::event::{WebSocketEvent, WebSocketResponse};
+use chat_lambda::offline::OfflineTopic;
 use chat_lambda::queue::Queue;
 use chat_lambda::rate_limiter::{self, RateLimiter};
 use chat_lambda::{HandlerError, deadline, env};
@@ -58,6 +59,8 @@ pub struct Config {
     pub push: PushConfig,
     /// `DELIVERY_QUEUE_URL`: the queue of pushes to large groups. Not set: they are made within the request.
     pub queue: Option<Queue>,
+    /// `OFFLINE_TOPIC_ARN`, `OFFLINE_TOPIC_TEXTS`: the topic for texts that no connection has got, if there is one.
+    pub offline: Option<OfflineTopic>,
     /// `AUTH`: whether senders have to have a token.
     pub auth: Auth,
     /// `MESSAGE_RATE`, `MESSAGE_BURST`: the rate limit of a user.
@@ -83,6 +86,7 @@ impl Config {
             database: DatabaseConfig::from_env()?,
             push: PushConfig::from_env()?,
             queue: Queue::from_env("DELIVERY_QUEUE_URL")?,
+            offline: OfflineTopic::from_env()?,
             auth: Auth::from_env()?,
             rate: rate_limiter::limit_from_env(("MESSAGE_RATE", 5.0), ("MESSAGE_BURST", 20))?,
             mark_rate: rate_limiter::limit_from_env(("MARK_RATE", 5.0), ("MARK_BURST", 100))?,
@@ -101,6 +105,8 @@ pub struct Deps {
     pub delivery: Delivery,
     /// The queue of pushes to large groups, if there is one.
     pub queue: Option<Queue>,
+    /// The topic for texts that no connection has got, if there is one.
+    pub offline: Option<OfflineTopic>,
     /// Whether senders have to have a token.
     pub auth: Auth,
     /// The rate limit of users.

@@ -21,6 +21,7 @@ async fn main() -> Result<(), Error> {
         delivery: Delivery::new(store.clone(), push.await?),
         store,
         queue: config.queue,
+        offline: config.offline,
         auth: config.auth,
         rate_limiter: RateLimiter::new(Limited::Messages, config.rate),
         mark_limiter: RateLimiter::new(Limited::Marks, config.mark_rate),

@@ -12,6 +12,8 @@
 //! - [`aws`]: credentials, region and HTTP client for the AWS SDK
 //! - [`secrets_manager`]: AWS Secrets Manager, which holds a deployment's connection string
 //! - [`queue`]: a queue of AWS SQS, as its senders see it
+//! - [`topic`]: a topic of AWS SNS, as its publishers see it
+//! - [`offline`]: the topic for texts that no connection of a recipient has got
 //! - [`http_client`]: HTTP client for endpoints outside AWS
 //! - [`telemetry`]: log lines, metrics and traces
 
@@ -38,6 +40,10 @@ pub mod aws;
 pub mod secrets_manager;
 
 pub mod queue;
+
+pub mod topic;
+
+pub mod offline;
 
 pub mod http_client;
 

@@ -4,9 +4,11 @@
 //! - [`push`]: the `@connections` management API
 //! - [`cache`]: connections as last read from the store
 //! - [`slice`](mod@slice): parts of the recipients of an entry of a large group, each a message of a queue
+//! - [`offline`]: announcements of texts that nobody of their recipients has got
 //! - [`settings`]: users' settings as last read from the store
 
 pub mod cache;
+pub mod offline;
 pub mod push;
 pub mod settings;
 pub mod slice;

@@ -91,6 +91,16 @@ impl Slice {
     }
 }
 
+/// The outcome of a slice.
+pub struct DeliveredSlice {
+    /// The entry.
+    pub entry: Entry,
+    /// The users.
+    pub users: Vec<UserId>,
+    /// The outcome at their connections.
+    pub deliveries: Deliveries,
+}
+
 impl Delivery {
     /// Delivers an entry to the users of a slice. Returns `None` if there is no such entry any more.
     ///
@@ -103,7 +113,7 @@ impl Delivery {
         slice: &Slice,
         now: DateTime<Utc>,
         deadline: Deadline,
-    ) -> Result<Option<Deliveries>> {
+    ) -> Result<Option<DeliveredSlice>> {
         let (id, seq) = (&slice.conversation_id, slice.seq);
         let range = [&slice.from_user, &slice.to_user];
         let (entry, users) = tokio::try_join!(
@@ -119,7 +129,7 @@ impl Delivery {
             except: slice.except.as_ref(),
             sender: None,
         };
-        let frame = ServerFrame::entry(entry).to_json().into();
+        let frame = ServerFrame::entry(entry.clone()).to_json().into();
         let deliveries = self.deliver(to, frame, None, now, deadline).await;
         let deliveries = deliveries.unwrap_or_default();
         if deliveries.is_incomplete {
@@ -127,7 +137,11 @@ impl Delivery {
                 "the connections could not be read",
             ));
         }
-        Ok(Some(deliveries))
+        Ok(Some(DeliveredSlice {
+            entry,
+            users,
+            deliveries,
+        }))
     }
 }
 

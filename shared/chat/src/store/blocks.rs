@@ -15,8 +15,8 @@ use super::{OPERATION_TIMEOUT, Store, USERS, is_duplicate_key, perform};
 use crate::conversation::{ConversationChange, ConversationSettings};
 use crate::group::not_yours;
 use crate::{
-    Code, ConnectionId, ConversationId, Deadline, Error, HiddenTexts, Marks, Recipient, Rejection,
-    Result, UserId, Withheld,
+    Code, ConnectionId, ConversationId, Deadline, Entry, Error, HiddenTexts, Marks, Recipient,
+    Rejection, Result, UserId, Withheld,
 };
 
 /// The users whom a user can block: each connection of the user lists them.
@@ -71,6 +71,29 @@ impl Store {
     ) -> Result<Option<HiddenTexts>> {
         let member = self.find_member(conversation_id, user_id, deadline).await?;
         Ok(member.as_ref().and_then(Member::hidden_texts))
+    }
+
+    /// Returns those of `users` who have not muted the conversation of an entry, and from whom it is not withheld.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`].
+    pub async fn without_muting(
+        &self,
+        entry: &Entry,
+        mut users: Vec<UserId>,
+        deadline: Deadline,
+    ) -> Result<Vec<UserId>> {
+        let ids: Vec<&str> = users.iter().map(UserId::as_str).collect();
+        let id = entry.conversation_id.as_str();
+        let filter = doc! {"conversation_id": id, "user_id": {"$in": ids}};
+        let found = self.find_members(filter, "look-up of who has muted", deadline);
+        for member in found.await? {
+            if member.muted || member.withheld.contains(entry.seq) {
+                users.retain(|user| *user != member.user_id);
+            }
+        }
+        Ok(users)
     }
 
     /// Returns the users whom a user blocks.

@@ -24,10 +24,11 @@ use super::xray::{Daemon, Trace};
 const INVOCATION: &str = "Lambda runtime invoke";
 
 /// The spans of calls to the database, the management API and the queue, and the metrics of their durations.
-const CALLS: [(&str, &str); 3] = [
+const CALLS: [(&str, &str); 4] = [
     ("database", "DatabaseLatency"),
     ("push", "PushLatency"),
     ("queue", "QueueLatency"),
+    ("topic", "TopicLatency"),
 ];
 
 /// Collects the report of each invocation, and keeps the fields of all spans.

@@ -8,7 +8,7 @@
 //! - `fields`: the fields of spans and events
 //!
 //! An event counts by a field with the name of a metric, as in `monotonic_counter.Sends = 1`. A span
-//! named `database`, `push` or `queue` is timed. Spans give their fields to all lines within them.
+//! named `database`, `push`, `queue` or `topic` is timed. Spans give their fields to all lines within them.
 //!
 //! The counters, on which alarms key:
 //!
@@ -20,6 +20,7 @@
 //! | `NumberConflicts` | another writer took the number of a message |
 //! | `PushesDelivered`, `PushesGone`, `PushesFailed` | outcomes of pushes |
 //! | `SlicesQueued` | parts of the recipients of an entry that were queued, since they have too many connections |
+//! | `Announced`, `NotAnnounced` | a text that no connection has got is announced at the topic, or could not be |
 //! | `Refusals` | a request is rejected: the client's fault |
 //! | `RateLimited` | such a request was beyond the rate limit |
 //! | `Unauthorized` | a token is missing or not valid |
