@@ -349,7 +349,7 @@ pub struct Entry {
     pub history: History,
     /// The text, in its newest wording; empty if it was deleted.
     pub message: String,
-    /// The time at which it was stored, in the form of [`timestamp::format`](crate::timestamp::format).
+    /// The time at which it was stored, in the form of [`timestamp::format`].
     /// Messages of the old system keep their form.
     pub timestamp: String,
     /// The sender's own id for it.
