@@ -6,6 +6,7 @@ mod races;
 
 use chat::{ConversationId, UserId};
 use hyper::Method;
+use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
 use tests::client::{HttpResponse, encode, get, request};
 use tests::launch::Host;
@@ -126,6 +127,32 @@ async fn a_group_is_muted_by_its_members_and_nobody_is_blocked_in_it() {
             "{user}: {body}"
         );
     }
+    chat.stop().await;
+}
+
+#[tokio::test]
+async fn a_user_blocks_five_hundred_others_and_may_block_one_of_them_again() {
+    let chat = start().await;
+    let others: Vec<String> = (0..500).map(|number| format!("u{number}")).collect();
+    let users = chat.database.collection::<Document>("users");
+    let row = doc! {"_id": "a", "blocks": &others};
+    users.insert_one(row).await.expect("inserted");
+    let refused = put(&chat, "a", &json!({"peer_id": "b", "blocked": true})).await;
+    assert_eq!(refused.status, 400, "{refused:?}");
+    block(&chat, "a", "u7", true).await;
+    block(&chat, "a", "u7", false).await;
+    block(&chat, "a", "b", true).await;
+    let mut device = chat.connect("a").await;
+    for (peer, status) in [("u8", "stored"), ("b", "stored"), ("u7", "delivered")] {
+        let mut sender = chat.connect(peer).await;
+        assert_eq!(
+            sender.send_message("a", "m").await["status"],
+            status,
+            "{peer}"
+        );
+    }
+    assert_eq!(device.next().await["sender_id"], "u7");
+    device.expect_nothing().await;
     chat.stop().await;
 }
 

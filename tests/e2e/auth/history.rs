@@ -78,6 +78,7 @@ async fn a_list_and_settings_are_their_users() {
         (Method::GET, "presence?of=student@example.com&"),
         (Method::GET, "settings?"),
         (Method::PUT, "settings?"),
+        (Method::PUT, "conversations?"),
     ] {
         let as_user = async |token: Option<&str>, user: &str| {
             let url = format!("{}/chat/{path}user={}", chat.http, encode(user));
