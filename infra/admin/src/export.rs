@@ -121,10 +121,15 @@ impl Export<'_> {
             delivered: member.marks.delivered,
         })?;
         let readable = self.readable(member, &row);
+        let hidden = member.hidden_texts();
         let mut entries = Box::pin(self.store.inspect_entries(&part).await?);
         while let Some(entry) = entries.try_next().await? {
             let Some(entry) = entry.document else {
                 bail!("{id} has an entry that cannot be read: see chat-admin verify '{id}'");
+            };
+            let entry = match &hidden {
+                Some(hidden) => hidden.apply(entry),
+                None => entry,
             };
             let is_own = entry.sender_id == self.user.as_str();
             if is_own || (self.others && readable.contains(&entry.seq)) {

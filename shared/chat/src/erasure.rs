@@ -283,12 +283,14 @@ impl Erasure<'_> {
         Ok(true)
     }
 
-    /// Forgets how far the user has a conversation.
+    /// Forgets how far the user has a conversation, and what the user has set for it.
     async fn reset(&self, id: &ConversationId) -> Result<(), DriverError> {
         let members = self.store.database().collection::<Document>(MEMBERS);
         let own = doc! {"conversation_id": id.as_str(), "user_id": self.user_id.as_str()};
-        let marks = doc! {"$unset": {"read": "", "delivered": ""}};
-        members.update_one(own, marks).await?;
+        let own_state = doc! {"$unset": {
+            "read": "", "delivered": "", "muted": "", "withheld": "", "marks_at_block": "",
+        }};
+        members.update_one(own, own_state).await?;
         Ok(())
     }
 }

@@ -1,6 +1,8 @@
 //! `chat-admin export`: all of a user, and nothing of others unless asked.
 
+use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
+use tests::client::request;
 use tests::{Chat, admin};
 
 use super::run;
@@ -72,5 +74,26 @@ async fn it_has_all_of_a_user_and_of_others_what_the_user_may_read_if_asked() {
     assert!(all.iter().all(|(id, _)| *id != "direct:1:a:c"));
     let summary = admin::run(&mut admin::of(&chat), &["export", "nobody"]).await;
     assert_eq!((summary.lines().len(), summary.status), (1, 0));
+    chat.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_blocked_user_wrote_is_withheld_from_the_export_of_who_blocks() {
+    let chat = Chat::start().await;
+    let (mut a, mut b) = (
+        chat.connect_modern("a").await,
+        chat.connect_modern("b").await,
+    );
+    let to_b = json!({"action": "sendMessage", "receiver_id": "b", "message": "before"});
+    acked(&mut a, to_b.clone()).await;
+    let url = format!("{}/chat/conversations?user=b", chat.http);
+    let block = json!({"peer_id": "a", "blocked": true}).to_string();
+    let response = request(Method::PUT, &url, block.into()).await;
+    assert_eq!(response.status, StatusCode::OK, "{response:?}");
+    acked(&mut a, to_b).await;
+    b.next().await;
+    let lines = run(&chat, &["export", "b", "--conversations"], 0).await;
+    let found: Vec<String> = texts(&lines).into_iter().map(|it| it.1).collect();
+    assert_eq!(found, ["before", ""]);
     chat.stop().await;
 }
