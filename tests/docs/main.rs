@@ -5,6 +5,7 @@
 //! - [`generated`]: compares a generated part of a file with its source
 //! - [`conformance`]: the table of the gateway's behaviour, from the doc comments of tests/conformance
 //! - [`parameters`]: the tables of parameters, from infra/template.yaml
+//! - [`properties`]: the table of properties that the gateway serves
 //! - [`tables`]: tables that are written by hand and name things of the code
 //! - [`references`]: links, paths and names of tests
 //! - [`markdown`]: reads links, headings, tables and inline code
@@ -14,6 +15,8 @@ mod generated;
 mod conformance;
 
 mod parameters;
+
+mod properties;
 
 mod tables;
 

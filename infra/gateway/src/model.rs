@@ -59,7 +59,7 @@ pub struct Template {
 impl Template {
     /// Replaces the addresses that the APIs and the queues have on AWS by those on this machine, in
     /// the environment of all functions: `https://{api}.execute-api.{region}.amazonaws.com` becomes
-    /// `http://{address}`. If there are queues, SDKs in the functions get the address of their API.
+    /// `http://{address}`, and the host alone `{address}`. If there are queues, SDKs in the functions get the address of their API.
     ///
     /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>
     pub fn set_addresses(&mut self, websocket: &str, http: &str) {
@@ -77,9 +77,9 @@ impl Template {
                 *value = value.replace(&sqs_url(), &sqs);
                 for (api_id, address) in &addresses {
                     let host = format!("{api_id}.execute-api.{REGION}.amazonaws.com");
-                    for (on_aws, here) in [("https://", "http://"), ("wss://", "ws://")] {
+                    for (on_aws, here) in [("https://", "http://"), ("wss://", "ws://"), ("", "")] {
                         let on_aws = format!("{on_aws}{host}");
-                        *value = value.replace(&on_aws, &format!("{here}{address}"));
+                        *value = replace_host(value, &on_aws, &format!("{here}{address}"));
                     }
                 }
             }
@@ -107,6 +107,19 @@ impl Template {
     }
 }
 
+/// Replaces a host, unless it is the end of a longer one.
+fn replace_host(text: &str, host: &str, by: &str) -> String {
+    let mut replaced = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(host) {
+        let is_part = |last: char| last.is_ascii_alphanumeric() || "-._".contains(last);
+        replaced.push_str(before);
+        replaced.push_str(if before.ends_with(is_part) { host } else { by });
+        rest = after;
+    }
+    replaced + rest
+}
+
 /// A resource that a function creates on a Create event.
 #[derive(Debug, Clone)]
 pub struct CustomResource {
@@ -120,4 +133,28 @@ pub struct CustomResource {
     pub timeout: Duration,
     /// Its properties as the function gets them: every value is a text.
     pub properties: Value,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_replaced_with_or_without_a_scheme_but_not_as_a_part_of_another() {
+        let host = "Ws.execute-api.us-east-1.amazonaws.com";
+        for (text, expected) in [
+            ("Ws.execute-api.us-east-1.amazonaws.com/prod", "here:1/prod"),
+            (
+                "MyWs.execute-api.us-east-1.amazonaws.com",
+                "MyWs.execute-api.us-east-1.amazonaws.com",
+            ),
+            (
+                "a,Ws.execute-api.us-east-1.amazonaws.com,//Ws.execute-api.us-east-1.amazonaws.com",
+                "a,here:1,//here:1",
+            ),
+            ("nothing", "nothing"),
+        ] {
+            assert_eq!(replace_host(text, host, "here:1"), expected, "{text}");
+        }
+    }
 }

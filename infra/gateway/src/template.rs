@@ -3,6 +3,7 @@
 //! - [`yaml`]: the text as a tree whose nodes know their lines
 //! - `intrinsic`: `!Ref`, `!Sub`, `!If` and their kin
 //! - `macros`: loops and inclusions of files, written out
+//! - `nested`: nested stacks whose templates lie on this machine
 //! - `rules`: what the template demands of its parameters
 //! - `resource`: the resources, their conditions and properties evaluated
 //! - `globals`: `Globals`, merged into the resources
@@ -16,6 +17,7 @@
 //! - `queue`: queues, and the functions that consume them
 //! - `schedule`: functions that are invoked at times
 //! - `custom`: custom resources of functions
+//! - [`properties`]: the properties that are served, and the table of them
 //! - `values`: values of properties
 
 mod api;
@@ -25,8 +27,10 @@ mod function;
 mod globals;
 mod intrinsic;
 mod macros;
+mod nested;
 mod openapi;
 mod plain;
+pub mod properties;
 mod queue;
 mod resource;
 mod rules;
@@ -43,9 +47,9 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::model::Template;
+use crate::model::{Function, Template};
 use intrinsic::Scope;
-use resource::Resources;
+use resource::{Resource, Resources};
 use yaml::Node;
 
 /// Resources that change nothing on one machine: permissions, roles, logs, alarms.
@@ -109,25 +113,17 @@ impl Document {
     /// A parameter has no value, the parameters break a rule of the template, or something that is
     /// needed to serve is missing or malformed.
     pub fn evaluate(&self, parameters: &BTreeMap<String, String>) -> Result<Template> {
-        let written = Scope::new(&self.root, parameters)?;
-        let root = macros::expand(&written, &self.folder)?;
-        let scope = Scope::new(&root, parameters)?;
-        rules::check(&root, &scope)?;
-        let evaluated = self.evaluate_in(&scope);
-        let mut unknown = scope.unknown();
-        unknown.splice(0..0, written.unknown());
-        let mut template = if unknown.is_empty() {
-            evaluated?
-        } else {
-            evaluated.with_context(|| unknown.join("; "))?
+        let place = Place {
+            folder: self.folder.clone(),
+            ..Place::default()
         };
-        template.not_served.splice(0..0, unknown);
-        let doubled = self
-            .doubled
-            .iter()
-            .map(|(line, key)| format!("line {line}: {key} is twice in its map: this one counts"));
-        template.not_served.splice(0..0, doubled);
-        Ok(template)
+        let gathered = self.gather(parameters, &place)?;
+        let unknown = gathered.unknown.clone();
+        let template = template(gathered);
+        match unknown.is_empty() {
+            true => template,
+            false => template.with_context(|| unknown.join("; ")),
+        }
     }
 
     /// Evaluates the properties of one resource, whatever its type.
@@ -142,33 +138,126 @@ impl Document {
         scope.value(properties.with_context(|| format!("there is no {id}"))?)
     }
 
-    fn evaluate_in(&self, scope: &Scope) -> Result<Template> {
-        let mut resources = Resources::read(scope.root(), scope)?;
-        resources.not_served.extend(globals::refused(scope.root()));
-        sam::expand(&mut resources, scope, &self.folder).context("the SAM part of the template")?;
-        let functions = function::read(&mut resources, &self.folder);
-        let custom_resources = custom::read(&mut resources, &functions);
-        let (queues, event_sources) = queue::read(&mut resources, &functions)?;
-        let schedules = schedule::read(&mut resources, &functions);
-        let apis = api::read(&mut resources, &functions)?;
-        let has_api = apis.websocket.is_some() || apis.http.is_some();
-        if !has_api && queues.is_empty() && schedules.is_empty() {
-            bail!(
-                "the template has no WebSocket API, no HTTP API with a stage, no queue and no schedule: \
-                 nothing to serve"
-            );
-        }
-        Ok(Template {
-            functions,
-            websocket: apis.websocket.map(Arc::new),
-            http: apis.http,
-            queues,
-            event_sources,
-            schedules,
-            custom_resources,
-            not_served: not_served(resources),
-        })
+    /// Gathers the resources and the functions of the template and of its nested stacks.
+    fn gather(&self, parameters: &BTreeMap<String, String>, place: &Place) -> Result<Gathered> {
+        let written = Scope::new(&self.root, parameters)?;
+        let root = macros::expand(&written, &self.folder)?;
+        let scope = Scope::new(&root, parameters)?.in_stack(&place.prefix);
+        rules::check(&root, &scope)?;
+        let gathered = self.gather_in(&scope, place);
+        let doubled = self
+            .doubled
+            .iter()
+            .map(|(line, key)| format!("line {line}: {key} is twice in its map: this one counts"));
+        let unknown = written.unknown().into_iter().chain(scope.unknown());
+        let unknown: Vec<String> = doubled
+            .chain(unknown)
+            .map(|text| format!("{}{text}", place.file))
+            .collect();
+        let mut gathered = match unknown.is_empty() {
+            true => gathered?,
+            false => gathered.with_context(|| unknown.join("; "))?,
+        };
+        gathered.unknown.splice(0..0, unknown);
+        Ok(gathered)
     }
+
+    fn gather_in(&self, scope: &Scope, place: &Place) -> Result<Gathered> {
+        let stacks = nested::read(scope, place)?;
+        let mut resources = Resources::read(scope, place)?;
+        let is_followed = |resource: &Resource| {
+            let own = resource.id.strip_prefix(&place.prefix);
+            own.is_some_and(|id| stacks.contains_key(id))
+        };
+        resources.list.retain(|resource| !is_followed(resource));
+        resources.not_served.extend(globals::refused(scope.root()));
+        let unserved = properties::not_served(scope.root(), |id| {
+            let id = scope.own_id(id);
+            resources.list.iter().any(|resource| resource.id == id)
+        });
+        resources.not_served.extend(unserved);
+        for (_, text) in &mut resources.not_served {
+            text.insert_str(0, &place.file);
+        }
+        sam::expand(&mut resources, scope, &self.folder).context("the SAM part of the template")?;
+        let mut gathered = Gathered {
+            functions: function::read(&mut resources, &self.folder),
+            resources,
+            unknown: Vec::new(),
+            outputs: outputs(scope)?,
+        };
+        for stack in stacks.into_values() {
+            gathered.functions.extend(stack.functions);
+            gathered.unknown.extend(stack.unknown);
+            gathered.resources.list.extend(stack.resources.list);
+            let notes = stack.resources.not_served;
+            gathered.resources.not_served.extend(notes);
+        }
+        Ok(gathered)
+    }
+}
+
+/// Where a template stands among the stacks.
+#[derive(Default)]
+struct Place {
+    /// The folder of its file.
+    folder: PathBuf,
+    /// The name of its file, with a colon, for notes; empty for the outermost.
+    file: String,
+    /// What the ids of its resources begin with.
+    prefix: String,
+    /// The number of stacks around it.
+    depth: usize,
+}
+
+/// The resources and the functions of a template and of its nested stacks.
+struct Gathered {
+    resources: Resources,
+    functions: BTreeMap<String, Function>,
+    /// The notes of what is not known here.
+    unknown: Vec<String>,
+    /// The values of its outputs.
+    outputs: BTreeMap<String, Value>,
+}
+
+fn outputs(scope: &Scope) -> Result<BTreeMap<String, Value>> {
+    let outputs = scope.root().get("Outputs").map_or(&[][..], Node::entries);
+    let values = outputs.iter().filter_map(|(name, output)| {
+        let value = output.get("Value")?;
+        Some(scope.value(value).map(|value| (name.clone(), value)))
+    });
+    values.collect()
+}
+
+/// Reads what is served of the resources of all stacks.
+fn template(gathered: Gathered) -> Result<Template> {
+    let Gathered {
+        mut resources,
+        functions,
+        unknown,
+        ..
+    } = gathered;
+    let custom_resources = custom::read(&mut resources, &functions);
+    let (queues, event_sources) = queue::read(&mut resources, &functions)?;
+    let schedules = schedule::read(&mut resources, &functions);
+    let apis = api::read(&mut resources, &functions)?;
+    let has_api = apis.websocket.is_some() || apis.http.is_some();
+    if !has_api && queues.is_empty() && schedules.is_empty() {
+        bail!(
+            "the template has no WebSocket API, no HTTP API with a stage, no queue and no schedule: \
+             nothing to serve"
+        );
+    }
+    Ok(Template {
+        functions,
+        websocket: apis.websocket.map(Arc::new),
+        http: apis.http,
+        queues,
+        event_sources,
+        schedules,
+        custom_resources,
+        not_served: unknown.into_iter().chain(not_served(resources)).collect(),
+    })
 }
 
 /// Returns the parts that are not served, and the resources that nothing has taken, in the order of
@@ -185,141 +274,4 @@ fn not_served(resources: Resources) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::Authorizer;
-
-    #[test]
-    fn a_parameter_without_a_good_value_is_named() {
-        let without_default = "Parameters: {Name: {Type: String}}\n".to_owned();
-        let error = read(&(without_default + &with_routes("{}"))).expect_err("no Name");
-        assert!(format!("{error:#}").contains("parameter Name"), "{error:#}");
-    }
-
-    fn read(text: &str) -> Result<Template> {
-        Document::parse(text, Path::new(""))?.evaluate(&BTreeMap::new())
-    }
-
-    /// Returns a template with a WebSocket API of these routes.
-    fn with_routes(routes: &str) -> String {
-        format!(
-            "Resources:\n  Api:\n    Type: AWS::Serverless::WebSocketApi\n    Properties:\n      \
-             RouteSelectionExpression: $request.body.action\n      Routes: {routes}\n"
-        )
-    }
-
-    #[test]
-    fn a_broken_template_is_an_error_with_its_line() {
-        let conditions = "Conditions: {A: !Condition B, B: !Condition A}\n";
-        let mappings = "Mappings: {M: {a: {b: !FindInMap [M, a, b]}}}\nOutputs: x\n";
-        for (text, expected) in [
-            (with_routes("{ping: a-function}"), "line 2: Api"),
-            (with_routes("[]"), "line 2: Api"),
-            (with_routes("{ping: {FunctionArn: [1]}}"), "line 2: Api"),
-            (
-                with_routes("{}").replace("request.body", "context"),
-                "line 2: Api",
-            ),
-            (with_routes("{}").replace("Api:", "A-p-i:"), "line 2: A-p-i"),
-            (
-                format!("{conditions}{}", with_routes("{}"))
-                    .replace("Type:", "Condition: A\n    Type:"),
-                "line 3: Api",
-            ),
-            (
-                format!("{mappings}{}", with_routes("!FindInMap [M, a, b]")),
-                "line 4: Api",
-            ),
-            ("Resources: {Api: 7}".to_owned(), "nothing to serve"),
-            ("Resources: 7".to_owned(), "nothing to serve"),
-            ("- a".to_owned(), "no Resources"),
-            (String::new(), "empty"),
-        ] {
-            let error = read(&text).expect_err(&text);
-            let message = format!("{error:#}");
-            assert!(message.contains(expected), "{text}: {message}");
-        }
-    }
-
-    #[test]
-    fn a_function_that_cannot_run_is_named_and_the_rest_is_served() {
-        let function = |id: &str, properties: &str| {
-            format!("  {id}:\n    Type: AWS::Serverless::Function\n    Properties: {properties}\n")
-        };
-        let text = with_routes("{ping: {FunctionArn: !GetAtt Endless.Arn}}")
-            + &function("Endless", "{CodeUri: x, Timeout: 9223372036854775807}")
-            + &function("Script", "{CodeUri: x, Runtime: nodejs22.x, Handler: i.h}")
-            + &function("Image", "{PackageType: Image, ImageUri: x}")
-            + &function("Elsewhere", "{CodeUri: {Bucket: b, Key: k}}")
-            + &function("Inline", "{InlineCode: x}")
-            + &function("Old", "{CodeUri: x, Runtime: java21, Handler: a::b}")
-            + &function(
-                "Queued",
-                "{CodeUri: x, Events: {Q: {Type: SQS, Properties: y}}}",
-            );
-        let template = read(&text).expect("the API is served");
-        let ids: Vec<_> = template.functions.keys().collect();
-        assert_eq!(ids, ["Queued", "Script"]);
-        for (line, expected) in [
-            (2, "leads to no function that runs here"),
-            (7, "Timeout is from 1 to 900"),
-            (13, "an image"),
-            (16, "in S3"),
-            (19, "InlineCode, which only Node and Python run"),
-            (22, "its runtime java21"),
-            (25, "its event Q (SQS)"),
-        ] {
-            let is_it =
-                |text: &String| text.contains(&format!("line {line}: ")) && text.contains(expected);
-            assert!(
-                template.not_served.iter().any(is_it),
-                "{:?}",
-                template.not_served
-            );
-        }
-    }
-
-    #[test]
-    fn a_function_without_code_has_the_folder_of_the_template() {
-        let text = "Resources: {Fn: {Type: AWS::Serverless::Function, Metadata: {BuildProperties: \
-                    {Binary: fn}}, Properties: {Events: {E: {Type: HttpApi}}}}}";
-        let folder = std::env::temp_dir().canonicalize().expect("a folder");
-        let template = Document::parse(text, &folder).expect("YAML");
-        let template = template.evaluate(&BTreeMap::new()).expect("valid");
-        let function = &template.functions["Fn"];
-        assert_eq!(function.folder(), Some(folder.as_path()));
-        assert_eq!(function.binary(), Some("fn"));
-        assert_eq!(function.handler, "bootstrap");
-    }
-
-    #[test]
-    fn an_authorizer_applies_even_if_its_route_has_no_function() {
-        let resource = |id: &str, kind: &str, properties: &str| {
-            format!("  {id}:\n    Type: AWS::{kind}\n    Properties: {{{properties}}}\n")
-        };
-        let part = |id: &str, kind: &str, properties: &str| {
-            let kind = format!("ApiGatewayV2::{kind}");
-            resource(id, &kind, &format!("ApiId: !Ref Api, {properties}"))
-        };
-        let api = "ProtocolType: WEBSOCKET, RouteSelectionExpression: $request.body.action";
-        let authorizer = "AuthorizerType: REQUEST, AuthorizerUri: !GetAtt Guard.Arn";
-        let route = "RouteKey: $connect, AuthorizationType: CUSTOM, AuthorizerId: !Ref Authorizer, \
-                     Target: integrations/Mock";
-        let text = [
-            "Resources:\n".to_owned(),
-            resource("Api", "ApiGatewayV2::Api", api),
-            resource("Guard", "Serverless::Function", "CodeUri: x"),
-            part("Stage", "Stage", "StageName: prod"),
-            part("Authorizer", "Authorizer", authorizer),
-            part("Connect", "Route", route),
-            part("Mock", "Integration", "IntegrationType: MOCK"),
-        ];
-        let websocket = read(&text.concat()).expect("valid").websocket;
-        let websocket = websocket.expect("a WebSocket API");
-        assert!(websocket.routes.is_empty());
-        let Some(Authorizer::Lambda(authorizer)) = &websocket.authorizer else {
-            panic!("{:?}", websocket.authorizer);
-        };
-        assert_eq!(authorizer.function, "Guard");
-    }
-}
+mod tests;

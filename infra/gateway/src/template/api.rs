@@ -129,9 +129,6 @@ impl<'a> Parts<'a> {
     fn http(&mut self) -> Result<Option<HttpApi>> {
         let body = &self.api.properties["Body"];
         self.parts.extend(openapi::parts(self.api, body));
-        if !self.api.properties["BodyS3Location"].is_null() {
-            self.resources.skip(self.api, "its BodyS3Location");
-        }
         let Some(stage) = self.stage()? else {
             return Ok(None);
         };

@@ -33,6 +33,10 @@ const MAX_FOLLOWED: usize = 100_000;
 pub struct Scope<'a> {
     root: &'a Node,
     parameters: BTreeMap<String, Value>,
+    /// What the ids of resources begin with: the ids of the stacks around the template.
+    prefix: String,
+    /// The outputs of nested stacks, by `Stack.Outputs.Name`.
+    outputs: RefCell<BTreeMap<String, Value>>,
     /// Functions that are not known here, with their lines.
     unknown: RefCell<BTreeSet<(usize, String)>>,
     /// The current depth of references between conditions, mappings and aliases.
@@ -51,10 +55,28 @@ impl<'a> Scope<'a> {
         Ok(Self {
             root,
             parameters: parameter::values(root, given)?,
+            prefix: String::new(),
+            outputs: RefCell::default(),
             unknown: RefCell::default(),
             depth: Cell::new(0),
             followed: Cell::new(0),
         })
+    }
+
+    /// Returns the scope with ids that begin with `prefix`.
+    pub fn in_stack(self, prefix: &str) -> Self {
+        let prefix = prefix.to_owned();
+        Self { prefix, ..self }
+    }
+
+    /// Returns the id of a resource among those of all stacks.
+    pub fn own_id(&self, id: &str) -> String {
+        format!("{}{id}", self.prefix)
+    }
+
+    /// Sets the value of an output of a nested stack: `Stack.Outputs.Name`.
+    pub fn set_output(&self, name: String, value: Value) {
+        self.outputs.borrow_mut().insert(name, value);
     }
 
     /// Returns the template.
@@ -343,7 +365,14 @@ mod tests {
              Conditions:\n  IsProd: !Equals [!Ref Stage, prod]\n\
              Resources: {{F: {{Type: AWS::Serverless::Function}}, Q: {{Type: AWS::SQS::Queue}}, \
              N: {{Type: AWS::SQS::Queue, Properties: {{QueueName: !Sub 'sent-${{Stage}}'}}}}, \
-             P: {{Type: AWS::Serverless::Function, Properties: {{AutoPublishAlias: !Ref Stage}}}}}}\n\
+             P: {{Type: AWS::Serverless::Function, Properties: {{AutoPublishAlias: !Ref Stage}}}}, \
+             Named: {{Type: AWS::Lambda::Function, Properties: {{FunctionName: !Sub 'x-${{Stage}}'}}}}, \
+             V: {{Type: AWS::Lambda::Version, Properties: {{FunctionName: !Ref Named}}}}, \
+             L: {{Type: AWS::Lambda::Alias, Properties: {{FunctionName: !GetAtt Named.Arn, Name: live}}}}, \
+             Live: {{Type: AWS::ApiGatewayV2::Stage, Properties: {{StageName: !Ref Stage}}}}, \
+             I: {{Type: AWS::ApiGatewayV2::Integration}}, T: {{Type: AWS::DynamoDB::Table, Properties: {{TableName: t-1}}}}, \
+             Web: {{Type: AWS::Serverless::HttpApi, Properties: {{StageName: v1}}}}, \
+             Ws: {{Type: AWS::Serverless::WebSocketApi}}}}\n\
              Value: {expression}\n"
         );
         let root = Node::parse(&text)?;
@@ -386,6 +415,37 @@ mod tests {
                 "arn:aws:lambda:us-east-1:123456789012:function:P:prod",
             ),
             ("!Ref F.Version", "F.Version"),
+            ("!Ref Named", "x-prod"),
+            (
+                "!GetAtt Named.Arn",
+                "arn:aws:lambda:us-east-1:123456789012:function:x-prod",
+            ),
+            (
+                "!Ref V",
+                "arn:aws:lambda:us-east-1:123456789012:function:x-prod:1",
+            ),
+            (
+                "!Ref L",
+                "arn:aws:lambda:us-east-1:123456789012:function:x-prod:live",
+            ),
+            ("!GetAtt V.Version", "1"),
+            ("!Ref Live", "prod"),
+            ("!Sub '${Web.ApiId}/${I.IntegrationId}'", "Web/I"),
+            ("!Ref T", "t-1"),
+            ("!Ref Web.Stage", "v1"),
+            ("!Ref Webv1Stage", "v1"),
+            ("!Ref WsDefaultStage", "default"),
+            (
+                "!GetAtt Ws.ApiEndpoint",
+                "wss://Ws.execute-api.us-east-1.amazonaws.com",
+            ),
+            ("!Join ['-', [a, !Ref AWS::NoValue, b]]", "a-b"),
+            (
+                "!FindInMap [None, a, b, {DefaultValue: !Ref Stage}]",
+                "prod",
+            ),
+            ("!Base64 abc", "YWJj"),
+            ("{Fn::ToJsonString: {a: [!Ref Stage]}}", r#"{"a":["prod"]}"#),
             (
                 "!Sub '${F.Arn}'",
                 "arn:aws:lambda:us-east-1:123456789012:function:F",

@@ -93,6 +93,7 @@ fn part(api: &Resource, id: String, kind: &str, mut properties: Value) -> Resour
     Resource {
         id,
         kind: format!("AWS::ApiGatewayV2::{kind}"),
+        file: api.file.clone(),
         line: api.line,
         depends_on: Vec::new(),
         properties,

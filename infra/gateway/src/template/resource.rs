@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use super::Place;
 use super::globals;
-use super::intrinsic::{Scope, is_unknown_error};
+use super::intrinsic::Scope;
 use super::values::{as_texts, text};
 use super::yaml::Node;
 use crate::model::function_name;
@@ -41,6 +42,8 @@ pub struct Resource {
     pub id: String,
     /// Its type.
     pub kind: String,
+    /// The name of its file, with a colon; empty for that of the outermost template.
+    pub file: String,
     /// The line on which it begins.
     pub line: usize,
     /// Logical ids of those that have to be there first, as far as it names them.
@@ -54,7 +57,14 @@ pub struct Resource {
 impl Resource {
     /// Returns its place: `line 12: Queue (AWS::SQS::Queue)`
     pub fn place(&self) -> String {
-        format!("line {}: {} ({})", self.line, self.id, self.kind)
+        let Self {
+            file,
+            line,
+            id,
+            kind,
+            ..
+        } = self;
+        format!("{file}line {line}: {id} ({kind})")
     }
 
     /// Returns a property that is a text.
@@ -64,13 +74,14 @@ impl Resource {
 }
 
 impl Resources {
-    /// Reads the resources of a template.
+    /// Reads the resources of the template of `scope`, which stands at `template`.
     ///
     /// # Errors
     ///
     /// There are none, or one that is looked into is malformed.
-    pub fn read(root: &Node, scope: &Scope) -> Result<Self> {
-        let resources = root.get("Resources").context("it has no Resources")?;
+    pub fn read(scope: &Scope, template: &Place) -> Result<Self> {
+        let resources = scope.root().get("Resources");
+        let resources = resources.context("it has no Resources")?;
         let mut list = Vec::new();
         for (id, node) in resources.entries() {
             let place = || format!("line {}: {id}", node.line);
@@ -81,7 +92,8 @@ impl Resources {
                 place()
             );
             if let Some(resource) = read_one(id, node, scope).with_context(place)? {
-                list.push(resource);
+                let file = template.file.clone();
+                list.push(Resource { file, ..resource });
             }
         }
         Ok(Self {
@@ -161,13 +173,8 @@ fn read_one(id: &str, node: &Node, scope: &Scope) -> Result<Option<Resource>> {
         None => Ok(Value::Null),
     };
     let part = |name: &str| evaluated(node.get(name));
-    if let Value::String(condition) = part("Condition")? {
-        match scope.condition(&condition) {
-            Ok(false) => return Ok(None),
-            // A guard must not be lost because its condition is not known here.
-            Err(error) if !is_unknown_error(&error) => return Err(error),
-            _ => {}
-        }
+    if !scope.holds(node.get("Condition"))? {
+        return Ok(None);
     }
     let kind = text(&part("Type")?)?;
     let looked_into = is_listed(&kind) || is_custom(&kind) && is_made_here(node, scope)?;
@@ -180,16 +187,20 @@ fn read_one(id: &str, node: &Node, scope: &Scope) -> Result<Option<Resource>> {
     } else {
         (Value::Null, Value::Null)
     };
-    let depends_on = match part("DependsOn")? {
+    let depends_on: Vec<String> = match part("DependsOn")? {
         Value::Array(ids) => ids.iter().map(text).collect::<Result<_>>()?,
         Value::Null => Vec::new(),
         id => vec![text(&id)?],
     };
     Ok(Some(Resource {
-        id: id.to_owned(),
+        id: scope.own_id(id),
         kind,
+        file: String::new(),
         line: node.line,
-        depends_on,
+        depends_on: depends_on
+            .iter()
+            .map(|id: &String| scope.own_id(id))
+            .collect(),
         properties,
         metadata,
     }))

@@ -68,11 +68,12 @@ fn definition(api: &Resource, folder: &Path) -> Result<Option<Value>> {
     if uri.is_null() {
         return Ok(Some(body.clone()));
     }
-    let Some(path) = uri.as_str().filter(|uri| !uri.starts_with("s3://")) else {
+    let path = uri.as_str().map(|uri| folder.join(uri));
+    let Some(path) = path.filter(|path| path.is_file()) else {
         return Ok(None);
     };
-    let text = std::fs::read_to_string(folder.join(path)).context("DefinitionUri")?;
-    let definition = Node::parse(&text).with_context(|| path.to_owned())?;
+    let text = std::fs::read_to_string(&path).context("DefinitionUri")?;
+    let definition = Node::parse(&text).with_context(|| path.display().to_string())?;
     Ok(Some(as_texts(definition.to_json())))
 }
 
@@ -119,6 +120,7 @@ fn part(of: &Resource, id: &str, kind: &str, properties: Value) -> Resource {
     Resource {
         id: id.to_owned(),
         kind: kind.to_owned(),
+        file: of.file.clone(),
         line: of.line,
         depends_on: Vec::new(),
         properties,

@@ -34,6 +34,7 @@ impl Parts<'_> {
             self.parts.push(Resource {
                 id: id(kind),
                 kind: format!("AWS::ApiGatewayV2::{kind}"),
+                file: api.file.clone(),
                 line: overrides.first().map_or(api.line, |first| first.line),
                 depends_on: Vec::new(),
                 properties,

@@ -34,7 +34,6 @@ struct Integration {
 impl Parts<'_> {
     /// Returns a route of a WebSocket API; `None` for a `$connect` that needs no integration.
     pub(super) fn websocket_route(&mut self, route: &Resource, key: &str) -> Result<Option<Route>> {
-        self.skip_settings(route);
         if key == "$connect" && self.accepts_all(route) {
             return Ok(None);
         }
@@ -57,7 +56,6 @@ impl Parts<'_> {
 
     /// Returns a route of an HTTP API.
     pub(super) fn http_route(&mut self, route: &Resource) -> Result<HttpRoute> {
-        self.skip_settings(route);
         let integration = self.integration(route, HTTP_TIMEOUT)?;
         let key = key(route)?;
         let (method, path) = match key.split_once(' ') {
@@ -127,21 +125,6 @@ impl Parts<'_> {
                 _ => Payload::V2,
             },
         }))
-    }
-
-    /// Notes the settings of a route that have no effect here.
-    fn skip_settings(&mut self, route: &Resource) {
-        for name in [
-            "ApiKeyRequired",
-            "ModelSelectionExpression",
-            "RequestModels",
-            "RequestParameters",
-        ] {
-            let setting = &route.properties[name];
-            if !setting.is_null() && setting != "false" {
-                self.resources.skip(route, &format!("its {name}"));
-            }
-        }
     }
 
     fn is_two_way(&mut self, route: &Resource) -> bool {

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 
-use super::{Node, Scope, list};
+use super::{Node, Scope, is_unknown_error, list};
 
 impl Scope<'_> {
     /// Whether the condition `name` holds.
@@ -17,6 +17,23 @@ impl Scope<'_> {
             .and_then(|conditions| conditions.get(name))
             .with_context(|| format!("there is no condition {name}"))?;
         self.deeper(|| self.truth(condition))
+    }
+
+    /// Whether the `Condition` of a resource holds. One that is not known here does: a guard must not be lost by
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// It is malformed.
+    pub fn holds(&self, condition: Option<&Node>) -> Result<bool> {
+        let Some(condition) = condition else {
+            return Ok(true);
+        };
+        let name = self.argument(condition)?;
+        match self.condition(&name) {
+            Err(error) if is_unknown_error(&error) => Ok(true),
+            holds => holds,
+        }
     }
 
     /// Whether the condition in a node holds.

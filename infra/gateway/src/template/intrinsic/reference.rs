@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::{Content, Node, Scope, known, plain};
 use crate::model::{ACCOUNT_ID, REGION, STACK_ID, function_arn, queue_arn, queue_url, sqs_url};
+use crate::template::values::text;
 
 /// Types of resources that `Ref` names by a property, if the template sets it.
 const NAMED_BY: [(&str, &str); 10] = [
@@ -67,7 +68,7 @@ impl Scope<'_> {
         let name = NAMED_BY.iter().find(|(named, _)| *named == kind);
         let name = name.map(|(_, property)| self.property(id, property));
         let name = name.transpose()?.flatten().filter(|name| !name.is_empty());
-        Ok(name.unwrap_or_else(|| id.to_owned()))
+        Ok(name.unwrap_or_else(|| self.own_id(id)))
     }
 
     /// Returns the ARN of the function that a property names, by its name or its ARN.
@@ -95,6 +96,9 @@ impl Scope<'_> {
         if let Some(arn) = self.published(name)? {
             return Ok(arn);
         }
+        if let Some(output) = self.outputs.borrow().get(name) {
+            return text(known(output)?);
+        }
         let Some((id, attribute)) = name.split_once('.') else {
             return Ok(name.to_owned());
         };
@@ -114,12 +118,13 @@ impl Scope<'_> {
                 } else {
                     "https"
                 };
+                let id = self.own_id(id);
                 format!("{scheme}://{id}.execute-api.{REGION}.amazonaws.com")
             }
             ("AWS::Serverless::HttpApi" | "AWS::Serverless::WebSocketApi", "Stage") => {
                 self.sam_stage_name(id)?
             }
-            (kind, id_of_kind) if is_of_api(kind) && id_of_kind.ends_with("Id") => id.to_owned(),
+            (kind, id_of_kind) if is_of_api(kind) && id_of_kind.ends_with("Id") => self.own_id(id),
             _ => name.to_owned(),
         })
     }
@@ -177,7 +182,7 @@ impl Scope<'_> {
     fn queue_name(&self, id: &str) -> Result<String> {
         let own = self.property(id, "QueueName")?;
         let own = own.filter(|name| !name.is_empty());
-        Ok(own.unwrap_or_else(|| id.to_owned()))
+        Ok(own.unwrap_or_else(|| self.own_id(id)))
     }
 
     /// Returns a property of a resource as text.
