@@ -1,10 +1,12 @@
 //! Functions in Node and Python.
 //!
+//! - [`chat`]: a chat of the usual shape, end to end
 //! - [`node`]: handlers, results and errors of Node
 //! - [`python`]: those of Python
 //! - [`code`]: where their code comes from: folders, the template, `sam build`
 //! - [`reload`]: restarts after a change of the sources
 
+mod chat;
 mod code;
 mod node;
 mod python;

@@ -7,6 +7,7 @@
 //! - [`clients`]: boto3 and the AWS CLI
 //! - [`hardening`]: bad input of all kinds
 //! - [`languages`]: functions in Node and Python
+//! - [`tls`]: TLS on the ports of plain HTTP
 //! - [`project`]: folders with a template and the code of its functions
 //! - [`differential`]: SAM templates, as they are and as the SAM translator expands them
 //! - [`guards`]: authorizers that let nobody in, and `AWS_IAM`
@@ -25,3 +26,4 @@ mod languages;
 mod probe;
 mod project;
 mod templates;
+mod tls;

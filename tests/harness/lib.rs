@@ -16,6 +16,7 @@
 //! - [`relay`]: a TCP relay in front of the database, which counts commands
 //! - [`raw`]: a TCP connection for bytes of any kind
 //! - [`process`]: processes that end with this one; memory, CPU time, open files and children of a process
+//! - [`tls`]: clients that trust the certificates of the local gateway
 //! - [`tools`]: third-party programs, installed once
 //! - [`node`]: packages for Node, installed once, and bundles of them
 //! - [`baseline`]: the server that the chat replaces, and samples of a chat in other languages
@@ -42,6 +43,7 @@ pub mod raw;
 pub mod relay;
 pub mod sam;
 pub mod server;
+pub mod tls;
 pub mod tools;
 
 use std::panic::Location;

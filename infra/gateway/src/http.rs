@@ -5,6 +5,7 @@
 //! - [`client`]: sends requests
 //! - [`headers`]: headers and query strings as pairs of text
 //! - [`recorder`]: heads of requests as the client has written them
+//! - [`tls`]: connections that may be TLS
 //! - [`sigv4`]: signatures of requests
 
 pub mod body;
@@ -13,3 +14,4 @@ pub mod headers;
 pub mod recorder;
 pub mod server;
 pub mod sigv4;
+pub mod tls;

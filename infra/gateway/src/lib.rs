@@ -10,6 +10,7 @@
 //!   template as data; they use no other module
 //! - [`http`]: HTTP as such, and signatures of requests
 //! - [`process`]: programs that run beside the gateway
+//! - [`tls`]: certificates for this machine, which functions trust
 //! - [`template`]: reads a template
 //! - [`lambda`]: the functions
 //! - [`sqs`]: queues, and the functions that consume them
@@ -28,6 +29,7 @@ pub mod http;
 pub mod model;
 pub mod process;
 pub mod template;
+pub mod tls;
 
 pub mod lambda;
 

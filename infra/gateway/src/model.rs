@@ -32,6 +32,9 @@ pub use function::{Code, Function, Runtime};
 pub use queue::{EventSource, Queue, Redrive};
 pub use schedule::{Schedule, Times};
 
+/// The variable that tells an SDK the address of Lambda.
+const LAMBDA_ENDPOINT: &str = "AWS_ENDPOINT_URL_LAMBDA";
+
 /// The variable that tells an SDK the address of SQS.
 const SQS_ENDPOINT: &str = "AWS_ENDPOINT_URL_SQS";
 
@@ -59,20 +62,20 @@ pub struct Template {
 impl Template {
     /// Replaces the addresses that the APIs and the queues have on AWS by those on this machine, in
     /// the environment of all functions: `https://{api}.execute-api.{region}.amazonaws.com` becomes
-    /// `http://{address}`, and the host alone `{address}`. If there are queues, SDKs in the functions get the address of their API.
+    /// `http://{address}`, and the host alone `{address}`. SDKs in the functions get the address of the
+    /// Invoke API, and, if there are queues, of their API.
     ///
     /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>
     pub fn set_addresses(&mut self, websocket: &str, http: &str) {
         let sqs = format!("http://{websocket}");
-        let has_queues = !self.queues.is_empty();
+        self.set_default(LAMBDA_ENDPOINT, &sqs);
+        if !self.queues.is_empty() {
+            self.set_default(SQS_ENDPOINT, &sqs);
+        }
         let websocket = self.websocket.as_ref().map(|api| (&api.api_id, websocket));
         let http = self.http.as_ref().map(|api| (&api.api_id, http));
         let addresses: Vec<_> = [websocket, http].into_iter().flatten().collect();
         for function in self.functions.values_mut() {
-            if has_queues {
-                let endpoint = function.environment.entry(SQS_ENDPOINT.to_owned());
-                endpoint.or_insert_with(|| sqs.clone());
-            }
             for value in function.environment.values_mut() {
                 *value = value.replace(&sqs_url(), &sqs);
                 for (api_id, address) in &addresses {
@@ -93,6 +96,14 @@ impl Template {
             let function = &self.function(name)?.logical_id;
             self.schedules.iter().find(|it| it.function == *function)
         })
+    }
+
+    /// Sets a variable in the environment of all functions for which the template does not set it.
+    pub fn set_default(&mut self, name: &str, value: &str) {
+        for function in self.functions.values_mut() {
+            let variable = function.environment.entry(name.to_owned());
+            variable.or_insert_with(|| value.to_owned());
+        }
     }
 
     /// Returns the function that `name` names: by logical id, `FunctionName`, name of the binary,

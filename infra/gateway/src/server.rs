@@ -19,6 +19,7 @@ use hyper::header::ORIGIN;
 use hyper::{Request, Response, StatusCode};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use crate::apigw::http_api;
 use crate::apigw::state::Gateway;
@@ -26,24 +27,29 @@ use crate::apigw::websocket::{handshake, management};
 use crate::http::server::{ClientAddr, ListenerOptions, aws_error, json_response, serve_with};
 
 /// Serves the port of the WebSocket API in the background until [`Gateway::shutdown`].
-pub fn serve_websocket(gateway: &Arc<Gateway>, listener: TcpListener) {
+pub fn serve_websocket(
+    gateway: &Arc<Gateway>,
+    listener: TcpListener,
+    acceptor: Option<TlsAcceptor>,
+) {
     let (gateway, shutdown) = (Arc::clone(gateway), gateway.closed.clone());
     let handler = move |request, client| route(Arc::clone(&gateway), request, client);
     let options = ListenerOptions {
         keep_raw_head: true,
         ..ListenerOptions::PUBLIC
     };
-    tokio::spawn(serve_with(listener, shutdown, options, handler));
+    tokio::spawn(serve_with(listener, shutdown, options, acceptor, handler));
 }
 
 /// Serves the port of the HTTP API in the background until [`Gateway::shutdown`].
-pub fn serve_http(gateway: &Arc<Gateway>, listener: TcpListener) {
+pub fn serve_http(gateway: &Arc<Gateway>, listener: TcpListener, acceptor: Option<TlsAcceptor>) {
     let (gateway, shutdown) = (Arc::clone(gateway), gateway.closed.clone());
     let handler = move |request, client| route_http(Arc::clone(&gateway), request, client);
     tokio::spawn(serve_with(
         listener,
         shutdown,
         ListenerOptions::PUBLIC,
+        acceptor,
         handler,
     ));
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use crate::apigw::state::{Gateway, PathRewrite, Settings};
 use crate::cli::Flags;
@@ -18,6 +19,7 @@ use crate::model::{Schedule, Template};
 use crate::process::{build, script};
 use crate::server;
 use crate::template::Document;
+use crate::tls::Tls;
 
 /// Options of a gateway.
 pub struct Options {
@@ -38,6 +40,8 @@ pub struct Startup {
     template_path: PathBuf,
     template: Template,
     listeners: Listeners,
+    /// `None` if there is no certificate.
+    tls: Option<TlsAcceptor>,
     path_rewrite: Option<PathRewrite>,
     page_refusal: Option<&'static str>,
     /// The schedules that fire at the start.
@@ -68,6 +72,7 @@ impl Startup {
         // A port that is in use is reported now, and not after minutes of building.
         let listeners = Listeners::open(&flags, &template).await?;
         template.set_addresses(&listeners.websocket_address()?, &listeners.http_address()?);
+        let tls = open_tls(&mut template).await;
         let mut functions = template.functions.values();
         if flags.watch && functions.any(|function| function.binary().is_some()) {
             watch::check_installed().await?;
@@ -77,6 +82,7 @@ impl Startup {
             template_path,
             template,
             listeners,
+            tls,
             path_rewrite,
             page_refusal,
             fire_now,
@@ -146,7 +152,7 @@ impl Startup {
             gateway: Gateway::new(template, functions, faults, settings),
         };
         running.gateway.set_faults(flags.fault).context("--fault")?;
-        listeners.serve(&running.gateway);
+        listeners.serve(&running.gateway, self.tls);
         running.gateway.consume_queues();
         running.gateway.run_schedules(self.fire_now);
         Ok(running)
@@ -262,10 +268,26 @@ impl Listeners {
         }
     }
 
-    fn serve(self, gateway: &Arc<Gateway>) {
-        server::serve_websocket(gateway, self.websocket);
+    fn serve(self, gateway: &Arc<Gateway>, tls: Option<TlsAcceptor>) {
+        server::serve_websocket(gateway, self.websocket, tls.clone());
         if let Some(http) = self.http {
-            server::serve_http(gateway, http);
+            server::serve_http(gateway, http, tls);
+        }
+    }
+}
+
+/// Opens the certificate authority, and tells functions to trust it. Without one, all is served but TLS.
+async fn open_tls(template: &mut Template) -> Option<TlsAcceptor> {
+    match Tls::open().await {
+        Ok(tls) => {
+            for (name, file) in tls.bundle.variables() {
+                template.set_default(name, &file.display().to_string());
+            }
+            Some(tls.acceptor)
+        }
+        Err(why) => {
+            tracing::warn!("no TLS, so functions cannot post to https://{{domainName}}: {why:#}");
+            None
         }
     }
 }

@@ -27,7 +27,14 @@ async fn half_open_connections_use_little_memory_and_are_closed_in_time() {
     let target = Target::start_with(&["--in-flight", "32"]).await;
     let files_before = process::open_files(target.gateway.id());
     let mut good = target.connect().await;
-    let parts = ["", "GET /pro", "GET /prod HTTP/1.1\r\nHost: x\r\nX: "];
+    // The last two are the begin of TLS.
+    let parts: [&[u8]; 5] = [
+        b"",
+        b"GET /pro",
+        b"GET /prod HTTP/1.1\r\nHost: x\r\nX: ",
+        b"\x16",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    ];
     let mut half_open = Vec::new();
     for (number, part) in parts.iter().cycle().take(count).enumerate() {
         let url = [target.ws(), target.http()][number % 2];

@@ -167,6 +167,16 @@ async fn the_environment_has_the_variables_of_lambda_and_of_the_template() {
     assert_eq!(description["folder"], json!(folder));
     // The runtime sets this variable for each event.
     assert!(take("_X_AMZN_TRACE_ID").starts_with("Root=1-"));
+    // The address of the Invoke API, and files of certificates.
+    assert_eq!(take("AWS_ENDPOINT_URL_LAMBDA"), gateway.functions);
+    for name in [
+        "AWS_CA_BUNDLE",
+        "NODE_EXTRA_CA_CERTS",
+        "REQUESTS_CA_BUNDLE",
+        "SSL_CERT_FILE",
+    ] {
+        assert!(Path::new(&take(name)).is_file(), "{name}");
+    }
     let expected = [
         ("AWS_ACCESS_KEY_ID", "AKIALOCAL"),
         ("AWS_DEFAULT_REGION", "us-east-1"),

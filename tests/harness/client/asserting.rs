@@ -1,7 +1,10 @@
 //! A WebSocket client for tests: whatever should not happen is a panic.
 
+use std::sync::Arc;
+
 use hyper::StatusCode;
 use hyper::header::HeaderMap;
+use rustls::ClientConfig;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -20,6 +23,23 @@ impl Client {
     /// The status of a handshake that is refused.
     pub async fn connect(url: &str) -> Result<Self, StatusCode> {
         Self::connect_with(url, &[]).await.map(|(client, _)| client)
+    }
+
+    /// Connects by `wss` to a server whose certificate these authorities have signed.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    pub async fn connect_trusting(
+        url: &str,
+        authorities: Arc<ClientConfig>,
+    ) -> Result<Self, StatusCode> {
+        let opened = Connect::to(url).trusting(authorities).open().await;
+        match opened {
+            Ok(connection) => Ok(Self(connection)),
+            Err(Error::Rejected(status)) => Err(status),
+            Err(error) => panic!("no connection: {error}"),
+        }
     }
 
     /// Connects with this `User-Agent`.

@@ -1,9 +1,11 @@
 //! One WebSocket connection. Every wait has a time limit, and every failure is a value.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL};
+use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -11,7 +13,8 @@ use tokio_tungstenite::tungstenite::handshake::client::{Request, Response};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, client_async_tls_with_config, connect_async_with_config,
+    Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config,
+    connect_async_tls_with_config,
 };
 
 use super::{Error, encode};
@@ -29,12 +32,13 @@ pub enum Token<'a> {
 }
 
 /// A handshake that has not been sent yet.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use = "nothing is sent before `open`"]
 pub struct Connect {
     url: String,
     headers: Vec<(HeaderName, String)>,
     config: WebSocketConfig,
+    connector: Option<Connector>,
     timeout: Duration,
 }
 
@@ -45,6 +49,7 @@ impl Connect {
             url: url.into(),
             headers: Vec::new(),
             config: WebSocketConfig::default(),
+            connector: None,
             timeout: TIMEOUT,
         }
     }
@@ -85,6 +90,12 @@ impl Connect {
         self
     }
 
+    /// Trusts these certificate authorities alone, for `wss`.
+    pub fn trusting(mut self, authorities: Arc<ClientConfig>) -> Self {
+        self.connector = Some(Connector::Rustls(authorities));
+        self
+    }
+
     /// Sets the time limit of the handshake, and of each later send.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -109,7 +120,8 @@ impl Connect {
     pub async fn open_with_headers(self) -> Result<(Connection, HeaderMap), Error> {
         let (request, config) = (self.request()?, Some(self.config));
         // TCP_NODELAY, as browsers have it.
-        let opening = connect_async_with_config(request, config, true);
+        let connector = self.connector.clone();
+        let opening = connect_async_tls_with_config(request, config, true, connector);
         self.finish(opening).await
     }
 

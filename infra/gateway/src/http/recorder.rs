@@ -9,9 +9,9 @@ use std::task::{Context, Poll};
 use hyper::HeaderMap;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::headers::{Pairs, header_pairs, header_text};
+use super::tls::MaybeTls;
 
 /// Size limit of a kept head, in bytes.
 const MAX_BYTES: usize = 64 * 1024;
@@ -31,16 +31,16 @@ struct Recording {
     is_answered: bool,
 }
 
-/// A TCP connection that keeps the bytes that the client has sent since our last response.
+/// A connection that keeps the bytes that the client has sent since our last response.
 pub struct Recorder {
-    stream: TcpStream,
+    stream: MaybeTls,
     head: Head,
     is_on: bool,
 }
 
 impl Recorder {
     /// Returns a recorder and what it records, if it is to.
-    pub fn new(stream: TcpStream, is_on: bool) -> (Self, Head) {
+    pub fn new(stream: MaybeTls, is_on: bool) -> (Self, Head) {
         let head = Head::default();
         head.0.lock().is_on = is_on;
         let recorder = Self {

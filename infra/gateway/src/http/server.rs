@@ -1,7 +1,8 @@
-//! An HTTP/1.1 server.
+//! An HTTP/1.1 server, plain and over TLS.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,11 +13,13 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_io_timeout::TimeoutWriter;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::recorder::Recorder;
+use super::tls::MaybeTls;
 
 /// Timeout of the head of a request, and of the wait for the next request of a connection.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
@@ -44,6 +47,15 @@ pub struct ClientAddr {
     pub peer: SocketAddr,
     /// Our port.
     pub port: u16,
+    /// Whether it speaks TLS.
+    pub is_tls: bool,
+}
+
+impl ClientAddr {
+    /// Returns the scheme of its requests.
+    pub fn scheme(&self) -> &'static str {
+        if self.is_tls { "https" } else { "http" }
+    }
 }
 
 /// Options of a listener.
@@ -80,14 +92,15 @@ where
     H: Fn(Request<Incoming>, ClientAddr) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
 {
-    serve_with(listener, shutdown, ListenerOptions::INTERNAL, handler).await;
+    serve_with(listener, shutdown, ListenerOptions::INTERNAL, None, handler).await;
 }
 
-/// Serves HTTP/1.1, with upgrades, until `shutdown`.
+/// Serves HTTP/1.1, with upgrades, until `shutdown`; with an acceptor, also over TLS.
 pub async fn serve_with<H, F>(
     listener: TcpListener,
     shutdown: CancellationToken,
     options: ListenerOptions,
+    acceptor: Option<TlsAcceptor>,
     handler: H,
 ) where
     H: Fn(Request<Incoming>, ClientAddr) -> F + Clone + Send + Sync + 'static,
@@ -103,7 +116,16 @@ pub async fn serve_with<H, F>(
         match accepted {
             Ok((stream, peer)) => {
                 is_failing = false;
-                let client = ClientAddr { peer, port };
+                let client = ClientAddr {
+                    peer,
+                    port,
+                    is_tls: false,
+                };
+                // Small frames that wait for an acknowledgement would cost 40 ms each.
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!("TCP_NODELAY: {error}");
+                }
+                let stream = MaybeTls::new(stream, acceptor.clone());
                 let (shutdown, handler) = (shutdown.clone(), handler.clone());
                 tokio::spawn(serve_one(stream, client, shutdown, options, handler));
             }
@@ -121,7 +143,7 @@ pub async fn serve_with<H, F>(
 }
 
 async fn serve_one<H, F>(
-    stream: TcpStream,
+    stream: MaybeTls,
     client: ClientAddr,
     shutdown: CancellationToken,
     options: ListenerOptions,
@@ -130,16 +152,14 @@ async fn serve_one<H, F>(
     H: Fn(Request<Incoming>, ClientAddr) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
 {
-    // Small frames that wait for an acknowledgement would cost 40 ms each.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!("TCP_NODELAY: {error}");
-    }
+    let is_tls = stream.is_tls();
     let (stream, head) = Recorder::new(stream, options.keep_raw_head);
     let mut stream = TimeoutWriter::new(stream);
     stream.set_timeout(options.write_timeout);
     let service = service_fn(|mut request: Request<Incoming>| {
         request.extensions_mut().insert(head.clone());
-        let response = handler(request, client);
+        let is_tls = is_tls.load(Ordering::Relaxed);
+        let response = handler(request, ClientAddr { is_tls, ..client });
         async { Ok::<_, Infallible>(response.await) }
     });
     let connection = http1::Builder::new()

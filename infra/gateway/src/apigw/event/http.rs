@@ -37,6 +37,8 @@ pub struct HttpRequest<'a> {
     pub peer: SocketAddr,
     /// The port that it came to.
     pub port: u16,
+    /// `http`, or `https` over TLS.
+    pub scheme: &'static str,
 }
 
 impl HttpRequest<'_> {
@@ -194,7 +196,7 @@ impl HttpRequest<'_> {
         let senders: Vec<String> = senders.collect();
         joined.insert("x-forwarded-for".to_owned(), senders.join(", "));
         joined.insert("x-forwarded-port".to_owned(), self.port.to_string());
-        joined.insert("x-forwarded-proto".to_owned(), "http".to_owned());
+        joined.insert("x-forwarded-proto".to_owned(), self.scheme.to_owned());
         joined
     }
 }

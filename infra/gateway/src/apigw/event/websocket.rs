@@ -23,6 +23,8 @@ pub struct Handshake {
     pub query: Pairs,
     /// The port that it came to.
     pub port: u16,
+    /// `http`, or `https` over TLS.
+    pub scheme: &'static str,
 }
 
 impl Handshake {
@@ -41,7 +43,7 @@ impl Handshake {
             ("X-Amzn-Trace-Id", trace_id()),
             ("X-Forwarded-For", senders.join(", ")),
             ("X-Forwarded-Port", self.port.to_string()),
-            ("X-Forwarded-Proto", "http".to_owned()),
+            ("X-Forwarded-Proto", self.scheme.to_owned()),
         ] {
             headers.retain(|(existing, _)| !existing.eq_ignore_ascii_case(name));
             headers.push((name.to_owned(), value));

@@ -98,6 +98,7 @@ async fn routed(
         found: &found,
         peer: client.peer,
         port: client.port,
+        scheme: client.scheme(),
     };
     let authorizer = match &found.route.authorizer {
         Some(authorizer) => {

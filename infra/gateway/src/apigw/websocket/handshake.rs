@@ -147,6 +147,7 @@ async fn handshake(
         headers: written_headers(&request),
         query,
         port: addr.port,
+        scheme: addr.scheme(),
     };
     let checked = check_size(&request, &client.domain_name)
         .and_then(|()| check_signature(&gateway, &api, &request));
