@@ -48,7 +48,7 @@ use crate::process::program::Programs;
 use crate::process::supervise::{Group, this_program};
 use call::Call;
 pub use error::{FunctionError, InvokeError};
-use pool::{Concurrency, Pool};
+use pool::{Concurrency, Pool, Pools};
 use queue::Event;
 use remote::{Names, RemoteFunction};
 use shares::{Caller, Shares};
@@ -165,8 +165,8 @@ pub struct Functions {
     /// The process group of the local processes.
     _group: Option<Group>,
     watch: Option<Watch>,
-    /// Looks at the sources of functions in Node and Python.
-    _reload: Option<AbortOnDropHandle<()>>,
+    /// Starts and restarts functions in Node and Python.
+    background: Vec<AbortOnDropHandle<()>>,
 }
 
 impl Functions {
@@ -192,7 +192,7 @@ impl Functions {
             starts: Mutex::default(),
             _group: None,
             watch: None,
-            _reload: None,
+            background: Vec::new(),
         };
         let is_watched = matches!(source, Source::Watch { .. });
         let (programs, remote) = match source {
@@ -216,8 +216,7 @@ impl Functions {
         }
         let pools = functions.start_programs(template, programs, settings, &program)?;
         if is_watched {
-            let reload = AbortOnDropHandle::new(tokio::spawn(reload::run(pools)));
-            functions._reload = Some(reload);
+            functions.background.push(start_task(reload::run(pools)));
         }
         Ok(functions)
     }
@@ -229,20 +228,23 @@ impl Functions {
         programs: Programs,
         settings: Settings,
         supervisor: &Path,
-    ) -> Result<BTreeMap<String, Arc<Pool>>> {
+    ) -> Result<Pools> {
         if programs.is_empty() {
-            return Ok(BTreeMap::new());
+            return Ok(Pools::new());
         }
         let group = Group::start(supervisor)?;
-        let (pools, starts) = pool::start(template, programs, settings, group.id());
-        self.starts = Mutex::new(Some(tokio::spawn(starts)));
+        let pools = pool::pools(template, programs, settings, group.id());
+        self.starts = Mutex::new(Some(tokio::spawn(pool::start_programs(&pools))));
+        self.background
+            .push(start_task(pool::start_scripts(pools.clone())));
         self.backends.extend(by_id(pools.clone(), Backend::Local));
         self._group = Some(group);
         Ok(pools)
     }
 
-    /// Waits until each function has a process that asks for events. A function that does not start
-    /// is reported in the log, and starts again with its next event.
+    /// Waits until each program has a process that asks for events; functions in Node and Python go on
+    /// starting. A function that does not start is reported in the log, and starts again with its next
+    /// event.
     pub async fn wait_started(&self) {
         let starts = self.starts.lock().take();
         if let Some(starts) = starts {
@@ -410,6 +412,10 @@ impl Functions {
             None => Ok(()),
         }
     }
+}
+
+fn start_task(task: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(task))
 }
 
 fn by_id<T>(

@@ -1,7 +1,10 @@
 //! Handlers, results and errors of functions in Node.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+
 use serde_json::{Value, json};
-use tests::LocalGateway;
+use tests::{LocalGateway, node};
 
 use super::assert_error;
 use crate::project::{Project, template};
@@ -227,4 +230,72 @@ async fn functions_in_node_log_as_lambda_does() {
     assert_eq!(line["level"], "WARN");
     assert_eq!(line["message"], "look { at: 1 }");
     assert_eq!(line["requestId"].as_str().map(str::len), Some(36));
+}
+
+/// A function in Node or Python that starts slowly holds up neither the gateway nor the others.
+#[tokio::test]
+async fn the_gateway_is_ready_before_functions_in_node_have_started() {
+    const NEVER: &str = "setInterval(() => {}, 60_000); await new Promise(() => {});";
+    let functions = [
+        (
+            "Endless",
+            "CodeUri: endless, Runtime: nodejs20.x, Handler: index.handler",
+        ),
+        (
+            "Fine",
+            "CodeUri: fine, Runtime: nodejs20.x, Handler: index.handler",
+        ),
+    ];
+    let project = Project::new(&[
+        ("template.yaml", &template(&functions, &[])),
+        ("endless/index.mjs", NEVER),
+        ("fine/index.js", "exports.handler = async () => 1;"),
+    ]);
+    let gateway = project.start().await;
+    assert_eq!(gateway.invoke("Fine", &json!({})).await, Ok(json!(1)));
+    // It would have been reported at the end of its start.
+    assert!(
+        !gateway.log().contains("Endless does not start"),
+        "{}",
+        gateway.log()
+    );
+    gateway.stop().await.expect("stopped");
+}
+
+/// The start of a template with fifty resources costs no more than that of one: Node is asked for its
+/// version once, and no package is installed again.
+#[tokio::test]
+async fn node_is_asked_once_for_all_functions() {
+    let ids: Vec<String> = (0..49).map(|number| format!("Fn{number}")).collect();
+    let functions: Vec<_> = ids
+        .iter()
+        .map(|id| {
+            (
+                &**id,
+                "CodeUri: ., Runtime: nodejs20.x, Handler: index.handler",
+            )
+        })
+        .collect();
+    let project = Project::new(&[
+        ("template.yaml", &template(&functions, &[])),
+        ("index.js", "exports.handler = async () => 1;"),
+    ]);
+    let node = node::program().expect("Node is installed");
+    let (shim, asked) = (
+        project.folder().join("node"),
+        project.folder().join("asked"),
+    );
+    let script = format!(
+        "#!/bin/sh\necho asked >> {}\nexec {} \"$@\"\n",
+        asked.display(),
+        node.display()
+    );
+    project.write("node", &script);
+    std::fs::set_permissions(&shim, Permissions::from_mode(0o755)).expect("the file is ours");
+    let launch = project.launch().env("PATH", project.folder());
+    let gateway = launch.start().await.expect("it starts");
+    assert_eq!(gateway.invoke("Fn48", &json!({})).await, Ok(json!(1)));
+    let asked = std::fs::read_to_string(asked).expect("written");
+    assert_eq!(asked.lines().count(), 1);
+    gateway.stop().await.expect("stopped");
 }

@@ -22,7 +22,7 @@ def handler(event, context):
     }
 
 def sdk(event, context):
-    import boto3
+    import boto3, searched
     return boto3.client("lambda").meta.endpoint_url
 
 def thrown(event, context):
@@ -35,13 +35,16 @@ def unserializable(event, context):
     return object()
 "#;
 
+/// A folder that the template adds to those that are searched for packages.
+const SEARCHED: &str = ", Environment: {Variables: {PYTHONPATH: lib}}";
+
 /// Starts a gateway with a function for each handler of the code.
 async fn start() -> (Project, LocalGateway) {
     let function =
         |handler: &str| format!("CodeUri: code, Runtime: python3.11, Handler: {handler}");
     let functions = [
         ("Handler", function("package/app.handler")),
-        ("Sdk", function("package.app.sdk")),
+        ("Sdk", function("package.app.sdk") + SEARCHED),
         ("Thrown", function("package/app.thrown")),
         ("Exits", function("package/app.exits")),
         ("Unserializable", function("package/app.unserializable")),
@@ -55,6 +58,7 @@ async fn start() -> (Project, LocalGateway) {
         ("template.yaml", &template(&functions, &[])),
         ("code/package/__init__.py", ""),
         ("code/package/app.py", CODE),
+        ("code/lib/searched.py", ""),
         ("code/broken.py", "def handler(:"),
     ]);
     let gateway = project.start().await;

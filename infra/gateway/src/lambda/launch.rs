@@ -1,5 +1,6 @@
 //! The program of a process: its start with the environment of Lambda, its output, its end.
 
+use std::ffi::{OsStr, OsString};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -49,9 +50,9 @@ impl Launch {
         }
         command
             .envs(environment(&self.function, settings))
-            .envs(self.program.environment.iter().cloned())
             .env("AWS_LAMBDA_RUNTIME_API", runtime_api)
             .envs(&self.function.environment)
+            .envs(self.runtime_environment())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -65,6 +66,19 @@ impl Launch {
         forward(name, child.stdout.take());
         forward(name, child.stderr.take());
         Ok(child)
+    }
+}
+
+impl Launch {
+    /// Returns the variables of the runtime. Folders that are searched for packages come after those of
+    /// the template.
+    fn runtime_environment(&self) -> Vec<(&'static str, OsString)> {
+        let variables = self.program.environment.iter();
+        let joined = variables.map(|(name, value)| match self.function.environment.get(*name) {
+            Some(own) => (*name, [OsStr::new(own), value].join(OsStr::new(":"))),
+            None => (*name, value.clone()),
+        });
+        joined.collect()
     }
 }
 
@@ -90,6 +104,9 @@ fn environment(function: &Function, settings: &Settings) -> Vec<(&'static str, S
         ("AWS_SECRET_ACCESS_KEY", key.secret.clone()),
         ("_HANDLER", function.handler.clone()),
     ];
+    if let Some(runtime) = function.runtime.name() {
+        environment.push(("AWS_EXECUTION_ENV", format!("AWS_Lambda_{runtime}")));
+    }
     let constants = CONSTANTS.iter();
     environment.extend(constants.map(|(name, value)| (*name, (*value).to_owned())));
     if let Some(address) = &settings.xray_daemon {

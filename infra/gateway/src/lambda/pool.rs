@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::TcpListener;
@@ -48,41 +49,53 @@ pub enum Concurrency {
     InFlight(u32),
 }
 
-/// Starts a process of each function that has a program. Returns the pools by logical id, and a future
-/// that waits until the processes ask for events, and reports in the log those that do not. The
-/// processes join the process group `group`.
-pub fn start(
-    template: &Template,
-    mut programs: Programs,
-    settings: Settings,
-    group: i32,
-) -> (
-    BTreeMap<String, Arc<Pool>>,
-    impl Future<Output = ()> + Send + use<>,
-) {
+/// The processes of functions, by logical id.
+pub type Pools = BTreeMap<String, Arc<Pool>>;
+
+/// Returns the pools of the functions that have a program. Their processes join the process group `group`.
+pub fn pools(template: &Template, mut programs: Programs, settings: Settings, group: i32) -> Pools {
     let scripts = Arc::new(settings.for_scripts());
     let settings = Arc::new(settings);
-    let functions = template.functions.values();
-    let pools: BTreeMap<_, _> = functions
-        .filter_map(|function| {
-            let id = function.logical_id.clone();
-            let settings = match function.binary() {
-                Some(_) => &settings,
-                None => &scripts,
-            };
-            let launch = Launch {
-                function: function.clone(),
-                program: programs.remove(&id)?,
-                group,
-            };
-            Some((id, Pool::new(launch, Arc::clone(settings))))
-        })
-        .collect();
-    let starts: Vec<_> = pools
-        .iter()
+    let pools = template.functions.values().filter_map(|function| {
+        let id = function.logical_id.clone();
+        let settings = match function.binary() {
+            Some(_) => &settings,
+            None => &scripts,
+        };
+        let launch = Launch {
+            function: function.clone(),
+            program: programs.remove(&id)?,
+            group,
+        };
+        Some((id, Pool::new(launch, Arc::clone(settings))))
+    });
+    pools.collect()
+}
+
+/// Starts a process of each program. Returns a future that waits until they ask for events, and reports
+/// in the log those that do not.
+pub fn start_programs(pools: &Pools) -> impl Future<Output = ()> + Send + use<> {
+    let programs = pools.iter().filter(|(_, pool)| !pool.is_script());
+    let starts: Vec<_> = programs
         .map(|(id, pool)| (id.clone(), pool.start_first()))
         .collect();
-    (pools, report_starts(starts))
+    report_starts(starts)
+}
+
+/// Starts a process of each function in Node and Python that no event has started yet, a few at once. It
+/// takes them much longer than programs: many that start at once would exceed the init timeout.
+pub async fn start_scripts(pools: Pools) {
+    let at_once = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    let scripts = pools.into_iter().filter(|(_, pool)| pool.is_script());
+    let start = async |(id, pool): (String, Arc<Pool>)| {
+        let is_needed = pool.processes.lock().is_empty() && !pool.stop.is_cancelled();
+        if is_needed {
+            report_starts(vec![(id, pool.start_first())]).await;
+        }
+    };
+    stream::iter(scripts)
+        .for_each_concurrent(at_once, start)
+        .await;
 }
 
 async fn report_starts(starts: Vec<(String, oneshot::Receiver<Result<(), FunctionError>>)>) {
@@ -194,6 +207,11 @@ impl Pool {
         self.tasks.wait().await;
     }
 
+    /// Whether its function is in Node or Python.
+    pub fn is_script(&self) -> bool {
+        self.launch.function.binary().is_none()
+    }
+
     /// Returns the folder in which its program runs.
     pub fn folder(&self) -> Option<&Path> {
         self.launch.program.folder.as_deref()
@@ -275,6 +293,8 @@ impl Pool {
             .retain(|process| !Arc::ptr_eq(&process.api, api));
         if let Some(error) = api.process_exited(status) {
             match started {
+                // Nobody is told of a start that a shutdown has ended.
+                Some(started) if self.stop.is_cancelled() => drop(started),
                 Some(started) => drop(started.send(Err(error))),
                 // As on Lambda, the event that needed the process gets the error of its init.
                 None => self.queue.fail_one(error),

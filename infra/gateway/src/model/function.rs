@@ -49,6 +49,17 @@ pub enum Runtime {
     Python(String),
 }
 
+impl Runtime {
+    /// Returns its name as templates have it, if it is not a program: `nodejs22.x`.
+    pub fn name(&self) -> Option<String> {
+        match self {
+            Self::Provided { .. } => None,
+            Self::Node(version) => Some(format!("nodejs{version}.x")),
+            Self::Python(version) => Some(format!("python{version}")),
+        }
+    }
+}
+
 impl Function {
     /// Returns the folder of its code.
     pub fn folder(&self) -> Option<&Path> {

@@ -92,7 +92,8 @@ function searchNodePath() {
         throw error;
       }
     }`;
-  module.register(`data:text/javascript,${encodeURIComponent(hook)}`);
+  // Node has it since 18.19.
+  module.register?.(`data:text/javascript,${encodeURIComponent(hook)}`);
 }
 
 /** Whether the nearest package.json says that `.js` files are ES modules. */

@@ -16,7 +16,7 @@ pub struct Program {
     pub arguments: Vec<OsString>,
     /// The folder in which it runs: that of the function's code.
     pub folder: Option<PathBuf>,
-    /// The environment variables that its runtime needs.
+    /// The environment variables that its runtime needs: folders that are searched for packages.
     pub environment: Vec<(&'static str, OsString)>,
 }
 

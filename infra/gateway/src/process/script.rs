@@ -67,6 +67,8 @@ pub async fn install(node_sdk: &[&str]) -> Result<()> {
 #[derive(Default)]
 struct Host {
     interpreters: BTreeMap<String, Interpreter>,
+    /// The packages of the SDK that the sources of a folder name.
+    sdk_of_folders: BTreeMap<PathBuf, BTreeSet<String>>,
     /// The packages of the SDK that functions in Node use.
     node_sdk: BTreeSet<String>,
     /// The functions that use them, by logical id.
@@ -78,12 +80,12 @@ impl Host {
         match &function.runtime {
             Runtime::Python(version) => {
                 let python = self.interpreter("python", version).await?;
-                python_program(function, version, found, python).await
+                python_program(function, found, python).await
             }
             Runtime::Node(version) => {
                 let node = self.interpreter("nodejs", version).await?;
                 self.note_sdk(function, version, &found.folder);
-                node_program(function, version, found, node)
+                node_program(function, found, node)
             }
             Runtime::Provided { .. } => anyhow::bail!("it is a program"),
         }
@@ -113,7 +115,10 @@ impl Host {
     /// Notes the packages that Lambda has built in for a function.
     fn note_sdk(&mut self, function: &Function, version: &str, folder: &Path) {
         let is_old = version.parse().is_ok_and(|major: u32| major <= 16);
-        let mut packages = sources::missing_sdk_packages(folder);
+        // Functions often share a folder.
+        let known = self.sdk_of_folders.entry(folder.to_owned());
+        let known = known.or_insert_with(|| sources::missing_sdk_packages(folder));
+        let mut packages = known.clone();
         packages.retain(|name| (name == "aws-sdk") == is_old);
         if !packages.is_empty() {
             self.node_sdk.append(&mut packages);
@@ -147,17 +152,9 @@ impl Host {
     }
 }
 
-async fn python_program(
-    function: &Function,
-    version: &str,
-    found: Found,
-    python: Interpreter,
-) -> Result<Program> {
+async fn python_program(function: &Function, found: Found, python: Interpreter) -> Result<Program> {
     let packages = install_python_packages(&python).await?;
-    let mut environment = vec![(
-        "AWS_EXECUTION_ENV",
-        OsString::from(format!("AWS_Lambda_python{version}")),
-    )];
+    let mut environment = Vec::new();
     for folder in found.dependencies.iter().chain([&packages]) {
         append(&mut environment, "PYTHONPATH", folder);
     }
@@ -172,18 +169,10 @@ async fn python_program(
     })
 }
 
-fn node_program(
-    function: &Function,
-    version: &str,
-    found: Found,
-    node: Interpreter,
-) -> Result<Program> {
+fn node_program(function: &Function, found: Found, node: Interpreter) -> Result<Program> {
     let runtime = cache::folder()?.join("node").join("bootstrap.mjs");
     cache::write(&runtime, NODE_RUNTIME.as_bytes())?;
-    let mut environment = vec![(
-        "AWS_EXECUTION_ENV",
-        OsString::from(format!("AWS_Lambda_nodejs{version}.x")),
-    )];
+    let mut environment = Vec::new();
     if let Some(folder) = &found.dependencies {
         append(&mut environment, "NODE_PATH", &folder.join("node_modules"));
     }

@@ -4,37 +4,46 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+/// Source files, with the times of their last change.
+pub type Sources = BTreeSet<(PathBuf, SystemTime)>;
+
 /// Folders without sources of a function.
-const SKIPPED: [&str; 6] = [
+const SKIPPED: [&str; 8] = [
     ".aws-sam",
     ".git",
     ".venv",
     "__pycache__",
+    "cdk.out",
     "node_modules",
+    "target",
     "venv",
 ];
 
 /// Endings of the names of source files.
 const ENDINGS: [&str; 6] = ["cjs", "js", "json", "mjs", "py", "ts"];
 
-/// Limit of the files of a function that are looked at.
-const MAX_FILES: usize = 10_000;
+/// Limit of the files and folders of a function that are looked at.
+const MAX_ENTRIES: usize = 20_000;
 
 /// Size limit of a file that is searched, in bytes.
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Returns the source files of a folder and the folders in it, with the times of their last change.
-pub fn list(folder: &Path) -> BTreeSet<(PathBuf, SystemTime)> {
-    let mut found = BTreeSet::new();
-    let mut folders = vec![folder.to_owned()];
+pub fn list(folder: &Path) -> Sources {
+    let mut found = Sources::new();
+    let (mut folders, mut entries) = (vec![folder.to_owned()], 0);
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            entries += 1;
             let (path, name) = (entry.path(), entry.file_name());
             let Ok(data) = entry.metadata() else { continue };
             let is_skipped = SKIPPED.iter().any(|skipped| name == *skipped);
+            if entries > MAX_ENTRIES {
+                return found;
+            }
             if data.is_dir() && !is_skipped {
                 folders.push(path);
-            } else if is_source(&path) && found.len() < MAX_FILES {
+            } else if is_source(&path) {
                 found.insert((path, data.modified().unwrap_or(SystemTime::UNIX_EPOCH)));
             }
         }

@@ -81,8 +81,9 @@ fn code(inline: &Value, uri: &Value, folder: &Path) -> Result<Code> {
     if let Value::String(text) = inline {
         return Ok(Code::Inline(text.clone()));
     }
+    let folder = std::path::absolute(folder.join("."))?;
     let folder = match uri {
-        Value::Null => folder.join("."),
+        Value::Null => folder,
         Value::String(uri) if !uri.starts_with("s3://") => folder.join(uri),
         _ => bail!("its code is in S3: only folders of this machine are read"),
     };

@@ -284,6 +284,18 @@ fn a_function_without_code_has_the_folder_of_the_template() {
 }
 
 #[test]
+fn a_folder_that_is_not_there_is_absolute_too() {
+    let text = with_routes("{}")
+        + "  Fn: {Type: AWS::Serverless::Function, Properties: {CodeUri: target/lambda/fn/}}\n";
+    let document = Document::parse(&text, Path::new("")).expect("a template");
+    let template = document.evaluate(&BTreeMap::new()).expect("valid");
+    let here = std::env::current_dir().expect("a folder");
+    let folder = template.functions["Fn"].folder().expect("a folder");
+    assert_eq!(folder, here.join("target/lambda/fn"));
+    assert_eq!(template.functions["Fn"].binary(), Some("fn"));
+}
+
+#[test]
 fn an_authorizer_applies_even_if_its_route_has_no_function() {
     let resource = |id: &str, kind: &str, properties: &str| {
         format!("  {id}:\n    Type: AWS::{kind}\n    Properties: {{{properties}}}\n")
