@@ -1,123 +1,22 @@
-//! A chat of the shape that AWS's sample has, in Node and in Python: `$connect` puts the connection into a
-//! store, `sendmessage` posts to all in it, `$disconnect` takes it out. The functions post as the
-//! documentation shows, to `https://{domainName}/{stage}` of the event.
+//! The samples of the gateway: a chat of the shape that AWS's sample has, in Node, Python and Rust. The
+//! functions post as the documentation of AWS shows, to `https://{domainName}/{stage}` of the event.
+
+use std::path::Path;
 
 use serde_json::{Value, json};
+use tests::launch::Launch;
 use tests::{Client, tls, until};
 
 use crate::project::{Project, template};
 
-/// The functions in Node. The store is a folder.
-const NODE: [(&str, &str); 3] = [
-    (
-        "connect/app.js",
-        r#"
-const fs = require("node:fs");
-exports.handler = async ({ requestContext }) => {
-  fs.mkdirSync(process.env.STORE, { recursive: true });
-  fs.writeFileSync(`${process.env.STORE}/${encodeURIComponent(requestContext.connectionId)}`, "");
-  return { statusCode: 200 };
-};"#,
-    ),
-    (
-        "disconnect/app.js",
-        r#"
-const fs = require("node:fs");
-exports.handler = async ({ requestContext }) => {
-  fs.rmSync(`${process.env.STORE}/${encodeURIComponent(requestContext.connectionId)}`);
-  return { statusCode: 200 };
-};"#,
-    ),
-    (
-        "send/app.mjs",
-        r#"
-import { readdirSync } from "node:fs";
-import { ApiGatewayManagementApiClient, PostToConnectionCommand } from "@aws-sdk/client-apigatewaymanagementapi";
-
-export const handler = async ({ body, requestContext }) => {
-  const endpoint = `https://${requestContext.domainName}/${requestContext.stage}`;
-  const client = new ApiGatewayManagementApiClient({ endpoint });
-  const Data = JSON.parse(body).data;
-  const ids = readdirSync(process.env.STORE).map(decodeURIComponent);
-  const posts = ids.map((ConnectionId) => client.send(new PostToConnectionCommand({ ConnectionId, Data })));
-  await Promise.all(posts);
-  return { statusCode: 200 };
-};"#,
-    ),
-];
-
-/// The functions in Python. One invokes another by the API of Lambda.
-const PYTHON: [(&str, &str); 3] = [
-    (
-        "connect/app.py",
-        r#"
-import os, pathlib, urllib.parse
-
-def handler(event, context):
-    store = pathlib.Path(os.environ["STORE"])
-    store.mkdir(exist_ok=True)
-    (store / urllib.parse.quote_plus(event["requestContext"]["connectionId"])).touch()
-    return {"statusCode": 200}
-"#,
-    ),
-    (
-        "disconnect/app.py",
-        r#"
-import os, pathlib, urllib.parse
-
-def handler(event, context):
-    name = urllib.parse.quote_plus(event["requestContext"]["connectionId"])
-    (pathlib.Path(os.environ["STORE"]) / name).unlink()
-    return {"statusCode": 200}
-"#,
-    ),
-    (
-        "send/app.py",
-        r#"
-import boto3, json, os, urllib.parse
-
-def handler(event, context):
-    context = event["requestContext"]
-    endpoint = f"https://{context['domainName']}/{context['stage']}"
-    client = boto3.client("apigatewaymanagementapi", endpoint_url=endpoint)
-    data = json.loads(event["body"])["data"]
-    for name in os.listdir(os.environ["STORE"]):
-        client.post_to_connection(ConnectionId=urllib.parse.unquote_plus(name), Data=data)
-    return {"statusCode": 200}
-"#,
-    ),
-];
-
-/// Returns a project with these functions, whose handlers are `app.handler`.
-fn project(runtime: &str, files: &[(&str, &str)]) -> Project {
-    let project = Project::new(files);
-    let store = project.folder().join("store");
-    let function = |folder: &str| {
-        format!(
-            "CodeUri: {folder}, Runtime: {runtime}, Handler: app.handler, \
-             Environment: {{Variables: {{STORE: {}}}}}",
-            store.display()
-        )
-    };
-    let functions = [
-        ("Connect", function("connect")),
-        ("Disconnect", function("disconnect")),
-        ("Send", function("send")),
-    ];
-    let functions = functions.iter().map(|(id, text)| (*id, &**text));
-    let routes = [
-        ("$connect", "Connect"),
-        ("$disconnect", "Disconnect"),
-        ("sendmessage", "Send"),
-    ];
-    let functions: Vec<_> = functions.collect();
-    project.write("template.yaml", &template(&functions, &routes));
-    project
-}
-
-/// Two clients by `ws` and two by `wss` chat; one of them leaves.
-async fn chat(project: &Project) {
-    let gateway = project.start().await;
+/// Two clients by `ws` and two by `wss` chat by the sample in a language; one of them leaves.
+async fn chat(language: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/gateway/samples");
+    let place = Project::new(&[]);
+    let store = place.folder().join("store");
+    let launch = Launch::template(folder.join(language).join("template.yaml"))
+        .parameter(&format!("Store={}", store.display()));
+    let gateway = launch.start().await.expect("it starts");
     let ws = gateway.ws.as_deref().expect("a WebSocket API");
     let wss = ws.replace("ws://", "wss://");
     let authority = tls::authority().expect("made at the start");
@@ -127,7 +26,6 @@ async fn chat(project: &Project) {
         let connected = Client::connect_trusting(&wss, authority.clone()).await;
         clients.push(connected.expect("connected"));
     }
-    let store = project.folder().join("store");
     let stored = || store.read_dir().expect("it is there").count();
     for sender in 0..4 {
         let text = json!({"from": sender}).to_string();
@@ -152,12 +50,17 @@ async fn chat(project: &Project) {
 
 #[tokio::test]
 async fn a_chat_in_node_runs_end_to_end() {
-    chat(&project("nodejs20.x", &NODE)).await;
+    chat("node").await;
 }
 
 #[tokio::test]
 async fn a_chat_in_python_runs_end_to_end() {
-    chat(&project("python3.11", &PYTHON)).await;
+    chat("python").await;
+}
+
+#[tokio::test]
+async fn a_chat_in_rust_runs_end_to_end() {
+    chat("rust").await;
 }
 
 /// `lambda.invoke` without an address reaches the function of this machine.
