@@ -23,6 +23,12 @@ use crate::{Client, LocalGateway, node, process, server, tools, until};
 /// The sources.
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/baseline");
 
+/// The runtime for Node of the local gateway.
+const NODE_RUNTIME: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../infra/gateway/src/process/bootstrap.mjs"
+);
+
 /// A running server of the old kind. It is killed when it is dropped, and ends with this process.
 pub struct OldServer {
     /// Base URL for HTTP callers: `http://127.0.0.1:…`.
@@ -125,8 +131,8 @@ fn node_function() -> Result<Sample> {
             node::program()?,
             // The SDK warns of versions of Node that will lose their support.
             "--no-warnings".into(),
-            PathBuf::from(FOLDER).join("runtime.mjs"),
-            bundle.clone(),
+            PathBuf::from(NODE_RUNTIME),
+            bundle.with_extension("handler"),
         ],
         package: vec![bundle],
     })
