@@ -24,9 +24,10 @@ impl Changed {
 
     /// Compares it with the entries that belong to it.
     ///
-    /// What a change is about may be removed for its age before the change is.
+    /// What is below the floor is not compared: the one may be removed before the other.
     pub fn compare(&self, others: &[Entry]) -> Option<Damage> {
-        if self.entry.target_seq < Some(self.first_seq) && self.entry.target_seq.is_some() {
+        let is_below = |seq: i64| seq < self.first_seq;
+        if is_below(self.entry.seq) || self.entry.target_seq.is_some_and(is_below) {
             return None;
         }
         let under = |seq: Option<i64>| others.iter().find(|other| Some(other.seq) == seq);
