@@ -1,5 +1,6 @@
 //! SAM templates of `corpus`, read as they are and as the SAM translator expands them: both have to mean the same
-//! functions, routes, integrations, authorizers, scopes, cross-origin rules, stages, variables and throttles.
+//! functions, routes, integrations, authorizers, scopes, cross-origin rules, stages, variables, throttles, queues, their
+//! consumers and schedules.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -83,9 +84,14 @@ fn dump(mut template: Template) -> String {
         functions,
         websocket,
         http,
+        queues,
+        event_sources,
+        schedules,
         ..
     } = template;
-    format!("{functions:#?}\n{websocket:#?}\n{http:#?}")
+    format!(
+        "{functions:#?}\n{websocket:#?}\n{http:#?}\n{queues:#?}\n{event_sources:#?}\n{schedules:#?}"
+    )
 }
 
 /// Puts the code of functions, which the translator wants in S3, where the corpus has it.

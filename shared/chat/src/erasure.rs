@@ -144,7 +144,6 @@ pub async fn run(
     };
     save(store, &job).await?;
     let erasure = Erasure { store, user_id };
-    erasure.forget().await?;
     for member in erasure.memberships_after(job.after.as_ref()).await? {
         erasure.conversation(&member, &mut job).await?;
         job.after = Some(member.conversation_id);
@@ -154,6 +153,8 @@ pub async fn run(
             return Ok(job);
         }
     }
+    // At the end: the `$disconnect` of a connection that was closed records when the user was last seen.
+    erasure.forget().await?;
     job.state = State::Done;
     job.finished_at = Some(bson::DateTime::now());
     save(store, &job).await?;
