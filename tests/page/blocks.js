@@ -81,6 +81,17 @@ describe("mute and block", () => {
     await ben.sees("Hello again");
   });
 
+  it("a long name leaves room for its sign", async () => {
+    const [ann, long] = [await person(fresh("ann")), fresh("x".repeat(60))];
+    await ann.open(long);
+    await ann.send("Hi");
+    await choose(ann, "Mute");
+    const [sign, time] = [ann.row(long).getByTitle("muted"), ann.row(long).locator("time")];
+    await sign.waitFor();
+    const [of, before] = [await sign.boundingBox(), await time.boundingBox()];
+    assert.ok(of.width > 0 && of.x + of.width <= before.x, JSON.stringify([of, before]));
+  });
+
   it("with an older server there is no such menu", async () => {
     const ann = await person(fresh("ann"), { prepare: oldServer });
     await ann.open(fresh("ben"));

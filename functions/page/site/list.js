@@ -103,7 +103,7 @@ function fill(element, { summary, draft }) {
 }
 
 /** Returns a sign behind a name. @param {string} shown @param {string} meaning */
-const sign = (shown, meaning) => el("span", { title: meaning }, el("span", { ariaHidden: "true" }, ` ${shown}`), el("span", { className: "unseen" }, ` ${meaning}`));
+const sign = (shown, meaning) => el("span", { title: meaning }, el("span", { ariaHidden: "true" }, shown), el("span", { className: "unseen" }, ` ${meaning}`));
 
 /** @param {Summary} summary */
 function preview({ last, isGroup }) {
