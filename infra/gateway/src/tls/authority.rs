@@ -180,15 +180,20 @@ impl ResolvesServerCert for Certificates {
 mod tests {
     use super::*;
 
-    #[test]
-    fn few_certificates_are_kept_and_each_is_signed_once() {
+    /// Returns the certificates of a new authority.
+    fn certificates() -> Certificates {
         let key = KeyPair::generate().expect("a key");
         let authority = Authority {
             issuer: Issuer::new(parameters().expect("valid"), key),
             path: PathBuf::new(),
             certificate: String::new(),
         };
-        let certificates = Certificates::new(authority).expect("a key");
+        Certificates::new(authority).expect("a key")
+    }
+
+    #[test]
+    fn few_certificates_are_kept_and_each_is_signed_once() {
+        let certificates = certificates();
         for number in 0..3 * MAX_CERTIFICATES {
             let name = format!("host-{number}.example");
             let first = certificates.certificate(&name).expect("signed");
@@ -201,13 +206,7 @@ mod tests {
 
     #[test]
     fn the_debug_format_has_no_key() {
-        let key = KeyPair::generate().expect("a key");
-        let authority = Authority {
-            issuer: Issuer::new(parameters().expect("valid"), key),
-            path: PathBuf::new(),
-            certificate: String::new(),
-        };
-        let certificates = Certificates::new(authority).expect("a key");
+        let certificates = certificates();
         assert_eq!(format!("{certificates:?}"), "Certificates");
     }
 }
