@@ -1,7 +1,7 @@
 //! The functions of a template.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -85,9 +85,18 @@ fn code(inline: &Value, uri: &Value, folder: &Path) -> Result<Code> {
     let folder = match uri {
         Value::Null => folder,
         Value::String(uri) if !uri.starts_with("s3://") => folder.join(uri),
-        _ => bail!("its code is in S3: only folders of this machine are read"),
+        uri => asset(uri, &folder)
+            .context("its code is in S3: only folders of this machine are read")?,
     };
     Ok(Code::Folder(folder.canonicalize().unwrap_or(folder)))
+}
+
+/// Returns the folder of an asset of the CDK, which lies beside the template: that of the key `1f2e….zip` is
+/// `asset.1f2e…`.
+fn asset(code: &Value, folder: &Path) -> Option<PathBuf> {
+    let hash = code["S3Key"].as_str()?.strip_suffix(".zip")?;
+    let folder = folder.join(format!("asset.{hash}"));
+    folder.is_dir().then_some(folder)
 }
 
 /// Returns the runtime that a template names; a program, if it names none.
@@ -144,4 +153,33 @@ fn memory_mb(value: &Value) -> Result<u64> {
 fn file_name(folder: &Path) -> Result<String> {
     let name = folder.file_name().context("CodeUri names no folder")?;
     Ok(name.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_asset_of_the_cdk_is_the_folder_of_its_key_beside_the_template() {
+        let folder = std::env::temp_dir().join(format!("local-gateway-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("asset.1f2e")).expect("a folder");
+        let bucket = "cdk-hnb659fds-assets-123456789012-us-east-1";
+        let of_key = |key: &str| {
+            let code = code(
+                &Value::Null,
+                &json!({"S3Bucket": bucket, "S3Key": key}),
+                &folder,
+            );
+            code.ok()
+        };
+        let asset = folder
+            .join("asset.1f2e")
+            .canonicalize()
+            .expect("it is there");
+        assert_eq!(of_key("1f2e.zip"), Some(Code::Folder(asset)));
+        assert_eq!(of_key("3d4c.zip"), None);
+        std::fs::remove_dir_all(&folder).expect("removed");
+    }
 }
