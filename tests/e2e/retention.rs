@@ -24,7 +24,7 @@ const FUNCTION: &str = "RetentionFunction";
 const THIRTY_DAYS: &str = "RetentionDays=30";
 
 /// Makes the entries that a filter names older: their times, and the ids that begin with these.
-async fn make_older(database: &Database, filter: Document, days: i64) {
+async fn make_older(database: &Database, filter: Document, age: TimeDelta) {
     let entries = database.collection::<Document>("chat_messages");
     let found = entries.find(filter.clone()).sort(doc! {"seq": 1}).await;
     let mut found: Vec<Document> = found
@@ -32,7 +32,7 @@ async fn make_older(database: &Database, filter: Document, days: i64) {
         .try_collect()
         .await
         .expect("entries");
-    let time = Utc::now() - TimeDelta::days(days);
+    let time = Utc::now() - age;
     for entry in &mut found {
         let mut id = entry.get_object_id("_id").expect("an id").bytes();
         let seconds = u32::try_from(time.timestamp()).expect("before 2106");
@@ -100,7 +100,12 @@ async fn a_text_is_hidden_at_its_age_and_removed_a_day_later_and_the_numbers_go_
         a.send_message("b", text).await;
     }
     let id = "direct:1:a:b";
-    make_older(&chat.database, doc! {"seq": {"$lte": 2}}, 31).await;
+    make_older(
+        &chat.database,
+        doc! {"seq": {"$lte": 2}},
+        TimeDelta::hours(30 * 24 + 12),
+    )
+    .await;
 
     assert_eq!(
         read(&chat, id, "b").await,
@@ -114,7 +119,7 @@ async fn a_text_is_hidden_at_its_age_and_removed_a_day_later_and_the_numbers_go_
     assert_eq!(list::only_row(&chat, "b").await["unread"], 1);
     assert_eq!(run(&chat).await["seen"], 0, "they are kept for another day");
 
-    make_older(&chat.database, doc! {}, 32).await;
+    make_older(&chat.database, doc! {}, TimeDelta::days(32)).await;
     let row = list::only_row(&chat, "b").await;
     assert_eq!(
         (
@@ -160,7 +165,7 @@ async fn what_has_changed_a_group_stays_and_so_do_its_members() {
     let group = created(&mut a, &["b"]).await;
     acked(&mut a, &message(&group, "old")).await;
     acked(&mut a, &message(&group, "older than a month")).await;
-    make_older(&chat.database, doc! {}, 40).await;
+    make_older(&chat.database, doc! {}, TimeDelta::days(40)).await;
     assert_eq!(run(&chat).await["deleted"], 1);
     assert_eq!(
         stored(&chat.database, &group).await,
@@ -187,10 +192,10 @@ async fn an_edit_whose_text_is_gone_goes_at_its_own_age() {
     a.send_message("b", "one").await;
     let edit = json!({"action": "editMessage", "receiver_id": "b", "seq": 1, "message": "1", "client_message_id": "e"});
     acked(&mut a, &edit).await;
-    make_older(&chat.database, doc! {"seq": 1}, 40).await;
+    make_older(&chat.database, doc! {"seq": 1}, TimeDelta::days(40)).await;
     assert_eq!(run(&chat).await["deleted"], 1);
     verify(&chat).await;
-    make_older(&chat.database, doc! {}, 40).await;
+    make_older(&chat.database, doc! {}, TimeDelta::days(40)).await;
     let summary = run(&chat).await;
     assert_eq!(
         (&summary["deleted"], &summary["blanked"]),
@@ -208,7 +213,7 @@ async fn an_edit_whose_text_is_gone_goes_at_its_own_age() {
 async fn a_schedule_fires_at_the_start_if_it_is_asked_to() {
     let chat = Chat::with().parameters(&[THIRTY_DAYS]).start().await;
     chat.connect("a").await.send_message("b", "one").await;
-    make_older(&chat.database, doc! {}, 40).await;
+    make_older(&chat.database, doc! {}, TimeDelta::days(40)).await;
     let (uri, name) = (chat.uri.clone(), chat.database.name().to_owned());
     chat.shutdown().await;
     let fired = Chat::with()
