@@ -145,7 +145,7 @@ async fn remove(store: &Store, batch: &[OldEntry]) -> Result<Summary, DriverErro
         floor: floors.get(&end.conversation_id).copied(),
         is_newest: !followed.contains(&end.conversation_id),
     });
-    let plans: Vec<Plan> = plans.filter(|plan| plan.has_work(batch)).collect();
+    let plans: Vec<Plan> = plans.collect();
     raise_floors(store, &plans).await?;
     Ok(Summary {
         seen: batch.len() as u64,
@@ -174,14 +174,6 @@ impl Plan<'_> {
 
     fn blanks(&self) -> bool {
         self.is_newest && self.end.seq == self.first_seq() && !self.end.is_blank()
-    }
-
-    fn has_work(&self, batch: &[OldEntry]) -> bool {
-        let first_seq = self.first_seq();
-        let goes = |entry: &OldEntry| {
-            entry.conversation_id == self.end.conversation_id && entry.seq < first_seq
-        };
-        self.blanks() || self.floor < Some(first_seq) || batch.iter().any(goes)
     }
 }
 
