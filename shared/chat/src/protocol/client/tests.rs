@@ -86,10 +86,16 @@ fn an_edit_has_a_text_and_a_deletion_needs_none() {
 }
 
 #[test]
-fn a_field_named_after_means_nothing_in_the_old_frame() {
-    for value in ["11", "\"noon\"", "{}"] {
-        let frame = format!(r#"{{"receiver_id":"b","message":"hi","after":{value}}}"#);
-        assert_eq!(after(&frame), None);
+fn the_fields_of_newer_frames_mean_nothing_in_the_old_one() {
+    for value in ["11", "\"noon\"", "{}", "\"direct:1:a:c\""] {
+        let old = format!(
+            r#"{{"receiver_id":"b","message":"hi","after":{value},"conversation_id":{value}}}"#
+        );
+        let Ok(ClientFrame::Send(send)) = ParsedFrame::parse(&old).frame else {
+            panic!("{old}");
+        };
+        assert!(matches!(send.target, Target::Receiver(id) if id.as_str() == "b"));
+        assert_eq!(send.after, None);
     }
 }
 
