@@ -85,6 +85,17 @@ pub fn endpoint_url(variable: &'static str) -> Result<Option<String>> {
     }
 }
 
+/// Returns the region in the [ARN] of a resource of `service`, `arn:{partition}:{service}:{region}:…`; `None` if the text is
+/// none, or names no region.
+///
+/// [ARN]: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html
+pub fn region<'a>(arn: &'a str, service: &str) -> Option<&'a str> {
+    match arn.splitn(6, ':').collect::<Vec<_>>()[..] {
+        ["arn", _, of, region, _, _] if of == service && !region.is_empty() => Some(region),
+        _ => None,
+    }
+}
+
 /// Returns the HTTP client for an endpoint, shared by all SDK clients of a process.
 ///
 /// The root certificates take some milliseconds to load, so this happens once, and not for an
@@ -102,4 +113,28 @@ fn http_client(endpoint: Option<&str>) -> SharedHttpClient {
             .build_https()
     };
     HTTPS.get_or_init(build).clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_region_is_that_of_a_resource_of_the_service() {
+        let topic = "arn:aws:sns:eu-west-1:123456789012:offline";
+        assert_eq!(region(topic, "sns"), Some("eu-west-1"));
+        let secret = "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:chat-AbCdEf";
+        assert_eq!(region(secret, "secretsmanager"), Some("cn-north-1"));
+        for other in [
+            "",
+            "arn",
+            "offline",
+            "arn:aws:sns::1:offline",
+            "arn:aws:sns:eu-west-1",
+            "arn:aws:sqs:eu-west-1:1:offline",
+            "a:b:sns:c:d:e",
+        ] {
+            assert_eq!(region(other, "sns"), None, "{other}");
+        }
+    }
 }

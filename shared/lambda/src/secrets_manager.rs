@@ -10,7 +10,7 @@ use aws_sdk_secretsmanager::config::{Builder, Region};
 use chat::secret::Secret;
 use chat::{Error, Result};
 
-use crate::aws::{AwsConfig, endpoint_url};
+use crate::aws::{AwsConfig, endpoint_url, region};
 use crate::env::{invalid, required};
 
 /// The timeout of all attempts together: Lambda gives the start of a process ten seconds.
@@ -56,7 +56,7 @@ impl SecretReference {
         endpoint: Option<String>,
         aws: AwsConfig,
     ) -> Result<Self> {
-        let region = region(&arn).ok_or_else(|| {
+        let region = region(&arn, "secretsmanager").ok_or_else(|| {
             let form = "is not arn:aws:secretsmanager:{region}:{account}:secret:{name}";
             invalid(variable, form)
         })?;
@@ -97,34 +97,5 @@ impl SecretReference {
             .region(Region::new(self.region.clone()))
             .timeout_config(timeouts.build());
         Client::from_conf(config.build())
-    }
-}
-
-/// Returns the region in the ARN of a secret.
-fn region(arn: &str) -> Option<&str> {
-    let mut parts = arn.split(':');
-    let is_secret = parts.next() == Some("arn")
-        && parts.next().is_some()
-        && parts.next() == Some("secretsmanager");
-    let region = parts.next().filter(|region| !region.is_empty());
-    region.filter(|_| is_secret)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_region_is_that_of_the_secret() {
-        let arn = "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:chat-AbCdEf";
-        assert_eq!(region(arn), Some("cn-north-1"));
-        for bad in [
-            "",
-            "chat",
-            "arn:aws:s3:::bucket",
-            "arn:aws:secretsmanager::1:secret:a",
-        ] {
-            assert_eq!(region(bad), None, "{bad}");
-        }
     }
 }

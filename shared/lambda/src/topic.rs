@@ -13,7 +13,7 @@ use chat::{Deadline, Error, Result};
 use tracing::Instrument;
 use tracing::field::Empty;
 
-use crate::aws::{AwsConfig, endpoint_url};
+use crate::aws::{AwsConfig, endpoint_url, region};
 use crate::env::{invalid, optional};
 
 /// The timeout of all attempts of a call together: a client waits for it.
@@ -49,7 +49,10 @@ impl Topic {
         let Some(arn) = optional(variable)? else {
             return Ok(None);
         };
-        let region = region(&arn).ok_or_else(|| invalid(variable, "is not the ARN of a topic"))?;
+        let region = region(&arn, "sns").ok_or_else(|| {
+            let form = "is not arn:aws:sns:{region}:{account}:{name}";
+            invalid(variable, form)
+        })?;
         Ok(Some(Self {
             region: region.to_owned(),
             arn,
@@ -88,33 +91,5 @@ impl Topic {
                 .retry_config(retries);
             Client::from_conf(config.build())
         })
-    }
-}
-
-/// Returns the region of a topic, `arn:aws:sns:{region}:{account}:{name}`.
-fn region(arn: &str) -> Option<&str> {
-    match arn.split(':').collect::<Vec<_>>()[..] {
-        ["arn", _, "sns", region, _, _] if !region.is_empty() => Some(region),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_topic_is_called_in_its_region() {
-        let arn = "arn:aws:sns:eu-west-1:123456789012:offline";
-        assert_eq!(region(arn), Some("eu-west-1"));
-        for other in [
-            "",
-            "arn",
-            "arn:aws:sns::1:t",
-            "arn:aws:sqs:eu-west-1:1:q",
-            "a:b:sns:c:d:e",
-        ] {
-            assert_eq!(region(other), None, "{other}");
-        }
     }
 }
