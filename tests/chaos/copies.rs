@@ -14,7 +14,7 @@ use crate::history::Held;
 use crate::outbox::BACKOFF;
 use crate::pages::{Conversation, Pages};
 use crate::roster::Roster;
-use crate::workload::{Phase, SETTLE_TIMEOUT};
+use crate::workload::{Phase, SETTLE_TIMEOUT, until_end};
 
 /// Messages of a page of the history.
 const PAGE: usize = 200;
@@ -138,13 +138,10 @@ impl Copies {
     /// the copies.
     pub async fn follow(
         self: Arc<Self>,
-        mut phase: watch::Receiver<Phase>,
+        phase: watch::Receiver<Phase>,
         mut rng: fastrand::Rng,
     ) -> Vec<Held> {
-        tokio::select! {
-            () = self.keep_up(&mut rng) => unreachable!("it goes on"),
-            _ = phase.wait_for(|phase| *phase == Phase::End) => {}
-        }
+        until_end(phase, self.keep_up(&mut rng)).await;
         self.read_on();
         // A copy that is not complete in time differs from the log, and the check reports it.
         let _ = timeout(SETTLE_TIMEOUT, self.catch_up(&mut rng)).await;

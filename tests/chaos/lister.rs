@@ -11,7 +11,7 @@ use crate::history::{Listed, Outcome};
 use crate::outbox::BACKOFF;
 use crate::recorder::Recorder;
 use crate::session::REQUEST_TIMEOUT;
-use crate::workload::{Phase, SETTLE_TIMEOUT};
+use crate::workload::{Phase, SETTLE_TIMEOUT, until_end};
 
 /// Pause after a list.
 const PAUSE_MS: std::ops::Range<u64> = 1_000..3_000;
@@ -45,11 +45,8 @@ impl Lister {
 
     /// Reads until the run ends, and then once more.
     pub async fn run(mut self) {
-        let mut phase = self.phase.clone();
-        tokio::select! {
-            () = self.poll() => unreachable!("it goes on"),
-            _ = phase.wait_for(|phase| *phase == Phase::End) => {}
-        }
+        let phase = self.phase.clone();
+        until_end(phase, self.poll()).await;
         let end = Instant::now() + SETTLE_TIMEOUT;
         let mut failures = 0;
         // A list that does not come breaks no promise: the history records it.

@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::outbox::BACKOFF;
 use crate::pages::{Conversation, Pages};
-use crate::workload::{Phase, SETTLE_TIMEOUT};
+use crate::workload::{Phase, SETTLE_TIMEOUT, until_end};
 
 /// Limits of pages: small ones make it stop in the middle of new messages.
 const LIMITS: [usize; 4] = [1, 3, 50, 1_000];
@@ -35,11 +35,8 @@ impl Poller {
     /// Reads until the run ends, and then all texts.
     pub async fn run(mut self) {
         let mut last = 0;
-        let mut phase = self.phase.clone();
-        tokio::select! {
-            () = self.poll(&mut last) => unreachable!("it goes on"),
-            _ = phase.wait_for(|phase| *phase == Phase::End) => {}
-        }
+        let phase = self.phase.clone();
+        until_end(phase, self.poll(&mut last)).await;
         last = 0;
         // Pages that do not come break no promise: the history records them.
         let _ = timeout(SETTLE_TIMEOUT, self.read_on(&mut last)).await;

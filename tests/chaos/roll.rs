@@ -12,7 +12,7 @@ use crate::outbox::BACKOFF;
 use crate::pages::{Conversation, Pages};
 use crate::recorder::Recorder;
 use crate::session::REQUEST_TIMEOUT;
-use crate::workload::{Phase, SETTLE_TIMEOUT};
+use crate::workload::{Phase, SETTLE_TIMEOUT, until_end};
 
 /// Pause after a request.
 const PAUSE_MS: std::ops::Range<u64> = 500..1_500;
@@ -55,11 +55,8 @@ impl RollReader {
 
     /// Reads until the run ends, and then once more as each user.
     pub async fn run(mut self) {
-        let mut phase = self.phase.clone();
-        tokio::select! {
-            () = self.poll() => unreachable!("it goes on"),
-            _ = phase.wait_for(|phase| *phase == Phase::End) => {}
-        }
+        let phase = self.phase.clone();
+        until_end(phase, self.poll()).await;
         let end = Instant::now() + SETTLE_TIMEOUT;
         for user_id in self.readers() {
             let mut failures = 0;

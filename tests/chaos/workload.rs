@@ -80,6 +80,14 @@ pub enum Phase {
     End,
 }
 
+/// Lets a reader go on until the run ends.
+pub async fn until_end(mut phase: watch::Receiver<Phase>, reading: impl Future<Output = ()>) {
+    tokio::select! {
+        () = reading => unreachable!("it goes on"),
+        _ = phase.wait_for(|phase| *phase == Phase::End) => {}
+    }
+}
+
 /// Counts of a run so far.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
