@@ -23,6 +23,8 @@ use tests::{Chat, admin, in_time, server};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::time::timeout;
 
+use crate::connections::leave_row;
+
 /// Runs the program with JSON lines; checks its exit status and returns them.
 async fn run(chat: &Chat, arguments: &[&str], status: i32) -> Vec<Value> {
     let arguments = [&["--json"], arguments].concat();
@@ -56,6 +58,21 @@ async fn a_user_who_is_kicked_loses_every_connection_at_once() {
     other.expect_nothing().await;
     let online = run(&chat, &["online"], 0).await;
     assert!(online.iter().all(|row| row["user_id"] == "b"), "{online:?}");
+    chat.stop().await;
+}
+
+/// Its row is there until `$disconnect` has run, and it is not told from one that is still opening.
+#[tokio::test]
+async fn a_connection_that_has_just_closed_does_not_fail_a_kick() {
+    let chat = Chat::start().await;
+    leave_row(&chat, "AAAAAAAAAAAAAAA=", "a", TimeDelta::zero()).await;
+    let printed = admin::run(&mut admin::of(&chat), &["kick", "a", "--confirm"]).await;
+    assert_eq!(printed.status, 0, "{printed:?}");
+    assert!(
+        printed.stderr.contains("1 connections are closed"),
+        "{printed:?}"
+    );
+    assert!(run(&chat, &["online"], 0).await.is_empty());
     chat.stop().await;
 }
 

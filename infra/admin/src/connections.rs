@@ -8,7 +8,7 @@ use chat::{Connection, Deadline, Push, Store, UserId, timestamp};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::TryStreamExt;
 use serde::Serialize;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::interrupt::Interrupt;
 use crate::outcome::Outcome;
@@ -16,6 +16,9 @@ use crate::output::Output;
 
 /// Time between two looks of a watch.
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Pause before connections are closed again that may be opening or closing.
+const RETRY: Duration = Duration::from_millis(200);
 
 /// Time limit of a step.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -205,29 +208,49 @@ pub async fn kick(
     confirm: bool,
     output: Output,
 ) -> Result<Outcome> {
-    let now = Utc::now();
-    let deadline = Deadline::after(TIMEOUT);
-    let users = std::slice::from_ref(user);
-    let rows = store.open_connections_of(users, deadline).await?;
-    print(&of_user(store, Some(push), user, now).await?, output)?;
+    let open = of_user(store, Some(push), user, Utc::now()).await?;
+    print(&open, output)?;
     if !confirm {
         eprintln!(
             "{} connections would be closed; --confirm closes them",
-            rows.len()
+            open.len()
         );
         return Ok(Outcome::Good);
     }
-    let closed = push.close_all(rows.clone(), now, deadline).await;
-    store.delete_connections(&closed, deadline).await?;
-    let seen = closed.iter().map(|_| (user.clone(), now)).take(1);
-    store.record_seen(seen.collect(), deadline).await?;
-    if closed.len() < rows.len() {
-        bail!(
-            "{} of {} connections are closed; run it again",
-            closed.len(),
-            rows.len()
-        );
+    let closed = close_all(store, push, user).await?;
+    if closed > 0 {
+        let seen = vec![(user.clone(), Utc::now())];
+        let deadline = Deadline::after(TIMEOUT);
+        store.record_seen(seen, deadline).await?;
     }
-    eprintln!("{} connections are closed", closed.len());
+    eprintln!("{closed} connections are closed");
     Ok(Outcome::Good)
+}
+
+/// Closes all connections of a user and deletes their rows; returns how many.
+///
+/// Of one that has just opened or closed, the gateway says the same. Such a one is tried again for some seconds, until
+/// it has opened, or its row is gone, or is old enough.
+///
+/// # Errors
+///
+/// The database or the gateway fails.
+pub async fn close_all(store: &Store, push: &Push, user: &UserId) -> Result<usize> {
+    let mut closed = 0;
+    loop {
+        let (now, deadline) = (Utc::now(), Deadline::after(TIMEOUT));
+        let users = std::slice::from_ref(user);
+        let rows = store.open_connections_of(users, deadline).await?;
+        let done = push.close_all(rows.clone(), now, deadline).await;
+        store.delete_connections(&done, deadline).await?;
+        closed += done.len();
+        let left = rows.len() - done.len();
+        if left == 0 {
+            return Ok(closed);
+        }
+        if !rows.iter().any(|row| row.is_opening(now)) {
+            bail!("{closed} connections are closed, and {left} are not: run it again");
+        }
+        sleep(RETRY).await;
+    }
 }
