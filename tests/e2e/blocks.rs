@@ -264,8 +264,16 @@ fn without_ids(mut answer: Value) -> Value {
     answer
 }
 
-/// Sends frames of every kind from `a` to `peer`. Returns all that `a` gets, also by requests.
-async fn answers(chat: &Chat, a: &mut Client, peer: &str) -> Vec<Value> {
+/// Reads frames up to one that is wanted.
+async fn until(client: &mut Client, is_wanted: impl Fn(&Value) -> bool) {
+    while !is_wanted(&client.next().await) {}
+}
+
+/// Sends frames of every kind from a device of `a` to `peer`. Returns all that it gets, also by requests.
+///
+/// Each frame waits for the one before, which `a`'s other device sees: a process shares the reads of frames that it
+/// has at once, and the operations could not be counted.
+async fn answers(chat: &Chat, [a, other]: &mut [Client; 2], peer: &str) -> Vec<Value> {
     let mut answers = Vec::new();
     for text in ["one", "two"] {
         answers.push(a.send_message(peer, text).await);
@@ -273,8 +281,10 @@ async fn answers(chat: &Chat, a: &mut Client, peer: &str) -> Vec<Value> {
     let newest = answers[1]["seq"].as_i64().expect("a number");
     a.send(&json!({"receiver_id": peer, "message": "three", "sender_id": "a"}))
         .await;
+    until(other, |frame| frame["message"] == "three").await;
     send(a, &json!({"action": "typing", "receiver_id": peer})).await;
     send(a, &mark(peer, newest)).await;
+    until(other, |frame| frame["type"] == "receipt").await;
     answers.push(edit(a, peer, newest, "changed").await);
     a.send(&json!({"action": "deleteMessage", "receiver_id": peer, "seq": newest}))
         .await;
@@ -301,7 +311,7 @@ async fn answers(chat: &Chat, a: &mut Client, peer: &str) -> Vec<Value> {
 }
 
 /// The same, five times: the requests of a user are counted for the limits in batches of five.
-async fn rounds(chat: &Chat, a: &mut Client, peer: &str) -> Vec<Vec<Value>> {
+async fn rounds(chat: &Chat, a: &mut [Client; 2], peer: &str) -> Vec<Vec<Value>> {
     let mut rounds = Vec::new();
     for _ in 0..5 {
         rounds.push(answers(chat, a, peer).await);
@@ -312,7 +322,7 @@ async fn rounds(chat: &Chat, a: &mut Client, peer: &str) -> Vec<Vec<Value>> {
 /// Reads frames up to the pong of a ping.
 async fn skip(client: &mut Client) {
     client.send(&json!({"action": "ping"})).await;
-    while client.next().await["type"] != "pong" {}
+    until(client, |frame| frame["type"] == "pong").await;
 }
 
 /// A blocked user gets exactly what a user gets whose peer is offline and unknown, and the server does the same for
@@ -322,7 +332,10 @@ async fn cannot_tell(host: Host, flags: &[&str]) {
     let settings = Chat::with().host(host).flags(flags);
     let settings = settings.database(&relay.uri, &server::database_name());
     let chat = settings.start().await;
-    let mut a = chat.connect_modern("a").await;
+    let mut a = [
+        chat.connect_modern("a").await,
+        chat.connect_modern("a").await,
+    ];
     let mut blocker = [
         chat.connect_modern("blocker").await,
         chat.connect_modern("blocker").await,
@@ -351,7 +364,7 @@ async fn cannot_tell(host: Host, flags: &[&str]) {
     // What the blocker marks and types is not told.
     send(first, &mark("a", 3)).await;
     send(first, &json!({"action": "typing", "receiver_id": "a"})).await;
-    a.expect_nothing().await;
+    a[0].expect_nothing().await;
     assert_eq!(
         second.next().await["type"],
         "receipt",
