@@ -226,6 +226,31 @@ async fn what_a_blocked_user_writes_is_withheld_for_good() {
 }
 
 #[tokio::test]
+async fn a_message_of_the_time_of_a_block_that_is_sent_again_later_stays_withheld() {
+    let chat = start().await;
+    let mut a = chat.connect("a").await;
+    let (mut own, mut b) = (chat.connect("a").await, chat.connect("b").await);
+    let message = |receiver: &str| json!({"action": "sendMessage", "receiver_id": receiver, "message": "m", "client_message_id": "m"});
+    block(&chat, "b", "a", true).await;
+    a.send(&message("b")).await;
+    assert_eq!(a.next().await["status"], "stored");
+    block(&chat, "b", "a", false).await;
+    // That the sender had blocked the receiver, too, changes nothing for the sender's own devices.
+    block(&chat, "a", "b", true).await;
+    a.send(&message("b")).await;
+    let ack = a.next().await;
+    assert_eq!(
+        (&ack["status"], &ack["duplicate"]),
+        (&json!("stored"), &json!(true))
+    );
+    b.expect_nothing().await;
+    for _ in 0..2 {
+        assert_eq!(own.next().await["message"], "m");
+    }
+    chat.stop().await;
+}
+
+#[tokio::test]
 async fn a_blocked_conversation_stays_where_it_is_in_the_list() {
     let chat = start().await;
     let (mut a, mut c) = (chat.connect("a").await, chat.connect("c").await);

@@ -37,15 +37,20 @@ pub async fn deliver(
     deps: &Deps,
 ) -> Result<Ack> {
     let entry = appended.entry;
+    let mut users = appended.recipients;
+    let deadline = deadline.earlier_by(ACK_RESERVE);
+    if appended.duplicate && draft.receiver_id.is_some() {
+        // The first attempt may have come while a block was in force that has ended.
+        users = deps.store.not_withheld(&entry, users, deadline).await?;
+    }
     // A message to oneself goes to every connection, as in the old system.
     let is_own = draft.receiver_id.as_ref() == Some(&draft.sender_id);
     let to = Recipients {
-        users: &appended.recipients,
+        users: &users,
         audience: Audience::of(&entry),
         except: (!is_own).then_some(origin),
         sender: draft.receiver_id.as_ref().map(|_| &draft.sender_id),
     };
-    let deadline = deadline.earlier_by(ACK_RESERVE);
     // A resend is pushed again: the first attempt may have ended between the insert and the push.
     let (pushed, (), recorded) = tokio::join!(
         push(&entry, to, now, deadline, deps),
@@ -57,8 +62,7 @@ pub async fn deliver(
     if !appended.duplicate
         && let (Some(topic), Some(deliveries)) = (&deps.offline, &pushed)
     {
-        let users = &appended.recipients;
-        let announcing = topic.announce(&deps.store, &entry, users, deliveries, deadline);
+        let announcing = topic.announce(&deps.store, &entry, &users, deliveries, deadline);
         announcing.await;
     }
     let deliveries = pushed.unwrap_or_default();

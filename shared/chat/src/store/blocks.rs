@@ -81,15 +81,42 @@ impl Store {
     pub async fn without_muting(
         &self,
         entry: &Entry,
+        users: Vec<UserId>,
+        deadline: Deadline,
+    ) -> Result<Vec<UserId>> {
+        let is_left_out = |member: &Member| member.muted || member.withheld.contains(entry.seq);
+        self.without(is_left_out, entry, users, deadline).await
+    }
+
+    /// Returns those of `users` from whom an entry is not withheld; nobody's own are.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`].
+    pub async fn not_withheld(
+        &self,
+        entry: &Entry,
+        users: Vec<UserId>,
+        deadline: Deadline,
+    ) -> Result<Vec<UserId>> {
+        let is_own = |member: &Member| member.user_id.as_str() == entry.sender_id;
+        let is_left_out = |member: &Member| !is_own(member) && member.withheld.contains(entry.seq);
+        self.without(is_left_out, entry, users, deadline).await
+    }
+
+    async fn without(
+        &self,
+        is_left_out: impl Fn(&Member) -> bool,
+        entry: &Entry,
         mut users: Vec<UserId>,
         deadline: Deadline,
     ) -> Result<Vec<UserId>> {
         let ids: Vec<&str> = users.iter().map(UserId::as_str).collect();
         let id = entry.conversation_id.as_str();
         let filter = doc! {"conversation_id": id, "user_id": {"$in": ids}};
-        let found = self.find_members(filter, "look-up of who has muted", deadline);
+        let found = self.find_members(filter, "look-up of members", deadline);
         for member in found.await? {
-            if member.muted || member.withheld.contains(entry.seq) {
+            if is_left_out(&member) {
                 users.retain(|user| *user != member.user_id);
             }
         }
