@@ -153,6 +153,9 @@ pub async fn run(
             return Ok(job);
         }
     }
+    if !keep_texts {
+        job.texts += erasure.delete_unnumbered().await?;
+    }
     // At the end: the `$disconnect` of a connection that was closed records when the user was last seen.
     erasure.forget().await?;
     job.state = State::Done;
@@ -191,8 +194,8 @@ impl Erasure<'_> {
 
     /// Returns the memberships of the user behind a conversation, in the order of ids.
     async fn memberships_after(&self, after: Option<&ConversationId>) -> Result<Vec<Member>> {
-        let memberships = self.store.inspect_memberships(self.user_id).await?;
-        let mut memberships: Vec<Member> = memberships.try_collect().await?;
+        let memberships = self.store.inspect_memberships_by_log(self.user_id);
+        let mut memberships: Vec<Member> = memberships.await?;
         memberships.retain(|it| Some(&it.conversation_id) > after);
         memberships.sort_by(|a, b| a.conversation_id.cmp(&b.conversation_id));
         Ok(memberships)
@@ -238,7 +241,7 @@ impl Erasure<'_> {
         let own = doc! {
             "conversation_id": id.as_str(),
             "sender_id": self.user_id.as_str(),
-            "message": {"$ne": ""},
+            "message": {"$gt": ""},
         };
         let found = entries.find(own).projection(doc! {"_id": 1}).await?;
         let mut batches = pin!(found.map_ok(|it| it._id).try_chunks(BATCH));
@@ -249,6 +252,18 @@ impl Erasure<'_> {
             blanked += reply.into_done()?.n();
         }
         Ok(blanked as i64)
+    }
+
+    /// Deletes what the user wrote in the old system and the migration has not numbered yet: no number is missing then.
+    /// Returns their number.
+    async fn delete_unnumbered(&self) -> Result<i64> {
+        let entries = self.store.database().collection::<Document>(MESSAGES);
+        let unnumbered = doc! {
+            "sender_id": self.user_id.as_str(),
+            "conversation_id": {"$exists": false},
+        };
+        let deleted = entries.delete_many(unnumbered).await.map_err(failed)?;
+        Ok(deleted.deleted_count as i64)
     }
 
     /// Replaces the user's id in the names that a group has had. Returns whether there was one.
@@ -262,18 +277,15 @@ impl Erasure<'_> {
         let names = doc! {"conversation_id": id.as_str(), "kind": {"$in": ["create", "rename"]}};
         let found: Vec<Named> = entries.find(names).await?.try_collect().await?;
         let user_id = self.user_id.as_str();
-        let held = found
-            .iter()
-            .filter(|it| it.title.as_str().contains(user_id));
-        let updates = held.map(|it| {
-            let name = it.title.as_str().replace(user_id, SOMEBODY);
+        let updates = found.iter().filter_map(|it| {
+            let name = without_id(it.title.as_str(), user_id)?;
             // It may be longer than a name may be.
             let name =
                 Title::try_from(name).map_or(SOMEBODY.to_owned(), |it| it.as_str().to_owned());
-            doc! {
+            Some(doc! {
                 "q": {"conversation_id": id.as_str(), "seq": it.seq},
                 "u": {"$set": {"title": name}},
-            }
+            })
         });
         let updates: Vec<Document> = updates.collect();
         if updates.is_empty() {
@@ -296,10 +308,62 @@ impl Erasure<'_> {
     }
 }
 
+/// Returns a name without a user's id, where it stands for itself: `ana` is no part of "banana", nor of another user's
+/// address. `None` if it does not stand there.
+fn without_id(name: &str, user_id: &str) -> Option<String> {
+    let is_part = |letter: char| letter.is_alphanumeric() || letter == '@';
+    let (mut replaced, mut copied) = (String::new(), 0);
+    for (start, _) in name.match_indices(user_id) {
+        let end = start + user_id.len();
+        let is_longer = name[..start].ends_with(is_part) || name[end..].starts_with(is_part);
+        if !is_longer {
+            replaced.push_str(&name[copied..start]);
+            replaced.push_str(SOMEBODY);
+            copied = end;
+        }
+    }
+    replaced.push_str(&name[copied..]);
+    (copied > 0).then_some(replaced)
+}
+
 fn deadline() -> Deadline {
     Deadline::after(TIMEOUT)
 }
 
 fn failed(error: DriverError) -> Error {
     Error::unavailable("erasure of a user's data")(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_taken_out_of_a_name_where_it_stands_for_itself() {
+        for (name, user_id, expected) in [
+            ("Exam of eve", "eve", Some("Exam of former member")),
+            (
+                "eve's, and eve.",
+                "eve",
+                Some("former member's, and former member."),
+            ),
+            (
+                "eve@example.com (lab)",
+                "eve@example.com",
+                Some("former member (lab)"),
+            ),
+            ("Übung (ömer)", "ömer", Some("Übung (former member)")),
+            (
+                "ana and banana club",
+                "ana",
+                Some("former member and banana club"),
+            ),
+            ("Math class", "a", None),
+            ("Lab of eve@example.com", "eve", None),
+            ("Évents", "vents", None),
+            ("", "eve", None),
+        ] {
+            assert_eq!(without_id(name, user_id).as_deref(), expected, "{name}");
+        }
+    }
 }

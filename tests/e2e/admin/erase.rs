@@ -135,6 +135,28 @@ async fn no_text_of_an_erased_user_is_left_and_the_others_lose_nothing() {
     chat.stop().await;
 }
 
+/// A sender that is killed behind its insert leaves a text in nobody's list, and the old system left texts without
+/// numbers.
+#[tokio::test]
+async fn texts_that_are_in_no_list_are_erased_too() {
+    let chat = Chat::start().await;
+    acked(
+        &mut chat.connect_modern("eve").await,
+        message("ben", SECRET),
+    )
+    .await;
+    let members = chat.database.collection::<Document>("members");
+    members.delete_many(doc! {}).await.expect("deleted");
+    let entries = chat.database.collection::<Document>("chat_messages");
+    let old = doc! {"sender_id": "eve", "receiver_id": "ben", "message": SECRET};
+    entries.insert_one(old).await.expect("inserted");
+    assert_eq!(found(&chat.database, SECRET).await.len(), 2);
+    let erased = run(&chat, &["erase", "eve", "--confirm"], 0).await;
+    assert_eq!(erased[0]["texts"], 2);
+    assert_eq!(found(&chat.database, SECRET).await, Vec::<String>::new());
+    chat.stop().await;
+}
+
 #[tokio::test]
 async fn an_outbox_that_comes_late_brings_no_text_back() {
     let chat = Chat::start().await;

@@ -130,9 +130,10 @@ pub(crate) fn blanking(ids: &[ObjectId]) -> Vec<Document> {
         "deleted_seq": {"$exists": false},
     };
     let deletion = doc! {"$set": {"message": "", "deleted_seq": "$seq"}};
-    let edit = doc! {"_id": {"$in": ids}, "kind": "edit", "message": {"$ne": ""}};
+    // An edit, or whatever else has one.
+    let left = doc! {"_id": {"$in": ids}, "message": {"$gt": ""}};
     vec![
         doc! {"q": text, "u": [deletion], "multi": true},
-        doc! {"q": edit, "u": {"$set": {"message": ""}}, "multi": true},
+        doc! {"q": left, "u": {"$set": {"message": ""}}, "multi": true},
     ]
 }

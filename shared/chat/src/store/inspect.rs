@@ -148,6 +148,29 @@ impl Store {
         Ok(found.map_err(failed)?.map_err(failed))
     }
 
+    /// Reads the memberships of a user, and makes one up for each other conversation in which the user has written: a
+    /// sender that was killed between its insert and the rows of the members has left none. Reads the whole log.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::inspect_entries`].
+    pub async fn inspect_memberships_by_log(&self, user_id: &UserId) -> Result<Vec<Member>> {
+        let found = self.inspect_memberships(user_id).await?;
+        let mut memberships: Vec<Member> = found.try_collect().await?;
+        let own = doc! {"sender_id": user_id.as_str()};
+        let written = self.messages.distinct("conversation_id", own).await;
+        for id in written.map_err(failed)? {
+            // Documents of other forms have no membership.
+            let Ok(id) = bson::deserialize_from_bson::<ConversationId>(id) else {
+                continue;
+            };
+            if memberships.iter().all(|it| it.conversation_id != id) {
+                memberships.push(Member::unrecorded(id, user_id.clone()));
+            }
+        }
+        Ok(memberships)
+    }
+
     /// Reads the rows of all connections, in any order.
     ///
     /// # Errors

@@ -70,6 +70,23 @@ pub struct Member {
 }
 
 impl Member {
+    /// The document of a user who has written in a conversation, where there is none.
+    pub(super) fn unrecorded(conversation_id: ConversationId, user_id: UserId) -> Self {
+        Self {
+            _id: ObjectId::new(),
+            conversation_id,
+            user_id,
+            wrote: true,
+            marks: Marks::default(),
+            membership: Membership::default(),
+            muted: false,
+            withheld: Withheld::default(),
+            marks_at_block: Marks::default(),
+            last_seq: 0,
+            last_at: NEVER,
+        }
+    }
+
     /// Returns the texts that the user does not see; `None` if there never were any.
     pub fn hidden_texts(&self) -> Option<HiddenTexts> {
         let peer_id = self.peer_id().filter(|_| !self.withheld.is_empty())?;
