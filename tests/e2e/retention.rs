@@ -155,6 +155,33 @@ async fn a_text_is_hidden_at_its_age_and_removed_a_day_later_and_the_numbers_go_
     chat.stop().await;
 }
 
+/// The ids of entries are times of clocks that differ, and their order is not that of numbers.
+#[tokio::test]
+async fn an_entry_that_is_not_old_stays_and_so_does_what_is_behind_it() {
+    let chat = Chat::start().await;
+    let mut a = chat.connect_modern("a").await;
+    for text in ["one", "two", "three", "four", "five"] {
+        a.send_message("b", text).await;
+    }
+    let id = "direct:1:a:b";
+    let month = TimeDelta::days(30);
+    make_older(&chat.database, doc! {"seq": {"$in": [1, 2, 4]}}, month).await;
+    let remove = async |entries: u64| {
+        let arguments = ["--json", "retention", "--older-than", "20d", "--confirm"];
+        let printed = admin::run(&mut admin::of(&chat), &arguments).await;
+        assert_eq!(printed.lines()[0]["deleted"], entries, "{printed:?}");
+    };
+    remove(2).await;
+    let rest = pairs(&[(3, "three"), (4, "four"), (5, "five")]);
+    assert_eq!(stored(&chat.database, id).await, rest);
+    assert_eq!(read(&chat, id, "b").await, rest);
+    make_older(&chat.database, doc! {"seq": 3}, TimeDelta::days(25)).await;
+    remove(2).await;
+    assert_eq!(stored(&chat.database, id).await, pairs(&[(5, "five")]));
+    verify(&chat).await;
+    chat.stop().await;
+}
+
 #[tokio::test]
 async fn what_has_changed_a_group_stays_and_so_do_its_members() {
     let chat = Chat::with().parameters(&[THIRTY_DAYS]).start().await;

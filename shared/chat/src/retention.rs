@@ -1,7 +1,7 @@
 //! The removal of entries that are older than the chat keeps them.
 //!
-//! Only the old end of a conversation goes. Its floor, `first_seq`, is raised first; then what is old and below it is
-//! deleted.
+//! Only the old end of a conversation goes. Its floor, `first_seq`, is raised first; then what is below it is deleted. An
+//! entry that is not old, by a clock that was wrong, stays, and so does all behind it: above the floor is no hole.
 //! The newest entry stays, since the next number follows from it: its text alone is taken away. The entries that
 //! change a group stay too, since they say who is in it.
 //!
@@ -93,8 +93,15 @@ pub async fn run(
         .map_err(failed)?;
     let mut batches = pin!(found.try_chunks(BATCH));
     let mut summary = Summary::default();
+    let mut waiting = Vec::new();
     while let Some(batch) = batches.try_next().await.map_err(|it| failed(it.1))? {
-        summary += remove(store, &batch).await.map_err(failed)?;
+        summary.seen += batch.len() as u64;
+        waiting.extend(batch);
+        let (removed, left) = remove(store, waiting).await.map_err(failed)?;
+        summary += removed;
+        waiting = left;
+        // No more than a batch, so that the memory is bounded: the next run sees the rest.
+        waiting.truncate(BATCH);
         if progress(summary).is_break() {
             return Ok(summary);
         }
@@ -128,10 +135,14 @@ fn made_before(time: DateTime<Utc>) -> Document {
     }
 }
 
-/// Removes what may go of some old entries.
-async fn remove(store: &Store, batch: &[OldEntry]) -> Result<Summary, DriverError> {
+/// Removes what may go of some old entries. Returns also those that wait for an earlier number, which may come with the
+/// next batch: the order of ids is not that of numbers.
+async fn remove(
+    store: &Store,
+    batch: Vec<OldEntry>,
+) -> Result<(Summary, Vec<OldEntry>), DriverError> {
     let mut last: BTreeMap<&ConversationId, &OldEntry> = BTreeMap::new();
-    for entry in batch {
+    for entry in &batch {
         let known = last.entry(&entry.conversation_id).or_insert(entry);
         if known.seq < entry.seq {
             *known = entry;
@@ -140,19 +151,29 @@ async fn remove(store: &Store, batch: &[OldEntry]) -> Result<Summary, DriverErro
     let ends: Vec<&OldEntry> = last.into_values().collect();
     let floors = find_floors(store, &ends).await?;
     let followed = find_followed(store, &ends).await?;
+    let missing = find_missing(store, &batch, &ends, &floors).await?;
     let plans = ends.into_iter().map(|end| Plan {
         end,
         floor: floors.get(&end.conversation_id).copied(),
         is_newest: !followed.contains(&end.conversation_id),
+        first_missing: missing.get(&end.conversation_id).copied(),
     });
     let plans: Vec<Plan> = plans.collect();
     raise_floors(store, &plans).await?;
-    Ok(Summary {
-        seen: batch.len() as u64,
-        deleted: delete(store, batch, &plans).await?,
+    let first: HashMap<&ConversationId, i64> = plans
+        .iter()
+        .map(|plan| (&plan.end.conversation_id, plan.first_seq()))
+        .collect();
+    let (below, above): (Vec<&OldEntry>, Vec<&OldEntry>) = batch
+        .iter()
+        .partition(|entry| entry.seq < first[&entry.conversation_id]);
+    let waits = |entry: &&OldEntry| missing.contains_key(&entry.conversation_id);
+    let summary = Summary {
+        deleted: delete(store, &below).await?,
         blanked: blank(store, &plans).await?,
-        complete: false,
-    })
+        ..Summary::default()
+    };
+    Ok((summary, above.into_iter().filter(waits).cloned().collect()))
 }
 
 /// What is to be done in a conversation.
@@ -163,12 +184,15 @@ struct Plan<'a> {
     floor: Option<i64>,
     /// Whether no number follows that of `end`.
     is_newest: bool,
+    /// The first number before that of `end` that is not among the old entries, and may go only when it is.
+    first_missing: Option<i64>,
 }
 
 impl Plan<'_> {
     /// Returns the number of the first entry that stays.
     fn first_seq(&self) -> i64 {
-        let first_seq = self.end.seq + i64::from(!self.is_newest);
+        let end = self.end.seq + i64::from(!self.is_newest);
+        let first_seq = self.first_missing.unwrap_or(end).min(end);
         self.floor.unwrap_or(i64::MIN).max(first_seq)
     }
 
@@ -217,6 +241,55 @@ async fn find_followed(
     found.map_ok(|it| it.conversation_id).try_collect().await
 }
 
+/// Returns by conversation the first number before the last old entry that is not in the batch. Entries that change a
+/// group stay and are none.
+async fn find_missing(
+    store: &Store,
+    batch: &[OldEntry],
+    ends: &[&OldEntry],
+    floors: &HashMap<ConversationId, i64>,
+) -> Result<HashMap<ConversationId, i64>, DriverError> {
+    #[derive(Deserialize)]
+    struct Found {
+        conversation_id: ConversationId,
+        seq: i64,
+    }
+    let mut known: HashMap<&ConversationId, HashSet<i64>> = HashMap::new();
+    for entry in batch {
+        known
+            .entry(&entry.conversation_id)
+            .or_default()
+            .insert(entry.seq);
+    }
+    let ranges = ends.iter().filter_map(|end| {
+        let id = &end.conversation_id;
+        let first = floors.get(id).copied().unwrap_or(1);
+        let is_whole = (first..end.seq).all(|seq| known[id].contains(&seq));
+        (!is_whole).then(|| {
+            doc! {
+                "conversation_id": id.as_str(),
+                "seq": {"$gte": first, "$lt": end.seq},
+            }
+        })
+    });
+    let ranges: Vec<Document> = ranges.collect();
+    if ranges.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let filter = doc! {"$or": ranges, "kind": {"$nin": Kind::OF_GROUPS.to_vec()}};
+    let entries = entries(store).clone_with_type::<Found>();
+    let fields = doc! {"conversation_id": 1, "seq": 1};
+    let mut found = entries.find(filter).projection(fields).await?;
+    let mut missing = HashMap::new();
+    while let Some(entry) = found.try_next().await? {
+        if !known[&entry.conversation_id].contains(&entry.seq) {
+            let first = missing.entry(entry.conversation_id).or_insert(entry.seq);
+            *first = entry.seq.min(*first);
+        }
+    }
+    Ok(missing)
+}
+
 async fn raise_floors(store: &Store, plans: &[Plan<'_>]) -> Result<(), DriverError> {
     let raised = plans.iter().filter(|it| it.floor < Some(it.first_seq()));
     let raise = raised.map(|plan| {
@@ -233,19 +306,11 @@ async fn raise_floors(store: &Store, plans: &[Plan<'_>]) -> Result<(), DriverErr
     upsert_all(store.database(), CONVERSATIONS, raise).await
 }
 
-/// Deletes the entries of a batch that are below the floors. Returns their number.
+/// Deletes entries. Returns their number.
 ///
 /// By their ids: the embedded database reads the whole log for each deletion, whatever it is by.
-async fn delete(store: &Store, batch: &[OldEntry], plans: &[Plan<'_>]) -> Result<u64, DriverError> {
-    let floors = plans
-        .iter()
-        .map(|plan| (&plan.end.conversation_id, plan.first_seq()));
-    let floors: HashMap<&ConversationId, i64> = floors.collect();
-    let below = batch.iter().filter(|entry| {
-        let floor = floors.get(&entry.conversation_id);
-        floor.is_some_and(|floor| entry.seq < *floor)
-    });
-    let ids: Vec<ObjectId> = below.map(|entry| entry._id).collect();
+async fn delete(store: &Store, below: &[&OldEntry]) -> Result<u64, DriverError> {
+    let ids: Vec<ObjectId> = below.iter().map(|entry| entry._id).collect();
     if ids.is_empty() {
         return Ok(0);
     }
