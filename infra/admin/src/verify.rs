@@ -3,25 +3,29 @@
 //! - [`scan`]: reads conversation by conversation
 //! - [`check`]: one conversation
 //! - [`changes`]: texts, and what changes them
+//! - [`blocks`]: the copies of blocks
 //! - [`damage`]: what can be wrong
 //! - [`mod@repair`]: what the log can restore
 //!
 //! The chat runs meanwhile: what was found is looked at once more some seconds later, when whoever was writing has
 //! finished.
 
+mod blocks;
 mod changes;
 mod check;
 mod damage;
 mod repair;
 mod scan;
 
+use std::collections::BTreeSet;
 use std::future::ready;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use chat::store::MESSAGES;
 use chat::store::inspect::Part;
-use chat::{Connection, ConversationId, Deadline, Store};
+use chat::{Connection, ConversationId, Deadline, Store, UserId};
 use chrono::{TimeDelta, Utc};
 use clap::Args;
 use futures_util::TryStreamExt;
@@ -34,6 +38,7 @@ use crate::interrupt::Interrupt;
 use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::progress;
+use blocks::Blocking;
 use damage::Damage;
 use repair::repair;
 use scan::{Found, Scan};
@@ -95,7 +100,8 @@ struct Verification<'a> {
     output: Output,
     progress: ProgressBar,
     interrupt: Interrupt,
-    suspects: Vec<ConversationId>,
+    suspects: BTreeSet<ConversationId>,
+    blocking: Blocking,
     last_suspected: Instant,
     conversations: u64,
     entries: u64,
@@ -119,7 +125,8 @@ pub async fn run(store: &Store, flags: &Flags, output: Output) -> Result<Outcome
         output,
         progress: progress::of_entries(entries(store, &part).await),
         interrupt: Interrupt::listen(),
-        suspects: Vec::new(),
+        suspects: BTreeSet::new(),
+        blocking: Blocking::default(),
         last_suspected: Instant::now(),
         conversations: 0,
         entries: 0,
@@ -157,11 +164,46 @@ impl Verification<'_> {
                 Err(error) => bail!("{}{}", error.chain(), go_on(id)),
             }
         }
+        match part {
+            Part::From(_) => self.read_lists().await?,
+            Part::One(id) => self.compare_blocks_of(id.clone()).await?,
+        }
+        let differing = self.blocking.compare(self.store).await?;
+        self.suspect(differing).await?;
         self.look_again().await?;
         match part {
             Part::From(_) => self.check_connections().await,
             Part::One(_) => Ok(()),
         }
+    }
+
+    /// Compares the blocks that the documents of users and the connections list: a document of the conversation may
+    /// know nothing of them.
+    async fn read_lists(&mut self) -> Result<()> {
+        let mut users = pin!(self.store.inspect_block_lists().await?);
+        while let Some(user) = users.try_next().await? {
+            if let Some(user) = user.document {
+                self.compare_listed(&user.user_id, &user.blocks).await?;
+            }
+        }
+        let mut rows = pin!(self.store.inspect_connections().await?);
+        while let Some(row) = rows.try_next().await? {
+            self.compare_listed(&row.user_id, &row.blocks).await?;
+        }
+        Ok(())
+    }
+
+    async fn compare_listed(&mut self, user_id: &UserId, blocks: &[UserId]) -> Result<()> {
+        for peer_id in blocks {
+            let id = ConversationId::direct(user_id, peer_id);
+            self.compare_blocks_of(id).await?;
+        }
+        Ok(())
+    }
+
+    async fn compare_blocks_of(&mut self, id: ConversationId) -> Result<()> {
+        let differing = self.blocking.add(self.store, id).await?;
+        self.suspect(differing).await
     }
 
     /// Reports the rows of connections that have ended long ago: the database deletes them within a minute or two.
@@ -196,12 +238,21 @@ impl Verification<'_> {
         self.conversations += 1;
         self.entries += found.entries;
         self.progress.inc(found.entries);
-        if found.damages.is_empty() {
-            return Ok(());
+        if found.has_block {
+            let id = found.conversation_id.clone();
+            self.compare_blocks_of(id).await?;
         }
-        self.suspects.push(found.conversation_id);
-        self.last_suspected = Instant::now();
-        if self.suspects.len() == SUSPECTS {
+        let wrong = Some(found.conversation_id).filter(|_| !found.damages.is_empty());
+        self.suspect(wrong).await
+    }
+
+    /// Remembers conversations for a second look.
+    async fn suspect(&mut self, ids: impl IntoIterator<Item = ConversationId>) -> Result<()> {
+        for id in ids {
+            self.suspects.insert(id);
+            self.last_suspected = Instant::now();
+        }
+        if self.suspects.len() >= SUSPECTS {
             self.look_again().await?;
         }
         Ok(())
@@ -236,7 +287,9 @@ impl Verification<'_> {
     async fn damages_of(&self, id: &ConversationId) -> Result<Vec<Damage>> {
         let mut scan = Scan::start(self.store, &Part::One(id.clone())).await?;
         let found = scan.next().await?;
-        Ok(found.map(|found| found.damages).unwrap_or_default())
+        let mut damages = found.map(|found| found.damages).unwrap_or_default();
+        damages.extend(blocks::damages(self.store, id).await?);
+        Ok(damages)
     }
 
     fn report(&mut self, id: &ConversationId, damage: &Damage, is_repaired: bool) -> Result<()> {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tests::{Chat, Client};
 
 use super::run;
+use crate::blocks::block;
 use crate::groups::{create, frame};
 
 /// Sends a frame and waits for its ack; returns the conversation.
@@ -80,6 +81,9 @@ async fn nothing_is_found_in_what_the_chat_writes() {
     let group_id = group(&mut a).await;
     acked(&mut a, frame("invite", &group_id, json!({"users": ["c"]}))).await;
     acked(&mut a, frame("leave", &group_id, json!({}))).await;
+    for peer in ["b", "a stranger"] {
+        block(&chat, "a", peer, true).await;
+    }
     let found = run(&chat, &["verify", "--settle", "0"], 0).await;
     assert_eq!(found, Vec::<Value>::new());
     let found = run(
@@ -226,6 +230,7 @@ async fn each_kind_of_damage_is_found_and_repaired_as_far_as_that_is_said() {
     expected.push((id.clone(), "member_differs", "repaired"));
     expected.push((id, "no_member", "impossible"));
     expected.extend(damage_groups(database, &mut a).await);
+    expected.extend(damage_blocks(&chat, &mut a).await);
     let conversations = database.collection::<Document>("conversations");
     conversations
         .insert_one(doc! {"_id": "direct:1:q:r"})
@@ -306,6 +311,45 @@ async fn damage_groups(
     )
     .await;
     expected.push((id, "not_permitted", "impossible"));
+    expected
+}
+
+/// Lets `a`, who is connected, block users, and changes where that is written; returns what is to be found.
+async fn damage_blocks(chat: &Chat, a: &mut Client) -> Vec<(String, &'static str, &'static str)> {
+    let mut expected = Vec::new();
+    let of_a = |field: &str| doc! {field: "a"};
+    let pull = |peer: &str| doc! {"$pull": {"blocks": peer}};
+    let cases = [
+        ("users", of_a("_id"), "b1", pull("b1")),
+        ("connections", of_a("user_id"), "b2", pull("b2")),
+        (
+            "members",
+            of_a("user_id"),
+            "b3",
+            doc! {"$unset": {"withheld": ""}},
+        ),
+        // There is no conversation of the two.
+        ("users", of_a("_id"), "b4", doc! {"$push": {"blocks": "b4"}}),
+        (
+            "connections",
+            of_a("user_id"),
+            "b5",
+            doc! {"$push": {"blocks": "b5"}},
+        ),
+    ];
+    for (collection, mut filter, peer, change) in cases {
+        let id = format!("direct:1:a:{peer}");
+        if ["b1", "b2", "b3"].contains(&peer) {
+            direct(a, peer).await;
+            block(chat, "a", peer, true).await;
+        }
+        if collection == "members" {
+            filter.insert("conversation_id", &id);
+        }
+        update(&chat.database, collection, filter, change).await;
+        expected.push((id, "block_differs", "repaired"));
+    }
+    block(chat, "a", "b6", true).await;
     expected
 }
 

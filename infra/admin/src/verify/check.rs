@@ -137,7 +137,9 @@ impl Check {
     /// Compares the log with the other documents. Returns all that was found.
     pub fn finish(mut self, projection: &Projection) -> Vec<Damage> {
         let Some(newest) = self.newest_seq else {
-            self.report(Damage::NoLog);
+            if !self.has_settings_only(projection) {
+                self.report(Damage::NoLog);
+            }
             return self.damages;
         };
         let members = projection.members.iter();
@@ -159,6 +161,15 @@ impl Check {
             self.report(Damage::ReachedTooLarge);
         }
         self.damages
+    }
+
+    /// Returns whether there is only what users have set before the first message.
+    fn has_settings_only(&self, projection: &Projection) -> bool {
+        let users = self.id.users().map(Vec::from).unwrap_or_default();
+        let mut members = projection.members.iter();
+        projection.conversation.is_none()
+            && members
+                .all(|it| users.contains(&it.user_id) && it.last_seq == 0 && it.marks.is_none())
     }
 
     /// Returns the users of the log, and whether their documents say the same.

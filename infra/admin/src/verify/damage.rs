@@ -58,6 +58,12 @@ pub enum Damage {
         /// The user.
         user_id: UserId,
     },
+    /// A document of a user or a connection says something else than the user's document in the conversation about
+    /// whether the user blocks the other one.
+    BlockDiffers {
+        /// The user.
+        user_id: UserId,
+    },
     /// A user is recorded who is not in the conversation.
     NoMember {
         /// The user.
@@ -86,6 +92,7 @@ impl Damage {
             Self::NotApplied { .. }
                 | Self::TextLeft { .. }
                 | Self::MemberDiffers { .. }
+                | Self::BlockDiffers { .. }
                 | Self::MarkTooLarge { .. }
                 | Self::GroupDiffers
                 | Self::ReachedTooLarge
@@ -109,6 +116,10 @@ impl Display for Damage {
             Self::MemberDiffers { user_id } => {
                 write!(f, "{user_id} is not recorded as the log has it")
             }
+            Self::BlockDiffers { user_id } => write!(
+                f,
+                "whether {user_id} blocks the other user is not copied to the user's document or connections"
+            ),
             Self::NoMember { user_id } => write!(f, "{user_id} is recorded, and not in it"),
             Self::MarkTooLarge { user_id } => {
                 write!(f, "a mark of {user_id} is beyond the newest entry")

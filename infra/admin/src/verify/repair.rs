@@ -30,6 +30,14 @@ pub async fn repair(store: &Store, id: &ConversationId, damages: &[Damage]) -> R
                 }
             }
             Damage::TextLeft { seq } => store.blank(id, *seq, deadline()).await?,
+            Damage::BlockDiffers { user_id } => {
+                if let Some([a, b]) = id.users() {
+                    let peer_id = if a == *user_id { b } else { a };
+                    store
+                        .copy_block_again(user_id, &peer_id, deadline())
+                        .await?;
+                }
+            }
             Damage::MarkTooLarge { user_id } => {
                 store
                     .clamp_marks(id, user_id, newest_seq, deadline())

@@ -72,6 +72,8 @@ pub struct Found {
     pub conversation_id: ConversationId,
     /// The number of its entries.
     pub entries: u64,
+    /// Whether one of its users blocks the other one.
+    pub has_block: bool,
     /// What is wrong with it.
     pub damages: Vec<Damage>,
 }
@@ -118,6 +120,7 @@ impl Scan {
         Ok(Some(Found {
             conversation_id: id,
             entries,
+            has_block: projection.members.iter().any(|it| it.withheld.is_blocked()),
             damages: check.finish(&projection),
         }))
     }

@@ -58,6 +58,25 @@ impl Store {
         Ok(copying.await?.of(id))
     }
 
+    /// Copies once more whether a user blocks another one: a change may have been interrupted before its copies.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`]: only some copies may be made. It is safe to try again.
+    pub async fn copy_block_again(
+        &self,
+        user_id: &UserId,
+        peer_id: &UserId,
+        deadline: Deadline,
+    ) -> Result<()> {
+        let id = ConversationId::direct(user_id, peer_id);
+        let member = self.find_member(&id, user_id, deadline).await?;
+        let set = member.map(Set::from).unwrap_or_default();
+        let copying = self.copy_block(&id, user_id, peer_id, set, deadline);
+        copying.await?;
+        Ok(())
+    }
+
     /// Returns the texts of a conversation that a user does not see, if there are any.
     ///
     /// # Errors

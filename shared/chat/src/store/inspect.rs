@@ -12,7 +12,9 @@ use serde::de::DeserializeOwned;
 use super::filter::numbered;
 use super::stored_entry::StoredEntry;
 use super::updates::upsert_all;
-use super::{CONVERSATIONS, Connection, MEMBERS, MESSAGES, Member, Store, perform, time};
+use super::{
+    CONNECTIONS, CONVERSATIONS, Connection, MEMBERS, MESSAGES, Member, Store, USERS, perform, time,
+};
 use crate::group::{History, Title};
 use crate::settings::Settings;
 use crate::{ConversationId, Deadline, Entry, Error, Result, UserId};
@@ -43,8 +45,29 @@ impl Part {
 pub struct Inspected<T> {
     /// The conversation.
     pub conversation_id: ConversationId,
+    /// The `_id` of the document, as text.
+    pub document_id: String,
     /// The document, if all its fields are there and of their types.
     pub document: Option<T>,
+}
+
+/// A document of a collection that is not ordered by conversations.
+pub struct Stored<T> {
+    /// Its `_id`, as text.
+    pub id: String,
+    /// The document, if all its fields are there and of their types.
+    pub document: Option<T>,
+}
+
+/// The users whom a user blocks, as the user's own document lists them.
+#[derive(Debug, Clone, Deserialize)]
+pub struct BlockList {
+    /// The user.
+    #[serde(rename = "_id")]
+    pub user_id: UserId,
+    /// The users whom the user blocks.
+    #[serde(default)]
+    pub blocks: Vec<UserId>,
 }
 
 /// The document of a conversation.
@@ -79,6 +102,7 @@ impl Store {
         let entries = self.inspect::<StoredEntry>(MESSAGES, &order, part).await?;
         Ok(entries.map_ok(|it| Inspected {
             conversation_id: it.conversation_id,
+            document_id: it.document_id,
             document: it.document.map(Entry::from),
         }))
     }
@@ -111,24 +135,36 @@ impl Store {
     async fn inspect<T: DeserializeOwned + Send + 'static>(
         &self,
         collection: &'static str,
-        order: &[&str],
+        order: &[&'static str],
         part: &Part,
     ) -> Result<impl Stream<Item = Result<Inspected<T>>> + use<T>> {
-        let field = order[0].to_owned();
-        let order: Document = order
+        let field = order[0];
+        let sort: Document = order
             .iter()
             .map(|field| ((*field).to_owned(), 1.into()))
             .collect();
+        self.find_inspected(collection, field, part.filter(field), sort)
+            .await
+    }
+
+    /// Reads documents whose conversation stands in `field`.
+    async fn find_inspected<T: DeserializeOwned + Send + 'static>(
+        &self,
+        collection: &'static str,
+        field: &'static str,
+        filter: Document,
+        sort: Document,
+    ) -> Result<impl Stream<Item = Result<Inspected<T>>> + use<T>> {
         let collection = self.database.collection::<Document>(collection);
-        let find = collection.find(part.filter(&field)).sort(order);
-        let found = find.batch_size(BATCH).await;
-        let found = found.map_err(failed)?;
+        let find = collection.find(filter).sort(sort).batch_size(BATCH);
+        let found = find.await.map_err(failed)?;
         Ok(found.map(move |document| {
             let document = document.map_err(failed)?;
             // The filter asks for text.
-            let id = document.get_str(&field).unwrap_or_default();
+            let id = document.get_str(field).unwrap_or_default();
             Ok(Inspected {
                 conversation_id: id.to_owned().into(),
+                document_id: id_of(&document),
                 document: bson::deserialize_from_document(document).ok(),
             })
         }))
@@ -169,6 +205,73 @@ impl Store {
             }
         }
         Ok(memberships)
+    }
+
+    /// Reads the users whom each user blocks, in any order.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::inspect_entries`].
+    pub async fn inspect_block_lists(
+        &self,
+    ) -> Result<impl Stream<Item = Result<Stored<BlockList>>> + use<>> {
+        self.inspect_all(USERS, doc! {}).await
+    }
+
+    /// Returns those of some pairs, each a user and another one, of which a copy does not say what the user's document
+    /// in the conversation says: whether the other one is blocked.
+    ///
+    /// A document that cannot be read says nothing, and a pair is left out if it is the one that decides.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`].
+    pub async fn differing_blocks(
+        &self,
+        pairs: &[(UserId, UserId)],
+    ) -> Result<Vec<(UserId, UserId)>> {
+        if pairs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let users: Vec<&str> = pairs.iter().map(|(user, _)| user.as_str()).collect();
+        let ids = pairs.iter().map(|(a, b)| ConversationId::direct(a, b));
+        let ids: Vec<_> = ids.map(|id| bson::Bson::from(id.as_str())).collect();
+        let lists = self.inspect_all(USERS, doc! {"_id": {"$in": &users}});
+        let lists: Vec<Stored<BlockList>> = lists.await?.try_collect().await?;
+        let rows = self.inspect_all(CONNECTIONS, doc! {"user_id": {"$in": &users}});
+        let rows: Vec<Stored<Connection>> = rows.await?.try_collect().await?;
+        // Whoever changes it makes the copies afterwards.
+        let members = doc! {"conversation_id": {"$in": ids}};
+        let members = self.find_inspected(MEMBERS, "conversation_id", members, doc! {});
+        let members: Vec<Inspected<Member>> = members.await?.try_collect().await?;
+        let differs = |(user_id, peer_id): &&(UserId, UserId)| {
+            let lists = lists.iter().filter_map(|it| it.document.as_ref());
+            let mut lists = lists.filter(|it| it.user_id == *user_id);
+            let is_listed = lists.any(|it| it.blocks.contains(peer_id));
+            let rows = rows.iter().filter_map(|it| it.document.as_ref());
+            let mut rows = rows.filter(|it| it.user_id == *user_id);
+            let is_blocked = is_blocked(&members, user_id, peer_id);
+            is_blocked.is_some_and(|is_blocked| {
+                is_listed != is_blocked || rows.any(|it| it.blocks.contains(peer_id) != is_blocked)
+            })
+        };
+        Ok(pairs.iter().filter(differs).cloned().collect())
+    }
+
+    async fn inspect_all<T: DeserializeOwned + Send + 'static>(
+        &self,
+        collection: &'static str,
+        filter: Document,
+    ) -> Result<impl Stream<Item = Result<Stored<T>>> + use<T>> {
+        let collection = self.database.collection::<Document>(collection);
+        let found = collection.find(filter).batch_size(BATCH).await;
+        Ok(found.map_err(failed)?.map(|document| {
+            let document = document.map_err(failed)?;
+            Ok(Stored {
+                id: id_of(&document),
+                document: bson::deserialize_from_document(document).ok(),
+            })
+        }))
     }
 
     /// Reads the rows of all connections, in any order.
@@ -323,6 +426,26 @@ pub(crate) fn id_at(time: DateTime<Utc>) -> ObjectId {
     let seconds = u32::try_from(time.timestamp()).unwrap_or_default();
     id[..4].copy_from_slice(&seconds.to_be_bytes());
     ObjectId::from_bytes(id)
+}
+
+/// Returns whether a user blocks another one, by the documents of their conversation; `None` if one of them cannot be
+/// read.
+fn is_blocked(members: &[Inspected<Member>], user_id: &UserId, peer_id: &UserId) -> Option<bool> {
+    let id = ConversationId::direct(user_id, peer_id);
+    let rows = members.iter().filter(|it| it.conversation_id == id);
+    let rows: Option<Vec<&Member>> = rows.map(|it| it.document.as_ref()).collect();
+    let mut own = rows?.into_iter().filter(|it| it.user_id == *user_id);
+    Some(own.any(|it| it.withheld.is_blocked()))
+}
+
+/// Returns the `_id` of a document as text.
+fn id_of(document: &Document) -> String {
+    match document.get("_id") {
+        Some(bson::Bson::ObjectId(id)) => id.to_hex(),
+        Some(bson::Bson::String(id)) => id.clone(),
+        Some(id) => id.to_string(),
+        None => String::new(),
+    }
 }
 
 fn failed(error: DriverError) -> Error {
