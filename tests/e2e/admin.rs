@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use local_gateway::process::ports::free_port;
+use mongodb::IndexModel;
 use mongodb::bson::{Document, doc};
+use mongodb::options::IndexOptions;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tests::relay::{Fault, Relay};
@@ -146,6 +148,43 @@ async fn the_status_names_what_is_missing() {
             "{states:?}"
         );
     }
+    chat.stop().await;
+}
+
+#[tokio::test]
+async fn an_index_of_the_right_name_is_not_enough_and_none_is_missing_where_they_cannot_be_listed()
+{
+    let chat = Chat::start().await;
+    let messages = chat.database.collection::<Document>("chat_messages");
+    let drop = messages.drop_index("conversation_id_1_seq_1");
+    drop.await.expect("dropped");
+    let name = IndexOptions::builder().name("conversation_id_1_seq_1".to_owned());
+    let index = IndexModel::builder().keys(doc! {"conversation_id": 1, "seq": 1});
+    let index = index.options(name.build()).build();
+    messages.create_index(index).await.expect("made");
+    let indexes = |parts: Vec<Value>| {
+        let mut parts = parts.into_iter();
+        let part = parts.find(|it| it["part"] == "indexes").expect("a part");
+        let detail = part["detail"].as_str().expect("text").to_owned();
+        (part["state"].clone(), detail)
+    };
+    let (state, detail) = indexes(run(&chat, &["status"], 1).await);
+    assert!(
+        state == "wrong" && detail.contains("drop it and run the migration"),
+        "{detail}"
+    );
+
+    let relay = Relay::start(&chat.uri).await;
+    let refused =
+        doc! {"ok": 0.0, "code": 13, "codeName": "Unauthorized", "errmsg": "not authorized"};
+    relay.fail("listIndexes", "chat_messages", Fault::Refuse(refused));
+    let mut command = admin::with(&relay.uri, chat.database.name());
+    let printed = admin::run(&mut command, &["--json", "status"]).await;
+    let (state, detail) = indexes(printed.lines());
+    assert!(
+        state == "unknown" && detail.contains("not authorized"),
+        "{detail}"
+    );
     chat.stop().await;
 }
 

@@ -18,6 +18,7 @@ mod conversation;
 mod deployment;
 mod erase;
 mod export;
+mod indexes;
 mod interrupt;
 mod limit;
 mod outcome;

@@ -7,7 +7,7 @@ use anyhow::Result;
 use authorizer::JwtConfig;
 use authorizer::keys::{Keys, Timing};
 use chat::store::inspect::written_since;
-use chat::store::{CONNECTIONS, CONVERSATIONS, MEMBERS, MESSAGES, indexes};
+use chat::store::{CONNECTIONS, CONVERSATIONS, MEMBERS, MESSAGES};
 use chat::{Connection, ConnectionId, Deadline, Identity, Push, Store, UserId};
 use chrono::{TimeDelta, Utc};
 use futures_util::TryStreamExt;
@@ -15,6 +15,7 @@ use jsonwebtoken::Algorithm;
 use mongodb::bson::{Document, doc};
 use serde::Serialize;
 
+use crate::indexes::{self, Fault};
 use crate::outcome::Outcome;
 use crate::output::Output;
 
@@ -57,7 +58,7 @@ pub async fn run(store: &Store, push: Option<&Push>, output: Output) -> Result<O
     let parts = [
         database(store).await?,
         places(store).await,
-        indexes(store).await?,
+        indexes(store).await,
         migration(store).await?,
         gateway(push).await,
         issuer().await,
@@ -130,22 +131,16 @@ async fn issuer() -> Part {
     }
 }
 
-async fn indexes(store: &Store) -> Result<Part> {
-    let mut missing = Vec::new();
-    for (collection, planned) in indexes::all() {
-        let collection = store.database().collection::<Document>(collection);
-        // A collection that does not exist has none.
-        let names = collection.list_index_names().await.unwrap_or_default();
-        let names: BTreeSet<String> = names.into_iter().collect();
-        let planned = planned.into_iter().filter_map(|index| index.options?.name);
-        missing.extend(planned.filter(|name| !names.contains(name)));
+async fn indexes(store: &Store) -> Part {
+    const PART: &str = "indexes";
+    match indexes::faults(store.database()).await {
+        Ok(faults) if faults.is_empty() => Part::new(PART, true, "all are there"),
+        Ok(faults) => {
+            let faults: Vec<String> = faults.iter().map(Fault::to_string).collect();
+            Part::new(PART, false, faults.join("; "))
+        }
+        Err(error) => Part::unknown(PART, format!("they cannot be listed: {error}")),
     }
-    Ok(if missing.is_empty() {
-        Part::new("indexes", true, "all are there")
-    } else {
-        let detail = format!("missing: {}; run the migration", missing.join(", "));
-        Part::new("indexes", false, detail)
-    })
 }
 
 async fn migration(store: &Store) -> Result<Part> {

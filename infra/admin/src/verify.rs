@@ -22,7 +22,7 @@ use std::future::ready;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use chat::store::MESSAGES;
 use chat::store::inspect::Part;
 use chat::{Connection, ConversationId, Deadline, Store, UserId};
@@ -34,6 +34,7 @@ use mongodb::bson::Document;
 use serde::Serialize;
 use tokio::time::sleep_until;
 
+use crate::indexes;
 use crate::interrupt::Interrupt;
 use crate::outcome::Outcome;
 use crate::output::Output;
@@ -89,6 +90,15 @@ struct Line<'a> {
 #[derive(Serialize)]
 struct ConnectionLine<'a> {
     connection_id: &'a str,
+    damage: &'static str,
+    repair: &'static str,
+}
+
+/// A line about an index.
+#[derive(Serialize)]
+struct IndexLine<'a> {
+    collection: &'a str,
+    index: &'a str,
     damage: &'static str,
     repair: &'static str,
 }
@@ -172,9 +182,36 @@ impl Verification<'_> {
         self.suspect(differing).await?;
         self.look_again().await?;
         match part {
-            Part::From(_) => self.check_connections().await,
+            Part::From(_) => {
+                self.check_connections().await?;
+                self.check_indexes().await
+            }
             Part::One(_) => Ok(()),
         }
+    }
+
+    /// Reports unique indexes that are missing: without them, two messages may get the same number, and the same
+    /// message may be stored twice.
+    async fn check_indexes(&mut self) -> Result<()> {
+        let faults = indexes::faults(self.store.database()).await;
+        let faults = faults.context("the indexes cannot be listed")?;
+        for fault in faults.iter().filter(|fault| fault.is_unique) {
+            let repair = self.count(false, false);
+            let damage = if fault.differs {
+                "index_differs"
+            } else {
+                "index_missing"
+            };
+            let line = IndexLine {
+                collection: fault.collection,
+                index: &fault.name,
+                damage,
+                repair,
+            };
+            let text = || format!("{fault} (repair: {repair})");
+            self.progress.suspend(|| self.output.line(&line, text))?;
+        }
+        Ok(())
     }
 
     /// Compares the blocks that the documents of users and the connections list: a document of the conversation may

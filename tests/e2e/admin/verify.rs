@@ -371,3 +371,41 @@ async fn found(chat: &Chat, flags: &[&str], status: i32) -> Vec<(String, String,
     found.sort();
     found
 }
+
+/// Puts a second document like the one that a filter names.
+async fn copy(database: &Database, collection: &str, filter: Document, without: &str) {
+    let collection = database.collection::<Document>(collection);
+    let found = collection.find_one(filter).await.expect("read");
+    let mut document = found.expect("a document");
+    document.remove("_id");
+    document.remove(without);
+    collection.insert_one(document).await.expect("inserted");
+}
+
+#[tokio::test]
+async fn what_only_a_unique_index_prevents_is_found_and_so_is_its_absence() {
+    let chat = Chat::start().await;
+    let mut a = chat.connect_modern("a").await;
+    let id = direct(&mut a, "b").await;
+    for (collection, index) in [
+        ("chat_messages", "conversation_id_1_seq_1"),
+        ("members", "conversation_id_1_user_id_1"),
+    ] {
+        let collection = chat.database.collection::<Document>(collection);
+        collection.drop_index(index).await.expect("dropped");
+    }
+    let second = doc! {"conversation_id": &id, "seq": 3_i64};
+    copy(&chat.database, "chat_messages", second, "client_message_id").await;
+    let row = doc! {"conversation_id": &id, "user_id": "b"};
+    copy(&chat.database, "members", row, "").await;
+    let lines = run(&chat, &["verify", "--settle", "0"], 1).await;
+    let line = |collection: &str, index: &str| json!({"collection": collection, "index": index, "damage": "index_missing", "repair": "impossible"});
+    let expected = [
+        json!({"conversation_id": id, "damage": "number_twice", "seq": 3, "repair": "impossible"}),
+        json!({"conversation_id": id, "damage": "member_twice", "user_id": "b", "repair": "impossible"}),
+        line("chat_messages", "conversation_id_1_seq_1"),
+        line("members", "conversation_id_1_user_id_1"),
+    ];
+    assert_eq!(lines, expected);
+    chat.stop().await;
+}

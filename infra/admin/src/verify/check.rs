@@ -89,6 +89,9 @@ impl Check {
                 to: seq - 1,
             });
         }
+        if self.newest_seq == Some(seq) {
+            self.report(Damage::NumberTwice { seq });
+        }
         self.newest_seq = Some(seq);
     }
 
@@ -142,6 +145,7 @@ impl Check {
             }
             return self.damages;
         };
+        self.check_twice(&projection.members);
         let members = projection.members.iter();
         let members: BTreeMap<&UserId, &Member> = members.map(|it| (&it.user_id, it)).collect();
         if self.id.is_group() {
@@ -198,6 +202,16 @@ impl Check {
             && row.members_seq == group.changed_seq();
         if !is_same {
             self.report(Damage::GroupDiffers);
+        }
+    }
+
+    /// Looks for two documents of one user, which are in the order of users.
+    fn check_twice(&mut self, members: &[Member]) {
+        for pair in members.windows(2) {
+            if pair[0].user_id == pair[1].user_id {
+                let user_id = pair[0].user_id.clone();
+                self.report(Damage::MemberTwice { user_id });
+            }
         }
     }
 

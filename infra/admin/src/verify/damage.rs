@@ -18,6 +18,11 @@ pub enum Damage {
         /// The last.
         to: i64,
     },
+    /// Two entries have the same number.
+    NumberTwice {
+        /// The number.
+        seq: i64,
+    },
     /// An entry has an earlier time than the one before.
     Earlier {
         /// The entry.
@@ -69,6 +74,11 @@ pub enum Damage {
         /// The user.
         user_id: UserId,
     },
+    /// Two documents are about the same user.
+    MemberTwice {
+        /// The user.
+        user_id: UserId,
+    },
     /// A mark or a hint of a user is beyond the newest entry.
     MarkTooLarge {
         /// The user.
@@ -106,6 +116,7 @@ impl Display for Damage {
             Self::Unreadable => f.write_str("a document lacks a field, or has one of another type"),
             Self::Hole { from, to } if from == to => write!(f, "the number {from} is missing"),
             Self::Hole { from, to } => write!(f, "the numbers {from} to {to} are missing"),
+            Self::NumberTwice { seq } => write!(f, "two entries have the number {seq}"),
             Self::Earlier { seq } => write!(f, "{seq} has an earlier time than the entry before"),
             Self::NotPermitted { seq } => write!(f, "{seq} is by a user who may not write it"),
             Self::NoTarget { seq } => write!(f, "{seq} changes a text that is not there"),
@@ -121,6 +132,7 @@ impl Display for Damage {
                 "whether {user_id} blocks the other user is not copied to the user's document or connections"
             ),
             Self::NoMember { user_id } => write!(f, "{user_id} is recorded, and not in it"),
+            Self::MemberTwice { user_id } => write!(f, "{user_id} is recorded twice"),
             Self::MarkTooLarge { user_id } => {
                 write!(f, "a mark of {user_id} is beyond the newest entry")
             }
