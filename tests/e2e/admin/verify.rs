@@ -158,6 +158,42 @@ fn direct_cases() -> Vec<Case> {
             &[("not_applied", "repaired")],
         ),
         (
+            "no target",
+            seq(4),
+            doc! {"$unset": {"target_seq": ""}},
+            &[("no_change", "impossible"), ("no_target", "impossible")],
+        ),
+        (
+            "text of a deletion",
+            seq(5),
+            set(doc! {"message": "two"}),
+            &[("text_left", "repaired")],
+        ),
+        (
+            "empty",
+            seq(3),
+            set(doc! {"message": ""}),
+            &[("wrong_text", "impossible")],
+        ),
+        (
+            "long",
+            seq(3),
+            set(doc! {"message": "x".repeat(16_385)}),
+            &[("wrong_text", "impossible")],
+        ),
+        (
+            "no time",
+            seq(1),
+            set(doc! {"timestamp": "yesterday"}),
+            &[("no_time", "impossible")],
+        ),
+        (
+            "future",
+            seq(5),
+            set(doc! {"timestamp": "2999-01-01T00:00:00.000Z"}),
+            &[("in_future", "impossible")],
+        ),
+        (
             "text",
             seq(2),
             set(doc! {"message": "two"}),
@@ -172,26 +208,31 @@ fn direct_cases() -> Vec<Case> {
     ]
 }
 
-/// Damages of the documents of the user `b` or of a conversation itself.
-fn projection_cases() -> Vec<(&'static str, &'static str, Document, &'static str)> {
+/// Damages of the documents of the user `a` or of a conversation itself.
+fn projection_cases() -> Vec<(&'static str, &'static str, Document, [&'static str; 2])> {
+    let member = |peer, fields: Document, damage| {
+        ("members", peer, doc! {"$set": fields}, [damage, "repaired"])
+    };
+    let withheld = |peer, numbers: [i64; 2]| {
+        let change = doc! {"$set": {"withheld": numbers.to_vec()}};
+        ("members", peer, change, ["withheld_wrong", "impossible"])
+    };
+    let beyond = doc! {"read": 99_i64, "delivered": 99_i64};
+    let undelivered = doc! {"read": 3_i64, "delivered": 1_i64};
+    let reached = doc! {"$set": {"reached_seq": 99_i64}};
     vec![
-        (
-            "members",
-            "wrote",
-            doc! {"$set": {"wrote": false}},
-            "member_differs",
-        ),
-        (
-            "members",
-            "marks",
-            doc! {"$set": {"read": 99_i64}},
-            "mark_too_large",
-        ),
+        member("wrote", doc! {"wrote": false}, "member_differs"),
+        member("marks", beyond, "mark_too_large"),
+        member("read", doc! {"read": -1_i64}, "mark_negative"),
+        member("hint", doc! {"last_seq": -1_i64}, "mark_negative"),
+        member("undelivered", undelivered, "read_not_delivered"),
+        withheld("unsorted", [5, 3]),
+        withheld("beyond", [3, 99]),
         (
             "conversations",
             "reached",
-            doc! {"$set": {"reached_seq": 99_i64}},
-            "reached_too_large",
+            reached,
+            ["reached_too_large", "repaired"],
         ),
     ]
 }
@@ -211,14 +252,14 @@ async fn each_kind_of_damage_is_found_and_repaired_as_far_as_that_is_said() {
             .map(|(damage, repair)| (id.clone(), *damage, *repair));
         expected.extend(damages);
     }
-    for (collection, peer, change, damage) in projection_cases() {
+    for (collection, peer, change, [damage, repair]) in projection_cases() {
         let id = direct(&mut a, peer).await;
         let filter = match collection {
             "members" => doc! {"conversation_id": &id, "user_id": "a"},
             _ => doc! {"_id": &id},
         };
         update(database, collection, filter, change).await;
-        expected.push((id, damage, "repaired"));
+        expected.push((id, damage, repair));
     }
     let id = direct(&mut a, "moved").await;
     let members = database.collection::<Document>("members");
@@ -301,6 +342,11 @@ async fn damage_groups(
         update(database, collection, filter, change).await;
         expected.push((id, damage, "repaired"));
     }
+    let id = group(a).await;
+    let rename = doc! {"conversation_id": &id, "seq": 3_i64};
+    let message = doc! {"$set": {"message": "m"}};
+    update(database, "chat_messages", rename, message).await;
+    expected.push((id, "wrong_text", "impossible"));
     let id = group(a).await;
     let text = doc! {"conversation_id": &id, "seq": 4_i64};
     update(

@@ -22,6 +22,11 @@ impl Changed {
         others.into_iter().flatten().collect()
     }
 
+    /// Returns whether it is one to compare: it belongs to others, or is of a kind that does.
+    pub fn is_to_compare(&self) -> bool {
+        matches!(self.entry.kind, Kind::Edit | Kind::Delete) || !self.others().is_empty()
+    }
+
     /// Compares it with the entries that belong to it.
     ///
     /// What is below the floor is not compared: the one may be removed before the other.

@@ -5,10 +5,15 @@ use std::collections::BTreeMap;
 
 use chat::store::Member;
 use chat::store::inspect::ConversationRow;
-use chat::{ConversationId, Entry, Group, Kind, Membership, Role, UserId, timestamp};
-use chrono::{DateTime, Utc};
+use chat::{
+    ConversationId, Entry, Group, Kind, Membership, Role, Text, UserId, Withheld, timestamp,
+};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::damage::Damage;
+
+/// How far the clock of who has written an entry may be ahead.
+const AHEAD: TimeDelta = TimeDelta::hours(1);
 
 /// The documents of a conversation beside its log.
 #[derive(Default)]
@@ -25,7 +30,8 @@ pub struct Check {
     /// The number below which entries were removed.
     first_seq: i64,
     newest_seq: Option<i64>,
-    newest_time: Option<DateTime<Utc>>,
+    /// The latest time, and the last entry that has it.
+    newest_time: Option<(DateTime<Utc>, i64)>,
     group: Group,
     /// The users of a direct conversation, and whether they have written a text.
     users: BTreeMap<UserId, bool>,
@@ -72,6 +78,7 @@ impl Check {
     pub fn entry(&mut self, entry: &Entry) {
         self.check_number(entry.seq);
         self.check_time(entry);
+        self.check_text(entry);
         if !self.permits(entry) {
             self.report(Damage::NotPermitted { seq: entry.seq });
         }
@@ -96,11 +103,35 @@ impl Check {
     }
 
     fn check_time(&mut self, entry: &Entry) {
-        let time = timestamp::parse(&entry.timestamp);
-        if entry.seq > 0 && time < self.newest_time {
-            self.report(Damage::Earlier { seq: entry.seq });
+        let seq = entry.seq;
+        // The old system took any text for a time.
+        let is_own = seq > 0;
+        let Some(time) = timestamp::parse(&entry.timestamp) else {
+            if is_own {
+                self.report(Damage::NoTime { seq });
+            }
+            return;
+        };
+        if self.newest_time.is_none_or(|(newest, _)| newest <= time) {
+            self.newest_time = Some((time, seq));
+        } else if is_own {
+            self.report(Damage::Earlier { seq });
         }
-        self.newest_time = time.max(self.newest_time);
+    }
+
+    fn check_text(&mut self, entry: &Entry) {
+        let (seq, is_empty) = (entry.seq, entry.message.is_empty());
+        let is_wrong = match entry.kind {
+            Kind::Delete if !is_empty => return self.report(Damage::TextLeft { seq }),
+            Kind::Text => is_empty && entry.deleted_seq.is_none(),
+            // That of an edit goes with its text.
+            Kind::Edit => false,
+            _ => !is_empty,
+        };
+        // The old system took any text.
+        if seq > 0 && (is_wrong || entry.message.len() > Text::MAX_BYTES) {
+            self.report(Damage::WrongText { seq });
+        }
     }
 
     fn permits(&mut self, entry: &Entry) -> bool {
@@ -157,6 +188,7 @@ impl Check {
             }
         }
         self.check_rows(&members, newest);
+        self.check_future(Utc::now());
         if self.first_seq > newest {
             self.report(Damage::FloorTooLarge);
         }
@@ -165,6 +197,15 @@ impl Check {
             self.report(Damage::ReachedTooLarge);
         }
         self.damages
+    }
+
+    fn check_future(&mut self, now: DateTime<Utc>) {
+        if let Some((time, seq)) = self.newest_time
+            && seq > 0
+            && time > now + AHEAD
+        {
+            self.report(Damage::InFuture { seq });
+        }
     }
 
     /// Returns whether there is only what users have set before the first message.
@@ -217,20 +258,39 @@ impl Check {
 
     fn check_rows(&mut self, members: &BTreeMap<&UserId, &Member>, newest: i64) {
         for (user, row) in members {
+            let user_id = || (*user).clone();
             let is_known = self.users.contains_key(*user)
                 || self.group.membership(user) != Membership::default();
             if !is_known {
-                self.report(Damage::NoMember {
-                    user_id: (*user).clone(),
-                });
+                self.report(Damage::NoMember { user_id: user_id() });
             }
-            let largest = row.marks.read.max(row.marks.delivered).max(row.last_seq);
+            let marks = row.marks;
             // The marks of a conversation of the old system are 0.
-            if largest > newest.max(0) {
-                self.report(Damage::MarkTooLarge {
-                    user_id: (*user).clone(),
-                });
+            if marks.read.max(marks.delivered).max(row.last_seq) > newest.max(0) {
+                self.report(Damage::MarkTooLarge { user_id: user_id() });
+            }
+            // A hint may be that of the old system.
+            if marks.read.min(marks.delivered) < 0 || row.last_seq < newest.min(0) {
+                self.report(Damage::MarkNegative { user_id: user_id() });
+            }
+            if marks.read > marks.delivered {
+                self.report(Damage::ReadNotDelivered { user_id: user_id() });
+            }
+            if !self.may_withhold(&row.withheld, newest) {
+                self.report(Damage::WithheldWrong { user_id: user_id() });
             }
         }
+    }
+
+    /// Returns whether these numbers may be withheld from a user: only those of a direct conversation, in their order. A
+    /// block that has just begun withholds what comes next.
+    fn may_withhold(&self, withheld: &Withheld, newest: i64) -> bool {
+        let next = newest.max(0) + 1;
+        let ends = |(first, end)| [first, end];
+        let numbers: Vec<i64> = withheld.ranges().flat_map(ends).collect();
+        let has_peer = || self.id.users().is_some_and(|[a, b]| a != b);
+        let is_known = |number: &i64| *number <= next || *number == i64::MAX;
+        numbers.is_empty()
+            || (has_peer() && numbers.is_sorted_by(|a, b| a < b) && numbers.iter().all(is_known))
     }
 }

@@ -28,6 +28,21 @@ pub enum Damage {
         /// The entry.
         seq: i64,
     },
+    /// The time of an entry cannot be read.
+    NoTime {
+        /// The entry.
+        seq: i64,
+    },
+    /// The newest entry has a time that is still to come. All that follow it get the same one.
+    InFuture {
+        /// The entry.
+        seq: i64,
+    },
+    /// The text of an entry is missing, longer than a text may be, or has no place in an entry of its kind.
+    WrongText {
+        /// The entry.
+        seq: i64,
+    },
     /// An entry is by a user who may not write it.
     NotPermitted {
         /// The entry.
@@ -50,7 +65,7 @@ pub enum Damage {
     },
     /// The text of a deleted message is still there.
     TextLeft {
-        /// The text, or an edit of it.
+        /// The text, an edit of it, or its deletion.
         seq: i64,
     },
     /// A text has other words than its newest edit.
@@ -84,6 +99,22 @@ pub enum Damage {
         /// The user.
         user_id: UserId,
     },
+    /// A mark or a hint of a user is below 0.
+    MarkNegative {
+        /// The user.
+        user_id: UserId,
+    },
+    /// A user has read what was not delivered.
+    ReadNotDelivered {
+        /// The user.
+        user_id: UserId,
+    },
+    /// The numbers that are withheld from a user are out of order, beyond the newest entry, or in a conversation that has
+    /// none.
+    WithheldWrong {
+        /// The user.
+        user_id: UserId,
+    },
     /// The name or the settings of a group are not those of the log.
     GroupDiffers,
     /// The recorded number of a conversation is beyond the newest entry.
@@ -104,6 +135,8 @@ impl Damage {
                 | Self::MemberDiffers { .. }
                 | Self::BlockDiffers { .. }
                 | Self::MarkTooLarge { .. }
+                | Self::MarkNegative { .. }
+                | Self::ReadNotDelivered { .. }
                 | Self::GroupDiffers
                 | Self::ReachedTooLarge
         )
@@ -118,6 +151,14 @@ impl Display for Damage {
             Self::Hole { from, to } => write!(f, "the numbers {from} to {to} are missing"),
             Self::NumberTwice { seq } => write!(f, "two entries have the number {seq}"),
             Self::Earlier { seq } => write!(f, "{seq} has an earlier time than the entry before"),
+            Self::NoTime { seq } => write!(f, "the time of {seq} cannot be read"),
+            Self::InFuture { seq } => write!(f, "the time of {seq} is more than an hour ahead"),
+            Self::WrongText { seq } => {
+                write!(
+                    f,
+                    "{seq} has no text, one that is too long, or one that it may not have"
+                )
+            }
             Self::NotPermitted { seq } => write!(f, "{seq} is by a user who may not write it"),
             Self::NoTarget { seq } => write!(f, "{seq} changes a text that is not there"),
             Self::NoChange { seq } => write!(f, "{seq} was changed by an entry that is not there"),
@@ -136,6 +177,14 @@ impl Display for Damage {
             Self::MarkTooLarge { user_id } => {
                 write!(f, "a mark of {user_id} is beyond the newest entry")
             }
+            Self::MarkNegative { user_id } => write!(f, "a mark of {user_id} is below 0"),
+            Self::ReadNotDelivered { user_id } => {
+                write!(f, "{user_id} has read what was not delivered")
+            }
+            Self::WithheldWrong { user_id } => write!(
+                f,
+                "the numbers that are withheld from {user_id} are out of order, or not of this conversation"
+            ),
             Self::GroupDiffers => {
                 f.write_str("the name or settings of the group are not those of the log")
             }

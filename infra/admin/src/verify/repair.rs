@@ -43,6 +43,9 @@ pub async fn repair(store: &Store, id: &ConversationId, damages: &[Damage]) -> R
                     .clamp_marks(id, user_id, newest_seq, deadline())
                     .await?;
             }
+            Damage::MarkNegative { user_id } | Damage::ReadNotDelivered { user_id } => {
+                store.raise_marks(id, user_id, deadline()).await?;
+            }
             Damage::ReachedTooLarge => store.clamp_reached(id, newest_seq, deadline()).await?,
             Damage::MemberDiffers { .. } | Damage::GroupDiffers if id.is_group() => {
                 store.rebuild_group(id, deadline()).await?;

@@ -162,7 +162,7 @@ impl Scan {
                 by_owner,
                 first_seq: check.first_seq(),
             };
-            if !changed.others().is_empty() {
+            if changed.is_to_compare() {
                 pending.push(changed);
             }
             if pending.len() == PENDING {

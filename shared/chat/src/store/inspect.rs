@@ -17,7 +17,7 @@ use super::{
 };
 use crate::group::{History, Title};
 use crate::settings::Settings;
-use crate::{ConversationId, Deadline, Entry, Error, Result, UserId};
+use crate::{ConversationId, Deadline, Entry, Error, Marks, Result, UserId};
 
 /// Documents that are fetched at once.
 const BATCH: u32 = 1_000;
@@ -411,6 +411,30 @@ impl Store {
         let database = self.database.clone();
         let update = async move { upsert_all(&database, MEMBERS, updates).await };
         perform("correction of marks", deadline, update).await
+    }
+
+    /// Raises the numbers of a user in a conversation to the least that they may be: 0, and as much delivered as read.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`].
+    pub async fn raise_marks(
+        &self,
+        conversation_id: &ConversationId,
+        user_id: &UserId,
+        deadline: Deadline,
+    ) -> Result<()> {
+        const CORRECTION: &str = "correction of marks";
+        let own = doc! {"conversation_id": conversation_id.as_str(), "user_id": user_id.as_str()};
+        let found = self.find_members(own.clone(), CORRECTION, deadline).await?;
+        let updates = found.into_iter().map(|member| {
+            let marks = Marks::new(member.marks.read, member.marks.delivered);
+            let least = doc! {"read": marks.read, "delivered": marks.delivered, "last_seq": 0_i64};
+            doc! {"q": own.clone(), "u": {"$max": least}}
+        });
+        let (database, updates) = (self.database.clone(), updates.collect::<Vec<_>>());
+        let update = async move { upsert_all(&database, MEMBERS, updates).await };
+        perform(CORRECTION, deadline, update).await
     }
 }
 
