@@ -298,7 +298,7 @@ async fn rows_of_connections_that_are_gone_are_found_and_deleted_if_that_is_conf
     record_ghost(&chat, "BBBBBBBBBBBBBBA=", -TimeDelta::hours(1)).await;
     let found = run(&chat, &["verify"], 1).await;
     assert_eq!(
-        found,
+        verify::damages(found),
         [
             json!({"connection_id": "BBBBBBBBBBBBBBA=", "damage": "connection_ended", "repair": "possible"})
         ]

@@ -6,6 +6,7 @@
 //! - [`blocks`]: the copies of blocks
 //! - [`damage`]: what can be wrong
 //! - [`mod@repair`]: what the log can restore
+//! - [`report`]: what is printed
 //!
 //! The chat runs meanwhile: what was found is looked at once more some seconds later, when whoever was writing has
 //! finished.
@@ -15,6 +16,7 @@ mod changes;
 mod check;
 mod damage;
 mod repair;
+mod report;
 mod scan;
 
 use std::collections::BTreeSet;
@@ -29,9 +31,7 @@ use chat::{Connection, ConversationId, Deadline, Store, UserId};
 use chrono::{TimeDelta, Utc};
 use clap::Args;
 use futures_util::TryStreamExt;
-use indicatif::ProgressBar;
 use mongodb::bson::Document;
-use serde::Serialize;
 use tokio::time::sleep_until;
 
 use crate::indexes;
@@ -42,6 +42,7 @@ use crate::progress;
 use blocks::Blocking;
 use damage::Damage;
 use repair::repair;
+use report::Report;
 use scan::{Found, Scan};
 
 /// Conversations that are remembered for a second look.
@@ -77,46 +78,15 @@ pub struct Flags {
     settle: u64,
 }
 
-/// A line of the report.
-#[derive(Serialize)]
-struct Line<'a> {
-    conversation_id: &'a ConversationId,
-    #[serde(flatten)]
-    damage: &'a Damage,
-    repair: &'static str,
-}
-
-/// A line about the row of a connection.
-#[derive(Serialize)]
-struct ConnectionLine<'a> {
-    connection_id: &'a str,
-    damage: &'static str,
-    repair: &'static str,
-}
-
-/// A line about an index.
-#[derive(Serialize)]
-struct IndexLine<'a> {
-    collection: &'a str,
-    index: &'a str,
-    damage: &'static str,
-    repair: &'static str,
-}
-
 /// A verification under way.
 struct Verification<'a> {
     store: &'a Store,
     flags: &'a Flags,
-    output: Output,
-    progress: ProgressBar,
+    report: Report,
     interrupt: Interrupt,
     suspects: BTreeSet<ConversationId>,
     blocking: Blocking,
     last_suspected: Instant,
-    conversations: u64,
-    entries: u64,
-    damages: u64,
-    repaired: u64,
 }
 
 /// Verifies all conversations, or some.
@@ -129,25 +99,20 @@ pub async fn run(store: &Store, flags: &Flags, output: Output) -> Result<Outcome
         (Some(one), _) => Part::One(one.clone().into()),
         (None, from) => Part::From(from.clone().map(ConversationId::from)),
     };
+    let progress = progress::of_entries(entries(store, &part).await);
     let mut verification = Verification {
         store,
         flags,
-        output,
-        progress: progress::of_entries(entries(store, &part).await),
+        report: Report::new(output, progress, flags.confirm),
         interrupt: Interrupt::listen(),
         suspects: BTreeSet::new(),
         blocking: Blocking::default(),
         last_suspected: Instant::now(),
-        conversations: 0,
-        entries: 0,
-        damages: 0,
-        repaired: 0,
     };
     verification.scan(&part).await?;
-    verification.summarize();
-    Ok(Outcome::good_if(
-        verification.damages == verification.repaired,
-    ))
+    verification.summarize()?;
+    let summary = &verification.report.summary;
+    Ok(Outcome::good_if(summary.damages == summary.repaired))
 }
 
 /// Returns the number of entries of a part, if it is known without counting.
@@ -196,20 +161,7 @@ impl Verification<'_> {
         let faults = indexes::faults(self.store.database()).await;
         let faults = faults.context("the indexes cannot be listed")?;
         for fault in faults.iter().filter(|fault| fault.is_unique) {
-            let repair = self.count(false, false);
-            let damage = if fault.differs {
-                "index_differs"
-            } else {
-                "index_missing"
-            };
-            let line = IndexLine {
-                collection: fault.collection,
-                index: &fault.name,
-                damage,
-                repair,
-            };
-            let text = || format!("{fault} (repair: {repair})");
-            self.progress.suspend(|| self.output.line(&line, text))?;
+            self.report.index(fault)?;
         }
         Ok(())
     }
@@ -254,27 +206,15 @@ impl Verification<'_> {
             self.store.delete_connections(&rows, deadline).await?;
         }
         for row in &rows {
-            let repair = self.count(self.flags.confirm, true);
-            let line = ConnectionLine {
-                connection_id: row.connection_id.as_str(),
-                damage: "connection_ended",
-                repair,
-            };
-            let text = || {
-                format!(
-                    "{}: the connection has ended (repair: {repair})",
-                    line.connection_id
-                )
-            };
-            self.progress.suspend(|| self.output.line(&line, text))?;
+            self.report.connection_ended(row.connection_id.as_str())?;
         }
         Ok(())
     }
 
     async fn found(&mut self, found: Found) -> Result<()> {
-        self.conversations += 1;
-        self.entries += found.entries;
-        self.progress.inc(found.entries);
+        self.report.summary.conversations += 1;
+        self.report.summary.entries += found.entries;
+        self.report.progress.inc(found.entries);
         if found.has_block {
             let id = found.conversation_id.clone();
             self.compare_blocks_of(id).await?;
@@ -315,7 +255,8 @@ impl Verification<'_> {
                 damages.clone()
             };
             for damage in &damages {
-                self.report(&id, damage, !remaining.contains(damage))?;
+                self.report
+                    .damage(&id, damage, !remaining.contains(damage))?;
             }
         }
         Ok(())
@@ -329,50 +270,22 @@ impl Verification<'_> {
         Ok(damages)
     }
 
-    fn report(&mut self, id: &ConversationId, damage: &Damage, is_repaired: bool) -> Result<()> {
-        let repair = self.count(is_repaired, damage.is_repairable());
-        let line = Line {
-            conversation_id: id,
-            damage,
-            repair,
-        };
-        self.progress.suspend(|| {
-            self.output
-                .line(&line, || format!("{id}: {damage} (repair: {repair})"))
-        })
-    }
-
-    /// Counts a damage. Returns what became of it.
-    fn count(&mut self, is_repaired: bool, is_repairable: bool) -> &'static str {
-        self.damages += 1;
-        self.repaired += u64::from(is_repaired);
-        match (is_repaired, is_repairable) {
-            (true, _) => "repaired",
-            (false, true) if self.flags.confirm => "failed",
-            (false, true) => "possible",
-            (false, false) => "impossible",
-        }
-    }
-
     /// Reports what was found before Ctrl-C.
     async fn interrupted(&mut self, id: Option<ConversationId>) -> Result<()> {
         self.look_again().await?;
-        self.summarize();
+        self.summarize()?;
         bail!("interrupted{}", go_on(id));
     }
 
-    fn summarize(&self) {
-        self.progress.finish_and_clear();
-        let repair = match (self.damages, self.flags.repair, self.flags.confirm) {
+    fn summarize(&self) -> Result<()> {
+        let damages = self.report.summary.damages;
+        let hint = match (damages, self.flags.repair, self.flags.confirm) {
             (0, ..) => "",
             (_, false, _) => "; --repair shows what can be repaired",
             (_, true, false) => "; --confirm makes the repairs that are possible",
             (_, true, true) => "",
         };
-        eprintln!(
-            "{} conversations, {} entries: {} damages, {} repaired{repair}",
-            self.conversations, self.entries, self.damages, self.repaired
-        );
+        self.report.summarize(hint)
     }
 }
 

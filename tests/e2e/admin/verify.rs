@@ -84,15 +84,20 @@ async fn nothing_is_found_in_what_the_chat_writes() {
     for peer in ["b", "a stranger"] {
         block(&chat, "a", peer, true).await;
     }
-    let found = run(&chat, &["verify", "--settle", "0"], 0).await;
-    assert_eq!(found, Vec::<Value>::new());
-    let found = run(
-        &chat,
-        &["verify", "--from", "direct:1:a:b", "--settle", "0"],
-        0,
-    )
-    .await;
-    assert_eq!(found, Vec::<Value>::new());
+    for (flags, conversations, entries) in [
+        (&[][..], 4, 18),
+        (&["--from", "direct:1:a:b"], 2, 13),
+        (&["direct:1:a:b"], 1, 7),
+    ] {
+        let arguments = [&["verify", "--settle", "0"], flags].concat();
+        let mut found = run(&chat, &arguments, 0).await;
+        let summary = found.pop().expect("a summary");
+        let counted = |field: &str, count: i64| assert_eq!(summary[field], count, "{summary}");
+        counted("conversations", conversations);
+        counted("entries", entries);
+        counted("damages", 0);
+        assert_eq!(found, Vec::<Value>::new(), "{flags:?}");
+    }
     chat.stop().await;
 }
 
@@ -399,13 +404,20 @@ async fn damage_blocks(chat: &Chat, a: &mut Client) -> Vec<(String, &'static str
     expected
 }
 
+/// Returns the lines of damages, which a summary follows that counts them.
+pub fn damages(mut lines: Vec<Value>) -> Vec<Value> {
+    let summary = lines.pop().expect("a summary");
+    assert_eq!(summary["damages"], lines.len(), "{summary}");
+    lines
+}
+
 /// Returns what is found: conversation, damage and repair, in order.
 async fn found(chat: &Chat, flags: &[&str], status: i32) -> Vec<(String, String, String)> {
     let arguments = [&["verify", "--settle", "0"], flags].concat();
     let text = |line: &Value, field: &str| line[field].as_str().expect("text").to_owned();
-    let lines = run(chat, &arguments, status).await;
-    let lines = lines.iter();
+    let lines = damages(run(chat, &arguments, status).await);
     let mut found: Vec<_> = lines
+        .iter()
         .map(|line| {
             (
                 text(line, "conversation_id"),
@@ -452,6 +464,6 @@ async fn what_only_a_unique_index_prevents_is_found_and_so_is_its_absence() {
         line("chat_messages", "conversation_id_1_seq_1"),
         line("members", "conversation_id_1_user_id_1"),
     ];
-    assert_eq!(lines, expected);
+    assert_eq!(damages(lines), expected);
     chat.stop().await;
 }
