@@ -20,13 +20,12 @@ mod report;
 mod scan;
 
 use std::collections::BTreeSet;
-use std::future::ready;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use chat::store::MESSAGES;
 use chat::store::inspect::Part;
+use chat::store::{CONNECTIONS, CONVERSATIONS, MEMBERS, MESSAGES, USERS};
 use chat::{Connection, ConversationId, Deadline, Store, UserId};
 use chrono::{TimeDelta, Utc};
 use clap::Args;
@@ -139,20 +138,37 @@ impl Verification<'_> {
                 Err(error) => bail!("{}{}", error.chain(), go_on(id)),
             }
         }
-        match part {
-            Part::From(_) => self.read_lists().await?,
-            Part::One(id) => self.compare_blocks_of(id.clone()).await?,
+        if let Part::One(id) = part {
+            self.compare_blocks_of(id.clone()).await?;
+            return self.settle().await;
         }
+        self.read_users().await?;
+        let ended = self.read_connections().await?;
+        self.settle().await?;
+        self.end_connections(ended).await?;
+        self.find_strays().await?;
+        self.check_indexes().await
+    }
+
+    /// Ends the reading: looks again at all that may be wrong.
+    async fn settle(&mut self) -> Result<()> {
         let differing = self.blocking.compare(self.store).await?;
         self.suspect(differing).await?;
-        self.look_again().await?;
-        match part {
-            Part::From(_) => {
-                self.check_connections().await?;
-                self.check_indexes().await
+        self.look_again().await
+    }
+
+    /// Reports documents that belong to no conversation.
+    async fn find_strays(&mut self) -> Result<()> {
+        for collection in [MESSAGES, MEMBERS, CONVERSATIONS] {
+            let mut strays = pin!(self.store.inspect_strays(collection).await?);
+            while let Some(id) = strays.try_next().await? {
+                match id {
+                    Some(id) => self.report.unreadable(collection, id)?,
+                    None => self.report.summary.unnumbered += 1,
+                }
             }
-            Part::One(_) => Ok(()),
         }
+        Ok(())
     }
 
     /// Reports unique indexes that are missing: without them, two messages may get the same number, and the same
@@ -166,20 +182,36 @@ impl Verification<'_> {
         Ok(())
     }
 
-    /// Compares the blocks that the documents of users and the connections list: a document of the conversation may
-    /// know nothing of them.
-    async fn read_lists(&mut self) -> Result<()> {
+    /// Compares the blocks that the documents of users list: a document of the conversation may know nothing of them.
+    async fn read_users(&mut self) -> Result<()> {
         let mut users = pin!(self.store.inspect_block_lists().await?);
         while let Some(user) = users.try_next().await? {
-            if let Some(user) = user.document {
-                self.compare_listed(&user.user_id, &user.blocks).await?;
+            match user.document {
+                Some(list) => self.compare_listed(&list.user_id, &list.blocks).await?,
+                None => self.report.unreadable(USERS, user.id)?,
             }
         }
-        let mut rows = pin!(self.store.inspect_connections().await?);
-        while let Some(row) = rows.try_next().await? {
-            self.compare_listed(&row.user_id, &row.blocks).await?;
-        }
         Ok(())
+    }
+
+    /// Compares the blocks that connections list. Returns the connections that have ended long ago: the database
+    /// deletes their rows within a minute or two.
+    async fn read_connections(&mut self) -> Result<Vec<Connection>> {
+        let past = Utc::now() - LEFT_BEHIND;
+        let mut ended = Vec::new();
+        let mut rows = pin!(self.store.inspect_connection_rows().await?);
+        while let Some(row) = rows.try_next().await? {
+            let Some(connection) = row.document else {
+                self.report.unreadable(CONNECTIONS, row.id)?;
+                continue;
+            };
+            self.compare_listed(&connection.user_id, &connection.blocks)
+                .await?;
+            if connection.expires_at() < past {
+                ended.push(connection);
+            }
+        }
+        Ok(ended)
     }
 
     async fn compare_listed(&mut self, user_id: &UserId, blocks: &[UserId]) -> Result<()> {
@@ -195,17 +227,13 @@ impl Verification<'_> {
         self.suspect(differing).await
     }
 
-    /// Reports the rows of connections that have ended long ago: the database deletes them within a minute or two.
-    async fn check_connections(&mut self) -> Result<()> {
-        let rows = self.store.inspect_connections().await?;
-        let past = Utc::now() - LEFT_BEHIND;
-        let rows = rows.try_filter(|row| ready(row.expires_at() < past));
-        let rows: Vec<Connection> = rows.try_collect().await?;
+    /// Reports the rows of connections that have ended, and deletes them if that is confirmed.
+    async fn end_connections(&mut self, ended: Vec<Connection>) -> Result<()> {
         if self.flags.confirm {
             let deadline = Deadline::after(TIMEOUT);
-            self.store.delete_connections(&rows, deadline).await?;
+            self.store.delete_connections(&ended, deadline).await?;
         }
-        for row in &rows {
+        for row in &ended {
             self.report.connection_ended(row.connection_id.as_str())?;
         }
         Ok(())

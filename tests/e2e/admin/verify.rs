@@ -467,3 +467,54 @@ async fn what_only_a_unique_index_prevents_is_found_and_so_is_its_absence() {
     assert_eq!(damages(lines), expected);
     chat.stop().await;
 }
+
+#[tokio::test]
+async fn each_document_that_cannot_be_read_is_named_and_a_message_without_a_number_is_counted() {
+    let chat = Chat::start().await;
+    let mut a = chat.connect_modern("a").await;
+    let id = direct(&mut a, "b").await;
+    let sorted = |mut lines: Vec<Value>| {
+        lines.sort_by_key(|line| line["document_id"].to_string());
+        lines
+    };
+    let mut expected = Vec::new();
+    let of_conversation = json!({"conversation_id": id});
+    for (collection, document, about) in [
+        (
+            "chat_messages",
+            doc! {"conversation_id": 7, "seq": 1_i64},
+            json!({}),
+        ),
+        ("members", doc! {"user_id": "b"}, json!({})),
+        (
+            "members",
+            doc! {"conversation_id": &id, "user_id": ""},
+            of_conversation,
+        ),
+        ("connections", doc! {"user_id": "c"}, json!({})),
+        ("users", doc! {"blocks": "everybody"}, json!({})),
+    ] {
+        let document_id = format!("{collection} {}", document.len());
+        let mut document = document;
+        document.insert("_id", &document_id);
+        let documents = chat.database.collection::<Document>(collection);
+        documents.insert_one(document).await.expect("inserted");
+        let mut line = about;
+        line["damage"] = json!("unreadable");
+        line["collection"] = json!(collection);
+        line["document_id"] = json!(document_id);
+        line["repair"] = json!("impossible");
+        expected.push(line);
+    }
+    let messages = chat.database.collection::<Document>("chat_messages");
+    for document in [doc! {"message": "old"}, doc! {"no": "message"}] {
+        messages.insert_one(document).await.expect("inserted");
+    }
+    for flags in [&[][..], &["--repair", "--confirm"]] {
+        let arguments = [&["verify", "--settle", "0"], flags].concat();
+        let lines = run(&chat, &arguments, 1).await;
+        assert_eq!(lines.last().expect("a summary")["unnumbered"], 2);
+        assert_eq!(sorted(damages(lines)), sorted(expected.clone()));
+    }
+    chat.stop().await;
+}

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use chat::store::Member;
 use chat::store::inspect::ConversationRow;
+use chat::store::{MESSAGES, Member};
 use chat::{
     ConversationId, Entry, Group, Kind, Membership, Role, Text, UserId, Withheld, timestamp,
 };
@@ -62,9 +62,17 @@ impl Check {
         self.damages.push(damage);
     }
 
+    /// Adds a document that cannot be read.
+    pub fn unreadable(&mut self, collection: &'static str, document_id: String) {
+        self.report(Damage::Unreadable {
+            collection,
+            document_id,
+        });
+    }
+
     /// Goes over an entry that cannot be read.
-    pub fn skip(&mut self) {
-        self.report(Damage::Unreadable);
+    pub fn skip(&mut self, document_id: String) {
+        self.unreadable(MESSAGES, document_id);
         self.newest_seq = self.newest_seq.map(|newest| newest + 1);
     }
 

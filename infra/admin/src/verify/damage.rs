@@ -10,7 +10,12 @@ use serde::Serialize;
 #[serde(tag = "damage", rename_all = "snake_case")]
 pub enum Damage {
     /// A document lacks a field, or has one of another type.
-    Unreadable,
+    Unreadable {
+        /// Its collection.
+        collection: &'static str,
+        /// Its `_id`.
+        document_id: String,
+    },
     /// Numbers are missing.
     Hole {
         /// The first that is missing.
@@ -146,7 +151,13 @@ impl Damage {
 impl Display for Damage {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable => f.write_str("a document lacks a field, or has one of another type"),
+            Self::Unreadable {
+                collection,
+                document_id,
+            } => write!(
+                f,
+                "the document {document_id} of {collection} lacks a field, or has one of another type"
+            ),
             Self::Hole { from, to } if from == to => write!(f, "the number {from} is missing"),
             Self::Hole { from, to } => write!(f, "the numbers {from} to {to} are missing"),
             Self::NumberTwice { seq } => write!(f, "two entries have the number {seq}"),

@@ -34,6 +34,8 @@ pub struct Summary {
     pub damages: u64,
     /// Damages that were repaired.
     pub repaired: u64,
+    /// Messages that belong to no conversation: the migration has not numbered them.
+    pub unnumbered: u64,
 }
 
 /// A line of the report.
@@ -93,10 +95,26 @@ impl Report {
         self.print(about, repair, fault)
     }
 
+    /// Reports a document that cannot be read, or that belongs to no conversation.
+    pub fn unreadable(&mut self, collection: &'static str, document_id: String) -> Result<()> {
+        let damage = Damage::Unreadable {
+            collection,
+            document_id,
+        };
+        let repair = self.count(false, false);
+        self.print(serde_json::to_value(&damage)?, repair, damage)
+    }
+
     /// Prints the numbers: as JSON on standard output, or for people on standard error.
     pub fn summarize(&self, hint: &str) -> Result<()> {
         self.progress.finish_and_clear();
         let it = &self.summary;
+        if it.unnumbered > 0 {
+            eprintln!(
+                "{} messages belong to no conversation: run the migration; it skips documents that are no messages",
+                it.unnumbered
+            );
+        }
         if self.output == Output::Json {
             return self.output.line(it, String::new);
         }

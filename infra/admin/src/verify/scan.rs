@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::time::Duration;
 
-use chat::store::Member;
 use chat::store::inspect::{ConversationRow, Inspected, Part};
+use chat::store::{CONVERSATIONS, MEMBERS, Member};
 use chat::{ConversationId, Deadline, Entry, Result, Store};
 use futures_util::{Stream, TryStreamExt};
 
@@ -47,14 +47,18 @@ impl<T> Head<T> {
             .filter(|_| next.conversation_id == *id)
     }
 
-    /// Returns the next document of this conversation: `None` if there is none, and `Some(None)` if it cannot be read.
-    async fn take(&mut self, id: &ConversationId) -> Result<Option<Option<T>>> {
+    /// Returns the next document of this conversation: `None` if there is none, and its id as the error if it cannot be
+    /// read.
+    async fn take(
+        &mut self,
+        id: &ConversationId,
+    ) -> Result<Option<std::result::Result<T, String>>> {
         if self.id() != Some(id) {
             return Ok(None);
         }
         let following = self.stream.try_next().await?;
         let taken = std::mem::replace(&mut self.next, following);
-        Ok(taken.map(|taken| taken.document))
+        Ok(taken.map(|taken| taken.document.ok_or(taken.document_id)))
     }
 }
 
@@ -133,15 +137,14 @@ impl Scan {
         let mut projection = Projection::default();
         while let Some(member) = self.members.take(id).await? {
             match member {
-                Some(member) => projection.members.push(member),
-                None => check.report(Damage::Unreadable),
+                Ok(member) => projection.members.push(member),
+                Err(document_id) => check.unreadable(MEMBERS, document_id),
             }
         }
-        if let Some(conversation) = self.conversations.take(id).await? {
-            if conversation.is_none() {
-                check.report(Damage::Unreadable);
-            }
-            projection.conversation = conversation;
+        match self.conversations.take(id).await? {
+            Some(Ok(conversation)) => projection.conversation = Some(conversation),
+            Some(Err(document_id)) => check.unreadable(CONVERSATIONS, document_id),
+            None => {}
         }
         Ok(projection)
     }
@@ -151,9 +154,12 @@ impl Scan {
         let (mut count, mut pending) = (0, Vec::new());
         while let Some(entry) = self.entries.take(id).await? {
             count += 1;
-            let Some(entry) = entry else {
-                check.skip();
-                continue;
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(document_id) => {
+                    check.skip(document_id);
+                    continue;
+                }
             };
             let by_owner = check.is_by_owner(&entry);
             check.entry(&entry);

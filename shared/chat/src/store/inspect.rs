@@ -218,6 +218,32 @@ impl Store {
         self.inspect_all(USERS, doc! {}).await
     }
 
+    /// Reads the ids of the documents of a collection whose conversation is no text, so that no walk through
+    /// conversations meets them: `None` of a message without one, which the migration has not numbered.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::inspect_entries`].
+    pub async fn inspect_strays(
+        &self,
+        collection: &'static str,
+    ) -> Result<impl Stream<Item = Result<Option<String>>> + use<>> {
+        let field = match collection {
+            CONVERSATIONS => "_id",
+            _ => "conversation_id",
+        };
+        let documents = self.database.collection::<Document>(collection);
+        let strays = documents
+            .find(doc! {"$nor": [{field: {"$type": "string"}}]})
+            .projection(doc! {"_id": 1, field: 1})
+            .batch_size(BATCH);
+        Ok(strays.await.map_err(failed)?.map(move |document| {
+            let document = document.map_err(failed)?;
+            let is_unnumbered = collection == MESSAGES && !document.contains_key(field);
+            Ok((!is_unnumbered).then(|| id_of(&document)))
+        }))
+    }
+
     /// Returns those of some pairs, each a user and another one, of which a copy does not say what the user's document
     /// in the conversation says: whether the other one is blocked.
     ///
@@ -258,6 +284,17 @@ impl Store {
         Ok(pairs.iter().filter(differs).cloned().collect())
     }
 
+    /// Reads the rows of all connections, in any order, also those that cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::inspect_entries`].
+    pub async fn inspect_connection_rows(
+        &self,
+    ) -> Result<impl Stream<Item = Result<Stored<Connection>>> + use<>> {
+        self.inspect_all(CONNECTIONS, doc! {}).await
+    }
+
     async fn inspect_all<T: DeserializeOwned + Send + 'static>(
         &self,
         collection: &'static str,
@@ -274,7 +311,7 @@ impl Store {
         }))
     }
 
-    /// Reads the rows of all connections, in any order.
+    /// Reads the rows of all connections, in any order. One that cannot be read is an error.
     ///
     /// # Errors
     ///
