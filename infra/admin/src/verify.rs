@@ -83,6 +83,8 @@ struct Verification<'a> {
     flags: &'a Flags,
     report: Report,
     interrupt: Interrupt,
+    /// The conversation that is read next.
+    next: Option<ConversationId>,
     suspects: BTreeSet<ConversationId>,
     blocking: Blocking,
     last_suspected: Instant,
@@ -92,7 +94,8 @@ struct Verification<'a> {
 ///
 /// # Errors
 ///
-/// The database fails. The sentence names the conversation from which to go on.
+/// The database fails, or Ctrl-C. What was found until then is reported, and the sentence names the conversation from
+/// which to go on.
 pub async fn run(store: &Store, flags: &Flags, output: Output) -> Result<Outcome> {
     let part = match (&flags.conversation, &flags.from) {
         (Some(one), _) => Part::One(one.clone().into()),
@@ -104,14 +107,20 @@ pub async fn run(store: &Store, flags: &Flags, output: Output) -> Result<Outcome
         flags,
         report: Report::new(output, progress, flags.confirm),
         interrupt: Interrupt::listen(),
+        next: None,
         suspects: BTreeSet::new(),
         blocking: Blocking::default(),
         last_suspected: Instant::now(),
     };
-    verification.scan(&part).await?;
+    let read = verification.read(&part).await;
+    if read.is_err() {
+        verification.settle_the_rest().await;
+    }
     verification.summarize()?;
-    let summary = &verification.report.summary;
-    Ok(Outcome::good_if(summary.damages == summary.repaired))
+    match read {
+        Ok(()) => Ok(verification.outcome()),
+        Err(error) => bail!("{error:#}{}", verification.go_on(&part)),
+    }
 }
 
 /// Returns the number of entries of a part, if it is known without counting.
@@ -124,19 +133,18 @@ async fn entries(store: &Store, part: &Part) -> Option<u64> {
 }
 
 impl Verification<'_> {
-    async fn scan(&mut self, part: &Part) -> Result<()> {
+    async fn read(&mut self, part: &Part) -> Result<()> {
         let mut scan = Scan::start(self.store, part).await?;
         loop {
-            let id = scan.next_id().cloned();
+            self.next = scan.next_id().cloned();
             let next = tokio::select! {
-                next = scan.next() => next,
-                () = self.interrupt.pressed() => return self.interrupted(id).await,
+                next = scan.next() => next?,
+                () = self.interrupt.pressed() => bail!("interrupted"),
             };
-            match next {
-                Ok(Some(found)) => self.found(found).await?,
-                Ok(None) => break,
-                Err(error) => bail!("{}{}", error.chain(), go_on(id)),
-            }
+            let Some(found) = next else {
+                break;
+            };
+            self.found(found).await?;
         }
         if let Part::One(id) = part {
             self.compare_blocks_of(id.clone()).await?;
@@ -155,6 +163,15 @@ impl Verification<'_> {
         let differing = self.blocking.compare(self.store).await?;
         self.suspect(differing).await?;
         self.look_again().await
+    }
+
+    /// Looks again at what seemed wrong before the end came, as far as that is possible.
+    async fn settle_the_rest(&mut self) {
+        // The error that has ended the reading is told; another one of the same kind says nothing more.
+        if self.look_again().await.is_ok() {
+            let _ = self.settle().await;
+        }
+        self.report.summary.uncertain = self.suspects.len() as u64;
     }
 
     /// Reports documents that belong to no conversation.
@@ -274,18 +291,24 @@ impl Verification<'_> {
             () = sleep_until(settled.into()) => {}
             () = self.interrupt.pressed() => {}
         }
-        for id in std::mem::take(&mut self.suspects) {
-            let damages = self.damages_of(&id).await?;
-            let remaining = if self.flags.confirm && damages.iter().any(Damage::is_repairable) {
-                repair(self.store, &id, &damages).await?;
-                self.damages_of(&id).await?
-            } else {
-                damages.clone()
-            };
-            for damage in &damages {
-                self.report
-                    .damage(&id, damage, !remaining.contains(damage))?;
-            }
+        while let Some(id) = self.suspects.first().cloned() {
+            self.look_again_at(&id).await?;
+            self.suspects.remove(&id);
+        }
+        Ok(())
+    }
+
+    async fn look_again_at(&mut self, id: &ConversationId) -> Result<()> {
+        let damages = self.damages_of(id).await?;
+        let remaining = if self.flags.confirm && damages.iter().any(Damage::is_repairable) {
+            repair(self.store, id, &damages).await?;
+            self.damages_of(id).await?
+        } else {
+            damages.clone()
+        };
+        for damage in &damages {
+            let is_repaired = !remaining.contains(damage);
+            self.report.damage(id, damage, is_repaired)?;
         }
         Ok(())
     }
@@ -298,11 +321,21 @@ impl Verification<'_> {
         Ok(damages)
     }
 
-    /// Reports what was found before Ctrl-C.
-    async fn interrupted(&mut self, id: Option<ConversationId>) -> Result<()> {
-        self.look_again().await?;
-        self.summarize()?;
-        bail!("interrupted{}", go_on(id));
+    /// Returns how to go on with what was not read, or not looked at once more.
+    fn go_on(&self, part: &Part) -> String {
+        let first = [
+            self.suspects.first(),
+            self.blocking.first(),
+            self.next.as_ref(),
+        ];
+        let first = first.into_iter().flatten().min();
+        let first = first.filter(|_| matches!(part, Part::From(_)));
+        first.map_or_else(String::new, |id| format!("; go on with --from '{id}'"))
+    }
+
+    fn outcome(&self) -> Outcome {
+        let summary = &self.report.summary;
+        Outcome::good_if(summary.damages == summary.repaired)
     }
 
     fn summarize(&self) -> Result<()> {
@@ -315,9 +348,4 @@ impl Verification<'_> {
         };
         self.report.summarize(hint)
     }
-}
-
-/// Returns how to go on from a conversation.
-fn go_on(id: Option<ConversationId>) -> String {
-    id.map_or_else(String::new, |id| format!("; go on with --from '{id}'"))
 }

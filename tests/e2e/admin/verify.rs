@@ -4,7 +4,9 @@ use chat::migration;
 use mongodb::Database;
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
-use tests::{Chat, Client};
+use tests::relay::{Fault, Relay};
+use tests::{Chat, Client, admin};
+use tokio::sync::oneshot;
 
 use super::run;
 use crate::blocks::block;
@@ -515,6 +517,43 @@ async fn each_document_that_cannot_be_read_is_named_and_a_message_without_a_numb
         let lines = run(&chat, &arguments, 1).await;
         assert_eq!(lines.last().expect("a summary")["unnumbered"], 2);
         assert_eq!(sorted(damages(lines)), sorted(expected.clone()));
+    }
+    chat.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_found_before_a_failure_is_reported_and_nothing_is_skipped_after_it() {
+    let chat = Chat::start().await;
+    let mut a = chat.connect_modern("a").await;
+    let ids = [direct(&mut a, "b").await, direct(&mut a, "c").await];
+    let wrong = doc! {"conversation_id": &ids[0], "seq": 3_i64};
+    let earlier = doc! {"$set": {"timestamp": "2020-01-01T00:00:00.000Z"}};
+    update(&chat.database, "chat_messages", wrong, earlier).await;
+    // The log, then the changes of each conversation, are one query. The second look may fail as well.
+    for (second_look, found, go_on) in [(false, 1, &ids[1]), (true, 0, &ids[0])] {
+        let relay = Relay::start(&chat.uri).await;
+        let refuse = || Fault::Refuse(doc! {"ok": 0.0, "code": 8_000, "errmsg": "it is ill"});
+        for _ in 0..2 {
+            let (_, passes) = oneshot::channel();
+            relay.fail("find", "chat_messages", Fault::Hold(passes));
+        }
+        let refusals = if second_look { 2 } else { 1 };
+        for _ in 0..refusals {
+            relay.fail("find", "chat_messages", refuse());
+        }
+        let mut command = admin::with(&relay.uri, chat.database.name());
+        let printed = admin::run(&mut command, &["--json", "verify", "--settle", "0"]).await;
+        assert_eq!(printed.status, 2, "{printed:?}");
+        for part in [
+            "it is ill".to_owned(),
+            format!("; go on with --from '{go_on}'"),
+        ] {
+            assert!(printed.stderr.contains(&part), "{printed:?}");
+        }
+        let lines = printed.lines();
+        let summary = lines.last().expect("a summary");
+        assert_eq!(summary["uncertain"], 1 - found, "{printed:?}");
+        assert_eq!(damages(lines).len(), found, "{printed:?}");
     }
     chat.stop().await;
 }

@@ -29,6 +29,11 @@ impl Blocking {
         self.compare(store).await
     }
 
+    /// Returns the first of the added conversations that are still to be compared.
+    pub fn first(&self) -> Option<&ConversationId> {
+        self.0.first()
+    }
+
     /// Returns those of the added conversations of which a copy differs.
     ///
     /// # Errors

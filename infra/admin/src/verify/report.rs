@@ -36,6 +36,8 @@ pub struct Summary {
     pub repaired: u64,
     /// Messages that belong to no conversation: the migration has not numbered them.
     pub unnumbered: u64,
+    /// Conversations that seem wrong, and could not be looked at once more.
+    pub uncertain: u64,
 }
 
 /// A line of the report.
@@ -113,6 +115,12 @@ impl Report {
             eprintln!(
                 "{} messages belong to no conversation: run the migration; it skips documents that are no messages",
                 it.unnumbered
+            );
+        }
+        if it.uncertain > 0 {
+            eprintln!(
+                "{} conversations seem wrong, and could not be looked at once more",
+                it.uncertain
             );
         }
         if self.output == Output::Json {
