@@ -23,7 +23,7 @@ use std::collections::BTreeSet;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use chat::store::inspect::Part;
 use chat::store::{CONNECTIONS, CONVERSATIONS, MEMBERS, MESSAGES, USERS};
 use chat::{Connection, ConversationId, Deadline, Store, UserId};
@@ -52,6 +52,9 @@ const LEFT_BEHIND: TimeDelta = TimeDelta::minutes(10);
 
 /// Time limit of a step.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What has ended a verification after Ctrl-C.
+const INTERRUPTED: &str = "interrupted";
 
 /// Flags of `verify`.
 #[derive(Args)]
@@ -118,7 +121,7 @@ pub async fn run(store: &Store, flags: &Flags, output: Output) -> Result<Outcome
     }
     verification.summarize()?;
     match read {
-        Ok(()) => Ok(verification.outcome()),
+        Ok(()) => Ok(verification.outcome(&part)),
         Err(error) => bail!("{error:#}{}", verification.go_on(&part)),
     }
 }
@@ -139,7 +142,7 @@ impl Verification<'_> {
             self.next = scan.next_id().cloned();
             let next = tokio::select! {
                 next = scan.next() => next?,
-                () = self.interrupt.pressed() => bail!("interrupted"),
+                () = self.interrupt.pressed() => bail!(INTERRUPTED),
             };
             let Some(found) = next else {
                 break;
@@ -156,6 +159,11 @@ impl Verification<'_> {
         self.end_connections(ended).await?;
         self.find_strays().await?;
         self.check_indexes().await
+    }
+
+    fn check_interrupt(&self) -> Result<()> {
+        ensure!(!self.interrupt.is_pressed(), INTERRUPTED);
+        Ok(())
     }
 
     /// Ends the reading: looks again at all that may be wrong.
@@ -179,6 +187,7 @@ impl Verification<'_> {
         for collection in [MESSAGES, MEMBERS, CONVERSATIONS] {
             let mut strays = pin!(self.store.inspect_strays(collection).await?);
             while let Some(id) = strays.try_next().await? {
+                self.check_interrupt()?;
                 match id {
                     Some(id) => self.report.unreadable(collection, id)?,
                     None => self.report.summary.unnumbered += 1,
@@ -203,6 +212,7 @@ impl Verification<'_> {
     async fn read_users(&mut self) -> Result<()> {
         let mut users = pin!(self.store.inspect_block_lists().await?);
         while let Some(user) = users.try_next().await? {
+            self.check_interrupt()?;
             match user.document {
                 Some(list) => self.compare_listed(&list.user_id, &list.blocks).await?,
                 None => self.report.unreadable(USERS, user.id)?,
@@ -218,6 +228,7 @@ impl Verification<'_> {
         let mut ended = Vec::new();
         let mut rows = pin!(self.store.inspect_connection_rows().await?);
         while let Some(row) = rows.try_next().await? {
+            self.check_interrupt()?;
             let Some(connection) = row.document else {
                 self.report.unreadable(CONNECTIONS, row.id)?;
                 continue;
@@ -333,9 +344,23 @@ impl Verification<'_> {
         first.map_or_else(String::new, |id| format!("; go on with --from '{id}'"))
     }
 
-    fn outcome(&self) -> Outcome {
+    /// Returns what the numbers mean. That there is nothing is told, and is wrong where something was named.
+    fn outcome(&self, part: &Part) -> Outcome {
         let summary = &self.report.summary;
-        Outcome::good_if(summary.damages == summary.repaired)
+        let is_good = summary.damages == summary.repaired;
+        if summary.conversations > 0 {
+            return Outcome::good_if(is_good);
+        }
+        match part {
+            Part::One(id) => eprintln!("nothing is known of {id}"),
+            Part::From(Some(id)) => eprintln!("there is no conversation from {id} on"),
+            Part::From(None) => {
+                let name = self.store.database().name();
+                eprintln!("the database {name} has no conversations: is MONGODB_DATABASE right?");
+                return Outcome::good_if(is_good);
+            }
+        }
+        Outcome::Wrong
     }
 
     fn summarize(&self) -> Result<()> {

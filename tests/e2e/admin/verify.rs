@@ -557,3 +557,44 @@ async fn what_was_found_before_a_failure_is_reported_and_nothing_is_skipped_afte
     }
     chat.stop().await;
 }
+
+#[tokio::test]
+async fn that_there_is_nothing_to_verify_is_told() {
+    let chat = Chat::start().await;
+    let verify = async |database: &str, flags: &[&str], status: i32, sentence: &str| {
+        let arguments = [&["verify", "--settle", "0"], flags].concat();
+        let printed = admin::run(&mut admin::with(&chat.uri, database), &arguments).await;
+        assert_eq!(printed.status, status, "{printed:?}");
+        assert!(printed.stderr.contains(sentence), "{printed:?}");
+        printed.stdout
+    };
+    let name = chat.database.name();
+    verify(name, &[], 0, "is MONGODB_DATABASE right?").await;
+    chat.connect("a").await.send_message("b", "m").await;
+    verify(
+        name,
+        &["direct:1:a:c"],
+        1,
+        "nothing is known of direct:1:a:c",
+    )
+    .await;
+    verify(
+        name,
+        &["--from", "direct:1:b"],
+        1,
+        "no conversation from direct:1:b on",
+    )
+    .await;
+    verify(
+        name,
+        &["direct:1:a:b"],
+        0,
+        "1 conversations, 1 entries: 0 damages",
+    )
+    .await;
+    // A new deployment has its indexes before it has messages.
+    let misspelt = format!("{name}_");
+    let found = verify(&misspelt, &[], 1, "is MONGODB_DATABASE right?").await;
+    assert!(found.contains("run the migration"), "{found}");
+    chat.stop().await;
+}

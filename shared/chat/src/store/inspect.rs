@@ -266,7 +266,6 @@ impl Store {
         let lists: Vec<Stored<BlockList>> = lists.await?.try_collect().await?;
         let rows = self.inspect_all(CONNECTIONS, doc! {"user_id": {"$in": &users}});
         let rows: Vec<Stored<Connection>> = rows.await?.try_collect().await?;
-        // Whoever changes it makes the copies afterwards.
         let members = doc! {"conversation_id": {"$in": ids}};
         let members = self.find_inspected(MEMBERS, "conversation_id", members, doc! {});
         let members: Vec<Inspected<Member>> = members.await?.try_collect().await?;
