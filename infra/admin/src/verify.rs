@@ -3,6 +3,7 @@
 //! - [`scan`]: reads conversation by conversation
 //! - [`check`]: one conversation
 //! - [`changes`]: texts, and what changes them
+//! - [`beside`]: reads what belongs to no conversation
 //! - [`blocks`]: the copies of blocks
 //! - [`damage`]: what can be wrong
 //! - [`mod@repair`]: what the log can restore
@@ -11,6 +12,7 @@
 //! The chat runs meanwhile: what was found is looked at once more some seconds later, when whoever was writing has
 //! finished.
 
+mod beside;
 mod blocks;
 mod changes;
 mod check;
@@ -20,20 +22,16 @@ mod report;
 mod scan;
 
 use std::collections::BTreeSet;
-use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
+use chat::store::MESSAGES;
 use chat::store::inspect::Part;
-use chat::store::{CONNECTIONS, CONVERSATIONS, MEMBERS, MESSAGES, USERS};
-use chat::{Connection, ConversationId, Deadline, Store, UserId};
-use chrono::{TimeDelta, Utc};
+use chat::{ConversationId, Store};
 use clap::Args;
-use futures_util::TryStreamExt;
 use mongodb::bson::Document;
 use tokio::time::sleep_until;
 
-use crate::indexes;
 use crate::interrupt::Interrupt;
 use crate::outcome::Outcome;
 use crate::output::Output;
@@ -46,12 +44,6 @@ use scan::{Found, Scan};
 
 /// Conversations that are remembered for a second look.
 const SUSPECTS: usize = 1_000;
-
-/// The time after which the row of a connection that has ended is left behind.
-const LEFT_BEHIND: TimeDelta = TimeDelta::minutes(10);
-
-/// Time limit of a step.
-const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What has ended a verification after Ctrl-C.
 const INTERRUPTED: &str = "interrupted";
@@ -153,12 +145,7 @@ impl Verification<'_> {
             self.compare_blocks_of(id.clone()).await?;
             return self.settle().await;
         }
-        self.read_users().await?;
-        let ended = self.read_connections().await?;
-        self.settle().await?;
-        self.end_connections(ended).await?;
-        self.find_strays().await?;
-        self.check_indexes().await
+        self.read_beside().await
     }
 
     fn check_interrupt(&self) -> Result<()> {
@@ -182,89 +169,9 @@ impl Verification<'_> {
         self.report.summary.uncertain = self.suspects.len() as u64;
     }
 
-    /// Reports documents that belong to no conversation.
-    async fn find_strays(&mut self) -> Result<()> {
-        for collection in [MESSAGES, MEMBERS, CONVERSATIONS] {
-            let mut strays = pin!(self.store.inspect_strays(collection).await?);
-            while let Some(id) = strays.try_next().await? {
-                self.check_interrupt()?;
-                match id {
-                    Some(id) => self.report.unreadable(collection, id)?,
-                    None => self.report.summary.unnumbered += 1,
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Reports unique indexes that are missing: without them, two messages may get the same number, and the same
-    /// message may be stored twice.
-    async fn check_indexes(&mut self) -> Result<()> {
-        let faults = indexes::faults(self.store.database()).await;
-        let faults = faults.context("the indexes cannot be listed")?;
-        for fault in faults.iter().filter(|fault| fault.is_unique) {
-            self.report.index(fault)?;
-        }
-        Ok(())
-    }
-
-    /// Compares the blocks that the documents of users list: a document of the conversation may know nothing of them.
-    async fn read_users(&mut self) -> Result<()> {
-        let mut users = pin!(self.store.inspect_block_lists().await?);
-        while let Some(user) = users.try_next().await? {
-            self.check_interrupt()?;
-            match user.document {
-                Some(list) => self.compare_listed(&list.user_id, &list.blocks).await?,
-                None => self.report.unreadable(USERS, user.id)?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Compares the blocks that connections list. Returns the connections that have ended long ago: the database
-    /// deletes their rows within a minute or two.
-    async fn read_connections(&mut self) -> Result<Vec<Connection>> {
-        let past = Utc::now() - LEFT_BEHIND;
-        let mut ended = Vec::new();
-        let mut rows = pin!(self.store.inspect_connection_rows().await?);
-        while let Some(row) = rows.try_next().await? {
-            self.check_interrupt()?;
-            let Some(connection) = row.document else {
-                self.report.unreadable(CONNECTIONS, row.id)?;
-                continue;
-            };
-            self.compare_listed(&connection.user_id, &connection.blocks)
-                .await?;
-            if connection.expires_at() < past {
-                ended.push(connection);
-            }
-        }
-        Ok(ended)
-    }
-
-    async fn compare_listed(&mut self, user_id: &UserId, blocks: &[UserId]) -> Result<()> {
-        for peer_id in blocks {
-            let id = ConversationId::direct(user_id, peer_id);
-            self.compare_blocks_of(id).await?;
-        }
-        Ok(())
-    }
-
     async fn compare_blocks_of(&mut self, id: ConversationId) -> Result<()> {
         let differing = self.blocking.add(self.store, id).await?;
         self.suspect(differing).await
-    }
-
-    /// Reports the rows of connections that have ended, and deletes them if that is confirmed.
-    async fn end_connections(&mut self, ended: Vec<Connection>) -> Result<()> {
-        if self.flags.confirm {
-            let deadline = Deadline::after(TIMEOUT);
-            self.store.delete_connections(&ended, deadline).await?;
-        }
-        for row in &ended {
-            self.report.connection_ended(row.connection_id.as_str())?;
-        }
-        Ok(())
     }
 
     async fn found(&mut self, found: Found) -> Result<()> {
