@@ -26,6 +26,8 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::time::timeout;
 
 use crate::connections::leave_row;
+use crate::groups::create;
+use verify::acked;
 
 /// Runs the program with JSON lines; checks its exit status and returns them.
 async fn run(chat: &Chat, arguments: &[&str], status: i32) -> Vec<Value> {
@@ -104,6 +106,34 @@ async fn a_user_and_a_conversation_are_shown_without_texts_unless_asked() {
     run(&chat, &["conversation", "a", "nobody"], 1).await;
     let table = admin::run(&mut admin::of(&chat), &["user", "b"]).await;
     assert!(table.stdout.contains("direct:1:a:b") && !table.stdout.contains("xyzzy"));
+    chat.stop().await;
+}
+
+#[tokio::test]
+async fn no_text_or_name_acts_on_the_terminal_of_the_operator() {
+    let chat = Chat::start().await;
+    let mut a = chat.connect_modern("a").await;
+    let text = "\u{1b}]0;owned\u{7}\r\u{9b}2J\nfaked line\u{202e}\u{2028}";
+    acked(
+        &mut a,
+        json!({"action": "sendMessage", "receiver_id": "b", "message": text}),
+    )
+    .await;
+    acked(&mut a, create("Study\u{202e}group", &["b"], "")).await;
+    let acts = |it: char| it != '\n' && (it.is_control() || "\u{202e}\u{2028}".contains(it));
+    let escaped = r"\u{1b}]0;owned\u{7}\r\u{9b}2J\nfaked line\u{202e}\u{2028}";
+    for (arguments, shown) in [
+        (&["conversation", "a", "b", "--texts"][..], escaped),
+        (&["user", "a"], r"Study\u{202e}group"),
+        // An argument is shown too.
+        (&["conversation", "\u{1b}c"], r"\u{1b}c has no entries"),
+    ] {
+        let printed = admin::run(&mut admin::of(&chat), arguments).await;
+        let all = printed.stdout.clone() + &printed.stderr;
+        assert!(all.contains(shown) && !all.contains(acts), "{printed:?}");
+    }
+    let as_json = run(&chat, &["conversation", "a", "b", "--texts"], 0).await;
+    assert_eq!(as_json.last().expect("an entry")["message"], text);
     chat.stop().await;
 }
 

@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::interrupt::Interrupt;
 use crate::outcome::Outcome;
-use crate::output::Output;
+use crate::output::{Output, note};
 
 /// Time between two looks of a watch.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -211,10 +211,10 @@ pub async fn kick(
     let open = of_user(store, Some(push), user, Utc::now()).await?;
     print(&open, output)?;
     if !confirm {
-        eprintln!(
+        note(format_args!(
             "{} connections would be closed; --confirm closes them",
             open.len()
-        );
+        ));
         return Ok(Outcome::Good);
     }
     let closed = close_all(store, push, user).await?;
@@ -223,7 +223,7 @@ pub async fn kick(
         let deadline = Deadline::after(TIMEOUT);
         store.record_seen(seen, deadline).await?;
     }
-    eprintln!("{closed} connections are closed");
+    note(format_args!("{closed} connections are closed"));
     Ok(Outcome::Good)
 }
 

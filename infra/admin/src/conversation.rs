@@ -10,7 +10,7 @@ use futures_util::TryStreamExt;
 use serde::Serialize;
 
 use crate::outcome::Outcome;
-use crate::output::Output;
+use crate::output::{Output, note};
 
 /// Time limit of a step.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -143,7 +143,7 @@ pub async fn run(
     let page = store.page(id, View::Log, all, limit, |_| true, deadline);
     let page = page.await?;
     if page.entries.is_empty() {
-        eprintln!("{id} has no entries");
+        note(format_args!("{id} has no entries"));
         return Ok(Outcome::Wrong);
     }
     let members = store.inspect_members(&Part::One(id.clone())).await?;

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::interrupt::Interrupt;
 use crate::outcome::Outcome;
-use crate::output::Output;
+use crate::output::{Output, note};
 use crate::{connections, progress};
 
 /// Time limit of a step.
@@ -118,17 +118,20 @@ pub async fn run(
     }
     let line = Line::new(&job, &NOT_DONE);
     output.line(&line, || {
-        let repeat = line.repeat_after.as_ref().map_or_else(String::new, |time| {
-            format!("\nRun it again after {time}: a device that was away may have sent more by then.")
-        });
         format!(
-            "{} texts of {user} are erased in {} conversations, and {} groups left.\nNot done:\n  {}{repeat}",
-            job.texts,
-            job.conversations,
-            job.groups,
-            NOT_DONE.join("\n  ")
+            "{} texts of {user} are erased in {} conversations, and {} groups left.",
+            job.texts, job.conversations, job.groups
         )
     })?;
+    output.text("Not done:")?;
+    for item in NOT_DONE {
+        output.text(&format!("  {item}"))?;
+    }
+    if let Some(time) = &line.repeat_after {
+        output.text(&format!(
+            "Run it again after {time}: a device that was away may have sent more by then."
+        ))?;
+    }
     Ok(Outcome::Good)
 }
 
@@ -142,11 +145,11 @@ async fn preview(
     let open = connections::of_user(store, push, user, Utc::now()).await?;
     connections::print(&open, output)?;
     let conversations = memberships(store, user).await?;
-    eprintln!(
+    note(format_args!(
         "{} connections would be closed, the texts of {user} erased in {conversations} conversations, and groups left; \
          --confirm does it",
         open.len()
-    );
+    ));
     Ok(Outcome::Good)
 }
 
@@ -167,10 +170,10 @@ async fn close(store: &Store, push: Option<&Push>, user: &UserId) -> Result<()> 
     let rows = rows.await?;
     store.delete_connections(&rows, deadline).await?;
     if !rows.is_empty() {
-        eprintln!(
+        note(format_args!(
             "{} connections stay open and get no pushes: set MANAGEMENT_ENDPOINT, AWS_REGION and credentials to close them",
             rows.len()
-        );
+        ));
     }
     Ok(())
 }

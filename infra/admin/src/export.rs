@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::interrupt::Interrupt;
 use crate::outcome::Outcome;
+use crate::output::note;
 use crate::progress;
 
 /// Time limit of a step.
@@ -76,7 +77,7 @@ pub async fn run(store: &Store, user: &UserId, others: bool) -> Result<Outcome> 
     }
     let entries = export.progress.position();
     export.progress.finish_and_clear();
-    eprintln!("{entries} entries");
+    note(format_args!("{entries} entries"));
     Ok(Outcome::Good)
 }
 

@@ -9,7 +9,7 @@ use chrono::Utc;
 use serde::Serialize;
 
 use crate::outcome::Outcome;
-use crate::output::Output;
+use crate::output::{Output, note};
 
 /// Time limit of the whole.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -53,8 +53,8 @@ pub async fn run(store: &Store, id: &str, reset: Option<bool>, output: Output) -
         ]
     })?;
     match reset {
-        Some(true) => eprintln!("they are full now"),
-        Some(false) => eprintln!("--confirm fills them"),
+        Some(true) => note("they are full now"),
+        Some(false) => note("--confirm fills them"),
         None => {}
     }
     Ok(Outcome::Good)

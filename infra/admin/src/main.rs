@@ -203,7 +203,7 @@ async fn main() {
     let status = match run(Arguments::parse()).await {
         Ok(outcome) => outcome.into(),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            output::note(format_args!("error: {error:#}"));
             Outcome::UNKNOWN
         }
     };

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::interrupt::Interrupt;
 use crate::outcome::Outcome;
-use crate::output::Output;
+use crate::output::{Output, note};
 use crate::progress;
 
 /// Connections that are asked for together.
@@ -61,7 +61,7 @@ pub async fn run(store: &Store, push: &Push, confirm: bool, output: Output) -> R
         bail!("interrupted: run it again to go on");
     }
     if gone > 0 && !confirm {
-        eprintln!("--confirm deletes the rows of those that are gone");
+        note("--confirm deletes the rows of those that are gone");
     }
     if unknown > 0 {
         bail!("the gateway does not answer, or refuses the credentials");

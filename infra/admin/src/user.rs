@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::connections;
 use crate::outcome::Outcome;
-use crate::output::Output;
+use crate::output::{Output, note};
 
 /// Time limit of a step.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -83,15 +83,18 @@ pub async fn run(
         let last_seen = about.last_seen.as_deref().unwrap_or("unknown");
         let on = |is_on| if is_on { "on" } else { "off" };
         let (receipts, presence) = (on(about.receipts), on(about.presence));
-        format!("{user}: last seen {last_seen}; receipts {receipts}, presence {presence}\n")
+        format!("{user}: last seen {last_seen}; receipts {receipts}, presence {presence}")
     })?;
+    output.text("")?;
     let connections = connections::of_user(store, push, user, Utc::now()).await?;
     connections::print(&connections, output)?;
     let conversations: Vec<Conversation> =
         page.conversations.iter().map(Conversation::new).collect();
     print(&conversations, output)?;
     if page.next.is_some() {
-        eprintln!("the newest {CONVERSATIONS} direct conversations are listed; there are more");
+        note(format_args!(
+            "the newest {CONVERSATIONS} direct conversations are listed; there are more"
+        ));
     }
     Ok(Outcome::Good)
 }
