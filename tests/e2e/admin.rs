@@ -137,6 +137,40 @@ async fn no_text_or_name_acts_on_the_terminal_of_the_operator() {
     chat.stop().await;
 }
 
+/// As `head` does, which ends when it has its lines.
+#[tokio::test]
+async fn it_ends_quietly_when_nobody_reads_its_output() {
+    let chat = Chat::start().await;
+    chat.connect("a").await.send_message("b", "m").await;
+    let closed = || std::io::pipe().expect("a pipe").1;
+    for arguments in [
+        &["export", "a"][..],
+        &["--json", "user", "a"],
+        &["conversation", "a", "b"],
+        &["status"],
+    ] {
+        let mut command = admin::of(&chat);
+        command.args(arguments).stdout(closed());
+        let program = command.stderr(Stdio::piped()).spawn().expect("it starts");
+        let ended = in_time("its end", program.wait_with_output()).await;
+        let ended = ended.expect("it ends");
+        assert_eq!(ended.status.code(), Some(141), "{arguments:?}: {ended:?}");
+        assert!(ended.stderr.is_empty(), "{arguments:?}: {ended:?}");
+    }
+    // Sentences on standard error are not the result.
+    for (arguments, status) in [(&["export", "a"][..], 0), (&["conversation", "a", "x"], 1)] {
+        let mut command = admin::of(&chat);
+        command.args(arguments).stdout(Stdio::null());
+        let ended = in_time("its end", command.stderr(closed()).status()).await;
+        assert_eq!(
+            ended.expect("it ends").code(),
+            Some(status),
+            "{arguments:?}"
+        );
+    }
+    chat.stop().await;
+}
+
 #[tokio::test]
 async fn the_status_names_what_is_missing() {
     let chat = Chat::start().await;

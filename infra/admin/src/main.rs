@@ -202,6 +202,7 @@ fn duration(text: &str) -> Result<TimeDelta, String> {
 async fn main() {
     let status = match run(Arguments::parse()).await {
         Ok(outcome) => outcome.into(),
+        Err(error) if output::is_closed(&error) => Outcome::UNREAD,
         Err(error) => {
             output::note(format_args!("error: {error:#}"));
             Outcome::UNKNOWN

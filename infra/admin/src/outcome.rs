@@ -13,6 +13,9 @@ impl Outcome {
     /// The status of a command that could not tell.
     pub const UNKNOWN: i32 = 2;
 
+    /// The status of a command whose output nobody reads any more: that of a program which ends by SIGPIPE.
+    pub const UNREAD: i32 = 141;
+
     /// Returns what it means that something `is_good`.
     pub fn good_if(is_good: bool) -> Self {
         if is_good { Self::Good } else { Self::Wrong }

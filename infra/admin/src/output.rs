@@ -70,9 +70,15 @@ impl Output {
     }
 }
 
-/// Prints a sentence about the work to standard error, in both forms of output.
+/// Prints a sentence about the work to standard error, in both forms of output. If nobody reads it, the work goes on.
 pub fn note(sentence: impl Display) {
-    eprintln!("{}", visible(&sentence.to_string()));
+    let _ = writeln!(io::stderr(), "{}", visible(&sentence.to_string()));
+}
+
+/// Returns whether an error says that the reader of standard output has left, as `head` does.
+pub fn is_closed(error: &anyhow::Error) -> bool {
+    let is_broken = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+    error.downcast_ref().is_some_and(is_broken)
 }
 
 /// Returns a text with its control characters, and those that change the order or the lines of a text, as escapes.
