@@ -137,6 +137,50 @@ async fn no_text_or_name_acts_on_the_terminal_of_the_operator() {
     chat.stop().await;
 }
 
+#[tokio::test]
+async fn a_user_of_whom_nothing_is_stored_is_told_from_one_who_has_set_nothing() {
+    let chat = Chat::start().await;
+    chat.connect("ana").await.send_message("ben", "m").await;
+    let commands: [&[&str]; 4] = [
+        &["user"],
+        &["export"],
+        &["erase"],
+        // Makes no job.
+        &["erase", "--confirm"],
+    ];
+    let ask = async |database: &str, command: &[&str], user: &str, status: i32| {
+        let arguments = [command, &[user]].concat();
+        let printed = admin::run(&mut admin::with(&chat.uri, database), &arguments).await;
+        assert_eq!(printed.status, status, "{printed:?}");
+        let unknown = format!("nothing is known of {user} in the database {database}");
+        assert_eq!(
+            printed.stderr.contains(&unknown),
+            status == 1,
+            "{printed:?}"
+        );
+        assert!(status == 0 || printed.stdout.is_empty(), "{printed:?}");
+    };
+    let database = chat.database.name();
+    for command in commands {
+        ask(database, command, "anna", 1).await;
+        ask("typo", command, "ana", 1).await;
+    }
+    assert!(run(&chat, &["jobs"], 0).await.is_empty());
+
+    let users = chat.database.collection::<Document>("users");
+    let set = doc! {"_id": "dan", "receipts": false};
+    users.insert_one(set).await.expect("inserted");
+    // `ben` has only got a message, `dan` has only set something. Of him nothing is left then but the job.
+    for user in ["ana", "ben", "dan"] {
+        for command in commands {
+            ask(database, command, user, 0).await;
+        }
+    }
+    ask(database, &["user"], "dan", 1).await;
+    ask(database, &["erase", "--confirm"], "dan", 0).await;
+    chat.stop().await;
+}
+
 /// As `head` does, which ends when it has its lines.
 #[tokio::test]
 async fn it_ends_quietly_when_nobody_reads_its_output() {

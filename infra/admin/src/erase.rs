@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::interrupt::Interrupt;
 use crate::outcome::Outcome;
 use crate::output::{Output, note};
-use crate::{connections, progress};
+use crate::{connections, progress, user};
 
 /// Time limit of a step.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -94,10 +94,15 @@ pub async fn run(
     output: Output,
 ) -> Result<Outcome> {
     let user = UserId::try_from(flags.user)?;
+    let interrupt = Interrupt::listen();
+    // After an erasure little is left, and it is to be repeated all the same.
+    let has_job = !erasure::find(store, Some(&user)).await?.is_empty();
+    if !has_job && !user::is_known(store, &user).await? {
+        return Ok(Outcome::Wrong);
+    }
     if !flags.confirm {
         return preview(store, push, &user, output).await;
     }
-    let interrupt = Interrupt::listen();
     close(store, push, &user).await?;
     let bar = progress::of_conversations(memberships(store, &user).await?);
     let job = erasure::run(store, &user, flags.keep_texts, |job| {

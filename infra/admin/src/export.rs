@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::interrupt::Interrupt;
 use crate::outcome::Outcome;
 use crate::output::note;
-use crate::progress;
+use crate::{progress, user};
 
 /// Time limit of a step.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -71,9 +71,19 @@ pub async fn run(store: &Store, user: &UserId, others: bool) -> Result<Outcome> 
         progress: progress::of_entries(None),
     };
     let interrupt = Interrupt::listen();
-    tokio::select! {
-        exported = export.run() => exported?,
+    let exported = async {
+        let is_known = user::is_known(store, user).await?;
+        if is_known {
+            export.run().await?;
+        }
+        anyhow::Ok(is_known)
+    };
+    let is_known = tokio::select! {
+        exported = exported => exported?,
         () = interrupt.pressed() => bail!("interrupted: the export is not complete"),
+    };
+    if !is_known {
+        return Ok(Outcome::Wrong);
     }
     let entries = export.progress.position();
     export.progress.finish_and_clear();
@@ -84,12 +94,12 @@ pub async fn run(store: &Store, user: &UserId, others: bool) -> Result<Outcome> 
 impl Export<'_> {
     async fn run(&self) -> Result<()> {
         let deadline = Deadline::after(TIMEOUT);
-        let (last_seen, settings) = self.store.inspect_user(self.user, deadline).await?;
+        let row = self.store.inspect_user(self.user, deadline).await?;
         print(&Record::User {
             user_id: self.user,
-            last_seen: last_seen.map(timestamp::format),
-            receipts: settings.receipts,
-            presence: settings.presence,
+            last_seen: row.last_seen.map(timestamp::format),
+            receipts: row.settings.receipts,
+            presence: row.settings.presence,
         })?;
         let users = std::slice::from_ref(self.user);
         let connections = self.store.connections_of(users, Utc::now(), deadline);

@@ -69,15 +69,18 @@ pub async fn run(
     output: Output,
 ) -> Result<Outcome> {
     let deadline = Deadline::after(TIMEOUT);
-    let (last_seen, settings) = store.inspect_user(user, deadline).await?;
+    if !is_known(store, user).await? {
+        return Ok(Outcome::Wrong);
+    }
+    let row = store.inspect_user(user, deadline).await?;
     let page = store
         .list(user, None, CONVERSATIONS, true, deadline)
         .await?;
     let about = User {
         user_id: user,
-        last_seen: last_seen.map(timestamp::format),
-        receipts: settings.receipts,
-        presence: settings.presence,
+        last_seen: row.last_seen.map(timestamp::format),
+        receipts: row.settings.receipts,
+        presence: row.settings.presence,
     };
     output.line(&about, || {
         let last_seen = about.last_seen.as_deref().unwrap_or("unknown");
@@ -97,6 +100,22 @@ pub async fn run(
         ));
     }
     Ok(Outcome::Good)
+}
+
+/// Returns whether anything is stored of a user; if not, says so.
+///
+/// # Errors
+///
+/// The database fails.
+pub async fn is_known(store: &Store, user: &UserId) -> Result<bool> {
+    let is_known = store.knows(user, Deadline::after(TIMEOUT)).await?;
+    if !is_known {
+        let database = store.database().name();
+        note(format_args!(
+            "nothing is known of {user} in the database {database}: is the id right, and MONGODB_DATABASE?"
+        ));
+    }
+    Ok(is_known)
 }
 
 fn print(conversations: &[Conversation], output: Output) -> Result<()> {

@@ -13,7 +13,8 @@ use super::filter::numbered;
 use super::stored_entry::StoredEntry;
 use super::updates::upsert_all;
 use super::{
-    CONNECTIONS, CONVERSATIONS, Connection, MEMBERS, MESSAGES, Member, Store, USERS, perform, time,
+    CONNECTIONS, CONVERSATIONS, Connection, MEMBERS, MESSAGES, Member, OPERATION_TIMEOUT, Store, USERS, User, perform,
+    time,
 };
 use crate::group::{History, Title};
 use crate::settings::Settings;
@@ -86,6 +87,17 @@ pub struct ConversationRow {
     pub title_seq: i64,
     /// What members may read of the time before joining.
     pub history: History,
+}
+
+/// The document of a user.
+#[derive(Debug, Clone, Default)]
+pub struct UserRow {
+    /// When the user was last seen, if that is known.
+    pub last_seen: Option<DateTime<Utc>>,
+    /// What the user shows to others.
+    pub settings: Settings,
+    /// The users whom the user blocks.
+    pub blocks: Vec<UserId>,
 }
 
 impl Store {
@@ -322,23 +334,41 @@ impl Store {
         Ok(found.map_err(failed)?.map_err(failed))
     }
 
-    /// Returns when a user was last seen, if that is known, and the user's settings.
+    /// Returns whether anything is stored of a user: settings, a connection, or a conversation. Who has written a message
+    /// is a member of its conversation.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`].
-    pub async fn inspect_user(
-        &self,
-        user_id: &UserId,
-        deadline: Deadline,
-    ) -> Result<(Option<DateTime<Utc>>, Settings)> {
+    pub async fn knows(&self, user_id: &UserId, deadline: Deadline) -> Result<bool> {
+        let user = std::slice::from_ref(user_id);
+        if !self.find_users(user, deadline).await?.is_empty()
+            || !self.open_connections_of(user, deadline).await?.is_empty()
+        {
+            return Ok(true);
+        }
+        let members = self.members.clone();
+        let filter = doc! {"user_id": user_id.as_str()};
+        let find = async move { members.find_one(filter).max_time(OPERATION_TIMEOUT).await };
+        let found = perform("look-up of a user's conversations", deadline, find);
+        Ok(found.await?.is_some())
+    }
+
+    /// Returns the document of a user; that of a user who has set nothing and was never seen, if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`].
+    pub async fn inspect_user(&self, user_id: &UserId, deadline: Deadline) -> Result<UserRow> {
         let mut users = self
             .find_users(std::slice::from_ref(user_id), deadline)
             .await?;
-        let user = users.remove(user_id);
-        let last_seen = user.as_ref().and_then(|user| user.last_seen);
-        let settings = user.map(|user| user.settings).unwrap_or_default();
-        Ok((last_seen.map(time), settings))
+        let row = |user: User| UserRow {
+            last_seen: user.last_seen.map(time),
+            settings: user.settings,
+            blocks: user.blocks,
+        };
+        Ok(users.remove(user_id).map(row).unwrap_or_default())
     }
 
     /// Returns the entries that were written at a time or later, in about the order of their writing: the clocks of
