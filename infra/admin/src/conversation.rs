@@ -24,6 +24,9 @@ struct Row {
     left_seq: i64,
     read: i64,
     delivered: i64,
+    muted: bool,
+    /// Whether this member blocks the other one.
+    blocked: bool,
 }
 
 impl Row {
@@ -41,6 +44,8 @@ impl Row {
             left_seq: membership.left_seq,
             read: member.marks.read,
             delivered: member.marks.delivered,
+            muted: member.muted,
+            blocked: member.withheld.is_blocked(),
         }
     }
 }
@@ -150,7 +155,16 @@ pub async fn run(
     let members: Vec<_> = members.try_collect().await?;
     let members = members.iter().filter_map(|member| member.document.as_ref());
     let members: Vec<Row> = members.map(|it| Row::new(it, id.is_group())).collect();
-    let heading = ["user", "role", "joined", "left", "read", "delivered"];
+    let heading = [
+        "user",
+        "role",
+        "joined",
+        "left",
+        "read",
+        "delivered",
+        "muted",
+        "blocks the other",
+    ];
     output.rows(heading, &members, |row| {
         [
             row.user_id.clone(),
@@ -159,6 +173,8 @@ pub async fn run(
             row.left_seq.to_string(),
             row.read.to_string(),
             row.delivered.to_string(),
+            row.muted.to_string(),
+            row.blocked.to_string(),
         ]
     })?;
     let lines: Vec<Line> = page

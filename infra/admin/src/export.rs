@@ -6,7 +6,9 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use chat::store::Member;
 use chat::store::inspect::{ConversationRow, Part};
-use chat::{ConversationId, Deadline, Entry, Group, Role, Store, Title, UserId, timestamp};
+use chat::{
+    ConversationId, Deadline, Entry, Group, Role, Store, Title, UserId, Withheld, timestamp,
+};
 use chrono::Utc;
 use futures_util::TryStreamExt;
 use indicatif::ProgressBar;
@@ -30,6 +32,8 @@ enum Record<'a> {
         last_seen: Option<String>,
         receipts: bool,
         presence: bool,
+        /// The users whom the user blocks.
+        blocks: &'a [UserId],
     },
     /// An open connection.
     Connection { connected_at: String },
@@ -44,6 +48,11 @@ enum Record<'a> {
         left_seq: i64,
         read: i64,
         delivered: i64,
+        muted: bool,
+        blocked: bool,
+        /// The numbers in which the other user's texts are withheld.
+        #[serde(skip_serializing_if = "Withheld::is_empty")]
+        withheld: &'a Withheld,
     },
     /// An entry of the conversation before it.
     Entry(&'a Entry),
@@ -100,6 +109,7 @@ impl Export<'_> {
             last_seen: row.last_seen.map(timestamp::format),
             receipts: row.settings.receipts,
             presence: row.settings.presence,
+            blocks: &row.blocks,
         })?;
         let users = std::slice::from_ref(self.user);
         let connections = self.store.connections_of(users, Utc::now(), deadline);
@@ -130,6 +140,9 @@ impl Export<'_> {
             left_seq: member.membership.left_seq,
             read: member.marks.read,
             delivered: member.marks.delivered,
+            muted: member.muted,
+            blocked: member.withheld.is_blocked(),
+            withheld: &member.withheld,
         })?;
         let readable = self.readable(member, &row);
         let hidden = member.hidden_texts();

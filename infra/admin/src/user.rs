@@ -25,6 +25,18 @@ struct User<'a> {
     last_seen: Option<String>,
     receipts: bool,
     presence: bool,
+    /// The users whom the user blocks: their messages do not reach the user.
+    blocks: Vec<UserId>,
+}
+
+impl User<'_> {
+    fn blocks_in_words(&self) -> String {
+        if self.blocks.is_empty() {
+            return "nobody".to_owned();
+        }
+        let ids: Vec<&str> = self.blocks.iter().map(UserId::as_str).collect();
+        ids.join(", ")
+    }
 }
 
 /// A conversation of a user.
@@ -36,6 +48,8 @@ struct Conversation {
     read: i64,
     delivered: i64,
     unread: i64,
+    muted: bool,
+    blocked: bool,
     newest_at: String,
 }
 
@@ -51,6 +65,8 @@ impl Conversation {
             read: listed.marks.read,
             delivered: listed.marks.delivered,
             unread: listed.unread,
+            muted: listed.muted,
+            blocked: listed.blocked,
             newest_at: listed.preview.timestamp.clone(),
         }
     }
@@ -81,12 +97,14 @@ pub async fn run(
         last_seen: row.last_seen.map(timestamp::format),
         receipts: row.settings.receipts,
         presence: row.settings.presence,
+        blocks: row.blocks,
     };
     output.line(&about, || {
         let last_seen = about.last_seen.as_deref().unwrap_or("unknown");
         let on = |is_on| if is_on { "on" } else { "off" };
         let (receipts, presence) = (on(about.receipts), on(about.presence));
-        format!("{user}: last seen {last_seen}; receipts {receipts}, presence {presence}")
+        let blocks = about.blocks_in_words();
+        format!("{user}: last seen {last_seen}; receipts {receipts}, presence {presence}; blocks {blocks}")
     })?;
     output.text("")?;
     let connections = connections::of_user(store, push, user, Utc::now()).await?;
@@ -126,6 +144,8 @@ fn print(conversations: &[Conversation], output: Output) -> Result<()> {
         "read",
         "delivered",
         "unread",
+        "muted",
+        "blocked",
         "at",
     ];
     output.rows(heading, conversations, |row| {
@@ -136,6 +156,8 @@ fn print(conversations: &[Conversation], output: Output) -> Result<()> {
             row.read.to_string(),
             row.delivered.to_string(),
             row.unread.to_string(),
+            row.muted.to_string(),
+            row.blocked.to_string(),
             row.newest_at.clone(),
         ]
     })

@@ -87,7 +87,7 @@ async fn what_a_blocked_user_wrote_is_withheld_from_the_export_of_who_blocks() {
     let to_b = json!({"action": "sendMessage", "receiver_id": "b", "message": "before"});
     acked(&mut a, to_b.clone()).await;
     let url = format!("{}/chat/conversations?user=b", chat.http);
-    let block = json!({"peer_id": "a", "blocked": true}).to_string();
+    let block = json!({"peer_id": "a", "blocked": true, "muted": true}).to_string();
     let response = request(Method::PUT, &url, block.into()).await;
     assert_eq!(response.status, StatusCode::OK, "{response:?}");
     acked(&mut a, to_b).await;
@@ -95,5 +95,28 @@ async fn what_a_blocked_user_wrote_is_withheld_from_the_export_of_who_blocks() {
     let lines = run(&chat, &["export", "b", "--conversations"], 0).await;
     let found: Vec<String> = texts(&lines).into_iter().map(|it| it.1).collect();
     assert_eq!(found, ["before", ""]);
+
+    // Why `b` gets nothing from `a` is seen in the export, by the user, and by the conversation.
+    let is_set = |lines: &[Value]| {
+        let mut set = lines.iter();
+        set.any(|it| it["muted"] == true && it["blocked"] == true)
+    };
+    assert!(is_set(&lines), "{lines:?}");
+    assert_eq!(lines[0]["blocks"], json!(["a"]));
+    let withheld = |it: &&Value| it["withheld"] == json!([2]);
+    assert_eq!(lines.iter().filter(withheld).count(), 1, "{lines:?}");
+    let user = run(&chat, &["user", "b"], 0).await;
+    assert!(
+        is_set(&user) && user[0]["blocks"] == json!(["a"]),
+        "{user:?}"
+    );
+    let members = run(&chat, &["conversation", "a", "b"], 0).await;
+    let of = |user: &str| {
+        let mut rows = members.iter().filter(|row| row["user_id"] == user);
+        let row = rows.next().expect("a row");
+        (row["muted"].clone(), row["blocked"].clone())
+    };
+    assert_eq!(of("b"), (json!(true), json!(true)));
+    assert_eq!(of("a"), (json!(false), json!(false)));
     chat.stop().await;
 }
