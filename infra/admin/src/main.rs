@@ -165,8 +165,8 @@ enum OfChat {
     /// and so does what has changed a group
     #[command(after_help = "Example:\n  chat-admin retention --older-than 365d")]
     Retention {
-        /// The age: 90d, 12h
-        #[arg(long, value_name = "TIME", value_parser = duration)]
+        /// The age: 90d, 12h; 0s stands for everything
+        #[arg(long, value_name = "TIME", value_parser = age)]
         older_than: TimeDelta,
         /// Remove them; without this, they are only counted
         #[arg(long)]
@@ -180,7 +180,15 @@ enum OfChat {
     Verify(verify::Flags),
 }
 
-/// Reads a number with `s`, `m`, `h` or `d`.
+/// Reads an age: a duration, or `0s`. Of other zeros it is more likely that a digit is missing.
+fn age(text: &str) -> Result<TimeDelta, String> {
+    if text == "0s" {
+        return Ok(TimeDelta::zero());
+    }
+    duration(text).map_err(|reason| format!("{reason}; 0s stands for everything"))
+}
+
+/// Reads a positive number with `s`, `m`, `h` or `d`.
 fn duration(text: &str) -> Result<TimeDelta, String> {
     let unit = text.chars().last().unwrap_or_default();
     let seconds = match unit {
@@ -193,6 +201,9 @@ fn duration(text: &str) -> Result<TimeDelta, String> {
     let number: i64 = text[..text.len() - 1]
         .parse()
         .map_err(|_| "give a whole number before the unit, as in 5m".to_owned())?;
+    if number < 1 {
+        return Err("give a time of at least 1s".to_owned());
+    }
     let seconds = number.checked_mul(seconds);
     let time = seconds.and_then(TimeDelta::try_seconds);
     time.ok_or_else(|| "that is too long".to_owned())
@@ -294,5 +305,15 @@ mod tests {
         for text in ["", "5", "m", "5 m", "1.5h", "5ä", "9223372036854775807d"] {
             assert!(duration(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_time_is_positive_and_an_age_may_also_be_0s() {
+        for text in ["-5d", "-1s", "0d", "0m", "-0s"] {
+            assert!(duration(text).is_err() && age(text).is_err(), "{text}");
+        }
+        assert!(duration("0s").is_err());
+        assert_eq!(age("0s"), Ok(TimeDelta::zero()));
+        assert_eq!(age("90d"), Ok(TimeDelta::days(90)));
     }
 }
