@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::interrupt::Interrupt;
 use crate::outcome::Outcome;
-use crate::output::{Output, note};
+use crate::output::{Output, count, note};
 use crate::{connections, progress, user};
 
 /// Time limit of a step.
@@ -21,13 +21,23 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What no erasure does.
 const NOT_DONE: [&str; 5] = [
-    "The id itself stays: in the ids of direct conversations, as the sender of entries, in those that have changed a group. \
-     If ids are names or addresses, that is personal data.",
+    "The id itself stays: in the ids of direct conversations, as the sender of entries, in those that have changed a group, \
+     in the user's document of each conversation, with the time of its last message, in the lists of those who block the \
+     user, and in the job of this erasure. If ids are names or addresses, that is personal data.",
     "What others have written stays, also where it names the user.",
     "Backups of the database, and logs, which hold ids and no text, end by their own retention.",
     "What clients have stored on devices stays there.",
     "The account at the issuer stays. While its tokens are valid, the user can come back.",
 ];
+
+/// What is not done with `--keep-texts`.
+const TEXTS_KEPT: &str =
+    "The user's texts stay, also those of edits: that was asked for by --keep-texts.";
+
+fn not_done(keep_texts: bool) -> Vec<&'static str> {
+    let kept = keep_texts.then_some(TEXTS_KEPT);
+    kept.into_iter().chain(NOT_DONE).collect()
+}
 
 /// Flags of `erase`.
 #[derive(clap::Args)]
@@ -57,12 +67,12 @@ struct Line {
     /// When it is to be repeated.
     #[serde(skip_serializing_if = "Option::is_none")]
     repeat_after: Option<String>,
-    #[serde(skip_serializing_if = "<[&str]>::is_empty")]
-    not_done: &'static [&'static str],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_done: Vec<&'static str>,
 }
 
 impl Line {
-    fn new(job: &Job, not_done: &'static [&'static str]) -> Self {
+    fn new(job: &Job, not_done: Vec<&'static str>) -> Self {
         let time = |date: bson::DateTime| {
             let time = DateTime::from_timestamp_millis(date.timestamp_millis());
             timestamp::format(time.unwrap_or_default())
@@ -101,7 +111,7 @@ pub async fn run(
         return Ok(Outcome::Wrong);
     }
     if !flags.confirm {
-        return preview(store, push, &user, output).await;
+        return preview(store, push, &user, flags.keep_texts, output).await;
     }
     close(store, push, &user).await?;
     let bar = progress::of_conversations(memberships(store, &user).await?);
@@ -116,22 +126,19 @@ pub async fn run(
     let job = job.await?;
     bar.finish_and_clear();
     if job.state == State::Running {
-        bail!(
-            "interrupted after {} conversations: run it again to go on",
-            job.conversations
-        );
+        let done = count(job.conversations, "conversation");
+        bail!("interrupted after {done}: run it again to go on");
     }
-    let line = Line::new(&job, &NOT_DONE);
+    let line = Line::new(&job, not_done(job.keep_texts));
     output.line(&line, || {
         format!(
-            "{} texts of {user} are erased in {} conversations, and {} groups left.",
-            job.texts, job.conversations, job.groups
+            "{} of {user} erased in {}, and {} left.",
+            count(job.texts, "text"),
+            count(job.conversations, "conversation"),
+            count(job.groups, "group")
         )
     })?;
-    output.text("Not done:")?;
-    for item in NOT_DONE {
-        output.text(&format!("  {item}"))?;
-    }
+    print_not_done(&line.not_done, output)?;
     if let Some(time) = &line.repeat_after {
         output.text(&format!(
             "Run it again after {time}: a device that was away may have sent more by then."
@@ -140,21 +147,57 @@ pub async fn run(
     Ok(Outcome::Good)
 }
 
+fn print_not_done(not_done: &[&str], output: Output) -> Result<()> {
+    output.text("Not done:")?;
+    for item in not_done {
+        output.text(&format!("  {item}"))?;
+    }
+    Ok(())
+}
+
+/// What an erasure would do.
+#[derive(Serialize)]
+struct Preview<'a> {
+    user_id: &'a UserId,
+    connections: usize,
+    conversations: u64,
+    keep_texts: bool,
+    not_done: Vec<&'static str>,
+}
+
 /// Says what an erasure would do.
 async fn preview(
     store: &Store,
     push: Option<&Push>,
     user: &UserId,
+    keep_texts: bool,
     output: Output,
 ) -> Result<Outcome> {
     let open = connections::of_user(store, push, user, Utc::now()).await?;
     connections::print(&open, output)?;
-    let conversations = memberships(store, user).await?;
-    note(format_args!(
-        "{} connections would be closed, the texts of {user} erased in {conversations} conversations, and groups left; \
-         --confirm does it",
-        open.len()
-    ));
+    let preview = Preview {
+        user_id: user,
+        connections: open.len(),
+        conversations: memberships(store, user).await?,
+        keep_texts,
+        not_done: not_done(keep_texts),
+    };
+    output.line(&preview, || {
+        let (connections, conversations) = (
+            count(preview.connections, "connection"),
+            count(preview.conversations, "conversation"),
+        );
+        let texts = if keep_texts {
+            "groups left, and the texts kept"
+        } else {
+            "groups left, and the texts erased"
+        };
+        format!(
+            "{connections} would be closed, settings and marks of {user} deleted, {texts}, in {conversations}; \
+             --confirm does it"
+        )
+    })?;
+    print_not_done(&preview.not_done, output)?;
     Ok(Outcome::Good)
 }
 
@@ -176,8 +219,8 @@ async fn close(store: &Store, push: Option<&Push>, user: &UserId) -> Result<()> 
     store.delete_connections(&rows, deadline).await?;
     if !rows.is_empty() {
         note(format_args!(
-            "{} connections stay open and get no pushes: set MANAGEMENT_ENDPOINT, AWS_REGION and credentials to close them",
-            rows.len()
+            "{} left open, without pushes: set MANAGEMENT_ENDPOINT, AWS_REGION and credentials to close them",
+            count(rows.len(), "connection")
         ));
     }
     Ok(())
@@ -190,7 +233,7 @@ async fn close(store: &Store, push: Option<&Push>, user: &UserId) -> Result<()> 
 /// The database fails.
 pub async fn jobs(store: &Store, user: Option<&UserId>, output: Output) -> Result<Outcome> {
     let jobs = erasure::find(store, user).await?;
-    let lines: Vec<Line> = jobs.iter().map(|job| Line::new(job, &[])).collect();
+    let lines: Vec<Line> = jobs.iter().map(|job| Line::new(job, Vec::new())).collect();
     let heading = ["user", "state", "started", "texts", "repeat after"];
     output.rows(heading, &lines, |line| {
         let state = match line.state {

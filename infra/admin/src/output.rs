@@ -75,6 +75,16 @@ pub fn note(sentence: impl Display) {
     let _ = writeln!(io::stderr(), "{}", visible(&sentence.to_string()));
 }
 
+/// Returns a number with its noun.
+pub fn count(number: impl TryInto<u64> + Display, noun: &str) -> String {
+    let number_and_noun = format!("{number} {noun}");
+    match (number.try_into(), number_and_noun.strip_suffix('y')) {
+        (Ok(1), _) => number_and_noun,
+        (_, Some(stem)) => format!("{stem}ies"),
+        (_, None) => format!("{number_and_noun}s"),
+    }
+}
+
 /// Returns whether an error says that the reader of standard output has left, as `head` does.
 pub fn is_closed(error: &anyhow::Error) -> bool {
     let is_broken = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
@@ -109,6 +119,13 @@ fn is_invisible(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_noun_has_the_form_of_its_number() {
+        assert_eq!(count(0, "text"), "0 texts");
+        assert_eq!(count(1_u64, "entry"), "1 entry");
+        assert_eq!(count(2_usize, "entry"), "2 entries");
+    }
 
     #[test]
     fn what_acts_on_a_terminal_is_printed_as_an_escape_and_all_else_as_it_is() {
