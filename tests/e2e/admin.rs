@@ -51,9 +51,15 @@ async fn a_user_who_is_kicked_loses_every_connection_at_once() {
     assert_eq!(counts("a"), (json!(2), json!(1)));
     assert_eq!(counts("b"), (json!(1), json!(0)));
     let listed = run(&chat, &["kick", "a"], 0).await;
+    let (result, listed) = listed.split_last().expect("a result");
     assert!(listed.len() == 2 && listed.iter().all(|row| row["state"] == "open"));
+    assert_eq!(*result, json!({"user_id": "a", "open": 2, "closed": 0}));
     first.expect_nothing().await;
-    run(&chat, &["kick", "a", "--confirm"], 0).await;
+    let kicked = run(&chat, &["kick", "a", "--confirm"], 0).await;
+    assert_eq!(
+        kicked.last(),
+        Some(&json!({"user_id": "a", "open": 2, "closed": 2}))
+    );
     in_time("the ends of both connections", async {
         first.rest().await;
         second.rest().await;
@@ -73,7 +79,7 @@ async fn a_connection_that_has_just_closed_does_not_fail_a_kick() {
     let printed = admin::run(&mut admin::of(&chat), &["kick", "a", "--confirm"]).await;
     assert_eq!(printed.status, 0, "{printed:?}");
     assert!(
-        printed.stderr.contains("1 connections are closed"),
+        printed.stdout.contains("1 connection closed"),
         "{printed:?}"
     );
     assert!(run(&chat, &["online"], 0).await.is_empty());
@@ -170,6 +176,15 @@ async fn a_user_of_whom_nothing_is_stored_is_told_from_one_who_has_set_nothing()
     let users = chat.database.collection::<Document>("users");
     let set = doc! {"_id": "dan", "receipts": false};
     users.insert_one(set).await.expect("inserted");
+    for (flag, items) in [(&[][..], 5), (&["--keep-texts"], 6)] {
+        let preview = run(&chat, &[&["erase", "ben"], flag].concat(), 0).await;
+        let preview = preview.last().expect("a line");
+        assert_eq!(
+            (&preview["conversations"], &preview["keep_texts"]),
+            (&json!(1), &json!(items == 6))
+        );
+        assert_eq!(preview["not_done"].as_array().map(Vec::len), Some(items));
+    }
     // `ben` has only got a message, `dan` has only set something. Of him nothing is left then but the job.
     for user in ["ana", "ben", "dan"] {
         for command in commands {
@@ -482,7 +497,10 @@ async fn the_limits_of_a_user_are_shown_and_filled_if_that_is_confirmed() {
     };
     for (flags, used_after) in [(&["--reset"][..], true), (&["--reset", "--confirm"], false)] {
         let arguments = [&["limit", "a"], flags].concat();
-        assert!(is_used(&run(&chat, &arguments, 0).await));
+        let printed = run(&chat, &arguments, 0).await;
+        assert!(is_used(&printed));
+        let filled = json!({"id": "a", "filled": !used_after});
+        assert_eq!(printed.last(), Some(&filled));
         assert_eq!(is_used(&run(&chat, &["limit", "a"], 0).await), used_after);
     }
     let of_group = run(&chat, &["limit", "group:0123456789012345678901"], 0).await;

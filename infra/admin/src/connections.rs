@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::interrupt::Interrupt;
 use crate::outcome::Outcome;
-use crate::output::{Output, note};
+use crate::output::{Output, count};
 
 /// Time between two looks of a watch.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -196,6 +196,14 @@ pub fn print(connections: &[Listed], output: Output) -> Result<()> {
     })
 }
 
+/// What a kick has closed, or would.
+#[derive(Serialize)]
+struct Kicked<'a> {
+    user_id: &'a UserId,
+    open: usize,
+    closed: usize,
+}
+
 /// Closes all connections of a user and deletes their rows; without `confirm`, says which.
 ///
 /// # Errors
@@ -210,20 +218,28 @@ pub async fn kick(
 ) -> Result<Outcome> {
     let open = of_user(store, Some(push), user, Utc::now()).await?;
     print(&open, output)?;
-    if !confirm {
-        note(format_args!(
-            "{} connections would be closed; --confirm closes them",
-            open.len()
-        ));
-        return Ok(Outcome::Good);
-    }
-    let closed = close_all(store, push, user).await?;
+    let closed = if confirm {
+        close_all(store, push, user).await?
+    } else {
+        0
+    };
     if closed > 0 {
         let seen = vec![(user.clone(), Utc::now())];
         let deadline = Deadline::after(TIMEOUT);
         store.record_seen(seen, deadline).await?;
     }
-    note(format_args!("{closed} connections are closed"));
+    let kicked = Kicked {
+        user_id: user,
+        open: open.len(),
+        closed,
+    };
+    output.line(&kicked, || {
+        if confirm {
+            return format!("{} closed", count(closed, "connection"));
+        }
+        let open = count(kicked.open, "connection");
+        format!("{open} would be closed; --confirm does it")
+    })?;
     Ok(Outcome::Good)
 }
 
@@ -249,7 +265,8 @@ pub async fn close_all(store: &Store, push: &Push, user: &UserId) -> Result<usiz
             return Ok(closed);
         }
         if !rows.iter().any(|row| row.is_opening(now)) {
-            bail!("{closed} connections are closed, and {left} are not: run it again");
+            let closed = count(closed, "connection");
+            bail!("{closed} closed, and {left} not: run it again");
         }
         sleep(RETRY).await;
     }

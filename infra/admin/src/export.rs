@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::interrupt::Interrupt;
 use crate::outcome::Outcome;
-use crate::output::note;
+use crate::output::{count, note};
 use crate::{progress, user};
 
 /// Time limit of a step.
@@ -96,7 +96,7 @@ pub async fn run(store: &Store, user: &UserId, others: bool) -> Result<Outcome> 
     }
     let entries = export.progress.position();
     export.progress.finish_and_clear();
-    note(format_args!("{entries} entries"));
+    note(count(entries, "entry"));
     Ok(Outcome::Good)
 }
 

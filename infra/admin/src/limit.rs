@@ -9,7 +9,7 @@ use chrono::Utc;
 use serde::Serialize;
 
 use crate::outcome::Outcome;
-use crate::output::{Output, note};
+use crate::output::Output;
 
 /// Time limit of the whole.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -20,6 +20,13 @@ struct Row {
     limit: Limited,
     /// When none of it is used up any more; `None` if it is so now.
     full_at: Option<String>,
+}
+
+/// Whether the limits were filled.
+#[derive(Serialize)]
+struct Reset<'a> {
+    id: &'a str,
+    filled: bool,
 }
 
 /// Prints how far the limits of a user, or of a group, are used up. With `reset`, fills them if that is confirmed.
@@ -52,10 +59,15 @@ pub async fn run(store: &Store, id: &str, reset: Option<bool>, output: Output) -
             full_at.unwrap_or_else(|| "now".to_owned()),
         ]
     })?;
-    match reset {
-        Some(true) => note("they are full now"),
-        Some(false) => note("--confirm fills them"),
-        None => {}
+    if let Some(filled) = reset {
+        output.line(&Reset { id, filled }, || {
+            let text = if filled {
+                "they are full now"
+            } else {
+                "--confirm fills them"
+            };
+            text.to_owned()
+        })?;
     }
     Ok(Outcome::Good)
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::interrupt::Interrupt;
 use crate::outcome::Outcome;
-use crate::output::Output;
+use crate::output::{Output, count};
 use crate::progress;
 
 /// What is removed, or would be.
@@ -34,7 +34,7 @@ pub async fn run(store: &Store, age: TimeDelta, confirm: bool, output: Output) -
     if !confirm {
         let line = Line { old, removed: None };
         output.line(&line, || {
-            format!("{old} entries are older; --confirm removes them")
+            format!("{} older; --confirm removes them", count(old, "entry"))
         })?;
         return Ok(Outcome::Good);
     }
@@ -47,7 +47,11 @@ pub async fn run(store: &Store, age: TimeDelta, confirm: bool, output: Output) -
         removed: Some(summary),
     };
     output.line(&line, || {
-        format!("{deleted} entries removed, and the texts of {blanked} newest ones")
+        let deleted = count(deleted, "entry");
+        format!(
+            "{deleted} removed, and {} of newest ones",
+            count(blanked, "text")
+        )
     })?;
     if !summary.complete {
         bail!("interrupted: run it again to go on");

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::interrupt::Interrupt;
 use crate::outcome::Outcome;
-use crate::output::{Output, note};
+use crate::output::{Output, count, note};
 use crate::progress;
 
 /// Connections that are asked for together.
@@ -55,7 +55,10 @@ pub async fn run(store: &Store, push: &Push, confirm: bool, output: Output) -> R
         deleted,
     } = swept;
     output.line(&swept, || {
-        format!("{open} open, {gone} gone, {unknown} unknown: {deleted} rows deleted")
+        format!(
+            "{open} open, {gone} gone, {unknown} unknown: {} deleted",
+            count(deleted, "row")
+        )
     })?;
     if interrupt.is_pressed() {
         bail!("interrupted: run it again to go on");
