@@ -196,6 +196,73 @@ async fn a_user_of_whom_nothing_is_stored_is_told_from_one_who_has_set_nothing()
     chat.stop().await;
 }
 
+#[tokio::test]
+async fn the_status_says_what_is_well_beside_a_database_that_fails() {
+    let chat = Chat::start().await;
+    let port = free_port().expect("a port");
+    let nobody = format!("mongodb://127.0.0.1:{port}/?serverSelectionTimeoutMS=100");
+    let mut status = admin::of(&chat);
+    status.env("MONGODB_URI", &nobody);
+    let parts = admin::run(&mut status, &["--json", "status"]).await;
+    assert_eq!((parts.status, parts.stderr.as_str()), (1, ""), "{parts:?}");
+    let states: Vec<(Value, Value)> = parts
+        .lines()
+        .iter()
+        .map(|it| (it["part"].clone(), it["state"].clone()))
+        .collect();
+    for (part, state) in [
+        ("database", "wrong"),
+        ("indexes", "unknown"),
+        ("gateway", "good"),
+        ("messages", "unknown"),
+    ] {
+        assert!(states.contains(&(json!(part), json!(state))), "{states:?}");
+    }
+    chat.stop().await;
+}
+
+#[tokio::test]
+async fn a_row_of_a_connection_that_cannot_be_read_is_named() {
+    let chat = Chat::start().await;
+    let connections = chat.database.collection::<Document>("connections");
+    let row = doc! {"_id": "broken=", "user_id": 5};
+    connections.insert_one(row).await.expect("inserted");
+    let online = admin::run(&mut admin::of(&chat), &["online"]).await;
+    assert_eq!(online.status, 2, "{online:?}");
+    assert!(online.stderr.contains("broken="), "{online:?}");
+    let parts = run(&chat, &["status"], 1).await;
+    let mut of_connections = parts.iter().filter(|it| it["part"] == "connections");
+    let part = of_connections.next().expect("a part");
+    assert!(part["detail"].to_string().contains("broken="), "{part}");
+    assert_eq!(part["state"], "wrong");
+    chat.stop().await;
+}
+
+#[tokio::test]
+async fn work_that_the_database_has_stopped_says_how_it_goes_on() {
+    let chat = Chat::start().await;
+    chat.connect("a").await.send_message("b", "m").await;
+    for (collection, arguments) in [
+        (
+            "conversations",
+            &["retention", "--older-than", "0s", "--confirm"][..],
+        ),
+        ("jobs", &["erase", "a", "--confirm"]),
+    ] {
+        let relay = Relay::start(&chat.uri).await;
+        let refusal = doc! {"ok": 0, "code": 13, "errmsg": "not authorized"};
+        relay.fail("update", collection, Fault::Refuse(refusal));
+        let mut command = admin::with(&relay.uri, chat.database.name());
+        let printed = admin::run(&mut command, arguments).await;
+        assert_eq!(printed.status, 2, "{printed:?}");
+        for part in ["run it again to go on", "not authorized: infra/README.md"] {
+            assert!(printed.stderr.contains(part), "{printed:?}");
+        }
+        assert!(!printed.stderr.contains(['{', '}']), "{printed:?}");
+    }
+    chat.stop().await;
+}
+
 /// As `head` does, which ends when it has its lines.
 #[tokio::test]
 async fn it_ends_quietly_when_nobody_reads_its_output() {
@@ -513,8 +580,7 @@ async fn what_cannot_be_told_is_status_2_with_the_reason() {
     let port = free_port().expect("a port");
     let nobody = format!("mongodb://127.0.0.1:{port}/?serverSelectionTimeoutMS=100");
     for arguments in [
-        &["status"][..],
-        &["user", "a"],
+        &["user", "a"][..],
         &["online"],
         &["online", "--watch"],
         &["kick", "a"],
@@ -533,6 +599,8 @@ async fn what_cannot_be_told_is_status_2_with_the_reason() {
             printed.stderr.contains("ping of the database failed"),
             "{printed:?}"
         );
+        assert!(printed.stderr.contains("is it up"), "{printed:?}");
+        assert!(!printed.stderr.contains(['{', '}']), "{printed:?}");
     }
     for (uri, reason) in [
         (nobody.as_str(), "ping of the database failed"),

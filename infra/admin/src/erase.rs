@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use chat::erasure::{self, Job, State};
 use chat::{Deadline, Push, Store, UserId, timestamp};
 use chrono::{DateTime, Utc};
@@ -123,8 +123,9 @@ pub async fn run(
             ControlFlow::Continue(())
         }
     });
-    let job = job.await?;
+    let job = job.await;
     bar.finish_and_clear();
+    let job = job.context("what is done stays done: run it again to go on")?;
     if job.state == State::Running {
         let done = count(job.conversations, "conversation");
         bail!("interrupted after {done}: run it again to go on");

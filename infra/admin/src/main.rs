@@ -1,7 +1,8 @@
 //! `chat-admin`: what those who run the chat ask of it.
 //!
 //! - `deployment`: finds the database and the gateway
-//! - `output`, `outcome`, `progress`, `interrupt`: what is printed, the exit status, the progress of long work, Ctrl-C
+//! - `output`, `outcome`, `progress`, `interrupt`, `failure`: what is printed, the exit status, the progress of long work, Ctrl-C,
+//!   errors in words
 //! - `status`: whether the deployment is whole
 //! - `user`, `connections`: what is known of a user, and who is online
 //! - `conversation`, `tail`: one conversation, and new entries of all
@@ -18,6 +19,7 @@ mod conversation;
 mod deployment;
 mod erase;
 mod export;
+mod failure;
 mod indexes;
 mod interrupt;
 mod limit;
@@ -62,6 +64,9 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Say whether database, indexes, migration and gateway are as they should be, and how much there is
+    Status,
+
     #[command(flatten)]
     OfChat(OfChat),
 
@@ -77,8 +82,6 @@ enum Command {
 /// What is asked of a running chat.
 #[derive(Subcommand)]
 enum OfChat {
-    /// Say whether database, indexes, migration and gateway are as they should be, and how much there is
-    Status,
     /// Show a user: connections, settings, conversations with marks and unread messages
     User {
         /// The user
@@ -215,7 +218,7 @@ async fn main() {
         Ok(outcome) => outcome.into(),
         Err(error) if output::is_closed(&error) => Outcome::UNREAD,
         Err(error) => {
-            output::note(format_args!("error: {error:#}"));
+            output::note(format_args!("error: {}", failure::in_words(&error)));
             Outcome::UNKNOWN
         }
     };
@@ -230,6 +233,12 @@ async fn run(arguments: Arguments) -> Result<Outcome> {
         Output::Text
     };
     match arguments.command {
+        Command::Status => {
+            let deployment = Deployment::find()?;
+            // The rest may be well if the database is not.
+            let store = deployment.store().await;
+            status::run(store, deployment.push().ok().as_ref(), output).await
+        }
         Command::Token { token } => token::run(token, output).await,
         Command::OfChat(command) => ask(command, output).await,
     }
@@ -240,7 +249,6 @@ async fn ask(command: OfChat, output: Output) -> Result<Outcome> {
     let store = deployment.store().await?;
     let user_id = |user: String| UserId::try_from(user).context("the user");
     match command {
-        OfChat::Status => status::run(&store, deployment.push().ok().as_ref(), output).await,
         OfChat::User { user } => {
             let push = deployment.push().ok();
             user::run(&store, push.as_ref(), &user_id(user)?, output).await

@@ -38,7 +38,9 @@ pub async fn run(store: &Store, age: TimeDelta, confirm: bool, output: Output) -
         })?;
         return Ok(Outcome::Good);
     }
-    let summary = remove(store, before, old).await?;
+    let summary = remove(store, before, old)
+        .await
+        .context("what is removed stays removed: run it again to go on")?;
     let Summary {
         deleted, blanked, ..
     } = summary;

@@ -15,6 +15,7 @@ use jsonwebtoken::Algorithm;
 use mongodb::bson::{Document, doc};
 use serde::Serialize;
 
+use crate::failure;
 use crate::indexes::{self, Fault};
 use crate::outcome::Outcome;
 use crate::output::Output;
@@ -49,22 +50,36 @@ impl Part {
     }
 }
 
-/// Checks each part, and prints what it found with how much there is.
+/// Checks each part, and prints what it found with how much there is. If the database was not opened, the parts in it are
+/// unknown.
 ///
 /// # Errors
 ///
-/// The database fails.
-pub async fn run(store: &Store, push: Option<&Push>, output: Output) -> Result<Outcome> {
-    let parts = [
-        database(store).await?,
-        places(store).await,
-        indexes(store).await,
-        migration(store).await?,
-        gateway(push).await,
-        issuer().await,
-        connections(store).await?,
-        messages(store).await?,
-    ];
+/// Standard output is closed.
+pub async fn run(store: Result<Store>, push: Option<&Push>, output: Output) -> Result<Outcome> {
+    let (gateway, issuer) = (gateway(push).await, issuer().await);
+    let parts = match &store {
+        Ok(store) => [
+            found("database", database(store).await),
+            places(store).await,
+            indexes(store).await,
+            found("migration", migration(store).await),
+            gateway,
+            issuer,
+            found(CONNECTIONS, connections(store).await),
+            found("messages", messages(store).await),
+        ],
+        Err(error) => [
+            Part::new("database", false, failure::in_words(error)),
+            unasked("places"),
+            unasked("indexes"),
+            unasked("migration"),
+            gateway,
+            issuer,
+            unasked(CONNECTIONS),
+            unasked("messages"),
+        ],
+    };
     output.rows(["part", "state", "detail"], &parts, |part| {
         [
             part.part.to_owned(),
@@ -74,6 +89,15 @@ pub async fn run(store: &Store, push: Option<&Push>, output: Output) -> Result<O
     })?;
     let is_good = parts.iter().all(|part| part.state != "wrong");
     Ok(Outcome::good_if(is_good))
+}
+
+/// Returns a part, which is wrong if the database failed.
+fn found(part: &'static str, found: Result<Part>) -> Part {
+    found.unwrap_or_else(|error| Part::new(part, false, failure::in_words(&error)))
+}
+
+fn unasked(part: &'static str) -> Part {
+    Part::unknown(part, "the database cannot be asked")
 }
 
 async fn database(store: &Store) -> Result<Part> {
@@ -139,7 +163,7 @@ async fn indexes(store: &Store) -> Part {
             let faults: Vec<String> = faults.iter().map(Fault::to_string).collect();
             Part::new(PART, false, faults.join("; "))
         }
-        Err(error) => Part::unknown(PART, format!("they cannot be listed: {error}")),
+        Err(error) => Part::unknown(PART, format!("they cannot be listed: {}", failure::in_words(&error.into()))),
     }
 }
 

@@ -326,12 +326,15 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// As [`Store::inspect_entries`].
+    /// As [`Store::inspect_entries`]; also of a row that cannot be read, by its id.
     pub async fn inspect_connections(
         &self,
     ) -> Result<impl Stream<Item = Result<Connection>> + use<>> {
-        let found = self.connections.find(doc! {}).batch_size(BATCH).await;
-        Ok(found.map_err(failed)?.map_err(failed))
+        let connections = self.connections.clone_with_type::<Document>();
+        let found = connections.find(doc! {}).batch_size(BATCH).await;
+        Ok(found
+            .map_err(failed)?
+            .map(|row| connection(row.map_err(failed)?)))
     }
 
     /// Returns whether anything is stored of a user: settings, a connection, or a conversation. Who has written a message
@@ -536,6 +539,17 @@ fn id_of(document: &Document) -> String {
         Some(id) => id.to_string(),
         None => String::new(),
     }
+}
+
+/// Reads the row of a connection.
+fn connection(row: Document) -> Result<Connection> {
+    let id = row.get("_id").map(ToString::to_string);
+    bson::deserialize_from_document(row).map_err(|error| {
+        let id = id.unwrap_or_default();
+        Error::unavailable("reading of a row in connections")(format!(
+            "the row with the _id {id} is malformed: {error}; delete it, it is of no use to anybody"
+        ))
+    })
 }
 
 fn failed(error: DriverError) -> Error {
