@@ -49,8 +49,8 @@ use output::Output;
 /// and for what concerns open connections MANAGEMENT_ENDPOINT with AWS_REGION and credentials. Without it, the chat is
 /// the one that cargo local runs in this checkout.
 ///
-/// Nothing is changed without --confirm. The exit status is 0 if all is well, 1 if something is wrong, and 2 if that
-/// cannot be told.
+/// Nothing is changed without --confirm. The exit status is 0 if all is well, 1 if something is wrong, 2 if that cannot
+/// be told, and 141 if nobody reads the output any more.
 #[derive(Parser)]
 #[command(name = "chat-admin", version)]
 struct Arguments {
