@@ -62,7 +62,7 @@ pub async fn run(token: Option<String>, output: Output) -> Result<Outcome> {
             reason: Some(explain(rejection, &Unverified::of(token), &rules)),
         },
         Err(Error::Failed(error)) => {
-            return Err(anyhow::anyhow!(error.chain())).context("the keys cannot be fetched");
+            return Err(error).with_context(keys_missing);
         }
     };
     output.line(&verdict, || match (&verdict.user_id, &verdict.reason) {
@@ -75,10 +75,23 @@ pub async fn run(token: Option<String>, output: Output) -> Result<Outcome> {
     Ok(Outcome::good_if(verdict.is_valid))
 }
 
+/// Says from where keys cannot be fetched.
+fn keys_missing() -> String {
+    let (name, from) = ["JWT_KEYS_URL", "JWT_SECRET_ARN"]
+        .into_iter()
+        .find_map(|name| Some((name, std::env::var(name).ok().filter(|it| !it.is_empty())?)))
+        .unwrap_or_default();
+    format!(
+        "the keys cannot be fetched from {name}, {from}: is that right, and can this machine reach it?"
+    )
+}
+
 /// What a token says of itself, whether that is true or not. Null where it says nothing.
 struct Unverified {
     header: Value,
     claims: Value,
+    /// Whether the scheme of the header that carries it stands before it.
+    has_scheme: bool,
 }
 
 impl Unverified {
@@ -91,6 +104,9 @@ impl Unverified {
         Self {
             header: next(),
             claims: next(),
+            has_scheme: token
+                .get(..7)
+                .is_some_and(|it| it.eq_ignore_ascii_case("bearer ")),
         }
     }
 
@@ -104,6 +120,12 @@ impl Unverified {
 
 fn explain(rejection: Rejection, token: &Unverified, rules: &Rules) -> String {
     let (header, claims) = (&token.header, &token.claims);
+    if token.has_scheme {
+        return "the text begins with \"Bearer \", which is no part of the token: give what is behind it".to_owned();
+    }
+    if rejection == Rejection::Malformed && claims.is_object() && claims["exp"].is_null() {
+        return "the token has no claim `exp`, the time at which it ends: the issuer has to give it one".to_owned();
+    }
     let detail = match rejection {
         Rejection::Issuer => format!("`iss` is {}, and JWT_ISSUER is {:?}", claims["iss"], rules.issuer),
         Rejection::Audience => format!(

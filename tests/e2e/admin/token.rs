@@ -38,6 +38,12 @@ async fn it_says_in_words_why_a_token_is_refused_and_never_prints_it() {
     for (claim, token, reason) in [
         ("sub", "nonsense".to_owned(), "malformed"),
         ("sub", String::new(), "malformed"),
+        (
+            "sub",
+            format!("Bearer {}", issuer.token("a")),
+            "begins with \"Bearer \"",
+        ),
+        ("sub", with(json!({"exp": null})), "no claim `exp`"),
         ("sub", unsigned(&issuer.claims("a")), "malformed"),
         (
             "sub",
@@ -98,7 +104,7 @@ async fn it_says_in_words_why_a_token_is_refused_and_never_prints_it() {
     issuer.set_down(true);
     let printed = ask(&issuer, "sub", &good).await;
     assert!(
-        printed.status == 2 && printed.stderr.contains("keys"),
+        printed.status == 2 && printed.stderr.contains(&issuer.keys_url()),
         "{printed:?}"
     );
     let printed = admin::run(&mut admin::with("", ""), &["token", &good]).await;
