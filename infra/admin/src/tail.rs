@@ -5,31 +5,32 @@ use std::time::Duration;
 
 use anyhow::Result;
 use chat::{ConversationId, Deadline, Entry, Store};
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::conversation::Line;
+use crate::failure;
 use crate::interrupt::Interrupt;
 use crate::outcome::Outcome;
-use crate::output::Output;
+use crate::output::{Output, note};
 
 /// Time between two looks.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The time before now that is looked at each time: the clocks of processes differ, and an insert takes its time.
+/// The time before the last look that is looked at once more: the clocks of processes differ, and an insert takes its time.
 const OVERLAP: TimeDelta = TimeDelta::seconds(10);
 
 /// Time limit of a look.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Prints new entries until Ctrl-C, each once: of one conversation, or of all.
+/// Prints new entries until Ctrl-C, each once: of one conversation, or of all. After a look that failed it goes on.
 ///
 /// Looks once a second. A change stream would need no look, and a replica set of MongoDB's own, which the embedded
 /// database is not.
 ///
 /// # Errors
 ///
-/// The database fails, or standard output is closed.
+/// The database fails at the start, or standard output is closed.
 pub async fn run(
     store: &Store,
     conversation: Option<ConversationId>,
@@ -40,13 +41,25 @@ pub async fn run(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let interrupt = Interrupt::listen();
     // Those from before the start are not new.
-    let mut seen = ids(&look(store).await?);
+    let mut last_look = Utc::now();
+    let mut seen = ids(&look(store, last_look).await?);
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             () = interrupt.pressed() => return Ok(Outcome::Good),
         }
-        let entries = look(store).await?;
+        let now = Utc::now();
+        let entries = match look(store, last_look).await {
+            Ok(entries) => entries,
+            Err(error) => {
+                let error = failure::in_words(&error);
+                note(format_args!(
+                    "warning: {error}; trying again, nothing is left out"
+                ));
+                continue;
+            }
+        };
+        last_look = now;
         let looked_at = ids(&entries);
         for entry in entries {
             let is_asked = conversation
@@ -66,7 +79,8 @@ fn ids(entries: &[Entry]) -> BTreeSet<String> {
     ids.collect()
 }
 
-async fn look(store: &Store) -> Result<Vec<Entry>> {
-    let since = Utc::now() - OVERLAP;
+/// Returns the entries since the last look that was successful.
+async fn look(store: &Store, last_look: DateTime<Utc>) -> Result<Vec<Entry>> {
+    let since = last_look - OVERLAP;
     Ok(store.entries_since(since, Deadline::after(TIMEOUT)).await?)
 }
