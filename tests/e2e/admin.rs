@@ -37,6 +37,11 @@ async fn run(chat: &Chat, arguments: &[&str], status: i32) -> Vec<Value> {
     printed.lines()
 }
 
+/// Returns the reply to a user who may not do something.
+fn refusal() -> Document {
+    doc! {"ok": 0, "code": 13, "errmsg": "not authorized"}
+}
+
 #[tokio::test]
 async fn a_user_who_is_kicked_loses_every_connection_at_once() {
     let chat = Chat::start().await;
@@ -250,8 +255,7 @@ async fn work_that_the_database_has_stopped_says_how_it_goes_on() {
         ("jobs", &["erase", "a", "--confirm"]),
     ] {
         let relay = Relay::start(&chat.uri).await;
-        let refusal = doc! {"ok": 0, "code": 13, "errmsg": "not authorized"};
-        relay.fail("update", collection, Fault::Refuse(refusal));
+        relay.fail("update", collection, Fault::Refuse(refusal()));
         let mut command = admin::with(&relay.uri, chat.database.name());
         let printed = admin::run(&mut command, arguments).await;
         assert_eq!(printed.status, 2, "{printed:?}");
@@ -383,10 +387,15 @@ async fn new_entries_are_printed_once_without_texts_until_ctrl_c() {
     let chat = Chat::start().await;
     let mut a = chat.connect("a").await;
     a.send_message("b", "before").await;
-    let mut command = admin::of(&chat);
-    command.args(["tail", "--json"]).stdout(Stdio::piped());
+    let relay = Relay::start(&chat.uri).await;
+    let mut command = admin::with(&relay.uri, chat.database.name());
+    command
+        .args(["tail", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut program = command.kill_on_drop(true).spawn().expect("it starts");
     let mut lines = BufReader::new(program.stdout.take().expect("piped")).lines();
+    let mut warnings = BufReader::new(program.stderr.take().expect("piped")).lines();
     // The one from before is not printed. How long the start takes is not known.
     let first = in_time("a line", async {
         loop {
@@ -402,6 +411,11 @@ async fn new_entries_are_printed_once_without_texts_until_ctrl_c() {
         first["seq"].as_i64() > Some(1) && first["bytes"] == 5,
         "{first}"
     );
+    // After a look that fails it goes on, and leaves nothing out.
+    relay.fail("find", "chat_messages", Fault::Refuse(refusal()));
+    let warning = in_time("a warning", warnings.next_line()).await;
+    let warning = warning.expect("read").expect("a line");
+    assert!(warning.contains("not authorized"), "{warning}");
     a.send_message("c", "last").await;
     let mut all = vec![first];
     in_time("the last entry", async {
@@ -621,6 +635,8 @@ async fn what_cannot_be_told_is_status_2_with_the_reason() {
         (vec!["retention", "--older-than", "year"], "a number with"),
         (vec!["retention"], "--older-than"),
         (vec!["erase", ""], "user id"),
+        (vec!["limit", ""], "user id"),
+        (vec!["limit", "group:nosuch"], "no id of a group"),
     ] {
         let printed = admin::run(&mut admin::with(uri, &name), &arguments).await;
         assert_eq!(printed.status, 2, "{printed:?}");

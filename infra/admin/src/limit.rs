@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use chat::store::Limited;
-use chat::{ConversationId, Deadline, Store, timestamp};
+use chat::{ConversationId, Deadline, Store, UserId, timestamp};
 use chrono::Utc;
 use serde::Serialize;
 
@@ -29,18 +29,26 @@ struct Reset<'a> {
     filled: bool,
 }
 
+/// Returns the limits that a user, or a group, has.
+fn limits_of(id: &str) -> Result<Vec<Limited>> {
+    if ConversationId::from(id.to_owned()).is_group() {
+        return Ok(vec![Limited::Entries]);
+    }
+    if id.starts_with("group:") {
+        bail!("{id} is no id of a group: that is group: with 22 letters, digits, - or _");
+    }
+    UserId::try_from(id.to_owned()).context("the user")?;
+    Ok(Limited::OF_USERS.to_vec())
+}
+
 /// Prints how far the limits of a user, or of a group, are used up. With `reset`, fills them if that is confirmed.
 ///
 /// # Errors
 ///
-/// The database fails.
+/// The database fails, or it is no id.
 pub async fn run(store: &Store, id: &str, reset: Option<bool>, output: Output) -> Result<Outcome> {
     let (now, deadline) = (Utc::now(), Deadline::after(TIMEOUT));
-    let limits = if ConversationId::from(id.to_owned()).is_group() {
-        vec![Limited::Entries]
-    } else {
-        Limited::OF_USERS.to_vec()
-    };
+    let limits = limits_of(id)?;
     let mut rows = Vec::new();
     for limit in limits {
         let full_at = store.full_at(limit, id, deadline).await?;
