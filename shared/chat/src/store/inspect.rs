@@ -543,9 +543,8 @@ fn id_of(document: &Document) -> String {
 
 /// Reads the row of a connection.
 fn connection(row: Document) -> Result<Connection> {
-    let id = row.get("_id").map(ToString::to_string);
+    let id = id_of(&row);
     bson::deserialize_from_document(row).map_err(|error| {
-        let id = id.unwrap_or_default();
         Error::unavailable("reading of a row in connections")(format!(
             "the row with the _id {id} is malformed: {error}; delete it, it is of no use to anybody"
         ))
