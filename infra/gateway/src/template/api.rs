@@ -9,12 +9,14 @@ mod route;
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::resource::{Resource, Resources};
 use super::values::{number, text, texts};
 use super::{openapi, stage};
 use crate::model::{Cors, Function, HttpApi, Stage, WebSocketApi};
+pub use guard::DENIED;
+use route::Guarded;
 
 /// The APIs of a template.
 pub struct Apis {
@@ -34,8 +36,8 @@ pub fn read(resources: &mut Resources, functions: &BTreeMap<String, Function>) -
         websocket: None,
         http: None,
     };
-    for api in resources.take("AWS::ApiGatewayV2::Api") {
-        let is_websocket = api.properties["ProtocolType"] == "WEBSOCKET";
+    for api in in_order(resources.take("AWS::ApiGatewayV2::Api")) {
+        let is_websocket = is_websocket(&api);
         let taken = if is_websocket {
             apis.websocket.is_some()
         } else {
@@ -55,6 +57,32 @@ pub fn read(resources: &mut Resources, functions: &BTreeMap<String, Function>) -
         }
     }
     Ok(apis)
+}
+
+fn is_websocket(api: &Resource) -> bool {
+    api.properties["ProtocolType"] == "WEBSOCKET"
+}
+
+/// Returns the APIs with those first whose condition is known. One of which it is not known whether it is the API that
+/// AWS has or another one of its protocol lets nobody in: the other one may be guarded.
+fn in_order(mut apis: Vec<Resource>) -> Vec<Resource> {
+    apis.sort_by_key(|api| api.is_unsure);
+    for protocol in [true, false] {
+        let mut same = apis.iter_mut().filter(|api| is_websocket(api) == protocol);
+        if let (Some(first), Some(other)) = (same.next(), same.next())
+            && first.is_unsure
+        {
+            let why = format!(
+                "it is not known whether AWS has this API or {}",
+                other.place()
+            );
+            match &mut first.properties {
+                Value::Object(properties) => _ = properties.insert(DENIED.to_owned(), why.into()),
+                malformed => *malformed = json!({DENIED: why}),
+            }
+        }
+    }
+    apis
 }
 
 /// Takes the resources that belong to an API.
@@ -105,12 +133,16 @@ impl<'a> Parts<'a> {
             .context("RouteSelectionExpression is missing")?
             .parse()?;
         let mut routes = BTreeMap::new();
-        let mut authorizer = None;
-        for resource in self.take_routes() {
-            let key = route::key(&resource)?;
+        let mut authorizer = self.denied();
+        for Guarded {
+            resource,
+            key,
+            guard,
+        } in self.take_routes()?
+        {
             // The authorizer applies even if no function serves $connect.
             if key == "$connect" {
-                authorizer = self.connect_authorizer(&resource);
+                authorizer = guard.0;
             }
             if let Some(route) = self.websocket_route(&resource, &key)? {
                 routes.insert(key, route);
@@ -134,8 +166,8 @@ impl<'a> Parts<'a> {
         };
         let defined_cors = openapi::cors(body);
         let mut routes = Vec::new();
-        for resource in self.take_routes() {
-            routes.push(self.http_route(&resource)?);
+        for route in self.take_routes()? {
+            routes.push(self.http_route(route)?);
         }
         self.skip_rest(&[]);
         Ok(Some(HttpApi {
@@ -163,11 +195,6 @@ impl<'a> Parts<'a> {
             return Ok(None);
         };
         stage::read(&stage).map(Some)
-    }
-
-    fn take_routes(&mut self) -> Vec<Resource> {
-        let is_route = |part: &mut Resource| part.kind == "AWS::ApiGatewayV2::Route";
-        self.parts.extract_if(.., is_route).collect()
     }
 
     /// Reports the parts that are not served.
@@ -198,3 +225,6 @@ fn cors(settings: &Value) -> Result<Option<Cors>> {
         credentials: text(&settings["AllowCredentials"])? == "true",
     }))
 }
+
+#[cfg(test)]
+mod tests;

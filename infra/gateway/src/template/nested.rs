@@ -49,7 +49,7 @@ fn template_of(node: &Node, scope: &Scope, folder: &Path) -> Result<Option<PathB
     let Some((_, property)) = TYPES.iter().find(|(stack, _)| *stack == kind) else {
         return Ok(None);
     };
-    if !scope.holds(node.get("Condition"))? {
+    if scope.holds(node.get("Condition"))? == Some(false) {
         return Ok(None);
     }
     let location = node.get("Properties").and_then(|it| it.get(property));
@@ -68,7 +68,11 @@ fn gather(id: &str, node: &Node, path: &Path, scope: &Scope, place: &Place) -> R
         prefix: scope.own_id(id),
         depth: place.depth + 1,
     };
-    let stack = document.gather(&parameters(node, scope)?, &inner)?;
+    let mut stack = document.gather(&parameters(node, scope)?, &inner)?;
+    if scope.holds(node.get("Condition"))?.is_none() {
+        let all = stack.resources.list.iter_mut();
+        all.for_each(|resource| resource.is_unsure = true);
+    }
     for (name, value) in &stack.outputs {
         scope.set_output(format!("{id}.Outputs.{name}"), value.clone());
     }

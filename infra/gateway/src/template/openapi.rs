@@ -95,6 +95,7 @@ fn part(api: &Resource, id: String, kind: &str, mut properties: Value) -> Resour
         kind: format!("AWS::ApiGatewayV2::{kind}"),
         file: api.file.clone(),
         line: api.line,
+        is_unsure: api.is_unsure,
         depends_on: Vec::new(),
         properties,
         metadata: Value::Null,

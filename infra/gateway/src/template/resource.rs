@@ -46,6 +46,8 @@ pub struct Resource {
     pub file: String,
     /// The line on which it begins.
     pub line: usize,
+    /// Whether its condition is not known here: it may not be there on AWS.
+    pub is_unsure: bool,
     /// Logical ids of those that have to be there first, as far as it names them.
     pub depends_on: Vec<String>,
     /// Its properties, with texts in place of numbers and booleans; null if its type is not in [`LOOKED_INTO`].
@@ -173,7 +175,8 @@ fn read_one(id: &str, node: &Node, scope: &Scope) -> Result<Option<Resource>> {
         None => Ok(Value::Null),
     };
     let part = |name: &str| evaluated(node.get(name));
-    if !scope.holds(node.get("Condition"))? {
+    let holds = scope.holds(node.get("Condition"))?;
+    if holds == Some(false) {
         return Ok(None);
     }
     let kind = text(&part("Type")?)?;
@@ -197,6 +200,7 @@ fn read_one(id: &str, node: &Node, scope: &Scope) -> Result<Option<Resource>> {
         kind,
         file: String::new(),
         line: node.line,
+        is_unsure: holds.is_none(),
         depends_on: depends_on
             .iter()
             .map(|id: &String| scope.own_id(id))

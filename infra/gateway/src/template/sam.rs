@@ -122,6 +122,7 @@ fn part(of: &Resource, id: &str, kind: &str, properties: Value) -> Resource {
         kind: kind.to_owned(),
         file: of.file.clone(),
         line: of.line,
+        is_unsure: of.is_unsure,
         depends_on: Vec::new(),
         properties,
         metadata: Value::Null,

@@ -5,12 +5,54 @@ use anyhow::{Context, Result, bail, ensure};
 use super::super::authorizer;
 use super::super::resource::Resource;
 use super::super::values::all_texts;
-use super::Parts;
+use super::{Parts, is_websocket};
 use crate::model::Authorizer;
 
+/// The property of a route, an API or an authorizer that the reader of SAM or OpenAPI adds if their guard cannot be
+/// applied: the reason.
+pub const DENIED: &str = "(denied)";
+
+/// The authorizer of a route, and the scopes of which a token must have one.
+pub(super) type Guard = (Option<Authorizer>, Vec<String>);
+
 impl Parts<'_> {
+    /// Returns the authorizer of an API that lets nobody in.
+    pub(super) fn denied(&mut self) -> Option<Authorizer> {
+        let api = self.api;
+        Some(self.deny(api, api.text(DENIED)?))
+    }
+
+    /// Notes a route that takes the same requests as `first`, which is served. If the two are not guarded alike, returns
+    /// the authorizer of `first` then: AWS may have the other one.
+    pub(super) fn twin(
+        &mut self,
+        first: &Resource,
+        twin: &Resource,
+        is_alike: bool,
+    ) -> Option<Authorizer> {
+        let place = first.place();
+        if !is_alike {
+            return Some(self.deny(
+                twin,
+                &format!("{place} takes the same requests, with another one"),
+            ));
+        }
+        let why = format!("{place} takes the same requests, and is served in its place");
+        self.resources.skip(twin, &why);
+        None
+    }
+
+    /// Returns the guard of a route.
+    pub(super) fn guard_of(&mut self, route: &Resource, key: &str) -> Guard {
+        match key {
+            _ if !is_websocket(self.api) => self.authorizer(route),
+            "$connect" => (self.connect_authorizer(route), Vec::new()),
+            _ => (None, Vec::new()),
+        }
+    }
+
     /// Returns the authorizer of `$connect`.
-    pub(super) fn connect_authorizer(&mut self, route: &Resource) -> Option<Authorizer> {
+    fn connect_authorizer(&mut self, route: &Resource) -> Option<Authorizer> {
         match self.authorizer(route).0 {
             Some(Authorizer::Jwt(_)) => {
                 Some(self.deny(route, "a WebSocket API takes no JWT authorizer"))
@@ -19,8 +61,7 @@ impl Parts<'_> {
         }
     }
 
-    /// Returns the authorizer of a route, and the scopes of which a token must have one.
-    pub(super) fn authorizer(&mut self, route: &Resource) -> (Option<Authorizer>, Vec<String>) {
+    fn authorizer(&mut self, route: &Resource) -> Guard {
         let authorizer = self.guard(route).and_then(|authorizer| {
             let scopes = all_texts(&route.properties["AuthorizationScopes"]);
             let scopes = scopes.context("AuthorizationScopes")?;
@@ -47,6 +88,11 @@ impl Parts<'_> {
     }
 
     fn guard(&self, route: &Resource) -> Result<Option<Authorizer>> {
+        for resource in [self.api, route] {
+            if let Some(why) = resource.text(DENIED) {
+                bail!("{why}");
+            }
+        }
         let id = &route.properties["AuthorizerId"];
         let kind = match &route.properties["AuthorizationType"] {
             kind if kind.is_null() && id.is_null() => "NONE",

@@ -28,14 +28,15 @@ impl Parts<'_> {
                 json!({"IntegrationType": "AWS_PROXY", "IntegrationUri": target}),
             ),
         ] {
-            for overridden in &overrides {
-                override_with(&mut properties, &overridden.properties[kind]);
+            for own in &overrides {
+                override_with(&mut properties, &own.properties[kind]);
             }
             self.parts.push(Resource {
                 id: id(kind),
                 kind: format!("AWS::ApiGatewayV2::{kind}"),
                 file: api.file.clone(),
                 line: overrides.first().map_or(api.line, |first| first.line),
+                is_unsure: api.is_unsure,
                 depends_on: Vec::new(),
                 properties,
                 metadata: Value::Null,

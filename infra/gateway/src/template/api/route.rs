@@ -1,5 +1,6 @@
 //! The routes of APIs, and the functions behind them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -7,7 +8,8 @@ use anyhow::{Context, Result, bail};
 use super::super::function;
 use super::super::resource::Resource;
 use super::super::values::number;
-use super::Parts;
+use super::guard::Guard;
+use super::{Parts, is_websocket};
 use crate::model::{HttpRoute, Payload, Route};
 
 /// Longest and default integration timeout of a WebSocket API.
@@ -31,7 +33,45 @@ struct Integration {
     payload: Payload,
 }
 
+/// A route with its guard.
+pub(super) struct Guarded {
+    pub resource: Resource,
+    pub key: String,
+    pub guard: Guard,
+}
+
 impl Parts<'_> {
+    /// Takes the routes. Of those for the same requests, the first one is served; if they are not guarded alike, it lets
+    /// nobody in.
+    pub(super) fn take_routes(&mut self) -> Result<Vec<Guarded>> {
+        let is_route = |part: &mut Resource| part.kind == "AWS::ApiGatewayV2::Route";
+        let all: Vec<_> = self.parts.extract_if(.., is_route).collect();
+        let mut routes: Vec<Guarded> = Vec::new();
+        let mut firsts = BTreeMap::new();
+        for resource in all {
+            let key = key(&resource)?;
+            let guard = self.guard_of(&resource, &key);
+            let requests = match is_websocket(self.api) {
+                true => key.clone(),
+                false => requests(&key),
+            };
+            if let Some(index) = firsts.get(&requests) {
+                let first: &mut Guarded = &mut routes[*index];
+                if let Some(denied) = self.twin(&first.resource, &resource, first.guard == guard) {
+                    first.guard.0 = Some(denied);
+                }
+                continue;
+            }
+            firsts.insert(requests, routes.len());
+            routes.push(Guarded {
+                resource,
+                key,
+                guard,
+            });
+        }
+        Ok(routes)
+    }
+
     /// Returns a route of a WebSocket API; `None` for a `$connect` that needs no integration.
     pub(super) fn websocket_route(&mut self, route: &Resource, key: &str) -> Result<Option<Route>> {
         if key == "$connect" && self.accepts_all(route) {
@@ -55,9 +95,13 @@ impl Parts<'_> {
     }
 
     /// Returns a route of an HTTP API.
-    pub(super) fn http_route(&mut self, route: &Resource) -> Result<HttpRoute> {
-        let integration = self.integration(route, HTTP_TIMEOUT)?;
-        let key = key(route)?;
+    pub(super) fn http_route(&mut self, route: Guarded) -> Result<HttpRoute> {
+        let Guarded {
+            resource: route,
+            key,
+            guard: (authorizer, scopes),
+        } = route;
+        let integration = self.integration(&route, HTTP_TIMEOUT)?;
         let (method, path) = match key.split_once(' ') {
             Some((method, path)) => (method, path),
             None if key == "$default" => ("ANY", "$default"),
@@ -66,7 +110,6 @@ impl Parts<'_> {
                 route.place()
             ),
         };
-        let (authorizer, scopes) = self.authorizer(route);
         Ok(HttpRoute {
             method: method.to_uppercase(),
             path: path.to_owned(),
@@ -143,6 +186,18 @@ impl Parts<'_> {
     }
 }
 
+/// Returns the requests that a route of an HTTP API takes: its key without the names of parameters.
+fn requests(key: &str) -> String {
+    let (method, path) = key.split_once(' ').unwrap_or(("ANY", key));
+    let shape = |part: &str| match part.strip_prefix('{') {
+        Some(name) if name.ends_with("+}") => "{+}".to_owned(),
+        Some(name) if name.ends_with('}') => "{}".to_owned(),
+        _ => part.to_owned(),
+    };
+    let path: Vec<String> = path.split('/').map(shape).collect();
+    format!("{} {}", method.to_uppercase(), path.join("/"))
+}
+
 /// Returns the integration that `Target` of a route names.
 fn integration_id(target: &str) -> &str {
     target.trim_start_matches("integrations/")
@@ -153,7 +208,7 @@ fn integration_id(target: &str) -> &str {
 /// # Errors
 ///
 /// It is missing.
-pub(super) fn key(route: &Resource) -> Result<String> {
+fn key(route: &Resource) -> Result<String> {
     let key = route.text("RouteKey").context("RouteKey is missing");
     Ok(key.with_context(|| route.place())?.to_owned())
 }

@@ -19,20 +19,19 @@ impl Scope<'_> {
         self.deeper(|| self.truth(condition))
     }
 
-    /// Whether the `Condition` of a resource holds. One that is not known here does: a guard must not be lost by
-    /// it.
+    /// Whether the `Condition` of a resource holds; `None` if that is not known here.
     ///
     /// # Errors
     ///
     /// It is malformed.
-    pub fn holds(&self, condition: Option<&Node>) -> Result<bool> {
+    pub fn holds(&self, condition: Option<&Node>) -> Result<Option<bool>> {
         let Some(condition) = condition else {
-            return Ok(true);
+            return Ok(Some(true));
         };
         let name = self.argument(condition)?;
         match self.condition(&name) {
-            Err(error) if is_unknown_error(&error) => Ok(true),
-            holds => holds,
+            Err(error) if is_unknown_error(&error) => Ok(None),
+            holds => holds.map(Some),
         }
     }
 

@@ -1,5 +1,7 @@
 //! `AWS::Serverless::HttpApi`, and the `HttpApi` events of functions.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::super::openapi;
@@ -34,8 +36,11 @@ pub(super) fn api(api: &Resource, body: &Value, events: &[(Resource, Value)]) ->
         of_key.any(|(_, event)| !event["Auth"].is_null())
     };
     let mut defined = openapi::parts(api, &with_auth(auth, body, has_own));
+    let mut completed = BTreeSet::new();
     for (function, event) in &events {
-        if !complete(&mut defined, auth, event, api) {
+        // The second event of a route is a second route, which the reader of APIs compares with the first.
+        let is_first = completed.insert(http_route_key(event));
+        if !is_first || !complete(&mut defined, auth, event, api) {
             parts.extend(http_route(api, auth, function, event));
         }
     }
