@@ -99,6 +99,8 @@ struct Parts<'a> {
     parts: Vec<Resource>,
     functions: &'a BTreeMap<String, Function>,
     resources: &'a mut Resources,
+    /// The reason why nobody is let in to any of its routes.
+    denied: Option<String>,
 }
 
 impl<'a> Parts<'a> {
@@ -112,6 +114,7 @@ impl<'a> Parts<'a> {
             parts: take_parts(resources, &api.id),
             functions,
             resources,
+            denied: api.text(DENIED).map(str::to_owned),
         }
     }
 

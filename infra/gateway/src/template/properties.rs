@@ -124,6 +124,12 @@ impl Kind {
     }
 }
 
+/// Whether a name begins as those of all properties of guards do: `Auth`, `AuthorizationType`, `authorizer`.
+pub(super) fn is_of_guard(name: &str) -> bool {
+    let start = name.get(..4);
+    start.is_some_and(|start| start.eq_ignore_ascii_case("auth"))
+}
+
 /// Whether a list has a name.
 fn has(names: &str, name: &str) -> bool {
     names.split_whitespace().any(|other| other == name)

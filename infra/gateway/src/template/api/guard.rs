@@ -18,8 +18,8 @@ pub(super) type Guard = (Option<Authorizer>, Vec<String>);
 impl Parts<'_> {
     /// Returns the authorizer of an API that lets nobody in.
     pub(super) fn denied(&mut self) -> Option<Authorizer> {
-        let api = self.api;
-        Some(self.deny(api, api.text(DENIED)?))
+        let why = self.denied.clone()?;
+        Some(self.deny(self.api, &why))
     }
 
     /// Notes a route that takes the same requests as `first`, which is served. If the two are not guarded alike, returns
@@ -88,10 +88,8 @@ impl Parts<'_> {
     }
 
     fn guard(&self, route: &Resource) -> Result<Option<Authorizer>> {
-        for resource in [self.api, route] {
-            if let Some(why) = resource.text(DENIED) {
-                bail!("{why}");
-            }
+        if let Some(why) = self.denied.as_deref().or_else(|| route.text(DENIED)) {
+            bail!("{why}");
         }
         let id = &route.properties["AuthorizerId"];
         let kind = match &route.properties["AuthorizationType"] {

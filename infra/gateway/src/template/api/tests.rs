@@ -193,3 +193,42 @@ fn of_two_apis_the_one_that_is_known_to_be_there_is_served_and_else_nobody_is_le
         &["None (AWS::ApiGatewayV2::Api): it has no stage"],
     );
 }
+
+#[test]
+fn overrides_whose_guard_cannot_be_applied_let_nobody_in() {
+    let target = "
+  Web: {Type: AWS::ApiGatewayV2::Api, Properties: {ProtocolType: HTTP, Target: !GetAtt Fn.Arn}}
+";
+    let overrides = |id: &str, settings: &str| {
+        format!(
+            "  {id}: {{Type: AWS::ApiGatewayV2::ApiGatewayManagedOverrides, Properties: {{ApiId: !Ref Web, {settings}}}}}\n"
+        )
+    };
+    let guarded = format!("Route: {{{JWT}}}");
+    let other = format!("Route: !If [IsProd, {{{JWT}}}, {{}}]");
+    let to = format!("{HTTP}{}", route("R", "", "$default", ""));
+    for (api, one, two, denied) in [
+        (target, &*guarded, "", false),
+        (target, &*guarded, &*guarded, false),
+        (target, &*guarded, "Stage: {StageVariables: {a: b}}", false),
+        (target, "Stage: {StageVariables: {a: b}}", &*guarded, false),
+        (target, &*other, "", true),
+        (target, "Route: JWT", "", true),
+        (target, "Route: [JWT]", "", true),
+        (target, &*guarded, "Route: {AuthorizationType: NONE}", true),
+        (target, "Route: {AuthorizationType: NONE}", &*guarded, true),
+        (&*to, &*guarded, "", true),
+        (&*to, &*other, "", true),
+    ] {
+        let template = read(&(api.to_owned() + &overrides("One", one) + &overrides("Two", two)));
+        let authorizer = &http(&template).routes[0].authorizer;
+        assert!(authorizer.is_some(), "{one} {two}");
+        assert_eq!(is_denied(authorizer.as_ref()), denied, "{one} {two}");
+        if denied {
+            assert_noted(&template, &["nobody is let in"]);
+        }
+    }
+    let template = read(&(to + &overrides("One", "Stage: {StageVariables: {a: b}}")));
+    assert_eq!(http(&template).routes[0].authorizer, None);
+    assert_noted(&template, &["line 13: One", "its API has no Target"]);
+}
