@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+use super::properties::API;
 use super::resource::{Resource, Resources};
 use super::values::{number, text, texts};
 use super::{openapi, stage};
@@ -109,12 +110,13 @@ impl<'a> Parts<'a> {
         api: &'a Resource,
         functions: &'a BTreeMap<String, Function>,
     ) -> Self {
+        let denied = api.text(DENIED).map(str::to_owned);
         Self {
             api,
             parts: take_parts(resources, &api.id),
             functions,
             resources,
-            denied: api.text(DENIED).map(str::to_owned),
+            denied: denied.or_else(|| API.unknown_guard(&api.properties)),
         }
     }
 

@@ -13,8 +13,13 @@ use serde_json::Value;
 use super::intrinsic::plain;
 use super::yaml::{Content, Node};
 
+pub(super) use kinds::{
+    API, HTTP_AUTH, HTTP_AUTHORIZER, HTTP_EVENT, HTTP_EVENT_AUTH, ROUTE, SAM_HTTP_API,
+    SAM_WEBSOCKET_API, WEBSOCKET_AUTH,
+};
+
 /// The properties of a type of resources, or of a map in one.
-struct Kind {
+pub(super) struct Kind {
     /// The type, or a name for the table.
     name: &'static str,
     served: &'static str,
@@ -30,7 +35,7 @@ struct Kind {
 }
 
 /// A map in a property.
-enum Inner {
+pub(super) enum Inner {
     /// It has these properties.
     Map(&'static Kind),
     /// Each of its values has them.
@@ -117,6 +122,32 @@ fn check(kind: &Kind, node: &Node, place: &str, path: &str, found: &mut Vec<(usi
 }
 
 impl Kind {
+    /// Returns why the guard that `properties` have cannot be applied, if one has a name that is not known: a
+    /// deployment refuses it, or drops what it was to keep out.
+    pub fn unknown_guard(&self, properties: &Value) -> Option<String> {
+        let name = self.unknown(properties, is_of_guard)?;
+        Some(format!("its {name} is not known"))
+    }
+
+    /// Returns why the map `name`, which is a guard, cannot be applied: it is no map, or has an entry that is not known.
+    /// One whose value is not known here is another case.
+    pub fn malformed(&self, name: &str, guard: &Value) -> Option<String> {
+        match guard {
+            Value::Null => None,
+            Value::Object(_) => {
+                let unknown = self.unknown(guard, |_| true)?;
+                Some(format!("its {name}.{unknown} is not known"))
+            }
+            _ => Some(format!("its {name} is no map")),
+        }
+    }
+
+    /// Returns the first name in a map that the kind does not have.
+    fn unknown<'a>(&self, map: &'a Value, concerns: impl Fn(&str) -> bool) -> Option<&'a String> {
+        let mut names = map.as_object().into_iter().flatten().map(|(name, _)| name);
+        names.find(|name| concerns(name) && !self.knows(name))
+    }
+
     fn knows(&self, name: &str) -> bool {
         let listed = [self.served, self.without_effect, self.named_elsewhere];
         let is_listed = listed.iter().any(|names| has(names, name));

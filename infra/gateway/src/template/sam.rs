@@ -17,8 +17,9 @@ use serde_json::{Value, json};
 
 use super::globals;
 use super::intrinsic::Scope;
+use super::properties::Kind;
 use super::resource::{Resource, Resources};
-use super::values::as_texts;
+use super::values::{as_texts, is_unknown};
 use super::yaml::{Content, Node};
 use crate::model::function_arn;
 
@@ -232,6 +233,15 @@ fn state(event: &Value) -> Value {
         return "DISABLED".into();
     }
     event["State"].clone()
+}
+
+/// Returns why the guard of an API or of an event cannot be applied: SAM refuses it, or means something else.
+fn refused_auth(properties: &Value, own: &Kind, auth: &Kind) -> Option<String> {
+    if is_unknown(properties) {
+        return Some("its Properties are not known here".to_owned());
+    }
+    let why = own.unknown_guard(properties);
+    why.or_else(|| auth.malformed("Auth", &properties["Auth"]))
 }
 
 fn api_of(event: &Value) -> &str {

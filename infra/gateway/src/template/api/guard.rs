@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail, ensure};
 
 use super::super::authorizer;
+use super::super::properties::ROUTE;
 use super::super::resource::Resource;
 use super::super::values::all_texts;
 use super::{Parts, is_websocket};
@@ -91,6 +92,9 @@ impl Parts<'_> {
         if let Some(why) = self.denied.as_deref().or_else(|| route.text(DENIED)) {
             bail!("{why}");
         }
+        if let Some(why) = ROUTE.unknown_guard(&route.properties) {
+            bail!("{why}");
+        }
         let id = &route.properties["AuthorizerId"];
         let kind = match &route.properties["AuthorizationType"] {
             kind if kind.is_null() && id.is_null() => "NONE",
@@ -105,6 +109,9 @@ impl Parts<'_> {
         let id = id.as_str().context("AuthorizerId is missing")?;
         let resource = self.find("Authorizer", id);
         let resource = resource.with_context(|| format!("there is no authorizer {id}"))?;
+        if let Some(why) = resource.text(DENIED) {
+            bail!("{}: {why}", resource.place());
+        }
         let authorizer = authorizer::read(resource, self.functions);
         let authorizer = authorizer.with_context(|| resource.place())?;
         ensure!(

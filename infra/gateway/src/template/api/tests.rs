@@ -232,3 +232,22 @@ fn overrides_whose_guard_cannot_be_applied_let_nobody_in() {
     assert_eq!(http(&template).routes[0].authorizer, None);
     assert_noted(&template, &["line 13: One", "its API has no Target"]);
 }
+
+#[test]
+fn a_property_that_looks_like_a_guard_and_is_none_lets_nobody_in() {
+    for guard in [
+        "AuthorisationType: JWT",
+        "authorizationType: JWT",
+        "Authorizer: !Ref Jwt",
+        "Auth: {Authorizer: J}",
+    ] {
+        let template = read(&format!("{HTTP}{}", route("R", "", "GET /a", guard)));
+        let authorizer = &http(&template).routes[0].authorizer;
+        assert!(is_denied(authorizer.as_ref()), "{guard}: {authorizer:?}");
+        assert_noted(&template, &["line 12: R", "nobody is let in"]);
+        let api = HTTP.replace("{ProtocolType", &format!("{{{guard}, ProtocolType"));
+        let template = read(&format!("{api}{}", route("R", "", "GET /a", "")));
+        let authorizer = &http(&template).routes[0].authorizer;
+        assert!(is_denied(authorizer.as_ref()), "{guard}: {authorizer:?}");
+    }
+}

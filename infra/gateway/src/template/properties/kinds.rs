@@ -66,7 +66,7 @@ const PLAIN_FUNCTION: Kind = Kind {
     ..EMPTY
 };
 
-const SAM_HTTP_API: Kind = Kind {
+pub const SAM_HTTP_API: Kind = Kind {
     name: "AWS::Serverless::HttpApi",
     served: "Auth CorsConfiguration DefaultRouteSettings DefinitionBody DefinitionUri RouteSettings \
         StageName StageVariables",
@@ -83,7 +83,7 @@ const SAM_HTTP_API: Kind = Kind {
     ..EMPTY
 };
 
-const SAM_WEBSOCKET_API: Kind = Kind {
+pub const SAM_WEBSOCKET_API: Kind = Kind {
     name: "AWS::Serverless::WebSocketApi",
     served: "Auth DefaultRouteSettings RouteSelectionExpression RouteSettings Routes StageName \
         StageVariables",
@@ -99,7 +99,7 @@ const SAM_WEBSOCKET_API: Kind = Kind {
     ..EMPTY
 };
 
-const API: Kind = Kind {
+pub const API: Kind = Kind {
     name: "AWS::ApiGatewayV2::Api",
     served: "Body CorsConfiguration ProtocolType RouteKey RouteSelectionExpression Target",
     without_effect: "ApiKeySelectionExpression CredentialsArn Description DisableExecuteApiEndpoint \
@@ -124,7 +124,7 @@ const STAGE: Kind = Kind {
     ..EMPTY
 };
 
-const ROUTE: Kind = Kind {
+pub const ROUTE: Kind = Kind {
     name: "AWS::ApiGatewayV2::Route",
     served: "ApiId AuthorizationScopes AuthorizationType AuthorizerId RouteKey \
         RouteResponseSelectionExpression Target",
@@ -179,20 +179,20 @@ pub const HTTP_EVENT: Kind = Kind {
     ..EMPTY
 };
 
-const HTTP_EVENT_AUTH: Kind = Kind {
+pub const HTTP_EVENT_AUTH: Kind = Kind {
     name: "`Auth` of these events",
     served: "AuthorizationScopes Authorizer",
     ..EMPTY
 };
 
-const HTTP_AUTH: Kind = Kind {
+pub const HTTP_AUTH: Kind = Kind {
     name: "`Auth` of an `HttpApi`",
     served: "Authorizers DefaultAuthorizer EnableIamAuthorizer",
     inner: &[("Authorizers", Inner::Each(&HTTP_AUTHORIZER))],
     ..EMPTY
 };
 
-const HTTP_AUTHORIZER: Kind = Kind {
+pub const HTTP_AUTHORIZER: Kind = Kind {
     name: "its `Authorizers`",
     served: "AuthorizationScopes AuthorizerPayloadFormatVersion EnableSimpleResponses FunctionArn \
         Identity IdentitySource JwtConfiguration",
@@ -200,7 +200,7 @@ const HTTP_AUTHORIZER: Kind = Kind {
     ..EMPTY
 };
 
-const WEBSOCKET_AUTH: Kind = Kind {
+pub const WEBSOCKET_AUTH: Kind = Kind {
     name: "`Auth` of a `WebSocketApi`",
     served: "AuthArn AuthType IdentitySource",
     without_effect: "InvokeRole Name",

@@ -4,10 +4,14 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
+use super::super::api::DENIED;
 use super::super::openapi;
+use super::super::properties::{
+    HTTP_AUTH, HTTP_AUTHORIZER, HTTP_EVENT, HTTP_EVENT_AUTH, SAM_HTTP_API,
+};
 use super::super::resource::Resource;
 use super::super::values::is_unknown;
-use super::{api_of, integration, name_of, part, stage};
+use super::{api_of, integration, name_of, part, refused_auth, stage};
 use crate::model::function_arn;
 
 /// Returns the resources that an API stands for, with its routes. `body` is its definition.
@@ -19,7 +23,8 @@ pub(super) fn api(api: &Resource, body: &Value, events: &[(Resource, Value)]) ->
         &openapi::cors(body),
         &cors(&api.properties["CorsConfiguration"]),
     );
-    let settings = json!({"ProtocolType": "HTTP", "CorsConfiguration": cors});
+    let mut settings = json!({"ProtocolType": "HTTP", "CorsConfiguration": cors});
+    settings[DENIED] = refused_auth(&api.properties, &SAM_HTTP_API, &HTTP_AUTH).into();
     let mut stage = stage(api, api.text("StageName").unwrap_or("$default"));
     for (_, event) in &events {
         let of_route = &mut stage.properties["RouteSettings"][http_route_key(event)];
@@ -77,7 +82,7 @@ fn with_auth(auth: &Value, body: &Value, has_own: impl Fn(&str) -> bool) -> Valu
     let mut defined = body.clone();
     let authorizers = auth["Authorizers"].as_object();
     for (name, settings) in authorizers.into_iter().flatten() {
-        defined["components"]["securitySchemes"][name] = scheme(settings);
+        defined["components"]["securitySchemes"][name] = scheme(name, settings);
     }
     if auth["EnableIamAuthorizer"] == "true" {
         let signed = json!({"x-amazon-apigateway-authtype": "awsSigv4"});
@@ -131,8 +136,8 @@ fn cors(value: &Value) -> Value {
 }
 
 /// Returns an authorizer as a security scheme of OpenAPI.
-fn scheme(settings: &Value) -> Value {
-    let authorizer = match &settings["JwtConfiguration"] {
+fn scheme(name: &str, settings: &Value) -> Value {
+    let mut authorizer = match &settings["JwtConfiguration"] {
         Value::Null => json!({
             "type": "request",
             "authorizerUri": settings["FunctionArn"],
@@ -150,6 +155,8 @@ fn scheme(settings: &Value) -> Value {
             "identitySource": settings["IdentitySource"],
         }),
     };
+    let path = format!("Auth.Authorizers.{name}");
+    authorizer[DENIED] = HTTP_AUTHORIZER.malformed(&path, settings).into();
     json!({"x-amazon-apigateway-authorizer": authorizer})
 }
 
@@ -209,6 +216,9 @@ fn http_route_key(event: &Value) -> String {
 ///
 /// A setting that is not known leaves a type without an authorizer, which lets nobody in.
 fn guard(api: &Resource, auth: &Value, event: &Value) -> Vec<(&'static str, Value)> {
+    if let Some(why) = refused_auth(event, &HTTP_EVENT, &HTTP_EVENT_AUTH) {
+        return vec![(DENIED, why.into())];
+    }
     let own = &event["Auth"];
     let by_default = event["Method"]
         .as_str()

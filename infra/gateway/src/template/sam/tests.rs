@@ -114,6 +114,21 @@ fn an_authorizer_that_sam_cannot_apply_lets_nobody_in() {
         ),
         ("        DefaultAuthorizer: Nobody", ""),
         ("        DefaultAuthorizer: !ImportValue x", ""),
+        ("", ", Auth: J"),
+        ("", ", Auth: [J]"),
+        ("", ", Auth: {Authoriser: J}"),
+        ("", ", Auth: {Authorizer: NONE, ApiKeyRequired: true}"),
+        ("", ", auth: {Authorizer: J}"),
+        ("", ", Authorizer: J"),
+        ("", ", AuthorizationScopes: [x]"),
+        ("        defaultAuthorizer: J", ""),
+        ("        OverrideApiAuth: true", ""),
+        ("      Authorizer: J", ""),
+        ("      auth: {DefaultAuthorizer: J}", ""),
+        (
+            "          M: {Scopes: [x], IdentitySource: $request.header.a, JwtConfiguration: {issuer: 'https://a', audience: [b]}}",
+            ", Auth: {Authorizer: M}",
+        ),
     ] {
         let template = http(default, &[&event("a", "get", auth)]);
         let api = template.http.expect("an HTTP API");
@@ -132,16 +147,51 @@ fn an_authorizer_that_sam_cannot_apply_lets_nobody_in() {
 }
 
 #[test]
+fn auth_that_is_no_map_lets_nobody_in_and_an_empty_one_is_none() {
+    for (auth, denied) in [
+        ("J", true),
+        ("[{DefaultAuthorizer: J}]", true),
+        ("{}", false),
+        ("", false),
+    ] {
+        for globals in [false, true] {
+            let properties = format!("{{Auth: {auth}}}");
+            let (own, globals) = match globals {
+                true => ("{}", format!("Globals: {{HttpApi: {properties}}}")),
+                false => (&*properties, String::new()),
+            };
+            let text = format!(
+                "{globals}
+Resources:
+  ServerlessHttpApi: {{Type: AWS::Serverless::HttpApi, Properties: {own}}}
+  Fn: {{Type: AWS::Serverless::Function, Properties: {{CodeUri: x, Events: {{E: {{Type: HttpApi,
+    Properties: {{Path: /a, Method: get, Auth: {{}}}}}}}}}}}}
+"
+            );
+            let document = Document::parse(&text, "".as_ref()).expect("YAML");
+            let template = document.evaluate(&BTreeMap::new()).expect(&text);
+            let api = template.http.expect("an HTTP API");
+            let authorizer = &route(&api, "a").authorizer;
+            assert_eq!(authorizer.is_some(), denied, "{text}");
+        }
+    }
+}
+
+#[test]
 fn a_websocket_api_whose_auth_is_not_complete_lets_nobody_in() {
     for auth in [
-        "{AuthType: CUSTOM}",
-        "{AuthArn: x}",
-        "{AuthType: !ImportValue x}",
-        "!ImportValue x",
+        "Auth: {AuthType: CUSTOM}",
+        "Auth: {AuthArn: x}",
+        "Auth: {AuthType: !ImportValue x}",
+        "Auth: !ImportValue x",
+        "Auth: CUSTOM",
+        "Auth: {AuthType: NONE, IdentitySources: [x]}",
+        "auth: {AuthType: CUSTOM}",
+        "AuthType: CUSTOM",
     ] {
         let text = format!(
             "Resources: {{Api: {{Type: AWS::Serverless::WebSocketApi, Properties: {{\
-             RouteSelectionExpression: $request.body.a, Auth: {auth}, \
+             RouteSelectionExpression: $request.body.a, {auth}, \
              Routes: {{$connect: {{FunctionArn: x}}}}}}}}}}"
         );
         let document = Document::parse(&text, "".as_ref()).expect("YAML");

@@ -3,8 +3,10 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use super::super::api::DENIED;
+use super::super::properties::{SAM_WEBSOCKET_API, WEBSOCKET_AUTH};
 use super::super::resource::Resource;
-use super::{integration, part, stage};
+use super::{integration, part, refused_auth, stage};
 
 /// Returns the resources that an API stands for.
 ///
@@ -16,6 +18,7 @@ pub(super) fn api(api: &Resource) -> Result<Vec<Resource>> {
     let settings = json!({
         "ProtocolType": "WEBSOCKET",
         "RouteSelectionExpression": properties["RouteSelectionExpression"],
+        DENIED: refused_auth(properties, &SAM_WEBSOCKET_API, &WEBSOCKET_AUTH),
     });
     let name = properties["StageName"].as_str().unwrap_or("default");
     let mut parts = vec![
