@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Method, Request, StatusCode};
 use local_gateway::http::sigv4::sign;
+use serde_json::json;
 use tests::client::{Http, request, send};
 use tests::{Client, LocalGateway};
 
@@ -195,4 +196,42 @@ async fn aws_iam_lets_in_whoever_signs_with_an_access_key() {
         .map(|(name, value)| (*name, value.as_str()))
         .collect();
     assert!(Client::connect_with(ws, &headers).await.is_ok());
+}
+
+#[tokio::test]
+async fn frames_to_a_route_with_an_authorizer_are_forbidden() {
+    let gateway = serve(
+        "
+Resources:
+  Ws: {Type: AWS::ApiGatewayV2::Api, Properties: {ProtocolType: WEBSOCKET, RouteSelectionExpression: $request.body.action}}
+  WsStage: {Type: AWS::ApiGatewayV2::Stage, Properties: {ApiId: !Ref Ws, StageName: prod}}
+  Custom: {Type: AWS::ApiGatewayV2::Route, Properties: {ApiId: !Ref Ws, RouteKey: custom, AuthorizationType: CUSTOM,
+    AuthorizerId: !Ref Auth, Target: !Sub 'integrations/${To}'}}
+  Iam: {Type: AWS::ApiGatewayV2::Route, Properties: {ApiId: !Ref Ws, RouteKey: iam, AuthorizationType: AWS_IAM,
+    Target: !Sub 'integrations/${To}'}}
+  Open: {Type: AWS::ApiGatewayV2::Route, Properties: {ApiId: !Ref Ws, RouteKey: open, AuthorizationType: NONE,
+    RouteResponseSelectionExpression: $default, Target: !Sub 'integrations/${To}'}}
+  OpenResponse: {Type: AWS::ApiGatewayV2::RouteResponse, Properties: {ApiId: !Ref Ws, RouteId: !Ref Open, RouteResponseKey: $default}}
+  Auth: {Type: AWS::ApiGatewayV2::Authorizer, Properties: {ApiId: !Ref Ws, AuthorizerType: REQUEST, AuthorizerUri: !GetAtt Probe.Arn}}
+  To: {Type: AWS::ApiGatewayV2::Integration, Properties: {ApiId: !Ref Ws, IntegrationType: AWS_PROXY, IntegrationUri: !GetAtt Probe.Arn}}
+",
+    )
+    .await;
+    let url = gateway.ws.as_deref().expect("a WebSocket API");
+    let mut client = Client::connect(url).await.expect("accepted");
+    for action in ["custom", "iam"] {
+        client.send(&json!({"action": action})).await;
+        assert_eq!(client.next().await["message"], "Forbidden", "{action}");
+    }
+    client.send(&json!({"action": "open"})).await;
+    let event = client.next().await;
+    assert_eq!(event["requestContext"]["routeKey"], "open", "{event}");
+    let (_, log) = gateway.stop().await.expect("stopped");
+    for expected in [
+        ": Custom (AWS::ApiGatewayV2::Route): its authorization: a WebSocket API takes an authorizer on $connect only",
+        ": Iam (AWS::ApiGatewayV2::Route): its authorization: a WebSocket API takes an authorizer on $connect only",
+        "iam lets nobody in: ",
+    ] {
+        assert!(log.contains(expected), "{expected}: {log}");
+    }
 }

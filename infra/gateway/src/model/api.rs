@@ -54,6 +54,8 @@ pub struct Route {
     pub two_way: bool,
     /// Integration timeout: how long the gateway waits for the function.
     pub timeout: Duration,
+    /// The reason why its frames are forbidden: it has a guard, which AWS takes on `$connect` only.
+    pub denied: Option<String>,
 }
 
 /// A token bucket: so many requests a second, so many at once.

@@ -15,7 +15,7 @@ use super::properties::API;
 use super::resource::{Resource, Resources};
 use super::values::{number, text, texts};
 use super::{openapi, stage};
-use crate::model::{Cors, Function, HttpApi, Stage, WebSocketApi};
+use crate::model::{Authorizer, Cors, Function, HttpApi, Route, Stage, WebSocketApi};
 pub use guard::DENIED;
 use route::Guarded;
 
@@ -145,12 +145,17 @@ impl<'a> Parts<'a> {
             guard,
         } in self.take_routes()?
         {
+            let route = self.websocket_route(&resource, &key)?;
+            let denied = match &guard.0 {
+                Some(Authorizer::Deny(why)) => Some(why.clone()),
+                _ => None,
+            };
             // The authorizer applies even if no function serves $connect.
             if key == "$connect" {
                 authorizer = guard.0;
             }
-            if let Some(route) = self.websocket_route(&resource, &key)? {
-                routes.insert(key, route);
+            if let Some(route) = route {
+                routes.insert(key, Route { denied, ..route });
             }
         }
         self.skip_rest(&["RouteResponse"]);

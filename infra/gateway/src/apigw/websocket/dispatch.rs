@@ -38,6 +38,11 @@ pub async fn dispatch(
         return;
     };
     let route = &api.routes[&key];
+    if let Some(why) = &route.denied {
+        tracing::warn!("{key} lets nobody in: {why}");
+        send_error(connection, "Forbidden");
+        return;
+    }
     let buckets = &gateway.websocket_buckets;
     if !buckets.admit(&key, api.stage.throttle(&key), Instant::now()) {
         tracing::info!("{key} {} throttled", connection.id());

@@ -45,21 +45,19 @@ impl Parts<'_> {
 
     /// Returns the guard of a route.
     pub(super) fn guard_of(&mut self, route: &Resource, key: &str) -> Guard {
-        match key {
-            _ if !is_websocket(self.api) => self.authorizer(route),
-            "$connect" => (self.connect_authorizer(route), Vec::new()),
-            _ => (None, Vec::new()),
-        }
-    }
-
-    /// Returns the authorizer of `$connect`.
-    fn connect_authorizer(&mut self, route: &Resource) -> Option<Authorizer> {
-        match self.authorizer(route).0 {
-            Some(Authorizer::Jwt(_)) => {
-                Some(self.deny(route, "a WebSocket API takes no JWT authorizer"))
+        let guard = self.authorizer(route);
+        let why = match &guard.0 {
+            Some(Authorizer::Jwt(_)) if is_websocket(self.api) => {
+                "a WebSocket API takes no JWT authorizer"
             }
-            authorizer => authorizer,
-        }
+            Some(Authorizer::Lambda(_) | Authorizer::Iam)
+                if is_websocket(self.api) && key != "$connect" =>
+            {
+                "a WebSocket API takes an authorizer on $connect only"
+            }
+            _ => return guard,
+        };
+        (Some(self.deny(route, why)), Vec::new())
     }
 
     fn authorizer(&mut self, route: &Resource) -> Guard {

@@ -82,6 +82,7 @@ impl Parts<'_> {
             two_way: self.is_two_way(route),
             function: integration.function,
             timeout: integration.timeout,
+            denied: None,
         }))
     }
 
