@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::api::DENIED;
 use super::resource::Resource;
 
 /// The methods of OpenAPI, as keys of a path.
@@ -105,7 +106,7 @@ fn part(api: &Resource, id: String, kind: &str, mut properties: Value) -> Resour
 fn route(api: &Resource, body: &Value, operation: &Operation) -> Vec<Resource> {
     let key = operation.key();
     let id = format!("{} {key}", api.id);
-    let mut properties = security(api, body, operation);
+    let mut properties = guard(api, body, operation);
     properties["RouteKey"] = key.into();
     let integration = &operation.settings[INTEGRATION];
     let shared = integration["$ref"].as_str();
@@ -132,24 +133,47 @@ pub fn integration_id(route_id: &str) -> String {
     format!("{route_id} Integration")
 }
 
-/// Returns the properties of a route that are about its authorizer: the first security requirement of the
-/// operation, else of the definition.
+/// Returns the properties of a route that are about its authorizer: those of `security`, and the type in
+/// `x-amazon-apigateway-auth`, which must not contradict them.
+///
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-swagger-extensions-auth.html>
+fn guard(api: &Resource, body: &Value, operation: &Operation) -> Value {
+    const AUTH: &str = "x-amazon-apigateway-auth";
+    let guard = security(api, body, operation);
+    let auth = own_or_shared(body, operation, AUTH);
+    let kind = auth["type"].as_str().map(str::to_uppercase);
+    match (kind.as_deref(), guard["AuthorizationType"].as_str()) {
+        _ if auth.is_null() => guard,
+        (Some("AWS_IAM"), None | Some("AWS_IAM")) => json!({"AuthorizationType": "AWS_IAM"}),
+        (Some("NONE"), None) => guard,
+        (Some("CUSTOM"), Some("CUSTOM" | "JWT")) => guard,
+        _ => {
+            json!({DENIED: format!("its {AUTH} is not what its security says, or not known here")})
+        }
+    }
+}
+
+/// Returns a setting of an operation, else that of the definition for all operations.
+fn own_or_shared<'a>(body: &'a Value, operation: &'a Operation, name: &str) -> &'a Value {
+    match &operation.settings[name] {
+        Value::Null => &body[name],
+        own => own,
+    }
+}
+
+/// Returns the properties of a route that are about the first security requirement of the operation, else of the
+/// definition. Of the schemes in one requirement, a request has to pass all; only one can be applied.
 fn security(api: &Resource, body: &Value, operation: &Operation) -> Value {
-    let own = &operation.settings["security"];
-    let requirements = if own.is_null() {
-        &body["security"]
-    } else {
-        own
-    };
-    let requirement = match requirements {
+    let requirement = match own_or_shared(body, operation, "security") {
         Value::Null => return json!({}),
         Value::Array(list) if list.is_empty() => return json!({}),
         list => &list[0],
     };
-    let first = requirement.as_object().and_then(|map| map.iter().next());
-    let Some((name, scopes)) = first else {
-        // Not known: a type without an authorizer lets nobody in.
-        return json!({"AuthorizationType": "CUSTOM"});
+    let mut schemes = requirement.as_object().into_iter().flatten();
+    let (name, scopes) = match (schemes.next(), schemes.next()) {
+        (Some(first), None) => first,
+        (None, _) => return json!({DENIED: "its security names no scheme that is known here"}),
+        (Some(_), Some(_)) => return json!({DENIED: "its security needs several schemes at once"}),
     };
     let scheme = &body["components"]["securitySchemes"][name];
     if scheme.is_null() && name == "NONE" {
@@ -203,4 +227,82 @@ fn capitalized(settings: &Map<String, Value>) -> Value {
         (name, value.clone())
     });
     Value::Object(entries.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use crate::model::Authorizer;
+    use crate::template::Document;
+
+    /// Returns the authorizer of the one operation of a definition with these settings.
+    fn authorizer(settings: &str) -> Option<Authorizer> {
+        let text = format!(
+            "Resources:
+  Fn: {{Type: AWS::Serverless::Function, Properties: {{CodeUri: x}}}}
+  Api:
+    Type: AWS::Serverless::HttpApi
+    Properties:
+      DefinitionBody:
+        openapi: 3.0.1
+        paths: {{/a: {{get: {{{settings}, x-amazon-apigateway-integration: {{type: aws_proxy, uri: !GetAtt Fn.Arn}}}}}}}}
+        components:
+          securitySchemes:
+            J: {{type: oauth2, x-amazon-apigateway-authorizer: {{type: jwt, identitySource: $request.header.Authorization,
+              jwtConfiguration: {{issuer: 'https://i.example', audience: [a]}}}}}}
+            I: {{type: apiKey, x-amazon-apigateway-authtype: awsSigv4}}
+            K: {{type: apiKey, name: x, in: header}}
+"
+        );
+        let document = Document::parse(&text, "".as_ref()).expect("YAML");
+        let template = document.evaluate(&BTreeMap::new()).expect(&text);
+        let api = template.http.expect("an HTTP API");
+        api.routes[0].authorizer.clone()
+    }
+
+    #[test]
+    fn the_guard_of_an_operation_is_its_security_and_its_type() {
+        for settings in [
+            "x-amazon-apigateway-auth: {type: AWS_IAM}",
+            "x-amazon-apigateway-auth: {type: aws_iam}, security: [{I: []}]",
+            "security: [{I: []}]",
+        ] {
+            assert_eq!(authorizer(settings), Some(Authorizer::Iam), "{settings}");
+        }
+        for settings in [
+            "security: [{J: []}]",
+            "security: [{J: []}], x-amazon-apigateway-auth: {type: CUSTOM}",
+            "security: [{J: []}, {K: []}]",
+        ] {
+            let authorizer = authorizer(settings);
+            assert!(matches!(authorizer, Some(Authorizer::Jwt(_))), "{settings}");
+        }
+        for settings in ["security: []", "x-amazon-apigateway-auth: {type: NONE}"] {
+            assert_eq!(authorizer(settings), None, "{settings}");
+        }
+    }
+
+    #[test]
+    fn a_guard_of_which_only_a_part_can_be_applied_lets_nobody_in() {
+        for settings in [
+            "security: [{J: [], K: []}]",
+            "security: [{}]",
+            "security: J",
+            "security: [J]",
+            "security: [{K: []}]",
+            "x-amazon-apigateway-auth: {type: CUSTOM}",
+            "x-amazon-apigateway-auth: {type: COGNITO_USER_POOLS}",
+            "x-amazon-apigateway-auth: {type: !ImportValue x}",
+            "x-amazon-apigateway-auth: AWS_IAM",
+            "x-amazon-apigateway-auth: {type: AWS_IAM}, security: [{J: []}]",
+            "x-amazon-apigateway-auth: {type: NONE}, security: [{J: []}]",
+        ] {
+            let authorizer = authorizer(settings);
+            assert!(
+                matches!(authorizer, Some(Authorizer::Deny(_))),
+                "{settings}: {authorizer:?}"
+            );
+        }
+    }
 }

@@ -246,7 +246,7 @@ Resources:
       DefinitionBody:
         openapi: 3.0.1
         paths:
-          /a: {get: {x-amazon-apigateway-integration: {type: aws_proxy,
+          /a: {get: {x-amazon-apigateway-request-validator: all, x-amazon-apigateway-integration: {type: aws_proxy,
             requestParameters: {a: b}}}}
 ";
         assert_eq!(
@@ -256,6 +256,8 @@ Resources:
                 "line 12: Route (AWS::ApiGatewayV2::Route): its Tarjet, which is not known",
                 "line 17: Ws (AWS::Serverless::WebSocketApi): its Routes.a.RequestModels",
                 "line 26: Fn (AWS::Serverless::Function): its event E: Auth.OverrideApiAuth, which is not known",
+                "line 33: Web (AWS::Serverless::HttpApi): its DefinitionBody.paths./a.get.\
+                 x-amazon-apigateway-request-validator",
                 "line 34: Web (AWS::Serverless::HttpApi): its DefinitionBody.paths./a.get.\
                  x-amazon-apigateway-integration.requestParameters",
                 "line 3: Globals.HttpApi: its Domain",

@@ -26,6 +26,8 @@ pub const INNER: &[&Kind] = &[
     &WEBSOCKET_ROUTE,
     &ROUTE_SETTINGS,
     &CORS,
+    &OPENAPI,
+    &OPERATION,
     &OPENAPI_INTEGRATION,
 ];
 
@@ -230,7 +232,8 @@ const CORS: Kind = Kind {
 
 const OPENAPI: Kind = Kind {
     name: "an OpenAPI definition",
-    named: "basePath",
+    named: "basePath x-amazon-apigateway-api-key-source x-amazon-apigateway-policy \
+        x-amazon-apigateway-request-validator",
     is_open: true,
     inner: &[("paths", Inner::EachOfEach(&OPERATION))],
     ..EMPTY
@@ -238,6 +241,8 @@ const OPENAPI: Kind = Kind {
 
 const OPERATION: Kind = Kind {
     name: "an operation",
+    named: "x-amazon-apigateway-api-key-source x-amazon-apigateway-policy \
+        x-amazon-apigateway-request-validator",
     is_open: true,
     inner: &[(
         "x-amazon-apigateway-integration",
