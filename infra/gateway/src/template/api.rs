@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::properties::API;
 use super::resource::{Resource, Resources};
-use super::values::{number, text, texts};
+use super::values::{is_unknown, number, text, texts};
 use super::{openapi, stage};
 use crate::model::{Authorizer, Cors, Function, HttpApi, Route, Stage, WebSocketApi};
 pub use guard::DENIED;
@@ -138,7 +138,7 @@ impl<'a> Parts<'a> {
             .context("RouteSelectionExpression is missing")?
             .parse()?;
         let mut routes = BTreeMap::new();
-        let mut authorizer = self.denied();
+        let mut authorizer = None;
         for Guarded {
             resource,
             key,
@@ -158,6 +158,7 @@ impl<'a> Parts<'a> {
                 routes.insert(key, Route { denied, ..route });
             }
         }
+        let authorizer = self.denied().or(authorizer);
         self.skip_rest(&["RouteResponse"]);
         Ok(Some(WebSocketApi {
             api_id: self.api.id.clone(),
@@ -204,7 +205,15 @@ impl<'a> Parts<'a> {
             self.resources.skip(self.api, "it has no stage");
             return Ok(None);
         };
-        stage::read(&stage).map(Some)
+        let default_name = match is_websocket(self.api) {
+            true => "default",
+            false => "$default",
+        };
+        if is_unknown(&stage.properties["StageName"]) {
+            let why = format!("its StageName is not known here: it is {default_name}");
+            self.resources.skip(&stage, &why);
+        }
+        stage::read(&stage, default_name).map(Some)
     }
 
     /// Reports the parts that are not served.

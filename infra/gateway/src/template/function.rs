@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::plain;
 use super::resource::{Resource, Resources};
-use super::values::{is_unknown, number, text};
+use super::values::{is_unknown, number, or_null, text};
 use crate::model::{Code, Function, Runtime, function_name};
 
 /// Takes the functions, by their logical ids; notes those that cannot run here. Their folders are
@@ -71,8 +71,8 @@ fn read_one(resource: &Resource, folder: &Path) -> Result<Function> {
         runtime,
         handler: handler.to_owned(),
         environment: environment(&resource.properties)?,
-        timeout: timeout(setting("Timeout"))?,
-        memory_mb: memory_mb(setting("MemorySize"))?,
+        timeout: timeout(or_null(setting("Timeout")))?,
+        memory_mb: memory_mb(or_null(setting("MemorySize")))?,
     })
 }
 

@@ -130,8 +130,11 @@ fn part(of: &Resource, id: &str, kind: &str, properties: Value) -> Resource {
     }
 }
 
-fn stage(api: &Resource, name: &str) -> Resource {
-    let mut settings = json!({"ApiId": api.id, "StageName": name});
+fn stage(api: &Resource, default_name: &str) -> Resource {
+    let mut settings = json!({"ApiId": api.id, "StageName": default_name});
+    if !api.properties["StageName"].is_null() {
+        settings["StageName"] = api.properties["StageName"].clone();
+    }
     for property in ["DefaultRouteSettings", "RouteSettings", "StageVariables"] {
         settings[property] = api.properties[property].clone();
     }
@@ -147,7 +150,7 @@ fn integration(
     of: &Resource,
     api_id: &str,
     name: &str,
-    function: &str,
+    function: &Value,
     timeout: &Value,
 ) -> Resource {
     part(
@@ -180,12 +183,33 @@ fn events(resources: &mut Resources) -> Vec<(Resource, Value)> {
                 resources.skip(&function, &format!("its event {name} ({kind})"));
                 continue;
             }
+            if kind == "HttpApi"
+                && let Some(why) = unserved(&properties)
+            {
+                resources.skip(&function, &format!("its event {name}: {why}"));
+                continue;
+            }
             properties["EventName"] = name.as_str().into();
             properties["Type"] = kind.into();
             found.push((function.clone(), properties));
         }
     }
     found
+}
+
+/// Returns why an `HttpApi` event is not served, if its route or its API is not known: it must not be taken for one
+/// without a path, which stands for all requests.
+fn unserved(event: &Value) -> Option<String> {
+    if is_unknown(event) {
+        return Some("its Properties are not known here".to_owned());
+    }
+    let wrong = ["ApiId", "Path", "Method"]
+        .into_iter()
+        .find(|name| !event[name].is_null() && !event[name].is_string())?;
+    Some(match is_unknown(&event[wrong]) {
+        true => format!("its {wrong} is not known here"),
+        false => format!("its {wrong} is no text"),
+    })
 }
 
 /// Returns the name of a function, which its ARN has.

@@ -6,27 +6,35 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::resource::Resource;
-use super::values::text;
+use super::values::{is_unknown, or_null, text};
 use crate::model::{Stage, Throttle};
 
-/// Reads a stage.
+/// Reads a stage, which is named `default_name` if its name is not known here. Of its settings, those that are not
+/// known here are left out.
 ///
 /// # Errors
 ///
 /// It has no name, or a setting is malformed.
-pub fn read(stage: &Resource) -> Result<Stage> {
+pub fn read(stage: &Resource, default_name: &str) -> Result<Stage> {
     let settings = &stage.properties;
     let mut throttles = BTreeMap::new();
-    for (key, settings) in settings["RouteSettings"].as_object().into_iter().flatten() {
+    let of_routes = or_null(&settings["RouteSettings"]).as_object();
+    for (key, settings) in of_routes.into_iter().flatten() {
         if let Some(throttle) = throttle(settings)? {
             throttles.insert(key.clone(), throttle);
         }
     }
-    let variables = settings["StageVariables"].as_object().into_iter().flatten();
+    let variables = or_null(&settings["StageVariables"]).as_object();
     let variables = variables
+        .into_iter()
+        .flatten()
+        .filter(|(_, value)| !is_unknown(value))
         .map(|(name, value)| Ok((name.clone(), text(value)?)))
         .collect::<Result<_>>()?;
-    let name = stage.text("StageName").context("StageName is missing")?;
+    let name = match &settings["StageName"] {
+        name if is_unknown(name) => default_name,
+        name => name.as_str().context("StageName is missing")?,
+    };
     Ok(Stage {
         name: name.to_owned(),
         variables,
@@ -36,7 +44,7 @@ pub fn read(stage: &Resource) -> Result<Stage> {
 }
 
 fn throttle(settings: &Value) -> Result<Option<Throttle>> {
-    let limit = |name: &str| match &settings[name] {
+    let limit = |name: &str| match or_null(&settings[name]) {
         Value::Null => Ok(None),
         Value::Number(number) => Ok(number.as_f64()),
         other => text(other)?.parse().map(Some).context(name.to_owned()),

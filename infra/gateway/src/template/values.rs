@@ -11,6 +11,14 @@ pub fn is_unknown(value: &Value) -> bool {
     map.is_some_and(|map| map.len() == 1 && map.keys().all(|name| name.starts_with("Fn::")))
 }
 
+/// Returns a value; null in place of one that is not known here, whose reader takes the default then.
+pub fn or_null(value: &Value) -> &Value {
+    match is_unknown(value) {
+        true => &Value::Null,
+        false => value,
+    }
+}
+
 /// Converts the numbers and booleans in a value to texts, as CloudFormation does: `StageName: 1` is a text.
 pub fn as_texts(value: Value) -> Value {
     match value {

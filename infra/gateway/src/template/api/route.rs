@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use super::super::function;
 use super::super::resource::Resource;
-use super::super::values::number;
+use super::super::values::{is_unknown, number, or_null};
 use super::guard::Guard;
 use super::{Parts, is_websocket};
 use crate::model::{HttpRoute, Payload, Route};
@@ -49,7 +49,10 @@ impl Parts<'_> {
         let mut routes: Vec<Guarded> = Vec::new();
         let mut firsts = BTreeMap::new();
         for resource in all {
-            let key = key(&resource)?;
+            let Some(key) = key(&resource)? else {
+                self.skip_without_key(&resource);
+                continue;
+            };
             let guard = self.guard_of(&resource, &key);
             let requests = match is_websocket(self.api) {
                 true => key.clone(),
@@ -70,6 +73,15 @@ impl Parts<'_> {
             });
         }
         Ok(routes)
+    }
+
+    /// Notes a route whose key is not known here. If it has a guard, it may be that of `$connect`, so that nobody is let
+    /// in to a WebSocket API.
+    fn skip_without_key(&mut self, route: &Resource) {
+        self.resources.skip(route, "its RouteKey is not known here");
+        if is_websocket(self.api) && self.guard_of(route, "$connect").0.is_some() {
+            self.denied = Some(format!("{} may be $connect", route.place()));
+        }
     }
 
     /// Returns a route of a WebSocket API; `None` for a `$connect` that needs no integration.
@@ -159,7 +171,7 @@ impl Parts<'_> {
         let Some(function) = function::find(uri, self.functions) else {
             return Ok(Err("it leads to no function that runs here".to_owned()));
         };
-        let millis = number(&integration.properties["TimeoutInMillis"]);
+        let millis = number(or_null(&integration.properties["TimeoutInMillis"]));
         let millis = millis.with_context(|| integration.place())?;
         Ok(Ok(Integration {
             function: function.logical_id.clone(),
@@ -204,12 +216,15 @@ fn integration_id(target: &str) -> &str {
     target.trim_start_matches("integrations/")
 }
 
-/// Returns the key of a route.
+/// Returns the key of a route; `None` if it is not known here.
 ///
 /// # Errors
 ///
 /// It is missing.
-fn key(route: &Resource) -> Result<String> {
+fn key(route: &Resource) -> Result<Option<String>> {
+    if is_unknown(&route.properties["RouteKey"]) {
+        return Ok(None);
+    }
     let key = route.text("RouteKey").context("RouteKey is missing");
-    Ok(key.with_context(|| route.place())?.to_owned())
+    Ok(Some(key.with_context(|| route.place())?.to_owned()))
 }

@@ -251,3 +251,64 @@ fn a_property_that_looks_like_a_guard_and_is_none_lets_nobody_in() {
         assert!(is_denied(authorizer.as_ref()), "{guard}: {authorizer:?}");
     }
 }
+
+#[test]
+fn settings_that_are_not_known_have_their_defaults_and_the_rest_is_served() {
+    let template = read(
+        "
+  Named: {Type: AWS::Serverless::Function, Properties: {CodeUri: x, FunctionName: !Ref Env, Timeout: !Ref Env, MemorySize: !Ref Env}}
+  Web: {Type: AWS::ApiGatewayV2::Api, Properties: {ProtocolType: HTTP}}
+  WebStage: {Type: AWS::ApiGatewayV2::Stage, Properties: {ApiId: !Ref Web, StageName: !Ref Env,
+    StageVariables: {A: !Ref Env, B: 1}, DefaultRouteSettings: {ThrottlingRateLimit: !Ref Env, ThrottlingBurstLimit: 7},
+    RouteSettings: !ImportValue r}}
+  To: {Type: AWS::ApiGatewayV2::Integration, Properties: {ApiId: !Ref Web, IntegrationType: AWS_PROXY,
+    IntegrationUri: !GetAtt Named.Arn, TimeoutInMillis: !Ref Env}}
+  R: {Type: AWS::ApiGatewayV2::Route, Properties: {ApiId: !Ref Web, RouteKey: GET /a, Target: !Sub 'integrations/${To}'}}
+  Unknown: {Type: AWS::ApiGatewayV2::Route, Properties: {ApiId: !Ref Web, RouteKey: !Ref Env, Target: !Sub 'integrations/${To}'}}
+",
+    );
+    let api = http(&template);
+    let [route] = &api.routes[..] else {
+        panic!("{:?}", api.routes);
+    };
+    assert_eq!((&*route.function, route.timeout.as_secs()), ("Named", 30));
+    assert_eq!(api.stage.name, "$default");
+    assert_eq!(
+        api.stage.variables,
+        BTreeMap::from([("B".to_owned(), "1".to_owned())])
+    );
+    let throttle = api.stage.default_throttle.expect("a limit");
+    assert_eq!((throttle.rate, throttle.burst), (10_000.0, 7.0));
+    let function = &template.functions["Named"];
+    assert_eq!(function.function_name, "Named");
+    assert_eq!((function.timeout.as_secs(), function.memory_mb), (3, 128));
+    assert_noted(
+        &template,
+        &[
+            "WebStage",
+            "its StageName is not known here: it is $default",
+        ],
+    );
+    assert_noted(
+        &template,
+        &["Unknown (AWS::ApiGatewayV2::Route): its RouteKey is not known here"],
+    );
+}
+
+#[test]
+fn a_guarded_websocket_route_whose_key_is_not_known_may_be_that_of_connect() {
+    for (guard, denied) in [
+        ("AuthorizationType: AWS_IAM", true),
+        ("AuthorizationType: NONE", false),
+    ] {
+        let template = read(&format!(
+            "
+  Ws: {{Type: AWS::ApiGatewayV2::Api, Properties: {{ProtocolType: WEBSOCKET, RouteSelectionExpression: $request.body.a}}}}
+  Stage: {{Type: AWS::ApiGatewayV2::Stage, Properties: {{ApiId: !Ref Ws, StageName: prod}}}}
+  Any: {{Type: AWS::ApiGatewayV2::Route, Properties: {{ApiId: !Ref Ws, RouteKey: !Ref Env, {guard}}}}}
+"
+        ));
+        let api = template.websocket.as_ref().expect("a WebSocket API");
+        assert_eq!(is_denied(api.authorizer.as_ref()), denied, "{guard}");
+    }
+}

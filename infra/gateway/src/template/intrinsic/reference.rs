@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::Value;
 
-use super::{Content, Node, Scope, known, plain};
+use super::{Content, Node, Scope, is_unknown_error, known, plain};
 use crate::model::{ACCOUNT_ID, REGION, STACK_ID, function_arn, queue_arn, queue_url, sqs_url};
 use crate::template::values::text;
 
@@ -66,8 +66,12 @@ impl Scope<'_> {
     /// Returns the name that the template gives a resource, else its logical id.
     fn named(&self, id: &str, kind: &str) -> Result<String> {
         let name = NAMED_BY.iter().find(|(named, _)| *named == kind);
-        let name = name.map(|(_, property)| self.property(id, property));
-        let name = name.transpose()?.flatten().filter(|name| !name.is_empty());
+        let name = match name.map(|(_, property)| self.property(id, property)) {
+            // The function runs here under its logical id.
+            Some(Err(error)) if is_unknown_error(&error) && self.is_function(id) => None,
+            name => name.transpose()?.flatten(),
+        };
+        let name = name.filter(|name| !name.is_empty());
         Ok(name.unwrap_or_else(|| self.own_id(id)))
     }
 

@@ -25,7 +25,7 @@ pub(super) fn api(api: &Resource, body: &Value, events: &[(Resource, Value)]) ->
     );
     let mut settings = json!({"ProtocolType": "HTTP", "CorsConfiguration": cors});
     settings[DENIED] = refused_auth(&api.properties, &SAM_HTTP_API, &HTTP_AUTH).into();
-    let mut stage = stage(api, api.text("StageName").unwrap_or("$default"));
+    let mut stage = stage(api, "$default");
     for (_, event) in &events {
         let of_route = &mut stage.properties["RouteSettings"][http_route_key(event)];
         *of_route = merged(of_route, &event["RouteSettings"]);
@@ -192,7 +192,8 @@ fn http_route(api: &Resource, auth: &Value, function: &Resource, event: &Value) 
         "Target": format!("integrations/{name}Integration"),
     });
     set(&mut route, guard(api, auth, event));
-    let (uri, timeout) = (function_arn(name_of(function)), &event["TimeoutInMillis"]);
+    let uri = function_arn(name_of(function)).into();
+    let timeout = &event["TimeoutInMillis"];
     let mut to = integration(function, &api.id, &name, &uri, timeout);
     to.properties["PayloadFormatVersion"] = event["PayloadFormatVersion"].clone();
     [

@@ -204,3 +204,73 @@ fn a_websocket_api_whose_auth_is_not_complete_lets_nobody_in() {
         );
     }
 }
+
+#[test]
+fn an_event_whose_route_or_api_is_not_known_is_named_and_not_served() {
+    let event = |properties: &str| format!("  E: {{Type: HttpApi, Properties: {properties}}}");
+    for (properties, why) in [
+        (
+            "{ApiId: !Ref Api, Path: !ImportValue p, Method: get}",
+            "Path is not known",
+        ),
+        (
+            "{ApiId: !Ref Api, Path: !Sub ['/${P}/a', {P: !ImportValue p}], Method: get}",
+            "Path is not known",
+        ),
+        (
+            "{ApiId: !Ref Api, Path: /a, Method: !ImportValue m}",
+            "Method is not known",
+        ),
+        (
+            "{ApiId: !ImportValue i, Path: /a, Method: get}",
+            "ApiId is not known",
+        ),
+        (
+            "{ApiId: !Ref Api, Path: [/a], Method: get}",
+            "Path is no text",
+        ),
+        ("!ImportValue e", "Properties are not known"),
+    ] {
+        let template = http("        DefaultAuthorizer: J", &[&event(properties)]);
+        let api = template.http.expect("an HTTP API");
+        assert_eq!(api.api_id, "Api");
+        assert!(api.routes.is_empty(), "{properties}: {:?}", api.routes);
+        let is_it = |text: &String| text.contains("its event E: its") && text.contains(why);
+        let notes = &template.not_served;
+        assert!(notes.iter().any(is_it), "{why}: {notes:?}");
+    }
+}
+
+#[test]
+fn routes_of_a_websocket_api_that_are_not_known_are_not_open() {
+    for (auth, routes, denied) in [
+        ("", "!ImportValue r", true),
+        (", Auth: {AuthType: AWS_IAM}", "!ImportValue r", true),
+        ("", "{a: !ImportValue r}", false),
+        (
+            "",
+            "{a: {FunctionArn: !ImportValue r, IntegrationTimeout: !ImportValue t}}",
+            false,
+        ),
+        (
+            ", Auth: {AuthType: AWS_IAM}",
+            "{$connect: !ImportValue r}",
+            false,
+        ),
+    ] {
+        let text = format!(
+            "Resources: {{Api: {{Type: AWS::Serverless::WebSocketApi, Properties: {{\
+             RouteSelectionExpression: $request.body.a, StageName: !ImportValue s{auth}, Routes: {routes}}}}}}}"
+        );
+        let document = Document::parse(&text, "".as_ref()).expect("YAML");
+        let template = document.evaluate(&BTreeMap::new()).expect(&text);
+        let api = template.websocket.expect("a WebSocket API");
+        assert_eq!(api.stage.name, "default");
+        let expected = match (denied, auth) {
+            (true, _) => "Some(Deny(\"its Routes are not known here\"))",
+            (false, "") => "None",
+            (false, _) => "Some(Iam)",
+        };
+        assert_eq!(format!("{:?}", api.authorizer), expected, "{text}");
+    }
+}

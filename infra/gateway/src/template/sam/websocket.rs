@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::super::api::DENIED;
 use super::super::properties::{SAM_WEBSOCKET_API, WEBSOCKET_AUTH};
 use super::super::resource::Resource;
+use super::super::values::is_unknown;
 use super::{integration, part, refused_auth, stage};
 
 /// Returns the resources that an API stands for.
@@ -15,18 +16,24 @@ use super::{integration, part, refused_auth, stage};
 /// Something that SAM requires is missing.
 pub(super) fn api(api: &Resource) -> Result<Vec<Resource>> {
     let properties = &api.properties;
-    let settings = json!({
+    let mut settings = json!({
         "ProtocolType": "WEBSOCKET",
         "RouteSelectionExpression": properties["RouteSelectionExpression"],
         DENIED: refused_auth(properties, &SAM_WEBSOCKET_API, &WEBSOCKET_AUTH),
     });
-    let name = properties["StageName"].as_str().unwrap_or("default");
+    let routes = &properties["Routes"];
+    if is_unknown(routes) {
+        settings[DENIED] = "its Routes are not known here".into();
+    }
     let mut parts = vec![
         part(api, &api.id, "AWS::ApiGatewayV2::Api", settings),
-        stage(api, name),
+        stage(api, "default"),
     ];
+    if is_unknown(routes) {
+        return Ok(parts);
+    }
     parts.extend(websocket_authorizer(api));
-    let routes = properties["Routes"].as_object();
+    let routes = routes.as_object();
     let routes = routes.context("Routes is missing")?;
     ensure!(
         properties["Auth"].is_null() || routes.contains_key("$connect"),
@@ -61,7 +68,10 @@ fn websocket_route(api: &Resource, key: &str, route: &Value) -> Result<[Resource
         route.is_object(),
         "route {key} is not a map with a FunctionArn"
     );
-    let mut own = route.clone();
+    let (mut own, function) = match is_unknown(route) {
+        true => (json!({}), route),
+        false => (route.clone(), &route["FunctionArn"]),
+    };
     own["ApiId"] = api.id.as_str().into();
     own["RouteKey"] = key.into();
     own["Target"] = format!("integrations/{name}Integration").into();
@@ -76,8 +86,10 @@ fn websocket_route(api: &Resource, key: &str, route: &Value) -> Result<[Resource
             own["AuthorizerId"] = websocket_authorizer_id(api).into();
         }
     }
-    let function = route["FunctionArn"].as_str();
-    let function = function.with_context(|| format!("route {key} has no FunctionArn"))?;
+    ensure!(
+        function.is_string() || is_unknown(function),
+        "route {key} has no FunctionArn"
+    );
     let timeout = &route["IntegrationTimeout"];
     Ok([
         part(
