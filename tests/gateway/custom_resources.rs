@@ -63,6 +63,23 @@ async fn a_function_that_fails_without_a_response_ends_the_start_at_once() {
     let error = start_error(json!({"Thing": broken}), &[]).await;
     let expected = format!("error: Thing: {PROBE} failed: Broken: on purpose");
     assert!(error.contains(&expected), "{error}");
+    assert!(error.contains("--skip-failed-resources"), "{error}");
+}
+
+#[tokio::test]
+async fn with_a_flag_the_rest_is_served_without_a_custom_resource_that_fails() {
+    let instructions = json!({"throw": {"type": "Broken", "message": "on purpose"}});
+    let broken = resource(json!({"Probe": instructions.to_string()}));
+    let silent = resource(json!({"ServiceTimeout": 1}));
+    let template = template_of(json!({"Thing": broken, "Silent": silent}));
+    let gateway = LocalGateway::start(&template, &["--skip-failed-resources"]).await;
+    let (_, log) = gateway.expect("it starts").stop().await.expect("stopped");
+    for expected in [
+        format!("not made: Thing: {PROBE} failed: Broken: on purpose"),
+        format!("not made: Silent: {PROBE} did not respond within 1 seconds"),
+    ] {
+        assert!(log.contains(&expected), "{expected}: {log}");
+    }
 }
 
 #[tokio::test]

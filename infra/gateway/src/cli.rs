@@ -89,6 +89,10 @@ pub struct Flags {
     )]
     pub access_keys: Vec<AccessKey>,
 
+    /// Serve the rest if a custom resource cannot be made, such as one whose function needs AWS
+    #[arg(long)]
+    pub skip_failed_resources: bool,
+
     /// Fire a schedule once at the start, by its logical id or its function; may be repeated
     #[arg(long = "fire", value_name = "SCHEDULE")]
     pub fire: Vec<String>,

@@ -22,16 +22,25 @@ use crate::model::{CustomResource, STACK_ID, Template};
 /// Size limit of a response, in bytes.
 const MAX_RESPONSE_BYTES: usize = 4_096;
 
-/// Creates all custom resources, one after another.
+/// Creates all custom resources, one after another. With `skip_failed`, those that cannot be made are logged.
 ///
 /// # Errors
 ///
 /// One of them cannot be made, and the sentence says which and why.
-pub async fn create_all(template: &Template, functions: &Functions) -> Result<()> {
+pub async fn create_all(
+    template: &Template,
+    functions: &Functions,
+    skip_failed: bool,
+) -> Result<()> {
     for resource in &template.custom_resources {
-        create(resource, functions)
-            .await
-            .with_context(|| resource.id.clone())?;
+        let id = &resource.id;
+        match create(resource, functions).await {
+            Err(why) if skip_failed => tracing::warn!("not made: {id}: {why:#}"),
+            Err(why) => {
+                bail!("{id}: {why:#} (--skip-failed-resources serves the rest without it)")
+            }
+            Ok(()) => {}
+        }
     }
     Ok(())
 }

@@ -132,10 +132,14 @@ impl Startup {
             None => functions?,
         };
         // A custom resource needs its own function, and not all others.
-        tokio::try_join!(deploy::create_all(&template, &functions), async {
-            functions.wait_started().await;
-            Ok(())
-        })?;
+        let skip_failed = flags.skip_failed_resources;
+        tokio::try_join!(
+            deploy::create_all(&template, &functions, skip_failed),
+            async {
+                functions.wait_started().await;
+                Ok(())
+            }
+        )?;
         let settings = Settings {
             idle_timeout: flags.idle_timeout,
             lifetime: flags.lifetime,
