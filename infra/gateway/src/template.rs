@@ -143,6 +143,7 @@ impl Document {
         let written = Scope::new(&self.root, parameters)?;
         let root = macros::expand(&written, &self.folder)?;
         let scope = Scope::new(&root, parameters)?.in_stack(&place.prefix);
+        let scope = scope.partial(!written.unknown().is_empty());
         rules::check(&root, &scope)?;
         let gathered = self.gather_in(&scope, place);
         let doubled = self
@@ -220,13 +221,14 @@ struct Gathered {
     outputs: BTreeMap<String, Value>,
 }
 
+/// Returns the values of the outputs. One that is not known is recorded where it is used.
 fn outputs(scope: &Scope) -> Result<BTreeMap<String, Value>> {
     let outputs = scope.root().get("Outputs").map_or(&[][..], Node::entries);
     let values = outputs.iter().filter_map(|(name, output)| {
         let value = output.get("Value")?;
         Some(scope.value(value).map(|value| (name.clone(), value)))
     });
-    values.collect()
+    scope.unrecorded(|| values.collect())
 }
 
 /// Reads what is served of the resources of all stacks.

@@ -2,12 +2,16 @@
 //! rules.
 //!
 //! - `condition`: conditions, and the functions that are true or false
+//! - `generated`: resources that a deployment adds to a template
+//! - `named`: ids and attributes of resources that follow from their names
 //! - `parameter`: the values of parameters
 //! - `reference`: the values of `Ref` and `Fn::GetAtt`
 //!
 //! <https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference.html>
 
 mod condition;
+mod generated;
+mod named;
 mod parameter;
 mod reference;
 
@@ -35,6 +39,8 @@ pub struct Scope<'a> {
     parameters: BTreeMap<String, Value>,
     /// What the ids of resources begin with: the ids of the stacks around the template.
     prefix: String,
+    /// Whether resources are missing that only a deployment can add.
+    is_partial: bool,
     /// The outputs of nested stacks, by `Stack.Outputs.Name`.
     outputs: RefCell<BTreeMap<String, Value>>,
     /// Functions that are not known here, with their lines.
@@ -56,6 +62,7 @@ impl<'a> Scope<'a> {
             root,
             parameters: parameter::values(root, given)?,
             prefix: String::new(),
+            is_partial: false,
             outputs: RefCell::default(),
             unknown: RefCell::default(),
             depth: Cell::new(0),
@@ -67,6 +74,11 @@ impl<'a> Scope<'a> {
     pub fn in_stack(self, prefix: &str) -> Self {
         let prefix = prefix.to_owned();
         Self { prefix, ..self }
+    }
+
+    /// Returns the scope of a template that lacks resources which only a deployment can add, if `is_partial`.
+    pub fn partial(self, is_partial: bool) -> Self {
+        Self { is_partial, ..self }
     }
 
     /// Returns the id of a resource among those of all stacks.
@@ -96,6 +108,14 @@ impl<'a> Scope<'a> {
     /// Records a function that is not known here.
     pub fn note_unknown(&self, line: usize, name: &str) {
         self.unknown.borrow_mut().insert((line, name.to_owned()));
+    }
+
+    /// Evaluates something whose values are not used: what is not known in it is not recorded.
+    pub fn unrecorded<T>(&self, evaluate: impl FnOnce() -> T) -> T {
+        let before = self.unknown.borrow().clone();
+        let evaluated = evaluate();
+        *self.unknown.borrow_mut() = before;
+        evaluated
     }
 
     /// Records what is not known here, and returns the error that ends the evaluation of its value.
@@ -282,7 +302,7 @@ impl<'a> Scope<'a> {
             result.push_str(&match own.and_then(|own| own.get(name)) {
                 _ if name.starts_with('!') => format!("${{{}}}", &name[1..]),
                 Some(variable) => self.argument(variable)?,
-                None if name.contains('.') => self.named_attribute(name)?,
+                None if name.contains('.') => self.named_attribute(name, argument.line)?,
                 None => text(&self.reference(name, argument.line)?)?,
             });
             rest = after;
@@ -371,6 +391,11 @@ mod tests {
              L: {{Type: AWS::Lambda::Alias, Properties: {{FunctionName: !GetAtt Named.Arn, Name: live}}}}, \
              Live: {{Type: AWS::ApiGatewayV2::Stage, Properties: {{StageName: !Ref Stage}}}}, \
              I: {{Type: AWS::ApiGatewayV2::Integration}}, T: {{Type: AWS::DynamoDB::Table, Properties: {{TableName: t-1}}}}, \
+             B: {{Type: AWS::S3::Bucket}}, R: {{Type: AWS::IAM::Role, Properties: {{Path: /a/}}}}, \
+             S: {{Type: AWS::SecretsManager::Secret}}, Bus: {{Type: AWS::Events::EventBus, Properties: {{Name: bus-1}}}}, \
+             NT: {{Type: AWS::SNS::Topic, Properties: {{TopicName: nt}}}}, Pool: {{Type: AWS::Cognito::UserPool}}, \
+             P1: {{Type: AWS::SSM::Parameter, Properties: {{Type: String, Value: !Ref Stage}}}}, \
+             Far: {{Type: AWS::CloudFormation::Stack}}, CF: {{Type: AWS::CloudFront::Function}}, \
              Web: {{Type: AWS::Serverless::HttpApi, Properties: {{StageName: v1}}}}, \
              Ws: {{Type: AWS::Serverless::WebSocketApi}}}}\n\
              Value: {expression}\n"
@@ -384,7 +409,7 @@ mod tests {
     fn intrinsic_functions_are_applied() {
         for (expression, value) in [
             ("!Ref Stage", "prod"),
-            ("!Ref Bucket", "Bucket"),
+            ("!Ref B", "B"),
             ("{Ref: AWS::Region}", REGION),
             ("!Sub 'a-${Stage}-${!Literal}'", "a-prod-${Literal}"),
             ("!Sub ['${x}/${Stage}', {x: !Ref Stage}]", "prod/prod"),
@@ -405,7 +430,6 @@ mod tests {
                 "!GetAtt Q.QueueUrl",
                 "https://sqs.us-east-1.amazonaws.com/123456789012/Q",
             ),
-            ("!GetAtt Q.Name", "Q.Name"),
             (
                 "!Ref P.Version",
                 "arn:aws:lambda:us-east-1:123456789012:function:P:1",
@@ -414,7 +438,6 @@ mod tests {
                 "!Sub '${P.Alias}'",
                 "arn:aws:lambda:us-east-1:123456789012:function:P:prod",
             ),
-            ("!Ref F.Version", "F.Version"),
             ("!Ref Named", "x-prod"),
             (
                 "!GetAtt Named.Arn",
@@ -432,6 +455,27 @@ mod tests {
             ("!Ref Live", "prod"),
             ("!Sub '${Web.ApiId}/${I.IntegrationId}'", "Web/I"),
             ("!Ref T", "t-1"),
+            (
+                "!GetAtt T.Arn",
+                "arn:aws:dynamodb:us-east-1:123456789012:table/t-1",
+            ),
+            ("!GetAtt B.Arn", "arn:aws:s3:::B"),
+            ("!GetAtt B.DomainName", "B.s3.amazonaws.com"),
+            ("!GetAtt R.Arn", "arn:aws:iam::123456789012:role/a/R"),
+            ("!Ref NT", "arn:aws:sns:us-east-1:123456789012:nt"),
+            ("!GetAtt NT.TopicName", "nt"),
+            ("!Ref Bus", "bus-1"),
+            (
+                "!GetAtt Bus.Arn",
+                "arn:aws:events:us-east-1:123456789012:event-bus/bus-1",
+            ),
+            (
+                "!Ref S",
+                "arn:aws:secretsmanager:us-east-1:123456789012:secret:S-000000",
+            ),
+            ("!GetAtt P1.Value", "prod"),
+            ("!Ref WsPingRoute", "WsPingRoute"),
+            ("!GetAtt ServerlessHttpApi.ApiId", "ServerlessHttpApi"),
             ("!Ref Web.Stage", "v1"),
             ("!Ref Webv1Stage", "v1"),
             ("!Ref WsDefaultStage", "default"),
@@ -455,6 +499,51 @@ mod tests {
                 evaluate(expression).expect(expression),
                 value,
                 "{expression}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_id_or_an_attribute_that_does_not_follow_from_the_template_is_not_known() {
+        for (expression, name) in [
+            ("!GetAtt T.StreamArn", "T.StreamArn"),
+            ("!GetAtt Q.Name", "Q.Name"),
+            ("!GetAtt CF.Arn", "CF.Arn"),
+            ("!Sub 'a-${Far.Outputs.Name}'", "Far.Outputs.Name"),
+            ("!Ref Pool", "the id of Pool (AWS::Cognito::UserPool)"),
+            (
+                "!Ref F.Version",
+                "F.Version, which the template does not have,",
+            ),
+            (
+                "!GetAtt FRole.Arn",
+                "FRole.Arn, which the template does not have,",
+            ),
+            (
+                "!Ref ServerlessRestApi",
+                "ServerlessRestApi, which the template does not have,",
+            ),
+        ] {
+            let value = evaluate(expression).expect(expression);
+            assert_eq!(value, json!({format!("Fn::{name}"): null}), "{expression}");
+        }
+    }
+
+    #[test]
+    fn a_reference_to_nothing_is_an_error() {
+        for (expression, expected) in [
+            ("!Ref Nope", "Unresolved resource dependencies [Nope]"),
+            ("!Ref AWS::Regoin", "dependencies [AWS::Regoin]"),
+            ("!Sub 'a-${Nope}'", "dependencies [Nope]"),
+            ("!Ref F.Arn", "dependencies [F.Arn]"),
+            ("!GetAtt Nope.Arn", "undefined resource Nope"),
+            ("!Sub '${Nope.Arn}'", "undefined resource Nope"),
+            ("!GetAtt F", "F: the name of a resource and an attribute"),
+        ] {
+            let error = format!("{:#}", evaluate(expression).expect_err(expression));
+            assert!(
+                error.starts_with("line 7: ") && error.contains(expected),
+                "{expression}: {error}"
             );
         }
     }

@@ -68,6 +68,11 @@ pub fn not_served(root: &Node, is_there: impl Fn(&str) -> bool) -> Vec<(usize, S
     found
 }
 
+/// Whether a property of a type changes nothing on one machine.
+pub fn is_without_effect(kind: &str, property: &str) -> bool {
+    of(kind).is_some_and(|kind| has(kind.without_effect, property))
+}
+
 fn of(name: &str) -> Option<&'static Kind> {
     kinds::TYPES.iter().copied().find(|kind| kind.name == name)
 }

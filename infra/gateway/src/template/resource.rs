@@ -8,8 +8,9 @@ use serde_json::Value;
 use super::Place;
 use super::globals;
 use super::intrinsic::Scope;
+use super::properties::is_without_effect;
 use super::values::{as_texts, text};
-use super::yaml::Node;
+use super::yaml::{Content, Node};
 use crate::model::function_name;
 
 /// Types whose properties are evaluated; all types of a service if it ends in `::`. Of others only the
@@ -183,8 +184,9 @@ fn read_one(id: &str, node: &Node, scope: &Scope) -> Result<Option<Resource>> {
     let looked_into = is_listed(&kind) || is_custom(&kind) && is_made_here(node, scope)?;
     let (properties, metadata) = if looked_into {
         let properties = globals::merged(scope.root(), node);
+        let properties = properties.map(|node| properties_of(&kind, &node, scope));
         (
-            as_texts(evaluated(properties.as_ref())?),
+            as_texts(properties.transpose()?.unwrap_or_default()),
             as_texts(part("Metadata")?),
         )
     } else {
@@ -208,4 +210,21 @@ fn read_one(id: &str, node: &Node, scope: &Scope) -> Result<Option<Resource>> {
         properties,
         metadata,
     }))
+}
+
+/// Returns the properties of a resource that are used. The others are evaluated as well, since a deployment
+/// rejects a malformed one, but what is not known in them changes nothing here.
+fn properties_of(kind: &str, properties: &Node, scope: &Scope) -> Result<Value> {
+    let is_without_effect = |(name, _): &(String, Node)| is_without_effect(kind, name);
+    if properties.is_function() || !matches!(properties.content, Content::Map(_)) {
+        return scope.value(properties);
+    }
+    let entries = properties.entries().iter().cloned();
+    let (unused, used): (Vec<_>, Vec<_>) = entries.partition(is_without_effect);
+    let map = |entries| Node {
+        line: properties.line,
+        content: Content::Map(entries),
+    };
+    scope.unrecorded(|| scope.value(&map(unused)))?;
+    scope.value(&map(used))
 }

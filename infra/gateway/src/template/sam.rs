@@ -27,7 +27,7 @@ use crate::model::function_arn;
 const EVENTS: [&str; 4] = ["HttpApi", "SQS", "Schedule", "ScheduleV2"];
 
 /// The API of events that name none.
-const IMPLICIT_API: &str = "ServerlessHttpApi";
+pub const IMPLICIT_API: &str = "ServerlessHttpApi";
 
 /// Replaces SAM's APIs, and adds the routes and event sources of functions' events.
 ///

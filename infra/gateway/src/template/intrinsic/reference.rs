@@ -1,25 +1,12 @@
 //! The values of `Ref` and `Fn::GetAtt`.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde_json::Value;
 
-use super::{Content, Node, Scope, is_unknown_error, known, plain};
+use super::{Content, Node, Scope, is_unknown_error, known, named, plain};
 use crate::model::{ACCOUNT_ID, REGION, STACK_ID, function_arn, queue_arn, queue_url, sqs_url};
+use crate::template::sam::IMPLICIT_API;
 use crate::template::values::text;
-
-/// Types of resources that `Ref` names by a property, if the template sets it.
-const NAMED_BY: [(&str, &str); 10] = [
-    ("AWS::ApiGatewayV2::Stage", "StageName"),
-    ("AWS::DynamoDB::Table", "TableName"),
-    ("AWS::IAM::Role", "RoleName"),
-    ("AWS::Kinesis::Stream", "Name"),
-    ("AWS::Lambda::Function", "FunctionName"),
-    ("AWS::Logs::LogGroup", "LogGroupName"),
-    ("AWS::S3::Bucket", "BucketName"),
-    ("AWS::SSM::Parameter", "Name"),
-    ("AWS::Serverless::Function", "FunctionName"),
-    ("AWS::Serverless::SimpleTable", "TableName"),
-];
 
 impl Scope<'_> {
     /// Returns the value of `Ref`, which stands on `line`.
@@ -39,13 +26,13 @@ impl Scope<'_> {
             "AWS::StackId" => STACK_ID.into(),
             "AWS::NotificationARNs" => Value::Array(Vec::new()),
             "AWS::NoValue" => Value::Null,
-            resource => self.physical_id(resource)?.into(),
+            resource => self.physical_id(resource, line)?.into(),
         })
     }
 
-    /// Returns the physical id of a resource: on this machine its logical one, if it is not named by
-    /// the template.
-    fn physical_id(&self, id: &str) -> Result<String> {
+    /// Returns the physical id of a resource, for a `Ref` on `line`. In place of a name that AWS makes, it has the
+    /// logical id.
+    fn physical_id(&self, id: &str, line: usize) -> Result<String> {
         if let Some(arn) = self.published(id)? {
             return Ok(arn);
         }
@@ -59,14 +46,35 @@ impl Scope<'_> {
                 let name = self.property(id, "Name")?.unwrap_or_default();
                 Ok(format!("{}:{name}", self.arn_of(id, "FunctionName")?))
             }
-            kind => self.named(id, kind),
+            kind => match named::of(kind) {
+                Some(named) => self.filled(id, named.id),
+                None if is_of_api(kind) || self.is_part_of_api(id) => Ok(self.own_id(id)),
+                None if self.resource(id).is_some() => {
+                    let kind = if kind.is_empty() { "no Type" } else { kind };
+                    Err(self.unknown_error(line, &format!("the id of {id} ({kind})")))
+                }
+                None if self.may_be_generated(id) => Err(self.generated_error(line, id)),
+                None => bail!(
+                    "Unresolved resource dependencies [{id}]: the template has no parameter and no resource {id}"
+                ),
+            },
         }
     }
 
+    /// Returns a pattern with the values of a resource.
+    fn filled(&self, id: &str, pattern: &str) -> Result<String> {
+        let path = match pattern.contains("{path}") {
+            true => self.property(id, "Path")?,
+            false => None,
+        };
+        let path = path.unwrap_or_else(|| "/".to_owned());
+        Ok(named::filled(pattern, &self.named(id)?, &path))
+    }
+
     /// Returns the name that the template gives a resource, else its logical id.
-    fn named(&self, id: &str, kind: &str) -> Result<String> {
-        let name = NAMED_BY.iter().find(|(named, _)| *named == kind);
-        let name = match name.map(|(_, property)| self.property(id, property)) {
+    pub(super) fn named(&self, id: &str) -> Result<String> {
+        let name = named::of(self.type_of(id)).map(|named| self.property(id, named.property));
+        let name = match name {
             // The function runs here under its logical id.
             Some(Err(error)) if is_unknown_error(&error) && self.is_function(id) => None,
             name => name.transpose()?.flatten(),
@@ -84,7 +92,7 @@ impl Scope<'_> {
         })
     }
 
-    /// Returns an attribute of a resource that is read; that of another is named after itself.
+    /// Returns an attribute of a resource.
     pub(super) fn attribute(&self, argument: &Node) -> Result<String> {
         let name = match &argument.content {
             Content::List(parts) => {
@@ -93,30 +101,48 @@ impl Scope<'_> {
             }
             _ => self.argument(argument)?,
         };
-        self.named_attribute(&name)
+        self.named_attribute(&name, argument.line)
     }
 
-    pub(super) fn named_attribute(&self, name: &str) -> Result<String> {
+    /// Returns the attribute `name`, of the form `Resource.Attribute`, for a function on `line`.
+    pub(super) fn named_attribute(&self, name: &str, line: usize) -> Result<String> {
         if let Some(arn) = self.published(name)? {
             return Ok(arn);
         }
         if let Some(output) = self.outputs.borrow().get(name) {
-            return text(known(output)?);
+            return text(known(output).map_err(|_| self.unknown_error(line, name))?);
         }
         let Some((id, attribute)) = name.split_once('.') else {
-            return Ok(name.to_owned());
+            bail!("{name}: the name of a resource and an attribute are expected, as in {name}.Arn");
         };
+        let is_there = self.resource(id).is_some() || id == IMPLICIT_API;
+        if !is_there && self.may_be_generated(id) {
+            return Err(self.generated_error(line, name));
+        }
+        if !is_there {
+            bail!("it references the undefined resource {id}: the template has none of this name");
+        }
+        match self.known_attribute(id, attribute, line)? {
+            Some(value) => Ok(value),
+            None => Err(self.unknown_error(line, name)),
+        }
+    }
+
+    /// Returns an attribute of a resource; `None` if it does not follow from the template.
+    fn known_attribute(&self, id: &str, attribute: &str, line: usize) -> Result<Option<String>> {
         let kind = self.type_of(id);
-        Ok(match (kind, attribute) {
+        Ok(Some(match (kind, attribute) {
             ("AWS::SQS::Queue", "Arn") => queue_arn(&self.queue_name(id)?),
             ("AWS::SQS::Queue", "QueueName") => self.queue_name(id)?,
             ("AWS::SQS::Queue", "QueueUrl") => queue_url(&sqs_url(), &self.queue_name(id)?),
             ("AWS::Lambda::Version", "FunctionArn") | ("AWS::Lambda::Alias", "AliasArn") => {
-                self.physical_id(id)?
+                self.physical_id(id, line)?
             }
             ("AWS::Lambda::Version", "Version") => "1".to_owned(),
-            (_, "Arn") if self.is_function(id) => function_arn(&self.named(id, kind)?),
-            (_, "ApiEndpoint") => {
+            ("AWS::SSM::Parameter", "Type" | "Value") => {
+                return self.property(id, attribute);
+            }
+            (kind, "ApiEndpoint") if is_of_api(kind) => {
                 let scheme = if self.is_websocket_api(id) {
                     "wss"
                 } else {
@@ -129,57 +155,11 @@ impl Scope<'_> {
                 self.sam_stage_name(id)?
             }
             (kind, id_of_kind) if is_of_api(kind) && id_of_kind.ends_with("Id") => self.own_id(id),
-            _ => name.to_owned(),
-        })
-    }
-
-    /// Returns the ARN that SAM means by `Function.Version` and `Function.Alias`, if it publishes
-    /// versions of the function.
-    fn published(&self, name: &str) -> Result<Option<String>> {
-        let Some((id, part @ ("Version" | "Alias"))) = name.split_once('.') else {
-            return Ok(None);
-        };
-        if self.type_of(id) != "AWS::Serverless::Function" {
-            return Ok(None);
-        }
-        let own = self.resource(id).and_then(|node| node.get("Properties"));
-        let globals = self.root.get("Globals");
-        let globals = globals.and_then(|globals| globals.get("Function"));
-        let mut settings = [own, globals].into_iter().flatten();
-        let alias = settings.find_map(|settings| settings.get("AutoPublishAlias"));
-        let Some(alias) = alias else {
-            return Ok(None);
-        };
-        // Here there is but one version of a function.
-        let qualifier = match part {
-            "Alias" => self.deeper(|| self.argument(alias))?,
-            _ => "1".to_owned(),
-        };
-        let function = self.named(id, "AWS::Serverless::Function")?;
-        Ok(Some(format!("{}:{qualifier}", function_arn(&function))))
-    }
-
-    /// Returns the name of the stage that SAM makes as a resource `id`.
-    fn stage_of_sam(&self, id: &str) -> Result<Option<String>> {
-        if !id.ends_with("Stage") || self.resource(id).is_some() {
-            return Ok(None);
-        }
-        let resources = self.root.get("Resources").map_or(&[][..], Node::entries);
-        for (api, _) in resources {
-            if id.starts_with(api.as_str()) && self.type_of(api).starts_with("AWS::Serverless::") {
-                return self.sam_stage_name(api).map(Some);
+            (kind, attribute) => {
+                let pattern = named::of(kind).and_then(|named| named.attribute(attribute));
+                return pattern.map(|pattern| self.filled(id, pattern)).transpose();
             }
-        }
-        Ok(None)
-    }
-
-    fn sam_stage_name(&self, api: &str) -> Result<String> {
-        let default = match self.type_of(api) {
-            "AWS::Serverless::HttpApi" => "$default",
-            _ => "default",
-        };
-        let own = self.property(api, "StageName")?;
-        Ok(own.unwrap_or_else(|| default.to_owned()))
+        }))
     }
 
     /// Returns the name of a queue: `QueueName`, else its logical id.
@@ -190,7 +170,7 @@ impl Scope<'_> {
     }
 
     /// Returns a property of a resource as text.
-    fn property(&self, id: &str, name: &str) -> Result<Option<String>> {
+    pub(super) fn property(&self, id: &str, name: &str) -> Result<Option<String>> {
         let properties = self.resource(id).and_then(|node| node.get("Properties"));
         let property = properties.and_then(|properties| properties.get(name));
         property
@@ -200,13 +180,13 @@ impl Scope<'_> {
 
     /// Whether a logical id is that of a function.
     pub fn is_function(&self, id: &str) -> bool {
-        self.type_of(id).ends_with("::Function")
+        ["AWS::Lambda::Function", "AWS::Serverless::Function"].contains(&self.type_of(id))
     }
 
     /// Returns the logical id of the function of a name.
     pub fn function_named(&self, name: &str) -> Result<Option<&str>> {
         for (id, _) in self.root.get("Resources").map_or(&[][..], Node::entries) {
-            if self.is_function(id) && (id == name || self.named(id, self.type_of(id))? == name) {
+            if self.is_function(id) && (id == name || self.named(id)? == name) {
                 return Ok(Some(id));
             }
         }
@@ -221,17 +201,24 @@ impl Scope<'_> {
         self.type_of(id) == "AWS::Serverless::WebSocketApi" || plain(protocol) == "WEBSOCKET"
     }
 
-    fn type_of(&self, id: &str) -> &str {
-        plain(self.resource(id).and_then(|resource| resource.get("Type")))
+    pub(super) fn type_of(&self, id: &str) -> &str {
+        match self.resource(id) {
+            None if id == IMPLICIT_API => "AWS::Serverless::HttpApi",
+            resource => plain(resource.and_then(|resource| resource.get("Type"))),
+        }
     }
 
-    fn resource(&self, id: &str) -> Option<&Node> {
+    pub(super) fn resource(&self, id: &str) -> Option<&Node> {
         self.root.get("Resources")?.get(id)
     }
 }
 
 /// Whether a type is that of an API or of a part of one: its attributes that end in `Id` are its own id.
 fn is_of_api(kind: &str) -> bool {
-    kind.starts_with("AWS::ApiGatewayV2::")
-        || ["AWS::Serverless::HttpApi", "AWS::Serverless::WebSocketApi"].contains(&kind)
+    kind.starts_with("AWS::ApiGatewayV2::") || is_api_of_sam(kind)
+}
+
+/// Whether a type is that of an API of SAM.
+pub(super) fn is_api_of_sam(kind: &str) -> bool {
+    ["AWS::Serverless::HttpApi", "AWS::Serverless::WebSocketApi"].contains(&kind)
 }
