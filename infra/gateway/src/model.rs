@@ -79,7 +79,7 @@ impl Template {
             for value in function.environment.values_mut() {
                 *value = value.replace(&sqs_url(), &sqs);
                 for (api_id, address) in &addresses {
-                    let host = format!("{api_id}.execute-api.{REGION}.amazonaws.com");
+                    let host = api_host(api_id);
                     for (on_aws, here) in [("https://", "http://"), ("wss://", "ws://"), ("", "")] {
                         let on_aws = format!("{on_aws}{host}");
                         *value = replace_host(value, &on_aws, &format!("{here}{address}"));
@@ -116,6 +116,16 @@ impl Template {
                 .find(|function| function.function_name == name || function.binary() == Some(name))
         })
     }
+}
+
+/// Returns the host of an API on AWS.
+fn api_host(api_id: &str) -> String {
+    format!("{api_id}.execute-api.{REGION}.amazonaws.com")
+}
+
+/// Whether a text has the address that an API has on AWS.
+pub fn has_address(text: &str, api_id: &str) -> bool {
+    replace_host(text, &api_host(api_id), "") != text
 }
 
 /// Replaces a host, unless it is the end of a longer one.

@@ -47,7 +47,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::model::{Function, Template};
+use crate::model::{Function, Template, has_address};
 use intrinsic::Scope;
 use resource::{Resource, Resources};
 use yaml::Node;
@@ -235,7 +235,7 @@ fn outputs(scope: &Scope) -> Result<BTreeMap<String, Value>> {
 fn template(gathered: Gathered) -> Result<Template> {
     let Gathered {
         mut resources,
-        functions,
+        mut functions,
         unknown,
         ..
     } = gathered;
@@ -243,6 +243,9 @@ fn template(gathered: Gathered) -> Result<Template> {
     let (queues, event_sources) = queue::read(&mut resources, &functions)?;
     let schedules = schedule::read(&mut resources, &functions);
     let apis = api::read(&mut resources, &functions)?;
+    for api in &apis.others {
+        withhold_address(api, &mut functions, &mut resources);
+    }
     let has_api = apis.websocket.is_some() || apis.http.is_some();
     if !has_api && queues.is_empty() && schedules.is_empty() {
         bail!(
@@ -260,6 +263,25 @@ fn template(gathered: Gathered) -> Result<Template> {
         custom_resources,
         not_served: unknown.into_iter().chain(not_served(resources)).collect(),
     })
+}
+
+/// Takes the variables with the address of an API that is not served from all functions, and notes them.
+fn withhold_address(
+    api: &Resource,
+    functions: &mut BTreeMap<String, Function>,
+    resources: &mut Resources,
+) {
+    for (id, function) in functions {
+        function.environment.retain(|name, value| {
+            let is_kept = !has_address(value, &api.id);
+            if !is_kept {
+                let why =
+                    format!("{id} does not get its variable {name}, which has this API's address");
+                resources.skip(api, &why);
+            }
+            is_kept
+        });
+    }
 }
 
 /// Returns the parts that are not served, and the resources that nothing has taken, in the order of

@@ -25,6 +25,8 @@ pub struct Apis {
     pub websocket: Option<WebSocketApi>,
     /// The HTTP API.
     pub http: Option<HttpApi>,
+    /// The APIs that are not served: their addresses lead nowhere.
+    pub others: Vec<Resource>,
 }
 
 /// Reads the first API of each protocol, and notes what else there is.
@@ -36,6 +38,7 @@ pub fn read(resources: &mut Resources, functions: &BTreeMap<String, Function>) -
     let mut apis = Apis {
         websocket: None,
         http: None,
+        others: Vec::new(),
     };
     for api in in_order(resources.take("AWS::ApiGatewayV2::Api")) {
         let is_websocket = is_websocket(&api);
@@ -47,14 +50,20 @@ pub fn read(resources: &mut Resources, functions: &BTreeMap<String, Function>) -
         if taken {
             resources.skip(&api, "only one API of a protocol is served");
             take_parts(resources, &api.id);
+            apis.others.push(api);
             continue;
         }
         let mut parts = Parts::take(resources, &api, functions);
         parts.quick_create();
-        if is_websocket {
-            apis.websocket = parts.websocket().with_context(|| api.place())?
+        let is_served = if is_websocket {
+            apis.websocket = parts.websocket().with_context(|| api.place())?;
+            apis.websocket.is_some()
         } else {
-            apis.http = parts.http().with_context(|| api.place())?
+            apis.http = parts.http().with_context(|| api.place())?;
+            apis.http.is_some()
+        };
+        if !is_served {
+            apis.others.push(api);
         }
     }
     Ok(apis)

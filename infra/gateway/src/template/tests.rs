@@ -181,6 +181,40 @@ Resources:
 }
 
 #[test]
+fn a_function_gets_no_address_of_an_api_that_is_not_served() {
+    let text = "
+Resources:
+  Fn:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: x
+      Events: {E: {Type: HttpApi, Properties: {ApiId: !Ref Web}}}
+      Environment:
+        Variables:
+          WEB: !Sub 'https://${Web}.execute-api.${AWS::Region}.amazonaws.com'
+          OTHER: !GetAtt OtherWeb.ApiEndpoint
+          REST: !Sub 'https://${Rest}.execute-api.${AWS::Region}.amazonaws.com/prod'
+          ID: !Ref OtherWeb
+  Web: {Type: AWS::Serverless::HttpApi}
+  OtherWeb: {Type: AWS::Serverless::HttpApi}
+  Rest: {Type: AWS::Serverless::Api, Properties: {StageName: prod}}
+";
+    let template = read(text, &[]);
+    let environment = &template.functions["Fn"].environment;
+    assert_eq!(environment.keys().collect::<Vec<_>>(), ["ID", "WEB"]);
+    assert_eq!(
+        template.not_served,
+        [
+            "line 12: the id of Rest (AWS::Serverless::Api) is not known here",
+            "line 15: OtherWeb (AWS::ApiGatewayV2::Api): Fn does not get its variable OTHER, which has this API's \
+             address",
+            "line 15: OtherWeb (AWS::ApiGatewayV2::Api): only one API of a protocol is served",
+            "line 16: Rest (AWS::Serverless::Api)",
+        ]
+    );
+}
+
+#[test]
 fn a_parameter_without_a_good_value_is_named() {
     let without_default = "Parameters: {Name: {Type: String}}\n".to_owned();
     let error = try_read(&(without_default + &with_routes("{}"))).expect_err("no Name");
