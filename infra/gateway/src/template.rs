@@ -71,6 +71,9 @@ const WITHOUT_EFFECT: [&str; 15] = [
     "AWS::CloudFormation::WaitConditionHandle",
 ];
 
+/// The types of REST APIs.
+const REST_APIS: [&str; 2] = ["AWS::ApiGateway::RestApi", "AWS::Serverless::Api"];
+
 /// A template whose text is read, but whose parameters are still open.
 pub struct Document {
     root: Node,
@@ -248,9 +251,14 @@ fn template(gathered: Gathered) -> Result<Template> {
     }
     let has_api = apis.websocket.is_some() || apis.http.is_some();
     if !has_api && queues.is_empty() && schedules.is_empty() {
+        let lines = not_served(resources);
+        let lines = lines
+            .iter()
+            .map(|line| format!("\n  not served here: {line}"));
         bail!(
             "the template has no WebSocket API, no HTTP API with a stage, no queue and no schedule: \
-             nothing to serve"
+             nothing to serve{}",
+            lines.collect::<String>()
         );
     }
     Ok(Template {
@@ -291,10 +299,19 @@ fn not_served(resources: Resources) -> Vec<String> {
         .list
         .iter()
         .filter(|resource| !WITHOUT_EFFECT.contains(&resource.kind.as_str()));
-    let rest = rest.map(|resource| (resource.line, resource.place()));
+    let rest = rest.map(|resource| (resource.line, left(resource)));
     let mut all: Vec<_> = resources.not_served.into_iter().chain(rest).collect();
     all.sort();
     all.into_iter().map(|(_, text)| text).collect()
+}
+
+/// Returns the note of a resource that nothing has taken.
+fn left(resource: &Resource) -> String {
+    let place = resource.place();
+    match REST_APIS.contains(&resource.kind.as_str()) {
+        true => format!("{place}: REST APIs are not served: use AWS::Serverless::HttpApi"),
+        false => place,
+    }
 }
 
 #[cfg(test)]

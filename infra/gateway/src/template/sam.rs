@@ -180,7 +180,11 @@ fn events(resources: &mut Resources) -> Vec<(Resource, Value)> {
                 properties => properties.clone(),
             };
             if !EVENTS.contains(&kind) || !properties.is_object() {
-                resources.skip(&function, &format!("its event {name} ({kind})"));
+                let hint = match kind {
+                    "Api" => ": REST APIs are not served: use an event of type HttpApi",
+                    _ => "",
+                };
+                resources.skip(&function, &format!("its event {name} ({kind}){hint}"));
                 continue;
             }
             if kind == "HttpApi"

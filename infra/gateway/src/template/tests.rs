@@ -209,7 +209,7 @@ Resources:
             "line 15: OtherWeb (AWS::ApiGatewayV2::Api): Fn does not get its variable OTHER, which has this API's \
              address",
             "line 15: OtherWeb (AWS::ApiGatewayV2::Api): only one API of a protocol is served",
-            "line 16: Rest (AWS::Serverless::Api)",
+            "line 16: Rest (AWS::Serverless::Api): REST APIs are not served: use AWS::Serverless::HttpApi",
         ]
     );
 }
@@ -263,6 +263,39 @@ fn a_broken_template_is_an_error_with_its_line() {
         let error = try_read(&text).expect_err(&text);
         let message = format!("{error:#}");
         assert!(message.contains(expected), "{text}: {message}");
+    }
+}
+
+#[test]
+fn a_template_with_nothing_to_serve_is_an_error_that_names_what_is_not_served() {
+    let function = |kind: &str, event: &str| {
+        format!(
+            "Resources:\n  Fn: {{Type: {kind}, Properties: {{CodeUri: x, Events: {{E: {event}}}}}}}\n"
+        )
+    };
+    let sam = "AWS::Serverless::Function";
+    for (text, expected) in [
+        (
+            function(sam, "{Type: Api, Properties: {Path: /, Method: get}}"),
+            "line 2: Fn (AWS::Serverless::Function): its event E (Api): REST APIs are not served",
+        ),
+        (
+            function("AWS::Serverless::Functoin", "{Type: HttpApi}"),
+            "line 2: Fn (AWS::Serverless::Functoin)",
+        ),
+        (
+            "Resources:\n  Rest: {Type: AWS::ApiGateway::RestApi}\n".to_owned(),
+            "line 2: Rest (AWS::ApiGateway::RestApi): REST APIs are not served: use AWS::Serverless::HttpApi",
+        ),
+        (
+            "Resources:\n  Stage: {Type: AWS::ApiGatewayV2::Stage, Properties: {ApiId: !ImportValue a}}\n"
+                .to_owned(),
+            "line 2: Stage (AWS::ApiGatewayV2::Stage)",
+        ),
+    ] {
+        let error = format!("{:#}", try_read(&text).expect_err(&text));
+        let expected = format!("nothing to serve\n  not served here: {expected}");
+        assert!(error.contains(&expected), "{expected}: {error}");
     }
 }
 
