@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::plain;
 use super::resource::{Resource, Resources};
-use super::values::{is_unknown, number, or_null, text};
+use super::values::{is_unknown, known_entries, number, or_null, text};
 use crate::model::{Code, Function, Runtime, function_name};
 
 /// Takes the functions, by their logical ids; notes those that cannot run here. Their folders are
@@ -126,11 +126,11 @@ fn runtime(name: &Value, code: &Code, binary: Option<&str>) -> Result<Runtime> {
 
 /// Returns the environment variables, except those whose values are not known here.
 fn environment(properties: &Value) -> Result<BTreeMap<String, String>> {
-    let variables = properties["Environment"]["Variables"].as_object();
-    let variables = variables.into_iter().flatten();
-    variables
-        .filter(|(_, value)| !is_unknown(value))
-        .map(|(name, value)| Ok((name.clone(), text(value)?)))
+    known_entries(&properties["Environment"]["Variables"])
+        .map(|(name, value)| {
+            let value = text(value).with_context(|| format!("its variable {name}"))?;
+            Ok((name.clone(), value))
+        })
         .collect()
 }
 

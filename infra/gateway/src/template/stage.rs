@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::resource::Resource;
-use super::values::{is_unknown, or_null, text};
+use super::values::{is_unknown, known_entries, or_null, text};
 use crate::model::{Stage, Throttle};
 
 /// Reads a stage, which is named `default_name` if its name is not known here. Of its settings, those that are not
@@ -18,18 +18,16 @@ use crate::model::{Stage, Throttle};
 pub fn read(stage: &Resource, default_name: &str) -> Result<Stage> {
     let settings = &stage.properties;
     let mut throttles = BTreeMap::new();
-    let of_routes = or_null(&settings["RouteSettings"]).as_object();
-    for (key, settings) in of_routes.into_iter().flatten() {
+    for (key, settings) in known_entries(&settings["RouteSettings"]) {
         if let Some(throttle) = throttle(settings)? {
             throttles.insert(key.clone(), throttle);
         }
     }
-    let variables = or_null(&settings["StageVariables"]).as_object();
-    let variables = variables
-        .into_iter()
-        .flatten()
-        .filter(|(_, value)| !is_unknown(value))
-        .map(|(name, value)| Ok((name.clone(), text(value)?)))
+    let variables = known_entries(&settings["StageVariables"])
+        .map(|(name, value)| {
+            let value = text(value).with_context(|| format!("StageVariables: {name}"))?;
+            Ok((name.clone(), value))
+        })
         .collect::<Result<_>>()?;
     let name = match &settings["StageName"] {
         name if is_unknown(name) => default_name,

@@ -300,6 +300,44 @@ fn a_template_with_nothing_to_serve_is_an_error_that_names_what_is_not_served() 
 }
 
 #[test]
+fn a_map_that_only_aws_knows_has_no_entries() {
+    let text = "
+Resources:
+  Fn:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: x
+      Environment: {Variables: !ImportValue variables}
+      Events: {E: {Type: HttpApi, Properties: {ApiId: !Ref Web}}}
+  Web:
+    Type: AWS::Serverless::HttpApi
+    Properties:
+      StageVariables: !ImportValue variables
+      CorsConfiguration: {AllowOrigins: !ImportValue origins, MaxAge: !ImportValue age}
+      DefaultRouteSettings: {ThrottlingRateLimit: !ImportValue rate}
+";
+    let template = read(text, &[]);
+    assert!(template.functions["Fn"].environment.is_empty());
+    let api = template.http.expect("an HTTP API");
+    assert!(api.stage.variables.is_empty());
+    assert_eq!(api.stage.default_throttle.map(|it| it.burst), None);
+    let cors = api.cors.expect("rules");
+    assert_eq!((cors.origins.len(), cors.max_age), (0, None));
+    assert_eq!(template.not_served.len(), 4, "{:?}", template.not_served);
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_named() {
+    let text = with_routes("{}")
+        + "  Fn: {Type: AWS::Serverless::Function, Properties: {CodeUri: x, Environment: {Variables: {A: [1]}}}}\n";
+    let template = try_read(&text).expect("the API is served");
+    assert_eq!(
+        template.not_served,
+        ["line 7: Fn (AWS::Serverless::Function): its variable A: a single value is expected"]
+    );
+}
+
+#[test]
 fn a_function_that_cannot_run_is_named_and_the_rest_is_served() {
     let function = |id: &str, properties: &str| {
         format!("  {id}:\n    Type: AWS::Serverless::Function\n    Properties: {properties}\n")

@@ -19,6 +19,12 @@ pub fn or_null(value: &Value) -> &Value {
     }
 }
 
+/// Returns the entries of a map whose values are known; none of a map that is not known.
+pub fn known_entries(map: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    let entries = map.as_object().into_iter().flatten();
+    entries.filter(|(_, value)| !is_unknown(map) && !is_unknown(value))
+}
+
 /// Converts the numbers and booleans in a value to texts, as CloudFormation does: `StageName: 1` is a text.
 pub fn as_texts(value: Value) -> Value {
     match value {
@@ -87,7 +93,13 @@ pub fn number(value: &Value) -> Result<Option<u64>> {
     match value {
         Value::Null => Ok(None),
         Value::Number(number) => Ok(Some(number.as_u64().context("it is not a whole number")?)),
-        other => Ok(Some(text(other)?.parse()?)),
+        other => {
+            let text = text(other)?;
+            let number = text.parse().ok();
+            Ok(Some(number.with_context(|| {
+                format!("{text:?} is not a whole number")
+            })?))
+        }
     }
 }
 
