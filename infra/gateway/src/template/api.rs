@@ -8,7 +8,7 @@ mod route;
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::properties::API;
@@ -240,17 +240,37 @@ impl<'a> Parts<'a> {
     }
 }
 
+/// Returns the cross-origin rules of an API. There are none if they are not known.
+///
+/// # Errors
+///
+/// A deployment would reject them.
 fn cors(settings: &Value) -> Result<Option<Cors>> {
-    if settings.is_null() {
+    if settings.is_null() || is_unknown(settings) {
         return Ok(None);
     }
+    ensure!(
+        settings.is_object(),
+        "CorsConfiguration is a map with AllowOrigins, and not a single value"
+    );
+    let list = |name: &str| {
+        let list = &settings[name];
+        ensure!(
+            list.is_null() || list.is_array() || is_unknown(list),
+            "CorsConfiguration: {name} is a list, and not a single value: [...]"
+        );
+        Ok(texts(list))
+    };
+    let known = |name: &str| Some(&settings[name]).filter(|value| !is_unknown(value));
+    let max_age = known("MaxAge").map(number).transpose();
+    let max_age = max_age.context("CorsConfiguration: MaxAge")?.flatten();
     Ok(Some(Cors {
-        origins: texts(&settings["AllowOrigins"]),
-        methods: texts(&settings["AllowMethods"]),
-        headers: texts(&settings["AllowHeaders"]),
-        expose: texts(&settings["ExposeHeaders"]),
-        max_age: number(&settings["MaxAge"]).context("MaxAge")?,
-        credentials: text(&settings["AllowCredentials"])? == "true",
+        origins: list("AllowOrigins")?,
+        methods: list("AllowMethods")?,
+        headers: list("AllowHeaders")?,
+        expose: list("ExposeHeaders")?,
+        max_age,
+        credentials: known("AllowCredentials").is_some_and(|value| value == "true"),
     }))
 }
 

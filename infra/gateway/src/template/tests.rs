@@ -299,6 +299,62 @@ fn a_template_with_nothing_to_serve_is_an_error_that_names_what_is_not_served() 
     }
 }
 
+/// An HTTP API of CloudFormation with these properties, and a route to a function with these of its integration.
+fn with_http(api: &str, key: &str, integration: &str) -> String {
+    format!(
+        "Resources:
+  Fn: {{Type: AWS::Serverless::Function, Properties: {{CodeUri: x}}}}
+  Web: {{Type: AWS::ApiGatewayV2::Api, Properties: {{ProtocolType: HTTP, {api}}}}}
+  Stage: {{Type: AWS::ApiGatewayV2::Stage, Properties: {{ApiId: !Ref Web, StageName: $default}}}}
+  Route: {{Type: AWS::ApiGatewayV2::Route, Properties: {{ApiId: !Ref Web, RouteKey: '{key}', Target: integrations/To}}}}
+  To: {{Type: AWS::ApiGatewayV2::Integration, Properties: {{ApiId: !Ref Web, IntegrationType: AWS_PROXY,
+    IntegrationUri: !GetAtt Fn.Arn, {integration}}}}}
+"
+    )
+}
+
+#[test]
+fn a_setting_that_aws_rejects_is_an_error_with_its_line() {
+    for (text, line, expected) in [
+        (
+            with_http("CorsConfiguration: '*'", "GET /", ""),
+            3,
+            "CorsConfiguration is a map",
+        ),
+        (
+            with_http(
+                "CorsConfiguration: {AllowOrigins: 'https://a.example'}",
+                "GET /",
+                "",
+            ),
+            3,
+            "AllowOrigins is a list",
+        ),
+        (
+            with_http("CorsConfiguration: {MaxAge: 1h}", "GET /", ""),
+            3,
+            "MaxAge: \"1h\" is not a whole number",
+        ),
+        (
+            with_http("", "* /v1", ""),
+            5,
+            "its method * is none of ANY, DELETE",
+        ),
+        (
+            with_http("", "GET /", "PayloadFormatVersion: '3.0'"),
+            6,
+            "PayloadFormatVersion is 1.0 or 2.0, and not 3.0",
+        ),
+    ] {
+        let error = format!("{:#}", try_read(&text).expect_err(&text));
+        let line = format!("line {line}: ");
+        assert!(
+            error.contains(&line) && error.contains(expected),
+            "{expected}: {error}"
+        );
+    }
+}
+
 #[test]
 fn a_map_that_only_aws_knows_has_no_entries() {
     let text = "

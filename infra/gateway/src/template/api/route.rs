@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::super::function;
 use super::super::resource::Resource;
@@ -21,6 +21,13 @@ const WEBSOCKET_TIMEOUT: Duration = Duration::from_secs(29);
 ///
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>
 const HTTP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The methods of a route; `ANY` stands for all.
+///
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-routes.html>
+const METHODS: [&str; 8] = [
+    "ANY", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT",
+];
 
 /// Stands for the function of a route that leads to none. The route fails: a request must not get to
 /// another one that also fits, such as `$default`.
@@ -123,8 +130,15 @@ impl Parts<'_> {
                 route.place()
             ),
         };
+        let method = method.to_uppercase();
+        ensure!(
+            METHODS.contains(&method.as_str()),
+            "{}: its method {method} is none of {}",
+            route.place(),
+            METHODS.join(", ")
+        );
         Ok(HttpRoute {
-            method: method.to_uppercase(),
+            method,
             path: path.to_owned(),
             function: integration.function,
             timeout: integration.timeout,
@@ -178,7 +192,11 @@ impl Parts<'_> {
             timeout: millis.map_or(longest, Duration::from_millis).min(longest),
             payload: match integration.text("PayloadFormatVersion") {
                 Some("1.0") => Payload::V1,
-                _ => Payload::V2,
+                Some("2.0") | None => Payload::V2,
+                Some(other) => bail!(
+                    "{}: PayloadFormatVersion is 1.0 or 2.0, and not {other}",
+                    integration.place()
+                ),
             },
         }))
     }
