@@ -34,11 +34,11 @@ pub enum Content {
 }
 
 impl Node {
-    /// Reads the first document of `text`, YAML or JSON.
+    /// Reads `text`, a document of YAML or JSON.
     ///
     /// # Errors
     ///
-    /// It is neither, or nested too deeply; the sentence gives the line.
+    /// It is neither, is more than one document, or nested too deeply; the sentence gives the line.
     pub fn parse(text: &str) -> Result<Self> {
         Self::parse_noting_doubled(text).map(|(node, _)| node)
     }
@@ -172,6 +172,21 @@ mod tests {
         let (node, doubled) = Node::parse_noting_doubled("a: 1\nb: 2\na: 3\n").expect("YAML");
         assert_eq!(node.to_json(), json!({"b": 2, "a": 3}));
         assert_eq!(doubled, [(3, "a".to_owned())]);
+    }
+
+    #[test]
+    fn a_second_document_is_an_error_with_its_line() {
+        for text in [
+            "a: 1\n",
+            "---\na: 1\n",
+            "a: 1\n...\n",
+            "# c\n---\na: 1\n...\n# d\n",
+        ] {
+            assert_eq!(parse(text), json!({"a": 1}), "{text}");
+        }
+        let error = Node::parse("a: 1\n---\nb: 2\n").expect_err("two documents");
+        let error = format!("{error:#}");
+        assert!(error.starts_with("line 2: a second document"), "{error}");
     }
 
     #[test]

@@ -17,25 +17,30 @@ const MAX_ALIASED: usize = 100_000;
 /// A tree, and the keys that are twice in a map, with their lines: the last one counts.
 pub type Loaded = (Option<Node>, Vec<(usize, String)>);
 
-/// Loads the first document of a text. The plain scalars of JSON have rules of their own.
+/// Loads the document of a text. The plain scalars of JSON have rules of their own.
 ///
 /// # Errors
 ///
-/// It is not YAML, or nested too deeply; the sentence gives the line.
+/// It is not YAML, has a second document, or is nested too deeply; the sentence gives the line.
 pub fn load(text: &str, is_json: bool) -> Result<Loaded> {
     let mut loader = Loader {
         is_json,
         ..Loader::default()
     };
+    let mut has_begun = false;
     for event in Parser::new_from_str(text) {
         let (event, span) = event?;
         let line = span.start.line();
-        match event {
-            Event::DocumentEnd => break,
-            event => loader
-                .event(event, line)
-                .with_context(|| format!("line {line}"))?,
+        if matches!(event, Event::DocumentStart(..)) {
+            ensure!(
+                !has_begun,
+                "line {line}: a second document begins: a template is a single one"
+            );
+            has_begun = true;
         }
+        loader
+            .event(event, line)
+            .with_context(|| format!("line {line}"))?;
     }
     Ok((loader.root, loader.doubled))
 }
