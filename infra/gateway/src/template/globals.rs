@@ -10,13 +10,37 @@ use super::yaml::{Content, Node};
 const REPLACED: [(&str, &str); 1] = [("Function", "Architectures")];
 
 /// Properties that a section does not take: a deployment refuses them.
-const REFUSED: [(&str, &str); 6] = [
+const REFUSED: [(&str, &str); 16] = [
     ("Function", "Events"),
     ("Function", "FunctionName"),
+    ("Function", "ImageConfig"),
+    ("Function", "ImageUri"),
+    ("Function", "InlineCode"),
+    ("Function", "PackageType"),
     ("Function", "Policies"),
     ("Function", "Role"),
+    ("HttpApi", "DefinitionBody"),
+    ("HttpApi", "DefinitionUri"),
+    ("HttpApi", "Description"),
+    ("HttpApi", "Name"),
     ("HttpApi", "StageName"),
+    ("WebSocketApi", "Name"),
     ("WebSocketApi", "Routes"),
+    ("WebSocketApi", "StageName"),
+];
+
+/// The sections that SAM takes.
+const SECTIONS: [&str; 10] = [
+    "Api",
+    "CapacityProvider",
+    "Function",
+    "HttpApi",
+    "LayerVersion",
+    "MicrovmImage",
+    "NetworkConnector",
+    "SimpleTable",
+    "StateMachine",
+    "WebSocketApi",
 ];
 
 /// Returns the properties of a resource with those of `Globals`.
@@ -53,20 +77,26 @@ pub fn section_of(root: &Node, section: &str, resource: &Node) -> Option<Node> {
     })
 }
 
-/// Returns the entries of all sections that SAM does not take, each with its line.
+/// Returns the sections, and the entries of sections, that SAM does not take, each with its line.
 pub fn refused(root: &Node) -> Vec<(usize, String)> {
     let sections = root.get("Globals").map_or(&[][..], Node::entries);
+    let unknown = sections
+        .iter()
+        .filter(|(section, _)| !SECTIONS.contains(&section.as_str()))
+        .map(|(section, node)| not_taken(node.line, section));
     let entries = sections.iter().flat_map(|(section, node)| {
         let entries = node.entries().iter();
         entries.map(move |(name, value)| (section.as_str(), name.as_str(), value.line))
     });
-    entries
+    let refused = entries
         .filter(|(section, name, _)| REFUSED.contains(&(*section, *name)))
-        .map(|(section, name, line)| {
-            let text = format!("line {line}: Globals.{section}.{name}: SAM does not take it");
-            (line, text)
-        })
-        .collect()
+        .map(|(section, name, line)| not_taken(line, &format!("{section}.{name}")));
+    unknown.chain(refused).collect()
+}
+
+fn not_taken(line: usize, path: &str) -> (usize, String) {
+    let text = format!("line {line}: Globals.{path}: SAM does not take it");
+    (line, text)
 }
 
 fn merge(section: &str, name: &str, globals: &Node, own: &Node) -> Node {

@@ -394,6 +394,21 @@ fn a_variable_that_is_no_text_is_named() {
 }
 
 #[test]
+fn entries_of_globals_that_sam_does_not_take_are_named() {
+    let text = "Globals: {Foo: {A: b}, HttpApi: {Name: n}, SimpleTable: {SSESpecification: {}}}\n"
+        .to_owned()
+        + &with_routes("{}");
+    let template = try_read(&text).expect("the API is served");
+    assert_eq!(
+        template.not_served,
+        [
+            "line 1: Globals.Foo: SAM does not take it",
+            "line 1: Globals.HttpApi.Name: SAM does not take it",
+        ]
+    );
+}
+
+#[test]
 fn a_function_that_cannot_run_is_named_and_the_rest_is_served() {
     let function = |id: &str, properties: &str| {
         format!("  {id}:\n    Type: AWS::Serverless::Function\n    Properties: {properties}\n")
