@@ -44,7 +44,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::model::{Function, Template, has_address};
@@ -87,12 +87,21 @@ impl Document {
     ///
     /// # Errors
     ///
-    /// It cannot be read, or is not YAML; the sentence gives the line.
+    /// It cannot be read, is not YAML, or has no resources; the sentence gives the line.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read the template {}", path.display()))?;
-        Self::parse(&text, path.parent().unwrap_or(Path::new("")))
-            .with_context(|| format!("{} is not a template", path.display()))
+        let document = Self::parse(&text, path.parent().unwrap_or(Path::new("")));
+        let document = document.and_then(|document| {
+            let has = |name| document.root.get(name).is_some();
+            // An included file may have the resources.
+            ensure!(
+                has("Resources") || has("Fn::Transform"),
+                "it has no Resources"
+            );
+            Ok(document)
+        });
+        document.with_context(|| format!("{} is not a template", path.display()))
     }
 
     /// Reads the text of a template that lies in `folder`.

@@ -54,9 +54,15 @@ fn template_of(node: &Node, scope: &Scope, folder: &Path) -> Result<Option<PathB
     }
     let location = node.get("Properties").and_then(|it| it.get(property));
     let location = location.map(|location| scope.value(location)).transpose()?;
-    let path = location.as_ref().and_then(Value::as_str);
-    let path = path.map(|path| folder.join(path));
-    Ok(path.filter(|path| path.is_file()))
+    let Some(location) = location.as_ref().and_then(Value::as_str) else {
+        return Ok(None);
+    };
+    let path = folder.join(location);
+    if !path.is_file() && !location.contains("://") {
+        let what = format!("the template {}, which is no file,", path.display());
+        scope.note_unknown(node.line, &what);
+    }
+    Ok(Some(path).filter(|path| path.is_file()))
 }
 
 fn gather(id: &str, node: &Node, path: &Path, scope: &Scope, place: &Place) -> Result<Gathered> {
@@ -68,7 +74,8 @@ fn gather(id: &str, node: &Node, path: &Path, scope: &Scope, place: &Place) -> R
         prefix: scope.own_id(id),
         depth: place.depth + 1,
     };
-    let mut stack = document.gather(&parameters(node, scope)?, &inner)?;
+    let stack = document.gather(&parameters(node, scope)?, &inner);
+    let mut stack = stack.with_context(|| path.display().to_string())?;
     if scope.holds(node.get("Condition"))?.is_none() {
         let all = stack.resources.list.iter_mut();
         all.for_each(|resource| resource.is_unsure = true);

@@ -154,6 +154,7 @@ Resources:
   To: {Type: AWS::ApiGatewayV2::Integration, Properties: {ApiId: !Ref Ws, IntegrationType: AWS_PROXY,
     IntegrationUri: !GetAtt Routes.Outputs.Function}}
   Far: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: 'https://bucket.example/template.yaml'}}
+  Missing: {Type: AWS::Serverless::Application, Properties: {Location: nowhere.yaml}}
 ";
     let document = Document::parse(text, &folder).expect("YAML");
     let template = document.evaluate(&BTreeMap::new()).expect("it is served");
@@ -165,13 +166,19 @@ Resources:
     assert!(function.environment["Q"].ends_with("/RoutesQueue"));
     assert!(template.queues.contains_key("RoutesQueue"));
     let file = folder.join("inner/routes.yaml");
-    let [key, far] = &template.not_served[..] else {
+    let [nowhere, key, far, missing] = &template.not_served[..] else {
         panic!("{:?}", template.not_served);
     };
     assert!(
         far.ends_with("line 9: Far (AWS::CloudFormation::Stack)"),
         "{far}"
     );
+    assert_eq!(missing, "line 10: Missing (AWS::Serverless::Application)");
+    let expected = format!(
+        "line 10: the template {}, which is no file, is not known here",
+        folder.join("nowhere.yaml").display()
+    );
+    assert_eq!(nowhere, &expected);
     let expected = format!(
         "{}: line 5: Send (AWS::ApiGatewayV2::Route): its ApiKeyRequired",
         file.display()
