@@ -190,6 +190,16 @@ mod tests {
     }
 
     #[test]
+    fn a_tab_in_an_indent_is_an_error_with_its_line() {
+        let error = Node::parse("a:\n\tb: 1\n").expect_err("a tab");
+        let error = format!("{error:#}");
+        assert_eq!(
+            error,
+            "line 2: it is indented with a tab: YAML takes spaces only"
+        );
+    }
+
+    #[test]
     fn json_is_read_by_its_own_rules() {
         let text =
             "{\n\t\"yes\":\t\"\\ud83d\\ude80 \\\\ud83d\",\n \"n\": [1e3, 0.5, true, null, -7]}";

@@ -3,8 +3,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use anyhow::{Context, Result, bail, ensure};
-use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
 use serde_json::Value;
 
 use super::{Content, MAX_DEPTH, Node, scalar};
@@ -29,7 +29,7 @@ pub fn load(text: &str, is_json: bool) -> Result<Loaded> {
     };
     let mut has_begun = false;
     for event in Parser::new_from_str(text) {
-        let (event, span) = event?;
+        let (event, span) = event.map_err(|error| with_hint(error, text))?;
         let line = span.start.line();
         if matches!(event, Event::DocumentStart(..)) {
             ensure!(
@@ -43,6 +43,17 @@ pub fn load(text: &str, is_json: bool) -> Result<Loaded> {
             .with_context(|| format!("line {line}"))?;
     }
     Ok((loader.root, loader.doubled))
+}
+
+/// Adds to an error of the parser what to do about it.
+fn with_hint(error: ScanError, text: &str) -> anyhow::Error {
+    let line = error.marker().line();
+    let text = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+    let indent = text.len() - text.trim_start().len();
+    match text[..indent].contains('\t') {
+        true => anyhow!("line {line}: it is indented with a tab: YAML takes spaces only"),
+        false => error.into(),
+    }
 }
 
 #[derive(Default)]
