@@ -163,7 +163,13 @@ async fn indexes(store: &Store) -> Part {
             let faults: Vec<String> = faults.iter().map(Fault::to_string).collect();
             Part::new(PART, false, faults.join("; "))
         }
-        Err(error) => Part::unknown(PART, format!("they cannot be listed: {}", failure::in_words(&error.into()))),
+        Err(error) => Part::unknown(
+            PART,
+            format!(
+                "they cannot be listed: {}",
+                failure::in_words(&error.into())
+            ),
+        ),
     }
 }
 

@@ -298,7 +298,7 @@ impl Functions {
             dropped,
         } = invocation;
         let Some(backend) = self.backends.get(function).cloned() else {
-            let why = format!("{function} is not served here");
+            let why = format!("{function} does not run here: a warning at the start says why");
             return Err(InvokeError::NotInvocable(why));
         };
         let kills = self.faults.kills(Moment::Invoke, Some(function));

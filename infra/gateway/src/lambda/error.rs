@@ -61,6 +61,20 @@ impl FunctionError {
         self.0["errorType"].as_str().unwrap_or("Unhandled")
     }
 
+    /// Returns what to do about the error, after a colon; empty if that is not known.
+    pub fn hint(&self) -> &'static str {
+        let is_missing = |what| self.message().contains(what);
+        match self.error_type() {
+            "Runtime.ImportModuleError" if is_missing("No module named") => {
+                ": for a missing package, run `sam build`, or `pip install -r requirements.txt -t .` in its folder"
+            }
+            "Runtime.ImportModuleError" if is_missing("Cannot find") => {
+                ": for a missing package, run `sam build`, or `npm install` in its folder"
+            }
+            _ => "",
+        }
+    }
+
     /// Returns the message.
     pub fn message(&self) -> &str {
         self.0["errorMessage"].as_str().unwrap_or_default()
@@ -84,5 +98,27 @@ impl std::fmt::Display for InvokeError {
             Self::NotInvocable(why) => formatter.write_str(why),
             Self::TimedOut => formatter.write_str("it takes longer than the integration timeout"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_a_missing_package_says_how_to_install_it() {
+        for (message, expected) in [
+            (
+                "Unable to import module 'app': No module named 'requests'",
+                "pip install",
+            ),
+            ("Error: Cannot find package 'left-pad'", "npm install"),
+            ("Unable to import module 'app': invalid syntax", ""),
+        ] {
+            let hint = FunctionError::new("Runtime.ImportModuleError", message).hint();
+            assert_eq!(hint.is_empty(), expected.is_empty(), "{hint}");
+            assert!(hint.contains(expected), "{hint}");
+        }
+        assert_eq!(FunctionError::new("KeyError", "No module named").hint(), "");
     }
 }

@@ -103,9 +103,10 @@ async fn report_starts(starts: Vec<(String, oneshot::Receiver<Result<(), Functio
         if let Ok(Err(error)) = start.await {
             tracing::error!(
                 "{id} does not start: it ended, or did not ask for an event ({}: {}); its next \
-                 event tries again",
+                 event tries again{}",
                 error.error_type(),
-                error.message()
+                error.message(),
+                error.hint()
             );
         }
     }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::properties::API;
 use super::resource::{Resource, Resources};
-use super::values::{is_unknown, number, text, texts};
+use super::values::{is_unknown, number, texts};
 use super::{openapi, stage};
 use crate::model::{Authorizer, Cors, Function, HttpApi, Route, Stage, WebSocketApi};
 pub use guard::DENIED;

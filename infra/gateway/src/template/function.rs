@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::plain;
 use super::resource::{Resource, Resources};
-use super::values::{is_unknown, known_entries, number, or_null, text};
+use super::values::{known_entries, number, or_null, text};
 use crate::model::{Code, Function, Runtime, function_name};
 
 /// Takes the functions, by their logical ids; notes those that cannot run here. Their folders are

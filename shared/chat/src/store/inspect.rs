@@ -13,8 +13,8 @@ use super::filter::numbered;
 use super::stored_entry::StoredEntry;
 use super::updates::upsert_all;
 use super::{
-    CONNECTIONS, CONVERSATIONS, Connection, MEMBERS, MESSAGES, Member, OPERATION_TIMEOUT, Store, USERS, User, perform,
-    time,
+    CONNECTIONS, CONVERSATIONS, Connection, MEMBERS, MESSAGES, Member, OPERATION_TIMEOUT, Store,
+    USERS, User, perform, time,
 };
 use crate::group::{History, Title};
 use crate::settings::Settings;

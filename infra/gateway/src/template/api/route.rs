@@ -31,7 +31,7 @@ const METHODS: [&str; 8] = [
 
 /// Stands for the function of a route that leads to none. The route fails: a request must not get to
 /// another one that also fits, such as `$default`.
-const NO_FUNCTION: &str = "(none)";
+const NO_FUNCTION: &str = "(no function)";
 
 /// The integration of a route.
 struct Integration {
