@@ -117,8 +117,7 @@ impl Export<'_> {
             let connected_at = timestamp::format(connection.connected_at());
             print(&Record::Connection { connected_at })?;
         }
-        let mut memberships = Box::pin(self.store.inspect_memberships(self.user).await?);
-        while let Some(member) = memberships.try_next().await? {
+        for member in self.store.inspect_memberships_by_log(self.user).await? {
             self.conversation(&member).await?;
         }
         Ok(())

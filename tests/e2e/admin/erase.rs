@@ -150,7 +150,14 @@ async fn texts_that_are_in_no_list_are_erased_too() {
     let entries = chat.database.collection::<Document>("chat_messages");
     let old = doc! {"sender_id": "eve", "receiver_id": "ben", "message": SECRET};
     entries.insert_one(old).await.expect("inserted");
+    let users = chat.database.collection::<Document>("users");
+    users.delete_many(doc! {}).await.expect("deleted");
     assert_eq!(found(&chat.database, SECRET).await.len(), 2);
+    let exported = run(&chat, &["export", "eve"], 0).await;
+    assert!(
+        exported.iter().any(|line| line["message"] == SECRET),
+        "{exported:?}"
+    );
     let erased = run(&chat, &["erase", "eve", "--confirm"], 0).await;
     assert_eq!(erased[0]["texts"], 2);
     assert_eq!(found(&chat.database, SECRET).await, Vec::<String>::new());

@@ -337,8 +337,8 @@ impl Store {
             .map(|row| connection(row.map_err(failed)?)))
     }
 
-    /// Returns whether anything is stored of a user: settings, a connection, or a conversation. Who has written a message
-    /// is a member of its conversation.
+    /// Returns whether anything is stored of a user: settings, a connection, a conversation, or a message. Reads the whole
+    /// log if there is none of the others.
     ///
     /// # Errors
     ///
@@ -354,7 +354,12 @@ impl Store {
         let filter = doc! {"user_id": user_id.as_str()};
         let find = async move { members.find_one(filter).max_time(OPERATION_TIMEOUT).await };
         let found = perform("look-up of a user's conversations", deadline, find);
-        Ok(found.await?.is_some())
+        if found.await?.is_some() {
+            return Ok(true);
+        }
+        let entries = self.messages.clone_with_type::<Document>();
+        let written = entries.find_one(doc! {"sender_id": user_id.as_str()});
+        Ok(written.await.map_err(failed)?.is_some())
     }
 
     /// Returns the document of a user; that of a user who has set nothing and was never seen, if there is none.
