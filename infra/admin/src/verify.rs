@@ -34,7 +34,7 @@ use tokio::time::sleep_until;
 
 use crate::interrupt::Interrupt;
 use crate::outcome::Outcome;
-use crate::output::Output;
+use crate::output::{Output, note};
 use crate::progress;
 use blocks::Blocking;
 use damage::Damage;
@@ -259,11 +259,13 @@ impl Verification<'_> {
             return Outcome::good_if(is_good);
         }
         match part {
-            Part::One(id) => eprintln!("nothing is known of {id}"),
-            Part::From(Some(id)) => eprintln!("there is no conversation from {id} on"),
+            Part::One(id) => note(format_args!("nothing is known of {id}")),
+            Part::From(Some(id)) => note(format_args!("there is no conversation from {id} on")),
             Part::From(None) => {
                 let name = self.store.database().name();
-                eprintln!("the database {name} has no conversations: is MONGODB_DATABASE right?");
+                note(format_args!(
+                    "the database {name} has no conversations: is MONGODB_DATABASE right?"
+                ));
                 return Outcome::good_if(is_good);
             }
         }

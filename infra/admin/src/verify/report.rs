@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::damage::Damage;
 use crate::indexes::Fault;
-use crate::output::Output;
+use crate::output::{Output, note};
 
 /// The report of a verification.
 pub struct Report {
@@ -112,24 +112,24 @@ impl Report {
         self.progress.finish_and_clear();
         let it = &self.summary;
         if it.unnumbered > 0 {
-            eprintln!(
+            note(format_args!(
                 "{} messages belong to no conversation: run the migration; it skips documents that are no messages",
                 it.unnumbered
-            );
+            ));
         }
         if it.uncertain > 0 {
-            eprintln!(
+            note(format_args!(
                 "{} conversations seem wrong, and could not be looked at once more",
                 it.uncertain
-            );
+            ));
         }
         if self.output == Output::Json {
             return self.output.line(it, String::new);
         }
-        eprintln!(
+        note(format_args!(
             "{} conversations, {} entries: {} damages, {} repaired{hint}",
             it.conversations, it.entries, it.damages, it.repaired
-        );
+        ));
         Ok(())
     }
 
