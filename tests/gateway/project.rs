@@ -67,7 +67,9 @@ pub fn template(functions: &[(&str, &str)], routes: &[(&str, &str)]) -> String {
                StageName: prod\n      RouteSelectionExpression: $request.body.action\n      Routes:\n";
     let mut routes: String = routes.collect();
     if routes.is_empty() {
-        routes = "        unused: {FunctionArn: !GetAtt Missing.Arn}\n".to_owned();
+        routes =
+            "        unused: {FunctionArn: arn:aws:lambda:us-east-1:123456789012:function:Other}\n"
+                .to_owned();
     }
     head + &functions.collect::<String>() + api + &routes
 }

@@ -174,5 +174,6 @@ fn the_function_is_one_that_cloudfront_takes() {
     assert_eq!(handshakes["PathPattern"], format!("{OLD_PATH}*"));
     let associated = &handshakes["FunctionAssociations"][0];
     assert_eq!(associated["EventType"], "viewer-request");
-    assert_eq!(associated["FunctionARN"], "EdgeFunction.FunctionARN");
+    let arn = format!("arn:aws:cloudfront::123456789012:function/{name}");
+    assert_eq!(associated["FunctionARN"], arn);
 }

@@ -11,7 +11,7 @@ Parameters: {Env: {Type: 'AWS::SSM::Parameter::Value<String>', Default: /app/env
 Conditions: {IsProd: !Equals [!Ref Env, prod], NotProd: !Not [!Condition IsProd]}
 Resources:
   Fn: {Type: AWS::Serverless::Function, Properties: {CodeUri: x}}
-  Jwt: {Type: AWS::ApiGatewayV2::Authorizer, Properties: {ApiId: !Ref Web, AuthorizerType: JWT,
+  Jwt: {Type: AWS::ApiGatewayV2::Authorizer, Properties: {ApiId: Web, AuthorizerType: JWT,
     IdentitySource: [$request.header.Authorization], JwtConfiguration: {Audience: [a], Issuer: 'https://i.example'}}}
 ";
 

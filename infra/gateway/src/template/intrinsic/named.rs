@@ -33,6 +33,7 @@ const fn named(
 
 const NAME: &str = "{name}";
 const BUS: &str = "arn:aws:events:{region}:{account}:event-bus/{name}";
+const EDGE_FUNCTION: &str = "arn:aws:cloudfront::{account}:function/{name}";
 const FUNCTION: &str = "arn:aws:lambda:{region}:{account}:function:{name}";
 /// As of functions, there is but one version.
 const LAYER: &str = "arn:aws:lambda:{region}:{account}:layer:{name}:1";
@@ -58,6 +59,12 @@ const BUCKET: &[(&str, &str)] = &[
 const TYPES: &[Named] = &[
     named("AWS::ApiGatewayV2::DomainName", "DomainName", NAME, &[]),
     named("AWS::ApiGatewayV2::Stage", "StageName", NAME, &[]),
+    named(
+        "AWS::CloudFront::Function",
+        "Name",
+        EDGE_FUNCTION,
+        &[("FunctionARN", EDGE_FUNCTION)],
+    ),
     named("AWS::DynamoDB::Table", "TableName", NAME, &[("Arn", TABLE)]),
     named(
         "AWS::Events::EventBus",
