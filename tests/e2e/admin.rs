@@ -27,6 +27,7 @@ use tokio::time::timeout;
 
 use crate::connections::leave_row;
 use crate::groups::create;
+use crate::retention::make_older;
 use verify::acked;
 
 /// Runs the program with JSON lines; checks its exit status and returns them.
@@ -247,6 +248,7 @@ async fn a_row_of_a_connection_that_cannot_be_read_is_named() {
 async fn work_that_the_database_has_stopped_says_how_it_goes_on() {
     let chat = Chat::start().await;
     chat.connect("a").await.send_message("b", "m").await;
+    make_older(&chat.database, doc! {}, TimeDelta::hours(1)).await;
     for (collection, arguments) in [
         (
             "conversations",
@@ -255,7 +257,10 @@ async fn work_that_the_database_has_stopped_says_how_it_goes_on() {
         ("jobs", &["erase", "a", "--confirm"]),
     ] {
         let relay = Relay::start(&chat.uri).await;
-        relay.fail("update", collection, Fault::Refuse(refusal()));
+        // Some are tried twice.
+        for _ in 0..2 {
+            relay.fail("update", collection, Fault::Refuse(refusal()));
+        }
         let mut command = admin::with(&relay.uri, chat.database.name());
         let printed = admin::run(&mut command, arguments).await;
         assert_eq!(printed.status, 2, "{printed:?}");

@@ -24,7 +24,7 @@ const FUNCTION: &str = "RetentionFunction";
 const THIRTY_DAYS: &str = "RetentionDays=30";
 
 /// Makes the entries that a filter names older: their times, and the ids that begin with these.
-async fn make_older(database: &Database, filter: Document, age: TimeDelta) {
+pub async fn make_older(database: &Database, filter: Document, age: TimeDelta) {
     let entries = database.collection::<Document>("chat_messages");
     let found = entries.find(filter.clone()).sort(doc! {"seq": 1}).await;
     let mut found: Vec<Document> = found
