@@ -43,14 +43,14 @@ async fn acked(client: &mut Client, frame: &Value) -> Value {
 }
 
 /// Reads the numbered log, with further `parameters` (`&limit=10`).
-async fn log(chat: &Chat, parameters: &str) -> Vec<Value> {
+pub async fn log(chat: &Chat, parameters: &str) -> Vec<Value> {
     let (http, id) = (&chat.http, encode(CONVERSATION));
     let url = format!("{http}/chat/history?conversation_id={id}{parameters}");
     get(&url).await.messages()
 }
 
 /// Reads the texts in the form of the old system.
-async fn texts(chat: &Chat) -> Vec<Value> {
+pub async fn texts(chat: &Chat) -> Vec<Value> {
     let messages = chat.history("a", "b", "").await.messages();
     messages
         .iter()

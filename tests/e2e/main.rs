@@ -5,6 +5,7 @@
 //! - [`admin`]: the operator's program
 //! - [`append`]: appending by several processes: operations, hints, lost replies, conflicts
 //! - [`changes`]: edits and deletions
+//! - [`completion`]: what a killed sender has left undone
 //! - [`groups`]: groups, their members and their fence
 //! - [`deliver`]: pushes to large groups, by a queue
 //! - [`log`]: numbers without holes, times that never decrease, resends
@@ -44,6 +45,7 @@ mod baseline;
 mod blocks;
 mod changes;
 mod chat;
+mod completion;
 mod connections;
 mod deliver;
 mod faults;

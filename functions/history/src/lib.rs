@@ -8,12 +8,13 @@ pub mod query;
 
 use std::convert::Infallible;
 
-use chat::store::{RateLimit, ReaderView, View};
+use chat::store::{Member, Page, RateLimit, ReaderView, View};
 use chat::{Code, Deadline, Entry, Rejection, Result, Store, UserId};
 use chat_lambda::config::{Auth, DatabaseConfig};
 use chat_lambda::http_event::{HttpEvent, HttpResponse};
 use chat_lambda::rate_limiter::{self, RateLimiter};
 use chat_lambda::{deadline, problem, query_string};
+use chrono::Utc;
 use lambda_runtime::LambdaEvent;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
@@ -94,20 +95,7 @@ async fn read(
     deadline: Deadline,
     deps: &Deps,
 ) -> Result<HttpResponse> {
-    let view = view(&query.subject, reader, deadline, deps).await?;
-    let mut body = Body::default();
-    let fits = move |entry: &Entry| body.has_room_for(entry);
-    let page = deps
-        .store
-        .page(
-            &query.subject.conversation_id(),
-            view,
-            query.range,
-            query.limit,
-            fits,
-            deadline,
-        )
-        .await?;
+    let page = complete_page(query, reader, deadline, deps).await?;
     let links = page::links(query, &page);
     let json = deadline.run("writing of a page", page::json(page.entries));
     let response = HttpResponse::new(200)
@@ -121,7 +109,38 @@ async fn read(
     })
 }
 
-/// Returns what a reader may see of a conversation.
+/// Reads a page, and completes what the senders of its entries may have left undone: to a client whose entry it has, the
+/// page is the ack.
+async fn complete_page(
+    query: &Query,
+    reader: &UserId,
+    deadline: Deadline,
+    deps: &Deps,
+) -> Result<Page> {
+    let store = &deps.store;
+    let id = query.subject.conversation_id();
+    let member = match &query.subject {
+        Subject::Users(_) | Subject::Direct(..) => store.member(&id, reader, deadline).await?,
+        Subject::Group(..) => None,
+    };
+    let view = view(&query.subject, reader, member.as_ref(), deadline, deps).await?;
+    let read = || {
+        let mut body = Body::default();
+        let fits = move |entry: &Entry| body.has_room_for(entry);
+        store.page(&id, view.clone(), query.range, query.limit, fits, deadline)
+    };
+    let page = read().await?;
+    store
+        .complete_members(reader, member.as_ref(), &page.entries, Utc::now(), deadline)
+        .await?;
+    let changed = store.complete_changes(&id, &page.entries, deadline);
+    if changed.await? {
+        return read().await;
+    }
+    Ok(page)
+}
+
+/// Returns what a reader may see of a conversation, in which `member` is the reader's document.
 ///
 /// # Errors
 ///
@@ -129,6 +148,7 @@ async fn read(
 async fn view(
     subject: &Subject,
     reader: &UserId,
+    member: Option<&Member>,
     deadline: Deadline,
     deps: &Deps,
 ) -> Result<ReaderView> {
@@ -138,12 +158,10 @@ async fn view(
         Subject::Group(id, _) => {
             let group = deps.store.group_of(id, reader, deadline).await?;
             let (first, last) = group.readable(reader).ok_or_else(forbidden)?;
-            return Ok(View::Part { first, last }.into());
+            View::Part { first, last }
         }
     };
-    let id = subject.conversation_id();
-    let hidden = deps.store.hidden_texts(&id, reader, deadline).await?;
-    Ok(view.hiding(hidden))
+    Ok(view.hiding(member.and_then(Member::hidden_texts)))
 }
 
 /// Returns the query of a request and its reader, if the reader may read a conversation of these users. Who is in a

@@ -11,12 +11,12 @@ use serde::Serialize;
 use super::members::{Member, NEVER};
 use super::memory::Memory;
 use super::updates::upsert_all;
-use super::{OPERATION_TIMEOUT, Store, USERS, is_duplicate_key, perform};
+use super::{Store, USERS, is_duplicate_key, perform};
 use crate::conversation::{ConversationChange, ConversationSettings};
 use crate::group::not_yours;
 use crate::{
-    Code, ConnectionId, ConversationId, Deadline, Entry, Error, HiddenTexts, Marks, Recipient,
-    Rejection, Result, UserId, Withheld,
+    Code, ConnectionId, ConversationId, Deadline, Entry, Error, Marks, Recipient, Rejection,
+    Result, UserId, Withheld,
 };
 
 /// The users whom a user can block: each connection of the user lists them.
@@ -70,26 +70,11 @@ impl Store {
         deadline: Deadline,
     ) -> Result<()> {
         let id = ConversationId::direct(user_id, peer_id);
-        let member = self.find_member(&id, user_id, deadline).await?;
+        let member = self.member(&id, user_id, deadline).await?;
         let set = member.map(Set::from).unwrap_or_default();
         let copying = self.copy_block(&id, user_id, peer_id, set, deadline);
         copying.await?;
         Ok(())
-    }
-
-    /// Returns the texts of a conversation that a user does not see, if there are any.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`].
-    pub async fn hidden_texts(
-        &self,
-        conversation_id: &ConversationId,
-        user_id: &UserId,
-        deadline: Deadline,
-    ) -> Result<Option<HiddenTexts>> {
-        let member = self.find_member(conversation_id, user_id, deadline).await?;
-        Ok(member.as_ref().and_then(Member::hidden_texts))
     }
 
     /// Returns those of `users` who have not muted the conversation of an entry, and from whom it is not withheld.
@@ -214,7 +199,7 @@ impl Store {
             None => 0,
         };
         for _ in 0..ATTEMPTS {
-            let member = self.find_member(conversation_id, user_id, deadline).await?;
+            let member = self.member(conversation_id, user_id, deadline).await?;
             if member.is_none() && conversation_id.is_group() {
                 return Err(not_yours().into());
             }
@@ -279,7 +264,7 @@ impl Store {
             let is_blocked = set.withheld.is_blocked();
             self.list_block(user_id, peer_id, is_blocked, deadline)
                 .await?;
-            let member = self.find_member(conversation_id, user_id, deadline).await?;
+            let member = self.member(conversation_id, user_id, deadline).await?;
             set = member.map(Set::from).unwrap_or_default();
             if set.withheld.is_blocked() == is_blocked {
                 return Ok(set);
@@ -306,19 +291,6 @@ impl Store {
         };
         perform("listing of a block", deadline, list).await?;
         Ok(())
-    }
-
-    async fn find_member(
-        &self,
-        conversation_id: &ConversationId,
-        user_id: &UserId,
-        deadline: Deadline,
-    ) -> Result<Option<Member>> {
-        let filter =
-            doc! {"conversation_id": conversation_id.as_str(), "user_id": user_id.as_str()};
-        let members = self.members.clone();
-        let find = async move { members.find_one(filter).max_time(OPERATION_TIMEOUT).await };
-        perform("look-up of a user in a conversation", deadline, find).await
     }
 }
 

@@ -6,7 +6,7 @@
 //! target deleted, and takes away the text of its own entry.
 //!
 //! Each step compares numbers, so all of them may be repeated, in any order. A function that is killed between
-//! two of them leaves the rest to the resend.
+//! two of them leaves the rest to the resend, or to [whoever reads the entry](super::completion).
 
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Document, doc};

@@ -44,7 +44,7 @@ struct Projection {
 }
 
 impl Store {
-    /// Returns a group as of now, for `user`.
+    /// Returns a group as of now, for `user`, when its projection is complete.
     ///
     /// # Errors
     ///
@@ -60,9 +60,28 @@ impl Store {
         let mut memory = lock.lock().await;
         self.look_at_group(conversation_id, &mut memory, deadline)
             .await?;
-        let known = memory.group.as_ref();
-        let group = known.filter(|known| known.group.membership(user).joined_seq > 0);
-        Ok(group.ok_or_else(not_yours)?.group.clone())
+        let known = memory.group.as_mut();
+        let known = known.filter(|known| known.group.membership(user).joined_seq > 0);
+        let known = known.ok_or_else(not_yours)?;
+        self.complete_projection(conversation_id, known, deadline)
+            .await?;
+        Ok(known.group.clone())
+    }
+
+    /// Writes what a sender that was killed has left out of the projection of a group.
+    async fn complete_projection(
+        &self,
+        conversation_id: &ConversationId,
+        known: &mut KnownGroup,
+        deadline: Deadline,
+    ) -> Result<()> {
+        if known.group.changed_seq() > known.projected_seq {
+            // The sender may have written it since this process looked.
+            let projection = self.find_projection(conversation_id, deadline).await?;
+            known.projected_seq = known.projected_seq.max(projection.members_seq);
+            self.project(conversation_id, known, deadline).await?;
+        }
+        Ok(())
     }
 
     /// Returns the members of a group as this process remembers it, or as of now if `user` is none of these.

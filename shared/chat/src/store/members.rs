@@ -296,6 +296,24 @@ impl Store {
         Ok(mutual.map(|(peer, _)| peer.clone()).collect())
     }
 
+    /// Returns the document of a user in a conversation, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`](crate::Error::Unavailable).
+    pub async fn member(
+        &self,
+        conversation_id: &ConversationId,
+        user_id: &UserId,
+        deadline: Deadline,
+    ) -> Result<Option<Member>> {
+        let filter =
+            doc! {"conversation_id": conversation_id.as_str(), "user_id": user_id.as_str()};
+        let members = self.members.clone();
+        let find = async move { members.find_one(filter).max_time(OPERATION_TIMEOUT).await };
+        perform("look-up of a user in a conversation", deadline, find).await
+    }
+
     pub(super) async fn find_members(
         &self,
         filter: Document,

@@ -4,6 +4,7 @@
 //! - `stored_entry`, `append`, `page`: the log of entries with its delivery contract: dense numbers,
 //!   idempotent resends, times that never decrease
 //! - `changes`: edits and deletions, applied to the texts that they are about
+//! - `completion`: what follows from an entry, for a sender that was killed before it
 //! - `groups`: who is in a group, as this process knows it, and the documents that say so
 //! - `memory`: the newest number of each conversation, as this process remembers it
 //! - `search`: the ranges that are read for a page
@@ -25,6 +26,7 @@ mod append;
 mod batch;
 mod blocks;
 mod changes;
+mod completion;
 mod config;
 mod connection_string;
 mod connections;
