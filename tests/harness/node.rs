@@ -52,7 +52,7 @@ const BANNER: &str =
 const HELP: &str = "these tests need Node 20 or newer with npm, and its package index: \
                     install them (apt install nodejs npm, brew install node)";
 
-/// Time limit of a test in milliseconds, on a busy machine.
+/// Time limit of a test in milliseconds, and of all tests of a file, on a busy machine.
 const TEST_TIMEOUT_MS: u32 = 240_000;
 
 /// Installs all packages that are missing.

@@ -1,5 +1,7 @@
-// The page in a browser, on the whole chat: one test for each behavior. The tests of all these modules run in one process, so that
-// one browser and one chat are started for them.
+// The page in a browser, on the whole chat: one open conversation.
+//
+// The tests of all modules of a file run in one process, so that one browser and one chat are started for them. Each test shows one
+// behavior.
 
 import { describe, it } from "node:test";
 
@@ -8,16 +10,9 @@ import { until } from "./people.js";
 import { picture, sideBySide } from "./pictures.js";
 import "./messages.js";
 import "./changes.js";
-import "./groups.js";
 import "./scrolling.js";
 import "./reading.js";
-import "./list.js";
-import "./marks.js";
-import "./blocks.js";
 import "./writing.js";
-import "./access.js";
-import "./connection.js";
-import "./session.js";
 
 describe("pictures", () => {
   it("two people in two windows", async () => {
