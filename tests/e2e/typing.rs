@@ -6,7 +6,7 @@ use tests::relay::Relay;
 use tests::{Chat, server};
 
 use crate::connections::age_rows;
-use crate::marks::{assert_refused, send, start};
+use crate::marks::{assert_refused, mark, send, start};
 
 fn typing(receiver_id: &str) -> Value {
     json!({"action": "typing", "receiver_id": receiver_id})
@@ -80,6 +80,39 @@ async fn a_bad_frame_gets_an_error() {
         (conversation("group:x"), "forbidden"),
     ] {
         assert_refused(&mut a, &frame, code).await;
+    }
+    chat.stop().await;
+}
+
+#[tokio::test]
+async fn a_flood_of_typing_or_of_marks_is_throttled_and_messages_are_not() {
+    const FRAMES: usize = 20;
+    let parameters = [
+        "TypingThrottleRate=1",
+        "TypingThrottleBurst=2",
+        "MarkThrottleRate=1",
+        "MarkThrottleBurst=2",
+    ];
+    let chat = Chat::with().parameters(&parameters).start().await;
+    let mut c = chat.connect_modern("c").await;
+    let message = json!({"action": "sendMessage", "receiver_id": "b", "message": "m", "client_message_id": "m"});
+    for frame in [typing("b"), mark("b", 1)] {
+        let mut a = chat.connect_modern("a").await;
+        for _ in 0..FRAMES {
+            a.send(&frame).await;
+        }
+        a.send(&message).await;
+        let (mut throttled, mut acknowledged) = (0, false);
+        while throttled < FRAMES / 2 || !acknowledged {
+            let response = a.next().await;
+            if response["type"] == "ack" {
+                acknowledged = true;
+            } else {
+                assert_eq!(response["message"], "Too Many Requests", "{response}");
+                throttled += 1;
+            }
+        }
+        assert_eq!(c.send_message("b", "m").await["type"], "ack");
     }
     chat.stop().await;
 }
