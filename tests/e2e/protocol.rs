@@ -1,6 +1,6 @@
 //! The examples of shared/PROTOCOL.md: the chat takes those to the server, and says those to the client.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hyper::Method;
 use serde_json::{Deserializer, Value};
@@ -25,6 +25,61 @@ fn frames(section: &str) -> Vec<Value> {
     frames.map(|frame| frame.expect("JSON")).collect()
 }
 
+/// A request of a section, and the line that it prints.
+struct Request {
+    command: &'static str,
+    method: Method,
+    path: &'static str,
+    body: &'static str,
+    printed: &'static str,
+}
+
+impl Request {
+    fn of(command: &'static str, printed: &'static str) -> Self {
+        let (_, url) = command.split_once("http://127.0.0.1:3000").expect("a URL");
+        let (path, rest) = url.split_once('\'').expect("its end");
+        let body = rest.split_once(" -d '");
+        Self {
+            command,
+            method: if body.is_some() {
+                Method::PUT
+            } else {
+                Method::GET
+            },
+            path,
+            body: body.map_or("", |(_, body)| body.trim_end_matches('\'')),
+            printed,
+        }
+    }
+}
+
+fn requests(section: &str) -> Vec<Request> {
+    let lines: Vec<_> = block(section, "console")
+        .lines()
+        .filter(|line| !line.is_empty())
+        .collect();
+    let (requests, rest) = lines.as_chunks::<2>();
+    assert!(rest.is_empty(), "{section}: each request prints one line");
+    let requests = requests.iter();
+    requests
+        .map(|[command, printed]| Request::of(command, printed))
+        .collect()
+}
+
+/// Returns the actions of a text's frames.
+fn actions(text: &str) -> BTreeSet<&str> {
+    let actions = text.split("\"action\":\"").skip(1);
+    actions.filter_map(|rest| rest.split('"').next()).collect()
+}
+
+#[test]
+fn every_action_has_an_example() {
+    assert_eq!(
+        actions(PROTOCOL),
+        actions(block("## Frames to the server", "json"))
+    );
+}
+
 /// Returns a value without what differs from chat to chat: only the names of its fields, and the types of theirs.
 fn shape(value: &Value) -> Value {
     match value {
@@ -40,6 +95,12 @@ fn shape(value: &Value) -> Value {
         Value::Bool(_) => true.into(),
         Value::Null => Value::Null,
     }
+}
+
+/// Returns the id of the conversation that a frame is about.
+fn id_of(frame: &Value) -> String {
+    let id = frame["conversation_id"].as_str();
+    id.expect("a conversation").to_owned()
 }
 
 /// Receives frames until there is one of each expected type, and returns the first of each.
@@ -66,11 +127,17 @@ async fn the_examples_are_what_clients_send_and_get() {
     let mut prof = chat.connect_modern(PROF).await;
     let mut student = chat.connect_modern(STUDENT).await;
     let mut own = BTreeMap::new();
+    let mut group = String::new();
     for frame in frames("## Frames to the server") {
-        prof.send(&frame).await;
+        let text = frame.to_string().replace("group:…", &group);
+        prof.send_text(text).await;
         // A mark or a change is about a message that is there.
         if frame.get("client_message_id").is_some() {
-            add(&mut own, receive(&mut prof, &["ack"]).await);
+            let received = receive(&mut prof, &["ack"]).await;
+            if frame["action"] == "createGroup" {
+                group = id_of(&received["ack"]);
+            }
+            add(&mut own, received);
         } else if frame.get("message").is_some() {
             // The old frame, which has no ack. The first of the two messages is received here too.
             add(&mut own, receive(&mut student, &["message"]).await);
@@ -105,20 +172,22 @@ async fn the_examples_are_what_clients_send_and_get() {
 async fn the_examples_of_requests_get_such_responses() {
     let chat = Chat::start().await;
     let mut prof = chat.connect_modern(PROF).await;
-    let first = &frames("## Frames to the server")[0];
-    prof.send(first).await;
+    let sent = frames("## Frames to the server");
+    prof.send(&sent[0]).await;
     assert_eq!(prof.next().await["type"], "ack");
     let mut student = chat.connect_modern(STUDENT).await;
-    let create = frames("## Frames to the server");
-    let create = create.iter().find(|frame| frame["action"] == "createGroup");
+    // The list of the example has a second page.
+    prof.send_message("tutor@example.com", "Are you free?")
+        .await;
+    let create = sent.iter().find(|frame| frame["action"] == "createGroup");
     prof.send(create.expect("an example")).await;
-    let created = prof.next().await;
-    let group = created["conversation_id"].as_str().expect("an id");
+    let group = id_of(&prof.next().await);
     let [example] = &frames("## Groups")[..] else {
         panic!("one example");
     };
     assert_eq!(shape(&student.next().await), shape(example));
-    let mut requests = 0;
+    let mut before = String::new();
+    let mut count = 0;
     for section in [
         "## History",
         "## Conversations",
@@ -127,32 +196,31 @@ async fn the_examples_of_requests_get_such_responses() {
         "## Groups",
         "## Mute and block",
     ] {
-        let mut lines = block(section, "console")
-            .lines()
-            .filter(|line| !line.is_empty());
-        while let Some(command) = lines.next() {
-            if section == "## Presence" {
-                // Presence is told to those to whom the user has written.
-                student.send_message(PROF, "Yes.").await;
-            }
-            let (_, url) = command.split_once("http://127.0.0.1:3000").expect("a URL");
-            let (url, rest) = url.split_once('\'').expect("its end");
-            let body = rest
-                .split_once(" -d '")
-                .map_or("", |(_, body)| body.trim_end_matches('\''));
-            let method = if body.is_empty() {
-                Method::GET
+        if section == "## Presence" {
+            // Presence is told to those to whom the user has written.
+            student.send_message(PROF, "Yes.").await;
+        }
+        for example in requests(section) {
+            let path = example.path.replace("group:…", &group);
+            let url = format!("{}{}", chat.http, path.replace("before=…", &before));
+            let response = request(example.method, &url, example.body.into()).await;
+            if let Some(link) = example.printed.strip_prefix("link: ") {
+                let next = response.link("next").expect("a next page");
+                before = next.rsplit('&').next().expect("a parameter").to_owned();
+                assert_eq!(response.header("link"), link.replace("before=…", &before));
             } else {
-                Method::PUT
-            };
-            let url = format!("{}{}", chat.http, url.replace("group:…", group));
-            let response = request(method, &url, body.as_bytes().to_vec()).await.json();
-            let example: Value =
-                serde_json::from_str(lines.next().expect("a response")).expect("JSON");
-            assert_eq!(shape(&response), shape(&example), "{command}: {response}");
-            requests += 1;
+                let printed = serde_json::from_str(example.printed).expect("JSON");
+                let response = response.json();
+                assert_eq!(
+                    shape(&response),
+                    shape(&printed),
+                    "{}: {response}",
+                    example.command
+                );
+            }
+            count += 1;
         }
     }
-    assert_eq!(requests, 8);
+    assert_eq!(count, 11);
     chat.stop().await;
 }
