@@ -117,6 +117,19 @@ test("marks follow to a second device, and a late or too large mark changes noth
   await expectMarks(ann, ben);
 });
 
+test("typing ends by itself, when nobody sends anything more", async (t) => {
+  const { ann, ben } = await start(t, { timing: { ...timing, typingShown: 400 } });
+  // Typing is told only while the other one seems to be there: who has just written is.
+  await ann.write(1);
+  await ben.write(1);
+  await expectAllShown(ann, ben, 2);
+  const shown = [];
+  ben.conversation.onChange(({ typing }) => shown.push(typing.join()));
+  ann.conversation.typing();
+  await until(() => shown.includes("ann"), "ben sees that ann writes");
+  await until(() => shown.at(-1) === "" && ben.snapshot.typing.length === 0, "and that she does not any more");
+});
+
 test("the list yields all conversations, newest first", async (t) => {
   const { ann, ben, chat } = await start(t, { timing });
   const peers = Array.from({ length: 12 }, (_, index) => `user ${index}`);
