@@ -5,7 +5,7 @@ import { describe, it } from "node:test";
 
 import { load } from "./browser.js";
 import { chat, fresh, pair, person, visit, wire } from "./fixture.js";
-import { numbered, seed, until } from "./people.js";
+import { PHONE, numbered, seed, until } from "./people.js";
 import { picture } from "./pictures.js";
 
 describe("access", () => {
@@ -70,7 +70,7 @@ describe("access", () => {
   for (const [name, options] of Object.entries({
     light: { viewport: { width: 1200, height: 760 } },
     dark: { viewport: { width: 1200, height: 760 }, colorScheme: "dark" },
-    phone: { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true },
+    phone: PHONE,
   })) {
     it(`axe finds nothing wrong (${name})`, async () => {
       const control = wire();
@@ -129,7 +129,7 @@ describe("access", () => {
 
   it("on a phone one pane is shown at a time, and Enter begins a new line", async () => {
     const peer = fresh("ben");
-    const ann = await person(fresh("ann"), { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true });
+    const ann = await person(fresh("ann"), PHONE);
     await seed(chat, peer, ann.user, numbered("Line", 60));
     await ann.row(peer).tap();
     await ann.page.getByRole("heading", { name: peer }).waitFor();

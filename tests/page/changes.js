@@ -4,10 +4,8 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
 import { chat, fakeNotifications, fresh, notificationsOf, oldServer, pair, person, tab, wire } from "./fixture.js";
-import { numbered, seed, until } from "./people.js";
+import { PHONE, numbered, seed, until } from "./people.js";
 import { picture } from "./pictures.js";
-
-const PHONE = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true };
 
 /** Returns the button that opens the menu of a message. */
 const actionsOf = (one, text) => one.message(text).getByRole("button", { name: "Actions" });

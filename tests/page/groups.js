@@ -5,10 +5,8 @@ import { describe, it } from "node:test";
 
 import { axe } from "./access.js";
 import { chat, fresh, oldServer, person, tab, wire } from "./fixture.js";
-import { until } from "./people.js";
+import { PHONE, until } from "./people.js";
 import { picture } from "./pictures.js";
-
-const PHONE = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true };
 
 /** Fills in the dialog for a new group. */
 async function fillNewGroup(one, title, users) {

@@ -5,9 +5,9 @@ import { describe, it } from "node:test";
 
 import { startDatabase } from "../client/database.js";
 import { startChat } from "../client/stack.js";
-import { chat, fakePresence, fresh, pair, person, visit, wire } from "./fixture.js";
-import { numbered, seed, until } from "./people.js";
-import { picture } from "./pictures.js";
+import { browser, chat, fakePresence, fresh, pair, person, visit, wire } from "./fixture.js";
+import { PHONE, numbered, seed, until } from "./people.js";
+import { picture, sideBySide } from "./pictures.js";
 
 const unreadOf = (one, peer) => one.row(peer).getByText("unread");
 
@@ -48,6 +48,24 @@ describe("marks", () => {
     await ann.showsState("For later", "Delivered");
     await ben.focused(true);
     await ann.showsState("For later", "Read");
+  });
+
+  it("who sits at a desk sees when the other one reads on a phone, and writes there", async () => {
+    const ann = await person(fresh("ann"));
+    const ben = await person(fresh("ben"), PHONE);
+    await Promise.all([ann.open(ben.user), ben.open(ann.user)]);
+    await ben.focused(false);
+    await ann.send("At 3PM?");
+    await ben.sees("At 3PM?");
+    await ann.showsState("At 3PM?", "Delivered");
+    await ben.focused(true);
+    await ann.showsState("At 3PM?", "Read");
+    await ben.input.tap();
+    await ben.input.pressSequentially("Ye");
+    const line = ann.page.locator("#typing");
+    await until("Ann sees that Ben writes", async () => (await line.textContent()) === `${ben.user} is typing…`);
+    await sideBySide(browser, [ann.page, ben.page], "desk-and-phone");
+    await until("it ends by itself, after twelve seconds", async () => (await line.textContent()) === "", 30_000);
   });
 
   it("an answer within a second of a message is read as well", async () => {

@@ -8,6 +8,9 @@ import { load } from "./browser.js";
 
 const WAIT_MS = 10_000;
 
+/** Options of a person on a phone. */
+export const PHONE = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true };
+
 /** Waits until a condition returns a true value, and returns that. The error quotes `what`. */
 export async function until(what, condition, timeout = WAIT_MS) {
   const end = Date.now() + timeout;

@@ -20,7 +20,7 @@ export async function sideBySide(browser, pages, name) {
   const images = shots.map((shot) => `<img src="data:image/png;base64,${shot.toString("base64")}">`).join("");
   const page = await browser.newPage({ viewport: { width: 1800, height: 720 } });
   await page.setContent(
-    `<style>body{margin:0;display:inline-flex;gap:24px;padding:24px;background:#c9cfdf}img{border-radius:12px;box-shadow:0 8px 30px #0004}</style>${images}`,
+    `<style>body{margin:0;display:inline-flex;align-items:flex-start;gap:24px;padding:24px;background:#c9cfdf}img{border-radius:12px;box-shadow:0 8px 30px #0004}</style>${images}`,
   );
   await page.locator("body").screenshot({ path: path(name) });
   await page.close();
