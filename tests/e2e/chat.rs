@@ -6,6 +6,8 @@ use serde_json::json;
 use tests::client::request;
 use tests::{Chat, Client, until};
 
+use crate::marks::{mark, send, start};
+
 #[tokio::test]
 async fn two_clients_chat() {
     let chat = Chat::start().await;
@@ -119,35 +121,51 @@ async fn an_old_client_works_unchanged() {
 }
 
 #[tokio::test]
-async fn an_old_client_gets_messages_and_nothing_of_what_modern_ones_do_around_it() {
-    let chat = Chat::start().await;
-    let mut old = chat.connect("a").await;
-    let (mut a, mut b) = (
-        chat.connect_modern("a").await,
-        chat.connect_modern("b").await,
-    );
+async fn old_clients_get_messages_and_nothing_of_what_modern_ones_do_around_them() {
+    let chat = start().await;
+    let seed = format!("{}/ws/chat/a", chat.ws);
+    let mut olds = [
+        chat.connect("a").await,
+        Client::connect(&seed).await.expect("connected"),
+    ];
+    let mut a = chat.connect_modern("a").await;
     let settings = format!("{}/chat/settings?user=a", chat.http);
-    for round in 1..=3_i64 {
-        old.send(&json!({"sender_id": "a", "receiver_id": "b", "message": "old"}))
-            .await;
-        for client in [&mut a, &mut b] {
-            while client.next().await["message"] != "old" {}
+    // With a peer each, since a repetition of `typing` in a conversation is dropped.
+    for (round, peer) in ["b", "c", "d"].into_iter().enumerate() {
+        let mut b = chat.connect_modern(peer).await;
+        olds.rotate_left(1);
+        let [sender, other] = &mut olds;
+        let text = json!({"sender_id": "a", "receiver_id": peer, "message": "old"});
+        send(sender, &text).await;
+        for client in [other, &mut a, &mut b] {
+            assert_eq!(client.next().await["message"], "old");
         }
-        b.send(&json!({"action": "typing", "receiver_id": "a"}))
-            .await;
+        send(&mut b, &json!({"action": "typing", "receiver_id": "a"})).await;
+        let typing = a.next().await;
+        assert_eq!(
+            (&typing["type"], &typing["user_id"]),
+            (&json!("typing"), &json!(peer))
+        );
         b.send_message("a", "new").await;
-        let read = json!({"action": "mark", "receiver_id": "b", "read": round * 2});
-        a.send(&read).await;
-        let body = json!({"receipts": round % 2 == 0}).to_string();
+        assert_eq!(a.next().await["message"], "new");
+        send(&mut a, &mark(peer, 2)).await;
+        let receipt = b.next().await;
+        assert_eq!(
+            (&receipt["type"], &receipt["read"]),
+            (&json!("receipt"), &json!(2))
+        );
+        let body = json!({"presence": round % 2 == 0}).to_string();
         let changed = request(Method::PUT, &settings, body.into()).await;
         assert_eq!(changed.status, 200);
-        while a.next().await["type"] != "settings" {}
-        let message = old.next().await;
-        assert_eq!(
-            (&message["message"], &message["seq"]),
-            (&json!("new"), &json!(round * 2))
-        );
-        old.expect_nothing().await;
+        assert_eq!(a.next().await["type"], "settings");
+        for old in &mut olds {
+            let message = old.next().await;
+            assert_eq!(
+                (&message["message"], &message["seq"]),
+                (&json!("new"), &json!(2))
+            );
+            old.expect_nothing().await;
+        }
     }
     chat.stop().await;
 }
