@@ -1,5 +1,6 @@
 //! Migration of documents of the old system.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,8 +9,7 @@ use chat::migration::{Progress, Step, Summary};
 use futures_util::TryStreamExt;
 use mongodb::bson::{DateTime, Document, doc};
 use mongodb::{Collection, Database};
-use tests::Chat;
-use tests::server;
+use tests::{Chat, Client, server};
 
 /// Returns a document as the old system wrote it.
 fn old(sender: &str, receiver: &str, text: &str, timestamp: &str) -> Document {
@@ -317,48 +317,132 @@ async fn both_users_of_a_conversation_are_recorded_with_its_newest_message() {
     database.drop().await.expect("dropped");
 }
 
-#[tokio::test]
-async fn the_members_of_a_thousand_conversations_are_recorded_by_an_interrupted_run_and_the_next() {
-    const CONVERSATIONS: u64 = 1_000;
-    const MESSAGES: u64 = 100_000;
-    let database = empty_database().await;
-    for conversations in (0..CONVERSATIONS).collect::<Vec<_>>().chunks(100) {
-        let log = conversations.iter().flat_map(|n| {
-            (1..=(MESSAGES / CONVERSATIONS) as i64).map(move |seq| {
-                doc! {
-                    "conversation_id": format!("direct:2:me:p{n}"), "seq": seq,
-                    "sender_id": "me", "receiver_id": format!("p{n}"), "message": "m",
-                    "timestamp": "2024-01-01T00:00:00.000Z",
-                }
-            })
-        });
-        messages(&database)
-            .insert_many(log)
-            .await
-            .expect("inserted");
-    }
-    let mut seen = Vec::new();
-    let stopped = migration::run(&database, |progress| {
-        seen.push(progress);
-        let reason = "the time is over";
-        Err(chat::Error::unavailable("migration")(reason))
-    });
-    assert!(stopped.await.is_err());
-    let progress = |done, total| Progress {
-        step: Step::Members,
-        done,
-        total,
-    };
-    assert_eq!(seen, [progress(500, CONVERSATIONS)]);
-    assert_eq!(members(&database).await.len(), 1_000, "two of each");
+/// The conversations of user `me`, with `p0`, `p1` and so on, and the old messages of each.
+const CONVERSATIONS: u64 = 1_000;
+const MESSAGES_OF_EACH: u64 = 100;
 
-    seen.clear();
-    let rest = migration::run(&database, |progress| {
-        seen.push(progress);
+fn peer(conversation: u64) -> String {
+    format!("p{conversation}")
+}
+
+/// Whether `me` and the other user have written in the old system: one of them, or both.
+fn wrote(conversation: u64) -> (bool, bool) {
+    (conversation % 3 != 1, !conversation.is_multiple_of(3))
+}
+
+/// Inserts the old messages, the newest first.
+async fn insert_thousand_conversations(database: &Database) {
+    let olds_of = |conversation: &u64| {
+        let (peer, wrote) = (peer(*conversation), wrote(*conversation));
+        (0..MESSAGES_OF_EACH).rev().map(move |number| {
+            let is_mine = wrote.0 && (number % 2 == 0 || !wrote.1);
+            let (sender, receiver) = if is_mine {
+                ("me", peer.as_str())
+            } else {
+                (peer.as_str(), "me")
+            };
+            let timestamp = format!("2024-01-01T00:00:00.{number:03}");
+            old(sender, receiver, &number.to_string(), &timestamp)
+        })
+    };
+    let conversations: Vec<u64> = (0..CONVERSATIONS).collect();
+    for some in conversations.chunks(100) {
+        let olds = some.iter().flat_map(olds_of);
+        let inserted = messages(database).insert_many(olds).await;
+        inserted.expect("inserted");
+    }
+}
+
+/// Runs the migration until `is_end` holds for a progress; returns all that it told.
+async fn run_until(database: &Database, is_end: impl Fn(Progress) -> bool) -> Vec<Progress> {
+    let mut told = Vec::new();
+    let stopped = migration::run(database, |progress| {
+        told.push(progress);
+        if is_end(progress) {
+            return Err(chat::Error::unavailable("migration")("the time is over"));
+        }
         Ok(())
     });
-    assert_eq!(rest.await.expect("migrated").conversations, 500);
-    assert_eq!(seen, [progress(500, 500)]);
-    assert_eq!(members(&database).await.len(), 2_000);
-    database.drop().await.expect("dropped");
+    assert!(stopped.await.is_err());
+    told
+}
+
+/// Sends the first message of the new system in some of the conversations.
+async fn send_new(me: &mut Client, conversations: Range<u64>) {
+    for conversation in conversations {
+        let ack = me.send_message(&peer(conversation), "new").await;
+        assert_eq!(ack["seq"], 1, "{ack}");
+    }
+}
+
+/// Checks the numbers and the members' documents of all conversations, of which the first `new` have a new message.
+async fn assert_migrated(database: &Database, new: u64) {
+    let mut expected = Vec::new();
+    for conversation in 0..CONVERSATIONS {
+        let (peer, is_new) = (peer(conversation), conversation < new);
+        let id = format!("direct:2:me:{peer}");
+        let count = MESSAGES_OF_EACH as i64;
+        let mut entries: Vec<_> = (0..count).map(|n| (n + 1 - count, n.to_string())).collect();
+        entries.extend(is_new.then(|| (1, "new".to_owned())));
+        assert_eq!(log(database, &id).await, entries, "{id}");
+        let (of_me, of_peer) = wrote(conversation);
+        let last_seq = i64::from(is_new);
+        expected.push((id.clone(), "me".to_owned(), of_me || is_new, last_seq));
+        expected.push((id, peer, of_peer, last_seq));
+    }
+    expected.sort_unstable();
+    let row = |row: &Document| {
+        let text = |name| row.get_str(name).expect("a string").to_owned();
+        let last_seq = row.get_i64("last_seq").expect("a number");
+        let wrote = row.get_bool("wrote").unwrap_or(false);
+        (text("conversation_id"), text("user_id"), wrote, last_seq)
+    };
+    let rows: Vec<_> = members(database).await.iter().map(row).collect();
+    assert_eq!(rows.len(), expected.len());
+    for (row, expected) in rows.into_iter().zip(expected) {
+        assert_eq!(row, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_conversations_are_migrated_by_interrupted_runs_while_messages_are_sent() {
+    const TOTAL: u64 = CONVERSATIONS * MESSAGES_OF_EACH;
+    let database = empty_database().await;
+    // The chat starts on an empty database; the old documents are inserted while it runs.
+    let chat = Chat::with()
+        .database(server::uri().await, database.name())
+        .start()
+        .await;
+    insert_thousand_conversations(&database).await;
+    let mut me = chat.connect("me").await;
+
+    let half = |progress: Progress| progress.done >= TOTAL / 2;
+    let (first, ()) = tokio::join!(run_until(&database, half), send_new(&mut me, 0..50));
+    let progress = |step, done, total| Progress { step, done, total };
+    let numbered = first.last().expect("a progress").done;
+    assert_eq!(
+        first.last(),
+        Some(&progress(Step::Numbering, numbered, TOTAL))
+    );
+
+    let in_members = |progress: Progress| progress.step == Step::Members;
+    let second = run_until(&database, in_members);
+    let (second, ()) = tokio::join!(second, send_new(&mut me, 50..100));
+    assert_eq!(
+        second[0],
+        progress(Step::Numbering, MESSAGES_OF_EACH, TOTAL - numbered)
+    );
+    assert_eq!(
+        second.last(),
+        Some(&progress(Step::Members, 500, CONVERSATIONS))
+    );
+
+    let (rest, ()) = tokio::join!(run(&database), send_new(&mut me, 100..150));
+    let expected = Summary {
+        conversations: CONVERSATIONS - 500,
+        ..Summary::default()
+    };
+    assert_eq!(rest, expected);
+    assert_migrated(&database, 150).await;
+    chat.stop().await;
 }
