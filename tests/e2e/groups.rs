@@ -527,6 +527,51 @@ async fn typing_in_a_group_is_seen_by_its_members() {
 }
 
 #[tokio::test]
+async fn marks_and_typing_are_told_in_groups_of_up_to_twenty_members() {
+    let chat = start().await;
+    let (mut a, mut b) = (
+        chat.connect_modern("a").await,
+        chat.connect_modern("b").await,
+    );
+    let mut other_of_a = chat.connect_modern("a").await;
+    // The larger one first: its `typing` is not passed on, and so holds none back that follows.
+    for (size, are_told) in [(21, false), (20, true)] {
+        let mut users = vec!["b".to_owned()];
+        users.extend((2..size).map(|number| format!("m{number}")));
+        let users: Vec<&str> = users.iter().map(String::as_str).collect();
+        let group = created(&mut a, &users).await;
+        assert_eq!(members(&chat, &group, "a").await.len(), size);
+        for client in [&mut other_of_a, &mut b] {
+            entry(client, "create").await;
+        }
+        acked(&mut b, &message(&group, "m")).await;
+        for client in [&mut a, &mut other_of_a] {
+            entry(client, "text").await;
+        }
+        send(&mut a, &frame("mark", &group, json!({"read": 2}))).await;
+        send(&mut a, &frame("typing", &group, json!({}))).await;
+        let mut frames = vec![other_of_a.next().await];
+        let mut expected = vec!["receipt"];
+        if are_told {
+            frames.extend([b.next().await, b.next().await]);
+            expected.extend(["receipt", "typing"]);
+        }
+        let kinds: Vec<&Value> = frames.iter().map(|frame| &frame["type"]).collect();
+        assert_eq!(kinds, expected, "{size} members");
+        for frame in &frames {
+            assert_eq!(
+                (&frame["conversation_id"], &frame["user_id"]),
+                (&json!(group), &json!("a"))
+            );
+        }
+        for client in [&mut a, &mut other_of_a, &mut b] {
+            client.expect_nothing().await;
+        }
+    }
+    chat.stop().await;
+}
+
+#[tokio::test]
 async fn the_operations_in_a_group_are_counted() {
     let relay = Relay::start(server::uri().await).await;
     let chat = operations::start(&relay, &["--concurrency", "1"]).await;
