@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use chat::settings::SettingsChange;
 use chat::store::{
-    CONNECTIONS, CONVERSATIONS, Limited, MEMBERS, RATE_LIMITS, Range, RateLimit, StoreConfig,
-    USERS, View, client_options,
+    CONNECTIONS, CONVERSATIONS, Limited, MEMBERS, MESSAGES, RATE_LIMITS, Range, RateLimit,
+    StoreConfig, USERS, View, client_options,
 };
 use chat::{
     ClientMessageId, Connection, Content, ConversationId, Deadline, Draft, History, Identity,
@@ -377,7 +377,43 @@ async fn every_query_of_a_long_conversation_has_a_short_range() {
         let recorded = recorded.expect("one of 100");
         store.record_reached(recorded, deadline()).await;
     }
+    sent.lock().clear();
+    assert_listed(&store, &users, LENGTH, deadline()).await;
+    assert_short_list(&store, take_finds(&sent)).await;
     store.database().drop().await.expect("dropped");
+}
+
+/// Checks the list of a user who has read nothing of a conversation, when its hint is a while old.
+async fn assert_listed(store: &Store, users: &[UserId; 2], newest: i64, deadline: Deadline) {
+    let [writer, reader] = users;
+    let id = ConversationId::direct(writer, reader);
+    let member = |user: &UserId| {
+        doc! {
+            "conversation_id": id.as_str(), "user_id": user.as_str(), "last_seq": newest - 500,
+            "last_at": DateTime::from_millis(1),
+        }
+    };
+    let members = store.database().collection::<Document>(MEMBERS);
+    let inserted = members.insert_many(users.iter().map(member)).await;
+    inserted.expect("inserted");
+    let page = store.list(reader, None, 5, true, deadline).await;
+    let listed = page.expect("a page").conversations;
+    let ends = listed.iter().map(|it| (it.preview.seq, it.unread));
+    assert_eq!(ends.collect::<Vec<_>>(), [(newest, 100)]);
+}
+
+/// Checks that the queries of a list read up to a thousand entries of a conversation each, by an index.
+async fn assert_short_list(store: &Store, finds: Vec<Document>) {
+    let queries = finds.iter().flat_map(planned);
+    let of_log: Vec<Document> = queries
+        .filter(|query| query.get_str("find").ok() == Some(MESSAGES))
+        .collect();
+    assert_eq!(of_log.len(), 2, "the end and the count: {of_log:?}");
+    for query in of_log {
+        assert_by_index(store, &query).await;
+        let in_range = documents_in_range(store, &query).await;
+        assert!(in_range <= 1_000, "{in_range}: {query}");
+    }
 }
 
 /// Returns how many documents a database reads that does not stop at the limit of a query.
