@@ -5,11 +5,12 @@ use std::time::Duration;
 use chat::store::{Limited, RateLimit};
 use chat::{Deadline, UserId};
 use futures_util::future::join_all;
+use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
 use tests::function::Function;
 use tests::launch::Host;
 use tests::relay::{Counts, Fault, Relay};
-use tests::{Chat, server};
+use tests::{Chat, server, until};
 
 use crate::connections::age_rows;
 
@@ -105,6 +106,36 @@ async fn a_send_of_a_process_with_many_events_is_an_insert() {
     a.send(&json!({"action": "ping"})).await;
     assert_eq!(a.next().await["type"], "pong");
     assert_eq!(relay.take(), counts([]), "a ping asks nobody");
+    chat.stop().await;
+}
+
+#[tokio::test]
+async fn a_connect_is_an_insert_and_three_look_ups_and_writes_nothing_of_its_user() {
+    let relay = relay().await;
+    let chat = start(&relay, &["--concurrency", "1"]).await;
+    let _a = chat.connect("a").await;
+    relay.take();
+    // The user's blocks before and after the insert, and the user's other connections. The limit counts five handshakes at once.
+    let first = chat.connect_modern("b").await;
+    let expected = counts([("insert", 1), ("find", 3), ("findAndModify", 1)]);
+    assert_eq!(relay.take(), expected);
+    let _second = chat.connect_modern("b").await;
+    assert_eq!(relay.take(), counts([("insert", 1), ("find", 3)]));
+    let documents = async |name: &str| {
+        let collection = chat.database.collection::<Document>(name);
+        collection.count_documents(doc! {}).await.expect("counted")
+    };
+    for (name, expected) in [
+        ("connections", 3),
+        ("rate_limits", 2),
+        ("members", 0),
+        ("users", 0),
+    ] {
+        assert_eq!(documents(name).await, expected, "{name}");
+    }
+    // The close records when its user was last seen.
+    first.close().await;
+    until(async || documents("users").await == 1).await;
     chat.stop().await;
 }
 
