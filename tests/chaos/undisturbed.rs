@@ -80,6 +80,18 @@ async fn the_check_finds_nothing_and_every_client_has_done_its_part() {
     let reads = history.reads.iter();
     let polls = reads.filter(|read| read.reader.starts_with("poller"));
     assert!(polls.map(|read| read.messages.len()).sum::<usize>() > 0);
+    assert_marks_were_seen(&history);
+}
+
+/// Checks that there is something for the rules of marks and lists: receipts, and lists with marks of others.
+fn assert_marks_were_seen(history: &History) {
+    let received = history.connections.iter().flat_map(|it| &it.received);
+    let mut frames = received.map(|it| &it.frame);
+    assert!(frames.any(|frame| matches!(frame, Frame::Receipt(_))));
+    let rows: Vec<_> = history.lists.iter().flat_map(|list| &list.rows).collect();
+    assert!(rows.iter().any(|row| row.unread > 0));
+    assert!(rows.iter().any(|row| row.marks.read > 0));
+    assert!(rows.iter().any(|row| row.peer_read > 0));
 }
 
 #[tokio::test]
