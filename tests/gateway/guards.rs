@@ -45,7 +45,7 @@ const DENIED: [(&str, &str, &str); 7] = [
     (
         "without",
         "AuthorizationType: JWT",
-        "AuthorizerId is missing",
+        "AuthorizationType JWT needs an AuthorizerId",
     ),
     (
         "type",

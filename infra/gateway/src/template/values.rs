@@ -72,7 +72,7 @@ pub fn all_texts(list: &Value) -> Result<Vec<String>> {
         value
             .as_str()
             .map(str::to_owned)
-            .context("a text is expected")
+            .context("a list of texts is expected")
     };
     match list {
         Value::Null => Ok(Vec::new()),

@@ -104,7 +104,8 @@ impl Parts<'_> {
             "CUSTOM" | "JWT" => {}
             other => bail!("there is no AuthorizationType {other}"),
         }
-        let id = id.as_str().context("AuthorizerId is missing")?;
+        let id = id.as_str();
+        let id = id.with_context(|| format!("AuthorizationType {kind} needs an AuthorizerId"))?;
         let resource = self.find("Authorizer", id);
         let resource = resource.with_context(|| format!("there is no authorizer {id}"))?;
         if let Some(why) = resource.text(DENIED) {
