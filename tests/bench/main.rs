@@ -1,5 +1,5 @@
 //! Measures the chat: `cargo measure bench`, or only some parts of it:
-//! `cargo measure bench messages posts pages compare compare-long start sizes scale load fair groups`.
+//! `cargo measure bench messages posts pages compare compare-long start sizes scale load fair groups year`.
 //!
 //! - [`messages`]: send to receive, with one pair and with many, beside an insert and a bare echo
 //! - [`posts`]: a post to a connection through the AWS SDK, and by hand
@@ -7,13 +7,14 @@
 //! - [`pages`]: pages of long conversations and sends into them, beside a short one
 //! - [`compare`]: beside the server that the chat replaces, and beside a chat in Node and in Python, with
 //!   short conversations or with long ones
-//! - [`starts`]: start of a function, beside the same
+//! - [`starts`]: start of a function, beside the same, and of the gateway
 //! - [`processes`]: memory and size of the functions
 //! - [`scale`]: many connections to the gateway with a function that does nothing
 //! - [`load`]: the whole chat with 10,000 open connections, cut at once, with 200 senders in one
 //!   conversation, and beside a slow reader; with the memory of each process
 //! - [`fair`]: sends of other users before a flood of one user, and during it
 //! - [`groups`]: messages to groups of 10, 100 and 1,000 members, beside a loop of posts
+//! - [`year`]: the operator's program on a year of history
 //! - [`mode`]: a process per event, or many events in one process
 //! - [`echo`]: an echo server to compare with
 //! - [`cpu`]: the CPU time of processes
@@ -39,6 +40,7 @@ mod posts;
 mod processes;
 mod scale;
 mod starts;
+mod year;
 
 use tests::{programs, server};
 
@@ -47,7 +49,7 @@ use figures::Report;
 use mode::Mode;
 
 /// The parts of the benchmark.
-const PARTS: [&str; 12] = [
+const PARTS: [&str; 13] = [
     "messages",
     "posts",
     "pages",
@@ -60,6 +62,7 @@ const PARTS: [&str; 12] = [
     "load",
     "fair",
     "groups",
+    "year",
 ];
 
 #[tokio::main]
@@ -89,7 +92,7 @@ async fn main() {
     for mode in Mode::ALL {
         in_mode(mode, &wanted).await;
     }
-    if wanted(&["posts", "start", "sizes", "scale"]) {
+    if wanted(&["posts", "start", "sizes", "scale", "year"]) {
         in_either_mode(&wanted).await;
     }
 }
@@ -154,11 +157,15 @@ async fn in_either_mode(wanted: &impl Fn(&[&str]) -> bool) {
     }
     if wanted(&["start"]) {
         starts::run(server::uri().await).await;
+        starts::gateway().await;
     }
     if wanted(&["sizes"]) {
         processes::sizes().await;
     }
     if wanted(&["scale"]) {
         scale::idle_connections().await;
+    }
+    if wanted(&["year"]) {
+        year::run(server::uri().await).await;
     }
 }
